@@ -1,0 +1,131 @@
+"""The codec: an event as the fields of an entry, and back."""
+
+import re
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
+from events.event import Event
+from events.recorded import Entry, Metadata, RecordedEvent
+from events.registry import BY_WIRE_NAME, EVENT_TYPES
+from events.upcasters import UPCASTERS
+
+ENTRY_BYTES_MAX = 1_048_576
+"""Bytes that the fields of one entry may have together."""
+
+_ENCODER = msgspec.json.Encoder()
+_DECODERS = {
+    kind.wire_name.encode(): (b"%d" % kind.version, msgspec.json.Decoder(kind).decode)
+    for kind in EVENT_TYPES
+}
+_NO_METADATA = Metadata()
+_METADATA_DECODER = msgspec.json.Decoder(Metadata)
+_PLACE = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+
+
+def encode(
+    event: Event, event_id: UUID, source: str, metadata: Metadata | None = None
+) -> dict[bytes, bytes]:
+    """Return the fields of the entry for *event*.
+
+    Raises:
+        InvalidEventError: A field breaks its limits, or the entry would be too large.
+    """
+    payload = _ENCODER.encode(event)
+    check(event, payload)
+    fields = {
+        b"name": event.wire_name.encode(),
+        b"v": b"%d" % event.version,
+        b"id": str(event_id).encode(),
+        b"source": source.encode(),
+        b"payload": payload,
+    }
+    if metadata is not None:
+        fields[b"metadata"] = _ENCODER.encode(metadata)
+    size = sum(len(name) + len(value) for name, value in fields.items())
+    if size > ENTRY_BYTES_MAX:
+        raise InvalidEventError(
+            event.wire_name, f"the entry has {size} bytes, the limit is {ENTRY_BYTES_MAX}"
+        )
+    return fields
+
+
+def check(event: Event, payload: bytes | None = None) -> None:
+    """Read the payload back: what a reader would refuse is refused before it is written.
+
+    Raises:
+        InvalidEventError: A field breaks its limits.
+    """
+    try:
+        msgspec.json.decode(payload or _ENCODER.encode(event), type=type(event))
+    except msgspec.ValidationError as error:
+        raise invalid_event(error, event) from None
+
+
+def invalid_event(error: msgspec.ValidationError, given: Any) -> InvalidEventError:  # noqa: ANN401 - whatever a caller gave
+    """Say which field of *given* is wrong, with its value, in place of msgspec's path."""
+    parts = _PLACE.match(str(error))
+    path = (parts and parts["path"]) or ""
+    problem = parts["problem"] if parts else str(error)
+    if not path:
+        return InvalidEventError(getattr(given, "wire_name", "value"), problem)
+    value = msgspec.to_builtins(given)
+    for step in re.findall(r"[^.\[\]]+", path):
+        try:
+            value = value[int(step)] if isinstance(value, list | tuple) else value[step]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return InvalidEventError(path, problem)
+    return InvalidEventError(path, f"{reprlib.repr(value)} is not allowed: {problem}")
+
+
+def decode(entry: Entry) -> RecordedEvent:
+    """Read an entry as an event of its type's newest version.
+
+    Raises:
+        UnknownEventTypeError: The name is of no type known here.
+        UndecodableEntryError: The type is known, the content is not what it says.
+    """
+    fields = entry.fields
+    name = fields.get(b"name", b"")
+    known = _DECODERS.get(name)
+    if known is None:
+        raise UnknownEventTypeError(name.decode("utf-8", "replace"))
+    newest, decoder = known
+    try:
+        if fields.get(b"v", b"1") == newest:
+            event = decoder(fields[b"payload"])
+        else:
+            event = _decode_old(name.decode(), fields)
+        raw = fields.get(b"metadata")
+        return RecordedEvent(
+            entry.entry_id,
+            entry.partition,
+            event,
+            fields.get(b"id", b"").decode(),
+            fields.get(b"source", b"").decode(),
+            _METADATA_DECODER.decode(raw) if raw else _NO_METADATA,
+        )
+    except KeyError as error:
+        raise UndecodableEntryError(f"the entry has no field {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UndecodableEntryError(f"{name.decode()}: {error}") from None
+
+
+def _decode_old(name: str, fields: Mapping[bytes, bytes]) -> Event:
+    """Lead an older payload up, version by version."""
+    kind = BY_WIRE_NAME[name]
+    written = fields.get(b"v", b"1")
+    if not written.isdigit() or not 1 <= int(written) <= kind.version:
+        shown = written.decode("utf-8", "replace")
+        raise UndecodableEntryError(
+            f"{name}: version {shown!r} is not known here, the newest is {kind.version};"
+            " after an upgrade the entry can be requeued"
+        )
+    payload = msgspec.json.decode(fields[b"payload"])
+    for version in range(int(written), kind.version):
+        payload = UPCASTERS[name, version](payload)
+    return msgspec.convert(payload, kind)

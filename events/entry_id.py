@@ -1,0 +1,51 @@
+"""Entry ids: where an event lies in its partition."""
+
+from typing import NamedTuple, Self
+
+from events.errors import InvalidPositionError
+
+_SEQ_MAX = 2**64 - 1
+
+
+class EntryId(NamedTuple):
+    """The id of one entry, `<ms>-<seq>`, ordered as a pair of integers.
+
+    *ms* is the server's clock when the entry was appended, in milliseconds since 1970; *seq*
+    counts within that millisecond. A register of a read model that was last set by this entry
+    carries its id as its stamp.
+    """
+
+    ms: int
+    seq: int
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self:
+        """Read `<ms>-<seq>`; raise InvalidPositionError for anything else."""
+        ms, _, seq = text.partition("-") if isinstance(text, str) else text.partition(b"-")
+        try:
+            entry_id = cls(int(ms), int(seq))
+        except ValueError:
+            raise InvalidPositionError(_shown(text), "an entry id is <ms>-<seq>") from None
+        if not (0 <= entry_id.ms <= _SEQ_MAX and 0 <= entry_id.seq <= _SEQ_MAX):
+            raise InvalidPositionError(_shown(text), "each half of an entry id has 64 bits")
+        return entry_id
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+    def after(self) -> Self:
+        """Return the smallest id greater than this one."""
+        if self.seq == _SEQ_MAX:
+            return type(self)(self.ms + 1, 0)
+        return type(self)(self.ms, self.seq + 1)
+
+
+START = EntryId(0, 0)
+"""Before every entry; as an expected head: the endpoint has no event yet."""
+
+END = EntryId(_SEQ_MAX, _SEQ_MAX)
+"""Not before any entry."""
+
+
+def _shown(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode("utf-8", "replace")

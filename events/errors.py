@@ -1,0 +1,83 @@
+"""What can go wrong with events and their log; each message is a sentence to act on."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from events.entry_id import EntryId
+
+
+class EventsError(Exception):
+    """Something about an event or the log is not as it must be."""
+
+
+class InvalidEventError(EventsError, ValueError):
+    """An event breaks a rule of its type: the field, its value and the limit are named."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class InvalidPositionError(EventsError, ValueError):
+    """A position is none of: start, end, an entry id, an RFC 3339 time, a span such as -2h."""
+
+    def __init__(self, text: str, problem: str) -> None:
+        super().__init__(f"position {text!r}: {problem}")
+
+
+class UndecodableEntryError(EventsError):
+    """An entry of a known type cannot be read."""
+
+
+class UnknownEventTypeError(EventsError):
+    """An entry's name is not one of the types known here."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"event type {name!r} is not known here")
+        self.name = name
+
+
+class ConflictError(EventsError):
+    """The endpoint has moved on since the state that a decision was made on."""
+
+    def __init__(self, endpoint_id: "UUID", expected: "EntryId", head: "EntryId") -> None:
+        super().__init__(
+            f"endpoint {endpoint_id} is at {head}, not at {expected} as expected;"
+            " read it again and decide again"
+        )
+        self.endpoint_id = endpoint_id
+        self.expected = expected
+        self.head = head
+
+
+class UncertainAppendError(EventsError):
+    """No reply told whether the events landed; appending them again with their ids is safe."""
+
+    def __init__(self, event_id: str, attempts: int, cause: str) -> None:
+        super().__init__(
+            f"no reply to {attempts} tries to append event {event_id} ({cause});"
+            " it may or may not be in the log, look for its id before recording it anew"
+        )
+        self.event_id = event_id
+
+
+class NotDurableError(EventsError):
+    """The events are in the log, but not yet as safe as was asked for."""
+
+
+class LayoutError(EventsError):
+    """The log was made with another number of partitions than it was opened with."""
+
+
+class ServerUnavailableError(EventsError):
+    """The server cannot be reached, or cannot serve now; trying again later may help."""
+
+
+class ServerRefusedError(EventsError):
+    """The server refuses a command, and would refuse it again."""
+
+
+class NoGroupError(ServerRefusedError):
+    """The stream or the consumer group does not exist (any more)."""

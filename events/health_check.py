@@ -1,0 +1,50 @@
+"""The health check of an endpoint: how its routes are probed."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+INITIAL_DELAY_S = 60.0
+"""The grace of a route whose health check names none."""
+
+
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """How often, how long and for what a route is asked, and when it counts as unhealthy.
+
+    Seconds, except where the name says otherwise. The defaults are Backend.AI's
+    (`ModelHealthCheck`, release 25.18).
+
+    Attributes:
+        path: What is requested from the route; begins with a slash.
+        interval: Time between two probes.
+        max_retries: Failures in a row after which the route is unhealthy.
+        max_wait_time: Time after which a probe without an answer has failed.
+        expected_status_code: The one HTTP status that is a success.
+        initial_delay: Failures before this time since the route started do not count. None where
+            none was given, as in releases before 25.18: `INITIAL_DELAY_S` holds then.
+    """
+
+    path: Annotated[str, Meta(pattern=r"^/[^\s]*$", max_length=2048)]
+    interval: Annotated[float, Meta(gt=0, le=86_400)] = 10.0
+    max_retries: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    max_wait_time: Annotated[float, Meta(gt=0, le=3_600)] = 15.0
+    expected_status_code: Annotated[int, Meta(ge=100, le=599)] = 200
+    initial_delay: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+
+    @property
+    def grace_s(self) -> float:
+        """Seconds since a route's start in which its failures do not count."""
+        return INITIAL_DELAY_S if self.initial_delay is None else self.initial_delay
+
+
+def health_check_from(given: Mapping[str, object]) -> HealthCheck:
+    """Read a health check in which null means the default.
+
+    Raises:
+        msgspec.ValidationError: A field breaks its limits; the message names it.
+    """
+    return msgspec.convert(
+        {name: value for name, value in given.items() if value is not None}, HealthCheck
+    )

@@ -1,0 +1,67 @@
+"""The keys of a deployment: what is stored where (see the design, section 5)."""
+
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """The names of all keys of the deployment *namespace*.
+
+    The braces make all that one partition owns lie in one cluster slot, so that one script can
+    touch it.
+    """
+
+    namespace: str = "routestream"
+
+    @property
+    def layout(self) -> str:
+        """Hash: how the log was made; its field `partitions` never changes."""
+        return f"{self.namespace}:layout"
+
+    @property
+    def checkers(self) -> str:
+        """Sorted set: the living health checkers, by the time of their last sign."""
+        return f"{self.namespace}:checkers"
+
+    def events(self, partition: int) -> str:
+        """Stream: the partition."""
+        return f"{{{self.namespace}:{partition}}}:events"
+
+    def heads(self, partition: int) -> str:
+        """Hash: endpoint -> entry id of its last event."""
+        return f"{{{self.namespace}:{partition}}}:heads"
+
+    def appended(self, partition: int, event_id: str) -> str:
+        """String: the entry ids that the append beginning with this event got; expires."""
+        return f"{{{self.namespace}:{partition}}}:appended:{event_id}"
+
+    def generations(self, partition: int) -> str:
+        """Hash: projection -> the highest generation number ever given out."""
+        return f"{{{self.namespace}:{partition}}}:generations"
+
+    def live(self, partition: int, projection: str) -> str:
+        """String: the number of the projection's live generation."""
+        return f"{{{self.namespace}:{partition}}}:{projection}:live"
+
+    def building(self, partition: int, projection: str) -> str:
+        """String: who is building a generation; expires."""
+        return f"{{{self.namespace}:{partition}}}:{projection}:building"
+
+    def documents(self, partition: int, projection: str, generation: int) -> str:
+        """Hash: endpoint -> document."""
+        return f"{{{self.namespace}:{partition}}}:{projection}:{generation}"
+
+    def changes(self, partition: int, projection: str) -> str:
+        """Stream, bounded: the change feed."""
+        return f"{{{self.namespace}:{partition}}}:{projection}:changes"
+
+    def dead(self, partition: int, group: str) -> str:
+        """Stream: the group's dead letters."""
+        return f"{{{self.namespace}:{partition}}}:dead:{group}"
+
+
+def partition_of(endpoint_id: UUID, partitions: int) -> int:
+    """Return the partition that the events of *endpoint_id* lie on."""
+    return crc32(endpoint_id.bytes) % partitions

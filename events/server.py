@@ -1,0 +1,232 @@
+"""The server: one Redis or Valkey, its connections, and what its errors mean."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib.resources import files
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+import redis.exceptions as redis_errors
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
+
+VERSION_MIN = (7, 0)
+DEFAULT_URL = "redis://127.0.0.1:6379"
+
+_READ_BYTES = 262_144
+_RAW_REPLIES = ("XREAD", "XREADGROUP", "XRANGE", "XREVRANGE", "XCLAIM", "XPENDING")
+_TRANSIENT = (
+    redis_errors.ConnectionError,  # includes LOADING and refused logins
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.ClusterDownError,
+    redis_errors.MasterDownError,
+    redis_errors.TryAgainError,
+    redis_errors.OutOfMemoryError,
+    OSError,
+)
+_MISSING = re.compile(r"^(NOGROUP|UNBLOCKED the stream key|ERR no such key)")
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the server is reached.
+
+    Attributes:
+        url: `redis://`, `rediss://` or `unix://`, with the password if there is one.
+        connections_max: Connections for commands; blocking reads have their own.
+        timeout_s: The longest wait for a reply to a command that does not block.
+    """
+
+    url: str = DEFAULT_URL
+    connections_max: int = 8
+    timeout_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.connections_max < 1:
+            raise ValueError(f"connections_max is {self.connections_max}, the least is 1")
+        if self.timeout_s <= 0:
+            raise ValueError(f"timeout_s is {self.timeout_s}, it must be more than 0")
+
+
+class NeverSentError(redis_errors.ConnectionError):
+    """There was no connection to send on: the command has certainly not been carried out."""
+
+
+class Script(Protocol):
+    """A Lua script, loaded where it is missing."""
+
+    async def __call__(self, keys: list[str], args: list[Any], client: Redis | None = None) -> Any:  # noqa: ANN401 - Lua's reply
+        """Run it."""
+
+
+class Client(Redis):
+    """A redis-py client that never repeats a command by itself and raises our errors."""
+
+    async def call(self, *args: Any) -> Any:  # noqa: ANN401 - Redis's reply
+        """Send one command; see `translated` for what it raises."""
+        return await self.execute_command(*args)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """What redis-py itself calls; see `call`."""
+        with translation():
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def script(self, package: str, name: str) -> Script:
+        """Return the script `lua/NAME.lua` of *package*."""
+        text = files(package).joinpath("lua", f"{name}.lua").read_text()
+        script: Script = self.register_script(text)
+        return script
+
+
+@contextmanager
+def translation() -> Iterator[None]:
+    """Raise our errors in place of redis-py's; a missing script is left to who loads it."""
+    try:
+        yield
+    except redis_errors.NoScriptError:
+        raise
+    except (redis_errors.RedisError, OSError) as error:
+        raise translated(error) from error
+
+
+def translated(error: redis_errors.RedisError | OSError) -> Exception:
+    """Say what a failure means to its caller: wait, look for the group anew, or give up."""
+    if isinstance(error, _TRANSIENT) and not isinstance(error, redis_errors.AuthenticationError):
+        return ServerUnavailableError(str(error) or type(error).__name__)
+    if _MISSING.match(str(error)):
+        return NoGroupError(str(error))
+    if str(error).startswith("UNBLOCKED"):
+        return ServerUnavailableError(str(error))
+    return ServerRefusedError(str(error))
+
+
+class Server:
+    """An open server: `client` for commands that answer at once, `blocking` for reads that wait."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.client = self._connect(settings.connections_max, settings.timeout_s)
+
+    @property
+    def address(self) -> str:
+        """Where it is, without the password."""
+        parts = urlsplit(self.settings.url)
+        if parts.scheme == "unix":
+            return parts.path
+        return f"{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
+
+    @asynccontextmanager
+    async def blocking(self, block_ms: int) -> AsyncIterator[Client]:
+        """Open a connection of its own for reads that wait up to *block_ms*.
+
+        The server's timer may begin anew while it serves others, so the reply may take longer.
+        """
+        client = self._connect(1, block_ms / 1_000 + self.settings.timeout_s)
+        try:
+            yield client
+        finally:
+            await client.aclose()
+
+    def _connect(self, connections_max: int, timeout_s: float) -> Client:
+        options: dict[str, Any] = {**parse_url(self.settings.url)}
+        kind = options.pop("connection_class", Connection)
+        pool = BlockingConnectionPool(
+            connection_class=type("Dialled", (_Dialled, kind), {}),
+            max_connections=connections_max,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=self.settings.timeout_s,
+            socket_read_size=_READ_BYTES,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            client_name="routestream",
+            **options,
+        )
+        client = Client(connection_pool=pool)
+        client.auto_close_connection_pool = True
+        for command in _RAW_REPLIES:
+            client.response_callbacks[command] = _raw  # type: ignore[assignment]
+        return client
+
+    async def check(self) -> None:
+        """Ask the server who it is.
+
+        Raises:
+            ServerUnavailableError: It cannot be reached, or is still loading.
+            ServerRefusedError: It is too old, or refuses us.
+        """
+        try:
+            about = await self.client.call("INFO", "server")
+        except ServerUnavailableError as error:
+            raise ServerUnavailableError(f"no Redis at {self.address}: {error}") from None
+        except ServerRefusedError as error:
+            raise ServerRefusedError(f"Redis at {self.address} refuses: {error}") from None
+        version = str(about.get("valkey_version") or about["redis_version"])
+        if tuple(int(part) for part in version.split(".")[:2]) < VERSION_MIN:
+            raise ServerRefusedError(f"Redis at {self.address} is {version}, 7.0 is the least")
+
+    async def weaknesses(self) -> list[str]:
+        """Say what in the server's settings puts appended events at risk; empty when nothing does.
+
+        A server that refuses to tell its settings has nothing to be reported.
+        """
+        found = []
+        persistence = await self.client.call("INFO", "persistence")
+        if not persistence.get("aof_enabled"):
+            found.append("appendonly is off: a crash of the server loses events; turn AOF on")
+        memory = await self.client.call("INFO", "memory")
+        policy = str(memory.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction":
+            found.append(f"maxmemory-policy is {policy}: the log can be evicted; set noeviction")
+        return found
+
+    async def can_wait_for_fsync(self) -> bool:
+        """Whether the server has WAITAOF, and a file to sync."""
+        known = await self.client.call("COMMAND LIST", "FILTERBY", "PATTERN", "waitaof")
+        persistence = await self.client.call("INFO", "persistence")
+        return bool(known) and bool(persistence.get("aof_enabled"))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
+
+
+class _Dialled(AbstractConnection):
+    """A connection whose failure to connect can be told from a reply that never came."""
+
+    async def connect(self) -> None:
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]
+        except redis_errors.AuthenticationError:
+            raise
+        except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
+            raise NeverSentError(str(error) or "no connection in time") from error
+
+
+def _raw(reply: Any, **_options: Any) -> Any:  # noqa: ANN401 - Redis's reply as it came
+    return reply
+
+
+@asynccontextmanager
+async def open_server(settings: ServerSettings) -> AsyncIterator[Server]:
+    """Open the server, check it, and close it at the end.
+
+    Raises:
+        ServerUnavailableError: It cannot be reached.
+        ServerRefusedError: It is too old, refuses us, or the URL is none.
+    """
+    try:
+        server = Server(settings)
+    except ValueError as error:
+        raise ServerRefusedError(f"the Redis URL cannot be used: {error}") from None
+    try:
+        await server.check()
+        yield server
+    finally:
+        await server.aclose()

@@ -1,0 +1,61 @@
+"""What a command can be refused for; each message is a sentence to act on."""
+
+from uuid import UUID
+
+
+class ProducersError(Exception):
+    """A producer cannot record what it was asked to."""
+
+
+class UnknownEndpointError(ProducersError):
+    """No event was ever recorded for the endpoint."""
+
+    def __init__(self, endpoint_id: UUID) -> None:
+        super().__init__(
+            f"endpoint {endpoint_id} is not known; `endpoints ls` shows those that are"
+        )
+
+
+class EndpointExistsError(ProducersError):
+    """The endpoint was created before."""
+
+    def __init__(self, endpoint_id: UUID) -> None:
+        super().__init__(f"endpoint {endpoint_id} exists already; update it, or create another")
+
+
+class EndpointDestroyedError(ProducersError):
+    """The endpoint was destroyed; nothing brings it back."""
+
+    def __init__(self, endpoint_id: UUID) -> None:
+        super().__init__(f"endpoint {endpoint_id} was destroyed; create another one")
+
+
+class UnknownRouteError(ProducersError):
+    """The endpoint has no such route."""
+
+    def __init__(self, endpoint_id: UUID, route_id: UUID) -> None:
+        super().__init__(
+            f"endpoint {endpoint_id} has no route {route_id}; `endpoints show` lists its routes"
+        )
+
+
+class RouteExistsError(ProducersError):
+    """The endpoint has the route already."""
+
+    def __init__(self, endpoint_id: UUID, route_id: UUID) -> None:
+        super().__init__(f"endpoint {endpoint_id} has route {route_id} already")
+
+
+class RouteEndedError(ProducersError):
+    """The route is terminating or has ended; it gets no traffic any more."""
+
+    def __init__(self, route_id: UUID, status: str) -> None:
+        super().__init__(f"route {route_id} is {status}; create another one")
+
+
+class InvalidModelDefinitionError(ProducersError):
+    """A model definition cannot be used: the file and the field are named."""
+
+
+class ContendedEndpointError(ProducersError):
+    """Others kept changing the endpoint faster than a decision could be made."""

@@ -1,0 +1,200 @@
+"""The health state: each route's health, since when, and how it came to be."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from events.endpoint import EndpointDestroyedEvent
+from events.entry_id import START, EntryId
+from events.model_service import ModelServiceStatus, ModelServiceStatusEvent
+from events.recorded import RecordedEvent
+from events.route import EndpointRouteListUpdatedEvent, RouteCreatedEvent, RouteRecord
+from projections.errors import UnreadableDocumentError
+from projections.projection import Projection
+from projections.route import Health
+from projections.route_set import in_order, listed
+
+TRANSITIONS_MAX = 32
+"""Transitions that are kept of a route: the newest."""
+
+
+class Transition(NamedTuple):
+    """A route became healthy or unhealthy: at this stamp, for this reason."""
+
+    at: EntryId
+    new_status: ModelServiceStatus
+    reason: str | None
+    consecutive_failures: int
+
+
+class RouteHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One route's transitions, oldest first; see `projections.route.Route` for the stamps."""
+
+    route_id: UUID
+    session_id: UUID | None = None
+    listed_at: EntryId = START
+    absent_at: EntryId = START
+    transitions: tuple[Transition, ...] = ()
+
+    @property
+    def health(self) -> Health:
+        """What it is now."""
+        return self.transitions[-1].new_status if self.transitions else "not_checked"
+
+    @property
+    def since(self) -> EntryId:
+        """The transition that began its present health, `START` if it was never checked."""
+        since = START
+        for transition in reversed(self.transitions):
+            if transition.new_status != self.health:
+                break
+            since = transition.at
+        return since
+
+
+class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The health of all routes of one endpoint."""
+
+    endpoint_id: UUID
+    version: EntryId = START
+    destroyed_at: EntryId = START
+    list_at: EntryId = START
+    routes: dict[UUID, RouteHealth] = {}
+
+
+class HealthDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The JSON document of one endpoint's health; stamps are `[ms, seq]`."""
+
+    revision: int
+    endpoint_id: UUID
+    version: EntryId
+    routes: list[RouteHealth]
+    destroyed_at: EntryId = START
+    list_at: EntryId = START
+
+
+def evolve(state: EndpointHealth, recorded: RecordedEvent) -> EndpointHealth:
+    """Return the health after one more event, in whatever order they come."""
+    at = recorded.entry_id
+    after = _after(state, recorded)
+    if at > after.version:
+        return replace(after, version=at)
+    return state if after == state else after
+
+
+def _after(state: EndpointHealth, recorded: RecordedEvent) -> EndpointHealth:
+    at = recorded.entry_id
+    match recorded.event:
+        case EndpointDestroyedEvent():
+            first = min(at, state.destroyed_at) if state.destroyed_at > START else at
+            return EndpointHealth(
+                endpoint_id=state.endpoint_id, version=state.version, destroyed_at=first
+            )
+        case _ if state.destroyed_at > START:
+            return state
+        case ModelServiceStatusEvent() as event:
+            known = state.routes.get(event.route_id) or _unheard_of(event.route_id, state.list_at)
+            return _with_route(state, _observed(known, event, at), at)
+        case RouteCreatedEvent(route=record):
+            known = state.routes.get(record.route_id) or _unheard_of(record.route_id, state.list_at)
+            return _with_route(state, _present(known, record, at), at)
+        case EndpointRouteListUpdatedEvent(routes=records):
+            routes = listed(
+                state.routes,
+                records,
+                at,
+                newest_at=state.list_at,
+                present=_present,
+                absent=_absent,
+                fresh=_unheard_of,
+            )
+            return replace(state, routes=routes, list_at=max(state.list_at, at))
+        case _:
+            return state
+
+
+def _with_route(state: EndpointHealth, route: RouteHealth, at: EntryId) -> EndpointHealth:
+    if at <= route.absent_at:
+        return state
+    routes = {**state.routes, route.route_id: route}
+    known = route.route_id in state.routes
+    return replace(state, routes=routes if known else in_order(routes))
+
+
+def _unheard_of(route_id: UUID, absent_at: EntryId) -> RouteHealth:
+    return RouteHealth(route_id=route_id, absent_at=absent_at)
+
+
+def _observed(route: RouteHealth, event: ModelServiceStatusEvent, at: EntryId) -> RouteHealth:
+    if any(transition.at == at for transition in route.transitions):
+        return route
+    new = Transition(at, event.new_status, event.reason, event.consecutive_failures)
+    transitions = sorted((*route.transitions, new), key=lambda transition: transition.at)
+    return replace(route, transitions=tuple(transitions[-TRANSITIONS_MAX:]))
+
+
+def _present(route: RouteHealth, record: RouteRecord, at: EntryId) -> RouteHealth:
+    if at <= max(route.listed_at, route.absent_at):
+        return route
+    return replace(route, session_id=record.session_id, listed_at=at)
+
+
+def _absent(route: RouteHealth, at: EntryId) -> RouteHealth | None:
+    """Keep of the route only what was said after *at*."""
+    if at <= route.absent_at:
+        return route
+    transitions = tuple(t for t in route.transitions if t.at > at)
+    if route.listed_at > at:
+        return replace(route, absent_at=at, transitions=transitions)
+    if not transitions:
+        return None
+    return RouteHealth(route_id=route.route_id, absent_at=at, transitions=transitions)
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(HealthDocument)
+
+
+def encode(state: EndpointHealth, revision: int) -> bytes:
+    """Return the document of *state*."""
+    return _ENCODER.encode(
+        HealthDocument(
+            revision=revision,
+            endpoint_id=state.endpoint_id,
+            version=state.version,
+            routes=list(state.routes.values()),
+            destroyed_at=state.destroyed_at,
+            list_at=state.list_at,
+        )
+    )
+
+
+def decode(document: bytes) -> tuple[int, EndpointHealth]:
+    """Return the revision and the state of *document*.
+
+    Raises:
+        UnreadableDocumentError: It is not what this release writes.
+    """
+    try:
+        read = _DECODER.decode(document)
+    except msgspec.DecodeError as error:
+        raise UnreadableDocumentError(f"health-state document: {error}") from None
+    return read.revision, EndpointHealth(
+        endpoint_id=read.endpoint_id,
+        version=read.version,
+        destroyed_at=read.destroyed_at,
+        list_at=read.list_at,
+        routes={route.route_id: route for route in read.routes},
+    )
+
+
+HEALTH_STATE = Projection(
+    name="health-state",
+    version=1,
+    initial=lambda endpoint_id: EndpointHealth(endpoint_id=endpoint_id),
+    evolve=evolve,
+    encode=encode,
+    decode=decode,
+)
