@@ -1,1 +1,1 @@
-"""x."""
+"""The groups that read the log, and the `routestream` command."""

@@ -45,10 +45,6 @@ class Keys(msgspec.Struct, frozen=True):
         """String: the number of the projection's live generation."""
         return f"{{{self.namespace}:{partition}}}:{projection}:live"
 
-    def building(self, partition: int, projection: str) -> str:
-        """String: who is building a generation; expires."""
-        return f"{{{self.namespace}:{partition}}}:{projection}:building"
-
     def documents(self, partition: int, projection: str, generation: int) -> str:
         """Hash: endpoint -> document."""
         return f"{{{self.namespace}:{partition}}}:{projection}:{generation}"

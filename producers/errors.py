@@ -59,3 +59,7 @@ class InvalidModelDefinitionError(ProducersError):
 
 class ContendedEndpointError(ProducersError):
     """Others kept changing the endpoint faster than a decision could be made."""
+
+
+class BehindError(ProducersError):
+    """The projectors are too far behind for a command to be decided on the present state."""

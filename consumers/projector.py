@@ -1,0 +1,171 @@
+"""The projector: folds a group's deliveries into the documents of its projection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+from uuid import UUID
+
+import structlog
+
+from consumers.delivery import Delivery
+from consumers.outcome import Outcome, Retry, RetryPolicy, outcome_of
+from events.codec import decode
+from events.entry_id import START, EntryId
+from events.errors import EventsError
+from events.log import EventLog
+from events.recorded import RecordedEvent
+from projections.build import build, refold
+from projections.projection import Projection
+from projections.store import Applied, Change, ReadModelStore, State
+
+HELD_MAX = 100_000
+"""Documents that a projector keeps in memory; beyond that it begins anew."""
+
+APPLY_TRIES_MAX = 20
+_CONTENDED_RETRY_S = 0.05
+
+_log = structlog.get_logger()
+
+
+@dataclass
+class Changed(Generic[State]):
+    """What a batch makes of one endpoint."""
+
+    endpoint_id: UUID
+    state: State
+    change: Change
+    deliveries: list[Delivery]
+
+
+@dataclass
+class Folded(Generic[State]):
+    """What a batch leads to: documents to write, entries without effect, entries that failed."""
+
+    changed: list[Changed[State]] = field(default_factory=list)
+    unchanged: list[EntryId] = field(default_factory=list)
+    failed: list[tuple[Delivery, Exception]] = field(default_factory=list)
+
+
+class Projector(Generic[State]):
+    """Keeps one partition of a read model, together with any number of others of its group.
+
+    It folds on from the documents it holds in memory. If another projector has written one of
+    them meanwhile, the apply says so, and that endpoint is folded again from what is there.
+    """
+
+    def __init__(
+        self, log: EventLog, projection: Projection[State], partition: int, policy: RetryPolicy
+    ) -> None:
+        self._log = log
+        self._projection = projection
+        self._store = ReadModelStore(log.server, log.keys, projection, partition)
+        self._policy = policy
+        self._generation = 0
+        self._held: dict[UUID, tuple[int, State]] = {}
+
+    async def prepare(self) -> EntryId:
+        """Find the live generation, or build it from the log."""
+        self._held.clear()
+        position = START
+        while (generation := await self._store.live_generation()) is None:
+            position = await build(self._log, self._store)
+        self._generation = generation
+        return position
+
+    async def process(self, batch: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:
+        """Fold *batch* and write it, until no other projector's write comes between."""
+        left = list(batch)
+        ended: list[tuple[Delivery, Outcome]] = []
+        for _ in range(APPLY_TRIES_MAX):
+            folded = await self._fold(left)
+            changes = [changed.change for changed in folded.changed]
+            applied = await self._store.apply(
+                self._generation, self._projection.name, changes, folded.unchanged
+            )
+            if applied.stale:
+                await self.prepare()
+                continue
+            ended += (
+                (delivery, outcome_of(error, delivery.deliveries, self._policy))
+                for delivery, error in folded.failed
+            )
+            left = await self._hold(folded, applied)
+            if not left:
+                return ended
+        return ended + [(delivery, Retry(_CONTENDED_RETRY_S)) for delivery in left]
+
+    async def idle(self) -> None:
+        """Notice a read model that was swapped, or is gone."""
+        if await self._store.live_generation() != self._generation:
+            _log.warning("generation_gone", generation=self._generation)
+            await self.prepare()
+
+    async def _fold(self, batch: Sequence[Delivery]) -> Folded[State]:
+        folded: Folded[State] = Folded()
+        by_endpoint: dict[UUID, list[tuple[Delivery, RecordedEvent]]] = {}
+        for delivery in batch:
+            try:
+                recorded = decode(delivery.entry)
+            except EventsError as error:
+                folded.failed.append((delivery, error))
+            else:
+                by_endpoint.setdefault(recorded.event.endpoint_id, []).append((delivery, recorded))
+        await self._load([one for one in by_endpoint if one not in self._held])
+        for endpoint_id, delivered in by_endpoint.items():
+            self._fold_endpoint(folded, endpoint_id, delivered)
+        return folded
+
+    async def _load(self, missing: Sequence[UUID]) -> None:
+        if not missing:
+            return
+        if len(self._held) + len(missing) > HELD_MAX:
+            self._held.clear()
+        names = {str(endpoint_id): endpoint_id for endpoint_id in missing}
+        loaded = await self._store.load(self._generation, list(names))
+        initial = self._projection.initial
+        self._held.update(
+            (endpoint_id, loaded.get(name) or (0, initial(endpoint_id)))
+            for name, endpoint_id in names.items()
+        )
+
+    def _fold_endpoint(
+        self,
+        folded: Folded[State],
+        endpoint_id: UUID,
+        delivered: list[tuple[Delivery, RecordedEvent]],
+    ) -> None:
+        revision, before = self._held[endpoint_id]
+        evolve = self._projection.evolve
+        state = before
+        done = []
+        for delivery, recorded in delivered:
+            try:
+                state = evolve(state, recorded)
+            except Exception as error:  # noqa: BLE001 - however a fold fails, its entry has an end
+                folded.failed.append((delivery, error))
+            else:
+                done.append(delivery)
+        entry_ids = [delivery.entry_id for delivery in done]
+        if state is before and revision:
+            folded.unchanged += entry_ids
+            return
+        document = self._projection.encode(state, revision + 1)
+        change = Change(str(endpoint_id), revision, document, entry_ids)
+        folded.changed.append(Changed(endpoint_id, state, change, done))
+
+    async def _hold(self, folded: Folded[State], applied: Applied) -> list[Delivery]:
+        """Hold what was written, or what others have; return what has to be folded again."""
+        left: list[Delivery] = []
+        for changed in folded.changed:
+            endpoint_id, change = changed.endpoint_id, changed.change
+            if change.endpoint not in applied.conflicts:
+                self._held[endpoint_id] = (change.revision + 1, changed.state)
+                continue
+            there = applied.conflicts[change.endpoint]
+            self._held[endpoint_id] = (
+                (0, await refold(self._log, self._store, endpoint_id))
+                if there is None
+                else self._projection.decode(there)
+            )
+            left += changed.deliveries
+        return left

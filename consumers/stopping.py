@@ -1,0 +1,73 @@
+"""Stopping: the first signal asks for a soft stop, the second one forces a hard stop."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import structlog
+
+SOFT_STOP_TIMEOUT_S = 10.0
+"""Time for what is in flight; after that it is cancelled, and stays pending."""
+
+_log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def stopping(
+    soft_stop: Callable[[], Awaitable[None]],
+    *,
+    timeout_s: float = SOFT_STOP_TIMEOUT_S,
+    supervised: bool = False,
+) -> AsyncIterator[None]:
+    """Run the block until it ends, softly at the first SIGTERM or SIGINT, hard at the second.
+
+    Args:
+        soft_stop: Lets the block come to its end.
+        timeout_s: Seconds from the soft stop to the hard stop.
+        supervised: Also stop softly when standard input ends: the supervisor is gone.
+    """
+    asked = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_receive_signals, asked, tasks.cancel_scope)
+        if supervised:
+            tasks.start_soon(_watch_supervisor, asked)
+        tasks.start_soon(_stop_softly, asked, soft_stop, tasks.cancel_scope, timeout_s)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def _receive_signals(asked: anyio.Event, scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if asked.is_set():
+                _log.warning("hard_stop", signal=number.name)
+                scope.cancel()
+                return
+            _log.info("soft_stop", signal=number.name)
+            asked.set()
+
+
+async def _watch_supervisor(asked: anyio.Event) -> None:
+    while True:
+        await anyio.wait_readable(sys.stdin)
+        if not os.read(sys.stdin.fileno(), 4_096):
+            break
+    _log.warning("soft_stop", why="the supervisor is gone")
+    asked.set()
+
+
+async def _stop_softly(
+    asked: anyio.Event,
+    soft_stop: Callable[[], Awaitable[None]],
+    scope: anyio.CancelScope,
+    timeout_s: float,
+) -> None:
+    await asked.wait()
+    with anyio.move_on_after(timeout_s) as patience:
+        await soft_stop()
+    if patience.cancelled_caught:
+        _log.warning("hard_stop", after_s=timeout_s)
+        scope.cancel()

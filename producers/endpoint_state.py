@@ -1,0 +1,90 @@
+"""The endpoint's state: what the log says of it now, however far the projectors are."""
+
+from contextlib import suppress
+from uuid import UUID
+
+from events.entry_id import START, EntryId
+from events.errors import ServerRefusedError
+from events.keys import partition_of
+from events.log import EventLog, readable
+from producers.errors import BehindError
+from projections.endpoint import Endpoint
+from projections.errors import NoLiveGenerationError, ProjectionsError
+from projections.route_table import ROUTE_TABLE
+from projections.store import ReadModelStore
+
+CATCH_UP_MAX = 1_000_000
+"""Entries that are folded over a document before a command gives up waiting for projectors."""
+
+
+class EndpointStates:
+    """Reads the state of single endpoints, with the head that it is the state of.
+
+    A document lacks what the group `route-table` has not applied yet: entries that are pending
+    (an older one can be pending while a newer one is in the document) and entries not delivered.
+    All of these lie at or behind the group's first pending entry, or its last delivered one where
+    none is pending. Folding an event twice changes nothing, so everything from there on is folded
+    over the document.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._client = log.server.client
+        self._stores = [
+            ReadModelStore(log.server, log.keys, ROUTE_TABLE, partition)
+            for partition in range(log.partitions)
+        ]
+
+    async def read(self, endpoint_id: UUID) -> tuple[Endpoint, EntryId]:
+        """Return the state of the endpoint, and its head (`START` where it has no event)."""
+        partition = partition_of(endpoint_id, self._log.partitions)
+        head = await self._head(partition, endpoint_id)
+        floor = await self._applied_below(partition)
+        endpoint = ROUTE_TABLE.initial(endpoint_id)
+        try:
+            document = await self._stores[partition].live_document(str(endpoint_id))
+        except NoLiveGenerationError:
+            floor = START
+        else:
+            endpoint = document[1] if document else endpoint
+        if floor <= head:
+            endpoint = await self._fold(endpoint, partition, (floor, head))
+        return endpoint, head
+
+    async def _head(self, partition: int, endpoint_id: UUID) -> EntryId:
+        heads = self._log.keys.heads(partition)
+        head = await self._client.call("HGET", heads, str(endpoint_id))
+        return START if head is None else EntryId.parse(head)
+
+    async def _applied_below(self, partition: int) -> EntryId:
+        """Return an id such that every entry below it is in the documents, or given up on."""
+        stream = self._log.keys.events(partition)
+        try:
+            _, first, *_ = await self._client.call("XPENDING", stream, ROUTE_TABLE.name)
+            if first is not None:
+                return EntryId.parse(first)
+            groups = await self._client.call("XINFO GROUPS", stream)
+        except ServerRefusedError:
+            return START
+        for group in groups:
+            if group["name"] == ROUTE_TABLE.name.encode():
+                return EntryId.parse(group["last-delivered-id"]).after()
+        return START
+
+    async def _fold(
+        self, endpoint: Endpoint, partition: int, span: tuple[EntryId, EntryId]
+    ) -> Endpoint:
+        folded = 0
+        async for entries in self._log.read_entries(partition, *span):
+            for entry in entries:
+                recorded = readable(entry)
+                if recorded is not None and recorded.endpoint_id == endpoint.endpoint_id:
+                    with suppress(ProjectionsError):
+                        endpoint = ROUTE_TABLE.evolve(endpoint, recorded)
+            folded += len(entries)
+            if folded > CATCH_UP_MAX:
+                raise BehindError(
+                    f"group {ROUTE_TABLE.name} is more than {CATCH_UP_MAX} entries behind;"
+                    f" start it (`routestream consume {ROUTE_TABLE.name}`) and try again"
+                )
+        return endpoint

@@ -1,0 +1,71 @@
+"""The build: a read model folded from the log where there is none."""
+
+from contextlib import suppress
+from uuid import UUID
+
+import structlog
+
+from events.entry_id import START, EntryId
+from events.log import EventLog, readable
+from projections.errors import ProjectionsError
+from projections.store import ReadModelStore, State
+
+_log = structlog.get_logger()
+
+
+async def build(log: EventLog, store: ReadModelStore[State]) -> EntryId:
+    """Fold the whole partition into a new generation and make it live, unless another is by then.
+
+    While there is no live generation nothing is acknowledged, so what arrives during the build
+    is still pending when it ends; folding it twice changes nothing.
+
+    Returns:
+        The last entry that was folded.
+    """
+    generation = await store.new_generation()
+    states: dict[UUID, State] = {}
+    last = START
+    projection = store.projection
+    async for entries in log.read_entries(store.partition):
+        for entry in entries:
+            recorded = readable(entry)
+            if recorded is None:
+                continue
+            endpoint_id = recorded.endpoint_id
+            state = states.get(endpoint_id) or projection.initial(endpoint_id)
+            try:
+                states[endpoint_id] = projection.evolve(state, recorded)
+            except ProjectionsError as error:
+                _log.error("event_not_folded", entry_id=str(entry.entry_id), error=str(error))
+        last = entries[-1].entry_id
+    documents = [(str(one), projection.encode(state, 1)) for one, state in states.items()]
+    await store.write(generation, documents)
+    if not await store.go_live(generation, None):
+        await store.discard(generation)
+        return last
+    _log.info(
+        "generation_built",
+        projection=projection.name,
+        partition=store.partition,
+        generation=generation,
+        endpoints=len(documents),
+        last_entry_id=str(last),
+    )
+    return last
+
+
+async def refold(log: EventLog, store: ReadModelStore[State], endpoint_id: UUID) -> State:
+    """Fold one endpoint's events from the whole partition: its document was lost."""
+    projection = store.projection
+    state = projection.initial(endpoint_id)
+    async for recorded in log.read(partition=store.partition):
+        if recorded.endpoint_id == endpoint_id:
+            with suppress(ProjectionsError):
+                state = projection.evolve(state, recorded)
+    _log.error(
+        "document_refolded",
+        projection=projection.name,
+        partition=store.partition,
+        endpoint_id=str(endpoint_id),
+    )
+    return state

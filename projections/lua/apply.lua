@@ -1,0 +1,80 @@
+-- Change documents of the live generation and acknowledge the entries behind the change, in one step.
+--
+-- KEYS[1]  string  {ns:P}:PROJECTION:live, number of the live generation
+-- KEYS[2]  hash    {ns:P}:PROJECTION:G, endpoint -> document, JSON that begins with its revision
+-- KEYS[3]  stream  {ns:P}:PROJECTION:changes, the change feed
+-- KEYS[4]  hash    {ns:P}:generations, field PROJECTION:changes -> id of the feed's last entry
+-- KEYS[5]  stream  {ns:P}:events
+-- ARGV[1]  G, the generation that the documents belong to
+-- ARGV[2]  PROJECTION
+-- ARGV[3]  group whose entries are acknowledged
+-- ARGV[4]  entries that the change feed keeps
+-- ARGV[5]  number of documents; then for each: endpoint, revision read ("0": none), document,
+--          number of entries, entry ids
+-- then     number of entries that changed nothing, entry ids
+-- Reply    {"stale"} where G is not live: nothing was done
+--          {"applied", endpoint, document, ...}: those that had another revision, and what is there
+--          now ("" for nothing); they were not written, their entries not acknowledged
+
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return {'stale'}
+end
+
+local CHUNK = 1000  -- unpack() takes some thousands at most
+
+local function in_chunks(list, call)
+  for from = 1, #list, CHUNK do
+    call(unpack(list, from, math.min(from + CHUNK - 1, #list)))
+  end
+end
+
+local endpoints, revisions, documents, entries = {}, {}, {}, {}
+local at = 6
+for place = 1, tonumber(ARGV[5]) do
+  endpoints[place], revisions[place], documents[place] = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  entries[place] = {at + 4, at + 3 + tonumber(ARGV[at + 3])}
+  at = entries[place][2] + 1
+end
+
+local present = {}
+in_chunks(endpoints, function(...)
+  for _, document in ipairs(redis.call('HMGET', KEYS[2], ...)) do
+    present[#present + 1] = document
+  end
+end)
+
+local reply, written, settled, changes = {'applied'}, {}, {}, {}
+for place, endpoint in ipairs(endpoints) do
+  local now, agrees = present[place], false
+  if now then
+    local prefix = '{"revision":' .. revisions[place] .. ','
+    agrees = string.sub(now, 1, #prefix) == prefix
+  else
+    agrees = revisions[place] == '0'
+  end
+  if agrees then
+    written[#written + 1] = endpoint
+    written[#written + 1] = documents[place]
+    changes[#changes + 1] = endpoint .. ' ' .. string.format('%d', revisions[place] + 1)
+    for entry = entries[place][1], entries[place][2] do
+      settled[#settled + 1] = ARGV[entry]
+    end
+  else
+    reply[#reply + 1] = endpoint
+    reply[#reply + 1] = now or ''
+  end
+end
+for entry = at + 1, at + tonumber(ARGV[at]) do
+  settled[#settled + 1] = ARGV[entry]
+end
+
+in_chunks(written, function(...) redis.call('HSET', KEYS[2], ...) end)
+if #changes > 0 then
+  local field = ARGV[2] .. ':changes'
+  local previous = redis.call('HGET', KEYS[4], field) or ''
+  local id = redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*',
+    'previous', previous, 'generation', ARGV[1], 'changes', table.concat(changes, ' '))
+  redis.call('HSET', KEYS[4], field, id)
+end
+in_chunks(settled, function(...) redis.call('XACK', KEYS[5], ARGV[3], ...) end)
+return reply

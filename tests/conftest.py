@@ -1,0 +1,45 @@
+"""What the tests stand on: real servers, started here and gone at the end."""
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import pytest
+
+from consumers.embedded import EmbeddedServer, embedded_server
+from events import EventLog, open_log
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[EmbeddedServer]:
+    """One server for all tests that do no harm to it."""
+    with embedded_server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[EmbeddedServer]:
+    """A server for a test that kills, stops or breaks it."""
+    with embedded_server() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(shared_server: EmbeddedServer) -> str:
+    return shared_server.url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A deployment of its own: tests that share a server do not see each other."""
+    return f"test-{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def log(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:
+    async with open_log(redis_url, namespace=namespace, source="test") as opened:
+        yield opened
