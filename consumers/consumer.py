@@ -1,7 +1,7 @@
 """The consumer: reads one partition for a group, has each batch processed, settles each entry."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from time import monotonic
 
 import anyio
@@ -10,14 +10,14 @@ import structlog
 
 from consumers.delivery import Delivery
 from consumers.group import Group
+from consumers.new_entries import NewEntries
 from consumers.outcome import Outcome, RetryPolicy, given_up_unseen
 from consumers.pending import PendingEntries
 from consumers.processor import Processor
 from consumers.settlement import Settlement
 from events.backoff import Backoff
 from events.errors import NoGroupError, ServerUnavailableError
-from events.log import EventLog, entries_of
-from events.server import Client
+from events.log import EventLog
 
 _UNBLOCK_EVERY_S = 0.05
 
@@ -32,14 +32,14 @@ class ConsumerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         policy: What becomes of entries that fail.
     """
 
-    batch_size: int = 1_000
+    batch_size: int = 5_000
     block_ms: int = 2_000
     claim_idle_ms: int = 5_000
     policy: RetryPolicy = RetryPolicy()
 
     def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= 2_000:
-            raise ValueError(f"batch_size is {self.batch_size}, 1 to 2000 is allowed")
+        if not 1 <= self.batch_size <= 10_000:
+            raise ValueError(f"batch_size is {self.batch_size}, 1 to 10000 is allowed")
         if self.block_ms < 1:
             raise ValueError(f"block_ms is {self.block_ms}, the least is 1")
         if self.claim_idle_ms < 1:
@@ -63,7 +63,7 @@ class Consumer:
     ) -> None:
         group, self.name = name
         self._server = log.server
-        self._stream = log.keys.events(partition)
+        self._keys = log.keys
         self._partition = partition
         self._settings = settings
         self._processor = processor
@@ -85,11 +85,11 @@ class Consumer:
             try:
                 start = await self._processor.prepare()
                 await self._group.ensure(start)
-                async with self._server.blocking(self._settings.block_ms) as client:
-                    self._connection = await client.call("CLIENT ID")
+                async with self._new_entries() as new:
+                    self._connection = await new.connection_id()
                     self._log.info("consumer_started", start=str(start))
                     failures = 0
-                    async for batch in self._batches(client):
+                    async for batch in self._batches(new):
                         await self._process(batch)
             except NoGroupError as error:
                 self._log.error("group_lost", error=str(error))
@@ -112,7 +112,7 @@ class Consumer:
             with anyio.move_on_after(_UNBLOCK_EVERY_S):
                 await self._stopped.wait()
 
-    async def _batches(self, client: Client) -> AsyncGenerator[Sequence[Delivery]]:
+    async def _batches(self, new: NewEntries) -> AsyncGenerator[Sequence[Delivery]]:
         """Yield our own pending entries, then what is due, idle or new, until stopped."""
         size, settings = self._settings.batch_size, self._settings
         async for batch in self._pending.own(size):
@@ -125,24 +125,21 @@ class Consumer:
                 async for batch in self._pending.idle(size, settings.claim_idle_ms):
                     yield batch
                 claimed_at = monotonic()
-            if new := await self._new(client):
-                yield new
-            else:
+            await new.ask(size, self._block_ms())
+            arrived = await new.receive()
+            if not arrived:
                 await self._processor.idle()
+                continue
+            if len(arrived) == size and not self._stopping.is_set():
+                # There is a backlog: Redis looks for the next batch while we process this one.
+                await new.ask(size, settings.block_ms)
+            yield arrived
 
-    async def _new(self, client: Client) -> Sequence[Delivery]:
+    def _block_ms(self) -> int:
         """Wait for new entries, but not longer than until the next due try."""
         due_s = self._pending.next_due_s
         block_ms = self._settings.block_ms
-        if due_s is not None:
-            block_ms = max(1, min(block_ms, round(due_s * 1_000)))
-        reply = await client.call(
-            *("XREADGROUP", "GROUP", self._group.name, self.name),
-            *("COUNT", self._settings.batch_size, "BLOCK", block_ms),
-            *("STREAMS", self._stream, ">"),
-        )
-        entries = entries_of(reply[0][1], self._partition) if reply else []
-        return [Delivery(entry) for entry in entries]
+        return block_ms if due_s is None else max(1, min(block_ms, round(due_s * 1_000)))
 
     async def _process(self, batch: Sequence[Delivery]) -> None:
         began_at = monotonic()
@@ -162,6 +159,12 @@ class Consumer:
             last=str(batch[-1].entry_id),
             not_handled=len(ended),
             ms=round((monotonic() - began_at) * 1_000, 1),
+        )
+
+    def _new_entries(self) -> AbstractAsyncContextManager[NewEntries]:
+        of = (self._group.name, self.name)
+        return NewEntries.open(
+            self._server, self._keys, self._partition, of, self._settings.block_ms
         )
 
     async def _leave(self) -> None:

@@ -24,8 +24,8 @@ from events.keys import Keys, partition_of
 from events.recorded import Metadata
 from events.server import NeverSentError, Server, translation
 
-APPEND_MAX = 1_000
-"""Events that one append may have in one partition."""
+APPEND_MAX = 2_500
+"""Events that one append may have in one partition: a full route list, all routes starting."""
 
 SEEN_MS = 60_000
 """How long the server knows an append again; longer than all tries of one append together."""

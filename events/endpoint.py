@@ -10,7 +10,7 @@ from events.health_check import HealthCheck
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
-class EndpointCreatedEvent(Event, frozen=True, kw_only=True):
+class EndpointCreatedEvent(Event, frozen=True, kw_only=True, gc=False):
     """An endpoint exists from now on; it has no routes yet."""
 
     wire_name: ClassVar[str] = "endpoint_created"
@@ -22,7 +22,7 @@ class EndpointCreatedEvent(Event, frozen=True, kw_only=True):
     health_check: HealthCheck | None = None
 
 
-class EndpointHealthCheckUpdatedEvent(Event, frozen=True, kw_only=True):
+class EndpointHealthCheckUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):
     """The routes of the endpoint are checked like this from now on; None: not at all."""
 
     wire_name: ClassVar[str] = "endpoint_health_check_updated"
@@ -31,7 +31,7 @@ class EndpointHealthCheckUpdatedEvent(Event, frozen=True, kw_only=True):
     health_check: HealthCheck | None
 
 
-class EndpointDestroyedEvent(Event, frozen=True, kw_only=True):
+class EndpointDestroyedEvent(Event, frozen=True, kw_only=True, gc=False):
     """The tombstone: the endpoint has no routes any more, and never will again."""
 
     wire_name: ClassVar[str] = "endpoint_destroyed"

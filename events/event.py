@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What every event has: its type's name and version on the wire, and its endpoint.
 
     An event is enough by itself: it carries the state after the change, no pointer to it. The

@@ -10,7 +10,7 @@ INITIAL_DELAY_S = 60.0
 """The grace of a route whose health check names none."""
 
 
-class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How often, how long and for what a route is asked, and when it counts as unhealthy.
 
     Seconds, except where the name says otherwise. The defaults are Backend.AI's
@@ -26,7 +26,7 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
             none was given, as in releases before 25.18: `INITIAL_DELAY_S` holds then.
     """
 
-    path: Annotated[str, Meta(pattern=r"^/[^\s]*$", max_length=2048)]
+    path: Annotated[str, Meta(pattern=r"^/[^\s]*\Z", max_length=2048)]
     interval: Annotated[float, Meta(gt=0, le=86_400)] = 10.0
     max_retries: Annotated[int, Meta(ge=1, le=1_000)] = 10
     max_wait_time: Annotated[float, Meta(gt=0, le=3_600)] = 15.0

@@ -54,8 +54,11 @@ class EventLog:
         *,
         partitions: int | None = None,
         source: str = "routestream",
+        create: bool = True,
     ) -> Self:
         """Open the log on *server*, or create it with *partitions* (one unless given).
+
+        Without *create* nothing is written; a log that does not exist reads as an empty one.
 
         Raises:
             LayoutError: The log was made with another number of partitions.
@@ -65,8 +68,10 @@ class EventLog:
             wanted = 1 if partitions is None else partitions
             if not 1 <= wanted <= PARTITIONS_MAX:
                 raise LayoutError(f"partitions: {wanted} is not allowed, 1 to {PARTITIONS_MAX} are")
-            await server.client.call("HSETNX", keys.layout, "partitions", wanted)
-            made_with = await server.client.call("HGET", keys.layout, "partitions")
+            if create:
+                await server.client.call("HSETNX", keys.layout, "partitions", wanted)
+                wanted = await server.client.call("HGET", keys.layout, "partitions")
+            made_with = wanted
         if partitions is not None and int(made_with) != partitions:
             raise LayoutError(
                 f"partitions: the log {keys.namespace!r} was made with {int(made_with)},"

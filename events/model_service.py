@@ -12,7 +12,7 @@ ModelServiceStatus = Literal["healthy", "unhealthy"]
 AwareTime = Annotated[datetime, Meta(tz=True)]
 
 
-class ModelServiceStatusEvent(Event, frozen=True, kw_only=True):
+class ModelServiceStatusEvent(Event, frozen=True, kw_only=True, gc=False):
     """A route has become healthy or unhealthy; single probes are not recorded, only the change.
 
     *observed_at* is the clock of who observed it; the order of events is that of their entry ids.

@@ -17,7 +17,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     fields: Mapping[bytes, bytes]
 
 
-class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Where an event came from: the request, the wider action, the event that caused it."""
 
     request_id: str | None = None
@@ -26,7 +26,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceparent: str | None = None
 
 
-class RecordedEvent(msgspec.Struct, frozen=True):
+class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event with its place in the log.
 
     Attributes:

@@ -15,12 +15,12 @@ ROUTES_MAX = 1_000
 
 RouteStatus = Literal["provisioning", "running", "terminating", "terminated", "failed"]
 Protocol = Literal["http", "h2", "grpc", "tcp", "preopen"]
-Host = Annotated[str, Meta(pattern=r"^[^\s/]+$", max_length=255)]
+Host = Annotated[str, Meta(pattern=r"^[^\s/]+\Z", max_length=255)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 TrafficRatio = Annotated[float, Meta(ge=0, le=1)]
 
 
-class RouteRecord(msgspec.Struct, frozen=True, kw_only=True):
+class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One route (a replica of the model) as an event tells of it.
 
     *kernel_host* and *kernel_port* are None until its session has an address. *traffic_ratio* is
@@ -42,7 +42,7 @@ class RouteRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.kernel_host is not None and self.kernel_port is not None
 
 
-class EndpointRouteListUpdatedEvent(Event, frozen=True, kw_only=True):
+class EndpointRouteListUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):
     """The endpoint has exactly these routes from now on; none is a valid list."""
 
     wire_name: ClassVar[str] = "endpoint_route_list_updated"
@@ -57,7 +57,7 @@ class EndpointRouteListUpdatedEvent(Event, frozen=True, kw_only=True):
             )
 
 
-class RouteCreatedEvent(Event, frozen=True, kw_only=True):
+class RouteCreatedEvent(Event, frozen=True, kw_only=True, gc=False):
     """A route was added; it is provisioning."""
 
     wire_name: ClassVar[str] = "route_created"
@@ -65,7 +65,7 @@ class RouteCreatedEvent(Event, frozen=True, kw_only=True):
     route: RouteRecord
 
 
-class RouteStartedEvent(Event, frozen=True, kw_only=True):
+class RouteStartedEvent(Event, frozen=True, kw_only=True, gc=False):
     """The route's address is known and its session runs: its health check's grace begins.
 
     Its traffic ratio is not told here: starting never resets a weight.
@@ -81,7 +81,7 @@ class RouteStartedEvent(Event, frozen=True, kw_only=True):
     protocol: Protocol = "http"
 
 
-class RouteTerminatingEvent(Event, frozen=True, kw_only=True):
+class RouteTerminatingEvent(Event, frozen=True, kw_only=True, gc=False):
     """The route gets no new traffic from now on."""
 
     wire_name: ClassVar[str] = "route_terminating"
@@ -89,7 +89,7 @@ class RouteTerminatingEvent(Event, frozen=True, kw_only=True):
     route_id: UUID
 
 
-class RouteFailedEvent(Event, frozen=True, kw_only=True):
+class RouteFailedEvent(Event, frozen=True, kw_only=True, gc=False):
     """The route could not start, or broke for good."""
 
     wire_name: ClassVar[str] = "route_failed"
@@ -98,7 +98,7 @@ class RouteFailedEvent(Event, frozen=True, kw_only=True):
     errors: Annotated[tuple[Annotated[str, Meta(max_length=4_096)], ...], Meta(max_length=32)] = ()
 
 
-class RouteTrafficRatioUpdatedEvent(Event, frozen=True, kw_only=True):
+class RouteTrafficRatioUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):
     """The route's weight is this from now on."""
 
     wire_name: ClassVar[str] = "route_traffic_ratio_updated"

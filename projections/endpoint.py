@@ -11,7 +11,7 @@ from projections.route import Route
 from projections.route_set import in_order
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The state of one endpoint: the newest stamp seen is its *version*."""
 
     endpoint_id: UUID
@@ -38,7 +38,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return [route for route in self.routes.values() if route.listed_at > START]
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The JSON document of one endpoint; stamps are `[ms, seq]`.
 
     *awaiting* are routes of which something was heard before they were listed.

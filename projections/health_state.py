@@ -29,7 +29,7 @@ class Transition(NamedTuple):
     consecutive_failures: int
 
 
-class RouteHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RouteHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One route's transitions, oldest first; see `projections.route.Route` for the stamps."""
 
     route_id: UUID
@@ -54,7 +54,7 @@ class RouteHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return since
 
 
-class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
+class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The health of all routes of one endpoint."""
 
     endpoint_id: UUID
@@ -64,7 +64,7 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
     routes: dict[UUID, RouteHealth] = {}
 
 
-class HealthDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HealthDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The JSON document of one endpoint's health; stamps are `[ms, seq]`."""
 
     revision: int

@@ -12,7 +12,7 @@ from events.route import Protocol, RouteRecord, RouteStatus
 Health = Literal["not_checked", "healthy", "unhealthy", "degraded"]
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One route, each of its registers with the stamp of the event that last set it.
 
     Address, status and traffic ratio are set whenever the route is listed or created, at

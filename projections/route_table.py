@@ -185,7 +185,9 @@ def _with_route(
     if after is before:
         return state
     routes = {**state.routes, route_id: after}
-    return replace(state, routes=routes if known else in_order(routes))
+    if known is None:
+        routes = in_order(routes)
+    return replace(state, routes=routes, version=max(state.version, at))
 
 
 ROUTE_TABLE = Projection(

@@ -22,7 +22,7 @@ _CHUNK = 500
 State = TypeVar("State")
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One endpoint's document as it shall be, and the entries that led from *revision* to it."""
 
     endpoint: str

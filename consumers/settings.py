@@ -1,0 +1,76 @@
+"""The settings: one file and the environment, read by the composition root alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from consumers.consumer import ConsumerSettings
+from consumers.errors import ConsumersError
+from events.server import ServerSettings
+from projections.reader import ReaderSettings
+
+PREFIX = "ROUTESTREAM_"
+_FILE_BYTES_MAX = 1_048_576
+
+
+class InvalidSettingsError(ConsumersError):
+    """A setting is not known, or its value is not allowed."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All there is to set; each part is described where it is used."""
+
+    namespace: str = "routestream"
+    server: ServerSettings = ServerSettings()
+    consumer: ConsumerSettings = ConsumerSettings()
+    reader: ReaderSettings = ReaderSettings()
+
+
+def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Read the YAML file at *path*, then the environment, which counts more.
+
+    `REDIS_URL` is the server's URL; every other setting is `ROUTESTREAM_` and its name, with the
+    part it belongs to in front: `ROUTESTREAM_NAMESPACE`, `ROUTESTREAM_CONSUMER_BLOCK_MS`,
+    `ROUTESTREAM_CONSUMER_POLICY_DELIVERIES_MAX`.
+
+    Raises:
+        InvalidSettingsError: The file cannot be read, or a setting is wrong; it is named.
+    """
+    given = {} if path is None else _read_file(path)
+    if url := environment.get("REDIS_URL"):
+        given.setdefault("server", {}).setdefault("url", url)
+    _take_environment(Settings, PREFIX, environment, given)
+    try:
+        return msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidSettingsError(f"settings: {error}") from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_FILE_BYTES_MAX + 1)
+        if len(text) > _FILE_BYTES_MAX:
+            raise InvalidSettingsError(f"{path}: more than {_FILE_BYTES_MAX} bytes")
+        given = yaml.safe_load(text)
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidSettingsError(f"{path}: {error}".replace("\n", " ")) from None
+    if given is not None and not isinstance(given, dict):
+        raise InvalidSettingsError(f"{path}: expected settings by name, found something else")
+    return given or {}
+
+
+def _take_environment(
+    kind: type[msgspec.Struct], prefix: str, environment: Mapping[str, str], given: dict[str, Any]
+) -> None:
+    for field in msgspec.structs.fields(kind):
+        name = prefix + field.name.upper()
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            part = given.setdefault(field.name, {})
+            if isinstance(part, dict):
+                _take_environment(field.type, f"{name}_", environment, part)
+        elif name in environment:
+            given[field.name] = environment[name]

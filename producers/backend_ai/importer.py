@@ -1,0 +1,86 @@
+"""The importer: a capture of a Backend.AI cluster, recorded in our log."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from anyio.lowlevel import checkpoint
+
+from events.append import APPEND_MAX
+from events.event import Event
+from events.keys import partition_of
+from events.log import EventLog
+from events.recorded import Metadata, RecordedEvent
+from producers.backend_ai.capture import read_capture
+from producers.backend_ai.translation import Counts, Translation
+from producers.errors import ProducersError
+
+SOURCE = "backend-ai"
+"""The source with which a log is opened that is imported into."""
+
+_log = structlog.get_logger()
+
+
+async def import_capture(
+    log: EventLog, path: str | Path, *, began_at: datetime | None = None
+) -> Counts:
+    """Append what the capture at *path* tells, on top of what *log* has.
+
+    A command that is refused (a broken hand-off value, say) is logged with its line and passed
+    over. Nobody else should record the same endpoints meanwhile: what others append after the
+    start of the import is not seen.
+
+    Importing the same file again goes through its whole history once more: where an endpoint's
+    last state differs from its first, the transitions are recorded a second time, and the table
+    shows past states until the import is done. It ends with the same routes, weights, health and
+    health checks as the first time, with newer stamps. The exception is a status that stands in
+    the file before the first list that names its session: unresolved the first time, it finds
+    its route the second time.
+
+    Args:
+        log: Where to append; opened with the source that the events are to carry.
+        path: The file, see `producers.backend_ai.capture`.
+        began_at: When the capture began, with its zone. The file tells only the time since then;
+            without it, statuses are recorded as observed at the time of the import.
+
+    Raises:
+        UnreadableCaptureError: The file or a line of it cannot be read; what stands before that
+            line has been recorded.
+        EventsError: The log cannot be read or appended to; see `EventLog.append`.
+    """
+    translation = Translation()
+    async for recorded in log.read():
+        translation.evolve(recorded)
+    for command in read_capture(path):
+        await checkpoint()
+        observed_at = began_at + timedelta(seconds=command.t_s) if began_at else datetime.now(UTC)
+        try:
+            events = translation.translate(command.args, observed_at)
+        except ProducersError as error:
+            _log.warning("command_refused", path=str(path), line=command.line, error=str(error))
+            continue
+        for recorded in await _append(log, events):
+            translation.evolve(recorded)
+    return translation.counts
+
+
+async def _append(log: EventLog, events: Sequence[Event]) -> list[RecordedEvent]:
+    """Append a command's events, and return them as recorded; all are of one endpoint."""
+    recorded = []
+    for begin in range(0, len(events), APPEND_MAX):
+        batch = events[begin : begin + APPEND_MAX]
+        appended = await log.append(*batch)
+        recorded += [
+            # The fold looks at neither the event's own id nor its source.
+            RecordedEvent(
+                entry_id,
+                partition_of(event.endpoint_id, log.partitions),
+                event,
+                event_id="",
+                source=SOURCE,
+                metadata=Metadata(),
+            )
+            for event, entry_id in zip(batch, appended.entry_ids, strict=True)
+        ]
+    return recorded

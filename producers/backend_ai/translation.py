@@ -1,0 +1,221 @@
+"""The translation: what Backend.AI's commands mean, as events of ours."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from events.endpoint import EndpointHealthCheckUpdatedEvent
+from events.entry_id import START
+from events.errors import InvalidEventError
+from events.event import Event
+from events.recorded import RecordedEvent
+from producers import decisions
+from producers.backend_ai import handoff, wire
+from producers.backend_ai.handoff import HandoffKey, MalformedHandoffError
+from producers.errors import ProducersError
+from projections.endpoint import Endpoint
+from projections.route_table import ROUTE_TABLE
+
+Happened = Literal[
+    "handed_over",
+    "translated",
+    "unchanged",
+    "unresolved",
+    "redelivered",
+    "refused",
+    "other_names",
+    "broadcasts",
+    "other_commands",
+]
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many commands met with what; each command is counted once.
+
+    Attributes:
+        handed_over: Values for hand-off keys, kept for the next list.
+        translated: Entries that led to events.
+        unchanged: Entries that told nothing new.
+        unresolved: Statuses of sessions that no list names.
+        redelivered: Copies of a status whose route has a health already.
+        refused: Entries that could not be read or made no sense.
+        other_names: Entries of events that say nothing about routes.
+        broadcasts: What was told to all; it repeats an entry of the stream.
+        other_commands: Commands that are none of these.
+        events: The events that the translated entries led to, not a number of commands.
+    """
+
+    handed_over: int = 0
+    translated: int = 0
+    unchanged: int = 0
+    unresolved: int = 0
+    redelivered: int = 0
+    refused: int = 0
+    other_names: int = 0
+    broadcasts: int = 0
+    other_commands: int = 0
+    events: int = 0
+
+
+class Translation:
+    """Turns commands into events, one after another, on the state that our own log folds to.
+
+    The caller folds what the log has with `evolve`, and folds the events of each command before
+    it translates the next one: a decision is as good as the state it is made on. Nothing is read
+    or written here.
+
+    A caller that reads the live stream gives each entry to `translate_entry`, after it has told
+    with `hand_over` what the hand-off keys hold.
+    """
+
+    def __init__(self) -> None:
+        self._endpoints: dict[UUID, Endpoint] = {}
+        self._sessions: dict[UUID, tuple[UUID, UUID]] = {}
+        self._values: dict[HandoffKey, bytes] = {}
+        self._happened: Counter[str] = Counter()
+        self._events = 0
+
+    @property
+    def endpoints(self) -> Mapping[UUID, Endpoint]:
+        """The endpoints as folded so far."""
+        return MappingProxyType(self._endpoints)
+
+    @property
+    def counts(self) -> Counts:
+        """What happened to the commands so far."""
+        return Counts(events=self._events, **self._happened)
+
+    def translate(self, args: Sequence[bytes], observed_at: datetime) -> tuple[Event, ...]:
+        """Return the events that a Redis command (its name first) leads to, often none.
+
+        Args:
+            args: The command: its name, then its arguments.
+            observed_at: When it was seen, with its zone; a status is recorded with it.
+
+        Raises:
+            ProducersError: An entry of Backend.AI's stream cannot be read, a hand-off key is
+                missing or broken, or the endpoint was destroyed. It is counted as refused, the
+                state stays as it was, and the next command can be translated.
+        """
+        name = args[0].upper() if args else b""
+        if name == b"SET" and len(args) > 2 and (key := HandoffKey.parse(args[1])):
+            self.hand_over(key, args[2])
+            self._happened["handed_over"] += 1
+        elif name == b"XADD" and len(args) > 1 and args[1] == wire.STREAM:
+            return self._translate_xadd(args, observed_at)
+        elif name == b"PUBLISH":
+            self._happened["broadcasts"] += 1
+        else:
+            self._happened["other_commands"] += 1
+        return ()
+
+    def hand_over(self, key: HandoffKey, value: bytes | None) -> None:
+        """Keep what a hand-off key holds, None where it is not there; looked at when needed."""
+        if value is None:
+            self._values.pop(key, None)
+        else:
+            self._values[key] = value
+
+    def _translate_xadd(self, args: Sequence[bytes], observed_at: datetime) -> tuple[Event, ...]:
+        try:
+            fields = wire.xadd_fields(args)
+        except ProducersError:
+            self._happened["refused"] += 1
+            raise
+        return self.translate_entry(fields, observed_at)
+
+    def translate_entry(
+        self, fields: Mapping[bytes, bytes], observed_at: datetime
+    ) -> tuple[Event, ...]:
+        """Return the events that one entry of Backend.AI's stream leads to; see `translate`."""
+        try:
+            happened, events = self._decide(fields, observed_at)
+        except ProducersError:
+            self._happened["refused"] += 1
+            raise
+        self._happened[happened] += 1
+        self._events += len(events)
+        return events
+
+    def _decide(
+        self, fields: Mapping[bytes, bytes], observed_at: datetime
+    ) -> tuple[Happened, tuple[Event, ...]]:
+        said = wire.decode(fields)
+        if isinstance(said, wire.Other):
+            return "other_names", ()
+        if isinstance(said, wire.RouteListUpdated):
+            events = self._list_updated(said)
+        else:
+            if said.session_id not in self._sessions:
+                return "unresolved", ()
+            if wire.retry_count(fields) and self._health(said) != "not_checked":
+                # A copy comes after newer news; it counts only where nothing is known.
+                return "redelivered", ()
+            events = self._status_updated(said, observed_at)
+        return ("translated" if events else "unchanged"), events
+
+    def _list_updated(self, said: wire.RouteListUpdated) -> tuple[Event, ...]:
+        endpoint = self._endpoints.get(said.endpoint_id) or ROUTE_TABLE.initial(said.endpoint_id)
+        health_check = handoff.health_check(endpoint, self._values)
+        records = handoff.routes(endpoint, self._values)
+        checked: tuple[Event, ...]
+        if endpoint.version <= START:
+            checked = (
+                EndpointHealthCheckUpdatedEvent(
+                    endpoint_id=said.endpoint_id, health_check=health_check
+                ),
+            )
+            endpoint = replace(endpoint, version=START.after())
+        else:
+            checked = decisions.update_health_check(endpoint, health_check)
+        try:
+            return (*checked, *decisions.set_route_list(endpoint, records))
+        except InvalidEventError as error:
+            key = HandoffKey(said.endpoint_id, "route_connection_info")
+            raise MalformedHandoffError(key, str(error)) from None
+
+    def _status_updated(self, said: wire.StatusUpdated, observed_at: datetime) -> tuple[Event, ...]:
+        endpoint_id, route_id = self._sessions[said.session_id]
+        return decisions.record_status(
+            self._endpoints[endpoint_id], route_id, said.new_status, observed_at=observed_at
+        )
+
+    def _health(self, said: wire.StatusUpdated) -> str:
+        endpoint_id, route_id = self._sessions[said.session_id]
+        return self._endpoints[endpoint_id].routes[route_id].health
+
+    def evolve(self, recorded: RecordedEvent) -> None:
+        """Fold an event of our own log, whoever recorded it.
+
+        Raises:
+            TooManyRoutesError: The endpoint would follow more routes than it may.
+        """
+        endpoint_id = recorded.endpoint_id
+        before = self._endpoints.get(endpoint_id) or ROUTE_TABLE.initial(endpoint_id)
+        after = ROUTE_TABLE.evolve(before, recorded)
+        self._endpoints[endpoint_id] = after
+        if after.routes is not before.routes:
+            self._index(before, after)
+
+    def _index(self, before: Endpoint, after: Endpoint) -> None:
+        """Let sessions lead to the routes that *after* has; the endpoint listing one last wins."""
+        for route_id, session_id in _sessions_changed(before, after):
+            if self._sessions.get(session_id) == (before.endpoint_id, route_id):
+                del self._sessions[session_id]
+        for route_id, session_id in _sessions_changed(after, before):
+            self._sessions[session_id] = (after.endpoint_id, route_id)
+
+
+def _sessions_changed(endpoint: Endpoint, other: Endpoint) -> Iterator[tuple[UUID, UUID]]:
+    """Yield the ids of the present routes that *other* has not or otherwise, with their session."""
+    for route_id, route in endpoint.routes.items():
+        if route is other.routes.get(route_id) or route.listed_at <= START:
+            continue
+        if route.session_id is not None:
+            yield route_id, route.session_id

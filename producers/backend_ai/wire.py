@@ -1,0 +1,125 @@
+"""The wire: what one entry of Backend.AI's own event stream says.
+
+Releases up to 26.8 write an event's content as a msgpack array (`args`), those from 26.9 on as a
+JSON object (`payload`); both name the event in `name`. The two events that matter here consist of
+text alone. Backend.AI's msgpack extension types carry pickles, so no extension type is ever
+decoded.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from events.model_service import ModelServiceStatus
+from producers.errors import ProducersError
+
+STREAM = b"events"
+"""The key of the stream on which every core event of a Backend.AI cluster lies (database 4)."""
+
+
+class MalformedEntryError(ProducersError):
+    """An entry is not what any release of Backend.AI writes; its field is named."""
+
+
+class RouteListUpdated(msgspec.Struct, frozen=True):
+    """The endpoint's routes changed; the hand-off keys hold what they are now."""
+
+    endpoint_id: UUID
+
+
+class StatusUpdated(msgspec.Struct, frozen=True):
+    """The model service in the session has become healthy or unhealthy."""
+
+    session_id: UUID
+    new_status: ModelServiceStatus
+
+
+class Other(msgspec.Struct, frozen=True):
+    """An event of another name: its content was not looked at."""
+
+    name: str
+
+
+Said = RouteListUpdated | StatusUpdated | Other
+
+_KINDS: Mapping[str, tuple[type[RouteListUpdated | StatusUpdated], Any]] = {
+    "endpoint_route_list_updated": (RouteListUpdated, msgspec.msgpack.Decoder(tuple[str])),
+    "model_service_status_updated": (StatusUpdated, msgspec.msgpack.Decoder(tuple[str, str])),
+}
+_MODIFIERS = frozenset({b"NOMKSTREAM", b"KEEPREF", b"DELREF", b"ACKED"})
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def xadd_fields(args: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the fields that an XADD command (its name included) gives its entry.
+
+    Raises:
+        MalformedEntryError: The server would refuse the command as well.
+    """
+    rest = list(args[2:])
+    while rest and (option := rest[0].upper()) in _MODIFIERS | {b"MAXLEN", b"MINID", b"LIMIT"}:
+        bound = option not in _MODIFIERS
+        exactness = bound and rest[1:2] in ([b"~"], [b"="])
+        del rest[: 1 + bound + exactness]
+    pairs = rest[1:]
+    if not pairs or len(pairs) % 2:
+        raise MalformedEntryError(
+            f"XADD: {len(pairs)} names and values of fields, they come in pairs, at least one"
+        )
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def decode(fields: Mapping[bytes, bytes]) -> Said:
+    """Read what an entry says, in either format; `metadata` and `source` are not needed for it.
+
+    Raises:
+        MalformedEntryError: The name is missing or no text, or the content is not its event's.
+    """
+    try:
+        name = fields[b"name"].decode()
+    except KeyError:
+        raise MalformedEntryError("name: the entry has none") from None
+    except UnicodeDecodeError as error:
+        raise MalformedEntryError(f"name: {error}") from None
+    if name not in _KINDS:
+        return Other(name)
+    if b"payload" in fields:
+        return _from_payload(name, fields[b"payload"])
+    if b"args" in fields:
+        return _from_args(name, fields[b"args"])
+    raise MalformedEntryError(f"{name}: the entry has neither args nor payload")
+
+
+def _from_payload(name: str, payload: bytes) -> Said:
+    kind, _ = _KINDS[name]
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except _UNREADABLE as error:
+        raise MalformedEntryError(f"{name}: payload: {error}") from None
+
+
+def _from_args(name: str, args: bytes) -> Said:
+    kind, decoder = _KINDS[name]
+    try:
+        texts = decoder.decode(args)
+        return msgspec.convert(dict(zip(kind.__struct_fields__, texts, strict=True)), kind)
+    except _UNREADABLE as error:
+        raise MalformedEntryError(f"{name}: args: {error}") from None
+
+
+def retry_count(fields: Mapping[bytes, bytes]) -> int:
+    """Return how often Backend.AI has put this event on its stream again; 0: it is the first.
+
+    Every group sees the copies that any group's failing handler causes. A copy lies at the end of
+    the stream, so it may be older news than the entries before it.
+
+    Raises:
+        MalformedEntryError: The count is no number.
+    """
+    count = fields.get(b"_retry_count", b"0")
+    try:
+        return int(count)
+    except ValueError:
+        raise MalformedEntryError(f"_retry_count: {count[:32]!r} is no number") from None

@@ -1,0 +1,490 @@
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from itertools import repeat
+from math import inf
+from uuid import UUID, uuid4
+
+import anyio
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from msgspec.structs import replace
+from structlog.testing import capture_logs
+
+from events.entry_id import EntryId
+from events.errors import EventsError, ServerUnavailableError, UncertainAppendError
+from events.health_check import HealthCheck
+from events.model_service import ModelServiceStatus
+from producers.errors import ContendedEndpointError, ProducersError
+from producers.health_checker import CheckerSettings, HealthChecker
+from producers.probe import open_session
+from producers.verdict import VerdictSettings
+from projections.endpoint import Endpoint
+from projections.route import Health, Route
+
+pytestmark = pytest.mark.anyio
+
+ENDPOINT_ID = UUID(int=1)
+STARTED_MS = 1_700_000_000_000
+CHECK = HealthCheck(path="/health", interval=0.01, max_retries=3, max_wait_time=5, initial_delay=0)
+QUICK = CheckerSettings(jitter=0, update_interval_s=0)
+
+
+class Counter:
+    """A number that grows, and can be waited for."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._grown = anyio.Event()
+
+    def grow(self) -> None:
+        self.value += 1
+        self._grown.set()
+        self._grown = anyio.Event()
+
+    async def until(self, least: int) -> None:
+        with anyio.fail_after(10):
+            while self.value < least:
+                await self._grown.wait()
+
+    async def more(self, by: int) -> None:
+        await self.until(self.value + by)
+
+
+class ModelServer:
+    """A replica: answers with *status*, or the next of *script*; hangs while told to."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.script: Iterable[int] = ()
+        self.asked = Counter()
+        self.paths: list[str] = []
+        self.port = 0
+        self.let_go: anyio.Event | None = None
+        self.at_once = 0
+        self.at_once_most = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.paths.append(request.path)
+        self.at_once += 1
+        self.at_once_most = max(self.at_once_most, self.at_once)
+        self.asked.grow()
+        try:
+            if self.let_go is not None:
+                await self.let_go.wait()
+        finally:
+            self.at_once -= 1
+        self.script = iter(self.script)
+        return web.Response(status=next(self.script, self.status))
+
+
+class Table:
+    """The reader's port: what the checker is told of the endpoints."""
+
+    def __init__(self) -> None:
+        self.held: dict[UUID, Endpoint] = {}
+        self._changed = anyio.Event()
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        return list(self.held.values())
+
+    async def changed(self) -> None:
+        await self._changed.wait()
+
+    def put(self, *routes: Route, check: HealthCheck | None = CHECK) -> None:
+        self.held[ENDPOINT_ID] = Endpoint(
+            endpoint_id=ENDPOINT_ID,
+            health_check=check,
+            routes={route.route_id: route for route in routes},
+        )
+        self.say()
+
+    def say(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+class Records:
+    """The recorder's port: keeps what it is told, or fails as told."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[UUID, ModelServiceStatus]] = []
+        self.reasons: list[tuple[str, int]] = []
+        self.observed: list[datetime] = []
+        self.kept_count = Counter()
+        self.tries = Counter()
+        self.failures: list[EventsError | ProducersError] = []
+        self.hangs = False
+
+    async def record_status(
+        self,
+        endpoint_id: UUID,
+        route_id: UUID,
+        new_status: ModelServiceStatus,
+        *,
+        observed_at: datetime,
+        reason: str,
+        consecutive_failures: int,
+    ) -> object:
+        self.tries.grow()
+        if self.hangs:
+            await anyio.sleep_forever()
+        if self.failures:
+            raise self.failures.pop(0)
+        assert endpoint_id == ENDPOINT_ID
+        self.kept.append((route_id, new_status))
+        self.reasons.append((reason, consecutive_failures))
+        self.observed.append(observed_at)
+        self.kept_count.grow()
+        return None
+
+    @property
+    def statuses(self) -> list[ModelServiceStatus]:
+        return [status for _, status in self.kept]
+
+
+class Owner:
+    """The ownership's port: all endpoints, or none."""
+
+    def __init__(self) -> None:
+        self.owns_all = True
+        self._changed = anyio.Event()
+
+    def owns(self, _endpoint_id: UUID) -> bool:
+        return self.owns_all
+
+    async def changed(self) -> None:
+        await self._changed.wait()
+        self._changed = anyio.Event()
+
+    def lose(self) -> None:
+        self.owns_all = False
+        self._changed.set()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = STARTED_MS / 1_000
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Bench:
+    """All that a checker stands on, and the checker itself."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self.session = session
+        self.table = Table()
+        self.records = Records()
+        self.owner = Owner()
+        self.clock = Clock()
+        self._servers = AsyncExitStack()
+
+    async def server(self) -> ModelServer:
+        served = ModelServer()
+        app = web.Application()
+        app.router.add_get("/{path:.*}", served.answer)
+        server = TestServer(app)
+        await server.start_server(shutdown_timeout=0)
+        self._servers.push_async_callback(server.close)
+        served.port = server.port or 0
+        return served
+
+    @asynccontextmanager
+    async def checker(
+        self, settings: CheckerSettings = QUICK
+    ) -> AsyncIterator[HealthChecker]:
+        checker = HealthChecker(
+            self.table, self.records, self.owner, self.session, settings, clock=self.clock
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(checker.run)
+            yield checker
+            tasks.cancel_scope.cancel()
+
+    async def aclose(self) -> None:
+        await self._servers.aclose()
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with open_session() as session:
+        made = Bench(session)
+        yield made
+        await made.aclose()
+
+
+def route_at(
+    server: ModelServer,
+    *,
+    health: Health = "not_checked",
+    health_ms: int = 0,
+    started_ms: int = STARTED_MS,
+) -> Route:
+    return Route(
+        route_id=uuid4(),
+        session_id=None,
+        app="",
+        kernel_host="127.0.0.1",
+        kernel_port=server.port,
+        protocol="http",
+        traffic_ratio=1.0,
+        status="running",
+        health=health,
+        listed_at=EntryId(1, 0),
+        started_at=EntryId(started_ms, 0),
+        health_at=EntryId(health_ms, 0),
+    )
+
+
+async def test_a_route_that_answers_is_recorded_healthy_once(bench: Bench) -> None:
+    server = await bench.server()
+    route = route_at(server)
+    bench.table.put(route)
+    async with bench.checker():
+        await server.asked.until(5)
+    assert bench.records.kept == [(route.route_id, "healthy")]
+    assert bench.records.reasons == [("first success", 0)]
+    assert bench.records.observed == [datetime.fromtimestamp(STARTED_MS / 1_000, UTC)]
+
+
+async def test_max_retries_failures_in_a_row_are_recorded_with_their_reason(bench: Bench) -> None:
+    server = await bench.server()
+    server.status = 500
+    bench.table.put(route_at(server, health="healthy"))
+    async with bench.checker():
+        await bench.records.kept_count.until(1)
+        await server.asked.more(3)
+    assert bench.records.statuses == ["unhealthy"]
+    assert bench.records.reasons == [("3 failures in a row: HTTP 500, expected 200", 3)]
+
+
+@pytest.mark.parametrize(("health", "status"), [("healthy", 200), ("unhealthy", 500)])
+async def test_restarting_a_checker_records_nothing(
+    bench: Bench, health: Health, status: int
+) -> None:
+    server = await bench.server()
+    server.status = status
+    bench.table.put(route_at(server, health=health, health_ms=5))
+    for _ in range(3):
+        async with bench.checker():
+            await server.asked.more(5)
+    assert bench.records.tries.value == 0
+
+
+async def test_failures_within_the_grace_do_not_count(bench: Bench) -> None:
+    server = await bench.server()
+    server.status = 503
+    bench.table.put(route_at(server), check=replace(CHECK, initial_delay=60.0))
+    bench.clock.now_s += 59
+    async with bench.checker():
+        await server.asked.until(8)
+        assert bench.records.kept == []
+        bench.clock.now_s += 1
+        await bench.records.kept_count.until(1)
+    assert bench.records.reasons == [("3 failures in a row: HTTP 503, expected 200", 3)]
+
+
+async def test_without_a_start_the_grace_counts_from_the_first_sight(bench: Bench) -> None:
+    server = await bench.server()
+    server.status = 503
+    route = route_at(server, started_ms=0)
+    bench.table.put(route, check=replace(CHECK, initial_delay=60.0))
+    async with bench.checker():
+        await server.asked.until(5)
+        assert bench.records.kept == []
+        bench.clock.now_s += 60
+        bench.table.put(route, check=replace(CHECK, initial_delay=60.0, max_retries=4))
+        await bench.records.kept_count.until(1)
+    assert bench.records.statuses == ["unhealthy"]
+
+
+async def test_a_slow_replica_delays_no_other(bench: Bench) -> None:
+    slow, quick = await bench.server(), await bench.server()
+    slow.let_go = anyio.Event()
+    bench.table.put(route_at(slow), route_at(quick))
+    async with bench.checker():
+        await slow.asked.until(1)
+        await quick.asked.more(10)
+        assert slow.asked.value == 1
+
+
+async def test_no_more_probes_than_allowed_are_under_way_at_once(bench: Bench) -> None:
+    server = await bench.server()
+    bench.table.put(*(route_at(server) for _ in range(8)))
+    async with bench.checker(replace(QUICK, concurrency_max=2)):
+        await server.asked.until(40)
+    assert server.at_once_most == 2
+
+
+async def test_a_route_that_appears_is_probed_and_one_that_goes_is_not(bench: Bench) -> None:
+    first, second = await bench.server(), await bench.server()
+    bench.table.put(route_at(first))
+    async with bench.checker() as checker:
+        await first.asked.until(2)
+        bench.table.put(route_at(second))
+        await second.asked.until(1)
+        asked = first.asked.value
+        await second.asked.more(5)
+        assert (first.asked.value, checker.watched) == (asked, 1)
+
+
+async def test_a_route_that_moves_is_probed_where_it_is_now(bench: Bench) -> None:
+    before, after = await bench.server(), await bench.server()
+    after.status = 500
+    route = route_at(before)
+    bench.table.put(route)
+    async with bench.checker():
+        await bench.records.kept_count.until(1)
+        bench.table.put(replace(route, kernel_port=after.port, health="healthy"))
+        await after.asked.until(1)
+        asked = before.asked.value
+        await bench.records.kept_count.until(2)
+        assert before.asked.value == asked
+    assert bench.records.statuses == ["healthy", "unhealthy"]
+    assert bench.records.reasons[1][1] == 3
+
+
+async def test_a_changed_health_check_holds_at_once(bench: Bench) -> None:
+    server = await bench.server()
+    route = route_at(server)
+    bench.table.put(route, check=replace(CHECK, path="/old", interval=3_600.0))
+    async with bench.checker():
+        await server.asked.until(1)
+        bench.table.put(route, check=replace(CHECK, path="/new"))
+        await server.asked.until(4)
+    assert server.paths == ["/old", "/new", "/new", "/new"]
+
+
+async def test_what_needs_no_probe_gets_none(bench: Bench) -> None:
+    server, other = await bench.server(), await bench.server()
+    route = route_at(server)
+    bench.table.put(
+        *(replace(route_at(server), status=end) for end in ("terminating", "terminated", "failed")),
+        replace(route, kernel_host=None),
+        replace(route_at(server), listed_at=EntryId(0, 0)),
+        route_at(other),
+    )
+    unchecked = route_at(server)
+    bench.table.held[UUID(int=2)] = Endpoint(
+        endpoint_id=UUID(int=2), routes={unchecked.route_id: unchecked}
+    )
+    async with bench.checker() as checker:
+        await other.asked.until(5)
+        assert checker.watched == 1
+    assert server.asked.value == 0
+
+
+async def test_a_checker_that_loses_an_endpoint_probes_it_no_more(bench: Bench) -> None:
+    server = await bench.server()
+    bench.table.put(route_at(server))
+    with capture_logs() as logs:
+        async with bench.checker() as checker:
+            await server.asked.until(2)
+            bench.owner.lose()
+            with anyio.fail_after(10):
+                while checker.watched:
+                    await anyio.lowlevel.checkpoint()
+    assert [line["event"] for line in logs][-1] == "route_unwatched"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ServerUnavailableError("connection refused"),
+        UncertainAppendError("id", 6, "no reply"),
+        ContendedEndpointError("others were faster"),
+    ],
+)
+async def test_a_transition_that_was_not_recorded_stays_due(
+    bench: Bench, failure: EventsError | ProducersError
+) -> None:
+    server = await bench.server()
+    bench.records.failures = [failure] * 3
+    bench.table.put(route_at(server))
+    with capture_logs() as logs:
+        async with bench.checker():
+            await bench.records.kept_count.until(1)
+            await server.asked.more(3)
+    assert bench.records.tries.value == 4
+    assert bench.records.statuses == ["healthy"]
+    said = [line["event"] for line in logs if line["event"].startswith("health_")]
+    assert said == ["health_not_recorded"] * 3 + ["health_recorded"]
+
+
+async def test_a_newer_transition_takes_the_place_of_one_that_is_due(bench: Bench) -> None:
+    server = await bench.server()
+    bench.records.failures = [ServerUnavailableError("away")] * 1_000
+    bench.table.put(route_at(server))
+    async with bench.checker():
+        await bench.records.tries.until(2)
+        server.status = 500
+        await server.asked.more(5)
+        bench.records.failures.clear()
+        await bench.records.kept_count.until(1)
+        await server.asked.more(3)
+    assert bench.records.statuses == ["unhealthy"]
+
+
+async def test_probing_goes_on_while_recording_hangs(bench: Bench) -> None:
+    server = await bench.server()
+    bench.records.hangs = True
+    bench.table.put(route_at(server))
+    async with bench.checker():
+        await bench.records.tries.until(1)
+        await server.asked.more(5)
+    assert bench.records.tries.value == 1
+
+
+async def test_a_health_that_someone_else_recorded_is_gone_on_from(bench: Bench) -> None:
+    server = await bench.server()
+    route = route_at(server)
+    bench.table.put(route)
+    async with bench.checker():
+        await bench.records.kept_count.until(1)
+        bench.table.put(replace(route, health="unhealthy", health_at=EntryId(9, 0)))
+        await bench.records.kept_count.until(2)
+        bench.table.put(replace(route, health="healthy", health_at=EntryId(10, 0)))
+        await server.asked.more(3)
+    assert bench.records.statuses == ["healthy", "healthy"]
+
+
+async def test_after_a_first_failure_the_next_probes_come_sooner(bench: Bench) -> None:
+    server = await bench.server()
+    server.status = 500
+    bench.table.put(route_at(server), check=replace(CHECK, interval=3_600.0))
+    async with bench.checker(replace(QUICK, fast_interval_s=0.01)):
+        await bench.records.kept_count.until(1)
+    assert server.asked.value == 3
+
+
+async def test_flapping_is_damped_and_said_once(bench: Bench) -> None:
+    server = await bench.server()
+    server.script = (status for pair in repeat((200, 500)) for status in pair)
+    bench.table.put(route_at(server), check=replace(CHECK, max_retries=1))
+    verdict = VerdictSettings(
+        flapping_window_s=600.0, flapping_changes_max=2, flapping_successes_min=2
+    )
+    with capture_logs() as logs:
+        async with bench.checker(replace(QUICK, verdict=verdict)):
+            await server.asked.until(20)
+    assert bench.records.statuses == ["healthy", "unhealthy", "healthy", "unhealthy"]
+    assert [line["event"] for line in logs].count("flapping") == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: CheckerSettings(concurrency_max=0), "concurrency_max is 0, the least is 1"),
+        (lambda: CheckerSettings(fast_interval_s=0), "fast_interval_s is 0, it must be more"),
+        (lambda: CheckerSettings(jitter=0.6), "jitter is 0.6, 0 to 0.5 is allowed"),
+        (lambda: CheckerSettings(update_interval_s=-inf), "update_interval_s is -inf, the least"),
+    ],
+)
+async def test_settings_that_make_no_sense_are_refused_by_name(
+    make: Callable[[], CheckerSettings], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        make()

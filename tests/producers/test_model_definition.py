@@ -1,0 +1,313 @@
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import dedent
+
+import pytest
+
+from events.health_check import HealthCheck
+from producers.errors import InvalidModelDefinitionError
+from producers.model_definition import (
+    DEFINITION_BYTES_MAX,
+    ModelDefinition,
+    find_model_definition,
+    read_model_definition,
+    resolve_health_check,
+    validate_model_definition,
+)
+
+FULL = """
+models:
+  - name: llama
+    model_path: /models/llama
+    service:
+      pre_start_actions:
+        - action: run_command
+          args: {command: [echo, hello], extra-arg: 1}
+      start_command: [python, -m, server]
+      shell: /bin/sh
+      port: 8000
+      health_check:
+        path: /ready
+        interval: 5
+        max_retries: 4
+        max_wait_time: 2.5
+        expected_status_code: 204
+        initial_delay: 30
+    metadata:
+      author: somebody
+      version: 1.0
+      created: 2024-03-01
+      framework: [pytorch]
+      an-extra: {of: any kind}
+"""
+
+
+def definition_of(text: str) -> ModelDefinition:
+    return validate_model_definition(read(text), Path("model-definition.yaml"))
+
+
+def read(text: str) -> object:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model-definition.yaml"
+        file.write_text(dedent(text))
+        return read_model_definition(file)
+
+
+class TestFind:
+    @pytest.mark.parametrize("name", ["model-definition.yaml", "model-definition.yml"])
+    def test_either_name_is_found(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).touch()
+        assert find_model_definition(tmp_path) == tmp_path / name
+
+    def test_yaml_comes_before_yml(self, tmp_path: Path) -> None:
+        for name in ("model-definition.yml", "model-definition.yaml"):
+            (tmp_path / name).touch()
+        assert find_model_definition(tmp_path).name == "model-definition.yaml"
+
+    def test_a_path_may_name_a_file_or_a_folder_within(self, tmp_path: Path) -> None:
+        (tmp_path / "sub").mkdir()
+        (tmp_path / "sub" / "model-definition.yml").touch()
+        (tmp_path / "sub" / "other.yaml").touch()
+        assert find_model_definition(tmp_path, "sub").name == "model-definition.yml"
+        assert find_model_definition(tmp_path, "sub/other.yaml").name == "other.yaml"
+
+    @pytest.mark.parametrize("path", ["../elsewhere.yaml", "/etc/hostname", "sub/../../x"])
+    def test_a_path_that_leads_out_is_refused(self, tmp_path: Path, path: str) -> None:
+        with pytest.raises(InvalidModelDefinitionError, match=r"^path: '.*' leads out of"):
+            find_model_definition(tmp_path, path)
+
+    def test_a_link_that_leads_out_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "secret.yaml").touch()
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "model-definition.yaml").symlink_to(tmp_path / "secret.yaml")
+        with pytest.raises(InvalidModelDefinitionError):
+            find_model_definition(tmp_path / "model")
+
+    def test_what_is_missing_is_said_with_its_place(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidModelDefinitionError, match="no model-definition.yaml or"):
+            find_model_definition(tmp_path)
+        with pytest.raises(InvalidModelDefinitionError, match="gone.yaml: there is no file here"):
+            find_model_definition(tmp_path, "gone.yaml")
+
+
+class TestRead:
+    def test_dates_stay_the_text_that_was_written(self) -> None:
+        assert read("{a: 2024-03-01, b: 1, c: 2.5, d: true, e: null, f: [x]}") == {
+            "a": "2024-03-01",
+            "b": 1,
+            "c": 2.5,
+            "d": True,
+            "e": None,
+            "f": ["x"],
+        }
+
+    def test_aliases_and_merges_work_within_the_bounds(self) -> None:
+        text = "{base: &base {port: 1, shell: sh}, one: {<<: *base, port: 2}}"
+        assert read(text) == {
+            "base": {"port": 1, "shell": "sh"},
+            "one": {"port": 2, "shell": "sh"},
+        }
+
+    def test_aliases_cannot_explode(self) -> None:
+        lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+        for level in range(1, 9):
+            before = ", ".join([f"*a{level - 1}"] * 9)
+            lines.append(f"a{level}: &a{level} [{before}]")
+        with pytest.raises(InvalidModelDefinitionError, match="more than 10000 keys and values"):
+            read("\n".join(lines))
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("a: &a [*a]", r"line 1, column 8: the alias \*a stands within what it names"),
+            ("a: *nowhere", r"line 1, column 4: found undefined alias 'nowhere'"),
+            ("[" * 40, "nested deeper than 32 levels, which is the limit"),
+            ("a: !!python/object/apply:os.getcwd []", "line 1, column 4: could not determine"),
+            ("a: !!set {x, y}", "line 1, column 4: could not determine a constructor"),
+            ("a: !!timestamp 2024-03-01", "could not determine a constructor"),
+            ("a: 1\nb: 2\na: 3", "line 3, column 1: the key 'a' is given twice"),
+            ("a: [1", "line 1, column 6: expected ',' or ']'"),
+            ("a: 1\n---\nb: 2", "line 2, column 1: but found another document"),
+            ("{[a]: 1}", "line 1, column 2: found unhashable key"),
+            (f"a: {'9' * 5_000}", "integer"),
+        ],
+    )
+    def test_what_cannot_be_read_is_refused_with_its_place(self, text: str, problem: str) -> None:
+        with pytest.raises(InvalidModelDefinitionError, match=problem) as raised:
+            read(text)
+        assert "model-definition.yaml: " in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+    def test_a_file_of_a_megabyte_is_the_largest(self, tmp_path: Path) -> None:
+        file = tmp_path / "large.yaml"
+        file.write_text("a: 1" + " " * (DEFINITION_BYTES_MAX - 4))
+        assert read_model_definition(file) == {"a": 1}
+        file.write_text("a: 1" + " " * (DEFINITION_BYTES_MAX - 3))
+        with pytest.raises(InvalidModelDefinitionError, match="more than 1048576 bytes"):
+            read_model_definition(file)
+
+    def test_what_is_no_text_is_refused(self, tmp_path: Path) -> None:
+        file = tmp_path / "binary.yaml"
+        file.write_bytes(b"\x00\xff\xfe\x01")
+        with pytest.raises(InvalidModelDefinitionError, match=r"binary\.yaml: "):
+            read_model_definition(file)
+
+    def test_what_is_no_file_is_refused(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        for name in ("pipe", "missing.yaml", ""):
+            with pytest.raises(InvalidModelDefinitionError, match="there is no such file"):
+                read_model_definition(tmp_path / name)
+
+
+class TestValidate:
+    def test_a_whole_definition_is_read(self) -> None:
+        [model] = definition_of(FULL).models
+        assert (model.name, model.model_path) == ("llama", "/models/llama")
+        assert model.service is not None
+        assert model.service.pre_start_actions[0].args == {
+            "command": ["echo", "hello"],
+            "extra-arg": 1,
+        }
+        assert model.service.health_check == HealthCheck(
+            path="/ready",
+            interval=5.0,
+            max_retries=4,
+            max_wait_time=2.5,
+            expected_status_code=204,
+            initial_delay=30.0,
+        )
+        assert model.metadata is not None
+        assert model.metadata.created == "2024-03-01"
+
+    def test_keys_may_have_hyphens(self) -> None:
+        with_hyphens = FULL
+        for key in ("model_path", "start_command", "pre_start_actions", "health_check"):
+            with_hyphens = with_hyphens.replace(key, key.replace("_", "-"))
+        for key in ("max_retries", "max_wait_time", "expected_status_code", "initial_delay"):
+            with_hyphens = with_hyphens.replace(key, key.replace("_", "-"))
+        assert definition_of(with_hyphens) == definition_of(FULL)
+
+    def test_null_means_the_default(self) -> None:
+        [model] = definition_of(
+            """
+            models:
+              - name: m
+                model_path: /m
+                metadata: null
+                service:
+                  port: 80
+                  start_command: null
+                  shell: null
+                  pre_start_actions: null
+                  health_check:
+                    {path: /h, interval: null, max_retries: null, max_wait_time: null,
+                     expected_status_code: null, initial_delay: null}
+            """
+        ).models
+        assert model.metadata is None
+        assert model.service is not None
+        assert model.service.shell == "/bin/bash"
+        assert model.service.pre_start_actions == []
+        assert model.service.health_check == HealthCheck(path="/h")
+
+    @pytest.mark.parametrize("block", ["null", "{}", "{enable: false, path: /h}"])
+    def test_a_health_check_that_is_empty_or_disabled_is_none(self, block: str) -> None:
+        definition = definition_of(with_health_check(block))
+        assert resolve_health_check("custom", definition) is None
+
+    def test_a_health_check_that_is_enabled_is_one(self) -> None:
+        definition = definition_of(with_health_check("{enable: true, path: /h}"))
+        assert resolve_health_check("custom", definition) == HealthCheck(path="/h")
+
+    @pytest.mark.parametrize(
+        ("block", "problem"),
+        [
+            ("{interval: 5}", r"health_check: .* missing required field `path`"),
+            ("{path: h}", r"health_check\.path: 'h' is not allowed"),
+            ("{path: /h, interval: 0}", r"interval: 0 is not allowed: Expected `float` > 0"),
+            ("{path: /h, interval: .nan}", r"interval: nan is not allowed"),
+            ("{path: /h, interval: soon}", r"interval: 'soon' is not allowed"),
+            ("{path: /h, max-retries: 0}", r"max_retries: 0 is not allowed: .* >= 1"),
+            ("{path: /h, max_retries: 1.5}", r"max_retries: 1\.5 is not allowed"),
+            ("{path: /h, max_wait_time: -1}", r"max_wait_time: -1 is not allowed"),
+            ("{path: /h, expected_status_code: 99}", r"99 is not allowed: .* >= 100"),
+            ("{path: /h, initial_delay: 86401}", r"86401 is not allowed: .* <= 86400"),
+            ("{path: /h, max_retrys: 3}", r"health_check\.max_retrys: it is not known here"),
+            ("{path: /h, enable: maybe}", r"health_check\.enable: 'maybe' is not allowed"),
+            ("{max-retries: 3, max_retries: 4}", r"max_retries: it is given twice"),
+            ("[/h]", r"health_check: \['/h'\] is not allowed"),
+        ],
+    )
+    def test_a_wrong_health_check_is_refused_with_file_field_value_and_limit(
+        self, block: str, problem: str
+    ) -> None:
+        beginning = r"^model-definition\.yaml: models\[0\]\.service\."
+        with pytest.raises(InvalidModelDefinitionError, match=beginning) as raised:
+            definition_of(with_health_check(block))
+        assert raised.match(problem)
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("", "Expected `object`, got `null`"),
+            ("[]", "Expected `object`, got `array`"),
+            ("{}", "missing required field `models`"),
+            ("models: {}", "models: .* Expected `array`"),
+            ("models: [{model_path: /m}]", r"models\[0\]: .* missing required field `name`"),
+            ("models: [{name: m, model_path: 5}]", r"models\[0\]\.model_path: 5 is not allowed"),
+            ("models: [{name: m, model_path: /m, x: 1}]", "contains unknown field `x`"),
+            ("models: [{name: m, model_path: /m, 1: 2}]", "contains unknown field `1`"),
+            ("models: [{name: m, model_path: /m, service: {port: 0}}]", "port: 0 is not allowed"),
+            ("models: [{name: m, model_path: /m, service: {}}]", "required field `port`"),
+        ],
+    )
+    def test_a_wrong_definition_is_refused_with_file_and_field(
+        self, text: str, problem: str
+    ) -> None:
+        with pytest.raises(InvalidModelDefinitionError, match=problem) as raised:
+            definition_of(text)
+        assert str(raised.value).startswith("model-definition.yaml: ")
+
+
+def with_health_check(block: str) -> str:
+    return (
+        "models: [{name: m, model_path: /m, service: {port: 80, health-check: " + block + "}}]"
+    )
+
+
+class TestResolve:
+    @pytest.mark.parametrize(
+        ("variant", "path"),
+        [
+            ("vllm", "/health"),
+            ("nim", "/v1/health/ready"),
+            ("huggingface-tgi", "/info"),
+            ("sglang", "/health"),
+            ("modular-max", "/health"),
+        ],
+    )
+    def test_the_profile_of_the_variant_decides(self, variant: str, path: str) -> None:
+        assert resolve_health_check(variant, definition_of(FULL)) == HealthCheck(path=path)
+        assert resolve_health_check(variant, None) == HealthCheck(path=path)
+
+    @pytest.mark.parametrize("variant", ["cmd", "triton"])
+    def test_a_variant_without_a_profile_has_none(self, variant: str) -> None:
+        assert resolve_health_check(variant, definition_of(FULL)) is None
+
+    def test_custom_without_a_definition_has_none(self) -> None:
+        assert resolve_health_check("custom", None) is None
+        assert resolve_health_check("custom", definition_of("models: []")) is None
+
+    def test_for_custom_the_first_model_with_a_health_check_decides(self) -> None:
+        definition = definition_of(
+            """
+            models:
+              - {name: a, model_path: /a, service: null}
+              - {name: b, model_path: /b}
+              - {name: c, model_path: /c, service: {port: 80, health_check: null}}
+              - {name: d, model_path: /d, service: {port: 80, health_check: {path: /first}}}
+              - {name: e, model_path: /e, service: {port: 80, health_check: {path: /second}}}
+            """
+        )
+        assert resolve_health_check("custom", definition) == HealthCheck(path="/first")
