@@ -1,18 +1,20 @@
-"""The `routestream` command: where all commands come together."""
+"""The `routestream` command: where settings are read and all commands come together."""
 
 import gc
 import os
 import sys
 from pathlib import Path
 
-import anyio
 import click
-
-from consumers.commands import check, consume, dead, demo, groups
-from consumers.errors import ConsumersError
-from consumers.logs import LEVELS, configure_logs
-from consumers.settings import Settings, read_settings
 from events.commands import events, streams
+from projections.commands import endpoints
+
+from consumers.commands import checkers, consume
+from consumers.demo.command import demo
+from consumers.errors import ConsumersError, UnknownGroupError
+from consumers.group_commands import dead, groups
+from consumers.logs import LEVELS, configure_logs
+from consumers.settings import SETTINGS, InvalidSettingsError, read_settings
 from events.errors import (
     EventsError,
     InvalidEventError,
@@ -28,7 +30,115 @@ from events.terminal import (
     EXIT_USAGE,
     Deployment,
 )
-from producers.commands import add_writing_commands, routes, status
-from producers.errors import ProducersError, UnknownEndpointError, UnknownRouteError
-from projections.commands import endpoints
-from projections.errors import ProjectionsError
+from producers.commands import routes, status
+from producers.errors import (
+    InvalidModelDefinitionError,
+    ProducersError,
+    UnknownEndpointError,
+    UnknownRouteError,
+)
+from projections.errors import NoLiveGenerationError, ProjectionsError
+
+_EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
+    ((ServerUnavailableError, UncertainAppendError), EXIT_NO_CONNECTION),
+    ((UnknownEndpointError, UnknownRouteError, NoLiveGenerationError), EXIT_NOT_FOUND),
+    (
+        (
+            InvalidEventError,
+            InvalidPositionError,
+            InvalidModelDefinitionError,
+            InvalidSettingsError,
+            UnknownGroupError,
+        ),
+        EXIT_USAGE,
+    ),
+    ((EventsError, ProjectionsError, ProducersError, ConsumersError), EXIT_FAILED),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="routestream")
+@click.option("--url", metavar="URL", help="The server, before REDIS_URL and the settings file.")
+@click.option("--namespace", help="The deployment's namespace.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="ROUTESTREAM_CONFIG",
+    help="A YAML file of settings.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    envvar="ROUTESTREAM_LOG_LEVEL",
+    show_default=True,
+)
+@click.pass_context
+def routestream(
+    context: click.Context,
+    url: str | None,
+    namespace: str | None,
+    config: Path | None,
+    log_level: str,
+) -> None:
+    """The durable log of model-serving routes, and the tables that a proxy routes by.
+
+    Exit codes: 0 done, 1 failed or differs, 2 usage, 3 not found, 4 no connection, 130 interrupted.
+    """
+    given = {
+        "ROUTESTREAM_SERVER_URL": url,
+        "ROUTESTREAM_NAMESPACE": namespace,
+        "ROUTESTREAM_CONFIG": None if config is None else str(config),
+        "ROUTESTREAM_LOG_LEVEL": log_level,
+    }
+    # What was said on the command line holds for the processes that it starts, too.
+    os.environ.update({name: value for name, value in given.items() if value is not None})
+    configure_logs(log_level)
+    settings = read_settings(config, os.environ)
+    context.obj = Deployment(settings.server, settings.namespace)
+    context.meta[SETTINGS] = settings
+
+
+for _command in (
+    *(demo, consume, checkers),
+    *(endpoints, routes, status),
+    *(events, streams, groups, dead),
+):
+    routestream.add_command(_command)
+
+
+def main() -> None:
+    """Run the command, and turn every known failure into one line and its exit code."""
+    # Folds make many small objects that live long and never form cycles: looking through them
+    # again and again for garbage costs a third of a projector's time.
+    gc.set_threshold(100_000, 20, 100)
+    try:
+        sys.exit(routestream(standalone_mode=False) or 0)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has what they wanted; Python would complain while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        failure = _first(error)
+        if isinstance(failure, click.ClickException):
+            failure.show()
+            sys.exit(failure.exit_code)
+        for kinds, code in _EXIT_CODES:
+            if isinstance(failure, kinds):
+                click.echo(f"Error: {failure}", err=True)
+                sys.exit(code)
+        raise
+
+
+def _first(error: Exception) -> Exception:
+    """Return the first failure of those that happened together in task groups."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from consumers.processor import Processor
 from consumers.projector import Projector
 from consumers.stopping import stopping
 from events.log import EventLog
+from events.server import Server
 from projections.health_state import HEALTH_STATE
 from projections.route_table import ROUTE_TABLE
 
@@ -47,13 +48,18 @@ def new_consumer_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
 
 
+async def warn_of_weaknesses(server: Server) -> None:
+    """Log what in the server's settings puts appended events at risk."""
+    for weakness in await server.weaknesses():
+        _log.warning("server_weak", server=server.address, what=weakness)
+
+
 async def run_group(
     log: EventLog, group: str, consumer: str, settings: ConsumerSettings, *, supervised: bool
 ) -> None:
     """Consume all partitions for *group* as *consumer*, until a signal stops it."""
     processor = GROUPS[check_group(group)]
-    for weakness in await log.server.weaknesses():
-        _log.warning("server_weak", server=log.server.address, what=weakness)
+    await warn_of_weaknesses(log.server)
     consumers = [
         Consumer(log, p, (group, consumer), processor(log, p, settings), settings)
         for p in range(log.partitions)

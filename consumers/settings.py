@@ -4,16 +4,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import yaml
 
 from consumers.consumer import ConsumerSettings
 from consumers.errors import ConsumersError
 from events.server import ServerSettings
+from producers.health_checker import CheckerSettings
+from producers.ownership import MembershipSettings
 from projections.reader import ReaderSettings
 
 PREFIX = "ROUTESTREAM_"
 _FILE_BYTES_MAX = 1_048_576
+
+
+SETTINGS = "routestream.settings"
+"""Where click's context keeps them for the commands that run processes."""
 
 
 class InvalidSettingsError(ConsumersError):
@@ -27,6 +34,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: ServerSettings = ServerSettings()
     consumer: ConsumerSettings = ConsumerSettings()
     reader: ReaderSettings = ReaderSettings()
+    checker: CheckerSettings = CheckerSettings()
+    membership: MembershipSettings = MembershipSettings()
 
 
 def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:
@@ -74,3 +83,8 @@ def _take_environment(
                 _take_environment(field.type, f"{name}_", environment, part)
         elif name in environment:
             given[field.name] = environment[name]
+
+
+def current_settings() -> Settings:
+    """Return the settings that the command now running was started with."""
+    return click.get_current_context().meta.get(SETTINGS) or Settings()

@@ -18,6 +18,7 @@ class InvalidEventError(EventsError, ValueError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+        self.problem = problem
 
 
 class InvalidPositionError(EventsError, ValueError):

@@ -49,6 +49,14 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: float = 5.0
 
     def __post_init__(self) -> None:
+        try:
+            parse_url(self.url)
+        except ValueError:
+            scheme = self.url.partition("://")[0] if "://" in self.url else "none"
+            raise ValueError(
+                f"the Redis URL has the scheme {scheme!r} or parts that cannot be read;"
+                " redis://HOST:PORT/DB, rediss:// and unix:// are allowed"
+            ) from None
         if self.connections_max < 1:
             raise ValueError(f"connections_max is {self.connections_max}, the least is 1")
         if self.timeout_s <= 0:
@@ -226,12 +234,9 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[Server]:
 
     Raises:
         ServerUnavailableError: It cannot be reached.
-        ServerRefusedError: It is too old, refuses us, or the URL is none.
+        ServerRefusedError: It is too old, or refuses us.
     """
-    try:
-        server = Server(settings)
-    except ValueError as error:
-        raise ServerRefusedError(f"the Redis URL cannot be used: {error}") from None
+    server = Server(settings)
     try:
         await server.check()
         yield server

@@ -5,7 +5,7 @@ the command makes no sense.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from events import codec
@@ -141,11 +141,11 @@ def record_status(
     route_id: UUID,
     new_status: ModelServiceStatus,
     *,
-    observed_at: datetime,
+    observed_at: datetime | None = None,
     reason: str | None = None,
     consecutive_failures: int = 0,
 ) -> Decision:
-    """Record a route's health, if that is a change."""
+    """Record a route's health, if that is a change; it was observed just now unless told."""
     route = _route(endpoint, route_id)
     decision = _checked(
         ModelServiceStatusEvent(
@@ -154,7 +154,7 @@ def record_status(
             session_id=route.session_id,
             new_status=new_status,
             reason=reason,
-            observed_at=observed_at,
+            observed_at=observed_at or datetime.now(UTC),
             consecutive_failures=consecutive_failures,
         )
     )

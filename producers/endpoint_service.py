@@ -1,7 +1,7 @@
 """The endpoint service: commands in, events out, decided on what the log says."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import anyio
@@ -59,7 +59,7 @@ class EndpointService:
 
     async def create(self, event: EndpointCreatedEvent) -> Recorded:
         """Create an endpoint."""
-        return await self._record(
+        return await self.record(
             event.endpoint_id, lambda endpoint: decisions.create(endpoint, event)
         )
 
@@ -67,31 +67,31 @@ class EndpointService:
         self, endpoint_id: UUID, health_check: HealthCheck | None
     ) -> Recorded:
         """Check the routes like this from now on; None: not at all."""
-        return await self._record(
+        return await self.record(
             endpoint_id, lambda endpoint: decisions.update_health_check(endpoint, health_check)
         )
 
     async def set_route_list(self, endpoint_id: UUID, routes: Sequence[RouteRecord]) -> Recorded:
         """Let the endpoint have exactly these routes."""
-        return await self._record(
+        return await self.record(
             endpoint_id, lambda endpoint: decisions.set_route_list(endpoint, routes)
         )
 
     async def create_route(self, endpoint_id: UUID, route: RouteRecord) -> Recorded:
         """Add a route that is provisioning."""
-        return await self._record(
+        return await self.record(
             endpoint_id, lambda endpoint: decisions.create_route(endpoint, route)
         )
 
     async def start_route(self, endpoint_id: UUID, route: RouteRecord) -> Recorded:
         """Record that the route's session runs at the address that *route* has."""
-        return await self._record(
+        return await self.record(
             endpoint_id, lambda endpoint: decisions.start_route(endpoint, route)
         )
 
     async def terminate_route(self, endpoint_id: UUID, route_id: UUID) -> Recorded:
         """Give the route no new traffic."""
-        return await self._record(
+        return await self.record(
             endpoint_id, lambda endpoint: decisions.terminate_route(endpoint, route_id)
         )
 
@@ -99,7 +99,7 @@ class EndpointService:
         self, endpoint_id: UUID, route_id: UUID, errors: Sequence[str] = ()
     ) -> Recorded:
         """Record that the route could not start, or broke for good."""
-        return await self._record(
+        return await self.record(
             endpoint_id, lambda endpoint: decisions.fail_route(endpoint, route_id, errors)
         )
 
@@ -107,7 +107,7 @@ class EndpointService:
         self, endpoint_id: UUID, route_id: UUID, traffic_ratio: float
     ) -> Recorded:
         """Give the route this weight, 0 to 1."""
-        return await self._record(
+        return await self.record(
             endpoint_id,
             lambda endpoint: decisions.set_traffic_ratio(endpoint, route_id, traffic_ratio),
         )
@@ -123,13 +123,13 @@ class EndpointService:
         consecutive_failures: int = 0,
     ) -> Recorded:
         """Record a route's health, if that is a change."""
-        return await self._record(
+        return await self.record(
             endpoint_id,
             lambda endpoint: decisions.record_status(
                 endpoint,
                 route_id,
                 new_status,
-                observed_at=observed_at or datetime.now(UTC),
+                observed_at=observed_at,
                 reason=reason,
                 consecutive_failures=consecutive_failures,
             ),
@@ -137,14 +137,15 @@ class EndpointService:
 
     async def destroy(self, endpoint_id: UUID) -> Recorded:
         """Destroy the endpoint, with all its routes."""
-        return await self._record(endpoint_id, decisions.destroy)
+        return await self.record(endpoint_id, decisions.destroy)
 
     async def read(self, endpoint_id: UUID) -> Endpoint:
         """Return the endpoint as the log has it now."""
         endpoint, _ = await self._states.read(endpoint_id)
         return endpoint
 
-    async def _record(self, endpoint_id: UUID, decide: Callable[[Endpoint], Decision]) -> Recorded:
+    async def record(self, endpoint_id: UUID, decide: Callable[[Endpoint], Decision]) -> Recorded:
+        """Append what *decide* makes of the endpoint's state; it is asked again after a conflict."""
         for tries in range(1, TRIES_MAX + 1):
             endpoint, head = await self._states.read(endpoint_id)
             decision = decide(endpoint)

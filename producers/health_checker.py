@@ -105,11 +105,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """The probing of one target: what came of it so far, and what is due to be recorded.
-
-    Attributes:
-        due: The newest transition, until it is recorded.
-    """
+    """The probing of one target; *due* is its newest transition, until that is recorded."""
 
     def __init__(self, target: Target, route: Route, state: CheckState, seen_s: float) -> None:
         self.target = target
@@ -225,7 +221,7 @@ class HealthChecker:
         same = before is not None and before.target.address == target.address
         seen_s = before.seen_s if before is not None and same else self._clock()
         watch = Watch(target, route, state, seen_s)
-        watch.log.info("route_watched", address=target.address, health=route.health)
+        watch.log.info("route_watched", address=str(target.address), health=route.health)
         return watch
 
     async def _watch(self, watch: Watch, is_new: bool) -> None:  # noqa: FBT001 - start_soon passes no names

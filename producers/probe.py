@@ -30,6 +30,9 @@ class Address(NamedTuple):
     port: int
     protocol: Protocol = "http"
 
+    def __str__(self) -> str:
+        return f"{self.protocol} {self.host}:{self.port}"
+
 
 def open_session() -> aiohttp.ClientSession:
     """Return a session fit for probes; it must be closed.

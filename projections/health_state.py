@@ -10,7 +10,12 @@ from events.endpoint import EndpointDestroyedEvent
 from events.entry_id import START, EntryId
 from events.model_service import ModelServiceStatus, ModelServiceStatusEvent
 from events.recorded import RecordedEvent
-from events.route import EndpointRouteListUpdatedEvent, RouteCreatedEvent, RouteRecord
+from events.route import (
+    EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
+    RouteRecord,
+    RouteStartedEvent,
+)
 from projections.errors import UnreadableDocumentError
 from projections.projection import Projection
 from projections.route import Health
@@ -36,19 +41,24 @@ class RouteHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     session_id: UUID | None = None
     listed_at: EntryId = START
     absent_at: EntryId = START
+    started_at: EntryId = START
     transitions: tuple[Transition, ...] = ()
 
     @property
     def health(self) -> Health:
-        """What it is now."""
-        return self.transitions[-1].new_status if self.transitions else "not_checked"
+        """What it is now; a start is the start of another process, not checked yet."""
+        if not self.transitions or self.transitions[-1].at < self.started_at:
+            return "not_checked"
+        return self.transitions[-1].new_status
 
     @property
     def since(self) -> EntryId:
-        """The transition that began its present health, `START` if it was never checked."""
+        """The event that began its present health, `START` where none did."""
+        if self.health == "not_checked":
+            return self.started_at
         since = START
         for transition in reversed(self.transitions):
-            if transition.new_status != self.health:
+            if transition.new_status != self.health or transition.at < self.started_at:
                 break
             since = transition.at
         return since
@@ -97,6 +107,10 @@ def _after(state: EndpointHealth, recorded: RecordedEvent) -> EndpointHealth:
         case ModelServiceStatusEvent() as event:
             known = state.routes.get(event.route_id) or _unheard_of(event.route_id, state.list_at)
             return _with_route(state, _observed(known, event, at), at)
+        case RouteStartedEvent(route_id=route_id):
+            known = state.routes.get(route_id) or _unheard_of(route_id, state.list_at)
+            started = replace(known, started_at=max(known.started_at, at))
+            return _with_route(state, started, at)
         case RouteCreatedEvent(route=record):
             known = state.routes.get(record.route_id) or _unheard_of(record.route_id, state.list_at)
             return _with_route(state, _present(known, record, at), at)
@@ -146,11 +160,12 @@ def _absent(route: RouteHealth, at: EntryId) -> RouteHealth | None:
     if at <= route.absent_at:
         return route
     transitions = tuple(t for t in route.transitions if t.at > at)
+    started_at = route.started_at if route.started_at > at else START
     if route.listed_at > at:
-        return replace(route, absent_at=at, transitions=transitions)
-    if not transitions:
+        return replace(route, absent_at=at, started_at=started_at, transitions=transitions)
+    if not transitions and started_at <= START:
         return None
-    return RouteHealth(route_id=route.route_id, absent_at=at, transitions=transitions)
+    return replace(_unheard_of(route.route_id, at), started_at=started_at, transitions=transitions)
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -96,6 +96,15 @@ def present(route: Route, record: RouteRecord, at: EntryId) -> Route:
     return replace(route, **changes)
 
 
+NOT_CHECKED: dict[str, Any] = {
+    "health": "not_checked",
+    "health_reason": None,
+    "consecutive_failures": 0,
+    "health_at": START,
+}
+"""The registers of a health of which nothing is known."""
+
+
 def absent(route: Route, at: EntryId) -> Route | None:
     """Keep of the route only what was said after *at*."""
     if at <= route.absent_at:

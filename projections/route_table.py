@@ -25,7 +25,7 @@ from events.route import (
 )
 from projections.endpoint import Endpoint, decode, encode
 from projections.projection import Projection
-from projections.route import Route, absent, present, unheard_of, with_status
+from projections.route import NOT_CHECKED, Route, absent, present, unheard_of, with_status
 from projections.route_set import in_order, listed
 
 
@@ -122,9 +122,18 @@ def _route_started(state: Endpoint, event: RouteStartedEvent, at: EntryId) -> En
                 protocol=event.protocol,
                 address_at=at,
             )
-        return replace(with_status(route, "running", at), started_at=max(route.started_at, at))
+        return _begun(with_status(route, "running", at), at)
 
     return _with_route(state, event.route_id, at, started)
+
+
+def _begun(route: Route, at: EntryId) -> Route:
+    """A start is the start of another process: what was found of the one before says nothing."""
+    if at <= route.started_at:
+        return route
+    if at < route.health_at:
+        return replace(route, started_at=at)
+    return replace(route, started_at=at, **NOT_CHECKED)
 
 
 def _route_terminating(state: Endpoint, event: RouteTerminatingEvent, at: EntryId) -> Endpoint:
@@ -148,7 +157,7 @@ def _ratio_updated(state: Endpoint, event: RouteTrafficRatioUpdatedEvent, at: En
 
 def _status_changed(state: Endpoint, event: ModelServiceStatusEvent, at: EntryId) -> Endpoint:
     def observed(route: Route) -> Route:
-        if at <= route.health_at:
+        if at <= max(route.health_at, route.started_at):
             return route
         return replace(
             route,

@@ -6,6 +6,7 @@ import anyio
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, unused_port
+from anyio.abc import SocketAttribute, SocketStream
 
 from events.health_check import HealthCheck
 from events.route import Protocol
@@ -138,7 +139,7 @@ async def test_an_address_that_makes_no_url_is_a_failure(session: ClientSession)
 
 @asynccontextmanager
 async def raw_server(answer: bytes) -> AsyncIterator[int]:
-    async def handle(stream: anyio.abc.SocketStream) -> None:
+    async def handle(stream: SocketStream) -> None:
         async with stream:
             await stream.receive()
             await stream.send(answer)
@@ -146,7 +147,7 @@ async def raw_server(answer: bytes) -> AsyncIterator[int]:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", family=socket.AF_INET)
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, handle)
-        yield listener.extra(anyio.abc.SocketAttribute.local_port)
+        yield listener.extra(SocketAttribute.local_port)  # noqa: S610 - this is no Django
         tasks.cancel_scope.cancel()
 
 

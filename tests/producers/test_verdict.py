@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -174,7 +175,7 @@ def test_law_transitions_alternate_and_the_state_follows_them(
 ) -> None:
     state, transitions = judged(CheckState(health=health), results, settings=FLAPPING)
     statuses = [health, *(transition.new_status for transition in transitions)]
-    assert all(before != after for before, after in zip(statuses, statuses[1:], strict=False))
+    assert all(before != after for before, after in pairwise(statuses))
     assert state.health == statuses[-1]
 
 

@@ -1,0 +1,38 @@
+"""The checker process: one health checker with all that it stands on."""
+
+import anyio
+import structlog
+
+from consumers.groups import new_consumer_name, warn_of_weaknesses
+from consumers.settings import Settings
+from consumers.stopping import stopping
+from events.log import EventLog
+from producers.endpoint_service import EndpointService
+from producers.health_checker import HealthChecker
+from producers.ownership import join
+from producers.probe import open_session
+from projections.reader import open_reader
+
+_log = structlog.get_logger()
+
+
+async def run_checker(log: EventLog, settings: Settings, *, supervised: bool) -> None:
+    """Check until a signal stops it; the others take its endpoints over at once."""
+    await warn_of_weaknesses(log.server)
+    checker = new_consumer_name()
+    async with anyio.create_task_group() as tasks:
+
+        async def stop() -> None:
+            tasks.cancel_scope.cancel()
+
+        async with (
+            stopping(stop, supervised=supervised),
+            open_reader(log, settings.reader) as reader,
+            open_session() as session,
+            join(log.server, log.keys, checker, settings.membership) as membership,
+        ):
+            _log.info("process_started", checker=checker, server=log.server.address)
+            await HealthChecker(
+                reader, EndpointService(log), membership, session, settings.checker
+            ).run()
+    _log.info("process_stopped", checker=checker)
