@@ -1,6 +1,5 @@
 """The `routestream` command: where settings are read and all commands come together."""
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from projections.commands import endpoints
 from consumers.commands import checkers, consume
 from consumers.demo.command import demo
 from consumers.errors import ConsumersError, UnknownGroupError
+from consumers.garbage import collect_rarely
 from consumers.group_commands import dead, groups
 from consumers.logs import LEVELS, configure_logs
 from consumers.settings import SETTINGS, InvalidSettingsError, read_settings
@@ -109,9 +109,7 @@ for _command in (
 
 def main() -> None:
     """Run the command, and turn every known failure into one line and its exit code."""
-    # Folds make many small objects that live long and never form cycles: looking through them
-    # again and again for garbage costs a third of a projector's time.
-    gc.set_threshold(100_000, 20, 100)
+    collect_rarely()
     try:
         sys.exit(routestream(standalone_mode=False) or 0)
     except (click.Abort, KeyboardInterrupt):

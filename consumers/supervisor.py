@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 import anyio
@@ -28,10 +28,23 @@ class Supervisor:
     Its processes read their end of input when it dies, however it dies, and stop.
     """
 
-    def __init__(self, commands: dict[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        *,
+        environment: Mapping[str, str] | None = None,
+        stderr: int | None = None,
+    ) -> None:
         self._commands = commands
+        self._environment = environment
+        self._stderr = stderr
         self._processes: dict[str, Process] = {}
         self._stopping = anyio.Event()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of each command that runs now."""
+        return {n: p.pid for n, p in self._processes.items() if p.returncode is None}
 
     async def run(self) -> None:
         """Run until a signal comes; end when all processes have ended."""
@@ -69,7 +82,11 @@ class Supervisor:
         while not self._stopping.is_set():
             started_at = monotonic()
             process = await anyio.open_process(
-                command, stdin=subprocess.PIPE, stdout=None, stderr=None
+                command,
+                stdin=subprocess.PIPE,
+                stdout=None,
+                stderr=self._stderr,
+                env=self._environment,
             )
             self._processes[name] = process
             _log.info("process_supervised", name=name, pid=process.pid)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import BinaryIO, get_args
 from uuid import UUID, uuid4
 
 import click
@@ -172,7 +172,7 @@ async def set_routes(
     deployment: Deployment,
     *,
     endpoint: str,
-    file: click.utils.LazyFile | None,
+    file: BinaryIO | None,
     addresses: tuple[str, ...],
     yes: bool,
 ) -> None:
@@ -305,9 +305,8 @@ async def _carry_out(
         return decision
 
     async with deployment.open_log(create=True) as log:
-        if isinstance(endpoint, str):
-            endpoint = await find_endpoint(log, endpoint)
-        recorded = await EndpointService(log).record(endpoint, decide_and_ask)
+        endpoint_id = endpoint if isinstance(endpoint, UUID) else await find_endpoint(log, endpoint)
+        recorded = await EndpointService(log).record(endpoint_id, decide_and_ask)
     if not recorded.entry_ids:
         click.echo("nothing to record: it is so already", err=True)
     for entry_id, event in zip(recorded.entry_ids, recorded.decision, strict=True):

@@ -145,7 +145,7 @@ class EndpointService:
         return endpoint
 
     async def record(self, endpoint_id: UUID, decide: Callable[[Endpoint], Decision]) -> Recorded:
-        """Append what *decide* makes of the endpoint's state; it is asked again after a conflict."""
+        """Append what *decide* makes of the state; after a conflict it is asked again."""
         for tries in range(1, TRIES_MAX + 1):
             endpoint, head = await self._states.read(endpoint_id)
             decision = decide(endpoint)

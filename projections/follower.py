@@ -46,6 +46,7 @@ class Follower:
     Attributes:
         held: Endpoint -> (revision, state).
         in_step_at: When (`time.monotonic`) it last was what Redis had; minus infinity: never.
+        generation: Of which generation they are; 0: none yet.
         loaded: Set when everything was loaded for the first time.
         repairs: Documents that an audit had to mend.
     """
@@ -68,7 +69,7 @@ class Follower:
         self._note = note
         self._block_ms = block_ms
         self._audit_s = audit_s
-        self._generation = 0
+        self.generation = 0
         self._cursor = ""
         self._audited_at = monotonic()
 
@@ -101,7 +102,7 @@ class Follower:
         }
         if await self._store.live_generation() != generation:
             raise OutOfStepError("another generation went live while this one was loaded")
-        self.held, self._generation, self._cursor = held, generation, cursor
+        self.held, self.generation, self._cursor = held, generation, cursor
         self._in_step()
         self._note(None)
         self.loaded.set()
@@ -111,8 +112,8 @@ class Follower:
             arrived = await self._read(client, self._block_ms)
             if arrived:
                 await self._take(arrived)
-            elif await self._store.live_generation() != self._generation:
-                raise OutOfStepError(f"generation {self._generation} is no longer live")
+            elif await self._store.live_generation() != self.generation:
+                raise OutOfStepError(f"generation {self.generation} is no longer live")
             self._in_step()
             if monotonic() - self._audited_at >= self._audit_s:
                 await self._audit(client)
@@ -134,20 +135,20 @@ class Follower:
                 raise OutOfStepError(
                     f"the change feed has a gap after {self._cursor or 'its start'}"
                 )
-            if int(fields[b"generation"]) != self._generation:
+            if int(fields[b"generation"]) != self.generation:
                 raise OutOfStepError(f"generation {int(fields[b'generation'])} went live")
             pairs = fields[b"changes"].decode().split()
             wanted |= zip(pairs[::2], map(int, pairs[1::2]), strict=True)
             self._cursor = entry_id.decode()
         older = [one for one, newest in wanted.items() if self._revision(UUID(one)) < newest]
         if older:
-            self._hold((await self._store.load(self._generation, older)).values())
+            self._hold((await self._store.load(self.generation, older)).values())
 
     async def _audit(self, client: Client) -> None:
         """Compare all that is held with Redis; mend what differs though no change was missed."""
         found = [
             (revision, state)
-            async for revision, state in self._store.load_all(self._generation)
+            async for revision, state in self._store.load_all(self.generation)
             if revision > self._revision(state.endpoint_id)
         ]
         while arrived := await self._read(client, None):

@@ -1,6 +1,7 @@
 """The health state: each route's health, since when, and how it came to be."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -8,6 +9,7 @@ from msgspec.structs import replace
 
 from events.endpoint import EndpointDestroyedEvent
 from events.entry_id import START, EntryId
+from events.event import Event
 from events.model_service import ModelServiceStatus, ModelServiceStatusEvent
 from events.recorded import RecordedEvent
 from events.route import (
@@ -88,53 +90,81 @@ class HealthDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 def evolve(state: EndpointHealth, recorded: RecordedEvent) -> EndpointHealth:
     """Return the health after one more event, in whatever order they come."""
     at = recorded.entry_id
-    after = _after(state, recorded)
+    event = recorded.event
+    if state.destroyed_at > START and not isinstance(event, EndpointDestroyedEvent):
+        after = state
+    else:
+        change = _CHANGES.get(type(event))
+        after = state if change is None else change(state, event, at)
     if at > after.version:
         return replace(after, version=at)
     return state if after == state else after
 
 
-def _after(state: EndpointHealth, recorded: RecordedEvent) -> EndpointHealth:
-    at = recorded.entry_id
-    match recorded.event:
-        case EndpointDestroyedEvent():
-            first = min(at, state.destroyed_at) if state.destroyed_at > START else at
-            return EndpointHealth(
-                endpoint_id=state.endpoint_id, version=state.version, destroyed_at=first
-            )
-        case _ if state.destroyed_at > START:
-            return state
-        case ModelServiceStatusEvent() as event:
-            known = state.routes.get(event.route_id) or _unheard_of(event.route_id, state.list_at)
-            return _with_route(state, _observed(known, event, at), at)
-        case RouteStartedEvent(route_id=route_id):
-            known = state.routes.get(route_id) or _unheard_of(route_id, state.list_at)
-            started = replace(known, started_at=max(known.started_at, at))
-            return _with_route(state, started, at)
-        case RouteCreatedEvent(route=record):
-            known = state.routes.get(record.route_id) or _unheard_of(record.route_id, state.list_at)
-            return _with_route(state, _present(known, record, at), at)
-        case EndpointRouteListUpdatedEvent(routes=records):
-            routes = listed(
-                state.routes,
-                records,
-                at,
-                newest_at=state.list_at,
-                present=_present,
-                absent=_absent,
-                fresh=_unheard_of,
-            )
-            return replace(state, routes=routes, list_at=max(state.list_at, at))
-        case _:
-            return state
+def _destroyed(
+    state: EndpointHealth, _event: EndpointDestroyedEvent, at: EntryId
+) -> EndpointHealth:
+    first = min(at, state.destroyed_at) if state.destroyed_at > START else at
+    return EndpointHealth(endpoint_id=state.endpoint_id, version=state.version, destroyed_at=first)
 
 
-def _with_route(state: EndpointHealth, route: RouteHealth, at: EntryId) -> EndpointHealth:
-    if at <= route.absent_at:
+def _listed(
+    state: EndpointHealth, event: EndpointRouteListUpdatedEvent, at: EntryId
+) -> EndpointHealth:
+    routes = listed(
+        state.routes,
+        event.routes,
+        at,
+        newest_at=state.list_at,
+        present=_present,
+        absent=_absent,
+        fresh=_unheard_of,
+    )
+    return replace(state, routes=routes, list_at=max(state.list_at, at))
+
+
+def _route_created(state: EndpointHealth, event: RouteCreatedEvent, at: EntryId) -> EndpointHealth:
+    record = event.route
+    return _with_route(state, record.route_id, at, lambda route: _present(route, record, at))
+
+
+def _route_started(state: EndpointHealth, event: RouteStartedEvent, at: EntryId) -> EndpointHealth:
+    return _with_route(
+        state,
+        event.route_id,
+        at,
+        lambda route: replace(route, started_at=max(route.started_at, at)),
+    )
+
+
+def _status_changed(
+    state: EndpointHealth, event: ModelServiceStatusEvent, at: EntryId
+) -> EndpointHealth:
+    return _with_route(state, event.route_id, at, lambda route: _observed(route, event, at))
+
+
+_CHANGES: dict[type[Event], Callable[[EndpointHealth, Any, EntryId], EndpointHealth]] = {
+    EndpointDestroyedEvent: _destroyed,
+    EndpointRouteListUpdatedEvent: _listed,
+    RouteCreatedEvent: _route_created,
+    RouteStartedEvent: _route_started,
+    ModelServiceStatusEvent: _status_changed,
+}
+
+
+def _with_route(
+    state: EndpointHealth,
+    route_id: UUID,
+    at: EntryId,
+    change: Callable[[RouteHealth], RouteHealth],
+) -> EndpointHealth:
+    """Change one route, unless what happened lies before it was last absent."""
+    known = state.routes.get(route_id)
+    before = known or _unheard_of(route_id, state.list_at)
+    if at <= before.absent_at:
         return state
-    routes = {**state.routes, route.route_id: route}
-    known = route.route_id in state.routes
-    return replace(state, routes=routes if known else in_order(routes))
+    routes = {**state.routes, route_id: change(before)}
+    return replace(state, routes=in_order(routes) if known is None else routes)
 
 
 def _unheard_of(route_id: UUID, absent_at: EntryId) -> RouteHealth:

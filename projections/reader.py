@@ -104,6 +104,11 @@ class RouteTableReader:
         return monotonic() - min(follower.in_step_at for follower in self._followers)
 
     @property
+    def generations(self) -> tuple[int, ...]:
+        """The generation held of each partition; 0 before anything was loaded."""
+        return tuple(follower.generation for follower in self._followers)
+
+    @property
     def repairs(self) -> int:
         """Documents that an audit found to differ although no change had been missed."""
         return sum(follower.repairs for follower in self._followers)

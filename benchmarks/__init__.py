@@ -1,0 +1,1 @@
+"""The benchmarks: what routestream costs, beside plain redis-py in the same run."""

@@ -1,0 +1,73 @@
+"""The `demo` command."""
+
+import sys
+from time import monotonic
+
+import anyio
+import click
+from rich.console import Console
+
+from consumers.demo.checks import Checks
+from consumers.demo.cluster import run_cluster
+from consumers.demo.story import Story
+from consumers.demo.view import View, open_view
+from consumers.embedded import EmbeddedServer, NoServerProgramError, embedded_server
+from consumers.logs import configure_logs
+from consumers.stopping import stopping
+from events.terminal import EXIT_FAILED, EXIT_INTERRUPTED
+
+DEMO_TIMEOUT_S = 80.0
+
+
+@click.command()
+def demo() -> None:
+    """Run everything on this machine: servers, checkers, projectors, a proxy; and prove it.
+
+    It needs nothing else, ends by itself, and leaves nothing running. The exit code is 1 if a
+    check did not hold.
+
+    \b
+    Example: routestream demo
+    """
+    configure_logs("error")
+    console = Console(soft_wrap=True)
+    began_at = monotonic()
+    try:
+        with embedded_server() as server:
+            with open_view(console) as view:
+                checks = anyio.run(_run, server, view)
+            if checks is None:
+                sys.exit(EXIT_INTERRUPTED)
+            for check in checks.made if console.is_terminal or checks.failed else ():
+                console.print(
+                    f"{'ok' if check.held else 'FAILED':6}  {check.what}", highlight=False
+                )
+            if checks.failed:
+                console.print((server.folder / "processes.log").read_text(), highlight=False)
+    except NoServerProgramError as error:
+        raise click.ClickException(str(error)) from None
+    took = f"in {monotonic() - began_at:.0f} s"
+    if checks.failed:
+        click.echo(f"{checks.failed} of {len(checks.made)} checks failed {took}")
+        sys.exit(EXIT_FAILED)
+    click.echo(f"all {len(checks.made)} checks held {took}")
+
+
+async def _run(server: EmbeddedServer, view: View) -> Checks | None:
+    """Play the story; None when a signal ended it."""
+    checks = Checks(view.check)
+    finished = False
+    async with anyio.create_task_group() as tasks:
+
+        async def stop() -> None:
+            tasks.cancel_scope.cancel()
+
+        async with stopping(stop), run_cluster(server) as cluster:
+            tasks.start_soon(view.follow, cluster)
+            with anyio.move_on_after(DEMO_TIMEOUT_S) as patience:
+                await Story(cluster, checks, view.step).play()
+            if patience.cancelled_caught:
+                checks.note(f"the story ends within {DEMO_TIMEOUT_S:.0f} s", held=False)
+            finished = True
+            tasks.cancel_scope.cancel()
+    return checks if finished else None

@@ -1,0 +1,178 @@
+"""The story: what happens to the cluster, step by step, and what must hold after each."""
+
+import os
+import signal
+from collections.abc import Callable
+from uuid import UUID
+
+import anyio
+
+from consumers.dead_letters import DeadLetters
+from consumers.demo.checks import LOOK_EVERY_S, STEP_TIMEOUT_S, Checks
+from consumers.demo.cluster import Cluster
+from consumers.demo.replica import Replica
+from projections.endpoint import Endpoint
+from projections.health_state import HEALTH_STATE
+from projections.route_table import ROUTE_TABLE
+from projections.store import ReadModelStore
+
+REQUESTS = 300
+"""Requests sent to see where traffic goes."""
+
+
+class Story:
+    """Plays the steps in their order."""
+
+    def __init__(self, cluster: Cluster, checks: Checks, tell: Callable[[str], None]) -> None:
+        self._cluster = cluster
+        self._checks = checks
+        self._tell = tell
+
+    async def play(self) -> None:
+        """Play all steps."""
+        await self._all_become_healthy()
+        await self._a_replica_dies_and_returns()
+        await self._a_weight_changes()
+        await self._an_endpoint_scales_to_zero_and_up()
+        await self._the_route_table_is_deleted()
+        await self._a_projector_is_killed()
+        await self._everything_agrees_with_the_log()
+
+    async def _all_become_healthy(self) -> None:
+        self._tell("nine model servers start, three endpoints are recorded")
+        await self._cluster.start_replicas()
+        await self._cluster.record_endpoints()
+        for name, replicas in self._cluster.replicas.items():
+            what = f"all {len(replicas)} routes of {name} are healthy"
+            await self._until_routable(name, replicas, what)
+
+    async def _a_replica_dies_and_returns(self) -> None:
+        dying, *others = self._cluster.replicas["chat"]
+        self._tell(f"a replica of chat dies: SIGKILL to the model server on port {dying.port}")
+        await dying.kill()
+        await self._until_routable("chat", others, "the dead replica has left the table")
+        await self._send("chat", others, "every request is answered, none by the dead replica")
+        self._tell("it comes back on the same port")
+        await dying.start()
+        await self._until_routable("chat", [dying, *others], "the replica is back in the table")
+
+    async def _a_weight_changes(self) -> None:
+        light, *others = self._cluster.replicas["embed"]
+        self._tell("one replica of embed gets the weight 0.25")
+        endpoint_id = self._cluster.endpoints["embed"]
+        await self._cluster.service.set_traffic_ratio(endpoint_id, light.route_id, 0.25)
+        await self._checks.until(
+            "the reader has the weight",
+            lambda: 0.25 in (r.traffic_ratio for r in self._cluster.reader.routable(endpoint_id)),
+        )
+        answers = await self._send("embed", [light, *others], "all replicas of embed answer")
+        share = answers.get(light.port, 0) / REQUESTS
+        fair = 0.25 / (0.25 + len(others))
+        self._checks.note(
+            f"its share of {REQUESTS} requests is {share:.0%}, fair is {fair:.0%}",
+            held=abs(share - fair) < 0.08,
+        )
+
+    async def _an_endpoint_scales_to_zero_and_up(self) -> None:
+        self._tell("rerank scales to zero: a list of no routes")
+        cluster = self._cluster
+        for replica in cluster.replicas["rerank"]:
+            await replica.kill()
+        cluster.replicas["rerank"] = []
+        await cluster.list_routes("rerank")
+        await self._until_routable("rerank", [], "rerank has no routes, and is still known")
+        self._tell("rerank scales up to two new replicas")
+        cluster.replicas["rerank"] = [Replica("rerank"), Replica("rerank")]
+        for replica in cluster.replicas["rerank"]:
+            await replica.start()
+        await cluster.list_routes("rerank")
+        await self._until_routable("rerank", cluster.replicas["rerank"], "both are healthy")
+
+    async def _the_route_table_is_deleted(self) -> None:
+        self._tell("the whole route table is deleted from Redis")
+        cluster, client = self._cluster, self._cluster.log.server.client
+        before = await self._documents()
+        generation = cluster.reader.generations
+        keys = await client.call("KEYS", "{demo:0}:route-table:*")
+        await client.call("DEL", *keys)
+        routable = [len(cluster.reader.routable(one)) for one in cluster.endpoints.values()]
+        self._checks.note(
+            f"{len(keys)} keys are gone, the reader keeps its last good table of"
+            f" {sum(routable)} routable routes",
+            held=routable == [4, 3, 2],
+        )
+        await self._checks.until(
+            "the projectors have folded it anew from the log, the reader has taken it over",
+            lambda: cluster.reader.generations != generation,
+        )
+        self._checks.note("it equals the table before", held=await self._documents() == before)
+
+    async def _a_projector_is_killed(self) -> None:
+        cluster, name = self._cluster, "route-table-0"
+        pid = cluster.supervisor.pids[name]
+        self._tell(f"a projector is killed: SIGKILL to {name}, process {pid}")
+        os.kill(pid, signal.SIGKILL)
+        light = cluster.replicas["embed"][0]
+        endpoint_id = cluster.endpoints["embed"]
+        await cluster.service.set_traffic_ratio(endpoint_id, light.route_id, 1.0)
+        await self._checks.until(
+            "a weight recorded meanwhile reaches the reader",
+            lambda: {r.traffic_ratio for r in cluster.reader.routable(endpoint_id)} == {1.0},
+        )
+        await self._checks.until(
+            "the supervisor has replaced it",
+            lambda: cluster.supervisor.pids.get(name, pid) != pid,
+        )
+
+    async def _everything_agrees_with_the_log(self) -> None:
+        self._tell("everything is folded once more from the log, and compared")
+        cluster = self._cluster
+        await self._until_settled()
+        folded: dict[UUID, Endpoint] = {}
+        async for recorded in cluster.log.read():
+            one = recorded.endpoint_id
+            folded[one] = ROUTE_TABLE.evolve(folded.get(one) or ROUTE_TABLE.initial(one), recorded)
+        self._checks.note("Redis has what the log says", held=await self._documents() == folded)
+        held = {endpoint.endpoint_id: endpoint for endpoint in cluster.reader.endpoints()}
+        self._checks.note("the reader has what the log says", held=held == folded)
+        dead = [
+            entry
+            for group in (ROUTE_TABLE.name, HEALTH_STATE.name)
+            async for entry in DeadLetters(cluster.log.server, cluster.log.keys, 0, group).read()
+        ]
+        self._checks.note("there are no dead letters", held=not dead)
+
+    async def _until_routable(self, name: str, replicas: list[Replica], what: str) -> None:
+        wanted = {replica.route_id for replica in replicas}
+        endpoint_id = self._cluster.endpoints[name]
+        reader = self._cluster.reader
+        await self._checks.until(
+            what,
+            lambda: (
+                reader.endpoint(endpoint_id) is not None
+                and {route.route_id for route in reader.routable(endpoint_id)} == wanted
+            ),
+        )
+
+    async def _send(self, name: str, replicas: list[Replica], what: str) -> dict[int | None, int]:
+        answers = await self._cluster.proxy.send(self._cluster.endpoints[name], REQUESTS)
+        ports: set[int | None] = {replica.port for replica in replicas}
+        self._checks.note(f"{what} ({REQUESTS} sent)", held=answers.keys() == ports)
+        return dict(answers)
+
+    async def _documents(self) -> dict[UUID, Endpoint]:
+        store = ReadModelStore(self._cluster.log.server, self._cluster.log.keys, ROUTE_TABLE, 0)
+        generation = await store.live_generation() or 0
+        return {state.endpoint_id: state async for _, state in store.load_all(generation)}
+
+    async def _until_settled(self) -> None:
+        """Wait until the groups have handled all that is in the log."""
+        stream = self._cluster.log.keys.events(0)
+        client = self._cluster.log.server.client
+        backlog = None
+        with anyio.move_on_after(STEP_TIMEOUT_S):
+            while backlog != 0:
+                groups = await client.call("XINFO GROUPS", stream)
+                backlog = sum(group["lag"] + group["pending"] for group in groups)
+                await anyio.sleep(LOOK_EVERY_S)
+        self._checks.note("the groups have no backlog", held=backlog == 0)

@@ -1,0 +1,155 @@
+"""The view: the demo as a person sees it, live on a terminal, as lines otherwise."""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Protocol
+
+import anyio
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from consumers.demo.checks import Check
+from consumers.demo.cluster import Cluster
+from events.position import time_of
+from events.recorded import RecordedEvent
+from projections.endpoint import Endpoint
+from projections.route import Route
+from projections.routing import routable
+
+LOG_LINES = 9
+STORY_LINES = 14
+_REFRESH_S = 0.2
+_COLOURS = {"healthy": "green", "unhealthy": "red", "degraded": "yellow", "not_checked": "dim"}
+
+
+class View(Protocol):
+    """What the story is told to."""
+
+    def step(self, text: str) -> None:
+        """A step begins."""
+
+    def check(self, check: Check) -> None:
+        """Something was checked."""
+
+    async def follow(self, cluster: Cluster) -> None:
+        """Show the cluster until cancelled."""
+
+
+class LineView:
+    """Prints each step and check as a line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began_at = monotonic()
+
+    def step(self, text: str) -> None:
+        """Print the step, with the seconds since the start."""
+        self._console.print(Text(f"{monotonic() - self._began_at:5.1f}s  {text}", style="bold"))
+
+    def check(self, check: Check) -> None:
+        """Print the check, whether it held, and after how long."""
+        self._console.print(_checked(check))
+
+    async def follow(self, cluster: Cluster) -> None:
+        """Show nothing besides."""
+
+
+class LiveView:
+    """Shows what is routed where, the log as it grows, and the story."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._story: deque[Text] = deque(maxlen=STORY_LINES)
+        self._log: deque[Text] = deque(maxlen=LOG_LINES)
+
+    def step(self, text: str) -> None:
+        """Add the step to the story."""
+        self._story.append(Text(text, style="bold"))
+
+    def check(self, check: Check) -> None:
+        """Add the check to the story."""
+        self._story.append(_checked(check))
+
+    async def follow(self, cluster: Cluster) -> None:
+        """Draw anew several times a second, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._read_log, cluster)
+            while True:
+                self._live.update(self._drawn(cluster), refresh=True)
+                await anyio.sleep(_REFRESH_S)
+
+    async def _read_log(self, cluster: Cluster) -> None:
+        names = {endpoint_id: name for name, endpoint_id in cluster.endpoints.items()}
+        async for recorded in cluster.log.follow():
+            self._log.append(_line(recorded, names.get(recorded.endpoint_id, "?")))
+
+    def _drawn(self, cluster: Cluster) -> Group:
+        age = cluster.reader.age_s
+        title = f"what is routed where  (as of {age:.1f} s ago)"
+        return Group(
+            Panel(_routes(list(cluster.reader.endpoints())), title=title, border_style="cyan"),
+            Panel(Group(*self._log), title="the log", border_style="blue", height=LOG_LINES + 2),
+            Panel(Group(*self._story), title="the story", height=STORY_LINES + 2),
+        )
+
+
+@contextmanager
+def open_view(console: Console) -> Iterator[View]:
+    """Open the view that suits where *console* leads."""
+    if not console.is_terminal:
+        yield LineView(console)
+        return
+    with Live(console=console, auto_refresh=False, screen=True) as live:
+        yield LiveView(live)
+
+
+def _checked(check: Check) -> Text:
+    mark = Text("  ok  ", style="green") if check.held else Text("FAILED", style="bold red")
+    after = f"  ({check.after_s:.1f} s)" if check.after_s >= 0.05 else ""
+    return Text.assemble("        ", mark, f"  {check.what}{after}")
+
+
+def _line(recorded: RecordedEvent, endpoint: str) -> Text:
+    at = f"{time_of(recorded.entry_id):%H:%M:%S.%f}"[:-3]
+    details = " ".join(
+        str(value)
+        for name in ("new_status", "traffic_ratio", "reason")
+        if (value := getattr(recorded.event, name, None)) is not None
+    )
+    return Text.assemble(
+        (f"{at}  {recorded.entry_id}  ", "dim"),
+        f"{endpoint:7} {recorded.event.wire_name}  ",
+        details,
+    )
+
+
+def _routes(endpoints: list[Endpoint]) -> Table:
+    table = Table(box=None, expand=True, header_style="bold")
+    for column in ("ENDPOINT", "ROUTE", "ADDRESS", "STATUS", "HEALTH", "WEIGHT", "TRAFFIC"):
+        table.add_column(column)
+    for endpoint in sorted(endpoints, key=lambda one: one.name or ""):
+        chosen = routable(endpoint)
+        total = sum(route.traffic_ratio for route in chosen)
+        for place, route in enumerate(endpoint.present_routes):
+            share = f"{route.traffic_ratio / total:.0%}" if route in chosen else "none"
+            table.add_row(*_cells(endpoint if place == 0 else None, route, share))
+        if not endpoint.present_routes:
+            table.add_row(endpoint.name, Text("no routes", style="dim"))
+    return table
+
+
+def _cells(endpoint: Endpoint | None, route: Route, share: str) -> tuple[str | Text, ...]:
+    return (
+        (endpoint.name or "") if endpoint else "",
+        str(route.route_id)[:8],
+        f"{route.kernel_host}:{route.kernel_port}",
+        route.status,
+        Text(route.health, style=_COLOURS[route.health]),
+        f"{route.traffic_ratio:g}",
+        Text(share, style="dim" if share == "none" else "bold"),
+    )
