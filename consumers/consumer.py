@@ -32,7 +32,7 @@ class ConsumerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         policy: What becomes of entries that fail.
     """
 
-    batch_size: int = 5_000
+    batch_size: int = 10_000
     block_ms: int = 2_000
     claim_idle_ms: int = 5_000
     policy: RetryPolicy = RetryPolicy()

@@ -16,7 +16,7 @@ from events.log import EventLog
 from events.recorded import RecordedEvent
 from projections.build import build, refold
 from projections.projection import Projection
-from projections.store import Applied, Change, ReadModelStore, State
+from projections.store import APPLY_MAX, Applied, Change, ReadModelStore, State
 
 HELD_MAX = 100_000
 """Documents that a projector keeps in memory; beyond that it begins anew."""
@@ -42,7 +42,7 @@ class Folded(Generic[State]):
     """What a batch leads to: documents to write, entries without effect, entries that failed."""
 
     changed: list[Changed[State]] = field(default_factory=list)
-    unchanged: list[EntryId] = field(default_factory=list)
+    unchanged: list[Delivery] = field(default_factory=list)
     failed: list[tuple[Delivery, Exception]] = field(default_factory=list)
 
 
@@ -78,18 +78,11 @@ class Projector(Generic[State]):
         ended: list[tuple[Delivery, Outcome]] = []
         for _ in range(APPLY_TRIES_MAX):
             folded = await self._fold(left)
-            changes = [changed.change for changed in folded.changed]
-            applied = await self._store.apply(
-                self._generation, self._projection.name, changes, folded.unchanged
-            )
-            if applied.stale:
-                await self.prepare()
-                continue
+            left = await self._apply(folded)
             ended += (
                 (delivery, outcome_of(error, delivery.deliveries, self._policy))
                 for delivery, error in folded.failed
             )
-            left = await self._hold(folded, applied)
             if not left:
                 return ended
         return ended + [(delivery, Retry(_CONTENDED_RETRY_S)) for delivery in left]
@@ -145,18 +138,39 @@ class Projector(Generic[State]):
                 folded.failed.append((delivery, error))
             else:
                 done.append(delivery)
-        entry_ids = [delivery.entry_id for delivery in done]
         if state is before and revision:
-            folded.unchanged += entry_ids
+            folded.unchanged += done
             return
+        entry_ids = [delivery.entry_id for delivery in done]
         document = self._projection.encode(state, revision + 1)
         change = Change(str(endpoint_id), revision, document, entry_ids)
         folded.changed.append(Changed(endpoint_id, state, change, done))
 
-    async def _hold(self, folded: Folded[State], applied: Applied) -> list[Delivery]:
+    async def _apply(self, folded: Folded[State]) -> list[Delivery]:
+        """Write what was folded; return what has to be folded again."""
+        left: list[Delivery] = []
+        unchanged = folded.unchanged
+        for at in range(0, max(1, len(folded.changed)), APPLY_MAX):
+            some = folded.changed[at : at + APPLY_MAX]
+            changes = [changed.change for changed in some]
+            applied = await self._store.apply(
+                self._generation,
+                self._projection.name,
+                changes,
+                [delivery.entry_id for delivery in unchanged],
+            )
+            if applied.stale:
+                await self.prepare()
+                rest = [d for changed in folded.changed[at:] for d in changed.deliveries]
+                return left + unchanged + rest
+            unchanged = []
+            left += await self._hold(some, applied)
+        return left
+
+    async def _hold(self, written: Sequence[Changed[State]], applied: Applied) -> list[Delivery]:
         """Hold what was written, or what others have; return what has to be folded again."""
         left: list[Delivery] = []
-        for changed in folded.changed:
+        for changed in written:
             endpoint_id, change = changed.endpoint_id, changed.change
             if change.endpoint not in applied.conflicts:
                 self._held[endpoint_id] = (change.revision + 1, changed.state)

@@ -14,8 +14,8 @@ from projections.projection import Projection
 CHANGES_MAX = 1_000
 """Entries that the change feed keeps, about: a reader that missed more loads all anew."""
 
-APPLY_MAX = 2_000
-"""Documents that one apply may change: the script stops the server for their time."""
+APPLY_MAX = 1_000
+"""Documents that one apply changes: the server does nothing else for their time, about 10 ms."""
 
 _CHUNK = 500
 
