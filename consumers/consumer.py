@@ -1,7 +1,7 @@
 """The consumer: reads one partition for a group, has each batch processed, settles each entry."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from time import monotonic
 
 import anyio
@@ -12,7 +12,7 @@ from consumers.delivery import Delivery
 from consumers.group import Group
 from consumers.new_entries import NewEntries
 from consumers.outcome import Outcome, RetryPolicy, given_up_unseen
-from consumers.pending import PendingEntries
+from consumers.pending import ALONE_FROM, PendingEntries
 from consumers.processor import Processor
 from consumers.settlement import Settlement
 from events.backoff import Backoff
@@ -89,8 +89,7 @@ class Consumer:
                     self._connection = await new.connection_id()
                     self._log.info("consumer_started", start=str(start))
                     failures = 0
-                    async for batch in self._batches(new):
-                        await self._process(batch)
+                    await self._consume(new)
             except NoGroupError as error:
                 self._log.error("group_lost", error=str(error))
             except ServerUnavailableError as error:
@@ -111,6 +110,16 @@ class Consumer:
                     await self._server.client.call("CLIENT UNBLOCK", self._connection)
             with anyio.move_on_after(_UNBLOCK_EVERY_S):
                 await self._stopped.wait()
+
+    async def _consume(self, new: NewEntries) -> None:
+        """Process batch after batch until stopped, and then what was asked for ahead."""
+        async with aclosing(self._batches(new)) as batches:
+            async for batch in batches:
+                await self._process(batch)
+                if self._stopping.is_set():
+                    break
+        if rest := await new.rest():
+            await self._process(rest)
 
     async def _batches(self, new: NewEntries) -> AsyncGenerator[Sequence[Delivery]]:
         """Yield our own pending entries, then what is due, idle or new, until stopped."""
@@ -134,6 +143,8 @@ class Consumer:
                 # There is a backlog: Redis looks for the next batch while we process this one.
                 await new.ask(size, settings.block_ms)
             yield arrived
+        if new.is_asked and (last := await new.receive()):
+            yield last
 
     def _block_ms(self) -> int:
         """Wait for new entries, but not longer than until the next due try."""
@@ -143,7 +154,8 @@ class Consumer:
 
     async def _process(self, batch: Sequence[Delivery]) -> None:
         began_at = monotonic()
-        deliveries_max = self._settings.policy.deliveries_max
+        # What was only ever delivered with others may owe its end to one of them.
+        deliveries_max = max(self._settings.policy.deliveries_max, ALONE_FROM + 1)
         hopeless = [d for d in batch if d.deliveries > deliveries_max]
         ended: list[tuple[Delivery, Outcome]] = [
             (delivery, given_up_unseen(delivery.deliveries - 1)) for delivery in hopeless

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -10,10 +11,15 @@ from consumers.outcome import DeadLetter
 from events.entry_id import EntryId
 from events.keys import Keys
 from events.log import entries_of
+from events.position import time_of
 from events.recorded import Entry
 from events.server import Server
 
-_PREFIX = b"dead_"
+FIELDS_MAX = 1_000
+"""Fields of an entry that its dead letter keeps; a script can pass on some thousands at most."""
+
+_ABOUT = ("entry_id", "reason", "error", "deliveries", "consumer", "first_at", "last_at")
+_PREFIX = "dead_"
 _READ_COUNT = 500
 _ERROR_CHARACTERS_MAX = 2_000
 
@@ -44,22 +50,22 @@ class DeadLetters:
 
     async def move(self, delivery: Delivery, outcome: DeadLetter, consumer: str) -> bool:
         """Move the entry here; say whether it still was pending."""
-        now = datetime.now(UTC).isoformat()
-        first = datetime.fromtimestamp(delivery.entry_id.ms / 1_000, UTC).isoformat()
-        about = {
-            "entry_id": str(delivery.entry_id),
-            "reason": outcome.reason,
-            "error": outcome.error[:_ERROR_CHARACTERS_MAX],
-            "deliveries": str(delivery.deliveries),
-            "consumer": consumer,
-            "first_at": first,
-            "last_at": now,
-        }
-        fields = [
-            part for name, value in about.items() for part in (_PREFIX + name.encode(), value)
-        ]
-        original = [part for field in delivery.entry.fields.items() for part in field]
-        args = [self._group, str(delivery.entry_id), *fields, *original]
+        fields = list(delivery.entry.fields.items())
+        error = outcome.error[:_ERROR_CHARACTERS_MAX]
+        if len(fields) > FIELDS_MAX:
+            error += f" (the first {FIELDS_MAX} of {len(fields)} fields are kept here)"
+        about = (
+            str(delivery.entry_id),
+            outcome.reason,
+            error,
+            str(delivery.deliveries),
+            consumer,
+            time_of(delivery.entry_id).isoformat(),
+            datetime.now(UTC).isoformat(),
+        )
+        named = ((_PREFIX + name, value) for name, value in zip(_ABOUT, about, strict=True))
+        strings = [part for field in (*named, *fields[:FIELDS_MAX]) for part in field]
+        args = [self._group, str(delivery.entry_id), *strings]
         return await self._move([self._stream, self._dead], args) is not None
 
     async def read(self) -> AsyncGenerator[DeadEntry]:
@@ -67,27 +73,26 @@ class DeadLetters:
         start = "-"
         while True:
             raw = await self._client.call("XRANGE", self._dead, start, "+", "COUNT", _READ_COUNT)
-            for entry in entries_of(raw, self._partition):
-                yield _dead_entry(entry)
+            for dead_id, strings in raw:
+                yield _dead_entry(dead_id, strings, self._partition)
             if len(raw) < _READ_COUNT:
                 return
             start = f"({raw[-1][0].decode()}"
 
 
-def _dead_entry(entry: Entry) -> DeadEntry:
-    about = {
-        name.removeprefix(_PREFIX): value.decode("utf-8", "replace")
-        for name, value in entry.fields.items()
-        if name.startswith(_PREFIX)
-    }
-    original = {n: value for n, value in entry.fields.items() if not n.startswith(_PREFIX)}
+def _dead_entry(dead_id: bytes, strings: list[Any], partition: int) -> DeadEntry:
+    """Read what stands in front as ours; what follows may have any names, ours as well."""
+    at = 2 * len(_ABOUT)
+    values = (value.decode("utf-8", "replace") for value in strings[1:at:2])
+    about = dict(zip(_ABOUT, values, strict=True))
+    [original] = entries_of([(about["entry_id"], strings[at:])], partition)
     return DeadEntry(
-        dead_id=entry.entry_id,
-        original=Entry(EntryId.parse(about[b"entry_id"]), entry.partition, original),
-        reason=about[b"reason"],
-        error=about[b"error"],
-        deliveries=int(about[b"deliveries"]),
-        consumer=about[b"consumer"],
-        first_at=datetime.fromisoformat(about[b"first_at"]),
-        last_at=datetime.fromisoformat(about[b"last_at"]),
+        dead_id=EntryId.parse(dead_id),
+        original=original,
+        reason=about["reason"],
+        error=about["error"],
+        deliveries=int(about["deliveries"]),
+        consumer=about["consumer"],
+        first_at=datetime.fromisoformat(about["first_at"]),
+        last_at=datetime.fromisoformat(about["last_at"]),
     )

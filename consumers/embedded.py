@@ -48,7 +48,7 @@ class EmbeddedServer:
                 command, stdout=output, stderr=output, stdin=subprocess.DEVNULL
             )
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self._answers():
+        while not answers(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise NoServerProgramError(
@@ -89,14 +89,6 @@ class EmbeddedServer:
             raise NoServerProgramError(f"the server on port {self.port} is not running")
         return self._process
 
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
-
 
 @contextmanager
 def embedded_server(*options: str) -> Iterator[EmbeddedServer]:
@@ -108,6 +100,16 @@ def embedded_server(*options: str) -> Iterator[EmbeddedServer]:
             yield server
         finally:
             server.stop()
+
+
+def answers(port: int) -> bool:
+    """Whether a Redis on loopback's *port* answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
 
 
 def server_program() -> Path:

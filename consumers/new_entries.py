@@ -17,6 +17,9 @@ class NewEntries:
 
     Asking and receiving are two steps, so that Redis can look for the next entries while those
     before are being processed.
+
+    Attributes:
+        is_asked: Whether an answer is still to be received.
     """
 
     def __init__(
@@ -27,7 +30,7 @@ class NewEntries:
         self._partition = partition
         self._group = group
         self._name = name
-        self._asked = False
+        self.is_asked = False
 
     @classmethod
     @asynccontextmanager
@@ -50,8 +53,8 @@ class NewEntries:
 
         Does nothing while an answer is still to be received.
         """
-        if not self._asked:
-            self._asked = True
+        if not self.is_asked:
+            self.is_asked = True
             await self._send(
                 *("XREADGROUP", "GROUP", self._group, self._name),
                 *("COUNT", count, "BLOCK", block_ms, "STREAMS", self._stream, ">"),
@@ -60,9 +63,13 @@ class NewEntries:
     async def receive(self) -> list[Delivery]:
         """Return what was found; nothing when the wait was in vain."""
         reply = await self._receive()
-        self._asked = False
+        self.is_asked = False
         entries = entries_of(reply[0][1], self._partition) if reply else []
         return [Delivery(entry) for entry in entries]
+
+    async def rest(self) -> list[Delivery]:
+        """Return what was asked for and not received yet; nothing where nothing was asked for."""
+        return await self.receive() if self.is_asked else []
 
     async def _send(self, *command: str | int) -> None:
         with translation():

@@ -103,7 +103,8 @@ def create_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
 def start_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
     """Record that the route's session runs at a known address; its weight stays as it is."""
     route = _living_route(endpoint, record.route_id)
-    if _runs(route, record) and record.protocol == route.protocol and record.app == route.app:
+    same = (record.protocol, record.app) == (route.protocol, route.app)
+    if route.status == "running" and same and _runs(route, record):
         return ()
     return _checked(_started(endpoint.endpoint_id, record))
 

@@ -57,15 +57,18 @@ class EndpointStates:
         return START if head is None else EntryId.parse(head)
 
     async def _applied_below(self, partition: int) -> EntryId:
-        """Return an id such that every entry below it is in the documents, or given up on."""
+        """Return an id such that every entry below it is in the documents, or given up on.
+
+        What is delivered between the two questions is pending at the second, or applied by then.
+        """
         stream = self._log.keys.events(partition)
         try:
-            _, first, *_ = await self._client.call("XPENDING", stream, ROUTE_TABLE.name)
-            if first is not None:
-                return EntryId.parse(first)
             groups = await self._client.call("XINFO GROUPS", stream)
+            _, first, *_ = await self._client.call("XPENDING", stream, ROUTE_TABLE.name)
         except ServerRefusedError:
             return START
+        if first is not None:
+            return EntryId.parse(first)
         for group in groups:
             if group["name"] == ROUTE_TABLE.name.encode():
                 return EntryId.parse(group["last-delivered-id"]).after()

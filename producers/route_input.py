@@ -1,5 +1,6 @@
 """Route input: routes as a person or a script gives them."""
 
+import re
 from uuid import UUID, uuid4
 
 import msgspec
@@ -11,6 +12,7 @@ from producers.decisions import record_of
 from projections.endpoint import Endpoint
 
 INPUT_BYTES_MAX = 1_048_576
+_PORT = re.compile(r"\d{1,5}\Z", re.ASCII)
 
 
 class GivenRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,7 +43,7 @@ def read_routes(content: bytes, name: str) -> list[RouteRecord]:
     except msgspec.ValidationError as error:
         wrong = invalid_event(error, given)
         raise InvalidEventError(f"{name}: {wrong.field}", wrong.problem) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidEventError(name, f"no JSON: {error}") from None
 
 
@@ -52,7 +54,7 @@ def route_at(endpoint: Endpoint, address: str) -> RouteRecord:
         InvalidEventError: The address is not HOST:PORT.
     """
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or not 1 <= int(port) <= 65_535:
+    if not host or not _PORT.match(port) or not 1 <= int(port) <= 65_535:
         raise InvalidEventError("route", f"{address!r} is not HOST:PORT with a port of 1 to 65535")
     host = host.removeprefix("[").removesuffix("]")
     for route in endpoint.present_routes:

@@ -20,7 +20,8 @@ async def build(log: EventLog, store: ReadModelStore[State]) -> EntryId:
     is still pending when it ends; folding it twice changes nothing.
 
     Returns:
-        The last entry that was folded.
+        The entry behind which a new group begins: the last one that was folded, `START` where
+        another's build went live, of which it is not known how far it came.
     """
     generation = await store.new_generation()
     states: dict[UUID, State] = {}
@@ -42,7 +43,7 @@ async def build(log: EventLog, store: ReadModelStore[State]) -> EntryId:
     await store.write(generation, documents)
     if not await store.go_live(generation, None):
         await store.discard(generation)
-        return last
+        return START
     _log.info(
         "generation_built",
         projection=projection.name,

@@ -127,7 +127,10 @@ class Follower:
         return reply[0][1] if reply else ()
 
     async def _take(self, arrived: Sequence[Any]) -> None:
-        """Load the documents that the entries of the feed name, if ours are older."""
+        """Load the documents that the entries of the feed name, if ours are others.
+
+        One that was lost and folded again begins with revision 1, so a lower one is newer, too.
+        """
         wanted: dict[str, int] = {}
         for entry_id, flat in arrived:
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -140,9 +143,9 @@ class Follower:
             pairs = fields[b"changes"].decode().split()
             wanted |= zip(pairs[::2], map(int, pairs[1::2]), strict=True)
             self._cursor = entry_id.decode()
-        older = [one for one, newest in wanted.items() if self._revision(UUID(one)) < newest]
-        if older:
-            self._hold((await self._store.load(self.generation, older)).values())
+        others = [one for one, newest in wanted.items() if self._revision(UUID(one)) != newest]
+        if others:
+            self._hold((await self._store.load(self.generation, others)).values())
 
     async def _audit(self, client: Client) -> None:
         """Compare all that is held with Redis; mend what differs though no change was missed."""
@@ -170,14 +173,14 @@ class Follower:
             )
 
     def _hold(self, documents: Iterable[tuple[int, Any]]) -> None:
-        newer = {
+        others = {
             state.endpoint_id: (revision, state)
             for revision, state in documents
-            if revision > self._revision(state.endpoint_id)
+            if revision != self._revision(state.endpoint_id)
         }
-        self.held.update(newer)
-        if newer:
-            self._note(newer)
+        self.held.update(others)
+        if others:
+            self._note(others)
 
     def _revision(self, endpoint_id: UUID) -> int:
         held = self.held.get(endpoint_id)

@@ -4,7 +4,7 @@
 -- KEYS[2]  stream  {ns:P}:dead:GROUP
 -- ARGV[1]  group
 -- ARGV[2]  entry id
--- ARGV[3]  ... fields and values of the dead letter
+-- ARGV[3]  ... fields and values of the dead letter, some thousands at most
 -- Reply    id of the dead letter, nil where the entry was not pending any more
 
 if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then
