@@ -143,8 +143,6 @@ class Consumer:
                 # There is a backlog: Redis looks for the next batch while we process this one.
                 await new.ask(size, settings.block_ms)
             yield arrived
-        if new.is_asked and (last := await new.receive()):
-            yield last
 
     def _block_ms(self) -> int:
         """Wait for new entries, but not longer than until the next due try."""

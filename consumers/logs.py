@@ -9,7 +9,10 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 def configure_logs(level: str = "info") -> None:
-    """Set up structlog for this process; called once, by the composition root."""
+    """Set up structlog for this process; called once, by the composition root.
+
+    *level* is one of `LEVELS`, or `critical` for nothing at all.
+    """
     on_terminal = sys.stderr.isatty()
     renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()

@@ -17,6 +17,11 @@ from consumers.stopping import stopping
 from events.terminal import EXIT_FAILED, EXIT_INTERRUPTED
 
 DEMO_TIMEOUT_S = 80.0
+PACE_S = 2.5
+"""Time between two steps on a terminal, for a person to see what has changed."""
+
+LOG_LINES_SHOWN = 40
+"""Lines of the processes' logs that are shown when a check did not hold."""
 
 
 @click.command()
@@ -29,13 +34,13 @@ def demo() -> None:
     \b
     Example: routestream demo
     """
-    configure_logs("error")
+    configure_logs("critical")
     console = Console(soft_wrap=True)
     began_at = monotonic()
     try:
         with embedded_server() as server:
             with open_view(console) as view:
-                checks = anyio.run(_run, server, view)
+                checks = anyio.run(_run, server, view, PACE_S if console.is_terminal else 0.0)
             if checks is None:
                 sys.exit(EXIT_INTERRUPTED)
             for check in checks.made if console.is_terminal or checks.failed else ():
@@ -43,7 +48,8 @@ def demo() -> None:
                     f"{'ok' if check.held else 'FAILED':6}  {check.what}", highlight=False
                 )
             if checks.failed:
-                console.print((server.folder / "processes.log").read_text(), highlight=False)
+                lines = (server.folder / "processes.log").read_text().splitlines()
+                console.print("\n".join(lines[-LOG_LINES_SHOWN:]), highlight=False, markup=False)
     except NoServerProgramError as error:
         raise click.ClickException(str(error)) from None
     took = f"in {monotonic() - began_at:.0f} s"
@@ -53,7 +59,7 @@ def demo() -> None:
     click.echo(f"all {len(checks.made)} checks held {took}")
 
 
-async def _run(server: EmbeddedServer, view: View) -> Checks | None:
+async def _run(server: EmbeddedServer, view: View, pace_s: float) -> Checks | None:
     """Play the story; None when a signal ended it."""
     checks = Checks(view.check)
     finished = False
@@ -65,7 +71,7 @@ async def _run(server: EmbeddedServer, view: View) -> Checks | None:
         async with stopping(stop), run_cluster(server) as cluster:
             tasks.start_soon(view.follow, cluster)
             with anyio.move_on_after(DEMO_TIMEOUT_S) as patience:
-                await Story(cluster, checks, view.step).play()
+                await Story(cluster, checks, view.step, pace_s).play()
             if patience.cancelled_caught:
                 checks.note(f"the story ends within {DEMO_TIMEOUT_S:.0f} s", held=False)
             finished = True

@@ -21,22 +21,31 @@ REQUESTS = 300
 
 
 class Story:
-    """Plays the steps in their order."""
+    """Plays the steps in their order, with *pace_s* seconds between two of them."""
 
-    def __init__(self, cluster: Cluster, checks: Checks, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, checks: Checks, tell: Callable[[str], None], pace_s: float
+    ) -> None:
         self._cluster = cluster
         self._checks = checks
         self._tell = tell
+        self._pace_s = pace_s
 
     async def play(self) -> None:
         """Play all steps."""
-        await self._all_become_healthy()
-        await self._a_replica_dies_and_returns()
-        await self._a_weight_changes()
-        await self._an_endpoint_scales_to_zero_and_up()
-        await self._the_route_table_is_deleted()
-        await self._a_projector_is_killed()
-        await self._everything_agrees_with_the_log()
+        for step in (
+            self._all_become_healthy,
+            self._a_replica_dies,
+            self._the_replica_comes_back,
+            self._a_weight_changes,
+            self._an_endpoint_scales_to_zero,
+            self._the_endpoint_scales_up,
+            self._the_route_table_is_deleted,
+            self._a_projector_is_killed,
+            self._everything_agrees_with_the_log,
+        ):
+            await step()
+            await anyio.sleep(self._pace_s)
 
     async def _all_become_healthy(self) -> None:
         self._tell("nine model servers start, three endpoints are recorded")
@@ -46,12 +55,15 @@ class Story:
             what = f"all {len(replicas)} routes of {name} are healthy"
             await self._until_routable(name, replicas, what)
 
-    async def _a_replica_dies_and_returns(self) -> None:
+    async def _a_replica_dies(self) -> None:
         dying, *others = self._cluster.replicas["chat"]
         self._tell(f"a replica of chat dies: SIGKILL to the model server on port {dying.port}")
         await dying.kill()
         await self._until_routable("chat", others, "the dead replica has left the table")
         await self._send("chat", others, "every request is answered, none by the dead replica")
+
+    async def _the_replica_comes_back(self) -> None:
+        dying, *others = self._cluster.replicas["chat"]
         self._tell("it comes back on the same port")
         await dying.start()
         await self._until_routable("chat", [dying, *others], "the replica is back in the table")
@@ -73,7 +85,7 @@ class Story:
             held=abs(share - fair) < 0.08,
         )
 
-    async def _an_endpoint_scales_to_zero_and_up(self) -> None:
+    async def _an_endpoint_scales_to_zero(self) -> None:
         self._tell("rerank scales to zero: a list of no routes")
         cluster = self._cluster
         for replica in cluster.replicas["rerank"]:
@@ -81,7 +93,10 @@ class Story:
         cluster.replicas["rerank"] = []
         await cluster.list_routes("rerank")
         await self._until_routable("rerank", [], "rerank has no routes, and is still known")
+
+    async def _the_endpoint_scales_up(self) -> None:
         self._tell("rerank scales up to two new replicas")
+        cluster = self._cluster
         cluster.replicas["rerank"] = [Replica("rerank"), Replica("rerank")]
         for replica in cluster.replicas["rerank"]:
             await replica.start()

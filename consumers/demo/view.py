@@ -21,8 +21,9 @@ from projections.endpoint import Endpoint
 from projections.route import Route
 from projections.routing import routable
 
-LOG_LINES = 9
-STORY_LINES = 14
+_TABLE_LINES = 13
+_LOG_LINES_MAX = 10
+_LINES_MIN = 3
 _REFRESH_S = 0.2
 _COLOURS = {"healthy": "green", "unhealthy": "red", "degraded": "yellow", "not_checked": "dim"}
 
@@ -64,8 +65,10 @@ class LiveView:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._story: deque[Text] = deque(maxlen=STORY_LINES)
-        self._log: deque[Text] = deque(maxlen=LOG_LINES)
+        free = live.console.size.height - _TABLE_LINES - 4
+        log_lines = min(_LOG_LINES_MAX, max(_LINES_MIN, free // 2))
+        self._log: deque[Text] = deque(maxlen=log_lines)
+        self._story: deque[Text] = deque(maxlen=max(_LINES_MIN, free - log_lines))
 
     def step(self, text: str) -> None:
         """Add the step to the story."""
@@ -93,8 +96,8 @@ class LiveView:
         title = f"what is routed where  (as of {age:.1f} s ago)"
         return Group(
             Panel(_routes(list(cluster.reader.endpoints())), title=title, border_style="cyan"),
-            Panel(Group(*self._log), title="the log", border_style="blue", height=LOG_LINES + 2),
-            Panel(Group(*self._story), title="the story", height=STORY_LINES + 2),
+            _panel(self._log, "the log", "blue"),
+            _panel(self._story, "the story", "none"),
         )
 
 
@@ -106,6 +109,12 @@ def open_view(console: Console) -> Iterator[View]:
         return
     with Live(console=console, auto_refresh=False, screen=True) as live:
         yield LiveView(live)
+
+
+def _panel(lines: deque[Text], title: str, border: str) -> Panel:
+    """Draw lines as high as they may become, so that nothing below them jumps."""
+    cut = [Text(no_wrap=True, overflow="ellipsis").append_text(line) for line in lines]
+    return Panel(Group(*cut), title=title, border_style=border, height=(lines.maxlen or 0) + 2)
 
 
 def _checked(check: Check) -> Text:
