@@ -5,8 +5,6 @@ import sys
 from pathlib import Path
 
 import click
-from events.commands import events, streams
-from projections.commands import endpoints
 
 from consumers.commands import checkers, consume
 from consumers.demo.command import demo
@@ -15,6 +13,7 @@ from consumers.garbage import collect_rarely
 from consumers.group_commands import dead, groups
 from consumers.logs import LEVELS, configure_logs
 from consumers.settings import SETTINGS, InvalidSettingsError, read_settings
+from events.commands import events, streams
 from events.errors import (
     EventsError,
     InvalidEventError,
@@ -30,6 +29,7 @@ from events.terminal import (
     EXIT_USAGE,
     Deployment,
 )
+from producers.backend_ai.capture import UnreadableCaptureError
 from producers.commands import routes, status
 from producers.errors import (
     InvalidModelDefinitionError,
@@ -37,6 +37,7 @@ from producers.errors import (
     UnknownEndpointError,
     UnknownRouteError,
 )
+from projections.commands import endpoints
 from projections.errors import NoLiveGenerationError, ProjectionsError
 
 _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
@@ -48,6 +49,7 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
             InvalidPositionError,
             InvalidModelDefinitionError,
             InvalidSettingsError,
+            UnreadableCaptureError,
             UnknownGroupError,
         ),
         EXIT_USAGE,
@@ -122,7 +124,7 @@ def main() -> None:
     except Exception as error:
         failure = _first(error)
         if isinstance(failure, click.ClickException):
-            failure.show()
+            click.echo(f"Error: {failure.format_message()}", err=True)
             sys.exit(failure.exit_code)
         for kinds, code in _EXIT_CODES:
             if isinstance(failure, kinds):

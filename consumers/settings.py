@@ -55,7 +55,8 @@ def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings
     try:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidSettingsError(f"settings: {error}") from None
+        problem, _, place = str(error).partition(" - at `$.")
+        raise InvalidSettingsError(f"setting {place.rstrip('`')}: {problem}") from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:

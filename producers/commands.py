@@ -7,17 +7,15 @@ from uuid import UUID, uuid4
 
 import click
 import msgspec
-from events.commands import events
-from projections.commands import endpoints
-from projections.endpoint_lookup import find_endpoint
 
 from events.codec import invalid_event
+from events.commands import events
 from events.endpoint import EndpointCreatedEvent
 from events.errors import InvalidEventError
 from events.health_check import HealthCheck, health_check_from
 from events.model_service import ModelServiceStatus
 from events.route import RouteRecord
-from events.terminal import Deployment, command_of, confirm, yes_option
+from events.terminal import Deployment, NotFoundError, command_of, confirm, yes_option
 from producers import decisions
 from producers.backend_ai.importer import SOURCE, import_capture
 from producers.decisions import Decision
@@ -30,7 +28,9 @@ from producers.model_definition import (
 )
 from producers.plan import plan_of
 from producers.route_input import read_routes, route_at
+from projections.commands import endpoints
 from projections.endpoint import Endpoint
+from projections.endpoint_lookup import find_endpoint
 
 HEALTH_CHECK_EXAMPLE = '{"path": "/health", "interval": 5}'
 
@@ -354,6 +354,6 @@ def _route_id(endpoint: Endpoint, text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise click.UsageError(
-            f"route {text!r} is neither the id of a route nor the beginning of one"
+        raise NotFoundError(
+            f"endpoint {endpoint.endpoint_id} has no route whose id begins with {text!r}"
         ) from None

@@ -14,7 +14,7 @@ from consumers.demo.view import View, open_view
 from consumers.embedded import EmbeddedServer, NoServerProgramError, embedded_server
 from consumers.logs import configure_logs
 from consumers.stopping import stopping
-from events.terminal import EXIT_FAILED, EXIT_INTERRUPTED
+from events.terminal import EXIT_FAILED
 
 DEMO_TIMEOUT_S = 80.0
 PACE_S = 2.5
@@ -42,7 +42,7 @@ def demo() -> None:
             with open_view(console) as view:
                 checks = anyio.run(_run, server, view, PACE_S if console.is_terminal else 0.0)
             if checks is None:
-                sys.exit(EXIT_INTERRUPTED)
+                raise click.Abort
             for check in checks.made if console.is_terminal or checks.failed else ():
                 console.print(
                     f"{'ok' if check.held else 'FAILED':6}  {check.what}", highlight=False
