@@ -1,6 +1,7 @@
 """Dead letters: the entries that a group has given up on."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,15 +70,26 @@ class DeadLetters:
         return await self._move([self._stream, self._dead], args) is not None
 
     async def read(self) -> AsyncGenerator[DeadEntry]:
-        """Yield the dead letters, oldest first."""
+        """Yield the dead letters, oldest first; what is none of ours is passed over."""
         start = "-"
         while True:
             raw = await self._client.call("XRANGE", self._dead, start, "+", "COUNT", _READ_COUNT)
-            for dead_id, strings in raw:
-                yield _dead_entry(dead_id, strings, self._partition)
+            for letter in _ours(raw, self._partition):
+                yield letter
             if len(raw) < _READ_COUNT:
                 return
             start = f"({raw[-1][0].decode()}"
+
+    async def newest(self, count: int) -> list[DeadEntry]:
+        """Return the newest *count* dead letters, oldest first, without reading the others."""
+        raw = await self._client.call("XREVRANGE", self._dead, "+", "-", "COUNT", count)
+        return list(_ours(reversed(raw), self._partition))
+
+
+def _ours(raw: Iterable[Any], partition: int) -> Iterator[DeadEntry]:
+    for dead_id, strings in raw:
+        with suppress(ValueError):
+            yield _dead_entry(dead_id, strings, partition)
 
 
 def _dead_entry(dead_id: bytes, strings: list[Any], partition: int) -> DeadEntry:

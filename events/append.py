@@ -1,7 +1,9 @@
 """Append: how events get into the log once, whatever happens to the reply."""
 
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any
+from uuid import UUID
 
 import anyio
 import msgspec
@@ -22,16 +24,26 @@ from events.event import Event
 from events.event_id import new_event_id
 from events.keys import Keys, partition_of
 from events.recorded import Metadata
-from events.server import NeverSentError, Server, translation
+from events.server import Server, translation, was_not_carried_out
 
 APPEND_MAX = 2_500
 """Events that one append may have in one partition: a full route list, all routes starting."""
 
 SEEN_MS = 60_000
-"""How long the server knows an append again; longer than all tries of one append together."""
+"""How long the server knows an append again; no try begins so late that it could take longer."""
 
 TRIES_MAX = 6
 _BETWEEN_TRIES = Backoff(first_s=0.05, most_s=1.0)
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One partition's events, as the script takes them."""
+
+    endpoint_id: UUID
+    event_id: str
+    expected: EntryId | None
+    keys: list[str]
+    args: list[Any]
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -43,15 +55,15 @@ class Appended(msgspec.Struct, frozen=True):
 
 def group_by_partition(
     events: Sequence[Event], partitions: int, expected: EntryId | None
-) -> Mapping[int, list[Event]]:
-    """Check what was given as a whole, and say which events go to which partition."""
+) -> Mapping[int, list[int]]:
+    """Check what was given as a whole, and say which of the events go to which partition."""
     if not events:
         raise InvalidEventError("events", "none was given, the least is one")
     if expected is not None and len({event.endpoint_id for event in events}) > 1:
         raise InvalidEventError("expected", "it is one endpoint's head, the events are of more")
-    batches: dict[int, list[Event]] = {}
-    for event in events:
-        batches.setdefault(partition_of(event.endpoint_id, partitions), []).append(event)
+    batches: dict[int, list[int]] = {}
+    for place, event in enumerate(events):
+        batches.setdefault(partition_of(event.endpoint_id, partitions), []).append(place)
     for batch in batches.values():
         if len(batch) > APPEND_MAX:
             raise InvalidEventError(
@@ -69,16 +81,14 @@ class Append:
         self._source = source
         self._script = server.client.script("events", "append")
 
-    async def __call__(
+    def batch(
         self,
         partition: int,
         events: Sequence[Event],
         expected: EntryId | None,
-        durability: Durability,
         metadata: Metadata | None,
-    ) -> Appended:
-        """See `EventLog.append`."""
-        await self._refuse_impossible(durability)
+    ) -> Batch:
+        """Encode one partition's events; raise InvalidEventError where one breaks its limits."""
         ids = [new_event_id() for _ in events]
         keys = [
             self._keys.events(partition),
@@ -90,25 +100,32 @@ class Append:
             fields = encode(event, event_id, self._source, metadata)
             strings = [part for field in fields.items() for part in field]
             args += [str(event.endpoint_id), len(strings), *strings]
-        outcome, *rest = await self._until_answered(keys, args, str(ids[0]))
-        if outcome == b"conflict" and expected is not None:
-            raise ConflictError(events[0].endpoint_id, expected, EntryId.parse(rest[0]))
+        return Batch(events[0].endpoint_id, str(ids[0]), expected, keys, args)
+
+    async def __call__(self, batch: Batch, durability: Durability) -> Appended:
+        """See `EventLog.append`."""
+        await self._refuse_impossible(durability)
+        outcome, *rest = await self._until_answered(batch)
+        if outcome == b"conflict" and batch.expected is not None:
+            raise ConflictError(batch.endpoint_id, batch.expected, EntryId.parse(rest[0]))
         appended = Appended(tuple(map(EntryId.parse, rest)), durability)
         if durability != MEMORY:
-            await self._wait(keys, args, appended)
+            await self._wait(batch, appended)
         return appended
 
-    async def _until_answered(self, keys: list[str], args: list[Any], event_id: str) -> list[bytes]:
+    async def _until_answered(self, batch: Batch) -> list[bytes]:
         """Try until the server answers; a try that may have landed is never taken for one lost."""
         uncertain = False
+        # A try waits for a connection, for it to open, and for the reply.
+        last_at = monotonic() + SEEN_MS / 1_000 - 3 * self._server.settings.timeout_s
         for tries, delay_s in enumerate(_BETWEEN_TRIES.delays(), start=1):
             try:
-                return await self._script(keys, args)  # type: ignore[no-any-return]
+                return await self._script(batch.keys, batch.args)  # type: ignore[no-any-return]
             except ServerUnavailableError as error:
-                uncertain = uncertain or not isinstance(error.__cause__, NeverSentError)
-                if tries == TRIES_MAX:
+                uncertain = uncertain or not was_not_carried_out(error)
+                if tries == TRIES_MAX or monotonic() + delay_s > last_at:
                     if uncertain:
-                        raise UncertainAppendError(event_id, tries, str(error)) from error
+                        raise UncertainAppendError(batch.event_id, tries, str(error)) from error
                     raise
             await anyio.sleep(delay_s)
         raise AssertionError("the delays never end")
@@ -120,10 +137,10 @@ class Append:
                 " (Redis 7.2, Valkey 8) and appendonly yes; nothing was appended"
             )
 
-    async def _wait(self, keys: list[str], args: list[Any], appended: Appended) -> None:
+    async def _wait(self, batch: Batch, appended: Appended) -> None:
         wanted = appended.durability
         try:
-            fsynced, replicas = await self._reached(keys, args, wanted)
+            fsynced, replicas = await self._reached(batch, wanted)
         except (ServerUnavailableError, ServerRefusedError) as error:
             raise NotDurableError(
                 f"appended as {appended.entry_ids[-1]}, but how safely is not known: {error}"
@@ -135,9 +152,7 @@ class Append:
                 f" {replicas} (asked for: {wanted.replicas})"
             )
 
-    async def _reached(
-        self, keys: list[str], args: list[Any], wanted: Durability
-    ) -> tuple[int, int]:
+    async def _reached(self, batch: Batch, wanted: Durability) -> tuple[int, int]:
         """Say on how many local disks and replicas the append is.
 
         The server waits for what the asking connection wrote, so the append is sent once more
@@ -145,7 +160,7 @@ class Append:
         """
         async with self._server.blocking(wanted.timeout_ms) as client:
             pipeline = client.pipeline(transaction=False)
-            await self._script(keys, args, client=pipeline)
+            await self._script(batch.keys, batch.args, client=pipeline)
             if wanted.fsync:
                 pipeline.execute_command("WAITAOF", 1, wanted.replicas, wanted.timeout_ms)
             else:

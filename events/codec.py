@@ -35,7 +35,7 @@ def encode(
     Raises:
         InvalidEventError: A field breaks its limits, or the entry would be too large.
     """
-    payload = _ENCODER.encode(event)
+    payload = _payload_of(event)
     check(event, payload)
     fields = {
         b"name": event.wire_name.encode(),
@@ -61,9 +61,16 @@ def check(event: Event, payload: bytes | None = None) -> None:
         InvalidEventError: A field breaks its limits.
     """
     try:
-        msgspec.json.decode(payload or _ENCODER.encode(event), type=type(event))
+        msgspec.json.decode(payload or _payload_of(event), type=type(event))
     except msgspec.ValidationError as error:
         raise invalid_event(error, event) from None
+
+
+def _payload_of(event: Event) -> bytes:
+    try:
+        return _ENCODER.encode(event)
+    except (UnicodeEncodeError, OverflowError, TypeError) as error:
+        raise InvalidEventError(event.wire_name, str(error)) from None
 
 
 def invalid_event(error: msgspec.ValidationError, given: Any) -> InvalidEventError:  # noqa: ANN401 - whatever a caller gave
@@ -87,10 +94,12 @@ def decode(entry: Entry) -> RecordedEvent:
 
     Raises:
         UnknownEventTypeError: The name is of no type known here.
-        UndecodableEntryError: The type is known, the content is not what it says.
+        UndecodableEntryError: There is no name, or the content is not what the name says.
     """
     fields = entry.fields
     name = fields.get(b"name", b"")
+    if not name:
+        raise UndecodableEntryError("the entry has no name")
     known = _DECODERS.get(name)
     if known is None:
         raise UnknownEventTypeError(name.decode("utf-8", "replace"))
@@ -111,7 +120,7 @@ def decode(entry: Entry) -> RecordedEvent:
         )
     except KeyError as error:
         raise UndecodableEntryError(f"the entry has no field {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except Exception as error:  # noqa: BLE001 - an entry may hold anything that breaks a decoder
         raise UndecodableEntryError(f"{name.decode()}: {error}") from None
 
 

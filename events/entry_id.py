@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 from events.errors import InvalidPositionError
 
 _SEQ_MAX = 2**64 - 1
+_TEXT_MAX = len(f"{_SEQ_MAX}-{_SEQ_MAX}")
 
 
 class EntryId(NamedTuple):
@@ -21,12 +22,12 @@ class EntryId(NamedTuple):
     @classmethod
     def parse(cls, text: str | bytes) -> Self:
         """Read `<ms>-<seq>`; raise InvalidPositionError for anything else."""
-        ms, _, seq = text.partition("-") if isinstance(text, str) else text.partition(b"-")
-        try:
-            entry_id = cls(int(ms), int(seq))
-        except ValueError:
-            raise InvalidPositionError(_shown(text), "an entry id is <ms>-<seq>") from None
-        if not (0 <= entry_id.ms <= _SEQ_MAX and 0 <= entry_id.seq <= _SEQ_MAX):
+        raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
+        ms, _, seq = raw.partition(b"-")
+        if not (ms.isdigit() and seq.isdigit() and len(raw) <= _TEXT_MAX):
+            raise InvalidPositionError(_shown(text), "an entry id is <ms>-<seq>")
+        entry_id = cls(int(ms), int(seq))
+        if entry_id.ms > _SEQ_MAX or entry_id.seq > _SEQ_MAX:
             raise InvalidPositionError(_shown(text), "each half of an entry id has 64 bits")
         return entry_id
 

@@ -1,10 +1,13 @@
 """The health check of an endpoint: how its routes are probed."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+
+from events.errors import InvalidEventError
 
 INITIAL_DELAY_S = 60.0
 """The grace of a route whose health check names none."""
@@ -32,6 +35,11 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_wait_time: Annotated[float, Meta(gt=0, le=3_600)] = 15.0
     expected_status_code: Annotated[int, Meta(ge=100, le=599)] = 200
     initial_delay: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.initial_delay is not None and not isfinite(self.initial_delay):
+            # JSON has no such number: it would be read back as none given.
+            raise InvalidEventError("initial_delay", f"{self.initial_delay} is not finite")
 
     @property
     def grace_s(self) -> float:

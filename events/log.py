@@ -98,16 +98,21 @@ class EventLog:
         Raises:
             InvalidEventError: A field breaks its limits; nothing was appended.
             ConflictError: The endpoint is not at *expected*; nothing was appended.
-            ServerUnavailableError: The server was never reached; nothing was appended.
+            ServerUnavailableError: The server was never reached, or refused every try; nothing
+                was appended.
             UncertainAppendError: No try was answered; the events may be in the log.
             NotDurableError: The events are in the log, but *durability* was not reached in time.
         """
-        batches = group_by_partition(events, self.partitions, expected)
-        appended = [
-            await self._append(partition, batch, expected, durability, metadata)
-            for partition, batch in batches.items()
-        ]
-        return Appended(tuple(done for batch in appended for done in batch.entry_ids), durability)
+        places = group_by_partition(events, self.partitions, expected)
+        batches = {
+            partition: self._append.batch(partition, [events[p] for p in own], expected, metadata)
+            for partition, own in places.items()
+        }
+        entry_ids: dict[int, EntryId] = {}
+        for partition, batch in batches.items():
+            appended = await self._append(batch, durability)
+            entry_ids |= zip(places[partition], appended.entry_ids, strict=True)
+        return Appended(tuple(entry_ids[place] for place in range(len(events))), durability)
 
     async def head(self, partition: int) -> EntryId:
         """Return the id of the partition's last entry, `START` when it has none."""

@@ -1,13 +1,17 @@
 """Positions: the one grammar in which a person names a point of the log."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from events.entry_id import END, START, EntryId
 from events.errors import InvalidPositionError
 
-_ENTRY_ID = re.compile(r"^\d+-\d+$")
-_SPAN = re.compile(r"^-(\d+)([smhd])$")
+_ENTRY_ID = re.compile(r"\d+-\d+\Z", re.ASCII)
+_SPAN = re.compile(r"-(\d{1,12})([smhd])\Z", re.ASCII)
+_MS_MAX = 253_402_300_799_999
+"""The calendar's last millisecond; an entry id made by hand can lie beyond it."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -29,25 +33,22 @@ def parse_position(text: str, now: datetime) -> EntryId:
     if span := _SPAN.match(text):
         return EntryId(max(0, _ms(now) - int(span[1]) * _UNIT_MS[span[2]]), 0)
     try:
-        return _at(datetime.fromisoformat(text), text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidPositionError(
             text,
             "expected start, end, an entry id <ms>-<seq>, a time like 2026-01-31T22:00:00Z,"
             " or a span like -2h",
         ) from None
-
-
-def _at(time: datetime, text: str) -> EntryId:
     if time.tzinfo is None:
         raise InvalidPositionError(text, "a time needs its zone, such as Z or +09:00")
     return EntryId(max(0, _ms(time)), 0)
 
 
 def _ms(time: datetime) -> int:
-    return round(time.timestamp() * 1_000)
+    return (time - _EPOCH) // timedelta(milliseconds=1)
 
 
 def time_of(entry_id: EntryId) -> datetime:
     """Return the server's time at which the entry was appended, in UTC."""
-    return datetime.fromtimestamp(entry_id.ms / 1_000, UTC)
+    return datetime.fromtimestamp(min(entry_id.ms, _MS_MAX) / 1_000, UTC)

@@ -1,5 +1,6 @@
 """The server: one Redis or Valkey, its connections, and what its errors mean."""
 
+import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -7,6 +8,7 @@ from importlib.resources import files
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import anyio
 import msgspec
 import redis.exceptions as redis_errors
 from hiredis import pack_command
@@ -20,6 +22,7 @@ from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableErr
 VERSION_MIN = (7, 0)
 DEFAULT_URL = "redis://127.0.0.1:6379"
 
+_CLOSE_TIMEOUT_S = 1.0
 _READ_BYTES = 262_144
 _RAW_REPLIES = ("XREAD", "XREADGROUP", "XRANGE", "XREVRANGE", "XCLAIM", "XPENDING")
 _TRANSIENT = (
@@ -54,8 +57,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except ValueError:
             scheme = self.url.partition("://")[0] if "://" in self.url else "none"
             raise ValueError(
-                f"the Redis URL has the scheme {scheme!r} or parts that cannot be read;"
-                " redis://HOST:PORT/DB, rediss:// and unix:// are allowed"
+                f"the Redis URL (scheme {scheme!r}) cannot be used;"
+                " redis://HOST:PORT/DB, rediss://HOST:PORT/DB and unix://PATH are allowed"
             ) from None
         if self.connections_max < 1:
             raise ValueError(f"connections_max is {self.connections_max}, the least is 1")
@@ -115,6 +118,12 @@ def translated(error: redis_errors.RedisError | OSError) -> Exception:
     return ServerRefusedError(str(error))
 
 
+def was_not_carried_out(error: ServerUnavailableError) -> bool:
+    """Whether the command certainly had no effect: it was never sent, or the answer was a no."""
+    no = (NeverSentError, redis_errors.ResponseError, redis_errors.BusyLoadingError)
+    return isinstance(error.__cause__, no)
+
+
 class Server:
     """An open server: `client` for commands that answer at once, `blocking` for reads that wait."""
 
@@ -140,7 +149,8 @@ class Server:
         try:
             yield client
         finally:
-            await client.aclose()
+            with anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
+                await client.aclose()
 
     def _connect(self, connections_max: int, timeout_s: float) -> Client:
         options: dict[str, Any] = {**parse_url(self.settings.url)}
@@ -215,13 +225,23 @@ class _Dialled(AbstractConnection):
         except redis_errors.AuthenticationError:
             raise
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
-            raise NeverSentError(str(error) or "no connection in time") from error
+            raise NeverSentError(_why_unreachable(error)) from error
 
     def pack_command(self, *args: Any) -> list[bytes]:  # noqa: ANN401 - what Redis takes
         """Let hiredis write the command too: an apply has thousands of arguments."""
         first, *rest = args
         words = first.split() if isinstance(first, str | bytes) else [first]
         return [pack_command((*words, *rest))]
+
+
+def _why_unreachable(error: Exception) -> str:
+    """Say it in the system's words, without redis-py's and asyncio's around them."""
+    cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno).lower()
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()
+    return str(error) or "no connection in time"
 
 
 def _raw(reply: Any, **_options: Any) -> Any:  # noqa: ANN401 - Redis's reply as it came

@@ -1,0 +1,118 @@
+"""The endpoint lookup: the endpoint that a person names by its id, its beginning, or its name."""
+
+from collections.abc import AsyncGenerator, Sequence
+from uuid import UUID
+
+import click
+
+from events.keys import partition_of
+from events.log import EventLog
+from events.terminal import NotFoundError
+from projections.endpoint import Endpoint
+from projections.route_table import ROUTE_TABLE
+from projections.store import ReadModelStore, no_live_generation
+
+BEGINNING_CHARACTERS_MIN = 4
+"""Of an endpoint's id, to name it by."""
+
+CANDIDATES_MAX = 5
+"""Endpoints that are listed where a name could be any of them."""
+
+
+async def find_endpoint(log: EventLog, named: str) -> UUID:
+    """Return the id of the endpoint that *named* stands for.
+
+    A whole id is taken as it is, without a look whether that endpoint exists: who records facts
+    needs no read model. All else is looked for in the live documents.
+
+    Raises:
+        NotFoundError: No endpoint is named like that.
+        NoLiveGenerationError: There is no read model to look in.
+        click.UsageError: It could be several.
+    """
+    whole = _whole_id(named)
+    return whole if whole is not None else (await _search(log, named))[1].endpoint_id
+
+
+async def read_endpoint(log: EventLog, named: str) -> tuple[int, Endpoint]:
+    """Return revision and state of the endpoint that *named* stands for, as it is live.
+
+    Raises:
+        NotFoundError: No live document is that endpoint's.
+        NoLiveGenerationError: There is no read model to look in.
+        click.UsageError: It could be several.
+    """
+    whole = _whole_id(named)
+    if whole is None:
+        return await _search(log, named)
+    store = _store(log, partition_of(whole, log.partitions))
+    found = await store.live_document(str(whole))
+    if found is None:
+        raise NotFoundError(f"endpoint {whole} is not in the live read model")
+    return found
+
+
+async def live_endpoints(log: EventLog) -> AsyncGenerator[tuple[int, Endpoint]]:
+    """Yield revision and state of every endpoint once.
+
+    A partition whose read model is not live yet is told of on standard error.
+
+    Raises:
+        NoLiveGenerationError: No partition's read model is live.
+    """
+    stores = [_store(log, partition) for partition in range(log.partitions)]
+    generations = [await store.live_generation() for store in stores]
+    if all(generation is None for generation in generations):
+        raise no_live_generation(ROUTE_TABLE.name)
+    for store, generation in zip(stores, generations, strict=True):
+        if generation is None:
+            click.echo(f"partition {store.partition} is left out: it is not live", err=True)
+            continue
+        seen: set[UUID] = set()
+        # A scan may meet a document twice while the hash grows.
+        async for revision, endpoint in store.load_all(generation):
+            if endpoint.endpoint_id not in seen:
+                seen.add(endpoint.endpoint_id)
+                yield revision, endpoint
+
+
+def _whole_id(named: str) -> UUID | None:
+    try:
+        return UUID(named)
+    except ValueError:
+        return None
+
+
+def _store(log: EventLog, partition: int) -> ReadModelStore[Endpoint]:
+    return ReadModelStore(log.server, log.keys, ROUTE_TABLE, partition)
+
+
+async def _search(log: EventLog, named: str) -> tuple[int, Endpoint]:
+    """Look through all documents; one that is destroyed counts only where no other fits."""
+    fitting = [one async for one in live_endpoints(log) if _fits(one[1], named)]
+    present = [one for one in fitting if not one[1].is_destroyed]
+    chosen = present or fitting
+    if not chosen:
+        raise NotFoundError(f"no endpoint has the name {named!r}, or an id that begins like that")
+    if len(chosen) > 1:
+        raise click.UsageError(_ambiguous(named, [endpoint for _, endpoint in chosen]))
+    return chosen[0]
+
+
+def _fits(endpoint: Endpoint, named: str) -> bool:
+    if endpoint.name == named:
+        return True
+    beginning = named.lower()
+    return len(named) >= BEGINNING_CHARACTERS_MIN and str(endpoint.endpoint_id).startswith(
+        beginning
+    )
+
+
+def _ambiguous(named: str, endpoints: Sequence[Endpoint]) -> str:
+    in_order = sorted(endpoints, key=lambda endpoint: str(endpoint.endpoint_id))
+    listed = ", ".join(
+        f"{endpoint.endpoint_id} ({endpoint.name or 'no name'})"
+        for endpoint in in_order[:CANDIDATES_MAX]
+    )
+    more = f" and {len(in_order) - CANDIDATES_MAX} more" if len(in_order) > CANDIDATES_MAX else ""
+    return f"endpoint {named!r} could be {listed}{more}; give the id"

@@ -1,0 +1,160 @@
+"""The endpoint table: endpoints and their routes as a person reads them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich.text import Text
+
+from events.age import age_of
+from events.entry_id import START
+from events.health_check import HealthCheck
+from events.summary import address
+from events.table import Column
+from events.terminal import is_narrow, printable, short_id
+from projections.endpoint import Endpoint
+from projections.route import Health, Route
+from projections.traffic import Traffic, traffic_of
+
+HEALTH_COLOURS: dict[Health, str] = {
+    "healthy": "green",
+    "unhealthy": "red",
+    "degraded": "yellow",
+    "not_checked": "dim",
+}
+SHARES_MAX = 3
+"""Different shares of traffic that are shown of one endpoint."""
+
+ENDPOINT_COLUMNS = (
+    Column("ENDPOINT"),
+    Column("NAME", folds=True),
+    Column("MODEL", folds=True),
+    Column("ROUTES"),
+    Column("HEALTH", folds=True),
+    Column("TRAFFIC", folds=True),
+    Column("CHANGED"),
+)
+ROUTE_COLUMNS = (
+    Column("ROUTE"),
+    Column("ADDRESS", folds=True),
+    Column("STATUS"),
+    Column("SINCE"),
+    Column("HEALTH"),
+    Column("SINCE"),
+    Column("WEIGHT", is_number=True),
+    Column("TRAFFIC", is_below=True),
+    Column("BY", is_below=True),
+)
+
+
+def endpoint_row(endpoint: Endpoint, now: datetime) -> tuple[object, ...]:
+    """Return the cells of `ENDPOINT_COLUMNS`."""
+    shown = short_id(endpoint.endpoint_id) if is_narrow() else str(endpoint.endpoint_id)
+    changed = age_of(endpoint.version, now)
+    if endpoint.is_destroyed:
+        routes, health, shares = "destroyed", "", ""
+    else:
+        traffic = traffic_of(endpoint)
+        getting = [one.share for one in traffic.values() if one.why_not is None]
+        routes = f"{len(getting)}/{len(traffic)}"
+        health, shares = _healths(endpoint), _shares(getting)
+    return (shown, endpoint.name, endpoint.model, routes, health, shares, changed)
+
+
+def _healths(endpoint: Endpoint) -> str:
+    if endpoint.health_check is None:
+        return "no health check"
+    counted = Counter(route.health for route in endpoint.present_routes)
+    return ", ".join(
+        f"{counted[health]} {health.replace('_', ' ')}"
+        for health in HEALTH_COLOURS
+        if counted[health]
+    )
+
+
+def _shares(getting: list[float]) -> str:
+    counted = Counter(_per_cent(share) for share in sorted(getting, reverse=True))
+    shown = [f"{times} x {share}" if times > 1 else share for share, times in counted.items()]
+    more = ["..."] if len(shown) > SHARES_MAX else []
+    return ", ".join([*shown[:SHARES_MAX], *more]) or "none"
+
+
+def _per_cent(share: float) -> str:
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
+
+
+def endpoint_pairs(
+    revision: int, endpoint: Endpoint, now: datetime
+) -> list[tuple[str, object | None]]:
+    """Return what is to be said of the endpoint as a whole."""
+    created = age_of(endpoint.created_at, now)
+    destroyed = age_of(endpoint.destroyed_at, now)
+    return [
+        ("endpoint", endpoint.endpoint_id),
+        ("name", endpoint.name),
+        ("model", endpoint.model),
+        ("variant", endpoint.runtime_variant),
+        ("public", "open, no token needed" if endpoint.open_to_public else "a token is needed"),
+        ("health check", health_check_in_words(endpoint.health_check)),
+        ("created", created and f"{created} ago, by {endpoint.created_at}"),
+        ("destroyed", destroyed and f"{destroyed} ago, by {endpoint.destroyed_at}"),
+        ("version", f"{endpoint.version}, {age_of(endpoint.version, now)} ago"),
+        ("revision", revision),
+    ]
+
+
+def health_check_in_words(health_check: HealthCheck | None) -> str:
+    """Return how the routes of an endpoint are checked, as a sentence."""
+    if health_check is None:
+        return "none: every route that runs gets traffic"
+    return (
+        f"{health_check.path} every {health_check.interval:g}s,"
+        f" {health_check.expected_status_code} within {health_check.max_wait_time:g}s;"
+        f" unhealthy after {health_check.max_retries} failures in a row,"
+        f" which count from {health_check.grace_s:g}s after the start"
+    )
+
+
+def route_rows(endpoint: Endpoint, now: datetime) -> Iterator[tuple[object, ...]]:
+    """Yield the cells of `ROUTE_COLUMNS` for each route."""
+    traffic = traffic_of(endpoint)
+    narrow = is_narrow()
+    for route in endpoint.present_routes:
+        gets = traffic[route.route_id]
+        health_at = route.started_at if route.health == "not_checked" else route.health_at
+        yield (
+            short_id(route.route_id) if narrow else route.route_id,
+            address(route.kernel_host, route.kernel_port) or "none",
+            route.status,
+            age_of(route.status_since, now),
+            Text(route.health.replace("_", " "), HEALTH_COLOURS[route.health]),
+            age_of(health_at, now),
+            _per_cent(gets.share) if gets.why_not is None else f"({route.traffic_ratio:g})",
+            _traffic(gets),
+            gets.decided_at if gets.decided_at > START else None,
+        )
+
+
+def _traffic(gets: Traffic) -> Text:
+    if gets.why_not is None:
+        return Text("yes", "green")
+    return Text(f"no: {gets.why_not}", "red")
+
+
+def notes(endpoint: Endpoint) -> Iterator[str]:
+    """Yield what there is to say of single routes, one line each."""
+    for route in endpoint.present_routes:
+        yield from _notes_of(route)
+    awaiting = len(endpoint.routes) - len(endpoint.present_routes)
+    if awaiting:
+        yield f"{awaiting} more heard of, but never created and in no list of routes"
+
+
+def _notes_of(route: Route) -> Iterator[str]:
+    shown = short_id(route.route_id)
+    for error in route.errors:
+        yield printable(f"{shown} {route.status}: {error}")
+    if route.health_reason is not None:
+        times = route.consecutive_failures
+        after = f" after {times} failure{'s' if times > 1 else ''} in a row" if times else ""
+        yield printable(f"{shown} {route.health.replace('_', ' ')}{after}: {route.health_reason}")

@@ -1,0 +1,273 @@
+"""What `routestream groups` and `routestream dead` show."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import anyio
+import pytest
+
+from consumers import group_state
+from consumers.consumer import Consumer, ConsumerSettings
+from consumers.dead_letters import DeadLetters
+from consumers.group_commands import dead, groups
+from consumers.projector import Projector
+from events import EndpointRouteListUpdatedEvent, EventLog, open_log
+from projections.route_table import ROUTE_TABLE
+from tests.cli.running import Commands
+from tests.waiting import wait_until
+
+CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
+GROUP = "readers"
+TRUNCATED = "route_started: Input data was truncated"
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def run(redis_url: str, namespace: str) -> Commands:
+    return Commands(redis_url, namespace)
+
+
+async def append(log: EventLog, count: int) -> None:
+    event = EndpointRouteListUpdatedEvent(endpoint_id=CHAT, routes=())
+    await log.append(*[event] * count)
+
+
+async def read(log: EventLog, count: int) -> None:
+    """Let a consumer of the group be given *count* entries, none of which it acknowledges."""
+    stream = log.keys.events(0)
+    await log.server.client.call(
+        "XREADGROUP", "GROUP", GROUP, "c-1", "COUNT", count, "STREAMS", stream, ">"
+    )
+
+
+async def acknowledge_all(log: EventLog) -> None:
+    async for entries in log.read_entries(0):
+        ids = [str(entry.entry_id) for entry in entries]
+        await log.server.client.call("XACK", log.keys.events(0), GROUP, *ids)
+
+
+async def create_group(log: EventLog, start: str = "0") -> None:
+    await log.server.client.call("XGROUP", "CREATE", log.keys.events(0), GROUP, start, "MKSTREAM")
+
+
+async def state(run: Commands) -> dict[str, Any]:
+    result = await run(groups, "ls", "-o", "json")
+    assert result.exit_code == 0, result.output
+    [told] = json.loads(result.stdout)
+    return dict(told)
+
+
+async def project(log: EventLog, garbage: list[tuple[str | bytes, ...]], dead_letters: int) -> None:
+    """Run a projector until its group has given up on what is wrong, and stop it."""
+    settings = ConsumerSettings(block_ms=100)
+    projector = Projector(log, ROUTE_TABLE, 0, settings.policy)
+    consumer = Consumer(log, 0, (ROUTE_TABLE.name, "c-1"), projector, settings)
+    client, dead_key = log.server.client, log.keys.dead(0, ROUTE_TABLE.name)
+
+    async def is_there() -> bool:
+        return bool(await client.call("XINFO GROUPS", log.keys.events(0)))
+
+    async def all_dead() -> bool:
+        return int(await client.call("XLEN", dead_key)) == dead_letters
+
+    await append(log, 1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(consumer.run)
+        await wait_until(is_there, "the group is created")
+        for fields in garbage:
+            await client.call("XADD", log.keys.events(0), "*", *fields)
+        await wait_until(all_dead, "the entries are dead letters")
+        await consumer.stop()
+
+
+async def test_ls_shows_what_is_pending_and_what_is_still_to_be_read(
+    log: EventLog, run: Commands
+) -> None:
+    await append(log, 10)
+    await create_group(log)
+    await read(log, 3)
+    header, row = await run.lines(groups, "ls")
+    assert header.split("  ") == [
+        *("GROUP", "PARTITION", "CONSUMERS", "PENDING", "LAG", "BACKLOG"),
+        *("LAST DELIVERED", "OLDEST PENDING", "STATE"),
+    ]
+    assert row == "readers  0  1  3  7  10  ID  AGE  working"
+    told = await state(run)
+    entries = [str(e.entry_id) async for chunk in log.read_entries(0) for e in chunk]
+    assert told == {
+        "group": GROUP,
+        "partition": 0,
+        "state": "working",
+        "consumers": 1,
+        "pending": 3,
+        "lag": 7,
+        "lag_min": 7,
+        "backlog": 10,
+        "lost": 0,
+        "last_delivered": entries[2],
+        "oldest_pending": entries[0],
+    }
+
+
+async def test_a_group_that_has_ended_everything_is_up_to_date(
+    log: EventLog, run: Commands
+) -> None:
+    await append(log, 3)
+    await create_group(log)
+    await read(log, 3)
+    await acknowledge_all(log)
+    told = await state(run)
+    assert (told["state"], told["backlog"], told["oldest_pending"]) == ("up_to_date", 0, None)
+
+
+async def test_a_group_without_consumers_is_stopped(log: EventLog, run: Commands) -> None:
+    await append(log, 3)
+    await create_group(log)
+    told = await state(run)
+    assert (told["state"], told["lag"], told["last_delivered"]) == ("stopped", 3, None)
+
+
+async def test_a_group_whose_consumers_ask_for_nothing_is_silent(
+    log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_state, "SILENT_MS", 0)
+    await append(log, 3)
+    await create_group(log)
+    await read(log, 1)
+    assert (await state(run))["state"] == "silent"
+
+
+async def test_after_a_trim_past_the_group_the_lag_is_what_is_left_and_the_loss_is_said(
+    log: EventLog, run: Commands
+) -> None:
+    await append(log, 10)
+    await create_group(log)
+    await read(log, 2)
+    await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "5")
+    told = await state(run)
+    assert (told["lag"], told["lost"], told["pending"]) == (5, 3, 2)
+    assert (await run.lines(groups, "ls"))[1].endswith("working, 3 lost")
+    await read(log, 5)
+    told = await state(run)
+    assert told["lag"] == 0
+    assert told["lost"] in {None, 3}  # who can tell depends on the server's version
+    await append(log, 4)
+    assert (await state(run))["lag"] == 4
+
+
+async def test_after_a_trim_of_what_was_read_nothing_is_lost(log: EventLog, run: Commands) -> None:
+    await append(log, 10)
+    await create_group(log)
+    await read(log, 8)
+    await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "4")
+    told = await state(run)
+    assert (told["lag"], told["lost"]) == (2, None)
+    await read(log, 2)
+    told = await state(run)
+    assert (told["lag"], told["lost"]) == (0, None)
+
+
+async def test_where_the_server_has_no_lag_it_is_counted(log: EventLog, run: Commands) -> None:
+    await append(log, 10)
+    await create_group(log)
+    await read(log, 2)
+    entries = [str(e.entry_id) async for chunk in log.read_entries(0) for e in chunk]
+    await log.server.client.call("XDEL", log.keys.events(0), entries[5], entries[6])
+    [about] = await log.server.client.call("XINFO GROUPS", log.keys.events(0))
+    assert about["lag"] is None
+    told = await state(run)
+    assert (told["lag"], told["backlog"], told["lost"]) == (6, 8, None)
+
+
+async def test_a_lag_too_long_to_count_is_said_to_be_at_least_so_long(
+    log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_state, "COUNTED_MAX", 4)
+    monkeypatch.setattr(group_state, "READ_COUNT", 2)
+    await append(log, 12)
+    await create_group(log)
+    await read(log, 3)
+    await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "11")
+    assert (await run.lines(groups, "ls"))[1] == "readers  0  1  3  >=4  >=7  ID  AGE  working"
+    told = await state(run)
+    assert (told["lag"], told["lag_min"], told["backlog"]) == (None, 4, None)
+
+
+async def test_a_group_created_in_the_middle_of_the_log_has_a_true_lag(
+    log: EventLog, run: Commands
+) -> None:
+    await append(log, 10)
+    entries = [str(e.entry_id) async for chunk in log.read_entries(0) for e in chunk]
+    await create_group(log, entries[6])
+    assert (await state(run))["lag"] == 3
+
+
+async def test_a_group_that_is_missing_in_a_partition_is_shown_as_missing(
+    redis_url: str, namespace: str, run: Commands
+) -> None:
+    async with open_log(redis_url, namespace=namespace, partitions=2) as log:
+        await create_group(log)
+    assert (await run.lines(groups, "ls"))[1:] == [
+        "readers  0  0  0  0  0  none  stopped",
+        "readers  1  missing",
+    ]
+
+
+async def test_a_log_without_groups_has_none_to_show(log: EventLog, run: Commands) -> None:
+    await append(log, 1)
+    result = await run(groups, "ls")
+    assert (result.stdout, result.stderr) == ("", "no groups\n")
+    assert (await run(groups, "ls", "-o", "json")).stdout == "[]\n"
+
+
+async def test_dead_letters_are_listed_with_why_they_were_given_up_on(
+    log: EventLog, run: Commands
+) -> None:
+    garbage: list[tuple[str | bytes, ...]] = [
+        ("name", "route_started", "payload", "{", "raw", b"\xff"),
+        ("name", "told_later", "payload", "{}"),
+        ("stray", "field"),
+    ]
+    await project(log, garbage, dead_letters=2)
+    assert await run.lines(dead, "ls") == [
+        "DEAD ID  GROUP  ENTRY  TYPE  ENDPOINT  REASON  ERROR  DELIVERIES  LAST TRY",
+        f"ID  route-table  ID  route_started  ?  undecodable  {TRUNCATED}  1  AGE",
+        "ID  route-table  ID  ?  ?  undecodable  the entry has no name  1  AGE",
+    ]
+    result = await run(dead, "ls", "route-table", "-o", "json")
+    broken, stray = json.loads(result.stdout)
+    assert broken["fields"] == {"name": "route_started", "payload": "{", "raw": {"base64": "/w=="}}
+    assert (broken["reason"], broken["deliveries"], broken["consumer"]) == ("undecodable", 1, "c-1")
+    assert stray["fields"] == {"stray": "field"}
+    newest = await run(dead, "ls", "-n", "1", "-o", "jsonl")
+    assert json.loads(newest.stdout) == stray
+
+
+async def test_dead_letters_of_a_group_that_is_gone_are_still_found_by_its_name(
+    log: EventLog, run: Commands
+) -> None:
+    await project(log, [("stray", "field")], dead_letters=1)
+    dead_key = log.keys.dead(0, ROUTE_TABLE.name)
+    await log.server.client.call("RENAME", dead_key, log.keys.dead(0, "once"))
+    result = await run(dead, "ls", "once", "-o", "json")
+    assert [one["group"] for one in json.loads(result.stdout)] == ["once"]
+    assert [letter async for letter in DeadLetters(log.server, log.keys, 0, "once").read()]
+
+
+async def test_without_dead_letters_there_are_none_to_show(run: Commands) -> None:
+    result = await run(dead, "ls")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no dead letters\n")
+    assert (await run(dead, "ls", "route-table", "-o", "json")).stdout == "[]\n"
+
+
+async def test_dead_letters_of_a_group_nobody_knows_are_not_found(run: Commands) -> None:
+    result = await run(dead, "ls", "route-tabel")
+    assert result.exit_code == 3
+    assert "route-table" in result.stderr
+
+
+async def test_wrong_counts_and_intervals_are_refused(run: Commands) -> None:
+    for group, *arguments in ((dead, "ls", "-n", "0"), (groups, "ls", "--watch", "0")):
+        assert (await run(group, *arguments)).exit_code == 2
