@@ -30,13 +30,15 @@ from events.terminal import (
     Deployment,
 )
 from producers.backend_ai.capture import UnreadableCaptureError
-from producers.commands import routes, status
+from producers.backend_ai.commands import import_events
+from producers.endpoint_commands import create, destroy, update
 from producers.errors import (
     InvalidModelDefinitionError,
     ProducersError,
     UnknownEndpointError,
     UnknownRouteError,
 )
+from producers.route_commands import routes, status
 from projections.commands import endpoints
 from projections.errors import NoLiveGenerationError, ProjectionsError
 
@@ -101,12 +103,14 @@ def routestream(
     context.meta[SETTINGS] = settings
 
 
-for _command in (
-    *(demo, consume, checkers),
-    *(endpoints, routes, status),
-    *(events, streams, groups, dead),
+for _group, _commands in (
+    (endpoints, (create, update, destroy)),
+    (events, (import_events,)),
+    (routestream, (demo, consume, checkers)),
+    (routestream, (endpoints, routes, status, events, streams, groups, dead)),
 ):
-    routestream.add_command(_command)
+    for _command in _commands:
+        _group.add_command(_command)
 
 
 def main() -> None:

@@ -1,0 +1,37 @@
+"""The recording: a decision shown to a person, confirmed, and appended."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import click
+
+from events.terminal import Deployment, confirm
+from producers.decisions import Decision
+from producers.endpoint_service import EndpointService
+from producers.plan import plan_of
+from projections.endpoint import Endpoint
+from projections.endpoint_lookup import find_endpoint
+
+
+async def record(
+    deployment: Deployment,
+    endpoint: str | UUID,
+    decide: Callable[[Endpoint], Decision],
+    *,
+    yes: bool,
+) -> None:
+    """Show what the decision changes, ask, append it, and say what was appended."""
+
+    def decide_and_ask(state: Endpoint) -> Decision:
+        decision = decide(state)
+        if decision:
+            confirm(plan_of(state, decision), yes=yes)
+        return decision
+
+    async with deployment.open_log(create=True) as log:
+        endpoint_id = endpoint if isinstance(endpoint, UUID) else await find_endpoint(log, endpoint)
+        recorded = await EndpointService(log).record(endpoint_id, decide_and_ask)
+    if not recorded.entry_ids:
+        click.echo("nothing to record: it is so already", err=True)
+    for entry_id, event in zip(recorded.entry_ids, recorded.decision, strict=True):
+        click.echo(f"appended {entry_id} {event.wire_name}", err=True)
