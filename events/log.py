@@ -201,14 +201,12 @@ class EventLog:
 
 def entries_of(raw: Iterable[Any], partition: int) -> list[Entry]:
     """Turn Redis's flat reply into entries; one whose fields were deleted has none."""
-    return [
-        Entry(
-            EntryId.parse(entry_id),
-            partition,
-            dict(zip(fields[::2], fields[1::2], strict=True)) if fields else {},
-        )
-        for entry_id, fields in raw
-    ]
+    return [Entry(EntryId.parse(entry_id), partition, _paired(flat)) for entry_id, flat in raw]
+
+
+def _paired(flat: Iterable[bytes] | None) -> dict[bytes, bytes]:
+    strings = iter(flat or ())
+    return dict(zip(strings, strings, strict=True))
 
 
 def readable(entry: Entry) -> RecordedEvent | None:
