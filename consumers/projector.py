@@ -1,6 +1,6 @@
 """The projector: folds a group's deliveries into the documents of its projection."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 from uuid import UUID
@@ -103,16 +103,18 @@ class Projector(Generic[State]):
                 folded.failed.append((delivery, error))
             else:
                 by_endpoint.setdefault(recorded.event.endpoint_id, []).append((delivery, recorded))
-        await self._load([one for one in by_endpoint if one not in self._held])
+        await self._load(by_endpoint)
         for endpoint_id, delivered in by_endpoint.items():
             self._fold_endpoint(folded, endpoint_id, delivered)
         return folded
 
-    async def _load(self, missing: Sequence[UUID]) -> None:
+    async def _load(self, wanted: Iterable[UUID]) -> None:
+        missing = [one for one in wanted if one not in self._held]
         if not missing:
             return
         if len(self._held) + len(missing) > HELD_MAX:
             self._held.clear()
+            missing = list(wanted)
         names = {str(endpoint_id): endpoint_id for endpoint_id in missing}
         loaded = await self._store.load(self._generation, list(names))
         initial = self._projection.initial

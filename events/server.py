@@ -35,7 +35,7 @@ _TRANSIENT = (
     redis_errors.OutOfMemoryError,
     OSError,
 )
-_MISSING = re.compile(r"^(NOGROUP|UNBLOCKED the stream key|ERR no such key)")
+_MISSING = re.compile(r"^(NOGROUP|UNBLOCKED the stream key|(ERR )?no such key)")
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

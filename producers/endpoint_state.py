@@ -46,7 +46,11 @@ class EndpointStates:
         except NoLiveGenerationError:
             floor = START
         else:
-            endpoint = document[1] if document else endpoint
+            if document is not None:
+                _, endpoint = document
+            elif head < floor:
+                # All that happened to it was applied once: its document was lost.
+                floor = START
         if floor <= head:
             endpoint = await self._fold(endpoint, partition, (floor, head))
         return endpoint, head

@@ -7,7 +7,6 @@ import structlog
 
 from events.entry_id import START, EntryId
 from events.log import EventLog, readable
-from projections.errors import ProjectionsError
 from projections.store import ReadModelStore, State
 
 _log = structlog.get_logger()
@@ -36,7 +35,7 @@ async def build(log: EventLog, store: ReadModelStore[State]) -> EntryId:
             state = states.get(endpoint_id) or projection.initial(endpoint_id)
             try:
                 states[endpoint_id] = projection.evolve(state, recorded)
-            except ProjectionsError as error:
+            except Exception as error:  # noqa: BLE001 - one event that cannot be folded stops nobody
                 _log.error("event_not_folded", entry_id=str(entry.entry_id), error=str(error))
         last = entries[-1].entry_id
     documents = [(str(one), projection.encode(state, 1)) for one, state in states.items()]
@@ -61,7 +60,7 @@ async def refold(log: EventLog, store: ReadModelStore[State], endpoint_id: UUID)
     state = projection.initial(endpoint_id)
     async for recorded in log.read(partition=store.partition):
         if recorded.endpoint_id == endpoint_id:
-            with suppress(ProjectionsError):
+            with suppress(Exception):
                 state = projection.evolve(state, recorded)
     _log.error(
         "document_refolded",

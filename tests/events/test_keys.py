@@ -1,0 +1,60 @@
+from collections import Counter
+from collections.abc import Callable
+from uuid import UUID, uuid4
+from zlib import crc32
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from events.keys import Keys, partition_of
+
+KEYS = Keys("ns")
+OF_A_PARTITION: dict[str, Callable[[int], str]] = {
+    "{ns:%d}:events": KEYS.events,
+    "{ns:%d}:heads": KEYS.heads,
+    "{ns:%d}:appended:some-id": lambda p: KEYS.appended(p, "some-id"),
+    "{ns:%d}:generations": KEYS.generations,
+    "{ns:%d}:route-table:live": lambda p: KEYS.live(p, "route-table"),
+    "{ns:%d}:route-table:7": lambda p: KEYS.documents(p, "route-table", 7),
+    "{ns:%d}:route-table:changes": lambda p: KEYS.changes(p, "route-table"),
+    "{ns:%d}:dead:webhooks": lambda p: KEYS.dead(p, "webhooks"),
+}
+
+
+@pytest.mark.parametrize("name", OF_A_PARTITION)
+def test_the_names_of_a_partitions_keys_never_change(name: str) -> None:
+    assert OF_A_PARTITION[name](3) == name % 3
+
+
+@pytest.mark.parametrize("partition", [0, 1, 1_023])
+def test_all_keys_of_a_partition_lie_in_one_cluster_slot(partition: int) -> None:
+    slots = {key_slot(key(partition).encode()) for key in OF_A_PARTITION.values()}
+    assert len(slots) == 1
+
+
+def test_the_names_of_the_keys_of_a_whole_deployment_never_change() -> None:
+    assert (KEYS.layout, KEYS.checkers) == ("ns:layout", "ns:checkers")
+    assert Keys().layout == "routestream:layout"
+
+
+def test_two_deployments_share_no_key() -> None:
+    other = Keys("other")
+    assert other.events(0) not in {key(0) for key in OF_A_PARTITION.values()}
+
+
+@given(st.uuids(), st.integers(1, 1_024))
+def test_the_partition_is_the_crc32_of_the_endpoints_bytes(endpoint: UUID, count: int) -> None:
+    assert partition_of(endpoint, count) == crc32(endpoint.bytes) % count
+    assert 0 <= partition_of(endpoint, count) < count
+
+
+def test_the_partition_of_a_known_endpoint_never_changes() -> None:
+    endpoint = UUID("6f1b6c1e-52a0-4e0c-9a0a-0d9e3a3c2f11")
+    assert [partition_of(endpoint, count) for count in (1, 2, 4, 16, 1_024)] == [0, 1, 1, 13, 925]
+
+
+def test_the_endpoints_are_spread_evenly() -> None:
+    shares = Counter(partition_of(uuid4(), 4) for _ in range(8_000))
+    assert all(1_800 < shares[partition] < 2_200 for partition in range(4))

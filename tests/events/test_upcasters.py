@@ -1,0 +1,78 @@
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from events.codec import decode
+from events.entry_id import EntryId
+from events.recorded import Entry
+from events.registry import BY_WIRE_NAME, EVENT_TYPES
+from events.upcasters import UPCASTERS
+
+RECORDED = Path(__file__).with_name("recorded")
+EXAMPLES = sorted(path.stem for path in RECORDED.glob("*.json"))
+
+
+class Example(msgspec.Struct, forbid_unknown_fields=True):
+    """An entry as it was shipped, and what it means today."""
+
+    name: str
+    v: str
+    payload: dict[str, Any]
+    means: dict[str, Any]
+
+
+def example(stem: str) -> Example:
+    return msgspec.json.decode(RECORDED.joinpath(f"{stem}.json").read_bytes(), type=Example)
+
+
+def entry_of(shipped: Example) -> Entry:
+    payload = msgspec.json.encode(shipped.payload)
+    fields = {b"name": shipped.name.encode(), b"v": shipped.v.encode(), b"payload": payload}
+    return Entry(EntryId(1, 0), 0, fields)
+
+
+def test_the_names_and_versions_of_the_event_types() -> None:
+    assert {kind.__name__: (kind.wire_name, kind.version) for kind in EVENT_TYPES} == {
+        "EndpointCreatedEvent": ("endpoint_created", 1),
+        "EndpointHealthCheckUpdatedEvent": ("endpoint_health_check_updated", 2),
+        "EndpointRouteListUpdatedEvent": ("endpoint_route_list_updated", 1),
+        "RouteCreatedEvent": ("route_created", 1),
+        "RouteStartedEvent": ("route_started", 1),
+        "RouteTerminatingEvent": ("route_terminating", 1),
+        "RouteFailedEvent": ("route_failed", 1),
+        "RouteTrafficRatioUpdatedEvent": ("route_traffic_ratio_updated", 1),
+        "ModelServiceStatusEvent": ("model_service_status_updated", 1),
+        "EndpointDestroyedEvent": ("endpoint_destroyed", 1),
+    }
+    assert len(BY_WIRE_NAME) == len(EVENT_TYPES)
+
+
+def test_there_is_a_recorded_example_of_every_version_ever_shipped() -> None:
+    shipped = {f"{k.wire_name}.v{v}" for k in EVENT_TYPES for v in range(1, k.version + 1)}
+    assert shipped == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("stem", EXAMPLES)
+def test_what_was_ever_shipped_still_reads_as_it_was_meant(stem: str) -> None:
+    shipped = example(stem)
+    assert stem == f"{shipped.name}.v{shipped.v}"
+    event = decode(entry_of(shipped)).event
+    assert type(event) is BY_WIRE_NAME[shipped.name]
+    assert msgspec.json.decode(msgspec.json.encode(event)) == shipped.means
+
+
+def test_there_is_an_upcaster_from_every_old_version_and_from_no_other() -> None:
+    old = {(kind.wire_name, v) for kind in EVENT_TYPES for v in range(1, kind.version)}
+    assert set(UPCASTERS) == old
+
+
+@pytest.mark.parametrize("health_check", [None, {"path": "/health"}])
+def test_version_1_of_a_health_check_knew_no_grace(health_check: dict[str, str] | None) -> None:
+    payload = {"endpoint_id": "x", "health_check": health_check, "unknown": 1}
+    given = msgspec.json.encode(payload)
+    after = UPCASTERS["endpoint_health_check_updated", 1](payload)
+    graced = None if health_check is None else {"path": "/health", "initial_delay": None}
+    assert after == {"endpoint_id": "x", "health_check": graced, "unknown": 1}
+    assert msgspec.json.encode(payload) == given

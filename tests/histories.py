@@ -1,0 +1,177 @@
+"""Histories: what happened to one endpoint, its few routes coming, going and coming back."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from events.endpoint import (
+    EndpointCreatedEvent,
+    EndpointDestroyedEvent,
+    EndpointHealthCheckUpdatedEvent,
+)
+from events.entry_id import EntryId
+from events.event import Event
+from events.fold import fold
+from events.health_check import HealthCheck
+from events.model_service import ModelServiceStatus, ModelServiceStatusEvent
+from events.recorded import Metadata, RecordedEvent
+from events.route import (
+    EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
+    RouteFailedEvent,
+    RouteRecord,
+    RouteStartedEvent,
+    RouteTerminatingEvent,
+    RouteTrafficRatioUpdatedEvent,
+)
+from projections.endpoint import Endpoint
+from projections.health_state import HEALTH_STATE, EndpointHealth
+from projections.projection import Projection
+from projections.route_table import ROUTE_TABLE
+
+E = UUID(int=0xE)
+ROUTES = tuple(UUID(int=0xA0 + number) for number in range(3))
+SESSIONS = (UUID(int=0x51), UUID(int=0x52))
+OBSERVED = datetime(2026, 1, 31, 22, tzinfo=UTC)
+PROJECTIONS: tuple[Projection[Any], ...] = (ROUTE_TABLE, HEALTH_STATE)
+
+
+def at(place: int) -> EntryId:
+    """Return the id of the entry at *place*; its texts do not sort as its numbers do."""
+    return EntryId(7 + place // 4, place % 4 * 5)
+
+
+def recorded(event: Event, entry_id: EntryId) -> RecordedEvent:
+    """Return *event* as it would be read back."""
+    return RecordedEvent(entry_id, 0, event, "", "test", Metadata())
+
+
+def history(*events: Event) -> list[RecordedEvent]:
+    """Return *events* as the log has them: the first at `at(1)`."""
+    return [recorded(event, at(place)) for place, event in enumerate(events, start=1)]
+
+
+def endpoint_of(events: Iterable[RecordedEvent]) -> Endpoint:
+    """Fold *events* into the route table's endpoint."""
+    return fold(ROUTE_TABLE.evolve, ROUTE_TABLE.initial(E), events)
+
+
+def health_of(events: Iterable[RecordedEvent]) -> EndpointHealth:
+    """Fold *events* into the health state's endpoint."""
+    return fold(HEALTH_STATE.evolve, HEALTH_STATE.initial(E), events)
+
+
+def created(**fields: Any) -> EndpointCreatedEvent:  # noqa: ANN401 - the event's fields
+    return EndpointCreatedEvent(**{"endpoint_id": E, "name": "chat", "model": "llama", **fields})
+
+
+def record(route: int = 0, **fields: Any) -> RouteRecord:  # noqa: ANN401 - the record's fields
+    return RouteRecord(**{"route_id": ROUTES[route], **fields})
+
+
+def listed(*records: RouteRecord) -> EndpointRouteListUpdatedEvent:
+    return EndpointRouteListUpdatedEvent(endpoint_id=E, routes=records)
+
+
+def route_created(route: int = 0, **fields: Any) -> RouteCreatedEvent:  # noqa: ANN401 - the record's
+    return RouteCreatedEvent(endpoint_id=E, route=record(route, **fields))
+
+
+def started(route: int = 0, **fields: Any) -> RouteStartedEvent:  # noqa: ANN401 - the event's fields
+    given = {"kernel_host": "10.0.0.1", "kernel_port": 30_000, "session_id": SESSIONS[0], **fields}
+    return RouteStartedEvent(endpoint_id=E, route_id=ROUTES[route], **given)
+
+
+def terminating(route: int = 0) -> RouteTerminatingEvent:
+    return RouteTerminatingEvent(endpoint_id=E, route_id=ROUTES[route])
+
+
+def failed(route: int = 0, *errors: str) -> RouteFailedEvent:
+    return RouteFailedEvent(endpoint_id=E, route_id=ROUTES[route], errors=errors)
+
+
+def weighted(traffic_ratio: float, route: int = 0) -> RouteTrafficRatioUpdatedEvent:
+    return RouteTrafficRatioUpdatedEvent(
+        endpoint_id=E, route_id=ROUTES[route], traffic_ratio=traffic_ratio
+    )
+
+
+def observed(new_status: ModelServiceStatus, route: int = 0, **fields: Any) -> Event:  # noqa: ANN401
+    return ModelServiceStatusEvent(
+        endpoint_id=E, route_id=ROUTES[route], new_status=new_status, observed_at=OBSERVED, **fields
+    )
+
+
+def checked(health_check: HealthCheck | None) -> EndpointHealthCheckUpdatedEvent:
+    return EndpointHealthCheckUpdatedEvent(endpoint_id=E, health_check=health_check)
+
+
+def destroyed() -> EndpointDestroyedEvent:
+    return EndpointDestroyedEvent(endpoint_id=E)
+
+
+_VARIANTS: tuple[dict[str, Any], ...] = (
+    {
+        "session_id": SESSIONS[0],
+        "kernel_host": "10.0.0.3",
+        "kernel_port": 30_003,
+        "traffic_ratio": 0.25,
+        "status": "running",
+    },
+    {"app": "vllm", "protocol": "grpc", "traffic_ratio": 0.5},
+    {"session_id": SESSIONS[1], "kernel_host": "10.0.0.4", "status": "terminating"},
+)
+
+
+def _of_route(route: int) -> list[Event]:
+    return [
+        *(route_created(route, **fields) for fields in _VARIANTS),
+        started(route),
+        started(route, kernel_host="10.0.0.2", session_id=SESSIONS[1], app="tgi"),
+        started(route, protocol="h2"),
+        terminating(route),
+        failed(route, "no GPU"),
+        weighted(0.0, route),
+        weighted(0.75, route),
+        observed("healthy", route, reason="first success"),
+        observed("healthy", route),
+        observed("unhealthy", route, reason="HTTP 503", consecutive_failures=3),
+        observed("unhealthy", route, reason="timeout", consecutive_failures=4),
+    ]
+
+
+_LISTS = [
+    listed(*(record(route, **fields) for route in routes))
+    for routes in ((), (0,), (1,), (0, 1), (0, 2), (0, 1, 2))
+    for fields in _VARIANTS
+]
+_OF_THE_ENDPOINT = [
+    *(created(), created(name="code", health_check=HealthCheck(path="/a"))),
+    *(checked(None), checked(HealthCheck(path="/b", interval=5.0))),
+]
+_event = st.one_of(
+    st.sampled_from(_of_route(0)),
+    st.sampled_from([*_of_route(1), *_of_route(2)]),
+    st.sampled_from(_LISTS),
+    st.sampled_from(_OF_THE_ENDPOINT),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[RecordedEvent]:
+    """Draw the history of one endpoint, seldom with its end in it."""
+    least = draw(st.sampled_from([1, 5, 10, 20]))
+    events = draw(st.lists(_event, min_size=least, max_size=24))
+    for _ in range(draw(st.sampled_from([0, 0, 0, 0, 0, 0, 0, 0, 1, 2]))):
+        events.insert(draw(st.integers(0, len(events))), destroyed())
+    return history(*events)
+
+
+@st.composite
+def deliveries_of(draw: st.DrawFn, events: Sequence[RecordedEvent]) -> list[RecordedEvent]:
+    """Draw an order in which *events* are delivered, some of them again and again."""
+    again = draw(st.lists(st.sampled_from(events), max_size=8))
+    return list(draw(st.permutations([*events, *again])))

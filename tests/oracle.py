@@ -1,0 +1,166 @@
+"""The oracle: what is true of an endpoint after a whole history, said as naively as possible.
+
+It looks at the ordered history, not at states; nothing of the folds is called. A route's own
+history begins behind the last list that lacks it: what was said before does not count.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from events.endpoint import (
+    EndpointCreatedEvent,
+    EndpointDestroyedEvent,
+    EndpointHealthCheckUpdatedEvent,
+)
+from events.entry_id import EntryId
+from events.health_check import HealthCheck
+from events.model_service import ModelServiceStatusEvent
+from events.recorded import RecordedEvent
+from events.route import (
+    EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
+    RouteFailedEvent,
+    RouteRecord,
+    RouteStartedEvent,
+    RouteTerminatingEvent,
+    RouteTrafficRatioUpdatedEvent,
+)
+
+Address = tuple[UUID | None, str, str | None, int | None, str]
+
+
+class TrueRoute(NamedTuple):
+    """What is true of one route that the endpoint has."""
+
+    address: Address
+    status: str
+    errors: tuple[str, ...]
+    status_since: EntryId
+    traffic_ratio: float
+    started_at: EntryId | None
+    health: str
+    health_reason: str | None
+    consecutive_failures: int
+
+
+def is_destroyed(history: Sequence[RecordedEvent]) -> bool:
+    return any(isinstance(one.event, EndpointDestroyedEvent) for one in history)
+
+
+def name(history: Sequence[RecordedEvent]) -> str | None:
+    creations = [one.event for one in history if isinstance(one.event, EndpointCreatedEvent)]
+    return creations[-1].name if creations else None
+
+
+def health_check(history: Sequence[RecordedEvent]) -> HealthCheck | None:
+    if is_destroyed(history):
+        return None
+    said = [
+        one.event.health_check
+        for one in history
+        if isinstance(one.event, EndpointCreatedEvent | EndpointHealthCheckUpdatedEvent)
+    ]
+    return said[-1] if said else None
+
+
+def present_routes(history: Sequence[RecordedEvent]) -> dict[UUID, TrueRoute]:
+    if is_destroyed(history):
+        return {}
+    told = {route_id: own_history(history, route_id) for route_id in _mentioned(history)}
+    return {
+        route_id: _truth(own)
+        for route_id, own in told.items()
+        if any(isinstance(said, RouteRecord) for _, said in own)
+    }
+
+
+def own_history(history: Sequence[RecordedEvent], route_id: UUID) -> list[tuple[EntryId, Any]]:
+    """Return what was said of one route since it was last absent; lists say its record."""
+    own: list[tuple[EntryId, Any]] = []
+    for one in history:
+        event: Any = one.event
+        if isinstance(event, EndpointRouteListUpdatedEvent):
+            records = [route for route in event.routes if route.route_id == route_id]
+            if not records:
+                own.clear()
+            own.extend((one.entry_id, route) for route in records)
+        elif isinstance(event, RouteCreatedEvent):
+            if event.route.route_id == route_id:
+                own.append((one.entry_id, event.route))
+        elif getattr(event, "route_id", None) == route_id:
+            own.append((one.entry_id, event))
+    return own
+
+
+def _mentioned(history: Sequence[RecordedEvent]) -> set[UUID]:
+    mentioned = set()
+    for one in history:
+        event: Any = one.event
+        if isinstance(event, EndpointRouteListUpdatedEvent):
+            mentioned |= {route.route_id for route in event.routes}
+        elif isinstance(event, RouteCreatedEvent):
+            mentioned.add(event.route.route_id)
+        elif hasattr(event, "route_id"):
+            mentioned.add(event.route_id)
+    return mentioned
+
+
+def _truth(own: list[tuple[EntryId, Any]]) -> TrueRoute:
+    since, status, errors = _status(own)
+    place = [said for _, said in own if isinstance(said, RouteRecord | RouteStartedEvent)][-1]
+    ratio = [
+        said.traffic_ratio
+        for _, said in own
+        if isinstance(said, RouteRecord | RouteTrafficRatioUpdatedEvent)
+    ][-1]
+    starts = [entry_id for entry_id, said in own if isinstance(said, RouteStartedEvent)]
+    found = health(own)
+    return TrueRoute(
+        (place.session_id, place.app, place.kernel_host, place.kernel_port, place.protocol),
+        status,
+        errors,
+        since,
+        ratio,
+        starts[-1] if starts else None,
+        "not_checked" if found is None else found.new_status,
+        None if found is None else found.reason,
+        0 if found is None else found.consecutive_failures,
+    )
+
+
+def _status(own: list[tuple[EntryId, Any]]) -> tuple[EntryId, str, tuple[str, ...]]:
+    last: tuple[EntryId, str, tuple[str, ...]] | None = None
+    for entry_id, said in own:
+        if isinstance(said, RouteRecord):
+            last = entry_id, said.status, ()
+        elif isinstance(said, RouteStartedEvent):
+            last = entry_id, "running", ()
+        elif isinstance(said, RouteTerminatingEvent):
+            last = entry_id, "terminating", ()
+        elif isinstance(said, RouteFailedEvent):
+            last = entry_id, "failed", said.errors
+    assert last is not None
+    return last
+
+
+def health(own: list[tuple[EntryId, Any]]) -> ModelServiceStatusEvent | None:
+    """Return the last that was found of the route, None where nothing was since it started."""
+    found = None
+    for _, said in own:
+        if isinstance(said, RouteStartedEvent):
+            found = None
+        elif isinstance(said, ModelServiceStatusEvent):
+            found = said
+    return found
+
+
+def health_since(own: list[tuple[EntryId, Any]]) -> EntryId | None:
+    """Return the entry with which the present health began."""
+    since, now = None, None
+    for entry_id, said in own:
+        if isinstance(said, RouteStartedEvent):
+            since, now = entry_id, None
+        elif isinstance(said, ModelServiceStatusEvent) and said.new_status != now:
+            since, now = entry_id, said.new_status
+    return since

@@ -1,0 +1,205 @@
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from consumers import projector as projector_module
+from consumers.consumer import Consumer, ConsumerSettings
+from consumers.outcome import RetryPolicy
+from consumers.projector import Projector
+from events import EventLog, RecordedEvent, open_log
+from events.event import Event
+from projections.projection import Projection
+from tests.consumers.consumer_bench import (
+    consuming,
+    documents,
+    dying,
+    is_settled,
+    pending,
+    until_settled,
+)
+from tests.histories import (
+    PROJECTIONS,
+    created,
+    failed,
+    listed,
+    observed,
+    record,
+    recorded,
+    route_created,
+    started,
+    terminating,
+    weighted,
+)
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
+GREEDY = ConsumerSettings(
+    batch_size=9, block_ms=20, claim_idle_ms=20, policy=RetryPolicy(first_s=0.01, most_s=0.05)
+)
+"""Small batches and early claims: the same entries are folded here and there."""
+
+POLITE = replace(GREEDY, claim_idle_ms=600_000)
+
+
+def anything(random: Random, endpoint_id: UUID) -> Event:
+    """Return something that could happen to the endpoint."""
+    route = random.randrange(3)
+    event: Event = random.choice(
+        [
+            created(name=f"v{random.randrange(9)}"),
+            listed(*(record(one) for one in random.sample(range(3), random.randrange(4)))),
+            route_created(route),
+            started(route, kernel_port=random.randrange(30_000, 30_009)),
+            started(route),
+            terminating(route),
+            failed(route, "no GPU"),
+            weighted(random.random(), route),
+            observed("healthy", route),
+            observed("unhealthy", route, consecutive_failures=3),
+        ]
+    )
+    return replace(event, endpoint_id=endpoint_id)
+
+
+class Appending:
+    """Appends what happens to a few endpoints, and keeps for itself what was acknowledged."""
+
+    def __init__(self, log: EventLog, seed: int, endpoints: Sequence[UUID]) -> None:
+        self._log = log
+        self._random = Random(seed)
+        self._endpoints = endpoints
+        self.acknowledged: list[RecordedEvent] = []
+
+    async def run(self, count: int) -> None:
+        for _ in range(count):
+            size = self._random.randrange(1, 4)
+            of = self._random.choices(self._endpoints, k=size)
+            events = [anything(self._random, endpoint_id) for endpoint_id in of]
+            ids = (await self._log.append(*events)).entry_ids
+            self.acknowledged += map(recorded, events, ids)
+
+
+def truth(projection: Projection[Any], appending: Sequence[Appending]) -> dict[UUID, Any]:
+    """Fold in order what the appends were told they did; the log is not asked."""
+    found: dict[UUID, Any] = {}
+    everything = [one for some in appending for one in some.acknowledged]
+    for one in sorted(everything, key=lambda one: one.entry_id):
+        state = found.get(one.endpoint_id) or projection.initial(one.endpoint_id)
+        found[one.endpoint_id] = projection.evolve(state, one)
+    return found
+
+
+def member(
+    log: EventLog, projection: Projection[Any], name: str, settings: ConsumerSettings
+) -> Consumer:
+    projector = Projector(log, projection, 0, settings.policy)
+    return Consumer(log, 0, (projection.name, name), projector, settings)
+
+
+@pytest.fixture
+def endpoints() -> list[UUID]:
+    return [uuid4() for _ in range(5)]
+
+
+@pytest.fixture(params=[100_000, 2], ids=["all-held", "few-held"])
+def held_max(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a projector keep so many documents in memory."""
+    monkeypatch.setattr(projector_module, "HELD_MAX", request.param)
+
+
+@of_each
+@pytest.mark.parametrize("settings", [GREEDY, POLITE], ids=["greedy", "polite"])
+@pytest.mark.usefixtures("held_max")
+async def test_two_projectors_that_share_a_partition_write_what_happened(
+    log: EventLog,
+    redis_url: str,
+    projection: Projection[Any],
+    settings: ConsumerSettings,
+    endpoints: list[UUID],
+) -> None:
+    appending = [Appending(log, seed, endpoints) for seed in range(3)]
+    async with (
+        open_log(redis_url, namespace=log.keys.namespace) as other_log,
+        consuming(
+            member(log, projection, "one", settings),
+            member(other_log, projection, "other", settings),
+        ),
+    ):
+        async with anyio.create_task_group() as tasks:
+            for one in appending:
+                tasks.start_soon(one.run, 100)
+        await until_settled(log, projection.name)
+    written = await documents(log, projection)
+    assert {one: state for one, (_, state) in written.items()} == truth(projection, appending)
+    assert await pending(log, projection.name) == {}
+
+
+@of_each
+async def test_what_a_dead_projector_held_is_written_by_the_other(
+    log: EventLog, redis_url: str, projection: Projection[Any], endpoints: list[UUID]
+) -> None:
+    appending = [Appending(log, seed, endpoints) for seed in range(2)]
+    async with (
+        open_log(redis_url, namespace=log.keys.namespace) as other_log,
+        consuming(member(log, projection, "stays", GREEDY)),
+        anyio.create_task_group() as tasks,
+    ):
+        for one in appending:
+            tasks.start_soon(one.run, 150)
+        for life in range(6):
+            so_far = len(appending[0].acknowledged)
+            async with dying(member(other_log, projection, f"dies-{life}", GREEDY)):
+                await wait_until(has_more(appending[0], so_far + 30), "more was appended")
+    async with consuming(member(log, projection, "last", GREEDY)):
+        await until_settled(log, projection.name)
+    written = await documents(log, projection)
+    assert {one: state for one, (_, state) in written.items()} == truth(projection, appending)
+    assert await pending(log, projection.name) == {}
+
+
+def has_more(appending: Appending, wanted: int) -> Any:  # noqa: ANN401 - a predicate
+    return lambda: len(appending.acknowledged) >= min(wanted, 150)
+
+
+@of_each
+async def test_a_read_model_deleted_under_two_projectors_is_built_again(
+    log: EventLog, projection: Projection[Any], endpoints: list[UUID]
+) -> None:
+    appending = Appending(log, 1, endpoints)
+    async with consuming(*(member(log, projection, name, GREEDY) for name in ("one", "other"))):
+        for _ in range(4):
+            await appending.run(30)
+            live = log.keys.live(0, projection.name)
+            await log.server.client.call("DEL", live)
+            await appending.run(5)
+
+            async def is_there() -> bool:
+                there = await log.server.client.call("EXISTS", live)  # noqa: B023 - called here
+                return bool(there) and await is_settled(log, projection.name)
+
+            await wait_until(is_there, "it is built again")
+    written = await documents(log, projection)
+    assert {one: state for one, (_, state) in written.items()} == truth(projection, [appending])
+
+
+@of_each
+async def test_a_document_deleted_under_a_projector_is_folded_again(
+    log: EventLog, projection: Projection[Any], endpoints: list[UUID]
+) -> None:
+    appending = Appending(log, 2, endpoints[:1])
+    async with consuming(member(log, projection, "one", POLITE)):
+        await appending.run(20)
+        await until_settled(log, projection.name)
+        key = log.keys.documents(0, projection.name, 1)
+        await log.server.client.call("HDEL", key, str(endpoints[0]))
+        await appending.run(1)
+        await until_settled(log, projection.name)
+    written = await documents(log, projection)
+    assert {one: state for one, (_, state) in written.items()} == truth(projection, [appending])

@@ -1,0 +1,71 @@
+"""A read model written by hand: documents of any content, without a log or a projector."""
+
+from typing import Any
+from uuid import UUID
+
+from events.log import EventLog
+from projections.endpoint import Endpoint
+from projections.route_table import ROUTE_TABLE
+from projections.store import Applied, Change, ReadModelStore
+
+
+class WrittenTable:
+    """A route table of one partition, changed by applies that acknowledge nothing."""
+
+    def __init__(self, log: EventLog, partition: int = 0) -> None:
+        self.client = log.server.client
+        self.keys = log.keys
+        self.partition = partition
+        self.store: ReadModelStore[Endpoint] = ReadModelStore(
+            log.server, log.keys, ROUTE_TABLE, partition
+        )
+        self.generation = 0
+        self.revisions: dict[UUID, int] = {}
+
+    async def begin(self, *endpoints: Endpoint) -> int:
+        """Make a new generation of *endpoints* live."""
+        seen = await self.store.live_generation()
+        generation = await self.store.new_generation()
+        documents = [(str(one.endpoint_id), ROUTE_TABLE.encode(one, 1)) for one in endpoints]
+        await self.store.write(generation, documents)
+        assert await self.store.go_live(generation, seen)
+        self.revisions = {one.endpoint_id: 1 for one in endpoints}
+        self.generation = generation
+        return generation
+
+    async def put(self, *endpoints: Endpoint) -> None:
+        """Write new documents of *endpoints*, as a projector does."""
+        changes = []
+        for one in endpoints:
+            revision = self.revisions.get(one.endpoint_id, 0)
+            document = ROUTE_TABLE.encode(one, revision + 1)
+            changes.append(Change(str(one.endpoint_id), revision, document, ()))
+            self.revisions[one.endpoint_id] = revision + 1
+        done = await self.store.apply(self.generation, ROUTE_TABLE.name, changes, ())
+        assert done == Applied(stale=False, conflicts={})
+
+    async def slip(self, endpoint: Endpoint) -> None:
+        """Write a newer document that no entry of the change feed tells of."""
+        self.revisions[endpoint.endpoint_id] += 1
+        document = ROUTE_TABLE.encode(endpoint, self.revisions[endpoint.endpoint_id])
+        await self.client.call("HSET", self.documents, str(endpoint.endpoint_id), document)
+
+    async def feed(self) -> list[dict[bytes, bytes]]:
+        """Return the entries of the change feed, each with its id."""
+        raw: list[Any] = await self.client.call("XRANGE", self.store.changes, "-", "+")
+        return [{b"id": one, **dict(zip(flat[::2], flat[1::2], strict=True))} for one, flat in raw]
+
+    async def delete(self) -> None:
+        """Delete all that the read model consists of."""
+        names = (self.live, self.documents, self.store.changes)
+        await self.client.call("DEL", *names, self.keys.generations(self.partition))
+
+    @property
+    def live(self) -> str:
+        """The key of the live generation's number."""
+        return self.keys.live(self.partition, ROUTE_TABLE.name)
+
+    @property
+    def documents(self) -> str:
+        """The key of the live generation's documents."""
+        return self.keys.documents(self.partition, ROUTE_TABLE.name, self.generation)

@@ -1,0 +1,178 @@
+"""What keeps the code readable, checked: sizes, names, layers, and what may stand only once."""
+
+import ast
+import importlib
+import importlib.metadata
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("events", "projections", "producers", "consumers")
+
+MODULE_LINES_MAX = 300
+TEST_MODULE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 40
+POSITIONAL_MAX = 5
+FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "managers"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def modules(*folders: str) -> list[Path]:
+    return sorted(
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        if "__pycache__" not in path.parts
+    )
+
+
+OURS = modules(*PACKAGES)
+TESTS = modules("tests")
+SCRIPTS = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(path: Path) -> Iterator[Function]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, Function):
+            yield node
+
+
+def body_lines(function: Function) -> int:
+    """Count the lines of a body, without its docstring."""
+    first = function.body[0]
+    is_docstring = (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
+    begin = function.body[1] if is_docstring and len(function.body) > 1 else first
+    return (function.end_lineno or 0) - begin.lineno + 1
+
+
+def positional(function: Function) -> list[str]:
+    arguments = function.args
+    names = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
+    return [name for name in names if name not in {"self", "cls"}]
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(OURS) > 50
+    assert len(TESTS) > 20
+    assert len(SCRIPTS) >= 6
+
+
+@pytest.mark.parametrize("path", OURS, ids=name_of)
+def test_a_module_fits_in_a_head(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MODULE_LINES_MAX
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_a_test_module_is_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= TEST_MODULE_LINES_MAX
+
+
+@pytest.mark.parametrize("path", OURS, ids=name_of)
+def test_a_function_fits_on_a_screen(path: Path) -> None:
+    counted = [(one.name, body_lines(one)) for one in functions(path)]
+    assert [(name, lines) for name, lines in counted if lines > FUNCTION_LINES_MAX] == []
+
+
+@pytest.mark.parametrize("path", OURS, ids=name_of)
+def test_a_call_can_be_read_without_counting_arguments(path: Path) -> None:
+    counted = [(one.name, positional(one)) for one in functions(path)]
+    assert [(name, names) for name, names in counted if len(names) > POSITIONAL_MAX] == []
+
+
+@pytest.mark.parametrize("path", [*OURS, *TESTS, *SCRIPTS], ids=name_of)
+def test_a_file_is_named_after_what_it_is_about(path: Path) -> None:
+    words = set(path.stem.split("_")) | set(path.parent.relative_to(ROOT).parts)
+    assert words & FORBIDDEN_NAMES == set()
+
+
+def test_one_python_module_acknowledges() -> None:
+    acknowledging = [name_of(p) for p in OURS if re.search(r"\bxack\b", code_of(p), re.IGNORECASE)]
+    assert acknowledging == ["consumers/settlement.py"]
+
+
+def test_the_outcome_is_matched_once() -> None:
+    matching = [name_of(path) for path in OURS if "match outcome" in path.read_text()]
+    assert matching == ["consumers/settlement.py"]
+
+
+def code_of(path: Path) -> str:
+    """Return a module's code without its comments and docstrings."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ""
+    return ast.unparse(tree)
+
+
+@pytest.mark.parametrize("path", [*OURS, *TESTS], ids=name_of)
+def test_no_task_runs_outside_a_task_group(path: Path) -> None:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    assert calls & {"asyncio.create_task", "asyncio.ensure_future", "create_task"} == set()
+
+
+def test_imports_point_left() -> None:
+    lint = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    checked = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_a_scripts_header_says_what_goes_in_and_what_comes_out(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    header = [line for line in lines[: lines.index("")] if line.startswith("--")]
+    code = "\n".join(lines[len(header) :])
+    assert len(header[0]) > len("-- What it does.")
+    named = "\n".join(header)
+    for kind in ("KEYS", "ARGV"):
+        used = {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", code)}
+        told = {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", named)}
+        assert told, f"no {kind} in the header"
+        assert used <= told | {max(told) + 1}, f"{kind} that the header does not name"
+    assert re.search(r"^-- Reply +\S", named, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_a_script_is_called_from_one_place_beside_it(path: Path) -> None:
+    call = f'.script("{path.parent.parent.name}", "{path.stem}")'
+    callers = [one for one in OURS if call in one.read_text()]
+    assert [caller.parent for caller in callers] == [path.parent.parent]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_four_names_import_from_our_distribution(package: str) -> None:
+    module = importlib.import_module(package)
+
+    assert module.__file__ is not None
+    assert Path(module.__file__) == ROOT / package / "__init__.py"
+    assert importlib.metadata.distribution("routestream").metadata["Name"] == "routestream"
+    owners = importlib.metadata.packages_distributions().get(package, ["routestream"])
+    assert set(owners) == {"routestream"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_without_a_server_and_without_an_environment(package: str) -> None:
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in modules(package)
+        if path.stem != "__main__"
+    ]
+    program = "import " + ", ".join(name.removesuffix(".__init__") for name in names)
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
