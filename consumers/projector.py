@@ -178,10 +178,14 @@ class Projector(Generic[State]):
                 self._held[endpoint_id] = (change.revision + 1, changed.state)
                 continue
             there = applied.conflicts[change.endpoint]
-            self._held[endpoint_id] = (
-                (0, await refold(self._log, self._store, endpoint_id))
-                if there is None
-                else self._projection.decode(there)
-            )
+            self._held[endpoint_id] = await self._newest(endpoint_id, there)
             left += changed.deliveries
         return left
+
+    async def _newest(self, endpoint_id: UUID, there: bytes | None) -> tuple[int, State]:
+        """Return what the document says that is there now; fold it anew where it is lost."""
+        held = None if there is None else self._store.read(there)
+        if held is not None:
+            return held
+        await self._store.drop(self._generation, str(endpoint_id))
+        return 0, await refold(self._log, self._store, endpoint_id)

@@ -16,6 +16,12 @@ class Durability(msgspec.Struct, frozen=True):
     replicas: int = 0
     timeout_ms: int = 2_000
 
+    def __post_init__(self) -> None:
+        if self.replicas < 0:
+            raise ValueError(f"replicas is {self.replicas}, the least is 0")
+        if self.timeout_ms < 1:
+            raise ValueError(f"timeout_ms is {self.timeout_ms}, the least is 1")
+
 
 MEMORY = Durability()
 FSYNC = Durability(fsync=True)

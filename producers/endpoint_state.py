@@ -40,19 +40,16 @@ class EndpointStates:
         partition = partition_of(endpoint_id, self._log.partitions)
         head = await self._head(partition, endpoint_id)
         floor = await self._applied_below(partition)
-        endpoint = ROUTE_TABLE.initial(endpoint_id)
         try:
             document = await self._stores[partition].live_document(str(endpoint_id))
         except NoLiveGenerationError:
-            floor = START
-        else:
-            if document is not None:
-                _, endpoint = document
-            elif head < floor:
-                # All that happened to it was applied once: its document was lost.
-                floor = START
+            document, floor = None, START
+        endpoint = document[1] if document else ROUTE_TABLE.initial(endpoint_id)
         if floor <= head:
             endpoint = await self._fold(endpoint, partition, (floor, head))
+        if document is None and head > START and endpoint.created_at <= START:
+            # Its beginning lies below the floor: the document was lost.
+            endpoint = await self._fold(endpoint, partition, (START, head))
         return endpoint, head
 
     async def _head(self, partition: int, endpoint_id: UUID) -> EntryId:

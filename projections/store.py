@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import structlog
 
 from events.entry_id import EntryId
 from events.keys import Keys
 from events.server import Server
-from projections.errors import NoLiveGenerationError
+from projections.errors import NoLiveGenerationError, UnreadableDocumentError
 from projections.projection import Projection
 
 CHANGES_MAX = 1_000
@@ -20,6 +21,8 @@ APPLY_MAX = 1_000
 _CHUNK = 500
 
 State = TypeVar("State")
+
+_log = structlog.get_logger()
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -66,30 +69,38 @@ class ReadModelStore(Generic[State]):
         return None if number is None else int(number)
 
     async def load(self, generation: int, endpoints: Sequence[str]) -> dict[str, tuple[int, State]]:
-        """Return revision and state of each of *endpoints* that has a document."""
+        """Return revision and state of each of *endpoints* that has a readable document."""
         raw: list[bytes | None] = []
         for at in range(0, len(endpoints), _CHUNK):
             raw += await self.client.call(
                 "HMGET", self._documents(generation), *endpoints[at : at + _CHUNK]
             )
-        decode = self.projection.decode
         return {
-            endpoint: decode(document)
+            endpoint: held
             for endpoint, document in zip(endpoints, raw, strict=True)
-            if document is not None
+            if document is not None and (held := self.read(document)) is not None
         }
 
     async def load_all(self, generation: int) -> AsyncGenerator[tuple[int, State]]:
-        """Yield revision and state of every document of *generation*."""
+        """Yield revision and state of every readable document of *generation*."""
         cursor = b"0"
         while True:
             cursor, flat = await self.client.call(
                 "HSCAN", self._documents(generation), cursor, "COUNT", _CHUNK
             )
             for document in flat.values() if isinstance(flat, dict) else flat[1::2]:
-                yield self.projection.decode(document)
+                if (held := self.read(document)) is not None:
+                    yield held
             if int(cursor) == 0:
                 return
+
+    def read(self, document: bytes) -> tuple[int, State] | None:
+        """Return revision and state of *document*, None where it is none of ours."""
+        try:
+            return self.projection.decode(document)
+        except UnreadableDocumentError as error:
+            _log.error("document_unreadable", projection=self.projection.name, error=str(error))
+            return None
 
     async def live_document(self, endpoint: str) -> tuple[int, State] | None:
         """Return revision and state of *endpoint* in the live generation, None where it has none.
@@ -140,6 +151,10 @@ class ReadModelStore(Generic[State]):
     async def discard(self, generation: int) -> None:
         """Delete the documents of a generation that is not live."""
         await self.client.call("UNLINK", self._documents(generation))
+
+    async def drop(self, generation: int, endpoint: str) -> None:
+        """Delete a document that cannot be read, for it to be folded anew."""
+        await self.client.call("HDEL", self._documents(generation), endpoint)
 
     async def go_live(self, generation: int, seen: int | None) -> bool:
         """Make *generation* live if *seen* still is; say whether it was done."""

@@ -190,15 +190,19 @@ async def test_a_read_model_deleted_under_two_projectors_is_built_again(
 
 
 @of_each
-async def test_a_document_deleted_under_a_projector_is_folded_again(
-    log: EventLog, projection: Projection[Any], endpoints: list[UUID]
+@pytest.mark.parametrize("damaged", [None, b"no document at all", b'{"revision":7,"routes":0}'])
+async def test_a_document_lost_or_damaged_under_a_projector_is_folded_again(
+    log: EventLog, projection: Projection[Any], endpoints: list[UUID], damaged: bytes | None
 ) -> None:
     appending = Appending(log, 2, endpoints[:1])
     async with consuming(member(log, projection, "one", POLITE)):
         await appending.run(20)
         await until_settled(log, projection.name)
         key = log.keys.documents(0, projection.name, 1)
-        await log.server.client.call("HDEL", key, str(endpoints[0]))
+        if damaged is None:
+            await log.server.client.call("HDEL", key, str(endpoints[0]))
+        else:
+            await log.server.client.call("HSET", key, str(endpoints[0]), damaged)
         await appending.run(1)
         await until_settled(log, projection.name)
     written = await documents(log, projection)
