@@ -34,7 +34,7 @@ format: $(VENV)/installed ## put the code into its one format
 bench: $(VENV)/installed ## measure append, project and append-to-routable beside plain redis-py
 	$(BIN)/python -m benchmarks
 
-lock: $(VENV)/installed ## pin every dependency anew, with hashes and without an index
+lock: $(VENV)/installed ## pin every dependency anew, on the oldest Python, with hashes and without an index
 	$(BIN)/pip-compile --upgrade --all-extras --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate \
 	  --output-file requirements.lock pyproject.toml
