@@ -36,15 +36,21 @@ class PendingEntries:
         self._name = name
         self._cursor = "-"
         self._retries: list[tuple[float, EntryId]] = []
+        self._began = False
         self.lost = 0
 
     async def own(self, count: int) -> AsyncGenerator[list[Delivery]]:
-        """Claim again all that is pending with ourselves: we do not know how it ended."""
+        """Claim again all that is pending with ourselves: we do not know how it ended.
+
+        At first a consumer of our name may have died of it, which counts as a delivery; later
+        only the connection was lost, which does not.
+        """
+        began, self._began = self._began, True
         self._retries.clear()
         cursor = "-"
         while found := await self._list(cursor, count, 0, self._name):
             cursor = f"({found[-1][0]}"
-            async for batch in self._claimed(found, 0):
+            async for batch in self._claimed(found, 0, counted=not began):
                 yield batch
 
     async def idle(self, count: int, idle_ms: int) -> AsyncGenerator[list[Delivery]]:
@@ -87,15 +93,17 @@ class PendingEntries:
         return [(EntryId.parse(entry_id), deliveries) for entry_id, _, _, deliveries in raw]
 
     async def _claimed(
-        self, found: Sequence[tuple[EntryId, int]], idle_ms: int
+        self, found: Sequence[tuple[EntryId, int]], idle_ms: int, *, counted: bool = True
     ) -> AsyncGenerator[list[Delivery]]:
         """Claim what was found: at first tries together, after that one by one."""
         together = [one for one in found if one[1] < ALONE_FROM]
         alone = [[one] for one in found if one[1] >= ALONE_FROM]
         for some in [together, *alone] if together else alone:
-            deliveries = {entry_id: times + 1 for entry_id, times in some}
+            deliveries = {entry_id: times + counted for entry_id, times in some}
+            as_before = () if counted else ("RETRYCOUNT", some[0][1])
             raw = await self._client.call(
-                "XCLAIM", self._stream, self._group, self._name, idle_ms, *map(str, deliveries)
+                *("XCLAIM", self._stream, self._group, self._name, idle_ms),
+                *(*map(str, deliveries), *as_before),
             )
             entries = entries_of((one for one in raw if one), self.partition)
             if len(entries) < len(deliveries):

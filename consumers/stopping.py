@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 
 SOFT_STOP_TIMEOUT_S = 10.0
 """Time for what is in flight; after that it is cancelled, and stays pending."""
@@ -31,7 +32,7 @@ async def stopping(
     """
     asked = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_receive_signals, asked, tasks.cancel_scope)
+        await tasks.start(_receive_signals, asked, tasks.cancel_scope)
         if supervised:
             tasks.start_soon(_watch_supervisor, asked)
         tasks.start_soon(_stop_softly, asked, soft_stop, tasks.cancel_scope, timeout_s)
@@ -39,8 +40,11 @@ async def stopping(
         tasks.cancel_scope.cancel()
 
 
-async def _receive_signals(asked: anyio.Event, scope: anyio.CancelScope) -> None:
+async def _receive_signals(
+    asked: anyio.Event, scope: anyio.CancelScope, *, task_status: TaskStatus[None]
+) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for number in signals:
             if asked.is_set():
                 _log.warning("hard_stop", signal=number.name)

@@ -87,8 +87,12 @@ class Supervisor:
                 stdout=None,
                 stderr=self._stderr,
                 env=self._environment,
+                # Ctrl-C is for the supervisor alone: with its own signal that would be two.
+                start_new_session=True,
             )
             self._processes[name] = process
+            if self._stopping.is_set():
+                process.terminate()
             _log.info("process_supervised", name=name, pid=process.pid)
             code = await process.wait()
             if self._stopping.is_set():

@@ -1,0 +1,96 @@
+"""Real processes of a group, for tests that kill them."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from subprocess import DEVNULL
+
+import anyio
+from anyio.abc import Process
+
+from consumers.supervisor import routestream_command
+from events.errors import NoGroupError
+from events.log import EventLog
+from tests.consumers.consumer_bench import members
+from tests.waiting import wait_until
+
+CLAIM_IDLE_MS = 1_000
+
+
+class GroupProcess:
+    """One process of a group, which can be stopped in its tracks, or killed."""
+
+    def __init__(self, process: Process, name: str) -> None:
+        self.process = process
+        self.name = name
+
+    def freeze(self) -> None:
+        """Let it stand still between two of its steps."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    async def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        with anyio.fail_after(10):
+            await self.process.wait()
+
+    async def stop(self) -> int:
+        """Let it finish, and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(20):
+            return await self.process.wait()
+
+
+class Processes:
+    """Starts processes that consume one deployment's log."""
+
+    def __init__(self, log: EventLog, url: str, stack: AsyncExitStack) -> None:
+        self._log = log
+        self._url = url
+        self._stack = stack
+
+    async def start(
+        self, group: str, name: str, *, url: str | None = None, batch_size: int = 10_000
+    ) -> GroupProcess:
+        """Start a consumer *name* of *group*; return when it consumes."""
+        environment = {
+            **os.environ,
+            "REDIS_URL": url or self._url,
+            "ROUTESTREAM_NAMESPACE": self._log.keys.namespace,
+            "ROUTESTREAM_CONSUMER_CLAIM_IDLE_MS": str(CLAIM_IDLE_MS),
+            "ROUTESTREAM_CONSUMER_BLOCK_MS": "100",
+            "ROUTESTREAM_CONSUMER_BATCH_SIZE": str(batch_size),
+        }
+        process = await self._stack.enter_async_context(
+            await anyio.open_process(
+                routestream_command("consume", group, "--consumer", name),
+                stdin=DEVNULL,
+                stdout=DEVNULL,
+                stderr=DEVNULL,
+                env=environment,
+            )
+        )
+        self._stack.callback(_end, process)
+
+        async def consumes() -> bool:
+            assert process.returncode is None, f"{group} {name} ended by itself"
+            try:
+                return name in await members(self._log, group)
+            except NoGroupError:
+                return False
+
+        await wait_until(consumes, f"{name} consumes for {group}")
+        return GroupProcess(process, name)
+
+
+def _end(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+
+
+@asynccontextmanager
+async def processes(log: EventLog, url: str) -> AsyncIterator[Processes]:
+    """Let the block start processes; none of them outlives it."""
+    async with AsyncExitStack() as stack:
+        yield Processes(log, url, stack)
