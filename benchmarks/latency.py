@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from statistics import quantiles
+from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
@@ -152,11 +153,12 @@ async def _plain_loop(url: str, stream: str) -> None:
     async with Redis.from_url(url, protocol=2, socket_timeout=None) as client:
         await client.xgroup_create(stream, "plain", "0", mkstream=True)
         _say("ready\n")
+        reply: Any
         while True:
             reply = await client.xreadgroup("plain", "c", {stream: ">"}, 1_000, block=1_000)
             for _, entries in reply or []:
                 pipeline = client.pipeline(transaction=False)
-                for entry_id, fields in entries:  # type: ignore[union-attr]
+                for entry_id, fields in entries:
                     payload = msgspec.json.decode(fields[b"payload"])
                     pipeline.hset(f"{stream}:table", payload["endpoint"], fields[b"payload"])
                     pipeline.publish(f"{stream}:changes", payload["endpoint"])

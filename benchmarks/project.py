@@ -89,9 +89,10 @@ async def _loop(url: str, namespace: str) -> float:
     async with Redis.from_url(url, protocol=2) as client:
         await client.xgroup_create(stream, group, "0")
         began_at = perf_counter()
-        while reply := await client.xreadgroup(group, "c", {stream: ">"}, PLAIN_BATCH):
+        read: Any = client.xreadgroup
+        while reply := await read(group, "c", {stream: ">"}, PLAIN_BATCH):
             ids, changed = [], {}
-            for entry_id, fields in reply[0][1]:  # type: ignore[index]
+            for entry_id, fields in reply[0][1]:
                 payload = msgspec.json.decode(fields[b"payload"])
                 one = payload["endpoint_id"]
                 document = state.setdefault(one, {})
@@ -100,7 +101,7 @@ async def _loop(url: str, namespace: str) -> float:
                 ids.append(entry_id)
             pipeline = client.pipeline(transaction=False)
             for one, document in changed.items():
-                pipeline.hset(f"{stream}:table", one, msgspec.json.encode(document))  # type: ignore[arg-type]
+                pipeline.hset(f"{stream}:table", one, msgspec.json.encode(document))
             pipeline.xack(stream, group, *ids)
             await pipeline.execute()
             done += len(ids)

@@ -14,7 +14,7 @@ from events.entry_id import START, EntryId
 from events.errors import EventsError
 from events.log import EventLog
 from events.recorded import RecordedEvent
-from projections.build import build, refold
+from projections.build import build
 from projections.projection import Projection
 from projections.store import APPLY_MAX, Applied, Change, ReadModelStore, State
 
@@ -88,10 +88,8 @@ class Projector(Generic[State]):
         return ended + [(delivery, Retry(_CONTENDED_RETRY_S)) for delivery in left]
 
     async def idle(self) -> None:
-        """Notice a read model that was swapped, or is gone."""
-        if await self._store.live_generation() != self._generation:
-            _log.warning("generation_gone", generation=self._generation)
-            await self.prepare()
+        """Notice a read model that was swapped, or that has lost documents."""
+        await self._is_whole(await self._store.apply(self._generation, self._projection.name))
 
     async def _fold(self, batch: Sequence[Delivery]) -> Folded[State]:
         folded: Folded[State] = Folded()
@@ -161,31 +159,44 @@ class Projector(Generic[State]):
                 changes,
                 [delivery.entry_id for delivery in unchanged],
             )
-            if applied.stale:
-                await self.prepare()
+            if not await self._is_whole(applied):
                 rest = [d for changed in folded.changed[at:] for d in changed.deliveries]
                 return left + unchanged + rest
             unchanged = []
             left += await self._hold(some, applied)
         return left
 
+    async def _is_whole(self, applied: Applied) -> bool:
+        """Say whether the generation is live and has what was written; find another otherwise."""
+        if applied.lost:
+            await self._begin_anew("documents are missing")
+        elif applied.stale:
+            _log.warning("generation_gone", generation=self._generation)
+            await self.prepare()
+        return not (applied.lost or applied.stale)
+
     async def _hold(self, written: Sequence[Changed[State]], applied: Applied) -> list[Delivery]:
         """Hold what was written, or what others have; return what has to be folded again."""
         left: list[Delivery] = []
+        damaged = False
         for changed in written:
-            endpoint_id, change = changed.endpoint_id, changed.change
+            change = changed.change
             if change.endpoint not in applied.conflicts:
-                self._held[endpoint_id] = (change.revision + 1, changed.state)
+                self._held[changed.endpoint_id] = (change.revision + 1, changed.state)
                 continue
-            there = applied.conflicts[change.endpoint]
-            self._held[endpoint_id] = await self._newest(endpoint_id, there)
             left += changed.deliveries
+            there = applied.conflicts[change.endpoint]
+            held = None if there is None else self._store.read(there)
+            if held is None:
+                damaged = True
+            else:
+                self._held[changed.endpoint_id] = held
+        if damaged:
+            await self._begin_anew("a document is damaged")
         return left
 
-    async def _newest(self, endpoint_id: UUID, there: bytes | None) -> tuple[int, State]:
-        """Return what the document says that is there now; fold it anew where it is lost."""
-        held = None if there is None else self._store.read(there)
-        if held is not None:
-            return held
-        await self._store.drop(self._generation, str(endpoint_id))
-        return 0, await refold(self._log, self._store, endpoint_id)
+    async def _begin_anew(self, why: str) -> None:
+        """Have the read model built again: folding on from what is left would make it wrong."""
+        _log.error("read_model_lost", generation=self._generation, why=why)
+        await self._store.retire(self._generation)
+        await self.prepare()

@@ -23,7 +23,7 @@ async def stopping(
     timeout_s: float = SOFT_STOP_TIMEOUT_S,
     supervised: bool = False,
 ) -> AsyncIterator[None]:
-    """Run the block until it ends, softly at the first SIGTERM or SIGINT, hard at the second.
+    """Run the block until it ends, softly at the first signal to stop, hard at the second.
 
     Args:
         soft_stop: Lets the block come to its end.
@@ -43,7 +43,7 @@ async def stopping(
 async def _receive_signals(
     asked: anyio.Event, scope: anyio.CancelScope, *, task_status: TaskStatus[None]
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with anyio.open_signal_receiver(*_signals()) as signals:
         task_status.started()
         async for number in signals:
             if asked.is_set():
@@ -52,6 +52,12 @@ async def _receive_signals(
                 return
             _log.info("soft_stop", signal=number.name)
             asked.set()
+
+
+def _signals() -> list[signal.Signals]:
+    """Return what asks for a stop; a terminal that closes does, unless that is to be ignored."""
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGTERM, signal.SIGINT, *hangup]
 
 
 async def _watch_supervisor(asked: anyio.Event) -> None:

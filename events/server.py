@@ -35,6 +35,7 @@ _TRANSIENT = (
     redis_errors.OutOfMemoryError,
     OSError,
 )
+_NOT_NOW = re.compile(r"^(UNBLOCKED|BUSY|MISCONF|NOREPLICAS)\b")
 _MISSING = re.compile(r"^(NOGROUP|UNBLOCKED the stream key|(ERR )?no such key)")
 
 
@@ -113,7 +114,7 @@ def translated(error: redis_errors.RedisError | OSError) -> Exception:
         return ServerUnavailableError(str(error) or type(error).__name__)
     if _MISSING.match(str(error)):
         return NoGroupError(str(error))
-    if str(error).startswith("UNBLOCKED"):
+    if _NOT_NOW.match(str(error)):
         return ServerUnavailableError(str(error))
     return ServerRefusedError(str(error))
 

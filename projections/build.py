@@ -1,6 +1,5 @@
 """The build: a read model folded from the log where there is none."""
 
-from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -52,20 +51,3 @@ async def build(log: EventLog, store: ReadModelStore[State]) -> EntryId:
         last_entry_id=str(last),
     )
     return last
-
-
-async def refold(log: EventLog, store: ReadModelStore[State], endpoint_id: UUID) -> State:
-    """Fold one endpoint's events from the whole partition: its document was lost."""
-    projection = store.projection
-    state = projection.initial(endpoint_id)
-    async for recorded in log.read(partition=store.partition):
-        if recorded.endpoint_id == endpoint_id:
-            with suppress(Exception):
-                state = projection.evolve(state, recorded)
-    _log.error(
-        "document_refolded",
-        projection=projection.name,
-        partition=store.partition,
-        endpoint_id=str(endpoint_id),
-    )
-    return state

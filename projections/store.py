@@ -39,12 +39,14 @@ class Applied(msgspec.Struct, frozen=True):
 
     Attributes:
         stale: The generation is not live (any more); nothing was done at all.
+        lost: It has not as many documents as were written; nothing was done at all.
         conflicts: Endpoints that had another revision, with the document that is there now, None
             for none; they were not written, their entries not acknowledged.
     """
 
     stale: bool
     conflicts: dict[str, bytes | None]
+    lost: bool = False
 
 
 class ReadModelStore(Generic[State]):
@@ -62,6 +64,7 @@ class ReadModelStore(Generic[State]):
         self.changes = keys.changes(partition, projection.name)
         self._apply = server.client.script("projections", "apply")
         self._swap = server.client.script("projections", "swap")
+        self._retire = server.client.script("projections", "retire")
 
     async def live_generation(self) -> int | None:
         """Return the number of the live generation, None when there is none."""
@@ -114,9 +117,16 @@ class ReadModelStore(Generic[State]):
         return (await self.load(generation, [endpoint])).get(endpoint)
 
     async def apply(
-        self, generation: int, group: str, changes: Sequence[Change], unchanged: Sequence[EntryId]
+        self,
+        generation: int,
+        group: str,
+        changes: Sequence[Change] = (),
+        unchanged: Sequence[EntryId] = (),
     ) -> Applied:
-        """Write *changes* and acknowledge their entries and *unchanged*, in one step."""
+        """Write *changes* and acknowledge their entries and *unchanged*, in one step.
+
+        With neither, it only says whether the generation is live and whole.
+        """
         args: list[Any] = [generation, self.projection.name, group, CHANGES_MAX, len(changes)]
         for change in changes:
             args += (change.endpoint, change.revision, change.document, len(change.entry_ids))
@@ -135,7 +145,7 @@ class ReadModelStore(Generic[State]):
             endpoint.decode(): document or None
             for endpoint, document in zip(rest[::2], rest[1::2], strict=True)
         }
-        return Applied(stale=outcome == b"stale", conflicts=conflicts)
+        return Applied(stale=outcome == b"stale", conflicts=conflicts, lost=outcome == b"lost")
 
     async def new_generation(self) -> int:
         """Return a number that no generation of the projection has had before."""
@@ -152,16 +162,16 @@ class ReadModelStore(Generic[State]):
         """Delete the documents of a generation that is not live."""
         await self.client.call("UNLINK", self._documents(generation))
 
-    async def drop(self, generation: int, endpoint: str) -> None:
-        """Delete a document that cannot be read, for it to be folded anew."""
-        await self.client.call("HDEL", self._documents(generation), endpoint)
-
     async def go_live(self, generation: int, seen: int | None) -> bool:
         """Make *generation* live if *seen* still is; say whether it was done."""
-        keys = [self._live, self.changes, self._generations]
+        keys = [self._live, self.changes, self._generations, self._documents(generation)]
         expected = "" if seen is None else seen
         args = [expected, generation, self.projection.name, CHANGES_MAX]
         return bool(await self._swap(keys, args))
+
+    async def retire(self, generation: int) -> None:
+        """Take *generation* away if it is live, for another to be built."""
+        await self._retire([self._live], [generation])
 
     async def last_change(self) -> str:
         """Return the id of the change feed's last entry, "" where there was none."""

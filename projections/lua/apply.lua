@@ -3,7 +3,8 @@
 -- KEYS[1]  string  {ns:P}:PROJECTION:live, number of the live generation
 -- KEYS[2]  hash    {ns:P}:PROJECTION:G, endpoint -> document, JSON that begins with its revision
 -- KEYS[3]  stream  {ns:P}:PROJECTION:changes, the change feed
--- KEYS[4]  hash    {ns:P}:generations, field PROJECTION:changes -> id of the feed's last entry
+-- KEYS[4]  hash    {ns:P}:generations, fields PROJECTION:changes -> id of the feed's last entry,
+--                  PROJECTION:documents -> how many documents the live generation has
 -- KEYS[5]  stream  {ns:P}:events
 -- ARGV[1]  G, the generation that the documents belong to
 -- ARGV[2]  PROJECTION
@@ -12,12 +13,17 @@
 -- ARGV[5]  number of documents; then for each: endpoint, revision read ("0": none), document,
 --          number of entries, entry ids
 -- then     number of entries that changed nothing, entry ids
--- Reply    {"stale"} where G is not live: nothing was done
+-- Reply    {"stale"} where G is not live, {"lost"} where documents are missing: nothing was done
 --          {"applied", endpoint, document, ...}: those that had another revision, and what is there
 --          now ("" for nothing); they were not written, their entries not acknowledged
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {'stale'}
+end
+
+local counted = ARGV[2] .. ':documents'
+if redis.call('HLEN', KEYS[2]) ~= tonumber(redis.call('HGET', KEYS[4], counted)) then
+  return {'lost'}
 end
 
 local CHUNK = 1000  -- unpack() takes some thousands at most
@@ -70,6 +76,7 @@ end
 
 in_chunks(written, function(...) redis.call('HSET', KEYS[2], ...) end)
 if #changes > 0 then
+  redis.call('HSET', KEYS[4], counted, redis.call('HLEN', KEYS[2]))
   local field = ARGV[2] .. ':changes'
   local previous = redis.call('HGET', KEYS[4], field) or ''
   local id = redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*',

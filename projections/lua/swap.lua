@@ -2,7 +2,9 @@
 --
 -- KEYS[1]  string  {ns:P}:PROJECTION:live
 -- KEYS[2]  stream  {ns:P}:PROJECTION:changes, the change feed
--- KEYS[3]  hash    {ns:P}:generations, field PROJECTION:changes -> id of the feed's last entry
+-- KEYS[3]  hash    {ns:P}:generations, fields PROJECTION:changes -> id of the feed's last entry,
+--                  PROJECTION:documents -> how many documents the live generation has
+-- KEYS[4]  hash    {ns:P}:PROJECTION:G, the documents of the generation to become live
 -- ARGV[1]  the live generation that the caller saw, "" for none
 -- ARGV[2]  the generation to become live
 -- ARGV[3]  PROJECTION
@@ -17,5 +19,5 @@ local field = ARGV[3] .. ':changes'
 local previous = redis.call('HGET', KEYS[3], field) or ''
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*',
   'previous', previous, 'generation', ARGV[2], 'changes', '')
-redis.call('HSET', KEYS[3], field, id)
+redis.call('HSET', KEYS[3], field, id, ARGV[3] .. ':documents', redis.call('HLEN', KEYS[4]))
 return 1

@@ -146,7 +146,7 @@ async def test_a_read_model_deleted_while_much_happens_is_built_again(
     assert len(await states(log, ROUTE_TABLE)) == 40 * times
 
 
-async def test_a_document_deleted_under_a_projector_is_folded_again_with_the_next_event(
+async def test_a_document_deleted_under_a_projector_lets_the_read_model_be_built_again(
     log: EventLog,
 ) -> None:
     await create_group(log, NAME)
@@ -164,8 +164,41 @@ async def test_a_document_deleted_under_a_projector_is_folded_again_with_the_nex
         assert await projector.process(await delivered(log)) == []
 
     await assert_in_step(log)
-    assert [one["event"] for one in logs] == ["document_refolded"]
+    assert [one["event"] for one in logs] == ["read_model_lost", "generation_built"]
     assert (await documents(log, ROUTE_TABLE))[other] == before[other]
+
+
+async def test_a_projector_that_begins_anew_takes_no_lost_document_for_a_new_endpoint(
+    log: EventLog,
+) -> None:
+    await create_group(log, NAME)
+    deleted, _ = await fill(log, 2)
+    await (await prepared(log)).process(await delivered(log))
+    route_id = next(iter((await states(log, ROUTE_TABLE))[deleted].routes))
+    await log.server.client.call("HDEL", log.keys.documents(0, NAME, 1), str(deleted))
+    await log.append(
+        RouteTrafficRatioUpdatedEvent(endpoint_id=deleted, route_id=route_id, traffic_ratio=0.125)
+    )
+
+    assert await (await prepared(log)).process(await delivered(log)) == []
+
+    await assert_in_step(log)
+
+
+async def test_documents_deleted_beside_the_live_generation_are_noticed_without_any_event(
+    log: EventLog,
+) -> None:
+    async with consuming(projecting(log)):
+        await fill(log, 20)
+        await until_settled(log, NAME)
+        await log.server.client.call("DEL", log.keys.documents(0, NAME, 1))
+
+        async def there() -> bool:
+            return len(await documents(log, ROUTE_TABLE)) == 20
+
+        await wait_until(there, "the documents are there again")
+
+    await assert_in_step(log)
 
 
 async def test_two_projectors_of_the_same_endpoints_lose_no_event(log: EventLog) -> None:

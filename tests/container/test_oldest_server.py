@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -42,7 +43,8 @@ def container_url(monkeypatch_module: pytest.MonkeyPatch) -> Iterator[str]:
         subprocess.run([str(build), IMAGE], check=True, timeout=300)
     command = "/usr/bin/redis-server --bind 0.0.0.0 --protected-mode no --appendonly yes --save ''"
     container = DockerContainer(IMAGE).with_command(command)
-    container.ports[6379] = ("127.0.0.1", None)  # loopback only, on a free port
+    ports: Any = container.ports
+    ports[6379] = ("127.0.0.1", None)  # loopback only, on a free port
     with container:
         port = int(container.get_exposed_port(6379))
         deadline = time.monotonic() + 30

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from consumers.embedded import EmbeddedServer
 from events import START, EntryId, EventLog, RouteCreatedEvent, RouteRecord, fold, open_log
 from events.event import Event
-from projections.build import build, refold
+from projections.build import build
 from projections.errors import TooManyRoutesError
 from projections.health_state import HEALTH_STATE
 from projections.projection import Projection
@@ -119,11 +119,3 @@ async def test_a_group_of_two_builds_at_once_begins_behind_no_entry_that_is_not_
     [(_, endpoint)] = await documents(store_of(log, ROUTE_TABLE))
     assert endpoint.version == first
     assert all(begin <= first for begin in begins.values())
-
-
-async def test_one_endpoint_is_folded_again_from_the_whole_log(log: EventLog) -> None:
-    await log.append(*LIFE)
-    with capture_logs() as logs:
-        refolded = await refold(log, store_of(log, ROUTE_TABLE), E)
-    assert refolded == await folded(log, ROUTE_TABLE)
-    assert [line["event"] for line in logs] == ["document_refolded"]

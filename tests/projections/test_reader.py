@@ -14,7 +14,6 @@ from events.health_check import HealthCheck
 from events.keys import partition_of
 from projections.endpoint import Endpoint
 from projections.reader import ReaderSettings, RouteTableReader, open_reader
-from projections.store import Applied, Change
 from tests.histories import E, endpoint_of, history, listed, observed, record
 from tests.read_model import WrittenTable
 from tests.waiting import wait_until
@@ -172,18 +171,6 @@ async def test_a_generation_that_no_feed_told_of_is_noticed(
         await table.client.call("SET", table.live, 7)
         await until_named(reader, "quiet")
         assert reader.generations == (7,)
-
-
-async def test_a_document_that_was_lost_and_folded_again_is_taken_though_its_revision_is_lower(
-    log: EventLog, table: WrittenTable
-) -> None:
-    for number in range(5):
-        await table.put(named(f"v{number}"))
-    async with reading(log) as reader:
-        await table.client.call("HDEL", table.documents, str(E))
-        again = Change(str(E), 0, table.store.projection.encode(named("again"), 1), ())
-        assert await table.store.apply(1, "g", [again], []) == Applied(stale=False, conflicts={})
-        await until_named(reader, "again")
 
 
 async def test_while_the_read_model_is_gone_the_last_good_table_is_kept(

@@ -235,3 +235,23 @@ async def test_an_endpoint_without_a_document_has_none(table: WrittenTable) -> N
     assert await table.store.live_document(str(one)) is None
     await table.put(endpoint(one))
     assert await table.store.live_document(str(one)) == (1, endpoint(one))
+
+
+async def test_a_generation_that_lost_a_document_takes_no_more(table: WrittenTable) -> None:
+    kept, lost = (ROUTE_TABLE.initial(uuid4()) for _ in range(2))
+    await table.put(kept, lost)
+    await table.client.call("HDEL", table.documents, str(lost.endpoint_id))
+    again = Change(str(lost.endpoint_id), 0, ROUTE_TABLE.encode(lost, 1), ())
+
+    done = await table.store.apply(table.generation, "group", [again])
+
+    assert done == Applied(stale=False, conflicts={}, lost=True)
+    assert await table.client.call("HLEN", table.documents) == 1
+
+
+async def test_only_the_live_generation_can_be_retired(table: WrittenTable) -> None:
+    await table.store.retire(table.generation + 1)
+    assert await table.store.live_generation() == table.generation
+
+    await table.store.retire(table.generation)
+    assert await table.store.live_generation() is None
