@@ -85,6 +85,7 @@ class Consumer:
             try:
                 start = await self._processor.prepare()
                 await self._group.ensure(start)
+                await self._group.join(self.name)
                 async with self._new_entries() as new:
                     self._connection = await new.connection_id()
                     self._log.info("consumer_started", start=str(start))

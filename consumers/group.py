@@ -31,6 +31,10 @@ class Group:
         _log.info("group_created", group=self.name, stream=self._stream, start=str(start))
         return True
 
+    async def join(self, consumer: str) -> None:
+        """Make *consumer* known: before Redis 7.2 a read that finds nothing does not."""
+        await self._client.call("XGROUP", "CREATECONSUMER", self._stream, self.name, consumer)
+
     async def leave(self, consumer: str) -> None:
         """Remove *consumer* from the group, unless entries are pending with it."""
         await self._leave([self._stream], [self.name, consumer])

@@ -43,3 +43,10 @@ def namespace() -> str:
 async def log(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:
     async with open_log(redis_url, namespace=namespace, source="test") as opened:
         yield opened
+
+
+@pytest.fixture
+async def waitaof(log: EventLog) -> None:
+    """For tests that wait for the disk."""
+    if not await log.server.can_wait_for_fsync():
+        pytest.skip("the server that was found has no WAITAOF: Redis 7.2 or Valkey 8 has")

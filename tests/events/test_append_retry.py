@@ -146,6 +146,7 @@ async def test_no_try_begins_when_the_server_may_have_forgotten_the_first(
         await far_log.append(ratio(uuid4(), 0.5))
 
 
+@pytest.mark.usefixtures("waitaof")
 async def test_waiting_for_the_disk_after_a_lost_reply_makes_no_second_entry(
     log: EventLog, far_log: EventLog, proxy: TcpProxy
 ) -> None:
@@ -154,6 +155,7 @@ async def test_waiting_for_the_disk_after_a_lost_reply_makes_no_second_entry(
     assert await length(log) == 2
 
 
+@pytest.mark.usefixtures("waitaof")
 async def test_a_wait_for_the_disk_that_is_cut_off_says_that_the_event_is_in_the_log(
     log: EventLog, far_log: EventLog, proxy: TcpProxy
 ) -> None:

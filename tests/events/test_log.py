@@ -176,6 +176,7 @@ async def test_an_expected_head_is_one_endpoints(log: EventLog) -> None:
     assert await lengths(log) == [0]
 
 
+@pytest.mark.usefixtures("waitaof")
 async def test_an_append_can_wait_for_the_disk(log: EventLog) -> None:
     durable = replace(FSYNC, timeout_ms=20_000)
     appended = await log.append(ratio(uuid4()), ratio(uuid4()), durability=durable)
@@ -191,6 +192,7 @@ async def test_a_server_without_a_file_is_asked_for_the_disk_in_vain(namespace: 
             assert await lengths(log) == [0]
 
 
+@pytest.mark.usefixtures("waitaof")
 async def test_a_replica_that_is_missing_is_told_and_the_event_is_in_the_log(
     log: EventLog,
 ) -> None:
