@@ -1,11 +1,6 @@
 """What can go wrong with events and their log; each message is a sentence to act on."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from events.entry_id import EntryId
+from uuid import UUID
 
 
 class EventsError(Exception):
@@ -41,9 +36,12 @@ class UnknownEventTypeError(EventsError):
 
 
 class ConflictError(EventsError):
-    """The endpoint has moved on since the state that a decision was made on."""
+    """The endpoint has moved on since the state that a decision was made on.
 
-    def __init__(self, endpoint_id: "UUID", expected: "EntryId", head: "EntryId") -> None:
+    *expected* and *head* are entry ids.
+    """
+
+    def __init__(self, endpoint_id: UUID, expected: tuple[int, int], head: tuple[int, int]) -> None:
         super().__init__(
             f"endpoint {endpoint_id} is at {head}, not at {expected} as expected;"
             " read it again and decide again"
