@@ -99,7 +99,7 @@ def routestream(
     os.environ.update({name: value for name, value in given.items() if value is not None})
     configure_logs(log_level)
     settings = read_settings(config, os.environ)
-    context.obj = Deployment(settings.server, settings.namespace)
+    context.obj = Deployment(settings.server, settings.namespace, settings.partitions)
     context.meta[SETTINGS] = settings
 
 
@@ -123,6 +123,9 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         failure = _first(error)
+        if isinstance(failure, click.exceptions.NoArgsIsHelpError):
+            failure.show()
+            sys.exit(failure.exit_code)
         if isinstance(failure, click.ClickException):
             click.echo(f"Error: {failure.format_message()}", err=True)
             sys.exit(failure.exit_code)

@@ -16,7 +16,7 @@ from consumers.pending import ALONE_FROM, PendingEntries
 from consumers.processor import Processor
 from consumers.settlement import Settlement
 from events.backoff import Backoff
-from events.errors import NoGroupError, ServerUnavailableError
+from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.log import EventLog
 
 _UNBLOCK_EVERY_S = 0.05
@@ -98,7 +98,8 @@ class Consumer:
                 self._log.warning("server_unavailable", error=str(error), failures=failures)
                 with anyio.move_on_after(backoff.delay_s(failures)):
                     await self._stopping.wait()
-        await self._leave()
+        if not failures:
+            await self._leave()
         self._stopped.set()
 
     async def stop(self) -> None:
@@ -181,6 +182,6 @@ class Consumer:
     async def _leave(self) -> None:
         try:
             await self._group.leave(self.name)
-        except (ServerUnavailableError, NoGroupError) as error:
+        except (ServerUnavailableError, ServerRefusedError) as error:
             self._log.warning("consumer_kept", why=str(error))
         self._log.info("consumer_stopped")

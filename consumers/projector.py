@@ -138,7 +138,7 @@ class Projector(Generic[State]):
                 folded.failed.append((delivery, error))
             else:
                 done.append(delivery)
-        if state is before and revision:
+        if not done or (state is before and revision):
             folded.unchanged += done
             return
         entry_ids = [delivery.entry_id for delivery in done]
@@ -150,6 +150,7 @@ class Projector(Generic[State]):
         """Write what was folded; return what has to be folded again."""
         left: list[Delivery] = []
         unchanged = folded.unchanged
+        generation = self._generation
         for at in range(0, max(1, len(folded.changed)), APPLY_MAX):
             some = folded.changed[at : at + APPLY_MAX]
             changes = [changed.change for changed in some]
@@ -164,6 +165,10 @@ class Projector(Generic[State]):
                 return left + unchanged + rest
             unchanged = []
             left += await self._hold(some, applied)
+            if self._generation != generation:
+                # What is left was folded on from documents that are not there any more.
+                later = folded.changed[at + APPLY_MAX :]
+                return left + [d for changed in later for d in changed.deliveries]
         return left
 
     async def _is_whole(self, applied: Applied) -> bool:

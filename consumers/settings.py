@@ -28,9 +28,15 @@ class InvalidSettingsError(ConsumersError):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All there is to set; each part is described where it is used."""
+    """All there is to set; each part is described where it is used.
+
+    Attributes:
+        namespace: Which deployment on the server; part of every key.
+        partitions: With how many the log is made, 1 unless given; never changes afterwards.
+    """
 
     namespace: str = "routestream"
+    partitions: int | None = None
     server: ServerSettings = ServerSettings()
     consumer: ConsumerSettings = ConsumerSettings()
     reader: ReaderSettings = ReaderSettings()
@@ -66,7 +72,9 @@ def _read_file(path: Path) -> dict[str, Any]:
         if len(text) > _FILE_BYTES_MAX:
             raise InvalidSettingsError(f"{path}: more than {_FILE_BYTES_MAX} bytes")
         given = yaml.safe_load(text)
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise InvalidSettingsError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    except yaml.YAMLError as error:
         raise InvalidSettingsError(f"{path}: {error}".replace("\n", " ")) from None
     if given is not None and not isinstance(given, dict):
         raise InvalidSettingsError(f"{path}: expected settings by name, found something else")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import anyio
 import msgspec
+import structlog
 
 from events.backoff import Backoff
 from events.codec import encode
@@ -34,6 +35,8 @@ SEEN_MS = 60_000
 
 TRIES_MAX = 6
 _BETWEEN_TRIES = Backoff(first_s=0.05, most_s=1.0)
+
+_log = structlog.get_logger()
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -73,7 +76,7 @@ def group_by_partition(
 
 
 class Append:
-    """Sends one partition's events, and again if no reply comes; the server knows them again."""
+    """Appends one partition's events, again if no reply comes; the server knows them again."""
 
     def __init__(self, server: Server, keys: Keys, source: str) -> None:
         self._server = server
@@ -123,6 +126,9 @@ class Append:
                 return await self._script(batch.keys, batch.args)  # type: ignore[no-any-return]
             except ServerUnavailableError as error:
                 uncertain = uncertain or not was_not_carried_out(error)
+                _log.warning(
+                    "append_unanswered", event_id=batch.event_id, tries=tries, error=str(error)
+                )
                 if tries == TRIES_MAX or monotonic() + delay_s > last_at:
                     if uncertain:
                         raise UncertainAppendError(batch.event_id, tries, str(error)) from error

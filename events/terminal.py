@@ -58,6 +58,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     server: ServerSettings
     namespace: str
+    partitions: int | None = None
     source: str = "routestream"
 
     @asynccontextmanager
@@ -65,7 +66,11 @@ class Deployment(msgspec.Struct, frozen=True):
         """Open the log; without *create* nothing is written, not even that it exists."""
         async with open_server(self.server) as server:
             yield await EventLog.open(
-                server, Keys(self.namespace), source=self.source, create=create
+                server,
+                Keys(self.namespace),
+                partitions=self.partitions,
+                source=self.source,
+                create=create,
             )
 
 
@@ -196,20 +201,25 @@ def _json(value: object) -> bytes:
     return msgspec.json.encode(value, enc_hook=str)
 
 
-async def watched(every_s: float | None, show: Callable[[], Awaitable[None]]) -> None:
+async def watched(
+    every_s: float | None,
+    show: Callable[[], Awaitable[None]],
+    waits_for: tuple[type[Exception], ...] = (),
+) -> None:
     """Show once, or again and again every *every_s* seconds until interrupted.
 
     On a terminal the new takes the place of the old at once. Who watches waits also while the
-    server is away, and keeps seeing what there was.
+    server is away or one of *waits_for* is raised, and keeps seeing what there was.
     """
     if every_s is None:
         await show()
         return
+    patient: tuple[type[Exception], ...] = (ServerUnavailableError, *waits_for)
     while True:
         try:
             await (_redraw(show) if sys.stdout.isatty() else show())
-        except ServerUnavailableError as error:
-            click.echo(f"no connection, trying again: {error}", err=True)
+        except patient as error:
+            click.echo(f"trying again: {error}", err=True)
         await anyio.sleep(every_s)
 
 
@@ -231,7 +241,7 @@ def confirm(plan: Iterable[tuple[str, object, object]], *, yes: bool) -> None:
 
     Raises:
         NotConfirmedError: There is no terminal to ask at, and no `--yes`.
-        click.Abort: The answer was no.
+        click.ClickException: The answer was no.
     """
     for what, before, after in plan:
         click.echo(f"{what}: {before} -> {after}", err=True)
@@ -239,4 +249,5 @@ def confirm(plan: Iterable[tuple[str, object, object]], *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise NotConfirmedError("there is no terminal to ask at; add --yes to do it")
-    click.confirm("Do it?", abort=True, err=True)
+    if not click.confirm("Do it?", err=True):
+        raise click.ClickException("nothing was recorded, as you said")

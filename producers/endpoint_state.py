@@ -7,7 +7,7 @@ from events.entry_id import START, EntryId
 from events.errors import ServerRefusedError
 from events.keys import partition_of
 from events.log import EventLog, readable
-from producers.errors import BehindError
+from producers.errors import BacklogError
 from projections.endpoint import Endpoint
 from projections.errors import NoLiveGenerationError, ProjectionsError
 from projections.route_table import ROUTE_TABLE
@@ -87,8 +87,8 @@ class EndpointStates:
                         endpoint = ROUTE_TABLE.evolve(endpoint, recorded)
             folded += len(entries)
             if folded > CATCH_UP_MAX:
-                raise BehindError(
-                    f"group {ROUTE_TABLE.name} is more than {CATCH_UP_MAX} entries behind;"
+                raise BacklogError(
+                    f"group {ROUTE_TABLE.name} has a backlog of more than {CATCH_UP_MAX} entries;"
                     f" start it (`routestream consume {ROUTE_TABLE.name}`) and try again"
                 )
         return endpoint

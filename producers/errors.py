@@ -61,5 +61,5 @@ class ContendedEndpointError(ProducersError):
     """Others kept changing the endpoint faster than a decision could be made."""
 
 
-class BehindError(ProducersError):
-    """The projectors are too far behind for a command to be decided on the present state."""
+class BacklogError(ProducersError):
+    """The projectors' backlog is too large for a command to be decided on the present state."""

@@ -121,7 +121,10 @@ class Watch:
     def started_s(self) -> float:
         """When the grace began, in seconds since 1970: at the start, else when first seen."""
         started_at = self.target.started_at
-        return started_at.ms / 1_000 if started_at > START else self.seen_s
+        if started_at <= START:
+            return self.seen_s
+        # Our clock may be behind the server's: nothing starts after it was seen.
+        return min(started_at.ms / 1_000, self.seen_s)
 
     def go_on_from(self, route: Route) -> None:
         """Take over a health recorded since the last look, whoever recorded it.

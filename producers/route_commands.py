@@ -13,6 +13,7 @@ from producers.decisions import Decision
 from producers.recording import record
 from producers.route_input import read_routes, route_at
 from projections.endpoint import Endpoint
+from projections.endpoint_lookup import BEGINNING_CHARACTERS_MIN
 
 
 @click.group()
@@ -139,7 +140,12 @@ async def record_status(
 
 def _route_id(endpoint: Endpoint, text: str) -> UUID:
     """Find a route of the endpoint by its id, or the beginning of it."""
-    found = [r.route_id for r in endpoint.present_routes if str(r.route_id).startswith(text)]
+    if len(text) < BEGINNING_CHARACTERS_MIN:
+        raise click.UsageError(
+            f"route {text!r}: give at least {BEGINNING_CHARACTERS_MIN} characters of its id"
+        )
+    beginning = text.lower()
+    found = [r.route_id for r in endpoint.present_routes if str(r.route_id).startswith(beginning)]
     if len(found) > 1:
         raise click.UsageError(f"route {text!r} could be {', '.join(map(str, found[:5]))}")
     if found:

@@ -21,6 +21,8 @@ async def build(log: EventLog, store: ReadModelStore[State]) -> EntryId:
         The entry behind which a new group begins: the last one that was folded, `START` where
         another's build went live, of which it is not known how far it came.
     """
+    # Another build may go live, take acknowledged events, and be lost again while this one reads.
+    since = await store.last_change()
     generation = await store.new_generation()
     states: dict[UUID, State] = {}
     last = START
@@ -39,7 +41,7 @@ async def build(log: EventLog, store: ReadModelStore[State]) -> EntryId:
         last = entries[-1].entry_id
     documents = [(str(one), projection.encode(state, 1)) for one, state in states.items()]
     await store.write(generation, documents)
-    if not await store.go_live(generation, None):
+    if not await store.go_live(generation, None, since):
         await store.discard(generation)
         return START
     _log.info(

@@ -23,6 +23,7 @@ from projections.endpoint_table import (
     notes,
     route_rows,
 )
+from projections.errors import NoLiveGenerationError
 from projections.printed_endpoint import as_json
 
 
@@ -58,7 +59,7 @@ async def list_endpoints(
             values = (as_json(revision, endpoint) for revision, endpoint in shown)
             print_rows(output, ENDPOINT_COLUMNS, rows, values, nothing="no endpoints")
 
-        await watched(watch, show_all)
+        await watched(watch, show_all, (NoLiveGenerationError,))
 
 
 @endpoints.command()
@@ -98,4 +99,4 @@ async def show(
             for remark in remarks:
                 click.echo(remark)
 
-        await watched(watch, show_it)
+        await watched(watch, show_it, (NoLiveGenerationError,))

@@ -13,5 +13,9 @@ class UnreadableDocumentError(ProjectionsError):
     """A stored document is not what this release writes."""
 
 
+class DocumentsMissingError(ProjectionsError):
+    """The live generation has not all the documents that were written."""
+
+
 class NoLiveGenerationError(ProjectionsError):
     """The read model is not there: never built, deleted, or being rebuilt."""

@@ -16,6 +16,7 @@ from projections.errors import NoLiveGenerationError, ProjectionsError
 from projections.store import ReadModelStore, no_live_generation
 
 _READ_COUNT = 500
+_CHANGE_FIELDS = {b"previous", b"generation", b"changes"}
 _RECONNECT = Backoff(first_s=0.05, most_s=2.0)
 _AWAY = (ServerUnavailableError, ServerRefusedError, ProjectionsError)
 
@@ -72,6 +73,7 @@ class Follower:
         self.generation = 0
         self._cursor = ""
         self._audited_at = monotonic()
+        self._followed = False
 
     async def run(self) -> None:
         """Stay in step until cancelled, however often Redis goes away."""
@@ -80,12 +82,16 @@ class Follower:
             try:
                 async with self._server.blocking(self._block_ms) as client:
                     await self._load()
-                    failures = 0
+                    self._followed = False
                     await self._follow(client)
             except OutOfStepError as gap:
                 _log.info("table_reloaded", projection=self._store.projection.name, why=str(gap))
+                failures = 0 if self._followed else failures + 1
+                if failures:
+                    await anyio.sleep(_RECONNECT.delay_s(failures))
             except _AWAY as error:
-                failures += 1
+                failures = 1 if self._followed else failures + 1
+                self._followed = False
                 if failures == 1:
                     self._log_away(error)
                 await anyio.sleep(_RECONNECT.delay_s(failures))
@@ -102,6 +108,7 @@ class Follower:
         }
         if await self._store.live_generation() != generation:
             raise OutOfStepError("another generation went live while this one was loaded")
+        await self._store.check_whole(generation)
         self.held, self.generation, self._cursor = held, generation, cursor
         self._in_step()
         self._note(None)
@@ -115,6 +122,7 @@ class Follower:
             elif await self._store.live_generation() != self.generation:
                 raise OutOfStepError(f"generation {self.generation} is no longer live")
             self._in_step()
+            self._followed = True
             if monotonic() - self._audited_at >= self._audit_s:
                 await self._audit(client)
 
@@ -134,6 +142,8 @@ class Follower:
         wanted: dict[str, int] = {}
         for entry_id, flat in arrived:
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            if not fields.keys() >= _CHANGE_FIELDS:
+                raise OutOfStepError(f"the change feed has an alien entry {entry_id.decode()}")
             if fields[b"previous"].decode() != self._cursor:
                 raise OutOfStepError(
                     f"the change feed has a gap after {self._cursor or 'its start'}"
@@ -148,7 +158,7 @@ class Follower:
             self._hold((await self._store.load(self.generation, others)).values())
 
     async def _audit(self, client: Client) -> None:
-        """Compare all that is held with Redis; mend what differs though no change was missed."""
+        """Look for documents in Redis that are newer than what is held, and take them over."""
         found = [
             (revision, state)
             async for revision, state in self._store.load_all(self.generation)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from events.endpoint import EndpointDestroyedEvent
 from events.entry_id import START, EntryId
@@ -76,13 +76,26 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     routes: dict[UUID, RouteHealth] = {}
 
 
+class ShownHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One route as the document shows it: its health and since when, before how it came to be."""
+
+    route_id: UUID
+    session_id: UUID | None = None
+    health: Health
+    since: EntryId
+    listed_at: EntryId = START
+    absent_at: EntryId = START
+    started_at: EntryId = START
+    transitions: tuple[Transition, ...] = ()
+
+
 class HealthDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The JSON document of one endpoint's health; stamps are `[ms, seq]`."""
 
     revision: int
     endpoint_id: UUID
     version: EntryId
-    routes: list[RouteHealth]
+    routes: list[ShownHealth]
     destroyed_at: EntryId = START
     list_at: EntryId = START
 
@@ -209,10 +222,25 @@ def encode(state: EndpointHealth, revision: int) -> bytes:
             revision=revision,
             endpoint_id=state.endpoint_id,
             version=state.version,
-            routes=list(state.routes.values()),
+            routes=[_shown(route) for route in state.routes.values()],
             destroyed_at=state.destroyed_at,
             list_at=state.list_at,
         )
+    )
+
+
+def _shown(route: RouteHealth) -> ShownHealth:
+    return ShownHealth(health=route.health, since=route.since, **asdict(route))
+
+
+def _held(shown: ShownHealth) -> RouteHealth:
+    return RouteHealth(
+        route_id=shown.route_id,
+        session_id=shown.session_id,
+        listed_at=shown.listed_at,
+        absent_at=shown.absent_at,
+        started_at=shown.started_at,
+        transitions=shown.transitions,
     )
 
 
@@ -231,7 +259,7 @@ def decode(document: bytes) -> tuple[int, EndpointHealth]:
         version=read.version,
         destroyed_at=read.destroyed_at,
         list_at=read.list_at,
-        routes={route.route_id: route for route in read.routes},
+        routes={shown.route_id: _held(shown) for shown in read.routes},
     )
 
 

@@ -9,7 +9,11 @@ import structlog
 from events.entry_id import EntryId
 from events.keys import Keys
 from events.server import Server
-from projections.errors import NoLiveGenerationError, UnreadableDocumentError
+from projections.errors import (
+    DocumentsMissingError,
+    NoLiveGenerationError,
+    UnreadableDocumentError,
+)
 from projections.projection import Projection
 
 CHANGES_MAX = 1_000
@@ -162,11 +166,28 @@ class ReadModelStore(Generic[State]):
         """Delete the documents of a generation that is not live."""
         await self.client.call("UNLINK", self._documents(generation))
 
-    async def go_live(self, generation: int, seen: int | None) -> bool:
-        """Make *generation* live if *seen* still is; say whether it was done."""
+    async def check_whole(self, generation: int) -> None:
+        """Raise DocumentsMissingError where *generation*, which is live, lacks documents."""
+        counted = await self.client.call(
+            "HGET", self._generations, f"{self.projection.name}:documents"
+        )
+        there = await self.client.call("HLEN", self._documents(generation))
+        if there < int(counted or 0):
+            raise DocumentsMissingError(
+                f"read model {self.projection.name} has {there} of {int(counted)} documents;"
+                " a projector builds it anew"
+            )
+
+    async def go_live(self, generation: int, seen: int | None, since: str | None = None) -> bool:
+        """Make *generation* live if *seen* still is; say whether it was done.
+
+        With *since*, the change feed's last entry must still be that one: nothing was written, and
+        no other generation went live, after it was asked for.
+        """
         keys = [self._live, self.changes, self._generations, self._documents(generation)]
         expected = "" if seen is None else seen
-        args = [expected, generation, self.projection.name, CHANGES_MAX]
+        last_change = "*" if since is None else since
+        args = [expected, generation, self.projection.name, CHANGES_MAX, last_change]
         return bool(await self._swap(keys, args))
 
     async def retire(self, generation: int) -> None:

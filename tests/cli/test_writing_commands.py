@@ -100,7 +100,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_written(shell: Shell) -> 
     assert shell.names() == []
 
 
-@pytest.mark.parametrize(("answer", "code", "written"), [("y", 0, 1), ("n", 130, 0)])
+@pytest.mark.parametrize(("answer", "code", "written"), [("y", 0, 1), ("n", 1, 0)])
 def test_at_a_terminal_the_command_asks(shell: Shell, answer: str, code: int, written: int) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-P", "-m", "consumers", "endpoints", "create", "c", "--model", "m"]
@@ -153,6 +153,7 @@ def test_a_route_given_by_its_address_keeps_its_id(chat: Shell) -> None:
     [
         (("routes", "ratio", CHAT, "0a1b", "1.25"), 2, "traffic_ratio: 1.25 is not allowed"),
         (("routes", "ratio", CHAT, "0a1b", "x"), 2, "'x' is not a valid float"),
+        (("routes", "terminate", CHAT, ""), 2, "give at least 4 characters of its id"),
         (("routes", "ratio", CHAT, "ffff", "0.5"), 3, "no route whose id begins with 'ffff'"),
         (("routes", "ratio", CHAT, CHAT, "0.5"), 3, f"has no route {CHAT}"),
         (("routes", "terminate", FIRST, FIRST), 3, f"endpoint {FIRST} is not known"),

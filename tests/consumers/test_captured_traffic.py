@@ -36,7 +36,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[1] / "data"
 CAPTURE = DATA / "backend-ai-25.15.0-traffic.jsonl"
 EXPECTED = DATA / "backend-ai-25.15.0-expected.json"
 GROUPS = (ROUTE_TABLE.name, HEALTH_STATE.name)

@@ -13,7 +13,7 @@ from events.health_check import HealthCheck
 from producers import endpoint_service, endpoint_state
 from producers.endpoint_service import EndpointService, Recorded
 from producers.errors import (
-    BehindError,
+    BacklogError,
     ContendedEndpointError,
     EndpointExistsError,
     UnknownRouteError,
@@ -282,7 +282,7 @@ async def test_the_document_spares_reading_the_log(
     monkeypatch.setattr(endpoint_state, "CATCH_UP_MAX", 3)
     others = [replace(weighted(0.5), endpoint_id=uuid4()) for _ in range(20)]
     await log.append(*others, created())
-    with pytest.raises(BehindError, match="more than 3 entries behind; start it"):
+    with pytest.raises(BacklogError, match="a backlog of more than 3 entries; start it"):
         await service.read(E)
     await project(log)
     assert (await service.read(E)).name == "chat"

@@ -134,7 +134,8 @@ def test_the_document_is_what_a_person_reads_with_hget() -> None:
     document = encode(health_of(history(listed(record(0)), SICK)), 2)
     assert document == (
         b'{"revision":2,"endpoint_id":"00000000-0000-0000-0000-00000000000e","version":[7,10],'
-        b'"routes":[{"route_id":"00000000-0000-0000-0000-0000000000a0","listed_at":[7,5],'
+        b'"routes":[{"route_id":"00000000-0000-0000-0000-0000000000a0","health":"unhealthy",'
+        b'"since":[7,10],"listed_at":[7,5],'
         b'"transitions":[[[7,10],"unhealthy","HTTP 500",10]]}],"list_at":[7,5]}'
     )
     assert decode(document)[0] == 2

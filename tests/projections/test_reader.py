@@ -186,6 +186,20 @@ async def test_while_the_read_model_is_gone_the_last_good_table_is_kept(
         await until_young(reader, 0.3)
 
 
+async def test_while_documents_are_missing_the_last_good_table_is_kept(
+    log: EventLog, table: WrittenTable
+) -> None:
+    async with reading(log) as reader:
+        await table.client.call("DEL", table.documents)
+        # An entry that is none of ours lets the reader load everything anew.
+        await table.client.call("XADD", table.store.changes, "*", "alien", "entry")
+        await until_aged(reader, 0.3)
+        assert reader.endpoint(E) == FIRST
+        assert len(reader.routable(E)) == 1
+        await table.begin(named("v2"))
+        await until_named(reader, "v2")
+
+
 async def test_while_redis_is_away_the_last_good_table_is_kept_and_then_caught_up(
     own_server: EmbeddedServer, namespace: str
 ) -> None:

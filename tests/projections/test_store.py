@@ -255,3 +255,16 @@ async def test_only_the_live_generation_can_be_retired(table: WrittenTable) -> N
 
     await table.store.retire(table.generation)
     assert await table.store.live_generation() is None
+
+
+async def test_a_build_that_began_before_another_was_live_does_not_go_live(
+    table: WrittenTable,
+) -> None:
+    began_at = await table.store.last_change()
+    generation = await table.store.new_generation()
+    await table.put(ROUTE_TABLE.initial(uuid4()))
+    await table.store.retire(table.generation)
+
+    assert not await table.store.go_live(generation, None, began_at)
+    assert await table.store.live_generation() is None
+    assert await table.store.go_live(generation, None, await table.store.last_change())

@@ -17,7 +17,7 @@ from producers.backend_ai.translation import Translation
 from projections.endpoint import Endpoint
 from projections.route_table import ROUTE_TABLE
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
+DATA = Path(__file__).parents[2] / "data"
 CAPTURE = DATA / "backend-ai-25.15.0-traffic.jsonl"
 EXPECTED = DATA / "backend-ai-25.15.0-expected.json"
 
