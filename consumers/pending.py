@@ -37,7 +37,6 @@ class PendingEntries:
         self._cursor = "-"
         self._retries: list[tuple[float, EntryId]] = []
         self._began = False
-        self.lost = 0
 
     async def own(self, count: int) -> AsyncGenerator[list[Delivery]]:
         """Claim again all that is pending with ourselves: we do not know how it ended.
@@ -116,5 +115,4 @@ class PendingEntries:
         for entry_id in sorted(missing):
             raw = await self._client.call("XRANGE", self._stream, str(entry_id), str(entry_id))
             if not raw:
-                self.lost += 1
                 _log.error("entry_lost", entry_id=str(entry_id), why="deleted while pending")

@@ -34,11 +34,15 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.namespace}:{partition}}}:heads"
 
     def appended(self, partition: int, event_id: str) -> str:
-        """String: the entry ids that the append beginning with this event got; expires."""
+        """String: first entry id and count of the append that begins with this event; expires."""
         return f"{{{self.namespace}:{partition}}}:appended:{event_id}"
 
     def generations(self, partition: int) -> str:
-        """Hash: projection -> the highest generation number ever given out."""
+        """Hash, its fields for each projection: the highest generation number ever given out.
+
+        Beside it `PROJECTION:changes`, the id of the change feed's last entry, and
+        `PROJECTION:documents`, how many documents the live generation has.
+        """
         return f"{{{self.namespace}:{partition}}}:generations"
 
     def live(self, partition: int, projection: str) -> str:

@@ -39,10 +39,9 @@ from producers.errors import (
 )
 from projections.endpoint import Endpoint
 from projections.route import Route
+from projections.routing import ENDED
 
 Decision = tuple[Event, ...]
-
-_ENDED = ("terminating", "terminated", "failed")
 
 
 def create(endpoint: Endpoint, event: EndpointCreatedEvent) -> Decision:
@@ -111,7 +110,7 @@ def start_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
 
 def terminate_route(endpoint: Endpoint, route_id: UUID) -> Decision:
     """Give the route no new traffic from now on."""
-    if _route(endpoint, route_id).status in _ENDED:
+    if _route(endpoint, route_id).status in ENDED:
         return ()
     return _checked(RouteTerminatingEvent(endpoint_id=endpoint.endpoint_id, route_id=route_id))
 
@@ -208,7 +207,7 @@ def _runs(route: Route | None, record: RouteRecord) -> bool:
 
 def _living_route(endpoint: Endpoint, route_id: UUID) -> Route:
     route = _route(endpoint, route_id)
-    if route.status in _ENDED:
+    if route.status in ENDED:
         raise RouteEndedError(route_id, route.status)
     return route
 

@@ -32,8 +32,3 @@ class Projection(Generic[State]):
     evolve: Callable[[State, RecordedEvent], State]
     encode: Callable[[State, int], bytes]
     decode: Callable[[bytes], tuple[int, State]]
-
-
-def revision_of(document: bytes) -> int:
-    """Read the revision that a document begins with, without reading the rest."""
-    return int(document[len(b'{"revision":') : document.index(b",")])

@@ -3,13 +3,14 @@
 from projections.endpoint import Endpoint
 from projections.route import Route
 
-_ENDED = frozenset({"terminating", "terminated", "failed"})
+ENDED = frozenset({"terminating", "terminated", "failed"})
+"""The statuses of a route that gets no new traffic any more."""
 
 
 def is_reachable(route: Route) -> bool:
     """Whether its status and address allow traffic at all, whatever its health."""
     return (
-        route.status not in _ENDED
+        route.status not in ENDED
         and route.kernel_host is not None
         and route.kernel_port is not None
     )

@@ -7,9 +7,7 @@ import msgspec
 from events.entry_id import EntryId
 from projections.endpoint import Endpoint
 from projections.route import Route
-from projections.routing import is_reachable, routable
-
-_SERVING = frozenset({"provisioning", "running"})
+from projections.routing import ENDED, is_reachable, routable
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -58,9 +56,9 @@ def _chosen_at(endpoint: Endpoint, route: Route) -> EntryId:
 
 def _none_for(endpoint: Endpoint, route: Route) -> Traffic:
     if not is_reachable(route):
-        if route.status in _SERVING:
-            return Traffic(0.0, "no address", address_since(route))
-        return Traffic(0.0, route.status, route.status_since)
+        if route.status in ENDED:
+            return Traffic(0.0, route.status, route.status_since)
+        return Traffic(0.0, "no address", address_since(route))
     if endpoint.health_check is not None and route.health != "healthy":
         return Traffic(0.0, route.health.replace("_", " "), _health_since(endpoint, route))
     return Traffic(0.0, "weight 0", ratio_since(route))

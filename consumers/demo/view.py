@@ -18,14 +18,14 @@ from consumers.demo.cluster import Cluster
 from events.position import time_of
 from events.recorded import RecordedEvent
 from projections.endpoint import Endpoint
+from projections.endpoint_table import HEALTH_COLOURS
 from projections.route import Route
-from projections.routing import routable
+from projections.traffic import traffic_of
 
 _TABLE_LINES = 13
 _LOG_LINES_MAX = 10
 _LINES_MIN = 3
 _REFRESH_S = 0.2
-_COLOURS = {"healthy": "green", "unhealthy": "red", "degraded": "yellow", "not_checked": "dim"}
 
 
 class View(Protocol):
@@ -142,10 +142,10 @@ def _routes(endpoints: list[Endpoint]) -> Table:
     for column in ("ENDPOINT", "ROUTE", "ADDRESS", "STATUS", "HEALTH", "WEIGHT", "TRAFFIC"):
         table.add_column(column)
     for endpoint in sorted(endpoints, key=lambda one: one.name or ""):
-        chosen = routable(endpoint)
-        total = sum(route.traffic_ratio for route in chosen)
+        traffic = traffic_of(endpoint)
         for place, route in enumerate(endpoint.present_routes):
-            share = f"{route.traffic_ratio / total:.0%}" if route in chosen else "none"
+            gets = traffic[route.route_id]
+            share = f"{gets.share:.0%}" if gets.why_not is None else "none"
             table.add_row(*_cells(endpoint if place == 0 else None, route, share))
         if not endpoint.present_routes:
             table.add_row(endpoint.name, Text("no routes", style="dim"))
@@ -158,7 +158,7 @@ def _cells(endpoint: Endpoint | None, route: Route, share: str) -> tuple[str | T
         str(route.route_id)[:8],
         f"{route.kernel_host}:{route.kernel_port}",
         route.status,
-        Text(route.health, style=_COLOURS[route.health]),
+        Text(route.health, style=HEALTH_COLOURS[route.health]),
         f"{route.traffic_ratio:g}",
         Text(share, style="dim" if share == "none" else "bold"),
     )
