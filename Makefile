@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TEST_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test soak lint format bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -19,7 +20,10 @@ demo: $(VENV)/installed ## run the whole system on this machine, each step check
 	$(BIN)/routestream demo
 
 test: $(VENV)/installed ## run every test, on servers that the tests start themselves
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+
+soak: $(VENV)/installed ## let faults happen for SOAK_S seconds (600), and count what was lost or invented
+	$(BIN)/python -m tests.soak
 
 lint: $(VENV)/installed ## ruff, mypy strict, the import contracts
 	$(BIN)/ruff check .
@@ -33,6 +37,12 @@ format: $(VENV)/installed ## put the code into its one format
 
 bench: $(VENV)/installed ## measure append, project and append-to-routable beside plain redis-py
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/installed ## write the pages that are made from the code and from what commands print
+	$(BIN)/python -m consumers.cli_pages docs/cli.md
+	$(BIN)/python -m consumers.exposition.metrics_page > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+	$(BIN)/python -m consumers.top.screenshot docs/top.svg
+	$(BIN)/python -m consumers.demo.runbook docs/runbook.md
 
 lock: $(VENV)/installed ## pin every dependency anew, on the oldest Python, with hashes and without an index
 	$(BIN)/pip-compile --upgrade --all-extras --generate-hashes --allow-unsafe --strip-extras \

@@ -58,7 +58,7 @@ async def _project(url: str, namespace: str) -> float:
         began_at = perf_counter()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(project_until_stopped, log)
-            await _until_worked_off(log)
+            await until_worked_off(log)
             took_s = perf_counter() - began_at
             tasks.cancel_scope.cancel()
         return (EVENTS + 2 * len(endpoints())) / took_s
@@ -74,7 +74,8 @@ async def project_until_stopped(log: EventLog, ready: Callable[[], None] | None 
     await Consumer(log, 0, (ROUTE_TABLE.name, "bench"), projector, settings).run()
 
 
-async def _until_worked_off(log: EventLog) -> None:
+async def until_worked_off(log: EventLog) -> None:
+    """Return when the one group there is has nothing left to do."""
     while True:
         await anyio.sleep(0.01)
         groups = await log.server.client.call("XINFO GROUPS", log.keys.events(0))

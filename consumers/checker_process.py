@@ -3,6 +3,8 @@
 import anyio
 import structlog
 
+from consumers.exposition.exposed import ExposedChecker
+from consumers.exposition.exposition import exposition
 from consumers.groups import new_consumer_name, warn_of_weaknesses
 from consumers.settings import Settings
 from consumers.stopping import stopping
@@ -25,12 +27,15 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: bool) ->
         async def stop() -> None:
             tasks.cancel_scope.cancel()
 
+        exposed = ExposedChecker()
         async with (
+            exposition(exposed, settings.metrics),
             stopping(stop, supervised=supervised),
             open_reader(log, settings.reader) as reader,
             open_session() as session,
             join(log.server, log.keys, checker, settings.membership) as membership,
         ):
+            exposed.membership = membership
             _log.info("process_started", checker=checker, server=log.server.address)
             await HealthChecker(
                 reader, EndpointService(log), membership, session, settings.checker

@@ -3,12 +3,25 @@
 from collections.abc import Mapping, Sequence
 
 import click
+from msgspec.structs import replace
 
 from consumers.checker_process import run_checker
-from consumers.groups import GROUPS, check_group, new_consumer_name, run_group, warn_of_weaknesses
-from consumers.settings import current_settings
+from consumers.exposition.exposed import ExposedSupervisor
+from consumers.exposition.exposition import exposition
+from consumers.groups import (
+    check_group,
+    check_settings,
+    new_consumer_name,
+    run_group,
+    set_up_groups,
+    warn_of_weaknesses,
+)
+from consumers.metrics_settings import MetricsSettings
+from consumers.operating.retention import run_retention
+from consumers.operating.retention_settings import RETENTION
+from consumers.settings import SETTINGS, Settings, current_settings
 from consumers.supervisor import Supervisor, routestream_command
-from events.terminal import Deployment, command_of
+from events.terminal.output import Deployment, command_of
 
 PROCESSES_MAX = 64
 
@@ -17,14 +30,31 @@ processes_option = click.option(
     type=click.IntRange(1, PROCESSES_MAX),
     help="Run so many supervised processes; without it, this process does the work itself.",
 )
+
+
+def _take_metrics_port(context: click.Context, _option: click.Parameter, port: int | None) -> None:
+    if port is not None:
+        settings = current_settings()
+        metrics = replace(settings.metrics, port=port)
+        context.meta[SETTINGS] = replace(settings, metrics=metrics)
+
+
+metrics_port_option = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    expose_value=False,
+    callback=_take_metrics_port,
+    help="Where to serve /metrics, /livez and /readyz, before the settings; 0: any free port.",
+)
 supervised_option = click.option("--supervised", is_flag=True, hidden=True)
 
 
 @click.command()
 @click.argument("group", required=False)
-@click.option("--all", "every_group", is_flag=True, help="Run every group there is.")
+@click.option("--all", "every_group", is_flag=True, help="Run every group that is set up.")
 @processes_option
 @click.option("--consumer", help="The consumer's name; a new one unless given.")
+@metrics_port_option
 @supervised_option
 @command_of
 async def consume(
@@ -39,18 +69,23 @@ async def consume(
     """Run the consumers of a group until a signal stops them.
 
     The first SIGTERM or SIGINT lets them finish what is in flight, a second one does not wait.
+    GROUP may also be `retention`, which trims the log; --all runs it only where the setting
+    retention.keep_s says how many seconds of the log are kept.
 
     \b
     Example: routestream consume route-table --processes 2
     """
     if (group is None) != every_group:
         raise click.UsageError("give either GROUP or --all")
-    names = list(GROUPS) if every_group else [check_group(group or "")]
+    settings = current_settings()
+    names = groups_to_run(group, settings)
     if processes is None and not every_group:
-        settings = current_settings()
         async with deployment.open_log(create=True) as log:
             name = consumer or new_consumer_name()
-            await run_group(log, names[0], name, settings.consumer, supervised=supervised)
+            if group == RETENTION:
+                await run_retention(log, settings.retention, supervised=supervised)
+            else:
+                await run_group(log, names[0], name, settings, supervised=supervised)
         return
     if consumer is not None:
         raise click.UsageError("--consumer names one process; it does not go with several")
@@ -59,7 +94,24 @@ async def consume(
         for name in names
         for slot in range(processes or 1)
     }
-    await _supervise(deployment, commands)
+    await _supervise(deployment, commands, settings.metrics)
+
+
+def groups_to_run(group: str | None, settings: Settings) -> list[str]:
+    """Return what is to be run: *group*, or all that are set up, the retention among them.
+
+    Raises:
+        UnknownGroupError: There is no such group.
+        MissingSettingError: What it needs is not set.
+    """
+    retention = settings.retention
+    if group is None:
+        return [*set_up_groups(settings), *([] if retention.keep_s is None else [RETENTION])]
+    if group == RETENTION:
+        _ = retention.rule  # raises where it is not set
+        return [RETENTION]
+    check_settings(check_group(group), settings)
+    return [group]
 
 
 @click.group()
@@ -69,6 +121,7 @@ def checkers() -> None:
 
 @checkers.command("run")
 @processes_option
+@metrics_port_option
 @supervised_option
 @command_of
 async def run_checkers(deployment: Deployment, *, processes: int | None, supervised: bool) -> None:
@@ -79,22 +132,28 @@ async def run_checkers(deployment: Deployment, *, processes: int | None, supervi
     \b
     Example: routestream checkers run --processes 2
     """
+    settings = current_settings()
     if processes is not None:
         commands = {f"checker-{slot}": ("checkers", "run") for slot in range(processes)}
-        await _supervise(deployment, commands)
+        await _supervise(deployment, commands, settings.metrics)
         return
-    settings = current_settings()
     async with deployment.open_log(create=True) as log:
         await run_checker(log, settings, supervised=supervised)
 
 
-async def _supervise(deployment: Deployment, commands: Mapping[str, Sequence[str]]) -> None:
+async def _supervise(
+    deployment: Deployment, commands: Mapping[str, Sequence[str]], metrics: MetricsSettings
+) -> None:
     """Run *commands* as supervised processes, once it is known that the server is fit for them."""
     async with deployment.open_log(create=True) as log:
         await warn_of_weaknesses(log.server)
-    await Supervisor(
+    supervisor = Supervisor(
         {
-            name: routestream_command(*arguments, "--supervised")
-            for name, arguments in commands.items()
+            name: routestream_command(
+                *(*arguments, "--metrics-port", str(metrics.port_of(slot)), "--supervised")
+            )
+            for slot, (name, arguments) in enumerate(commands.items())
         }
-    ).run()
+    )
+    async with exposition(ExposedSupervisor(supervisor), metrics):
+        await supervisor.run()

@@ -1,24 +1,33 @@
 """The consumer: reads one partition for a group, has each batch processed, settles each entry."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from time import monotonic
 
 import anyio
 import msgspec
 import structlog
 
+from consumers.batch_size import BatchSize
 from consumers.delivery import Delivery
 from consumers.group import Group
+from consumers.interruption import INTERRUPTIONS, Interruptions
 from consumers.new_entries import NewEntries
 from consumers.outcome import Outcome, RetryPolicy, given_up_unseen
 from consumers.pending import ALONE_FROM, PendingEntries
 from consumers.processor import Processor
+from consumers.progress import Progress
+from consumers.remembered import RememberedEntries
 from consumers.settlement import Settlement
-from events.backoff import Backoff
+from consumers.waking import connection_name, wake_others
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.log import EventLog
 
+PRUNE_EVERY_S = 60.0
+"""How often consumers are looked for that are gone; at each start, too."""
+
+_PRUNED_AFTER_CLAIM_TIMES = 3
+_KEEP_POSITION_EVERY_S = 0.2
 _UNBLOCK_EVERY_S = 0.05
 
 
@@ -26,14 +35,14 @@ class ConsumerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a consumer reads.
 
     Attributes:
-        batch_size: Entries read and processed together, at most.
+        batch_size: Entries read and processed together, at most; fewer where they are large.
         block_ms: The longest wait for new entries; between two waits pending ones are looked for.
         claim_idle_ms: An entry that its consumer has not ended for so long is claimed.
         policy: What becomes of entries that fail.
     """
 
     batch_size: int = 10_000
-    block_ms: int = 2_000
+    block_ms: int = 2_500
     claim_idle_ms: int = 5_000
     policy: RetryPolicy = RetryPolicy()
 
@@ -62,6 +71,7 @@ class Consumer:
         settings: ConsumerSettings,
     ) -> None:
         group, self.name = name
+        self._log_of = log
         self._server = log.server
         self._keys = log.keys
         self._partition = partition
@@ -69,36 +79,31 @@ class Consumer:
         self._processor = processor
         self._group = Group(log.server, log.keys, partition, group)
         self._pending = PendingEntries(log.server, log.keys, partition, group, self.name)
+        self.progress = Progress(group, partition, self.name)
         self._settlement = Settlement(log.server, log.keys, self._pending, group, self.name)
+        self._remembered = RememberedEntries(log.server, log.keys, partition, self._pending.losses)
+        self._batch_size = BatchSize(settings.batch_size)
+        self._pruned_at: float | None = None
+        self._moved_at: float | None = None
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
         self._connection: int | None = None
         self._log = structlog.get_logger().bind(
             group=group, consumer=self.name, partition=partition
         )
+        self._interruptions = Interruptions(self._log, self.progress, self._stopping)
 
     async def run(self) -> None:
         """Consume until stopped, however often the server or the group goes away."""
-        backoff = Backoff(first_s=0.05, most_s=5.0)
-        failures = 0
+        self.progress.follow()
         while not self._stopping.is_set():
             try:
-                start = await self._processor.prepare()
-                await self._group.ensure(start)
-                await self._group.join(self.name)
-                async with self._new_entries() as new:
-                    self._connection = await new.connection_id()
-                    self._log.info("consumer_started", start=str(start))
-                    failures = 0
+                async with self._begun() as new:
+                    self._interruptions.over()
                     await self._consume(new)
-            except NoGroupError as error:
-                self._log.error("group_lost", error=str(error))
-            except ServerUnavailableError as error:
-                failures += 1
-                self._log.warning("server_unavailable", error=str(error), failures=failures)
-                with anyio.move_on_after(backoff.delay_s(failures)):
-                    await self._stopping.wait()
-        if not failures:
+            except INTERRUPTIONS as error:
+                await self._interruptions.wait_out(error)
+        if not self._interruptions.failures:
             await self._leave()
         self._stopped.set()
 
@@ -113,6 +118,24 @@ class Consumer:
             with anyio.move_on_after(_UNBLOCK_EVERY_S):
                 await self._stopped.wait()
 
+    @asynccontextmanager
+    async def _begun(self) -> AsyncGenerator[NewEntries]:
+        """Make sure of all that is consumed from, and open the connection for it."""
+        await self._remembered.compare()
+        await self._log_of.keep_layout()
+        start = await self._processor.prepare()
+        await self._group.ensure(start)
+        await self._group.join(self.name)
+        self._pruned_at = None
+        of = (self._group.name, self.name)
+        block_ms = self._settings.block_ms
+        async with NewEntries.open(self._server, self._keys, self._partition, of, block_ms) as new:
+            name = connection_name(self._keys, self._partition, *of)
+            self._connection = await new.introduce(name)
+            self._log.info("consumer_started", start=str(start))
+            self.progress.consuming()
+            yield new
+
     async def _consume(self, new: NewEntries) -> None:
         """Process batch after batch until stopped, and then what was asked for ahead."""
         async with aclosing(self._batches(new)) as batches:
@@ -125,35 +148,51 @@ class Consumer:
 
     async def _batches(self, new: NewEntries) -> AsyncGenerator[Sequence[Delivery]]:
         """Yield our own pending entries, then what is due, idle or new, until stopped."""
-        size, settings = self._settings.batch_size, self._settings
-        async for batch in self._pending.own(size):
+        size = self._batch_size
+        async for batch in self._pending.own(size.count):
             yield batch
-        claimed_at = monotonic()
         while not self._stopping.is_set():
-            async for batch in self._pending.due(size):
+            async for batch in self._pending.due(size.count):
                 yield batch
-            if monotonic() - claimed_at >= settings.claim_idle_ms / 2_000:
-                async for batch in self._pending.idle(size, settings.claim_idle_ms):
+            if not self._pending.next_look_s:
+                await self._look_after_group()
+                async for batch in self._pending.idle(size.count, self._settings.claim_idle_ms):
+                    self.progress.claimed(batch)
                     yield batch
-                claimed_at = monotonic()
-            await new.ask(size, self._block_ms())
+            await new.ask(size.count, self._wait_ms())
             arrived = await new.receive()
+            self.progress.read()
             if not arrived:
+                self._pending.look_now()
                 await self._processor.idle()
                 continue
-            if len(arrived) == size and not self._stopping.is_set():
+            self._remembered.note(arrived)
+            size.note(arrived)
+            if len(arrived) == new.count and not self._stopping.is_set():
                 # There is a backlog: Redis looks for the next batch while we process this one.
-                await new.ask(size, settings.block_ms)
+                await new.ask(size.count, self._settings.block_ms)
             yield arrived
 
-    def _block_ms(self) -> int:
-        """Wait for new entries, but not longer than until the next due try."""
-        due_s = self._pending.next_due_s
-        block_ms = self._settings.block_ms
-        return block_ms if due_s is None else max(1, min(block_ms, round(due_s * 1_000)))
+    def _wait_ms(self) -> int:
+        """Wait for new entries, but not longer than until the next due try, or the next look."""
+        ends_s = [self._settings.block_ms / 1_000, self._pending.next_look_s]
+        if self._pending.next_due_s is not None:
+            ends_s.append(self._pending.next_due_s)
+        return max(1, round(min(ends_s) * 1_000))
+
+    async def _look_after_group(self) -> None:
+        """Note what was lost, remove who is gone, and keep how far the group has come."""
+        await self._pending.losses.look()
+        if self._pruned_at is None or monotonic() - self._pruned_at >= PRUNE_EVERY_S:
+            await self._group.prune(_PRUNED_AFTER_CLAIM_TIMES * self._settings.claim_idle_ms)
+            await self._group.redate()
+            self._pruned_at = monotonic()
+        if self._moved_at is not None:
+            await self._group.keep_position()
+            self._moved_at = None
 
     async def _process(self, batch: Sequence[Delivery]) -> None:
-        began_at = monotonic()
+        self.progress.processing(batch)
         # What was only ever delivered with others may owe its end to one of them.
         deliveries_max = max(self._settings.policy.deliveries_max, ALONE_FROM + 1)
         hopeless = [d for d in batch if d.deliveries > deliveries_max]
@@ -163,25 +202,28 @@ class Consumer:
         if len(hopeless) < len(batch):
             worth = [d for d in batch if d.deliveries <= deliveries_max] if hopeless else batch
             ended += await self._processor.process(worth)
-        await self._settlement.settle(ended)
-        self._log.debug(
-            "batch_settled",
-            entries=len(batch),
-            first=str(batch[0].entry_id),
-            last=str(batch[-1].entry_id),
-            not_handled=len(ended),
-            ms=round((monotonic() - began_at) * 1_000, 1),
-        )
+        dead = await self._settlement.settle(ended)
+        self.progress.settled(ended, dead)
+        await self._keep_position()
 
-    def _new_entries(self) -> AbstractAsyncContextManager[NewEntries]:
-        of = (self._group.name, self.name)
-        return NewEntries.open(
-            self._server, self._keys, self._partition, of, self._settings.block_ms
-        )
+    async def _keep_position(self) -> None:
+        """Keep how far the group has come, not too often; the next look does what is left."""
+        now = monotonic()
+        if self._moved_at is None:
+            self._moved_at = now
+        elif now - self._moved_at >= _KEEP_POSITION_EVERY_S:
+            await self._group.keep_position()
+            self._moved_at = now
 
     async def _leave(self) -> None:
+        """Hand back what is pending with us, wake the others for it, and leave the group."""
+        of = (self._group.name, self.name)
         try:
+            await self._group.keep_position()
+            handed = await self._group.hand_back(self.name)
             await self._group.leave(self.name)
-        except (ServerUnavailableError, ServerRefusedError) as error:
+            if handed:
+                await wake_others(self._server, self._keys, self._partition, of)
+        except (NoGroupError, ServerUnavailableError, ServerRefusedError) as error:
             self._log.warning("consumer_kept", why=str(error))
         self._log.info("consumer_stopped")

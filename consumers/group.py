@@ -1,39 +1,85 @@
-"""The group: a named reader of a partition, with its position kept by Redis."""
+"""The group: a named reader of a partition, with its position kept by Redis and by us."""
 
 import structlog
 
 from events.entry_id import EntryId
-from events.errors import ServerRefusedError
 from events.keys import Keys
+from events.positions import group_holder
 from events.server import Server
+
+HANDED_BACK_IDLE_MS = 86_400_000
+"""How long an entry seems to have been idle that a consumer hands back."""
+
+_CHUNK = 1_000
 
 _log = structlog.get_logger()
 
 
 class Group:
-    """One group in one partition, as one of its consumers uses it."""
+    """One group in one partition, as one of its consumers uses it.
+
+    Its position is kept twice: by Redis, within the stream, and beside it, for the day on which
+    the group is lost with all that Redis knew of it.
+    """
 
     def __init__(self, server: Server, keys: Keys, partition: int, name: str) -> None:
         self.name = name
         self._client = server.client
         self._stream = keys.events(partition)
+        self._positions = keys.positions(partition)
+        self._begin = server.client.script("consumers", "begin")
+        self._stand = server.client.script("consumers", "stand")
+        self._hand_back = server.client.script("consumers", "hand_back")
         self._leave = server.client.script("consumers", "leave")
+        self._prune = server.client.script("consumers", "prune")
+        self._redate = server.client.script("consumers", "redate")
 
     async def ensure(self, start: EntryId) -> bool:
-        """Create the group behind *start* unless it exists; say whether it was created."""
-        create = ("XGROUP", "CREATE", self._stream, self.name, str(start), "MKSTREAM")
-        try:
-            await self._client.call(*create)
-        except ServerRefusedError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
+        """Create the group unless it exists; say whether it was created.
+
+        It begins where it stood before it was lost, and behind *start* if it never stood anywhere.
+        What lies between is read again.
+        """
+        keys = [self._stream, self._positions]
+        behind = await self._begin(keys, [self.name, group_holder(self.name), str(start)])
+        if behind is None:
             return False
-        _log.info("group_created", group=self.name, stream=self._stream, start=str(start))
+        _log.info("group_created", group=self.name, stream=self._stream, start=behind.decode())
         return True
 
     async def join(self, consumer: str) -> None:
         """Make *consumer* known: before Redis 7.2 a read that finds nothing does not."""
         await self._client.call("XGROUP", "CREATECONSUMER", self._stream, self.name, consumer)
+
+    async def keep_position(self) -> EntryId:
+        """Keep where the group stands, beside the stream; return it."""
+        keys = [self._stream, self._positions]
+        return EntryId.parse(await self._stand(keys, [self.name, group_holder(self.name)]))
+
+    async def prune(self, idle_ms: int) -> None:
+        """Remove the consumers with nothing pending that were not seen for *idle_ms*."""
+        removed = await self._prune([self._stream], [self.name, idle_ms])
+        if removed:
+            names = [name.decode("utf-8", "replace") for name in removed]
+            _log.info("consumers_pruned", group=self.name, consumers=names)
+
+    async def redate(self) -> None:
+        """Let what was delivered before the server's clock was set back be claimed in its time."""
+        start: str | None = "-"
+        while start is not None:
+            last = await self._redate([self._stream], [self.name, start, _CHUNK])
+            start = None if last is None else f"({last.decode()}"
+
+    async def hand_back(self, consumer: str) -> int:
+        """Let the others claim at once what is pending with *consumer*; say how much that is."""
+        handed, cursor = 0, "-"
+        while True:
+            args = [self.name, consumer, HANDED_BACK_IDLE_MS, cursor, _CHUNK]
+            ids = await self._hand_back([self._stream], args)
+            handed += len(ids)
+            if len(ids) < _CHUNK:
+                return handed
+            cursor = f"({ids[-1].decode()}"
 
     async def leave(self, consumer: str) -> None:
         """Remove *consumer* from the group, unless entries are pending with it."""

@@ -2,36 +2,86 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from secrets import token_hex
 from types import MappingProxyType
+from typing import Any, Protocol
 
 import anyio
 import structlog
 
-from consumers.consumer import Consumer, ConsumerSettings
+from consumers.consumer import Consumer
 from consumers.errors import UnknownGroupError
-from consumers.processor import Processor
+from consumers.exposition.exposed import ExposedConsumers
+from consumers.exposition.exposition import exposition
+from consumers.progress import Progress
 from consumers.projector import Projector
+from consumers.settings import Settings
 from consumers.stopping import stopping
+from consumers.webhook.webhook_group import WEBHOOK, check_webhook, webhook_consumers
+from events.archive import open_archive
+from events.history import History
 from events.log import EventLog
 from events.server import Server
 from projections.health_state import HEALTH_STATE
+from projections.projection import Projection
 from projections.route_table import ROUTE_TABLE
+from projections.snapshots.snapshots import Snapshots
 
-ProcessorFactory = Callable[[EventLog, int, ConsumerSettings], Processor]
 
-GROUPS: MappingProxyType[str, ProcessorFactory] = MappingProxyType(
+class Member(Protocol):
+    """A group's consumer in one partition."""
+
+    @property
+    def progress(self) -> Progress:
+        """What it has done and does now."""
+
+    async def run(self) -> None:
+        """Consume until stopped."""
+
+    async def stop(self) -> None:
+        """Stop softly; return when that is done."""
+
+
+Members = Callable[[EventLog, str, Settings], AbstractAsyncContextManager[Sequence[Member]]]
+"""Makes a group's members of one name, one for each partition, with all that they stand on."""
+
+
+def _projecting(projection: Projection[Any]) -> Members:
+    @asynccontextmanager
+    async def members(log: EventLog, name: str, of: Settings) -> AsyncIterator[list[Consumer]]:
+        settings = of.consumer
+        archive = open_archive(of.archive, log.keys.namespace)
+        source = log if archive is None else History(log, archive)
+        yield [
+            Consumer(
+                log,
+                partition,
+                (projection.read_model, name),
+                Projector(
+                    log,
+                    projection,
+                    partition,
+                    settings.policy,
+                    Snapshots(source, partition, of.snapshots),
+                ),
+                settings,
+            )
+            for partition in range(log.partitions)
+        ]
+
+    return members
+
+
+GROUPS: MappingProxyType[str, Members] = MappingProxyType(
     {
-        ROUTE_TABLE.name: lambda log, partition, settings: Projector(
-            log, ROUTE_TABLE, partition, settings.policy
-        ),
-        HEALTH_STATE.name: lambda log, partition, settings: Projector(
-            log, HEALTH_STATE, partition, settings.policy
-        ),
+        ROUTE_TABLE.read_model: _projecting(ROUTE_TABLE),
+        HEALTH_STATE.read_model: _projecting(HEALTH_STATE),
+        WEBHOOK: lambda log, name, settings: webhook_consumers(log, name, settings.webhook),
     }
 )
-"""Each group's processor, by the group's name."""
+"""What makes each group's members, by the group's name."""
 
 _log = structlog.get_logger()
 
@@ -41,6 +91,17 @@ def check_group(name: str) -> str:
     if name not in GROUPS:
         raise UnknownGroupError(f"group {name!r} is not one of {', '.join(GROUPS)}")
     return name
+
+
+def check_settings(group: str, settings: Settings) -> None:
+    """Raise MissingSettingError where *group* cannot run with *settings*."""
+    if group == WEBHOOK:
+        check_webhook(settings.webhook)
+
+
+def set_up_groups(settings: Settings) -> list[str]:
+    """Return the groups that can run with *settings*."""
+    return [name for name in GROUPS if name != WEBHOOK or settings.webhook.url]
 
 
 def new_consumer_name() -> str:
@@ -55,30 +116,32 @@ async def warn_of_weaknesses(server: Server) -> None:
 
 
 async def run_group(
-    log: EventLog, group: str, consumer: str, settings: ConsumerSettings, *, supervised: bool
+    log: EventLog, group: str, consumer: str, settings: Settings, *, supervised: bool
 ) -> None:
     """Consume all partitions for *group* as *consumer*, until a signal stops it."""
-    processor = GROUPS[check_group(group)]
+    metrics = settings.metrics
     await warn_of_weaknesses(log.server)
-    consumers = [
-        Consumer(log, p, (group, consumer), processor(log, p, settings), settings)
-        for p in range(log.partitions)
-    ]
+    async with GROUPS[check_group(group)](log, consumer, settings) as members:
 
-    async def stop() -> None:
-        async with anyio.create_task_group() as stops:
-            for one in consumers:
-                stops.start_soon(one.stop)
+        async def stop() -> None:
+            async with anyio.create_task_group() as stops:
+                for one in members:
+                    stops.start_soon(one.stop)
 
-    _log.info(
-        "process_started",
-        group=group,
-        consumer=consumer,
-        server=log.server.address,
-        namespace=log.keys.namespace,
-        partitions=log.partitions,
-    )
-    async with stopping(stop, supervised=supervised), anyio.create_task_group() as running:
-        for one in consumers:
-            running.start_soon(one.run)
+        _log.info(
+            "process_started",
+            group=group,
+            consumer=consumer,
+            server=log.server.address,
+            namespace=log.keys.namespace,
+            partitions=log.partitions,
+        )
+        progresses = [one.progress for one in members]
+        async with (
+            exposition(ExposedConsumers(log, progresses, metrics.vitals), metrics),
+            stopping(stop, supervised=supervised),
+            anyio.create_task_group() as running,
+        ):
+            for one in members:
+                running.start_soon(one.run)
     _log.info("process_stopped", group=group, consumer=consumer)

@@ -5,13 +5,11 @@ import sys
 
 import structlog
 
-LEVELS = ("debug", "info", "warning", "error")
-
 
 def configure_logs(level: str = "info") -> None:
     """Set up structlog for this process; called once, by the composition root.
 
-    *level* is one of `LEVELS`, or `critical` for nothing at all.
+    *level* is one of those that can be asked for, or `critical` for nothing at all.
     """
     on_terminal = sys.stderr.isatty()
     renderer: structlog.types.Processor = (

@@ -20,6 +20,7 @@ class NewEntries:
 
     Attributes:
         is_asked: Whether an answer is still to be received.
+        count: Entries that were asked for, at most.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class NewEntries:
         self._group = group
         self._name = name
         self.is_asked = False
+        self.count = 0
 
     @classmethod
     @asynccontextmanager
@@ -43,8 +45,10 @@ class NewEntries:
                 connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
             yield cls(connection, keys, partition, *of)
 
-    async def connection_id(self) -> int:
-        """Return the server's name for the connection, by which a read that waits is woken."""
+    async def introduce(self, name: str) -> int:
+        """Call the connection *name*; return the server's number for it, by which it is woken."""
+        await self._send("CLIENT", "SETNAME", name)
+        await self._receive()
         await self._send("CLIENT", "ID")
         return int(await self._receive())
 
@@ -55,6 +59,7 @@ class NewEntries:
         """
         if not self.is_asked:
             self.is_asked = True
+            self.count = count
             await self._send(
                 *("XREADGROUP", "GROUP", self._group, self._name),
                 *("COUNT", count, "BLOCK", block_ms, "STREAMS", self._stream, ">"),

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from consumers.errors import UnprocessableError
+from consumers.errors import TryLaterError, UnprocessableError
 from events.backoff import Backoff
 from events.errors import UndecodableEntryError, UnknownEventTypeError
 
@@ -16,9 +16,13 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """It failed; the entry stays pending and is tried again after *after_s* seconds."""
+    """It failed; the entry stays pending and is tried again after *after_s* seconds.
+
+    *error* says of what, "" where it was no fault of the entry's.
+    """
 
     after_s: float
+    error: str = ""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -55,11 +59,13 @@ def outcome_of(error: Exception | None, deliveries: int, policy: RetryPolicy) ->
         case UndecodableEntryError():
             return DeadLetter("undecodable", str(error))
         case UnprocessableError():
-            return DeadLetter("unprocessable", str(error))
+            return DeadLetter(error.reason, str(error))
         case _ if deliveries >= policy.deliveries_max:
             return DeadLetter(f"failed {deliveries} times", _shown(error))
         case _:
-            return Retry(Backoff(policy.first_s, policy.most_s).delay_s(deliveries))
+            told_s = error.after_s if isinstance(error, TryLaterError) else 0.0
+            backoff_s = Backoff(policy.first_s, policy.most_s).delay_s(deliveries)
+            return Retry(max(told_s, backoff_s), _shown(error))
 
 
 def given_up_unseen(deliveries: int) -> DeadLetter:

@@ -3,10 +3,10 @@
 import heapq
 from collections.abc import AsyncGenerator, Sequence
 from time import monotonic
-
-import structlog
+from typing import NamedTuple
 
 from consumers.delivery import Delivery
+from consumers.losses import Losses
 from events.entry_id import EntryId
 from events.keys import Keys
 from events.log import entries_of
@@ -18,18 +18,31 @@ ALONE_FROM = 2
 RETRIES_MAX = 10_000
 """Entries whose next try is remembered; beyond that they wait to be claimed as idle."""
 
-_log = structlog.get_logger()
+_LOOK_AGAIN_MIN_S = 0.02
+
+
+class Pending(NamedTuple):
+    """One pending entry, as Redis lists it."""
+
+    entry_id: EntryId
+    idle_ms: int
+    deliveries: int
 
 
 class PendingEntries:
     """Claims entries of one group's partition for one consumer.
 
     The idle ones are looked for from where the last look ended, so that many fresh ones in front
-    hide none.
+    hide none; the next look comes when the first of those that were not idle enough will be.
+
+    Attributes:
+        partition: Which one it is.
+        losses: Where entries are noted that were deleted while they were pending.
     """
 
     def __init__(self, server: Server, keys: Keys, partition: int, group: str, name: str) -> None:
         self._client = server.client
+        self.losses = Losses(server, keys, partition, group)
         self._stream = keys.events(partition)
         self.partition = partition
         self._group = group
@@ -37,6 +50,7 @@ class PendingEntries:
         self._cursor = "-"
         self._retries: list[tuple[float, EntryId]] = []
         self._began = False
+        self._look_at = 0.0
 
     async def own(self, count: int) -> AsyncGenerator[list[Delivery]]:
         """Claim again all that is pending with ourselves: we do not know how it ended.
@@ -48,18 +62,32 @@ class PendingEntries:
         self._retries.clear()
         cursor = "-"
         while found := await self._list(cursor, count, 0, self._name):
-            cursor = f"({found[-1][0]}"
+            cursor = f"({found[-1].entry_id}"
             async for batch in self._claimed(found, 0, counted=not began):
                 yield batch
 
     async def idle(self, count: int, idle_ms: int) -> AsyncGenerator[list[Delivery]]:
-        """Claim up to *count* entries that no consumer has touched for *idle_ms*."""
-        found = await self._list(self._cursor, count, idle_ms, None)
-        self._cursor = f"({found[-1][0]}" if len(found) == count else "-"
+        """Claim, of up to *count* entries, those that no consumer has touched for *idle_ms*."""
+        found = await self._list(self._cursor, count, idle_ms // 2, None)
+        is_page = len(found) == count
+        self._cursor = f"({found[-1].entry_id}" if is_page else "-"
         waiting = {entry_id for _, entry_id in self._retries}
-        claimable = [one for one in found if one[0] not in waiting]
-        async for batch in self._claimed(claimable, idle_ms):
+        claimable = [one for one in found if one.entry_id not in waiting]
+        almost = [one.idle_ms for one in claimable if one.idle_ms < idle_ms]
+        again_ms = 0 if is_page else min(idle_ms - max(almost, default=0), idle_ms / 2)
+        self._look_at = monotonic() + max(_LOOK_AGAIN_MIN_S, again_ms / 1_000)
+        idle = [one for one in claimable if one.idle_ms >= idle_ms]
+        async for batch in self._claimed(idle, idle_ms):
             yield batch
+
+    @property
+    def next_look_s(self) -> float:
+        """Seconds until idle entries are looked for again."""
+        return max(0.0, self._look_at - monotonic())
+
+    def look_now(self) -> None:
+        """Let the next look for idle entries be now."""
+        self._look_at = 0.0
 
     def later(self, delivery: Delivery, after_s: float) -> None:
         """Remember to try the entry again after *after_s*; it stays pending with us."""
@@ -73,7 +101,7 @@ class PendingEntries:
 
     async def due(self, count: int) -> AsyncGenerator[list[Delivery]]:
         """Claim the entries whose next try is due, if no other consumer has taken them."""
-        found: list[tuple[EntryId, int]] = []
+        found: list[Pending] = []
         while self._retries and len(found) < count and self._retries[0][0] <= monotonic():
             due = str(heapq.heappop(self._retries)[1])
             found += await self._list(due, 1, 0, self._name, end=due)
@@ -82,24 +110,24 @@ class PendingEntries:
 
     async def _list(
         self, start: str, count: int, idle_ms: int, consumer: str | None, end: str = "+"
-    ) -> list[tuple[EntryId, int]]:
-        """List ids and deliveries, in the order of the ids."""
+    ) -> list[Pending]:
+        """List what is pending, in the order of the ids."""
         idle = ("IDLE", idle_ms) if idle_ms else ()
         of = () if consumer is None else (consumer,)
         raw = await self._client.call(
             "XPENDING", self._stream, self._group, *idle, start, end, count, *of
         )
-        return [(EntryId.parse(entry_id), deliveries) for entry_id, _, _, deliveries in raw]
+        return [Pending(EntryId.parse(entry_id), idle, times) for entry_id, _, idle, times in raw]
 
     async def _claimed(
-        self, found: Sequence[tuple[EntryId, int]], idle_ms: int, *, counted: bool = True
+        self, found: Sequence[Pending], idle_ms: int, *, counted: bool = True
     ) -> AsyncGenerator[list[Delivery]]:
         """Claim what was found: at first tries together, after that one by one."""
-        together = [one for one in found if one[1] < ALONE_FROM]
-        alone = [[one] for one in found if one[1] >= ALONE_FROM]
+        together = [one for one in found if one.deliveries < ALONE_FROM]
+        alone = [[one] for one in found if one.deliveries >= ALONE_FROM]
         for some in [together, *alone] if together else alone:
-            deliveries = {entry_id: times + counted for entry_id, times in some}
-            as_before = () if counted else ("RETRYCOUNT", some[0][1])
+            deliveries = {one.entry_id: one.deliveries + counted for one in some}
+            as_before = () if counted else ("RETRYCOUNT", some[0].deliveries)
             raw = await self._client.call(
                 *("XCLAIM", self._stream, self._group, self._name, idle_ms),
                 *(*map(str, deliveries), *as_before),
@@ -115,4 +143,4 @@ class PendingEntries:
         for entry_id in sorted(missing):
             raw = await self._client.call("XRANGE", self._stream, str(entry_id), str(entry_id))
             if not raw:
-                _log.error("entry_lost", entry_id=str(entry_id), why="deleted while pending")
+                await self.losses.note("deleted", [entry_id])

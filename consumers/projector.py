@@ -9,13 +9,18 @@ import structlog
 
 from consumers.delivery import Delivery
 from consumers.outcome import Outcome, Retry, RetryPolicy, outcome_of
+from consumers.progress import applying, building, note_conflicts
+from events.archive.errors import ArchiveError
 from events.codec import decode
 from events.entry_id import START, EntryId
-from events.errors import EventsError
+from events.errors import EventsError, ServerUnavailableError, TrimmedError
 from events.log import EventLog
 from events.recorded import RecordedEvent
 from projections.build import build
+from projections.errors import HistoryMissingError
 from projections.projection import Projection
+from projections.replay.folding import Folding
+from projections.snapshots.snapshots import Snapshots
 from projections.store import APPLY_MAX, Applied, Change, ReadModelStore, State
 
 HELD_MAX = 100_000
@@ -54,12 +59,18 @@ class Projector(Generic[State]):
     """
 
     def __init__(
-        self, log: EventLog, projection: Projection[State], partition: int, policy: RetryPolicy
+        self,
+        log: EventLog,
+        projection: Projection[State],
+        partition: int,
+        policy: RetryPolicy,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self._log = log
         self._projection = projection
         self._store = ReadModelStore(log.server, log.keys, projection, partition)
         self._policy = policy
+        self._snapshots = snapshots
         self._generation = 0
         self._held: dict[UUID, tuple[int, State]] = {}
 
@@ -67,10 +78,32 @@ class Projector(Generic[State]):
         """Find the live generation, or build it from the log."""
         self._held.clear()
         position = START
-        while (generation := await self._store.live_generation()) is None:
-            position = await build(self._log, self._store)
-        self._generation = generation
+        while not await self._find_generation():
+            try:
+                with building():
+                    source = self._log if self._snapshots is None else self._snapshots.source
+                    position = await build(source, self._store, await self._begin())
+            except (HistoryMissingError, TrimmedError, ArchiveError) as error:
+                # Waiting is safe: readers keep their last good table, and nothing is acknowledged.
+                _log.error("history_missing", group=self._store.read_model, error=str(error))
+                raise ServerUnavailableError(str(error)) from error
         return position
+
+    async def _find_generation(self) -> bool:
+        """Take the live generation, unless there is none, or none that can be folded on from."""
+        generation = await self._store.live_generation()
+        if generation is None:
+            return False
+        if (await self._store.apply(generation, self._store.read_model)).lost:
+            await self._retire(generation, "documents are missing")
+            return False
+        self._generation = generation
+        return True
+
+    async def _begin(self) -> Folding[State] | None:
+        if self._snapshots is None:
+            return None
+        return await self._snapshots.newest(self._projection)
 
     async def process(self, batch: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:
         """Fold *batch* and write it, until no other projector's write comes between."""
@@ -89,7 +122,7 @@ class Projector(Generic[State]):
 
     async def idle(self) -> None:
         """Notice a read model that was swapped, or that has lost documents."""
-        await self._is_whole(await self._store.apply(self._generation, self._projection.name))
+        await self._is_whole(await self._store.apply(self._generation, self._store.read_model))
 
     async def _fold(self, batch: Sequence[Delivery]) -> Folded[State]:
         folded: Folded[State] = Folded()
@@ -154,12 +187,14 @@ class Projector(Generic[State]):
         for at in range(0, max(1, len(folded.changed)), APPLY_MAX):
             some = folded.changed[at : at + APPLY_MAX]
             changes = [changed.change for changed in some]
-            applied = await self._store.apply(
-                self._generation,
-                self._projection.name,
-                changes,
-                [delivery.entry_id for delivery in unchanged],
-            )
+            with applying():
+                applied = await self._store.apply(
+                    self._generation,
+                    self._store.read_model,
+                    changes,
+                    [delivery.entry_id for delivery in unchanged],
+                )
+            note_conflicts(len(applied.conflicts))
             if not await self._is_whole(applied):
                 rest = [d for changed in folded.changed[at:] for d in changed.deliveries]
                 return left + unchanged + rest
@@ -202,6 +237,9 @@ class Projector(Generic[State]):
 
     async def _begin_anew(self, why: str) -> None:
         """Have the read model built again: folding on from what is left would make it wrong."""
-        _log.error("read_model_lost", generation=self._generation, why=why)
-        await self._store.retire(self._generation)
+        await self._retire(self._generation, why)
         await self.prepare()
+
+    async def _retire(self, generation: int, why: str) -> None:
+        _log.error("read_model_lost", generation=generation, why=why)
+        await self._store.retire(generation)

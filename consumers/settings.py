@@ -10,10 +10,15 @@ import yaml
 
 from consumers.consumer import ConsumerSettings
 from consumers.errors import ConsumersError
+from consumers.metrics_settings import MetricsSettings
+from consumers.operating.retention_settings import RetentionSettings
+from consumers.webhook.webhook_settings import WebhookSettings
+from events.archive import ArchiveSettings
 from events.server import ServerSettings
-from producers.health_checker import CheckerSettings
+from producers.checker_settings import CheckerSettings
 from producers.ownership import MembershipSettings
 from projections.reader import ReaderSettings
+from projections.snapshots.snapshot import SnapshotSettings
 
 PREFIX = "ROUTESTREAM_"
 _FILE_BYTES_MAX = 1_048_576
@@ -42,6 +47,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reader: ReaderSettings = ReaderSettings()
     checker: CheckerSettings = CheckerSettings()
     membership: MembershipSettings = MembershipSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    archive: ArchiveSettings = ArchiveSettings()
+    snapshots: SnapshotSettings = SnapshotSettings()
 
 
 def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:

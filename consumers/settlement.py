@@ -5,12 +5,17 @@ from typing import assert_never
 
 import structlog
 
-from consumers.dead_letters import DeadLetters
+from consumers.dead.dead_letters import DeadLetters
 from consumers.delivery import Delivery
+from consumers.last_errors import LastErrors
 from consumers.outcome import DeadLetter, Handled, Outcome, Retry, Skipped
 from consumers.pending import PendingEntries
+from events.entry_id import EntryId
 from events.keys import Keys
 from events.server import Server
+
+_CHUNK = 1_000
+_FAILED_MAX = 10_000
 
 _log = structlog.get_logger()
 
@@ -25,36 +30,51 @@ class Settlement:
     def __init__(
         self, server: Server, keys: Keys, pending: PendingEntries, group: str, consumer: str
     ) -> None:
+        partition = pending.partition
         self._client = server.client
-        self._stream = keys.events(pending.partition)
+        self._failed: set[EntryId] = set()
+        self._keys = [keys.events(partition), keys.errors(partition, group)]
         self._pending = pending
         self._group = group
         self._consumer = consumer
-        self._dead = DeadLetters(server, keys, pending.partition, group)
+        self._dead = DeadLetters(server, keys, partition, group)
+        self._errors = LastErrors(server, keys, partition, group)
+        self._end = server.client.script("consumers", "acknowledge")
 
-    async def settle(self, ended: Iterable[tuple[Delivery, Outcome]]) -> None:
-        """End each delivery as its outcome says."""
+    async def settle(self, ended: Iterable[tuple[Delivery, Outcome]]) -> int:
+        """End each delivery as its outcome says; return how many became dead letters."""
         done = []
+        failed = []
+        dead = 0
         for delivery, outcome in ended:
             match outcome:
                 case Handled() | Skipped():
                     done.append(delivery)
-                case Retry(after_s=after_s):
+                case Retry(after_s=after_s, error=error):
                     self._pending.later(delivery, after_s)
+                    if error:
+                        failed.append((delivery.entry_id, error))
+                        self._failed.add(delivery.entry_id)
                     _log.warning(
                         "entry_retried",
                         entry_id=str(delivery.entry_id),
                         deliveries=delivery.deliveries,
                         after_s=round(after_s, 3),
+                        error=error,
                     )
                 case DeadLetter():
-                    await self._give_up(delivery, outcome)
+                    dead += await self._give_up(delivery, outcome)
                 case _:
                     assert_never(outcome)
+        await self._errors.keep(failed)
+        if len(self._failed) > _FAILED_MAX:
+            self._failed.clear()
         await self._acknowledge(done)
+        return dead
 
-    async def _give_up(self, delivery: Delivery, outcome: DeadLetter) -> None:
-        if await self._dead.move(delivery, outcome, self._consumer):
+    async def _give_up(self, delivery: Delivery, outcome: DeadLetter) -> bool:
+        moved = await self._dead.move(delivery, outcome, self._consumer)
+        if moved:
             _log.error(
                 "entry_dead",
                 entry_id=str(delivery.entry_id),
@@ -62,8 +82,16 @@ class Settlement:
                 reason=outcome.reason,
                 error=outcome.error,
             )
+        return moved
 
     async def _acknowledge(self, done: Sequence[Delivery]) -> None:
-        if done:
-            ids = (str(delivery.entry_id) for delivery in done)
-            await self._client.call("XACK", self._stream, self._group, *ids)
+        first = [str(one.entry_id) for one in done if not self._has_failed(one)]
+        again = [str(one.entry_id) for one in done if self._has_failed(one)]
+        if first:
+            await self._client.call("XACK", self._keys[0], self._group, *first)
+        for at in range(0, len(again), _CHUNK):
+            await self._end(self._keys, [self._group, *again[at : at + _CHUNK]])
+
+    def _has_failed(self, delivery: Delivery) -> bool:
+        """Whether an error may be kept of it: it was with others before, or failed with us."""
+        return delivery.deliveries > 1 or delivery.entry_id in self._failed

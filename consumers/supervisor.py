@@ -26,6 +26,9 @@ class Supervisor:
     """Keeps one process running for each command it is given, until it is stopped.
 
     Its processes read their end of input when it dies, however it dies, and stop.
+
+    Attributes:
+        restarts: How often each process was started again.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Supervisor:
         self._environment = environment
         self._stderr = stderr
         self._processes: dict[str, Process] = {}
+        self.restarts = dict.fromkeys(commands, 0)
         self._stopping = anyio.Event()
 
     @property
@@ -108,6 +112,8 @@ class Supervisor:
             )
             with anyio.move_on_after(delay_s):
                 await self._stopping.wait()
+                return
+            self.restarts[name] += 1
 
 
 def routestream_command(*arguments: str) -> list[str]:

@@ -133,6 +133,10 @@ class Append:
                     if uncertain:
                         raise UncertainAppendError(batch.event_id, tries, str(error)) from error
                     raise
+            except ServerRefusedError as error:
+                if uncertain:  # it is this try that was refused, not the one before
+                    raise UncertainAppendError(batch.event_id, tries, str(error)) from error
+                raise
             await anyio.sleep(delay_s)
         raise AssertionError("the delays never end")
 

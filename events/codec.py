@@ -2,12 +2,13 @@
 
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from events.entry_id import EntryId
 from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
 from events.event import Event
 from events.recorded import Entry, Metadata, RecordedEvent
@@ -16,6 +17,9 @@ from events.upcasters import UPCASTERS
 
 ENTRY_BYTES_MAX = 1_048_576
 """Bytes that the fields of one entry may have together."""
+
+FIELDS = [b"name", b"v", b"id", b"source", b"payload"]
+"""Of every entry that `encode` writes; metadata comes behind them where there is some."""
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS = {
@@ -97,44 +101,67 @@ def decode(entry: Entry) -> RecordedEvent:
         UndecodableEntryError: There is no name, or the content is not what the name says.
     """
     fields = entry.fields
-    name = fields.get(b"name", b"")
+    values = [
+        fields.get(b"name", b""),
+        fields.get(b"v", b"1"),
+        fields.get(b"id", b""),
+        fields.get(b"source", b""),
+        fields.get(b"payload", b""),
+    ]
+    if b"metadata" in fields:
+        values.append(fields[b"metadata"])
+    return decode_values(entry.entry_id, entry.partition, values)
+
+
+def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) -> RecordedEvent:
+    """Read the values of `FIELDS`, in their order, and of the metadata if there is some.
+
+    Raises:
+        UnknownEventTypeError: The name is of no type known here.
+        UndecodableEntryError: There is no name, or the content is not what the name says.
+    """
+    name, version, event_id, source, payload, *metadata = values
     if not name:
         raise UndecodableEntryError("the entry has no name")
     known = _DECODERS.get(name)
     if known is None:
         raise UnknownEventTypeError(name.decode("utf-8", "replace"))
+    if not payload:
+        raise UndecodableEntryError("the entry has no payload")
     newest, decoder = known
     try:
-        if fields.get(b"v", b"1") == newest:
-            event = decoder(fields[b"payload"])
-        else:
-            event = _decode_old(name.decode(), fields)
-        raw = fields.get(b"metadata")
         return RecordedEvent(
-            entry.entry_id,
-            entry.partition,
-            event,
-            fields.get(b"id", b"").decode(),
-            fields.get(b"source", b"").decode(),
-            _METADATA_DECODER.decode(raw) if raw else _NO_METADATA,
+            entry_id,
+            partition,
+            decoder(payload) if version == newest else _decode_old(name.decode(), version, payload),
+            event_id.decode(),
+            source.decode(),
+            _METADATA_DECODER.decode(metadata[0]) if metadata and metadata[0] else _NO_METADATA,
         )
-    except KeyError as error:
-        raise UndecodableEntryError(f"the entry has no field {error}") from None
     except Exception as error:  # noqa: BLE001 - an entry may hold anything that breaks a decoder
         raise UndecodableEntryError(f"{name.decode()}: {error}") from None
 
 
-def _decode_old(name: str, fields: Mapping[bytes, bytes]) -> Event:
+def _decode_old(name: str, written: bytes, raw: bytes) -> Event:
     """Lead an older payload up, version by version."""
     kind = BY_WIRE_NAME[name]
-    written = fields.get(b"v", b"1")
     if not written.isdigit() or not 1 <= int(written) <= kind.version:
         shown = written.decode("utf-8", "replace")
         raise UndecodableEntryError(
             f"{name}: version {shown!r} is not known here, the newest is {kind.version};"
             " after an upgrade the entry can be requeued"
         )
-    payload = msgspec.json.decode(fields[b"payload"])
+    payload = msgspec.json.decode(raw)
     for version in range(int(written), kind.version):
         payload = UPCASTERS[name, version](payload)
     return msgspec.convert(payload, kind)
+
+
+def upcasts(entry: Entry) -> list[tuple[int, str]]:
+    """Return the versions that a readable entry is led up from, each with its upcaster's name."""
+    kind = BY_WIRE_NAME.get(entry.fields.get(b"name", b"").decode("utf-8", "replace"))
+    written = entry.fields.get(b"v", b"1")
+    if kind is None or not written.isdigit():
+        return []
+    steps = range(int(written), kind.version)
+    return [(version, UPCASTERS[kind.wire_name, version].__name__) for version in steps]

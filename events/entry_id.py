@@ -40,6 +40,12 @@ class EntryId(NamedTuple):
             return type(self)(self.ms + 1, 0)
         return type(self)(self.ms, self.seq + 1)
 
+    def before(self) -> Self:
+        """Return the greatest id smaller than this one; `START` has none and stays."""
+        if self.seq:
+            return type(self)(self.ms, self.seq - 1)
+        return type(self)(self.ms - 1, _SEQ_MAX) if self.ms else self
+
 
 START = EntryId(0, 0)
 """Before every entry; as an expected head: the endpoint has no event yet."""

@@ -2,9 +2,18 @@
 
 from uuid import UUID
 
+_SHOWN_CHARACTERS = 200
+
 
 class EventsError(Exception):
     """Something about an event or the log is not as it must be."""
+
+
+def first_failure(error: Exception) -> Exception:
+    """Return the first failure of those that happened together in task groups."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 class InvalidEventError(EventsError, ValueError):
@@ -21,6 +30,36 @@ class InvalidPositionError(EventsError, ValueError):
 
     def __init__(self, text: str, problem: str) -> None:
         super().__init__(f"position {text!r}: {problem}")
+
+
+class TrimmedError(EventsError):
+    """Entries that were asked for were trimmed, and no archive has them.
+
+    *after* and *first* are entry ids between which they lay, both not included; *first* is None
+    where nothing is left behind them.
+    """
+
+    def __init__(
+        self, partition: int, after: tuple[int, int], first: tuple[int, int] | None, count: int
+    ) -> None:
+        until = "the end of the stream" if first is None else f"{first}, the first one left"
+        super().__init__(
+            f"partition {partition}: {count} entries after {after} and before {until}, were trimmed"
+            " or deleted, and the archive does not have them"
+        )
+        self.partition = partition
+        self.after = after
+        self.first = first
+        self.count = count
+
+
+class InvalidExpressionError(EventsError, ValueError):
+    """A filter's expression cannot be read: the place in it is named, counted from 1."""
+
+    def __init__(self, text: str, at: int, problem: str) -> None:
+        shown = f"{text[:_SHOWN_CHARACTERS]}..." if len(text) > _SHOWN_CHARACTERS else text
+        super().__init__(f"expression {shown!r}, character {at + 1}: {problem}")
+        self.at = at
 
 
 class UndecodableEntryError(EventsError):

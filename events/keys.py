@@ -41,13 +41,19 @@ class Keys(msgspec.Struct, frozen=True):
         """Hash, its fields for each projection: the highest generation number ever given out.
 
         Beside it `PROJECTION:changes`, the id of the change feed's last entry, and
-        `PROJECTION:documents`, how many documents the live generation has.
+        `PROJECTION:documents`, how many documents the live generation has, `PROJECTION:kept`, the
+        generation that was live before, and `PROJECTION:kept-since`, an entry before which that has
+        folded all.
         """
         return f"{{{self.namespace}:{partition}}}:generations"
 
     def live(self, partition: int, projection: str) -> str:
         """String: the number of the projection's live generation."""
         return f"{{{self.namespace}:{partition}}}:{projection}:live"
+
+    def pause(self, partition: int, projection: str) -> str:
+        """String, expires at once: the generation for whose change-over the group waits."""
+        return f"{{{self.namespace}:{partition}}}:{projection}:pause"
 
     def documents(self, partition: int, projection: str, generation: int) -> str:
         """Hash: endpoint -> document."""
@@ -57,9 +63,49 @@ class Keys(msgspec.Struct, frozen=True):
         """Stream, bounded: the change feed."""
         return f"{{{self.namespace}:{partition}}}:{projection}:changes"
 
+    def positions(self, partition: int) -> str:
+        """Hash: who keeps a position of its own in the partition -> the entry id."""
+        return f"{{{self.namespace}:{partition}}}:positions"
+
+    def losses(self, partition: int) -> str:
+        """Stream, bounded: what groups found gone before they had read it."""
+        return f"{{{self.namespace}:{partition}}}:losses"
+
+    def lost(self, partition: int) -> str:
+        """Hash: group -> how many entries it ever found gone."""
+        return f"{{{self.namespace}:{partition}}}:lost"
+
+    def operations(self, partition: int) -> str:
+        """Stream, bounded: what people did to the groups and dead letters, who, when and why."""
+        return f"{{{self.namespace}:{partition}}}:operations"
+
+    def requeues(self, partition: int, group: str) -> str:
+        """Hash, bounded: entry id -> how often it was requeued for the group."""
+        return f"{{{self.namespace}:{partition}}}:requeues:{group}"
+
+    def errors(self, partition: int, group: str) -> str:
+        """Hash, bounded: pending entry -> the error that its last failed try ended with."""
+        return f"{{{self.namespace}:{partition}}}:errors:{group}"
+
     def dead(self, partition: int, group: str) -> str:
         """Stream: the group's dead letters."""
         return f"{{{self.namespace}:{partition}}}:dead:{group}"
+
+    def lease(self, partition: int, group: str) -> str:
+        """String, expires: the owner of the partition in a handler group, as long as it lives."""
+        return f"{{{self.namespace}:{partition}}}:lease:{group}"
+
+    def fence(self, partition: int, group: str) -> str:
+        """String: the owner that the partition had last; only it may end the group's entries."""
+        return f"{{{self.namespace}:{partition}}}:fence:{group}"
+
+    def handover(self, partition: int, group: str) -> str:
+        """Stream of one entry: when an owner last gave the partition away by itself."""
+        return f"{{{self.namespace}:{partition}}}:handover:{group}"
+
+    def tries(self, partition: int, group: str) -> str:
+        """Hash: pending entry -> tries begun, failures, when the next is due (server's ms)."""
+        return f"{{{self.namespace}:{partition}}}:tries:{group}"
 
 
 def partition_of(endpoint_id: UUID, partitions: int) -> int:

@@ -79,6 +79,10 @@ class EventLog:
             )
         return cls(server, keys, int(made_with), source)
 
+    async def keep_layout(self) -> None:
+        """Write down again how many partitions there are, in case the server has lost it."""
+        await self.server.client.call("HSETNX", self.keys.layout, "partitions", self.partitions)
+
     async def append(
         self,
         *events: Event,
@@ -144,7 +148,7 @@ class EventLog:
         Entries that cannot be read as an event are passed over; the tools show them raw.
         """
         wanted = range(self.partitions) if partition is None else [partition]
-        async for entry in _merged([self.read_entries(p, start, end) for p in wanted]):
+        async for entry in merged([self.read_entries(p, start, end) for p in wanted]):
             recorded = readable(entry)
             if recorded is not None:
                 yield recorded
@@ -155,7 +159,8 @@ class EventLog:
         """Yield every event after *cursor*, for ever, waiting for those to come.
 
         A cursor of `END` begins with what is appended from now on. While the server is away it
-        waits and goes on where it was.
+        waits and goes on where it was. Where the stream was trimmed beyond the cursor it goes on
+        with what is left: `History.follow` goes on in the archive, or says what is missing.
         """
         async for entry in self.follow_entries(cursor):
             recorded = readable(entry)
@@ -217,7 +222,7 @@ def readable(entry: Entry) -> RecordedEvent | None:
         return None
 
 
-async def _merged(sources: list[AsyncGenerator[list[Entry]]]) -> AsyncIterator[Entry]:
+async def merged(sources: list[AsyncGenerator[list[Entry]]]) -> AsyncIterator[Entry]:
     """Yield the entries of all partitions in the order of their ids."""
     chunks = {place: await anext(source, []) for place, source in enumerate(sources)}
     at = dict.fromkeys(chunks, 0)

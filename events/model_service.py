@@ -10,6 +10,8 @@ from events.event import Event
 
 ModelServiceStatus = Literal["healthy", "unhealthy"]
 AwareTime = Annotated[datetime, Meta(tz=True)]
+Reason = Annotated[str, Meta(max_length=1_024)]
+Failures = Annotated[int, Meta(ge=0)]
 
 
 class ModelServiceStatusEvent(Event, frozen=True, kw_only=True, gc=False):
@@ -23,6 +25,6 @@ class ModelServiceStatusEvent(Event, frozen=True, kw_only=True, gc=False):
     route_id: UUID
     session_id: UUID | None = None
     new_status: ModelServiceStatus
-    reason: Annotated[str, Meta(max_length=1_024)] | None = None
+    reason: Reason | None = None
     observed_at: AwareTime = field(default_factory=lambda: datetime.now(UTC))
-    consecutive_failures: Annotated[int, Meta(ge=0)] = 0
+    consecutive_failures: Failures = 0

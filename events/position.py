@@ -45,10 +45,38 @@ def parse_position(text: str, now: datetime) -> EntryId:
     return EntryId(max(0, _ms(time)), 0)
 
 
+def parse_span(text: str) -> float:
+    """Read a span of time such as `90s`, `15m`, `12h` or `7d`, in seconds.
+
+    Raises:
+        InvalidPositionError: It is none.
+    """
+    span = _SPAN.match(f"-{text}")
+    if span is None:
+        raise InvalidPositionError(text, "expected a span such as 90s, 15m, 12h or 7d")
+    return int(span[1]) * _UNIT_MS[span[2]] / 1_000
+
+
+def parse_range(text: str, now: datetime) -> tuple[EntryId, EntryId]:
+    """Read `A..B`, two positions of which either may be missing, as the ids that lie between.
+
+    Both ends are included; one position alone is everything from there on.
+
+    Raises:
+        InvalidPositionError: One of them is no position, or the end lies before the start.
+    """
+    first, _, last = text.partition("..")
+    start = parse_position(first, now) if first else START
+    end = parse_position(last, now) if last else END
+    if end < start:
+        raise InvalidPositionError(text, f"it ends at {end}, before it starts at {start}")
+    return start, end
+
+
 def _ms(time: datetime) -> int:
     return (time - _EPOCH) // timedelta(milliseconds=1)
 
 
 def time_of(entry_id: EntryId) -> datetime:
     """Return the server's time at which the entry was appended, in UTC."""
-    return datetime.fromtimestamp(min(entry_id.ms, _MS_MAX) / 1_000, UTC)
+    return _EPOCH + timedelta(milliseconds=min(entry_id.ms, _MS_MAX))

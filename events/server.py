@@ -1,6 +1,5 @@
 """The server: one Redis or Valkey, its connections, and what its errors mean."""
 
-import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,12 +10,12 @@ from urllib.parse import urlsplit
 import anyio
 import msgspec
 import redis.exceptions as redis_errors
-from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from events.connection import Dialled, NeverSentError
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 
 VERSION_MIN = (7, 0)
@@ -35,8 +34,12 @@ _TRANSIENT = (
     redis_errors.OutOfMemoryError,
     OSError,
 )
+_INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 _NOT_NOW = re.compile(r"^(UNBLOCKED|BUSY|MISCONF|NOREPLICAS)\b")
-_MISSING = re.compile(r"^(NOGROUP|UNBLOCKED the stream key|(ERR )?no such key)")
+_MISSING = re.compile(
+    r"^(NOGROUP|UNBLOCKED the stream key|(ERR )?no such key"
+    r"|(ERR )?The XGROUP subcommand requires the key to exist)"
+)
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,10 +70,6 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"timeout_s is {self.timeout_s}, it must be more than 0")
 
 
-class NeverSentError(redis_errors.ConnectionError):
-    """There was no connection to send on: the command has certainly not been carried out."""
-
-
 class Script(Protocol):
     """A Lua script, loaded where it is missing."""
 
@@ -91,10 +90,14 @@ class Client(Redis):
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def script(self, package: str, name: str) -> Script:
-        """Return the script `lua/NAME.lua` of *package*."""
+        """Return the script `lua/NAME.lua` of *package*, with the parts that it includes."""
         text = files(package).joinpath("lua", f"{name}.lua").read_text()
-        script: Script = self.register_script(text)
+        script: Script = self.register_script(_INCLUDE.sub(_part, text))
         return script
+
+
+def _part(included: re.Match[str]) -> str:
+    return files("events").joinpath("lua", "parts", f"{included[1]}.lua").read_text()
 
 
 @contextmanager
@@ -114,6 +117,9 @@ def translated(error: redis_errors.RedisError | OSError) -> Exception:
         return ServerUnavailableError(str(error) or type(error).__name__)
     if _MISSING.match(str(error)):
         return NoGroupError(str(error))
+    if isinstance(error, redis_errors.NoPermissionError):
+        said = str(error).removeprefix("NOPERM ")
+        return ServerRefusedError(f"the server's ACL gives this account no permission: {said}")
     if _NOT_NOW.match(str(error)):
         return ServerUnavailableError(str(error))
     return ServerRefusedError(str(error))
@@ -157,7 +163,7 @@ class Server:
         options: dict[str, Any] = {**parse_url(self.settings.url)}
         kind = options.pop("connection_class", Connection)
         pool = BlockingConnectionPool(
-            connection_class=type("Dialled", (_Dialled, kind), {}),
+            connection_class=type("Dialled", (Dialled, kind), {}),
             max_connections=connections_max,
             timeout=timeout_s,
             socket_timeout=timeout_s,
@@ -215,34 +221,6 @@ class Server:
     async def aclose(self) -> None:
         """Close the connections."""
         await self.client.aclose()
-
-
-class _Dialled(AbstractConnection):
-    """A connection whose failure to connect can be told from a reply that never came."""
-
-    async def connect(self) -> None:
-        try:
-            await super().connect()  # type: ignore[no-untyped-call]
-        except redis_errors.AuthenticationError:
-            raise
-        except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
-            raise NeverSentError(_why_unreachable(error)) from error
-
-    def pack_command(self, *args: Any) -> list[bytes]:  # noqa: ANN401 - what Redis takes
-        """Let hiredis write the command too: an apply has thousands of arguments."""
-        first, *rest = args
-        words = first.split() if isinstance(first, str | bytes) else [first]
-        return [pack_command((*words, *rest))]
-
-
-def _why_unreachable(error: Exception) -> str:
-    """Say it in the system's words, without redis-py's and asyncio's around them."""
-    cause = error.__cause__ or error.__context__ or error
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno).lower()
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror.lower()
-    return str(error) or "no connection in time"
 
 
 def _raw(reply: Any, **_options: Any) -> Any:  # noqa: ANN401 - Redis's reply as it came

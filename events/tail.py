@@ -5,11 +5,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
 
-from events.entry_id import START, EntryId
-from events.log import READ_COUNT, EventLog, entries_of
+from events.entry_id import END, START, EntryId
+from events.history import History
+from events.log import READ_COUNT
 from events.recorded import Entry
 
-SEARCHED_MAX = 100_000
+SEARCHED_MAX = 50_000
 """Entries of a partition that are looked through for those wanted: a long log is never all read."""
 
 Wanted = Callable[[Entry], bool]
@@ -30,7 +31,7 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 async def read_tail(
-    log: EventLog, partitions: Sequence[int], count: int, wanted: Wanted | None
+    log: History, partitions: Sequence[int], count: int, wanted: Wanted | None
 ) -> Tail:
     """Return the newest *count* entries of *partitions* that are *wanted*, by id."""
     tails = [await _tail_of(log, partition, count, wanted) for partition in partitions]
@@ -42,12 +43,12 @@ async def read_tail(
     )
 
 
-async def _tail_of(log: EventLog, partition: int, count: int, wanted: Wanted | None) -> Tail:
+async def _tail_of(log: History, partition: int, count: int, wanted: Wanted | None) -> Tail:
     """Read back from the partition's end until there are *count*, or enough was looked through."""
     found: list[Entry] = []
     newest = START
     left = SEARCHED_MAX if wanted else max(1, count)
-    async for entries in _backwards(log, partition, max(1, min(count, READ_COUNT))):
+    async for entries in log.chunks_back(partition, max(1, min(count, READ_COUNT))):
         newest = max(newest, entries[0].entry_id)
         found += filter(wanted, entries) if wanted else entries
         left -= len(entries)
@@ -58,24 +59,11 @@ async def _tail_of(log: EventLog, partition: int, count: int, wanted: Wanted | N
     return Tail(found[:count], {partition: newest})
 
 
-async def _backwards(log: EventLog, partition: int, count: int) -> AsyncGenerator[list[Entry]]:
-    """Yield the entries from the newest to the oldest, in chunks that grow from *count*."""
-    stream, end = log.keys.events(partition), "+"
-    while True:
-        raw = await log.server.client.call("XREVRANGE", stream, end, "-", "COUNT", count)
-        if raw:
-            yield entries_of(raw, partition)
-        if len(raw) < count:
-            return
-        end = f"({raw[-1][0].decode()}"
-        count = READ_COUNT
-
-
 async def entries_from(
-    log: EventLog, partitions: Sequence[int], start: EntryId
+    log: History, partitions: Sequence[int], start: EntryId, end: EntryId = END
 ) -> AsyncGenerator[Entry]:
-    """Yield the entries from *start* to the present end of each partition, by id."""
-    sources = {p: _one_by_one(log, p, start, await log.head(p)) for p in partitions}
+    """Yield the entries from *start* to *end*, and no further than the present end, by id."""
+    sources = {p: _one_by_one(log, p, start, min(end, await log.head(p))) for p in partitions}
     firsts = [await anext(source, None) for source in sources.values()]
     waiting = [(_place(entry), entry) for entry in firsts if entry is not None]
     heapq.heapify(waiting)
@@ -88,7 +76,7 @@ async def entries_from(
 
 
 async def _one_by_one(
-    log: EventLog, partition: int, start: EntryId, end: EntryId
+    log: History, partition: int, start: EntryId, end: EntryId
 ) -> AsyncGenerator[Entry]:
     if start <= end:
         async for entries in log.read_entries(partition, start, end):

@@ -11,7 +11,7 @@ from events.codec import invalid_event
 from events.endpoint import EndpointCreatedEvent
 from events.errors import InvalidEventError
 from events.health_check import HealthCheck, health_check_from
-from events.terminal import Deployment, command_of, yes_option
+from events.terminal.output import Deployment, command_of, yes_option
 from producers import decisions
 from producers.decisions import Decision
 from producers.model_definition import (
@@ -51,7 +51,9 @@ def health_check_options(command: Callback) -> Callback:
 @click.argument("name")
 @click.option("--model", required=True, help="The model that it serves.")
 @click.option("--id", "endpoint_id", type=click.UUID, help="Its id; a new one unless given.")
-@click.option("--runtime-variant", default="custom", show_default=True)
+@click.option(
+    "--runtime-variant", default="custom", show_default=True, help="What serves the model."
+)
 @click.option("--open-to-public", is_flag=True, help="Let it be used without a token.")
 @health_check_options
 @yes_option

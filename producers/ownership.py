@@ -60,6 +60,7 @@ class Membership:
         checker: Its id; no two checkers of a deployment may have the same.
         living: The checkers that lived at the last heartbeat that was answered; none before
             that, so that a checker that was not heard yet takes nothing from the others.
+        is_heard: Whether the server took the last sign of life.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Membership:
         self._settings = settings
         self._script = server.client.script("producers", "heartbeat")
         self._changed = anyio.Event()
-        self._heard = True
+        self.is_heard = True
 
     def owns(self, endpoint_id: UUID) -> bool:
         """Whether this checker probes the endpoint's routes, as far as it knows."""
@@ -98,13 +99,13 @@ class Membership:
         try:
             reply = await self._script([self._key], [self.checker, lifetime_ms])
         except EventsError as error:
-            if self._heard:
+            if self.is_heard:
                 _log.warning("heartbeat_failed", checker=self.checker, error=str(error))
-            self._heard = False
+            self.is_heard = False
             return
-        if not self._heard:
+        if not self.is_heard:
             _log.info("heartbeat_resumed", checker=self.checker)
-        self._heard = True
+        self.is_heard = True
         living = frozenset(checker.decode() for checker in reply)
         if living != self.living:
             _log.info("checkers_changed", checker=self.checker, living=sorted(living))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import click
 
-from events.terminal import Deployment, confirm
+from events.terminal.output import Deployment, confirm
 from producers.decisions import Decision
 from producers.endpoint_service import EndpointService
 from producers.plan import plan_of

@@ -7,7 +7,7 @@ import click
 
 from events.model_service import ModelServiceStatus
 from events.route import RouteRecord
-from events.terminal import Deployment, NotFoundError, command_of, yes_option
+from events.terminal.output import Deployment, NotFoundError, command_of, yes_option
 from producers import decisions
 from producers.decisions import Decision
 from producers.recording import record

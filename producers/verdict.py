@@ -133,4 +133,4 @@ def _changed(
 def _reason(state: CheckState, result: ProbeResult) -> str:
     if result.success:
         return f"{state.successes} successes in a row" if state.flapping else "first success"
-    return f"{state.failures} failures in a row: {result.reason or 'no success'}"
+    return result.reason or "no success"

@@ -1,55 +1,59 @@
 """The build: a read model folded from the log where there is none."""
 
-from uuid import UUID
-
 import structlog
 
 from events.entry_id import START, EntryId
-from events.log import EventLog, readable
+from projections.replay.folding import Folding
+from projections.replay.past import Source, check_complete, extent_of
+from projections.replay.replay import replay
 from projections.store import ReadModelStore, State
 
 _log = structlog.get_logger()
 
 
-async def build(log: EventLog, store: ReadModelStore[State]) -> EntryId:
+async def build(
+    log: Source, store: ReadModelStore[State], folding: Folding[State] | None = None
+) -> EntryId:
     """Fold the whole partition into a new generation and make it live, unless another is by then.
 
     While there is no live generation nothing is acknowledged, so what arrives during the build
-    is still pending when it ends; folding it twice changes nothing.
+    is still pending when it ends; folding it twice changes nothing. A build that is killed leaves
+    documents that go away by themselves.
+
+    Args:
+        log: The log.
+        store: Where the documents go.
+        folding: What to begin with, such as a snapshot's states; nothing unless given.
 
     Returns:
         The entry behind which a new group begins: the last one that was folded, `START` where
         another's build went live, of which it is not known how far it came.
+
+    Raises:
+        HistoryMissingError: Entries that the fold needs are gone. Documents made of what is left
+            would route by routes that ended, and know nothing of others: none are made.
     """
     # Another build may go live, take acknowledged events, and be lost again while this one reads.
     since = await store.last_change()
+    partition = store.partition
+    if folding is None:
+        folding = Folding(store.projection, partition)
+    begin, before = folding.position, folding.appended
+    check_complete(partition, begin, await extent_of(log, partition), before)
     generation = await store.new_generation()
-    states: dict[UUID, State] = {}
-    last = START
-    projection = store.projection
-    async for entries in log.read_entries(store.partition):
-        for entry in entries:
-            recorded = readable(entry)
-            if recorded is None:
-                continue
-            endpoint_id = recorded.endpoint_id
-            state = states.get(endpoint_id) or projection.initial(endpoint_id)
-            try:
-                states[endpoint_id] = projection.evolve(state, recorded)
-            except Exception as error:  # noqa: BLE001 - one event that cannot be folded stops nobody
-                _log.error("event_not_folded", entry_id=str(entry.entry_id), error=str(error))
-        last = entries[-1].entry_id
-    documents = [(str(one), projection.encode(state, 1)) for one, state in states.items()]
+    await replay(log, folding)
+    check_complete(partition, begin, await extent_of(log, partition), before)
+    documents = list(folding.documents(folding.states))
     await store.write(generation, documents)
-    if not await store.go_live(generation, None, since):
+    if not await store.go_live(generation, None, since, count=len(documents)):
         await store.discard(generation)
         return START
     _log.info(
         "generation_built",
-        projection=projection.name,
-        partition=store.partition,
+        projection=store.projection.name,
+        partition=partition,
         generation=generation,
         endpoints=len(documents),
-        last_entry_id=str(last),
+        last_entry_id=str(folding.position),
     )
-    return last
+    return folding.position

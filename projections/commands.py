@@ -1,9 +1,16 @@
 """The commands that show what is routed where; those that record facts join them."""
 
+from datetime import datetime
+
 import click
 
-from events.age import now_of
-from events.terminal import (
+from events.entry_id import START, EntryId
+from events.keys import partition_of
+from events.log import EventLog, entries_of
+from events.partitions import ask_each
+from events.terminal.command_group import CommandGroup
+from events.terminal.line import Line
+from events.terminal.output import (
     Deployment,
     OutputForm,
     command_of,
@@ -14,7 +21,8 @@ from events.terminal import (
     watch_option,
     watched,
 )
-from projections.endpoint_lookup import live_endpoints, read_endpoint
+from projections.endpoint import Endpoint
+from projections.endpoint_at import as_of_option, endpoint_at, endpoints_at
 from projections.endpoint_table import (
     ENDPOINT_COLUMNS,
     ROUTE_COLUMNS,
@@ -24,23 +32,38 @@ from projections.endpoint_table import (
     route_rows,
 )
 from projections.errors import NoLiveGenerationError
+from projections.knowledge import Knowledge, read_knowledge
+from projections.knowledge import as_json as knowledge_as_json
 from projections.printed_endpoint import as_json
+from projections.route_table import ROUTE_TABLE
+from projections.traffic import traffic_of
+
+NAMED_MAX = 100
+"""Deciding entries whose type is looked up, oldest first."""
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def endpoints() -> None:
     """Look at endpoints and their routes, and record what happens to them."""
 
 
 @endpoints.command("ls")
 @click.option("--all", "destroyed_too", is_flag=True, help="The destroyed ones, too.")
+@as_of_option
 @output_option
 @watch_option
 @command_of
 async def list_endpoints(
-    deployment: Deployment, *, destroyed_too: bool, output: OutputForm, watch: float | None
+    deployment: Deployment,
+    *,
+    destroyed_too: bool,
+    position: str | None,
+    output: OutputForm,
+    watch: float | None,
 ) -> None:
     """List the endpoints: how many of their routes get traffic, and in which shares.
+
+    What is not yet folded from the log is told of on standard error.
 
     \b
     Example: routestream endpoints ls --watch 2
@@ -48,33 +71,45 @@ async def list_endpoints(
     async with deployment.open_log() as log:
 
         async def show_all() -> None:
-            shown = [
-                (revision, endpoint)
-                async for revision, endpoint in live_endpoints(log)
-                if destroyed_too or not endpoint.is_destroyed
-            ]
+            found, now = await endpoints_at(deployment, log, position)
+            shown = [one for one in found if destroyed_too or not one[1].is_destroyed]
             shown.sort(key=lambda one: one[1].endpoint_id.int)
-            now = await now_of(log.server)
+            partitions = () if position else range(log.partitions)
+            known = await ask_each(partitions, lambda p: _knowledge(log, p))
             rows = (endpoint_row(endpoint, now) for _, endpoint in shown)
-            values = (as_json(revision, endpoint) for revision, endpoint in shown)
+            values = (
+                as_json(revision, endpoint) | _told(known.get(_partition(log, endpoint)), now)
+                for revision, endpoint in shown
+            )
             print_rows(output, ENDPOINT_COLUMNS, rows, values, nothing="no endpoints")
+            for one in known.values():
+                if one.behind_s(now) and shown:
+                    told = f"knowledge of partition {one.partition}: {one.in_words(now)}"
+                    click.echo(told, err=True)
 
         await watched(watch, show_all, (NoLiveGenerationError,))
 
 
 @endpoints.command()
 @click.argument("endpoint")
+@as_of_option
 @output_option
 @watch_option
 @command_of
 async def show(
-    deployment: Deployment, *, endpoint: str, output: OutputForm, watch: float | None
+    deployment: Deployment,
+    *,
+    endpoint: str,
+    position: str | None,
+    output: OutputForm,
+    watch: float | None,
 ) -> None:
     """Show one endpoint: its routes, which of them get traffic, since when, and why.
 
     ENDPOINT is its id, the beginning of it (4 characters or more), or its name. WEIGHT is the
-    route's share of the traffic, or its ratio in brackets where it gets none. BY is the entry of
-    the event that last decided about its traffic; `routestream events show` shows that.
+    route's share of the traffic, or its ratio in brackets where it gets none. BY is the
+    event that last decided about its traffic; `routestream events show` shows that. KNOWLEDGE says
+    how far the log has been folded into what is shown.
 
     \b
     Example: routestream endpoints show chat --watch 2
@@ -82,15 +117,17 @@ async def show(
     async with deployment.open_log() as log:
 
         async def show_it() -> None:
-            revision, state = await read_endpoint(log, endpoint)
+            revision, state, now = await endpoint_at(deployment, log, endpoint, position)
+            known = None if position else await _knowledge(log, _partition(log, state))
             if output != "table":
-                print_value(output, as_json(revision, state))
+                print_value(output, as_json(revision, state) | _told(known, now))
                 return
-            now = await now_of(log.server)
-            print_pairs(endpoint_pairs(revision, state, now))
+            names = await _names_of(log, state)
+            pairs = endpoint_pairs(revision, state, now)
+            print_pairs([*pairs, *([("knowledge", known.in_words(now))] if known else [])])
             if state.present_routes:
                 click.echo()
-                print_rows(output, ROUTE_COLUMNS, route_rows(state, now), ())
+                print_rows(output, ROUTE_COLUMNS, route_rows(state, now, names), ())
             elif not state.is_destroyed:
                 click.echo("no routes", err=True)
             remarks = list(notes(state))
@@ -100,3 +137,27 @@ async def show(
                 click.echo(remark)
 
         await watched(watch, show_it, (NoLiveGenerationError,))
+
+
+def _partition(log: EventLog, endpoint: Endpoint) -> int:
+    return partition_of(endpoint.endpoint_id, log.partitions)
+
+
+async def _knowledge(log: EventLog, partition: int) -> Knowledge:
+    return await read_knowledge(log, ROUTE_TABLE.read_model, partition)
+
+
+def _told(known: Knowledge | None, now: datetime) -> dict[str, object]:
+    return {} if known is None else {"knowledge": knowledge_as_json(known, now)}
+
+
+async def _names_of(log: EventLog, endpoint: Endpoint) -> dict[EntryId, str]:
+    """Return the types of the events that decided about its routes, those the log still has."""
+    decided = {one.decided_at for one in traffic_of(endpoint).values() if one.decided_at > START}
+    stream = log.keys.events(_partition(log, endpoint))
+    names = {}
+    for entry_id in sorted(decided)[:NAMED_MAX]:
+        raw = await log.server.client.call("XRANGE", stream, str(entry_id), str(entry_id))
+        for entry in entries_of(raw, 0):
+            names[entry_id] = Line.of(entry).name
+    return names

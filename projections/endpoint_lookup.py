@@ -1,13 +1,15 @@
 """The endpoint lookup: the endpoint that a person names by its id, its beginning, or its name."""
 
 from collections.abc import AsyncGenerator, Sequence
+from itertools import islice
 from uuid import UUID
 
 import click
 
 from events.keys import partition_of
 from events.log import EventLog
-from events.terminal import NotFoundError
+from events.partitions import ASKED_AT_ONCE, ask_each
+from events.terminal.output import NotFoundError
 from projections.endpoint import Endpoint
 from projections.route_table import ROUTE_TABLE
 from projections.store import ReadModelStore, no_live_generation
@@ -30,7 +32,7 @@ async def find_endpoint(log: EventLog, named: str) -> UUID:
         NoLiveGenerationError: There is no read model to look in.
         click.UsageError: It could be several.
     """
-    whole = _whole_id(named)
+    whole = whole_id(named)
     return whole if whole is not None else (await _search(log, named))[1].endpoint_id
 
 
@@ -42,7 +44,7 @@ async def read_endpoint(log: EventLog, named: str) -> tuple[int, Endpoint]:
         NoLiveGenerationError: There is no read model to look in.
         click.UsageError: It could be several.
     """
-    whole = _whole_id(named)
+    whole = whole_id(named)
     if whole is None:
         return await _search(log, named)
     store = _store(log, partition_of(whole, log.partitions))
@@ -61,22 +63,31 @@ async def live_endpoints(log: EventLog) -> AsyncGenerator[tuple[int, Endpoint]]:
         NoLiveGenerationError: No partition's read model is live.
     """
     stores = [_store(log, partition) for partition in range(log.partitions)]
-    generations = [await store.live_generation() for store in stores]
-    if all(generation is None for generation in generations):
+    generations = await ask_each(range(log.partitions), lambda p: stores[p].live_generation())
+    if all(generation is None for generation in generations.values()):
         raise no_live_generation(ROUTE_TABLE.name)
-    for store, generation in zip(stores, generations, strict=True):
+    pages = {}
+    for partition, generation in generations.items():
         if generation is None:
-            click.echo(f"partition {store.partition} is left out: it is not live", err=True)
-            continue
-        seen: set[UUID] = set()
-        # A scan may meet a document twice while the hash grows.
-        async for revision, endpoint in store.load_all(generation):
-            if endpoint.endpoint_id not in seen:
-                seen.add(endpoint.endpoint_id)
-                yield revision, endpoint
+            click.echo(f"partition {partition} is left out: it is not live", err=True)
+        else:
+            pages[partition] = stores[partition].load_pages(generation)
+    # A scan may meet a document twice while the hash grows.
+    seen: set[UUID] = set()
+    while pages:
+        asked = islice(pages, ASKED_AT_ONCE)
+        for partition, page in (await ask_each(asked, lambda p: anext(pages[p], None))).items():
+            if page is None:
+                del pages[partition]
+                continue
+            for revision, endpoint in page:
+                if endpoint.endpoint_id not in seen:
+                    seen.add(endpoint.endpoint_id)
+                    yield revision, endpoint
 
 
-def _whole_id(named: str) -> UUID | None:
+def whole_id(named: str) -> UUID | None:
+    """Return *named* as the id that it is, None where it is a beginning or a name."""
     try:
         return UUID(named)
     except ValueError:
@@ -88,8 +99,18 @@ def _store(log: EventLog, partition: int) -> ReadModelStore[Endpoint]:
 
 
 async def _search(log: EventLog, named: str) -> tuple[int, Endpoint]:
-    """Look through all documents; one that is destroyed counts only where no other fits."""
-    fitting = [one async for one in live_endpoints(log) if _fits(one[1], named)]
+    return choose_endpoint([one async for one in live_endpoints(log)], named)
+
+
+def choose_endpoint(found: Sequence[tuple[int, Endpoint]], named: str) -> tuple[int, Endpoint]:
+    """Return the one of *found*, each with its revision, that *named* stands for.
+
+    Raises:
+        NotFoundError: None is named like that.
+        click.UsageError: It could be several.
+    """
+    fitting = [one for one in found if str(one[1].endpoint_id) == named or _fits(one[1], named)]
+    # One that is destroyed counts only where no other fits.
     present = [one for one in fitting if not one[1].is_destroyed]
     chosen = present or fitting
     if not chosen:

@@ -1,17 +1,17 @@
 """The endpoint table: endpoints and their routes as a person reads them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from rich.text import Text
 
-from events.age import age_of
-from events.entry_id import START
+from events.entry_id import START, EntryId
 from events.health_check import HealthCheck
-from events.summary import address
-from events.table import Column
-from events.terminal import is_narrow, printable, short_id
+from events.terminal.age import age_of
+from events.terminal.output import is_narrow, printable, short_id
+from events.terminal.summary import address
+from events.terminal.table import Column
 from projections.endpoint import Endpoint
 from projections.route import Health, Route
 from projections.traffic import Traffic, traffic_of
@@ -52,16 +52,17 @@ def endpoint_row(endpoint: Endpoint, now: datetime) -> tuple[object, ...]:
     shown = short_id(endpoint.endpoint_id) if is_narrow() else str(endpoint.endpoint_id)
     changed = age_of(endpoint.version, now)
     if endpoint.is_destroyed:
-        routes, health, shares = "destroyed", "", ""
+        routes, health, shown_shares = "destroyed", "", ""
     else:
         traffic = traffic_of(endpoint)
         getting = [one.share for one in traffic.values() if one.why_not is None]
         routes = f"{len(getting)}/{len(traffic)}"
-        health, shares = _healths(endpoint), _shares(getting)
-    return (shown, endpoint.name, endpoint.model, routes, health, shares, changed)
+        health, shown_shares = healths(endpoint), shares(getting)
+    return (shown, endpoint.name, endpoint.model, routes, health, shown_shares, changed)
 
 
-def _healths(endpoint: Endpoint) -> str:
+def healths(endpoint: Endpoint) -> str:
+    """Return how many of the routes are of each health."""
     if endpoint.health_check is None:
         return "no health check"
     counted = Counter(route.health for route in endpoint.present_routes)
@@ -72,7 +73,8 @@ def _healths(endpoint: Endpoint) -> str:
     )
 
 
-def _shares(getting: list[float]) -> str:
+def shares(getting: list[float]) -> str:
+    """Return the different shares of the traffic, as percentages, the largest first."""
     counted = Counter(_per_cent(share) for share in sorted(getting, reverse=True))
     shown = [f"{times} x {share}" if times > 1 else share for share, times in counted.items()]
     more = ["..."] if len(shown) > SHARES_MAX else []
@@ -99,7 +101,7 @@ def endpoint_pairs(
         ("created", created and f"{created} ago, by {endpoint.created_at}"),
         ("destroyed", destroyed and f"{destroyed} ago, by {endpoint.destroyed_at}"),
         ("version", f"{endpoint.version}, {age_of(endpoint.version, now)} ago"),
-        ("revision", revision),
+        ("revision", revision or None),
     ]
 
 
@@ -115,8 +117,10 @@ def health_check_in_words(health_check: HealthCheck | None) -> str:
     )
 
 
-def route_rows(endpoint: Endpoint, now: datetime) -> Iterator[tuple[object, ...]]:
-    """Yield the cells of `ROUTE_COLUMNS` for each route."""
+def route_rows(
+    endpoint: Endpoint, now: datetime, names: Mapping[EntryId, str] | None = None
+) -> Iterator[tuple[object, ...]]:
+    """Yield the cells of `ROUTE_COLUMNS` for each route; *names* are the types of events by id."""
     traffic = traffic_of(endpoint)
     narrow = is_narrow()
     for route in endpoint.present_routes:
@@ -131,8 +135,12 @@ def route_rows(endpoint: Endpoint, now: datetime) -> Iterator[tuple[object, ...]
             age_of(health_at, now),
             _per_cent(gets.share) if gets.why_not is None else f"({route.traffic_ratio:g})",
             _traffic(gets),
-            gets.decided_at if gets.decided_at > START else None,
+            _decider(gets.decided_at, names or {}),
         )
+
+
+def _decider(at: EntryId, names: Mapping[EntryId, str]) -> str | None:
+    return f"{at} {names.get(at, '')}".rstrip() if at > START else None
 
 
 def _traffic(gets: Traffic) -> Text:

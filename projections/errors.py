@@ -19,3 +19,31 @@ class DocumentsMissingError(ProjectionsError):
 
 class NoLiveGenerationError(ProjectionsError):
     """The read model is not there: never built, deleted, or being rebuilt."""
+
+
+class NothingKeptError(ProjectionsError):
+    """There is no earlier generation to go back to."""
+
+
+class NotSwappedError(ProjectionsError):
+    """The new generation could not take the place of the live one, which goes on."""
+
+
+class SnapshotError(ProjectionsError):
+    """A snapshot cannot be used."""
+
+
+class DamagedSnapshotError(SnapshotError):
+    """A snapshot's file is not what was written: cut off, changed, or not there."""
+
+
+class WrongSnapshotError(SnapshotError):
+    """A snapshot is of another log, projection or version, or of a later position."""
+
+
+class NoSnapshotError(SnapshotError):
+    """There is no such snapshot."""
+
+
+class HistoryMissingError(ProjectionsError):
+    """Entries that a fold needs are gone: without them its states would be wrong."""

@@ -78,6 +78,7 @@ class Follower:
     async def run(self) -> None:
         """Stay in step until cancelled, however often Redis goes away."""
         failures = 0
+        is_told = False
         while True:
             try:
                 async with self._server.blocking(self._block_ms) as client:
@@ -87,13 +88,14 @@ class Follower:
             except OutOfStepError as gap:
                 _log.info("table_reloaded", projection=self._store.projection.name, why=str(gap))
                 failures = 0 if self._followed else failures + 1
+                is_told = False  # there was a generation: that it is missing now is news
                 if failures:
                     await anyio.sleep(_RECONNECT.delay_s(failures))
             except _AWAY as error:
                 failures = 1 if self._followed else failures + 1
-                self._followed = False
-                if failures == 1:
+                if self._followed or not is_told:
                     self._log_away(error)
+                self._followed, is_told = False, True
                 await anyio.sleep(_RECONNECT.delay_s(failures))
 
     async def _load(self) -> None:

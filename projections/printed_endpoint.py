@@ -8,13 +8,12 @@ from events.entry_id import START, EntryId
 from events.health_check import HealthCheck
 from projections.endpoint import Endpoint
 from projections.route import Route
-from projections.routing import routable
-from projections.traffic import address_since, ratio_since
+from projections.traffic import Traffic, address_since, ratio_since, traffic_of
 
 
 def as_json(revision: int, endpoint: Endpoint) -> dict[str, Any]:
     """Return the endpoint with its routes; a stamp is `<ms>-<seq>`, null where it never was set."""
-    chosen = {route.route_id for route in routable(endpoint)}
+    traffic = traffic_of(endpoint)
     return {
         "endpoint_id": str(endpoint.endpoint_id),
         "name": endpoint.name,
@@ -28,9 +27,7 @@ def as_json(revision: int, endpoint: Endpoint) -> dict[str, Any]:
         "health_check_at": _stamp(endpoint.health_check_at),
         "destroyed_at": _stamp(endpoint.destroyed_at),
         "list_at": _stamp(endpoint.list_at),
-        "routes": [
-            _route(route, is_routable=route.route_id in chosen) for route in endpoint.present_routes
-        ],
+        "routes": [_route(route, traffic[route.route_id]) for route in endpoint.present_routes],
     }
 
 
@@ -43,7 +40,7 @@ def _health_check(health_check: HealthCheck | None) -> dict[str, Any] | None:
     return given
 
 
-def _route(route: Route, *, is_routable: bool) -> dict[str, Any]:
+def _route(route: Route, gets: Traffic) -> dict[str, Any]:
     return {
         "route_id": str(route.route_id),
         "session_id": None if route.session_id is None else str(route.session_id),
@@ -63,7 +60,10 @@ def _route(route: Route, *, is_routable: bool) -> dict[str, Any]:
         "status_at": _stamp(route.status_since),
         "started_at": _stamp(route.started_at),
         "health_at": _stamp(route.health_at),
-        "routable": is_routable,
+        "routable": gets.why_not is None,
+        "share": gets.share,
+        "why_not": gets.why_not,
+        "decided_at": _stamp(gets.decided_at),
     }
 
 

@@ -40,7 +40,7 @@ def evolve(state: Endpoint, recorded: RecordedEvent) -> Endpoint:
         after = state if change is None else change(state, event, at)
     if at > after.version:
         return replace(after, version=at)
-    return state if after == state else after
+    return after if at > state.version or after != state else state
 
 
 def _evolve_destroyed(state: Endpoint, event: Event, at: EntryId) -> Endpoint:
@@ -206,4 +206,14 @@ ROUTE_TABLE = Projection(
     evolve=evolve,
     encode=encode,
     decode=decode,
+    newest_counts=frozenset(
+        {
+            EndpointHealthCheckUpdatedEvent,
+            EndpointRouteListUpdatedEvent,
+            ModelServiceStatusEvent,
+            RouteFailedEvent,
+            RouteTerminatingEvent,
+            RouteTrafficRatioUpdatedEvent,
+        }
+    ),
 )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Generic, TypeVar
 
+import anyio
 import msgspec
 import structlog
 
@@ -14,15 +15,11 @@ from projections.errors import (
     NoLiveGenerationError,
     UnreadableDocumentError,
 )
+from projections.generations import CHANGES_MAX, WRITE_CHUNK, Generations
 from projections.projection import Projection
-
-CHANGES_MAX = 1_000
-"""Entries that the change feed keeps, about: a reader that missed more loads all anew."""
 
 APPLY_MAX = 1_000
 """Documents that one apply changes: the server does nothing else for their time, about 10 ms."""
-
-_CHUNK = 500
 
 State = TypeVar("State")
 
@@ -53,34 +50,22 @@ class Applied(msgspec.Struct, frozen=True):
     lost: bool = False
 
 
-class ReadModelStore(Generic[State]):
+class ReadModelStore(Generations, Generic[State]):
     """Reads and changes the documents of one projection in one partition."""
 
     def __init__(
         self, server: Server, keys: Keys, projection: Projection[State], partition: int
     ) -> None:
+        super().__init__(server, keys, projection.read_model, partition)
         self.projection = projection
-        self.partition = partition
-        self.client = server.client
-        self._keys = keys
-        self._live = keys.live(partition, projection.name)
-        self._generations = keys.generations(partition)
-        self.changes = keys.changes(partition, projection.name)
         self._apply = server.client.script("projections", "apply")
-        self._swap = server.client.script("projections", "swap")
-        self._retire = server.client.script("projections", "retire")
-
-    async def live_generation(self) -> int | None:
-        """Return the number of the live generation, None when there is none."""
-        number = await self.client.call("GET", self._live)
-        return None if number is None else int(number)
 
     async def load(self, generation: int, endpoints: Sequence[str]) -> dict[str, tuple[int, State]]:
         """Return revision and state of each of *endpoints* that has a readable document."""
         raw: list[bytes | None] = []
-        for at in range(0, len(endpoints), _CHUNK):
+        for at in range(0, len(endpoints), WRITE_CHUNK):
             raw += await self.client.call(
-                "HMGET", self._documents(generation), *endpoints[at : at + _CHUNK]
+                "HMGET", self._of(generation), *endpoints[at : at + WRITE_CHUNK]
             )
         return {
             endpoint: held
@@ -90,14 +75,19 @@ class ReadModelStore(Generic[State]):
 
     async def load_all(self, generation: int) -> AsyncGenerator[tuple[int, State]]:
         """Yield revision and state of every readable document of *generation*."""
+        async for page in self.load_pages(generation):
+            for held in page:
+                yield held
+
+    async def load_pages(self, generation: int) -> AsyncGenerator[list[tuple[int, State]]]:
+        """Yield the same, as many at a time as the server tells at once."""
         cursor = b"0"
         while True:
             cursor, flat = await self.client.call(
-                "HSCAN", self._documents(generation), cursor, "COUNT", _CHUNK
+                "HSCAN", self._of(generation), cursor, "COUNT", WRITE_CHUNK
             )
-            for document in flat.values() if isinstance(flat, dict) else flat[1::2]:
-                if (held := self.read(document)) is not None:
-                    yield held
+            documents = flat.values() if isinstance(flat, dict) else flat[1::2]
+            yield [held for one in documents if (held := self.read(one)) is not None]
             if int(cursor) == 0:
                 return
 
@@ -129,9 +119,10 @@ class ReadModelStore(Generic[State]):
     ) -> Applied:
         """Write *changes* and acknowledge their entries and *unchanged*, in one step.
 
-        With neither, it only says whether the generation is live and whole.
+        With neither, it only says whether the generation is live and whole. It waits for one
+        pause, and goes on through the next: a group is never kept from its work.
         """
-        args: list[Any] = [generation, self.projection.name, group, CHANGES_MAX, len(changes)]
+        args: list[Any] = [len(changes)]
         for change in changes:
             args += (change.endpoint, change.revision, change.document, len(change.entry_ids))
             args += map(str, change.entry_ids)
@@ -139,69 +130,34 @@ class ReadModelStore(Generic[State]):
         args += map(str, unchanged)
         keys = [
             self._live,
-            self._documents(generation),
+            self._of(generation),
             self.changes,
             self._generations,
             self._keys.events(self.partition),
+            self._pause,
+            self._keys.errors(self.partition, group),
         ]
-        outcome, *rest = await self._apply(keys, args)
+        first = [generation, self.read_model, group, CHANGES_MAX]
+        waits = int(bool(changes or unchanged))
+        outcome, *rest = await self._apply(keys, [*first, waits, *args])
+        if outcome == b"paused":
+            await anyio.sleep(rest[0] / 1_000)
+            outcome, *rest = await self._apply(keys, [*first, 0, *args])
         conflicts = {
             endpoint.decode(): document or None
             for endpoint, document in zip(rest[::2], rest[1::2], strict=True)
         }
         return Applied(stale=outcome == b"stale", conflicts=conflicts, lost=outcome == b"lost")
 
-    async def new_generation(self) -> int:
-        """Return a number that no generation of the projection has had before."""
-        number = await self.client.call("HINCRBY", self._generations, self.projection.name, 1)
-        return int(number)
-
-    async def write(self, generation: int, documents: Sequence[tuple[str, bytes]]) -> None:
-        """Write documents of a generation that is not live."""
-        for at in range(0, len(documents), _CHUNK):
-            flat = [part for pair in documents[at : at + _CHUNK] for part in pair]
-            await self.client.call("HSET", self._documents(generation), *flat)
-
-    async def discard(self, generation: int) -> None:
-        """Delete the documents of a generation that is not live."""
-        await self.client.call("UNLINK", self._documents(generation))
-
     async def check_whole(self, generation: int) -> None:
         """Raise DocumentsMissingError where *generation*, which is live, lacks documents."""
-        counted = await self.client.call(
-            "HGET", self._generations, f"{self.projection.name}:documents"
-        )
-        there = await self.client.call("HLEN", self._documents(generation))
+        counted = await self.client.call("HGET", self._generations, f"{self.read_model}:documents")
+        there = await self.client.call("HLEN", self._of(generation))
         if there < int(counted or 0):
             raise DocumentsMissingError(
                 f"read model {self.projection.name} has {there} of {int(counted)} documents;"
                 " a projector builds it anew"
             )
-
-    async def go_live(self, generation: int, seen: int | None, since: str | None = None) -> bool:
-        """Make *generation* live if *seen* still is; say whether it was done.
-
-        With *since*, the change feed's last entry must still be that one: nothing was written, and
-        no other generation went live, after it was asked for.
-        """
-        keys = [self._live, self.changes, self._generations, self._documents(generation)]
-        expected = "" if seen is None else seen
-        last_change = "*" if since is None else since
-        args = [expected, generation, self.projection.name, CHANGES_MAX, last_change]
-        return bool(await self._swap(keys, args))
-
-    async def retire(self, generation: int) -> None:
-        """Take *generation* away if it is live, for another to be built."""
-        await self._retire([self._live], [generation])
-
-    async def last_change(self) -> str:
-        """Return the id of the change feed's last entry, "" where there was none."""
-        field = f"{self.projection.name}:changes"
-        last = await self.client.call("HGET", self._generations, field)
-        return last.decode() if last else ""
-
-    def _documents(self, generation: int) -> str:
-        return self._keys.documents(self.partition, self.projection.name, generation)
 
 
 def no_live_generation(projection: str) -> NoLiveGenerationError:

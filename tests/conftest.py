@@ -14,6 +14,14 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def any_metrics_port() -> Iterator[None]:
+    """Let the processes that tests start serve their metrics side by side."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROUTESTREAM_METRICS_PORT", "0")
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[EmbeddedServer]:
     """One server for all tests that do no harm to it."""

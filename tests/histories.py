@@ -28,7 +28,8 @@ from events.route import (
     RouteTrafficRatioUpdatedEvent,
 )
 from projections.endpoint import Endpoint
-from projections.health_state import HEALTH_STATE, EndpointHealth
+from projections.endpoint_health import EndpointHealth
+from projections.health_state import HEALTH_STATE
 from projections.projection import Projection
 from projections.route_table import ROUTE_TABLE
 
@@ -152,7 +153,7 @@ _OF_THE_ENDPOINT = [
     *(created(), created(name="code", health_check=HealthCheck(path="/a"))),
     *(checked(None), checked(HealthCheck(path="/b", interval=5.0))),
 ]
-_event = st.one_of(
+happening = st.one_of(
     st.sampled_from(_of_route(0)),
     st.sampled_from([*_of_route(1), *_of_route(2)]),
     st.sampled_from(_LISTS),
@@ -164,7 +165,7 @@ _event = st.one_of(
 def histories(draw: st.DrawFn) -> list[RecordedEvent]:
     """Draw the history of one endpoint, seldom with its end in it."""
     least = draw(st.sampled_from([1, 5, 10, 20]))
-    events = draw(st.lists(_event, min_size=least, max_size=24))
+    events = draw(st.lists(happening, min_size=least, max_size=24))
     for _ in range(draw(st.sampled_from([0, 0, 0, 0, 0, 0, 0, 0, 1, 2]))):
         events.insert(draw(st.integers(0, len(events))), destroyed())
     return history(*events)

@@ -32,6 +32,7 @@ class TcpProxy:
         requests: Requests that came by, by chunks.
         silent: Nothing passes any more, in either direction; connections stay open.
         delay_s: How long each request is on its way.
+        remembers: Whether `requests` are kept; one that runs for hours must not.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -40,14 +41,27 @@ class TcpProxy:
         self.requests: list[bytes] = []
         self.silent = False
         self.delay_s = 0.0
+        self.remembers = True
         self._target_port = target_port
         self._to_lose: list[bytes] = []
         self._to_hold: list[Held] = []
+        self._connections: set[anyio.CancelScope] = set()
 
     @property
     def url(self) -> str:
         """Where clients connect to."""
         return f"redis://127.0.0.1:{self.port}"
+
+    def retarget(self, port: int) -> None:
+        """Lead to the server at *port* from now on, and cut every connection there is."""
+        self._target_port = port
+        self.cut()
+
+    def cut(self) -> int:
+        """Cut every connection there is; say how many."""
+        for scope in self._connections:
+            scope.cancel()
+        return len(self._connections)
 
     def lose_next_reply_to(self, needle: bytes) -> None:
         """Let the next request with *needle* be carried out; cut its connection, not the reply."""
@@ -62,8 +76,14 @@ class TcpProxy:
     async def serve(self, client: SocketStream) -> None:
         """Carry one connection until either side is gone."""
         async with AsyncExitStack() as open_ones:
+            scope = open_ones.enter_context(anyio.CancelScope())
+            self._connections.add(scope)
+            open_ones.callback(self._connections.discard, scope)
             await open_ones.enter_async_context(client)
-            server = await anyio.connect_tcp("127.0.0.1", self._target_port)
+            try:
+                server = await anyio.connect_tcp("127.0.0.1", self._target_port)
+            except OSError:
+                return
             await open_ones.enter_async_context(server)
             link = _Link(self, client, server)
             async with anyio.create_task_group() as ways:
@@ -102,7 +122,8 @@ class _Link:
         both.cancel()
 
     async def _pass(self, request: bytes) -> None:
-        self._proxy.requests.append(request)
+        if self._proxy.remembers:
+            self._proxy.requests.append(request)
         if self._proxy.silent:
             return
         await anyio.sleep(self._proxy.delay_s)

@@ -34,7 +34,10 @@ def modules(*folders: str) -> list[Path]:
 
 OURS = modules(*PACKAGES)
 TESTS = modules("tests")
-SCRIPTS = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.lua"))
+PARTS = sorted((ROOT / "events" / "lua" / "parts").glob("*.lua"))
+SCRIPTS = sorted(
+    path for package in PACKAGES for path in (ROOT / package).rglob("*.lua") if path not in PARTS
+)
 
 
 def name_of(path: Path) -> str:
@@ -104,6 +107,19 @@ def test_one_python_module_acknowledges() -> None:
     assert acknowledging == ["consumers/settlement.py"]
 
 
+def test_a_script_that_acknowledges_forgets_the_error_in_the_same_step() -> None:
+    acknowledging = [path for path in SCRIPTS if "redis.call('XACK'" in path.read_text()]
+    assert [name_of(path) for path in acknowledging] == [
+        "consumers/dead/lua/dead_letter.lua",
+        "consumers/handlers/lua/owned_acknowledge.lua",
+        "consumers/handlers/lua/owned_dead_letter.lua",
+        "consumers/lua/acknowledge.lua",
+        "projections/lua/apply.lua",
+    ]
+    forgetting = re.compile(r"KEYS\[(\d)\]  hash[^\n]*:errors:GROUP.*'HDEL', KEYS\[\1\]", re.DOTALL)
+    assert [one for one in acknowledging if not forgetting.search(one.read_text())] == []
+
+
 def test_the_outcome_is_matched_once() -> None:
     matching = [name_of(path) for path in OURS if "match outcome" in path.read_text()]
     assert matching == ["consumers/settlement.py"]
@@ -148,9 +164,16 @@ def test_a_scripts_header_says_what_goes_in_and_what_comes_out(path: Path) -> No
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
 def test_a_script_is_called_from_one_place_beside_it(path: Path) -> None:
-    call = f'.script("{path.parent.parent.name}", "{path.stem}")'
+    package = ".".join(path.parent.parent.relative_to(ROOT).parts)
+    call = f'.script("{package}", "{path.stem}")'
     callers = [one for one in OURS if call in one.read_text()]
     assert [caller.parent for caller in callers] == [path.parent.parent]
+
+
+@pytest.mark.parametrize("path", PARTS, ids=name_of)
+def test_a_part_is_there_for_several_scripts(path: Path) -> None:
+    including = [one for one in SCRIPTS if f"\n-- include {path.stem}\n" in one.read_text()]
+    assert len(including) > 1
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -15,6 +15,7 @@ from consumers.demo.checks import Check, Checks
 
 ROUTESTREAM = str(Path(sys.executable).parent / "routestream")
 MARK = "ROUTESTREAM_TEST_MARK"
+README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_the_demo_holds_all_its_checks_and_leaves_nothing_running() -> None:
@@ -31,20 +32,25 @@ def test_the_demo_holds_all_its_checks_and_leaves_nothing_running() -> None:
 
     assert done.returncode == 0, done.stdout
     checks = len(re.findall(r"^ +ok  ", done.stdout, re.MULTILINE))
-    assert checks == 20
+    assert checks == 30
     assert re.fullmatch(rf"all {checks} checks held in \d+ s", done.stdout.splitlines()[-1])
+    assert done.stderr == ""
+    assert told(done.stdout) == told(README[README.index("$ make demo") :].partition("```")[0])
     assert running_with(mark) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_nothing_running(number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [(signal.SIGINT, "healthy"), (signal.SIGTERM, "healthy"), (signal.SIGINT, "is rebuilt")],
+)
+def test_an_interrupted_demo_leaves_nothing_running(number: signal.Signals, moment: str) -> None:
     mark = uuid4().hex
     with subprocess.Popen(
         [ROUTESTREAM, "demo"], env={**os.environ, MARK: mark}, stdout=subprocess.PIPE, text=True
     ) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
-            if "healthy" in line:
+            if moment in line:
                 break
         demo.send_signal(number)
         demo.stdout.read()
@@ -66,6 +72,13 @@ async def test_what_does_not_hold_in_time_is_a_failed_check() -> None:
         ("the impossible", False),
         ("the certain", True),
     ]
+
+
+def told(output: str) -> list[str]:
+    """Return the steps, the commands and the checks, without their numbers."""
+    lines = (re.sub(r" \(.*| ", " ", line) for line in output.splitlines())
+    kept = [line for line in lines if re.match(r" +(ok |\d+\.\ds |\$ routestream)|all ", line)]
+    return [re.sub(r"\d[\d.-]*", "N", " ".join(line.split())) for line in kept]
 
 
 def running_with(mark: str) -> list[str]:

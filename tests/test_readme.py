@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from consumers.command_tree import routestream
 from consumers.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +73,22 @@ def test_the_example_in_the_readme_is_the_one_in_the_examples() -> None:
     [block] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
     assert block == (ROOT / "examples" / "route_a_request.py").read_text()
+
+
+def test_the_commands_that_the_readme_names_are_there() -> None:
+    named = re.findall(r"`routestream\s+([^`]+)`", README)
+
+    assert len(named) > 12
+    for words in named:
+        command: click.Command = routestream
+        context = click.Context(command, info_name="routestream")
+        rest = words.split()
+        while isinstance(command, click.Group):
+            _, found, rest = command.resolve_command(context, rest)
+            assert found is not None, words
+            command = found
+            context = click.Context(command, parent=context, info_name=command.name)
+        command.parse_args(click.Context(command, parent=context.parent), list(rest))
 
 
 def test_the_make_targets_of_the_readme_are_there() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 
 import anyio
-import pytest
 
 _LOOK_EVERY_S = 0.02
 
@@ -16,7 +15,8 @@ async def wait_until(
         while not await _holds(condition):  # noqa: ASYNC110 - what is outside has no event
             await anyio.sleep(_LOOK_EVERY_S)
         return
-    pytest.fail(f"not within {timeout_s} s: {what}")
+    # An ordinary error: a task group hands it on as such, and pytest can show it.
+    raise AssertionError(f"not within {timeout_s} s: {what}")
 
 
 async def _holds(condition: Callable[[], Awaitable[bool] | bool]) -> bool:

@@ -1,7 +1,7 @@
 """The cluster: all that the demo runs, as a small deployment would have it."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -42,15 +42,22 @@ class Cluster:
     Attributes:
         endpoints: Name -> id of each endpoint.
         replicas: Name -> the endpoint's model servers.
+        environment: With which a process works on this deployment.
     """
 
     def __init__(
-        self, log: EventLog, reader: RouteTableReader, proxy: Proxy, supervisor: Supervisor
+        self,
+        log: EventLog,
+        reader: RouteTableReader,
+        proxy: Proxy,
+        supervisor: Supervisor,
+        environment: Mapping[str, str],
     ) -> None:
         self.log = log
         self.reader = reader
         self.proxy = proxy
         self.supervisor = supervisor
+        self.environment = environment
         self.service = EndpointService(log)
         self.endpoints: dict[str, UUID] = {name: uuid4() for name in REPLICAS}
         self.replicas = {
@@ -106,6 +113,8 @@ async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
         "ROUTESTREAM_NAMESPACE": "demo",
         "ROUTESTREAM_CONSUMER_BLOCK_MS": "500",
         "ROUTESTREAM_CONSUMER_CLAIM_IDLE_MS": "1000",
+        "ROUTESTREAM_METRICS_PORT": "0",
+        "ROUTESTREAM_SNAPSHOTS_DIRECTORY": str(server.folder / "snapshots"),
     }
     with (server.folder / "processes.log").open("ab") as output:
         supervisor = Supervisor(
@@ -121,7 +130,8 @@ async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
             tasks.start_soon(supervisor.keep_running)
             try:
                 async with open_reader(log, ReaderSettings(block_ms=300)) as reader:
-                    cluster = Cluster(log, reader, Proxy(reader, session), supervisor)
+                    proxy = Proxy(reader, session)
+                    cluster = Cluster(log, reader, proxy, supervisor, environment)
                     try:
                         yield cluster
                     finally:

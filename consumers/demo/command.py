@@ -9,16 +9,20 @@ from rich.console import Console
 
 from consumers.demo.checks import Checks
 from consumers.demo.cluster import run_cluster
+from consumers.demo.shell import Shell
 from consumers.demo.story import Story
-from consumers.demo.view import View, open_view
+from consumers.demo.view import View, columns_of, open_view
 from consumers.embedded import EmbeddedServer, NoServerProgramError, embedded_server
 from consumers.logs import configure_logs
 from consumers.stopping import stopping
-from events.terminal import EXIT_FAILED
+from events.terminal.exit_code import EXIT_FAILED
 
 DEMO_TIMEOUT_S = 80.0
-PACE_S = 2.5
+PACE_S = 2.0
 """Time between two steps on a terminal, for a person to see what has changed."""
+
+UNHURRIED_S = 45.0
+"""After so long the steps follow each other without a pause: the machine is slow enough."""
 
 LOG_LINES_SHOWN = 40
 """Lines of the processes' logs that are shown when a check did not hold."""
@@ -40,9 +44,10 @@ def demo() -> None:
     try:
         with embedded_server() as server:
             with open_view(console) as view:
-                checks = anyio.run(_run, server, view, PACE_S if console.is_terminal else 0.0)
+                checks = anyio.run(_run, server, view, console)
             if checks is None:
                 raise click.Abort
+            view.leave_behind()
             for check in checks.made if console.is_terminal or checks.failed else ():
                 console.print(
                     f"{'ok' if check.held else 'FAILED':6}  {check.what}", highlight=False
@@ -59,21 +64,31 @@ def demo() -> None:
     click.echo(f"all {len(checks.made)} checks held {took}")
 
 
-async def _run(server: EmbeddedServer, view: View, pace_s: float) -> Checks | None:
+async def _run(server: EmbeddedServer, view: View, console: Console) -> Checks | None:
     """Play the story; None when a signal ended it."""
     checks = Checks(view.check)
+    began_at = monotonic()
     finished = False
     async with anyio.create_task_group() as tasks:
 
         async def stop() -> None:
             tasks.cancel_scope.cancel()
 
-        async with stopping(stop), run_cluster(server) as cluster:
-            tasks.start_soon(view.follow, cluster)
+        async def pause() -> None:
+            if console.is_terminal and monotonic() - began_at < UNHURRIED_S:
+                await anyio.sleep(PACE_S)
+
+        async with (
+            stopping(stop),
+            run_cluster(server) as cluster,
+            anyio.create_task_group() as viewing,
+        ):
+            viewing.start_soon(view.follow, cluster)
             with anyio.move_on_after(DEMO_TIMEOUT_S) as patience:
-                await Story(cluster, checks, view.step, pace_s).play()
+                shell = Shell(cluster.environment, columns_of(console), view.printed)
+                await Story(cluster, checks, view.step, pause, shell).play()
             if patience.cancelled_caught:
                 checks.note(f"the story ends within {DEMO_TIMEOUT_S:.0f} s", held=False)
             finished = True
-            tasks.cancel_scope.cancel()
+            viewing.cancel_scope.cancel()
     return checks if finished else None

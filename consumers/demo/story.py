@@ -2,15 +2,19 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import anyio
+import msgspec
 
-from consumers.dead_letters import DeadLetters
+from consumers.dead.dead_letters import DeadLetters
+from consumers.demo.change_over import ChangeOver
 from consumers.demo.checks import LOOK_EVERY_S, STEP_TIMEOUT_S, Checks
 from consumers.demo.cluster import Cluster
 from consumers.demo.replica import Replica
+from consumers.demo.shell import Shell
+from events.entry_id import START
 from projections.endpoint import Endpoint
 from projections.health_state import HEALTH_STATE
 from projections.route_table import ROUTE_TABLE
@@ -20,16 +24,35 @@ REQUESTS = 300
 """Requests sent to see where traffic goes."""
 
 
+class _ShownRoute(msgspec.Struct, frozen=True):
+    kernel_port: int
+    routable: bool
+
+
+class _Shown(msgspec.Struct, frozen=True):
+    """What is looked at of an endpoint that a command shows."""
+
+    routes: list[_ShownRoute]
+
+
 class Story:
-    """Plays the steps in their order, with *pace_s* seconds between two of them."""
+    """Plays the steps in their order, with a pause between two of them."""
 
     def __init__(
-        self, cluster: Cluster, checks: Checks, tell: Callable[[str], None], pace_s: float
+        self,
+        cluster: Cluster,
+        checks: Checks,
+        tell: Callable[[str], None],
+        pause: Callable[[], Awaitable[None]],
+        shell: Shell,
     ) -> None:
         self._cluster = cluster
         self._checks = checks
         self._tell = tell
-        self._pace_s = pace_s
+        self._pause = pause
+        self._shell = shell
+        self._change_over = ChangeOver(cluster, checks, tell, pause, shell)
+        self._dead_at = START
 
     async def play(self) -> None:
         """Play all steps."""
@@ -42,10 +65,12 @@ class Story:
             self._the_endpoint_scales_up,
             self._the_route_table_is_deleted,
             self._a_projector_is_killed,
+            self._change_over.play,
             self._everything_agrees_with_the_log,
+            self._the_past_is_looked_at,
         ):
             await step()
-            await anyio.sleep(self._pace_s)
+            await self._pause()
 
     async def _all_become_healthy(self) -> None:
         self._tell("nine model servers start, three endpoints are recorded")
@@ -60,6 +85,8 @@ class Story:
         self._tell(f"a replica of chat dies: SIGKILL to the model server on port {dying.port}")
         await dying.kill()
         await self._until_routable("chat", others, "the dead replica has left the table")
+        chat = self._cluster.reader.endpoint(self._cluster.endpoints["chat"])
+        self._dead_at = START if chat is None else chat.version
         await self._send("chat", others, "every request is answered, none by the dead replica")
 
     async def _the_replica_comes_back(self) -> None:
@@ -156,6 +183,26 @@ class Story:
             async for entry in DeadLetters(cluster.log.server, cluster.log.keys, 0, group).read()
         ]
         self._checks.note("there are no dead letters", held=not dead)
+
+    async def _the_past_is_looked_at(self) -> None:
+        self._tell("what was routed where when the replica of chat was dead?")
+        cluster, replica = self._cluster, self._cluster.replicas["chat"][0]
+        command = ("endpoints", "show", "chat", "--as-of", str(self._dead_at))
+        async with anyio.create_task_group() as showing:
+            showing.start_soon(self._shell.run, *command)
+            asked = await self._shell.ask(*command, "-o", "json")
+        shown = msgspec.json.decode(asked, type=_Shown)
+        self._checks.note(
+            "the dead replica got no traffic then, the others did",
+            held={route.kernel_port for route in shown.routes if not route.routable}
+            == {replica.port},
+        )
+        present = cluster.reader.routable(cluster.endpoints["chat"])
+        self._checks.note(
+            f"all {len(present)} do at present",
+            held=len(present) == len(shown.routes)
+            and replica.route_id in {route.route_id for route in present},
+        )
 
     async def _until_routable(self, name: str, replicas: list[Replica], what: str) -> None:
         wanted = {replica.route_id for replica in replicas}

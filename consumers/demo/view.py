@@ -9,12 +9,15 @@ from typing import Protocol
 import anyio
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.panel import Panel
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from consumers.demo.checks import Check
 from consumers.demo.cluster import Cluster
+from consumers.demo.shell import Printed
 from events.position import time_of
 from events.recorded import RecordedEvent
 from projections.endpoint import Endpoint
@@ -26,6 +29,8 @@ _TABLE_LINES = 13
 _LOG_LINES_MAX = 10
 _LINES_MIN = 3
 _REFRESH_S = 0.2
+_INDENT = " " * 2
+_OUTPUT_COLUMNS_MAX = 120
 
 
 class View(Protocol):
@@ -36,6 +41,12 @@ class View(Protocol):
 
     def check(self, check: Check) -> None:
         """Something was checked."""
+
+    def printed(self, printed: Printed) -> None:
+        """A command was run."""
+
+    def leave_behind(self) -> None:
+        """All is over: print what a person may want to read again."""
 
     async def follow(self, cluster: Cluster) -> None:
         """Show the cluster until cancelled."""
@@ -56,6 +67,13 @@ class LineView:
         """Print the check, whether it held, and after how long."""
         self._console.print(_checked(check))
 
+    def printed(self, printed: Printed) -> None:
+        """Print the command, and what it printed."""
+        self._console.print(transcript_of(printed))
+
+    def leave_behind(self) -> None:
+        """Print nothing: all was printed when it happened."""
+
     async def follow(self, cluster: Cluster) -> None:
         """Show nothing besides."""
 
@@ -69,14 +87,28 @@ class LiveView:
         log_lines = min(_LOG_LINES_MAX, max(_LINES_MIN, free // 2))
         self._log: deque[Text] = deque(maxlen=log_lines)
         self._story: deque[Text] = deque(maxlen=max(_LINES_MIN, free - log_lines))
+        self._printed: list[Printed] = []
+        self._is_output_shown = False
 
     def step(self, text: str) -> None:
-        """Add the step to the story."""
+        """Add the step to the story; what a command of the one before printed goes."""
+        self._is_output_shown = False
         self._story.append(Text(text, style="bold"))
 
     def check(self, check: Check) -> None:
         """Add the check to the story."""
         self._story.append(_checked(check))
+
+    def printed(self, printed: Printed) -> None:
+        """Show what the command printed in the place of the table and the log."""
+        self._printed.append(printed)
+        self._is_output_shown = True
+
+    def leave_behind(self) -> None:
+        """Print the commands once more, with all of their output."""
+        for printed in self._printed:
+            self._live.console.print(transcript_of(printed))
+            self._live.console.print()
 
     async def follow(self, cluster: Cluster) -> None:
         """Draw anew several times a second, until cancelled."""
@@ -94,11 +126,14 @@ class LiveView:
     def _drawn(self, cluster: Cluster) -> Group:
         age = cluster.reader.age_s
         title = f"what is routed where  (as of {age:.1f} s ago)"
-        return Group(
-            Panel(_routes(list(cluster.reader.endpoints())), title=title, border_style="cyan"),
-            _panel(self._log, "the log", "blue"),
-            _panel(self._story, "the story", "none"),
-        )
+        routes = Panel(_routes(list(cluster.reader.endpoints())), title=title, border_style="cyan")
+        log, story = _panel(self._log, "the log", "blue"), _panel(self._story, "the story", "none")
+        if not self._is_output_shown:
+            return Group(routes, log, story)
+        printed, room = self._printed[-1], self._log.maxlen or 0
+        if len(printed.lines) <= room:
+            return Group(routes, _output(printed, room), story)
+        return Group(_output(printed, room + _TABLE_LINES), story)
 
 
 @contextmanager
@@ -115,6 +150,28 @@ def _panel(lines: deque[Text], title: str, border: str) -> Panel:
     """Draw lines as high as they may become, so that nothing below them jumps."""
     cut = [Text(no_wrap=True, overflow="ellipsis").append_text(line) for line in lines]
     return Panel(Group(*cut), title=title, border_style=border, height=(lines.maxlen or 0) + 2)
+
+
+def columns_of(console: Console) -> int:
+    """Return how wide the output of a command may be."""
+    return min(console.width, _OUTPUT_COLUMNS_MAX) - len(_INDENT)
+
+
+def transcript_of(printed: Printed) -> Text:
+    """Return the command and what it printed, as lines that are set in."""
+    lines = [Text(f"$ {printed.command}", "cyan"), *printed.lines]
+    return Text("\n").join(Text(_INDENT if line else "").append_text(line) for line in lines)
+
+
+def _output(printed: Printed, room: int) -> Group:
+    """Draw what a command printed, on *room* lines; where those are too few, the end of it."""
+    lines = list(printed.lines)
+    if len(lines) > room:
+        lines = [Text(f"... {len(lines) - room + 1} lines more", "dim"), *lines[1 - room :]]
+    below = [Text("")] * (room - len(lines))
+    title = Text(f"$ {printed.command}", "bold")
+    padded = Padding(Group(*lines, *below), (0, 1))
+    return Group(Rule(title, style="green"), padded, Rule(style="green"))
 
 
 def _checked(check: Check) -> Text:

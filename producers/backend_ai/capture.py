@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO
 import msgspec
 from msgspec import Meta
 
+from events.transfer.export_file import FORMAT
 from producers.errors import ProducersError
 
 LINE_BYTES_MAX = 4_194_304
@@ -82,5 +83,9 @@ def _command(path: str | Path, number: int, line: bytes) -> Command:
         read = _DECODER.decode(line)
         args = tuple(arg.encode() if isinstance(arg, str) else arg.b64 for arg in read.args)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        if number == 1 and f'"{FORMAT}"'.encode() in line:
+            raise UnreadableCaptureError(
+                f"{path}: it is an export of a log: `routestream events import-log` takes it"
+            ) from None
         raise UnreadableCaptureError(f"{path}, line {number}: {error}") from None
     return Command(number, read.t, read.db, args)

@@ -5,12 +5,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from events.terminal import Deployment, command_of
+from events.terminal.output import Deployment, command_of
 from producers.backend_ai.importer import SOURCE, import_capture
 
 
 @click.command("import")
-@click.option("--from", "origin", type=click.Choice([SOURCE]), required=True)
+@click.option(
+    "--format", "origin", type=click.Choice([SOURCE]), required=True, help="Whose they are."
+)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @command_of
 async def import_events(deployment: Deployment, *, origin: str, file: Path) -> None:
@@ -20,7 +22,7 @@ async def import_events(deployment: Deployment, *, origin: str, file: Path) -> N
     recorded, so nothing is asked; the same file can be imported again.
 
     \b
-    Example: routestream events import --from backend-ai capture.jsonl
+    Example: routestream events import --format backend-ai capture.jsonl
     """
     from_there = msgspec.structs.replace(deployment, source=origin)
     click.echo(f"{file}: append what it tells to the log {deployment.namespace!r}", err=True)

@@ -6,14 +6,18 @@
 -- KEYS[4]  hash    {ns:P}:generations, fields PROJECTION:changes -> id of the feed's last entry,
 --                  PROJECTION:documents -> how many documents the live generation has
 -- KEYS[5]  stream  {ns:P}:events
+-- KEYS[6]  string  {ns:P}:PROJECTION:pause, there while a rebuild changes over
+-- KEYS[7]  hash    {ns:P}:errors:GROUP
 -- ARGV[1]  G, the generation that the documents belong to
 -- ARGV[2]  PROJECTION
 -- ARGV[3]  group whose entries are acknowledged
 -- ARGV[4]  entries that the change feed keeps
--- ARGV[5]  number of documents; then for each: endpoint, revision read ("0": none), document,
+-- ARGV[5]  "1" to wait for the end of a pause, "0" to go on through it
+-- ARGV[6]  number of documents; then for each: endpoint, revision read ("0": none), document,
 --          number of entries, entry ids
 -- then     number of entries that changed nothing, entry ids
 -- Reply    {"stale"} where G is not live, {"lost"} where documents are missing: nothing was done
+--          {"paused", milliseconds} nothing was done; ask again after so long
 --          {"applied", endpoint, document, ...}: those that had another revision, and what is there
 --          now ("" for nothing); they were not written, their entries not acknowledged
 
@@ -22,8 +26,16 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
 end
 
 local counted = ARGV[2] .. ':documents'
-if redis.call('HLEN', KEYS[2]) ~= tonumber(redis.call('HGET', KEYS[4], counted)) then
+-- What is no hash has none of them: then the reply is an error, and no number.
+if redis.pcall('HLEN', KEYS[2]) ~= tonumber(redis.call('HGET', KEYS[4], counted)) then
   return {'lost'}
+end
+
+if ARGV[5] == '1' then
+  local left = redis.call('PTTL', KEYS[6])
+  if left > 0 then
+    return {'paused', left}
+  end
 end
 
 local CHUNK = 1000  -- unpack() takes some thousands at most
@@ -35,8 +47,8 @@ local function in_chunks(list, call)
 end
 
 local endpoints, revisions, documents, entries = {}, {}, {}, {}
-local at = 6
-for place = 1, tonumber(ARGV[5]) do
+local at = 7
+for place = 1, tonumber(ARGV[6]) do
   endpoints[place], revisions[place], documents[place] = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   entries[place] = {at + 4, at + 3 + tonumber(ARGV[at + 3])}
   at = entries[place][2] + 1
@@ -84,4 +96,7 @@ if #changes > 0 then
   redis.call('HSET', KEYS[4], field, id)
 end
 in_chunks(settled, function(...) redis.call('XACK', KEYS[5], ARGV[3], ...) end)
+if redis.call('EXISTS', KEYS[7]) == 1 then
+  in_chunks(settled, function(...) redis.call('HDEL', KEYS[7], ...) end)
+end
 return reply

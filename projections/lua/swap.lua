@@ -1,27 +1,109 @@
--- Make a generation the live one, if the live one is still what the caller saw.
+-- Make a generation the live one, if the live one is still what the caller saw, and if the group has
+-- acknowledged nothing that the generation has not folded in.
 --
 -- KEYS[1]  string  {ns:P}:PROJECTION:live
 -- KEYS[2]  stream  {ns:P}:PROJECTION:changes, the change feed
 -- KEYS[3]  hash    {ns:P}:generations, fields PROJECTION:changes -> id of the feed's last entry,
---                  PROJECTION:documents -> how many documents the live generation has
+--                  PROJECTION:documents -> how many documents the live generation has,
+--                  PROJECTION:kept -> the generation that was live before,
+--                  PROJECTION:kept-since -> an entry before which all is folded in there
 -- KEYS[4]  hash    {ns:P}:PROJECTION:G, the documents of the generation to become live
+-- KEYS[5]  stream  {ns:P}:events
+-- KEYS[6]  hash    the documents of the generation that was kept so far, to be deleted
+-- KEYS[7]  string  {ns:P}:PROJECTION:pause, which ends with the change-over
 -- ARGV[1]  the live generation that the caller saw, "" for none
 -- ARGV[2]  the generation to become live
--- ARGV[3]  PROJECTION
+-- ARGV[3]  PROJECTION, the name of its group, too
 -- ARGV[4]  entries that the change feed keeps
 -- ARGV[5]  the change feed's last entry that the caller saw ("" for none), "*" for any
--- Reply    1 done, 0 another one went live meanwhile, or was live and is gone again
+-- ARGV[6]  up to where the generation has folded all, "" not to be checked
+-- ARGV[7]  the kept generation that the caller saw, "" for none
+-- ARGV[8]  how many documents the generation has with those that follow, "*" for any number
+-- ARGV[9]  number of documents to be written now; then for each: endpoint, document
+-- Reply    "live" done
+--          "moved" another one went live meanwhile, or was live and is gone again, or is kept
+--          "ahead" the group has acknowledged what the generation has not folded in
+--          "short" the generation has not as many documents as were written
 
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
-  return 0
+-- include entry_id
+
+local OUTSTANDING_MAX = 1000
+
+-- The last entry that the group was delivered.
+local function delivered_to(name)
+  local groups = redis.pcall('XINFO', 'GROUPS', KEYS[5])
+  if groups.err then
+    return nil
+  end
+  for _, about in ipairs(groups) do
+    local group = {}
+    for at = 1, #about, 2 do
+      group[about[at]] = about[at + 1]
+    end
+    if group['name'] == name then
+      return group['last-delivered-id']
+    end
+  end
+  return nil
 end
-local field = ARGV[3] .. ':changes'
-local previous = redis.call('HGET', KEYS[3], field) or ''
-if ARGV[5] ~= '*' and ARGV[5] ~= previous then
-  return 0
+
+local function acknowledged_after(position, delivered)
+  if not delivered then
+    -- Nobody knows what a lost group had acknowledged: all there is must be folded in.
+    local last = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1)[1]
+    return last and is_beyond(last[1], position)
+  end
+  if not is_beyond(delivered, position) then
+    return false
+  end
+  local outstanding = redis.call('XRANGE', KEYS[5], '(' .. position, delivered, 'COUNT',
+    OUTSTANDING_MAX + 1)
+  local pending = {}
+  for _, one in ipairs(redis.call('XPENDING', KEYS[5], ARGV[3], '(' .. position, delivered,
+    OUTSTANDING_MAX + 1)) do
+    pending[one[1]] = true
+  end
+  for _, entry in ipairs(outstanding) do
+    if not pending[entry[1]] then
+      return true
+    end
+  end
+  return #outstanding > OUTSTANDING_MAX
 end
+
+local name, feed = ARGV[3], ARGV[3] .. ':changes'
+local kept = redis.call('HGET', KEYS[3], name .. ':kept') or ''
+local previous = redis.call('HGET', KEYS[3], feed) or ''
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] or kept ~= ARGV[7]
+  or (ARGV[5] ~= '*' and ARGV[5] ~= previous) then
+  return 'moved'
+end
+local delivered = delivered_to(name)
+if ARGV[6] ~= '' and acknowledged_after(ARGV[6], delivered) then
+  return 'ahead'
+end
+
+for at = 10, 9 + 2 * tonumber(ARGV[9]), 2 do
+  redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1])
+end
+if ARGV[8] ~= '*' and redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[8]) then
+  return 'short'
+end
+redis.call('PERSIST', KEYS[4])
+redis.call('DEL', KEYS[7])
 redis.call('SET', KEYS[1], ARGV[2])
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*',
   'previous', previous, 'generation', ARGV[2], 'changes', '')
-redis.call('HSET', KEYS[3], field, id, ARGV[3] .. ':documents', redis.call('HLEN', KEYS[4]))
-return 1
+redis.call('HSET', KEYS[3], feed, id, name .. ':documents', redis.call('HLEN', KEYS[4]))
+if ARGV[1] ~= '' then
+  local since = delivered or '0-0'
+  if delivered then
+    local oldest = redis.call('XPENDING', KEYS[5], name)[2]
+    since = oldest or delivered
+  end
+  redis.call('HSET', KEYS[3], name .. ':kept', ARGV[1], name .. ':kept-since', since)
+  if kept ~= '' and kept ~= ARGV[2] then
+    redis.call('UNLINK', KEYS[6])
+  end
+end
+return 'live'

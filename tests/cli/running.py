@@ -8,8 +8,9 @@ import click
 from anyio.to_thread import run_sync
 from click.testing import CliRunner, Result
 
+from consumers.exit_codes import exit_code_of
 from events.server import ServerSettings
-from events.terminal import Deployment
+from events.terminal.output import Deployment
 
 _PLACEHOLDERS = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"), "TIME"),
@@ -35,6 +36,19 @@ class Commands:
         result = await self(group, *arguments)
         assert result.exit_code == 0, result.output
         return [normalised(line) for line in result.stdout.splitlines()]
+
+
+def end_of(result: Result) -> int:
+    """Return the exit code that the command ends with; a fault of the code is raised."""
+    error = result.exception
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, Exception):
+        return result.exit_code
+    code = exit_code_of(error)
+    if code is None:
+        raise error
+    return code
 
 
 def normalised(line: str) -> str:

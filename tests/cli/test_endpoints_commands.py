@@ -23,7 +23,7 @@ from events import (
     RouteTrafficRatioUpdatedEvent,
     open_log,
 )
-from events.terminal import NotFoundError
+from events.terminal.output import NotFoundError
 from projections.build import build
 from projections.commands import endpoints
 from projections.endpoint_lookup import find_endpoint, read_endpoint
@@ -36,6 +36,15 @@ CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EMBED = UUID("e0bed000-0000-4000-8000-000000000002")
 GONE = UUID("90000000-0000-4000-8000-000000000003")
 ROUTES = [UUID(f"{n:08x}-0000-4000-8000-000000000000") for n in range(1, 7)]
+STATUS, GOING, RATIO, CREATED = (
+    f"ID {name}"
+    for name in (
+        "model_service_status_updated",
+        "route_terminating",
+        "route_traffic_ratio_updated",
+        "route_created",
+    )
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -135,6 +144,13 @@ async def test_json_has_the_whole_document_with_stamps_as_entry_ids(
         "expected_status_code": 200,
     }
     assert [route["routable"] for route in chat["routes"]] == [True, True, *[False] * 4]
+    assert [route["share"] for route in chat["routes"]] == [0.75, 0.25, *[0] * 4]
+    assert [route["why_not"] for route in chat["routes"]][3:] == [
+        *("terminating", "weight 0", "no address")
+    ]
+    assert [route["decided_at"] for route in chat["routes"]][4:] == entries[7:9]
+    nobody = {"group": "route-table", "head": entries[-1], "unfolded": None, "behind_s": None}
+    assert chat["knowledge"] == nobody
     unhealthy, unstarted = chat["routes"][2], chat["routes"][5]
     assert (unhealthy["health"], unhealthy["health_reason"]) == ("unhealthy", "HTTP 503")
     assert (unhealthy["health_at"], unhealthy["status_at"]) == (entries[5], entries[1])
@@ -162,12 +178,12 @@ async def test_show_says_of_each_route_whether_it_gets_traffic_and_why_not(
     assert lines[:3] == [f"endpoint  {CHAT}", "name  chat", "model  llama-3"]
     assert lines[lines.index("") + 1 :] == [
         "ROUTE  ADDRESS  STATUS  SINCE  HEALTH  SINCE  WEIGHT  TRAFFIC  BY",
-        f"{ROUTES[0]}  10.0.0.1:8000  running  AGE  healthy  AGE  75%  yes  ID",
-        f"{ROUTES[1]}  10.0.0.1:8001  running  AGE  healthy  AGE  25%  yes  ID",
-        f"{ROUTES[2]}  10.0.0.1:8002  running  AGE  unhealthy  AGE  (0.5)  no: unhealthy  ID",
-        f"{ROUTES[3]}  10.0.0.1:8003  terminating  AGE  not checked  (1)  no: terminating  ID",
-        f"{ROUTES[4]}  10.0.0.1:8004  running  AGE  healthy  AGE  (0)  no: weight 0  ID",
-        f"{ROUTES[5]}  none  provisioning  AGE  not checked  (1)  no: no address  ID",
+        f"{ROUTES[0]}  10.0.0.1:8000  running  AGE  healthy  AGE  75%  yes  {STATUS}",
+        f"{ROUTES[1]}  10.0.0.1:8001  running  AGE  healthy  AGE  25%  yes  {STATUS}",
+        f"{ROUTES[2]}  10.0.0.1:8002  running  AGE  unhealthy  AGE  (0.5)  no: unhealthy  {STATUS}",
+        f"{ROUTES[3]}  10.0.0.1:8003  terminating  AGE  not checked  (1)  no: terminating  {GOING}",
+        f"{ROUTES[4]}  10.0.0.1:8004  running  AGE  healthy  AGE  (0)  no: weight 0  {RATIO}",
+        f"{ROUTES[5]}  none  provisioning  AGE  not checked  (1)  no: no address  {CREATED}",
         "",
         "00000003 unhealthy after 10 failures in a row: HTTP 503",
     ]
@@ -180,7 +196,7 @@ async def test_show_names_the_entry_that_decided_about_each_route(
     await go_live(log)
     entries = [str(e.entry_id) async for chunk in log.read_entries(0) for e in chunk]
     rows = (await run(endpoints, "show", "chat")).stdout.splitlines()
-    deciding = [row.split()[-1] for row in rows if row[:8] in {str(r)[:8] for r in ROUTES}]
+    deciding = [row.split()[-2] for row in rows if row[:8] in {str(r)[:8] for r in ROUTES}]
     healthy, also_healthy, _, unhealthy, terminating, weight, created = entries[2:9]
     assert deciding[:6] == [healthy, also_healthy, unhealthy, terminating, weight, created]
 

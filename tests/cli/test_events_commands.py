@@ -24,8 +24,9 @@ from events import (
     open_log,
 )
 from events import tail as tail_module
-from events.commands import events, streams
 from events.errors import InvalidPositionError
+from events.event_commands import events
+from events.stream_commands import streams
 from tests.cli.running import Commands
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
@@ -176,8 +177,8 @@ async def test_from_a_position_everything_is_shown_from_there_on(
 async def test_following_shows_what_comes_without_a_gap(log: EventLog, run: Commands) -> None:
     await fill(log)
     code = (
-        "import sys; from events.commands import events;"
-        "from events.server import ServerSettings; from events.terminal import Deployment;"
+        "import sys; from events.event_commands import events;"
+        "from events.server import ServerSettings; from events.terminal.output import Deployment;"
         "events(['tail', '-n', '1', '-f', '-o', 'jsonl'], standalone_mode=False,"
         " obj=Deployment(ServerSettings(url=sys.argv[1]), sys.argv[2]))"
     )
@@ -284,7 +285,7 @@ async def test_streams_are_listed_with_what_redis_says_of_them(
     await fill(log)
     await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "4")
     header, row = await run.lines(streams, "ls")
-    assert header == "STREAM  LENGTH  BYTES  ADDED  GROUPS  FIRST  LAST  AGE"
+    assert header == "STREAM  LENGTH  BYTES  ADDED  RATE/S  GROUPS  MAX LAG  FIRST  LAST  AGE"
     stream, length, *_, first, last, age = row.split("  ")
     assert (stream, length, first, last, age) == (log.keys.events(0), "4", "ID", "ID", "AGE")
     [told] = json.loads((await run(streams, "ls", "-o", "json")).stdout)
@@ -325,3 +326,70 @@ async def test_the_command_itself_ends_with_the_agreed_exit_codes(
     assert "consume route-table" in told
     nowhere = f"unix://{tmp_path}/none.sock"
     assert (await exit_of("--url", nowhere, "streams", "ls"))[0] == 4
+
+
+async def test_show_tells_what_each_group_has_done_with_the_entry(
+    log: EventLog, run: Commands
+) -> None:
+    await fill(log)
+    client, stream = log.server.client, log.keys.events(0)
+    entries = [str(e.entry_id) async for chunk in log.read_entries(0) for e in chunk]
+    for group, count in (("ahead", 6), ("at-it", 3), ("behind", 1)):
+        await client.call("XGROUP", "CREATE", stream, group, "0")
+        read = ("XREADGROUP", "GROUP", group, "c-1", "COUNT", count, "STREAMS", stream, ">")
+        await client.call(*read)
+    await client.call("XACK", stream, "ahead", *entries)
+    await client.call("HSET", log.keys.errors(0, "at-it"), entries[2], "OSError: no luck")
+    shown = await run.lines(events, "show", entries[2])
+    assert shown[-4:] == [
+        "GROUP  STATE  CONSUMER  IDLE  DELIVERIES  LAST ERROR",
+        "ahead  acknowledged",
+        "at-it  pending  c-1  AGE  1  OSError: no luck",
+        "behind  not delivered",
+    ]
+    told = json.loads((await run(events, "show", entries[2], "-o", "json")).stdout)
+    assert told["groups"][0] == {
+        "group": "ahead",
+        "state": "acknowledged",
+        "consumer": None,
+        "idle_ms": None,
+        "deliveries": None,
+        "last_error": None,
+    }
+    assert told["groups"][1]["last_error"] == "OSError: no luck"
+    assert told["groups"][1]["idle_ms"] >= 0
+
+
+async def test_show_names_the_upcasts_and_how_the_payload_is_read(
+    log: EventLog, run: Commands
+) -> None:
+    payload = {"endpoint_id": str(CHAT), "health_check": {"path": "/up"}}
+    fields = ("name", "endpoint_health_check_updated", "v", "1", "payload", json.dumps(payload))
+    await log.server.client.call("XADD", log.keys.events(0), "7-0", *fields)
+    shown = await run.lines(events, "show", "7-0")
+    by = "endpoint_health_check_updated_v1_v2"
+    assert f"upcast  version 1 to 2 by {by}" in shown
+    assert shown.index("payload") < shown.index("read as")
+    told = json.loads((await run(events, "show", "7-0", "-o", "json")).stdout)
+    assert told["upcasts"] == [{"from": 1, "to": 2, "by": by}]
+    assert told["payload"] == payload
+    assert told["read_as"]["health_check"]["interval"] == 10.0
+    newest = json.loads((await run(events, "show", "7-0", "-o", "json", "--raw")).stdout)
+    assert newest == {
+        "entry_id": "7-0",
+        "fields": dict(zip(fields[::2], fields[1::2], strict=True)),
+    }
+
+
+async def test_show_prints_the_bytes_as_they_are(log: EventLog, run: Commands) -> None:
+    value = b"0123456789abcdef\x00z"
+    await log.server.client.call("XADD", log.keys.events(0), "7-0", b"\xff", value)
+    result = await run(events, "show", "7-0", "--hex")
+    assert result.stdout.splitlines() == [
+        r"\xff, 18 bytes",
+        "  00000000  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  0123456789abcdef",
+        "  00000010  00 7a                                            .z",
+    ]
+    result = await run(events, "show", "7-0", "--hex", "-o", "json")
+    assert json.loads(result.stdout)["fields"] == {r"\xff": value.hex()}
+    assert await run.lines(events, "show", "7-0", "--raw") == [r"\xff  0123456789abcdef\x00z"]

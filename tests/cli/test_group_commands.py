@@ -1,25 +1,19 @@
-"""What `routestream groups` and `routestream dead` show."""
+"""What `routestream groups ls` shows."""
 
 import json
 from typing import Any
 from uuid import UUID
 
-import anyio
 import pytest
 
-from consumers import group_state
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.dead_letters import DeadLetters
-from consumers.group_commands import dead, groups
-from consumers.projector import Projector
+from consumers.dead.dead_commands import dead
+from consumers.operating import group_state
+from consumers.operating.group_commands import groups
 from events import EndpointRouteListUpdatedEvent, EventLog, open_log
-from projections.route_table import ROUTE_TABLE
 from tests.cli.running import Commands
-from tests.waiting import wait_until
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 GROUP = "readers"
-TRUNCATED = "route_started: Input data was truncated"
 
 pytestmark = pytest.mark.anyio
 
@@ -59,29 +53,6 @@ async def state(run: Commands) -> dict[str, Any]:
     return dict(told)
 
 
-async def project(log: EventLog, garbage: list[tuple[str | bytes, ...]], dead_letters: int) -> None:
-    """Run a projector until its group has given up on what is wrong, and stop it."""
-    settings = ConsumerSettings(block_ms=100)
-    projector = Projector(log, ROUTE_TABLE, 0, settings.policy)
-    consumer = Consumer(log, 0, (ROUTE_TABLE.name, "c-1"), projector, settings)
-    client, dead_key = log.server.client, log.keys.dead(0, ROUTE_TABLE.name)
-
-    async def is_there() -> bool:
-        return bool(await client.call("XINFO GROUPS", log.keys.events(0)))
-
-    async def all_dead() -> bool:
-        return int(await client.call("XLEN", dead_key)) == dead_letters
-
-    await append(log, 1)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(consumer.run)
-        await wait_until(is_there, "the group is created")
-        for fields in garbage:
-            await client.call("XADD", log.keys.events(0), "*", *fields)
-        await wait_until(all_dead, "the entries are dead letters")
-        await consumer.stop()
-
-
 async def test_ls_shows_what_is_pending_and_what_is_still_to_be_read(
     log: EventLog, run: Commands
 ) -> None:
@@ -90,10 +61,10 @@ async def test_ls_shows_what_is_pending_and_what_is_still_to_be_read(
     await read(log, 3)
     header, row = await run.lines(groups, "ls")
     assert header.split("  ") == [
-        *("GROUP", "PARTITION", "CONSUMERS", "PENDING", "LAG", "BACKLOG"),
-        *("LAST DELIVERED", "OLDEST PENDING", "STATE"),
+        *("GROUP", "PARTITION", "CONSUMERS", "ACTIVE", "PENDING", "LAG", "LOST"),
+        *("OLDEST PENDING", "LAST DELIVERED", "RATE/S", "ETA", "STATE"),
     ]
-    assert row == "readers  0  1  3  7  10  ID  AGE  working"
+    assert row == "readers  0  1  1  3  7  0  AGE  ID  0  never  working"
     told = await state(run)
     entries = [str(e.entry_id) async for chunk in log.read_entries(0) for e in chunk]
     assert told == {
@@ -101,13 +72,18 @@ async def test_ls_shows_what_is_pending_and_what_is_still_to_be_read(
         "partition": 0,
         "state": "working",
         "consumers": 1,
+        "active": 1,
         "pending": 3,
         "lag": 7,
         "lag_min": 7,
+        "lag_max": 7,
         "backlog": 10,
         "lost": 0,
         "last_delivered": entries[2],
         "oldest_pending": entries[0],
+        "rate_s": 0.0,
+        "appended_s": 0.0,
+        "eta_s": None,
     }
 
 
@@ -148,7 +124,9 @@ async def test_after_a_trim_past_the_group_the_lag_is_what_is_left_and_the_loss_
     await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "5")
     told = await state(run)
     assert (told["lag"], told["lost"], told["pending"]) == (5, 3, 2)
-    assert (await run.lines(groups, "ls"))[1].endswith("working, 3 lost")
+    assert (await run.lines(groups, "ls"))[
+        1
+    ] == "readers  0  1  1  2  5  3  AGE  ID  0  never  working"
     await read(log, 5)
     told = await state(run)
     assert told["lag"] == 0
@@ -186,13 +164,41 @@ async def test_a_lag_too_long_to_count_is_said_to_be_at_least_so_long(
 ) -> None:
     monkeypatch.setattr(group_state, "COUNTED_MAX", 4)
     monkeypatch.setattr(group_state, "READ_COUNT", 2)
-    await append(log, 12)
+    await append(log, 20)
+    await create_group(log)
+    await read(log, 10)
+    await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "18")
+    shown = (await run.lines(groups, "ls"))[1]
+    assert shown == "readers  0  1  1  10  ~10  AGE  ID  0  never  working"
+    told = await state(run)
+    assert (told["lag"], told["lag_min"], told["lag_max"]) == (None, 4, 10)
+    assert told["backlog"] is None
+    entries = [str(e.entry_id) async for chunk in log.read_entries(0) for e in chunk]
+    await log.server.client.call("XDEL", log.keys.events(0), entries[-2])
+    assert ">=4" in (await run.lines(groups, "ls"))[1]
+
+
+async def test_a_long_lag_is_told_from_how_little_was_read(
+    log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_state, "COUNTED_MAX", 4)
+    monkeypatch.setattr(group_state, "READ_COUNT", 2)
+    await append(log, 20)
+    await create_group(log)
+    await read(log, 4)
+    await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "18")
+    told = await state(run)
+    assert (told["lag"], told["backlog"]) == (16, 20)
+
+
+async def test_what_a_consumer_found_gone_is_counted_as_lost_for_good(
+    log: EventLog, run: Commands
+) -> None:
+    await append(log, 3)
     await create_group(log)
     await read(log, 3)
-    await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "11")
-    assert (await run.lines(groups, "ls"))[1] == "readers  0  1  3  >=4  >=7  ID  AGE  working"
-    told = await state(run)
-    assert (told["lag"], told["lag_min"], told["backlog"]) == (None, 4, None)
+    await log.server.client.call("HSET", log.keys.lost(0), GROUP, 7)
+    assert (await state(run))["lost"] == 7
 
 
 async def test_a_group_created_in_the_middle_of_the_log_has_a_true_lag(
@@ -210,7 +216,7 @@ async def test_a_group_that_is_missing_in_a_partition_is_shown_as_missing(
     async with open_log(redis_url, namespace=namespace, partitions=2) as log:
         await create_group(log)
     assert (await run.lines(groups, "ls"))[1:] == [
-        "readers  0  0  0  0  0  none  stopped",
+        "readers  0  0  0  0  0  0  none  0  AGE  stopped",
         "readers  1  missing",
     ]
 
@@ -220,52 +226,6 @@ async def test_a_log_without_groups_has_none_to_show(log: EventLog, run: Command
     result = await run(groups, "ls")
     assert (result.stdout, result.stderr) == ("", "no groups\n")
     assert (await run(groups, "ls", "-o", "json")).stdout == "[]\n"
-
-
-async def test_dead_letters_are_listed_with_why_they_were_given_up_on(
-    log: EventLog, run: Commands
-) -> None:
-    garbage: list[tuple[str | bytes, ...]] = [
-        ("name", "route_started", "payload", "{", "raw", b"\xff"),
-        ("name", "told_later", "payload", "{}"),
-        ("stray", "field"),
-    ]
-    await project(log, garbage, dead_letters=2)
-    assert await run.lines(dead, "ls") == [
-        "DEAD ID  GROUP  ENTRY  TYPE  ENDPOINT  REASON  ERROR  DELIVERIES  LAST TRY",
-        f"ID  route-table  ID  route_started  ?  undecodable  {TRUNCATED}  1  AGE",
-        "ID  route-table  ID  ?  ?  undecodable  the entry has no name  1  AGE",
-    ]
-    result = await run(dead, "ls", "route-table", "-o", "json")
-    broken, stray = json.loads(result.stdout)
-    assert broken["fields"] == {"name": "route_started", "payload": "{", "raw": {"base64": "/w=="}}
-    assert (broken["reason"], broken["deliveries"], broken["consumer"]) == ("undecodable", 1, "c-1")
-    assert stray["fields"] == {"stray": "field"}
-    newest = await run(dead, "ls", "-n", "1", "-o", "jsonl")
-    assert json.loads(newest.stdout) == stray
-
-
-async def test_dead_letters_of_a_group_that_is_gone_are_still_found_by_its_name(
-    log: EventLog, run: Commands
-) -> None:
-    await project(log, [("stray", "field")], dead_letters=1)
-    dead_key = log.keys.dead(0, ROUTE_TABLE.name)
-    await log.server.client.call("RENAME", dead_key, log.keys.dead(0, "once"))
-    result = await run(dead, "ls", "once", "-o", "json")
-    assert [one["group"] for one in json.loads(result.stdout)] == ["once"]
-    assert [letter async for letter in DeadLetters(log.server, log.keys, 0, "once").read()]
-
-
-async def test_without_dead_letters_there_are_none_to_show(run: Commands) -> None:
-    result = await run(dead, "ls")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no dead letters\n")
-    assert (await run(dead, "ls", "route-table", "-o", "json")).stdout == "[]\n"
-
-
-async def test_dead_letters_of_a_group_nobody_knows_are_not_found(run: Commands) -> None:
-    result = await run(dead, "ls", "route-tabel")
-    assert result.exit_code == 3
-    assert "route-table" in result.stderr
 
 
 async def test_wrong_counts_and_intervals_are_refused(run: Commands) -> None:

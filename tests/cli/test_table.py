@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from events.age import span
-from events.table import Column, table_of
+from events.terminal.age import span
+from events.terminal.table import Column, table_of
 
 COLUMNS = (
     Column("ID"),
@@ -35,6 +35,16 @@ def test_with_enough_room_every_cell_is_in_its_row(room: int | None) -> None:
         "1-0      7  a few words that fold  because",
         "2-0     12  short",
     ]
+
+
+def test_cells_keep_their_styles() -> None:
+    console = Console(file=StringIO(), width=80, color_system="standard", force_terminal=True)
+    cell = Text.assemble("a ", ("red", "red"), style="dim")
+    with console.capture() as capture:
+        console.print(table_of([Column("ID"), Column("N")], [[cell, Text("7")]], 80))
+    header, row = capture.get().splitlines()
+    assert header == "\x1b[1mID\x1b[0m     \x1b[1mN\x1b[0m"
+    assert row == "\x1b[2ma \x1b[0m\x1b[2;31mred\x1b[0m  7"
 
 
 def test_with_too_little_room_some_columns_go_below_with_their_names() -> None:

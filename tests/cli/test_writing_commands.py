@@ -173,8 +173,8 @@ def test_a_route_given_by_its_address_keeps_its_id(chat: Shell) -> None:
             "health_check.interval: 0 is not allowed",
         ),
         (("endpoints", "update", CHAT, "--model-folder", "/nope"), 2, "there is no file here"),
-        (("events", "import", "--from", "backend-ai", "/no/such"), 2, "does not exist"),
-        (("events", "import", "--from", "backend-ai", ROUTES), 2, "line 1"),
+        (("events", "import", "--format", "backend-ai", "/no/such"), 2, "does not exist"),
+        (("events", "import", "--format", "backend-ai", ROUTES), 2, "line 1"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_writes_nothing(

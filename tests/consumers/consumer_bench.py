@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import anyio
 
 from consumers.consumer import Consumer, ConsumerSettings
-from consumers.dead_letters import DeadEntry, DeadLetters
+from consumers.dead.dead_letters import DeadEntry, DeadLetters
 from consumers.outcome import RetryPolicy
 from consumers.processor import Handler, HandlerProcessor, Processor
 from events.endpoint import EndpointCreatedEvent

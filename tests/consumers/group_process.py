@@ -10,9 +10,8 @@ import anyio
 from anyio.abc import Process
 
 from consumers.supervisor import routestream_command
-from events.errors import NoGroupError
+from consumers.waking import connection_name
 from events.log import EventLog
-from tests.consumers.consumer_bench import members
 from tests.waiting import wait_until
 
 CLAIM_IDLE_MS = 1_000
@@ -75,10 +74,9 @@ class Processes:
 
         async def consumes() -> bool:
             assert process.returncode is None, f"{group} {name} ended by itself"
-            try:
-                return name in await members(self._log, group)
-            except NoGroupError:
-                return False
+            waits_on = connection_name(self._log.keys, 0, group, name)
+            clients = await self._log.server.client.call("CLIENT LIST")
+            return any(c["name"] == waits_on and c["cmd"] == "xreadgroup" for c in clients)
 
         await wait_until(consumes, f"{name} consumes for {group}")
         return GroupProcess(process, name)

@@ -18,7 +18,8 @@ from consumers.supervisor import routestream_command
 from events.entry_id import EntryId
 from events.log import EventLog, open_log
 from producers.backend_ai.importer import SOURCE, import_capture
-from projections.health_state import HEALTH_STATE, EndpointHealth
+from projections.endpoint_health import EndpointHealth
+from projections.health_state import HEALTH_STATE
 from projections.projection import Projection
 from projections.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (

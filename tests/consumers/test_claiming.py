@@ -155,8 +155,12 @@ async def test_an_entry_deleted_while_pending_is_reported_as_lost(
             await handling.until_handled(first, last)
             await until_settled(log)
 
-    lost = [one for one in logs if one["event"] == "entry_lost"]
-    assert [(one["entry_id"], one["log_level"]) for one in lost] == [(str(deleted), "error")]
+    [lost] = [one for one in logs if one["event"] == "history_lost"]
+    assert (lost["why"], lost["entry_ids"], lost["log_level"]) == (
+        "deleted",
+        [str(deleted)],
+        "error",
+    )
 
 
 async def test_entries_delivered_twice_before_are_processed_alone(log: EventLog) -> None:

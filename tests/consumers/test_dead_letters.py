@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from consumers.dead_letters import DeadLetters
+from consumers.dead.dead_letters import DeadLetters
 from consumers.delivery import Delivery
 from consumers.outcome import DeadLetter
 from events.entry_id import EntryId

@@ -18,7 +18,9 @@ OF_A_PARTITION: dict[str, Callable[[int], str]] = {
     "{ns:%d}:generations": KEYS.generations,
     "{ns:%d}:route-table:live": lambda p: KEYS.live(p, "route-table"),
     "{ns:%d}:route-table:7": lambda p: KEYS.documents(p, "route-table", 7),
+    "{ns:%d}:route-table:pause": lambda p: KEYS.pause(p, "route-table"),
     "{ns:%d}:route-table:changes": lambda p: KEYS.changes(p, "route-table"),
+    "{ns:%d}:errors:webhooks": lambda p: KEYS.errors(p, "webhooks"),
     "{ns:%d}:dead:webhooks": lambda p: KEYS.dead(p, "webhooks"),
 }
 

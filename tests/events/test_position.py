@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from events import END, START, EntryId
 from events.errors import InvalidPositionError
-from events.position import parse_position, time_of
+from events.position import parse_position, parse_range, time_of
 from tests.strategies import entry_ids, times
 
 NOW = datetime(2026, 1, 31, 22, 0, 0, tzinfo=UTC)
@@ -73,3 +73,30 @@ def test_the_time_of_an_entry_reads_back_as_its_millisecond(ms: int) -> None:
 @given(entry_ids)
 def test_every_entry_id_is_a_position(entry_id: EntryId) -> None:
     assert parse_position(str(entry_id), NOW) == entry_id
+
+
+@given(entry_ids, entry_ids)
+def test_a_range_is_read_as_its_two_ends(one: EntryId, other: EntryId) -> None:
+    first, last = sorted([one, other])
+    assert parse_range(f"{first}..{last}", NOW) == (first, last)
+    assert parse_range(f"{first}..", NOW) == parse_range(str(first), NOW) == (first, END)
+    assert parse_range(f"..{last}", NOW) == (START, last)
+    if first != last:
+        with pytest.raises(InvalidPositionError):
+            parse_range(f"{last}..{first}", NOW)
+
+
+def test_a_range_takes_every_kind_of_position() -> None:
+    hour, half = EntryId(NOW_MS - 3_600_000, 0), EntryId(NOW_MS - 1_800_000, 0)
+    assert parse_range("-1h..-30m", NOW) == (hour, half)
+    assert parse_range("2026-01-31T21:00:00Z..end", NOW) == (hour, END)
+    assert parse_range("..", NOW) == (START, END)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_range_or_is_refused(text: str) -> None:
+    try:
+        start, end = parse_range(text, NOW)
+    except InvalidPositionError:
+        return
+    assert start <= end

@@ -13,8 +13,9 @@ from events.entry_id import EntryId
 from events.errors import EventsError
 from events.health_check import HealthCheck
 from events.model_service import ModelServiceStatus
+from producers.checker_settings import CheckerSettings
 from producers.errors import ProducersError
-from producers.health_checker import CheckerSettings, HealthChecker
+from producers.health_checker import HealthChecker
 from projections.endpoint import Endpoint
 from projections.route import Health, Route
 

@@ -9,11 +9,14 @@ from structlog.testing import capture_logs
 
 from consumers.embedded import EmbeddedServer
 from events import START, EntryId, EventLog, RouteCreatedEvent, RouteRecord, fold, open_log
+from events.errors import ServerUnavailableError
 from events.event import Event
 from projections.build import build
 from projections.errors import TooManyRoutesError
 from projections.health_state import HEALTH_STATE
 from projections.projection import Projection
+from projections.replay.folding import Folding
+from projections.replay.replay import replay
 from projections.route_table import ROUTE_TABLE
 from projections.store import ReadModelStore
 from tests.histories import E, created, listed, observed, record, started
@@ -119,3 +122,15 @@ async def test_a_group_of_two_builds_at_once_begins_behind_no_entry_that_is_not_
     [(_, endpoint)] = await documents(store_of(log, ROUTE_TABLE))
     assert endpoint.version == first
     assert all(begin <= first for begin in begins.values())
+
+
+async def test_a_server_that_goes_away_meanwhile_is_just_that(own_server: EmbeddedServer) -> None:
+    async with open_log(own_server.url) as log:
+        for _ in range(4):
+            await log.append(*(created() for _ in range(1_500)))
+
+        def kill(_: Folding[Any]) -> None:
+            own_server.kill()
+
+        with pytest.raises(ServerUnavailableError):
+            await replay(log, Folding(ROUTE_TABLE, 0), note=kill)

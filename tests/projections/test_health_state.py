@@ -5,8 +5,10 @@ import pytest
 from events.entry_id import START
 from events.event import Event
 from events.health_check import HealthCheck
+from projections.endpoint_health import RouteHealth, decode, encode
 from projections.errors import UnreadableDocumentError
-from projections.health_state import HEALTH_STATE, TRANSITIONS_MAX, RouteHealth, decode, encode
+from projections.health_state import HEALTH_STATE
+from projections.transitions import TRANSITIONS_MAX
 from tests.histories import (
     ROUTES,
     SESSIONS,
@@ -145,6 +147,14 @@ def test_the_document_is_what_a_person_reads_with_hget() -> None:
 def test_a_document_of_another_release_is_refused(document: bytes) -> None:
     with pytest.raises(UnreadableDocumentError, match="health-state document: "):
         decode(document)
+
+
+@pytest.mark.parametrize("stamp", ["[-1,0]", f"[{2**64},0]"])
+def test_a_document_with_a_stamp_that_is_none_is_refused(stamp: str) -> None:
+    document = encode(health_of(history(SICK)), 1)
+    assert document.count(b"[[[7,5]") == 1
+    with pytest.raises(UnreadableDocumentError, match="health-state document: a transition has"):
+        decode(document.replace(b"[[[7,5]", b"[[" + stamp.encode()))
 
 
 def test_an_endpoint_that_nothing_happened_to_has_no_health() -> None:

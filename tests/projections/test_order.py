@@ -11,8 +11,8 @@ from events.fold import fold
 from events.model_service import ModelServiceStatusEvent
 from events.recorded import RecordedEvent
 from projections.endpoint import Endpoint
-from projections.health_state import TRANSITIONS_MAX
 from projections.projection import Projection
+from projections.transitions import TRANSITIONS_MAX
 from tests import oracle
 from tests.histories import (
     PROJECTIONS,

@@ -298,3 +298,17 @@ def test_settings_that_make_no_sense_are_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         replace(QUICK, **settings)
+
+
+async def test_a_generation_that_is_gone_before_the_first_change_is_told(
+    log: EventLog, table: WrittenTable
+) -> None:
+    with capture_logs() as logs:
+        async with reading(log, ReaderSettings(block_ms=500)) as reader:
+            await table.delete()
+            await wait_until(
+                lambda: "generation_missing" in [one["event"] for one in logs], "it says so"
+            )
+            known = reader.endpoint(E)
+    assert known == FIRST
+    assert [one["event"] for one in logs] == ["table_reloaded", "generation_missing"]

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
@@ -7,9 +8,11 @@ import pytest
 from events import EntryId, EventLog, RouteTerminatingEvent
 from projections.endpoint import Endpoint
 from projections.errors import NoLiveGenerationError
+from projections.generations import CHANGES_MAX
 from projections.route_table import ROUTE_TABLE
-from projections.store import CHANGES_MAX, Applied, Change, ReadModelStore
+from projections.store import Applied, Change, ReadModelStore
 from tests.read_model import WrittenTable
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -181,6 +184,41 @@ async def test_many_entries_are_acknowledged_in_one_step(
     changes = [change(endpoint_id, 0, "x", ids[:6_000])]
     assert await table.store.apply(1, GROUP, changes, ids[6_000:]) == DONE
     assert await pending(log) == []
+
+
+async def test_an_apply_waits_for_a_pause_and_goes_on_through_the_next(
+    log: EventLog, table: WrittenTable, delivered: list[EntryId]
+) -> None:
+    one = uuid4()
+    await table.store.pause(2, 2.0)
+    await log.server.client.call("CONFIG", "RESETSTAT")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(table.store.apply, 1, GROUP, [change(one, 0, "x", delivered)])
+        await wait_until(lambda: asked_to_apply(log), "the apply was asked for")
+        assert await all_documents(table.store, 1) == {}
+        assert await pending(log) == delivered
+        await table.store.pause(2, 3_600.0)
+    assert await all_documents(table.store, 1) == {one: (1, "x")}
+    assert await pending(log) == []
+
+
+async def asked_to_apply(log: EventLog) -> bool:
+    stats: dict[str, Any] = await log.server.client.call("INFO", "commandstats")
+    return "cmdstat_evalsha" in stats or "cmdstat_eval" in stats
+
+
+async def test_whether_a_generation_is_whole_is_told_during_a_pause(table: WrittenTable) -> None:
+    await table.store.pause(2, 3_600.0)
+    assert await table.store.apply(1, GROUP) == DONE
+
+
+async def test_a_pause_ends_with_the_change_over(log: EventLog, table: WrittenTable) -> None:
+    await table.store.pause(2, 3_600.0)
+    generation = await table.store.new_generation()
+    assert await table.store.swap(generation, 1, await log.head(0), [], 0) == "live"
+    table.generation = generation
+    with anyio.fail_after(60):
+        await table.put(endpoint(uuid4()))
 
 
 async def test_of_two_writers_that_saw_one_revision_one_writes(table: WrittenTable) -> None:

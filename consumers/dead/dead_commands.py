@@ -1,0 +1,226 @@
+"""The commands that show dead letters: the entries that a group has given up on."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from consumers.dead.dead_filter import DeadFilter, Meant, filter_options, find_dead
+from consumers.dead.dead_letters import DeadEntry
+from consumers.dead.requeue import Requeue
+from events.entry_id import EntryId
+from events.log import EventLog
+from events.terminal.age import age_of, now_of, span
+from events.terminal.command_group import CommandGroup
+from events.terminal.line import Line
+from events.terminal.output import (
+    Deployment,
+    NotFoundError,
+    OutputForm,
+    command_of,
+    output_option,
+    print_pairs,
+    print_rows,
+    print_value,
+    printable,
+    watch_option,
+    watched,
+)
+from events.terminal.printed import BINARY, fields_as_text
+from events.terminal.table import Column
+
+DEAD_COUNT = 20
+
+DEAD_COLUMNS = (
+    Column("DEAD ID"),
+    Column("GROUP", folds=True),
+    Column("ENTRY"),
+    Column("TYPE", is_below=True),
+    Column("ENDPOINT"),
+    Column("REASON", is_below=True),
+    Column("ERROR", folds=True, is_below=True),
+    Column("DELIVERIES", is_number=True),
+    Column("REQUEUED", is_number=True, is_below=True),
+    Column("LAST TRY"),
+)
+
+Requeues = Mapping[tuple[str, int, EntryId], int]
+"""How often the entry of a group and partition was requeued before."""
+
+
+@click.group(cls=CommandGroup)
+def dead() -> None:
+    """Look at dead letters, the entries that a group has given up on; have them tried again."""
+
+
+@dead.command("ls")
+@filter_options
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(min=1),
+    default=DEAD_COUNT,
+    show_default=True,
+    help="How many of the newest.",
+)
+@output_option
+@watch_option
+@command_of
+async def list_dead(
+    deployment: Deployment,
+    /,
+    *,
+    count: int,
+    output: OutputForm,
+    watch: float | None,
+    **given: Any,  # noqa: ANN401 - see filter_options
+) -> None:
+    """List the newest dead letters, of all groups or of GROUP, and why each was given up on.
+
+    REQUEUED is how often it was requeued before, and died again.
+
+    \b
+    Example: routestream dead ls route-table --error timeout --from -2h
+    """
+    async with deployment.open_log() as log:
+
+        async def show_dead() -> None:
+            now = await now_of(log.server)
+            meant = await find_dead(log, DeadFilter.parse(now, **given), count)
+            await print_dead(log, output, meant, now)
+
+        await watched(watch, show_dead)
+
+
+async def print_dead(
+    log: EventLog, output: OutputForm, meant: Sequence[Meant], now: datetime
+) -> None:
+    """Print dead letters as rows, or as JSON."""
+    requeues = await _requeues(log, meant)
+    rows = (_dead_row(one, requeues, now) for one in meant)
+    values = (_dead_as_json(one, requeues) for one in meant)
+    print_rows(output, DEAD_COLUMNS, rows, values, nothing="no dead letters")
+
+
+async def _requeues(log: EventLog, meant: Sequence[Meant]) -> Requeues:
+    by_place: dict[tuple[str, int], list[EntryId]] = {}
+    for one in meant:
+        by_place.setdefault((one.group, one.partition), []).append(one.letter.original.entry_id)
+    return {
+        (group, partition, entry_id): times
+        for (group, partition), ids in by_place.items()
+        for entry_id, (times, _) in (await Requeue(log, partition, group).history(ids)).items()
+    }
+
+
+def _times(one: Meant, requeues: Requeues) -> int:
+    return requeues.get((one.group, one.partition, one.letter.original.entry_id), 0)
+
+
+def _dead_row(one: Meant, requeues: Requeues, now: datetime) -> tuple[object, ...]:
+    letter = one.letter
+    line = Line.of(letter.original)
+    return (
+        letter.dead_id,
+        one.group,
+        letter.original.entry_id,
+        line.name,
+        line.endpoint,
+        letter.reason,
+        letter.error,
+        letter.deliveries,
+        _times(one, requeues) or None,
+        span((now - letter.last_at).total_seconds()),
+    )
+
+
+def _dead_as_json(one: Meant, requeues: Requeues) -> dict[str, Any]:
+    letter = one.letter
+    return {
+        "dead_id": str(letter.dead_id),
+        "group": one.group,
+        "entry_id": str(letter.original.entry_id),
+        "partition": letter.original.partition,
+        "reason": letter.reason,
+        "error": letter.error,
+        "deliveries": letter.deliveries,
+        "requeued": _times(one, requeues),
+        "consumer": letter.consumer,
+        "first_at": letter.first_at.isoformat(),
+        "last_at": letter.last_at.isoformat(),
+        "fields": fields_as_text(letter.original.fields),
+    }
+
+
+@dead.command("show")
+@click.argument("dead_id", metavar="ID")
+@click.option("--group", help="Where several groups have given up on the entry.")
+@output_option
+@command_of
+async def show_dead_letter(
+    deployment: Deployment, *, dead_id: str, group: str | None, output: OutputForm
+) -> None:
+    """Show one dead letter with all that its entry held. ID is its own id, or else the entry's.
+
+    \b
+    Example: routestream dead show 1769896800123-0
+    """
+    async with deployment.open_log() as log:
+        wanted = frozenset([EntryId.parse(dead_id)])
+        found = await find_dead(log, DeadFilter(group=group, ids=wanted), DEAD_COUNT)
+        if not found:
+            found = await find_dead(log, DeadFilter(group=group, entry_ids=wanted), DEAD_COUNT)
+        if not found:
+            raise NotFoundError(f"{dead_id} is neither a dead letter nor the entry of one")
+        if len(found) > 1:
+            places = ", ".join(f"{one.letter.dead_id} of {one.group}" for one in found)
+            raise click.UsageError(f"{dead_id} is {places}: say which one, or --group")
+        [one] = found
+        requeues = await _requeues(log, found)
+        if output != "table":
+            print_value(output, _dead_as_json(one, requeues))
+            return
+        _print_letter(one, _times(one, requeues), await now_of(log.server))
+        click.echo(
+            f"\nTo have it tried again: routestream dead requeue {one.group}"
+            f" --ids {one.letter.dead_id}",
+            err=True,
+        )
+
+
+def _print_letter(one: Meant, requeued: int, now: datetime) -> None:
+    letter = one.letter
+    line, original = Line.of(letter.original), letter.original
+    print_pairs(
+        [
+            ("dead letter", f"{letter.dead_id}, {age_of(letter.dead_id, now)} ago"),
+            ("group", f"{one.group}, partition {one.partition}"),
+            ("entry", f"{original.entry_id}, {age_of(original.entry_id, now)} old"),
+            ("type", line.name),
+            ("endpoint", line.endpoint),
+            ("says", line.summary),
+            ("reason", letter.reason),
+            ("error", letter.error or None),
+            ("deliveries", letter.deliveries),
+            ("requeued", f"{requeued} times" if requeued else None),
+            ("consumer", letter.consumer),
+            ("tried", f"{_clock(letter.first_at)} to {_clock(letter.last_at)} UTC"),
+            *_fields(letter),
+        ]
+    )
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _fields(letter: DeadEntry) -> list[tuple[str, str]]:
+    fields = fields_as_text(letter.original.fields).items()
+    return [
+        (
+            printable(f"field {name}"),
+            value if isinstance(value, str) else f"{BINARY} {value[BINARY]}",
+        )
+        for name, value in fields
+    ]

@@ -1,0 +1,15 @@
+-- Move an entry to its group's dead letters: added there and acknowledged here, in one step.
+--
+-- KEYS[1]  stream  {ns:P}:events
+-- KEYS[2]  stream  {ns:P}:dead:GROUP
+-- KEYS[3]  hash    {ns:P}:errors:GROUP
+-- ARGV[1]  group
+-- ARGV[2]  entry id
+-- ARGV[3]  ... fields and values of the dead letter, some thousands at most
+-- Reply    id of the dead letter, nil where the entry was not pending any more
+
+redis.call('HDEL', KEYS[3], ARGV[2])
+if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then
+  return nil
+end
+return redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))

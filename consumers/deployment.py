@@ -1,0 +1,37 @@
+"""The deployment that a command works on: as the settings say, and with what reads it."""
+
+import os
+from pathlib import Path
+from types import MappingProxyType
+
+import click
+
+from consumers.logs import configure_logs
+from consumers.settings import SETTINGS, read_settings
+from events.terminal.output import Deployment
+from producers.backend_ai import wire as backend_ai_wire
+from producers.backend_ai.printed_entry import printed_entry
+
+FOREIGN_DECODERS = MappingProxyType({backend_ai_wire.STREAM.decode(): printed_entry})
+"""What reads the entries of other systems' streams, by the stream's key."""
+
+
+def set_up(context: click.Context, config: Path | None, log_level: str) -> None:
+    """Read the settings, and leave them and the deployment where commands look for them.
+
+    Raises:
+        InvalidSettingsError: A setting is wrong.
+    """
+    configure_logs(log_level)
+    settings = read_settings(config, os.environ)
+    retention = settings.retention
+    context.obj = Deployment(
+        settings.server,
+        settings.namespace,
+        settings.partitions,
+        archive=settings.archive,
+        foreign=FOREIGN_DECODERS,
+        snapshots=settings.snapshots.directory,
+        retention=None if retention.keep_s is None else retention.rule,
+    )
+    context.meta[SETTINGS] = settings

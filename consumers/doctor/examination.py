@@ -1,0 +1,93 @@
+"""The examination: all that the doctor looks at, once, in order."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import anyio
+import msgspec
+
+from consumers.doctor.finding import Finding
+from consumers.doctor.log_facts import (
+    PartitionFacts,
+    read_layout,
+    read_oldest,
+    read_partition,
+)
+from consumers.doctor.log_findings import findings_of, growth_findings, layout_findings
+from consumers.doctor.questions import Questions, refusal_findings
+from consumers.doctor.read_models import read_model_findings, read_read_model
+from consumers.doctor.server_facts import read_server
+from consumers.doctor.server_findings import server_findings
+from events.keys import Keys
+from projections.health_state import HEALTH_STATE
+from projections.route_table import ROUTE_TABLE
+
+LOOK_AGAIN_AFTER_S = 0.5
+"""Between two looks at what is pending; what grows in between, grows."""
+
+_PROJECTIONS = (ROUTE_TABLE, HEALTH_STATE)
+
+
+class Examination(msgspec.Struct, frozen=True):
+    """What was found, and the facts of the partitions that it was found from."""
+
+    findings: Sequence[Finding]
+    partitions: Sequence[PartitionFacts] = ()
+
+
+async def examine(
+    questions: Questions,
+    keys: Keys,
+    partitions: int | None,
+    *,
+    user: str | None = None,
+    look_again_after_s: float = LOOK_AGAIN_AFTER_S,
+) -> Examination:
+    """Look at the server, the log, its groups and the read models; nothing is written.
+
+    Every command is short, whatever the size of the log; what the server refuses is a finding.
+    With *look_again_after_s* 0 there is no second look.
+
+    Raises:
+        ServerUnavailableError: There is no server.
+    """
+    server = await read_server(questions, keys, user)
+    findings = list(server_findings(server))
+    if server.is_loading:
+        return Examination(findings)
+    made_with = await read_layout(questions, keys)
+    if "HGET" not in questions.refused:
+        findings += layout_findings(keys, made_with, partitions)
+    shipped = [projection.name for projection in _PROJECTIONS]
+    facts = [await read_partition(questions, keys, p) for p in range(made_with or partitions or 0)]
+    findings += findings_of(facts, keys, shipped, await _now(questions))
+    if look_again_after_s:
+        findings += await _look_again(questions, keys, facts, look_again_after_s)
+    for projection in _PROJECTIONS:
+        for one in facts:
+            read_model = await read_read_model(questions, keys, projection, one.partition)
+            if one.kind == "stream" and read_model is not None:
+                findings += read_model_findings(read_model, {one.partition: one})
+    findings += refusal_findings(questions.refused, server.user)
+    return Examination(findings, facts)
+
+
+async def _look_again(
+    questions: Questions, keys: Keys, facts: Sequence[PartitionFacts], after_s: float
+) -> list[Finding]:
+    """Look a second time at the groups that had entries pending."""
+    pending = [(one.partition, g) for one in facts for g in one.groups.values() if g.pending]
+    if pending:
+        await anyio.sleep(after_s)
+    found: list[Finding] = []
+    for partition, group in pending:
+        key = keys.events(partition)
+        told = await questions.ask("XPENDING", key, group.name)
+        later = (told[0] if told else 0, await read_oldest(questions, key, group.name))
+        found += growth_findings(group, later, partition)
+    return found
+
+
+async def _now(questions: Questions) -> datetime | None:
+    told = await questions.ask("TIME")
+    return None if told is None else datetime.fromtimestamp(told[0] + told[1] / 1_000_000, UTC)

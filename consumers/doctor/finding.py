@@ -1,0 +1,62 @@
+"""The finding: one thing that was looked at, and how it is."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["ok", "warning", "error"]
+
+_RANKS: dict[Severity, int] = {"ok": 0, "warning": 1, "error": 2}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One finding.
+
+    Attributes:
+        severity: Error: events or read models are lost, wrong or stuck, or will be at the next
+            mishap. Warning: it may come to that. Ok: it was looked at, and is as it should be.
+        about: What was looked at; the same words in each run.
+        what: What was found, in a sentence.
+        figure: The number or the setting that says so.
+        to_do: What to do, a command where there is one; "" where nothing is to be done.
+    """
+
+    severity: Severity
+    about: str
+    what: str
+    figure: str = ""
+    to_do: str = ""
+
+
+def ok(about: str, what: str, figure: object = "") -> Finding:
+    """Return a finding of something that is as it should be."""
+    return Finding("ok", about, what, str(figure))
+
+
+def warning(about: str, what: str, figure: object = "", *, to_do: str) -> Finding:
+    """Return a finding that may become an error."""
+    return Finding("warning", about, what, str(figure), to_do)
+
+
+def error(about: str, what: str, figure: object = "", *, to_do: str) -> Finding:
+    """Return a finding that asks for somebody now."""
+    return Finding("error", about, what, str(figure), to_do)
+
+
+def worst_of(findings: Iterable[Finding]) -> Severity:
+    """Return the severity of the worst finding, ok where there is none."""
+    return max((one.severity for one in findings), key=_RANKS.__getitem__, default="ok")
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return errors, then warnings, then the rest, each in the order in which they were found."""
+    return sorted(findings, key=lambda one: -_RANKS[one.severity])
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 entry`, `2 entries`: *what* in the plural where it is not one."""
+    if count == 1:
+        return f"{count} {what}"
+    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{count} {plural}"

@@ -1,0 +1,206 @@
+"""The facts of a log: of its layout, its partitions and the groups that read them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from consumers.doctor.questions import Questions
+from consumers.operating.group_state import lost_of
+from events.entry_id import START, EntryId
+from events.keys import Keys
+from events.log import PARTITIONS_MAX
+from events.streams import StreamState, told_lag
+
+DEAD_SAMPLE = 100
+"""Dead letters whose reasons are counted: the newest."""
+
+LAG_COUNTED = 1_000
+"""Entries that are counted for a lag that the server cannot tell."""
+
+LOSSES_READ = 200
+"""The newest losses of a partition, from which it is told when a group last had one."""
+
+CONSUMERS_MAX = 10_000
+
+
+class ConsumerFacts(msgspec.Struct, frozen=True):
+    """A consumer: what is pending with it, and for how long it has asked for nothing."""
+
+    name: str
+    pending: int
+    idle_ms: int
+
+
+class OldestPending(msgspec.Struct, frozen=True):
+    """The oldest pending entry of a group."""
+
+    entry_id: EntryId
+    consumer: str
+    idle_ms: int
+    deliveries: int
+
+
+class GroupFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One group in one partition.
+
+    Attributes:
+        lag: Entries not yet delivered, at least.
+        oldest: The oldest pending entry, None where nothing is pending.
+        consumers: Its consumers.
+        last_delivered: Where it stands.
+        kept_position: Where it stood by what is kept beside the stream, None for nowhere.
+        trimmed_unread: Entries trimmed before they were delivered, as far as that can be told.
+        lost: Entries that it ever found gone.
+        lost_at: When it last did, None where that is not kept any more.
+        dead: How many dead letters it has.
+        dead_reasons: Why, of the newest of them.
+    """
+
+    name: str
+    pending: int = 0
+    lag: int = 0
+    oldest: OldestPending | None = None
+    consumers: Sequence[ConsumerFacts] = ()
+    last_delivered: EntryId = START
+    kept_position: EntryId | None = None
+    trimmed_unread: int = 0
+    lost: int = 0
+    lost_at: datetime | None = None
+    dead: int = 0
+    dead_reasons: Mapping[str, int] = {}
+
+
+class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition.
+
+    Attributes:
+        partition: Which one.
+        kind: What Redis has under its key: `stream`, `none`, or what should not be there.
+        stream: Its stream, None where there is none.
+        groups: The groups that Redis has, by name.
+    """
+
+    partition: int
+    kind: str
+    stream: StreamState | None = None
+    groups: Mapping[str, GroupFacts] = {}
+
+
+async def read_layout(questions: Questions, keys: Keys) -> int | None:
+    """Return with how many partitions the log was made, None where that is not known."""
+    told = await questions.ask("HGET", keys.layout, "partitions")
+    return int(told) if told and told.isdigit() and 0 < int(told) <= PARTITIONS_MAX else None
+
+
+async def read_partition(questions: Questions, keys: Keys, partition: int) -> PartitionFacts:
+    """Ask for one partition and its groups: some commands for each, none of them long."""
+    key = keys.events(partition)
+    told = await questions.ask("TYPE", key)
+    kind = "unknown" if told is None else told.decode()
+    if kind != "stream":
+        return PartitionFacts(partition=partition, kind=kind)
+    stream = await _read_stream(questions, key, partition)
+    positions = await questions.ask("HGETALL", keys.positions(partition)) or {}
+    lost = await questions.ask("HGETALL", keys.lost(partition)) or {}
+    lost_at = await _read_losses(questions, keys, partition)
+    groups = {}
+    for about in await questions.ask("XINFO GROUPS", key) or []:
+        name = about["name"].decode("utf-8", "replace")
+        facts = await _read_group(questions, keys, stream, about)
+        kept = positions.get(b"group:" + about["name"])
+        groups[name] = msgspec.structs.replace(
+            facts,
+            lost=int(lost.get(about["name"], 0)),
+            lost_at=lost_at.get(name),
+            kept_position=None if kept is None else EntryId.parse(kept),
+        )
+    return PartitionFacts(partition=partition, kind=kind, stream=stream, groups=groups)
+
+
+async def _read_losses(questions: Questions, keys: Keys, partition: int) -> dict[str, datetime]:
+    """Return when each group last found entries gone, from the newest losses."""
+    key = keys.losses(partition)
+    newest: dict[str, datetime] = {}
+    for _, flat in await questions.ask("XREVRANGE", key, "+", "-", "COUNT", LOSSES_READ) or []:
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        with suppress(KeyError, ValueError):
+            at = datetime.fromisoformat(fields[b"at"].decode("utf-8", "replace"))
+            newest.setdefault(fields[b"group"].decode("utf-8", "replace"), at)
+    return newest
+
+
+async def _read_stream(questions: Questions, key: str, partition: int) -> StreamState | None:
+    about = await questions.ask("XINFO STREAM", key)
+    if about is None:
+        return None
+    first, last = about["first-entry"], EntryId.parse(about["last-generated-id"])
+    return StreamState(
+        stream=key,
+        partition=partition,
+        length=about["length"],
+        size_bytes=0,
+        added=about["entries-added"],
+        groups=about["groups"],
+        first=EntryId.parse(first[0]) if first else None,
+        last=last if last > START else None,
+        is_gapless=about["max-deleted-entry-id"] == b"0-0",
+    )
+
+
+async def _read_group(
+    questions: Questions, keys: Keys, stream: StreamState | None, about: Mapping[str, Any]
+) -> GroupFacts:
+    name, key = about["name"], keys.events(0 if stream is None else stream.partition)
+    delivered = EntryId.parse(about["last-delivered-id"])
+    consumers = await questions.ask("XINFO CONSUMERS", key, name) or []
+    dead_key = keys.dead(0 if stream is None else stream.partition, name.decode("utf-8", "replace"))
+    reasons = Counter(
+        _reason(flat)
+        for _, flat in await questions.ask("XREVRANGE", dead_key, "+", "-", "COUNT", DEAD_SAMPLE)
+        or []
+    )
+    return GroupFacts(
+        name=name.decode("utf-8", "replace"),
+        pending=about["pending"],
+        lag=0 if stream is None else await _lag(questions, stream, delivered, about["lag"]),
+        oldest=await read_oldest(questions, key, name),
+        consumers=[
+            ConsumerFacts(one["name"].decode("utf-8", "replace"), one["pending"], one["idle"])
+            for one in consumers[:CONSUMERS_MAX]
+        ],
+        last_delivered=delivered,
+        trimmed_unread=lost_of(stream, delivered, about["entries-read"]) or 0 if stream else 0,
+        dead=await questions.ask("XLEN", dead_key) or 0,
+        dead_reasons=reasons,
+    )
+
+
+async def _lag(
+    questions: Questions, stream: StreamState, delivered: EntryId, told: int | None
+) -> int:
+    lag = told_lag(stream, delivered, told)
+    if lag is not None:
+        return lag
+    raw = await questions.ask("XRANGE", stream.stream, f"({delivered}", "+", "COUNT", LAG_COUNTED)
+    found = len(raw or [])
+    return found if found < LAG_COUNTED else max(found, min(told or 0, stream.length))
+
+
+async def read_oldest(questions: Questions, key: str, group: bytes | str) -> OldestPending | None:
+    """Return the oldest pending entry, None where nothing is pending."""
+    raw = await questions.ask("XPENDING", key, group, "-", "+", 1)
+    if not raw:
+        return None
+    [entry_id, consumer, idle_ms, deliveries] = raw[0]
+    return OldestPending(
+        EntryId.parse(entry_id), consumer.decode("utf-8", "replace"), idle_ms, deliveries
+    )
+
+
+def _reason(flat: Sequence[bytes]) -> str:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return fields.get(b"dead_reason", b"unknown").decode("utf-8", "replace")

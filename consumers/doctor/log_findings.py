@@ -1,0 +1,241 @@
+"""The findings about a log and its groups, made from what Redis told."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from consumers.doctor.finding import Finding, counted, error, ok, warning
+from consumers.doctor.log_facts import GroupFacts, OldestPending, PartitionFacts
+from consumers.handlers.handler_settings import TOLD_MAX_S
+from consumers.operating.group_state import SILENT_MS
+from events.entry_id import START, EntryId
+from events.keys import Keys
+from events.terminal.age import span
+
+PENDING_IDLE_WARNING_S = TOLD_MAX_S + 60.0
+PENDING_IDLE_ERROR_S = 1_800.0
+"""An entry that nobody has touched for so long neither waits for its next try nor is claimed."""
+
+LAG_WARNING = 10_000
+CONSUMERS_WARNING = 100
+RECENT = timedelta(days=1)
+"""A loss found within this time is an error, an older one a warning until it is taken off."""
+
+FUTURE_MS = 1_000
+
+
+def layout_findings(keys: Keys, made_with: int | None, wanted: int | None) -> Iterator[Finding]:
+    """Yield whether the log is there, and with as many partitions as the settings say."""
+    if made_with is None:
+        yield warning(
+            "layout",
+            f"there is no log {keys.namespace!r} on this server",
+            to_do="set ROUTESTREAM_NAMESPACE, or append the first event: endpoints create",
+        )
+    elif wanted is not None and wanted != made_with:
+        yield error(
+            "layout",
+            f"the log was made with another number of partitions than the settings say ({wanted})",
+            made_with,
+            to_do=f"set ROUTESTREAM_PARTITIONS={made_with}",
+        )
+    else:
+        yield ok("layout", f"the log {keys.namespace!r} is there", counted(made_with, "partition"))
+
+
+def partition_findings(
+    facts: PartitionFacts, keys: Keys, shipped: Iterable[str], now: datetime | None
+) -> Iterator[Finding]:
+    """Yield what there is to say of one partition and its groups; *now* by the server's clock."""
+    about, key = f"partition {facts.partition}", keys.events(facts.partition)
+    if facts.kind not in {"stream", "none", "unknown"}:
+        yield error(
+            about,
+            f"{key} is no stream: nothing can be appended to it or read from it",
+            facts.kind,
+            to_do=f"redis-cli RENAME '{key}' '{key}:stray', then see who wrote it",
+        )
+    if facts.stream is None:
+        return
+    yield from _newest(about, facts.stream.last, now)
+    if facts.stream.length:
+        for name in sorted(set(shipped) - facts.groups.keys()):
+            yield warning(
+                f"group {name}, {about}",
+                "it does not exist here: nobody folds what is appended",
+                f"{facts.stream.length} entries",
+                to_do=f"routestream consume {name}",
+            )
+    for group in facts.groups.values():
+        yield from group_findings(group, keys, facts.partition, now)
+
+
+def _newest(about: str, last: EntryId | None, now: datetime | None) -> Iterator[Finding]:
+    if last is None or now is None:
+        return
+    ahead_ms = last.ms - now.timestamp() * 1_000
+    if ahead_ms > FUTURE_MS:
+        yield warning(
+            f"newest entry, {about}",
+            "its id is ahead of the server's clock, which was set back, or somebody chose the id;"
+            " new ids are counted on from it, and times of entries are wrong until then",
+            f"{last}, ahead by {span(ahead_ms / 1_000)}",
+            to_do=f"see who appended it: routestream events show {last}",
+        )
+
+
+def group_findings(
+    group: GroupFacts, keys: Keys, partition: int, now: datetime | None
+) -> Iterator[Finding]:
+    """Yield what there is to say of one group; one line where all is well."""
+    found = [
+        *_consumers(group, f"group {group.name}, partition {partition}"),
+        *_pending(group, f"pending of {group.name}, partition {partition}"),
+        *_dead(group, f"dead letters of {group.name}, partition {partition}"),
+        *_lost(group, keys, partition, now),
+        *_position(group, f"position of {group.name}, partition {partition}"),
+    ]
+    yield from found
+    if not found:
+        left = f"lag {group.lag}, pending {group.pending}"
+        yield ok(f"group {group.name}, partition {partition}", "it gets on", left)
+
+
+def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
+    backlog = group.lag + group.pending
+    consume = f"routestream consume {group.name}"
+    idle_ms = min((one.idle_ms for one in group.consumers), default=0)
+    if not group.consumers:
+        say = error if backlog else warning
+        yield say(about, "it has no consumer: nobody reads", f"backlog {backlog}", to_do=consume)
+    elif idle_ms >= SILENT_MS:
+        say = error if backlog else warning
+        yield say(
+            about,
+            f"none of its consumers has asked for anything for {span(idle_ms / 1_000)}",
+            f"backlog {backlog}",
+            to_do=f"see whether its processes run and what /livez says; {consume}",
+        )
+    elif silent := [one for one in group.consumers if one.pending and one.idle_ms >= SILENT_MS]:
+        yield warning(
+            about,
+            f"consumer {silent[0].name} is silent and has entries pending;"
+            " the others claim them after the claim time",
+            f"{sum(one.pending for one in silent)} pending with {counted(len(silent), 'consumer')}",
+            to_do=f"routestream groups pending {group.name}",
+        )
+    elif group.lag >= LAG_WARNING:
+        yield warning(
+            about, "it is far behind", f"lag {group.lag}", to_do=f"{consume} --processes 2"
+        )
+    if len(group.consumers) >= CONSUMERS_WARNING:
+        yield warning(
+            about,
+            "it has many consumers: those that are gone were not removed",
+            len(group.consumers),
+            to_do=f"routestream groups prune {group.name}",
+        )
+
+
+def _pending(group: GroupFacts, about: str) -> Iterator[Finding]:
+    oldest = group.oldest
+    if oldest is None:
+        return
+    idle_s = oldest.idle_ms / 1_000
+    if idle_s >= PENDING_IDLE_WARNING_S:
+        say = error if idle_s >= PENDING_IDLE_ERROR_S else warning
+        yield say(
+            about,
+            f"entry {oldest.entry_id} waits with {oldest.consumer}, and nobody claims it",
+            f"{group.pending} pending, the oldest untouched for {span(idle_s)},"
+            f" {counted(oldest.deliveries, 'delivery')}",
+            to_do=f"routestream groups pending {group.name}",
+        )
+
+
+def growth_findings(
+    group: GroupFacts, later: tuple[int, OldestPending | None], partition: int
+) -> Iterator[Finding]:
+    """Yield whether more becomes pending while the oldest stays; *later* is a second look."""
+    pending, oldest = later
+    if group.oldest is None or oldest is None or oldest.entry_id != group.oldest.entry_id:
+        return
+    if pending > group.pending:
+        yield warning(
+            f"pending of {group.name}, partition {partition}",
+            f"it grows, while the oldest entry {oldest.entry_id} is not ended",
+            f"{group.pending}, then {pending}",
+            to_do=f"routestream groups pending {group.name}",
+        )
+
+
+def _dead(group: GroupFacts, about: str) -> Iterator[Finding]:
+    if group.dead:
+        reasons = sorted(group.dead_reasons.items(), key=lambda one: (-one[1], one[0]))
+        yield warning(
+            about,
+            f"it has given up on {'an entry' if group.dead == 1 else 'entries'}:"
+            f" {', '.join(f'{count} {reason}' for reason, count in reasons)}",
+            group.dead,
+            to_do=f"routestream dead ls {group.name}, then dead requeue or dead drop",
+        )
+
+
+def _lost(group: GroupFacts, keys: Keys, partition: int, now: datetime | None) -> Iterator[Finding]:
+    lost = max(group.lost, group.trimmed_unread)
+    if not lost:
+        return
+    about = f"loss of {group.name}, partition {partition}"
+    at = group.lost_at
+    is_old = at is not None and now is not None and now - at > RECENT and not group.trimmed_unread
+    say = warning if is_old else error
+    yield say(
+        about,
+        "entries were gone before it had handled them: trimmed, deleted, or lost in a failover",
+        f"{lost}, last noticed {at.isoformat(timespec='seconds') if at else 'at an unknown time'}",
+        to_do=f"routestream groups losses {group.name}, append again what still holds; then"
+        f" redis-cli HDEL '{keys.lost(partition)}' {group.name}",
+    )
+
+
+def _position(group: GroupFacts, about: str) -> Iterator[Finding]:
+    kept = group.kept_position
+    if kept is not None and kept > group.last_delivered > START:
+        yield warning(
+            about,
+            "it stands before where it once stood: it was moved back, or the server has an older"
+            " history; what lies between is read again",
+            f"at {group.last_delivered}, was at {kept}",
+            to_do=f"routestream groups losses {group.name}",
+        )
+
+
+def findings_of(
+    partitions: Sequence[PartitionFacts], keys: Keys, shipped: Iterable[str], now: datetime | None
+) -> list[Finding]:
+    """Return the findings of all partitions, those that are well told once for each group."""
+    names = list(shipped)
+    found = [one for facts in partitions for one in partition_findings(facts, keys, names, now)]
+    well: dict[str, list[Finding]] = {}
+    for one in found:
+        if one.severity == "ok" and one.about.startswith("group "):
+            well.setdefault(one.about.partition(",")[0], []).append(one)
+    told = [one for one in found if one.severity != "ok" or not one.about.startswith("group ")]
+    return told + [_together(about, all_of) for about, all_of in well.items()]
+
+
+def _together(about: str, all_of: Sequence[Finding]) -> Finding:
+    if len(all_of) == 1:
+        return all_of[0]
+    return ok(about, f"it gets on in {len(all_of)} partitions")
+
+
+def totals(partitions: Iterable[PartitionFacts], names: Iterable[str]) -> Mapping[str, int]:
+    """Return lag, pending, dead and lost of the groups *names* in all partitions."""
+    wanted = set(names)
+    groups = [g for facts in partitions for g in facts.groups.values() if g.name in wanted]
+    return {
+        "lag": sum(one.lag for one in groups),
+        "pending": sum(one.pending for one in groups),
+        "dead": sum(one.dead for one in groups),
+        "lost": sum(max(one.lost, one.trimmed_unread) for one in groups),
+    }

@@ -1,0 +1,158 @@
+"""The gaps between the log and the read models: what was handled, and is not in a document."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from consumers.doctor.finding import Finding, counted, error, ok
+from consumers.doctor.log_facts import PartitionFacts, read_oldest
+from consumers.doctor.questions import Questions
+from events.entry_id import START, EntryId
+from events.keys import Keys
+from projections.errors import UnreadableDocumentError
+from projections.projection import Projection
+
+SAMPLE = 100
+"""Endpoints of a partition whose documents are looked at, by chance."""
+
+
+class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One read model in one partition.
+
+    Attributes:
+        projection: Its name, which is its group's.
+        partition: The partition.
+        generation: The live generation, None for none.
+        documents: How many documents there are.
+        written: How many were written, as the last apply counted.
+        sampled: Endpoints that were looked at.
+        missing: Those without a document, although their last event was handled.
+        behind: Those whose document does not show their last event, although that was handled.
+        unreadable: Those whose document is none of ours.
+    """
+
+    projection: str
+    partition: int
+    generation: int | None = None
+    documents: int = 0
+    written: int = 0
+    sampled: int = 0
+    missing: Sequence[str] = ()
+    behind: Sequence[str] = ()
+    unreadable: Sequence[str] = ()
+
+
+async def read_read_model(
+    questions: Questions, keys: Keys, projection: Projection[Any], partition: int
+) -> ReadModelFacts | None:
+    """Look at a sample of the documents; None where what is live may not be asked.
+
+    The heads first, then what the group has handled, then the documents: so a document has to show
+    every head that was handled.
+    """
+    name = projection.name
+    heads = await _read_heads(questions, keys, partition)
+    handled_to = await _handled_to(questions, keys.events(partition), name)
+    live = await questions.ask("GET", keys.live(partition, name))
+    if live is None:
+        is_refused = "GET" in questions.refused
+        return None if is_refused else ReadModelFacts(projection=name, partition=partition)
+    key = keys.documents(partition, name, int(live))
+    due = {endpoint: head for endpoint, head in heads.items() if head <= handled_to}
+    raw = await questions.ask("HMGET", key, *due) if due else []
+    documents = dict(zip(due, raw or [], strict=False))
+    written = await questions.ask("HGET", keys.generations(partition), f"{name}:documents")
+    versions = {endpoint: _version(projection, one) for endpoint, one in documents.items() if one}
+    return ReadModelFacts(
+        projection=name,
+        partition=partition,
+        generation=int(live),
+        documents=await questions.ask("HLEN", key) or 0,
+        written=int(written or 0),
+        sampled=len(documents),
+        missing=[endpoint for endpoint, one in documents.items() if one is None],
+        behind=[one for one, at in versions.items() if at is not None and at < due[one]],
+        unreadable=[one for one, at in versions.items() if at is None],
+    )
+
+
+async def _read_heads(questions: Questions, keys: Keys, partition: int) -> dict[str, EntryId]:
+    flat = await questions.ask("HRANDFIELD", keys.heads(partition), SAMPLE, "WITHVALUES") or []
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return {endpoint.decode("utf-8", "replace"): EntryId.parse(head) for endpoint, head in pairs}
+
+
+async def _handled_to(questions: Questions, stream: str, group: str) -> EntryId:
+    """Return up to where the group has handled all: before its oldest pending entry."""
+    groups = await questions.ask("XINFO GROUPS", stream) or []
+    about = next((one for one in groups if one["name"] == group.encode()), None)
+    if about is None:
+        return START
+    delivered = EntryId.parse(about["last-delivered-id"])
+    oldest = await read_oldest(questions, stream, group)
+    return delivered if oldest is None else min(delivered, EntryId(oldest.entry_id.ms - 1, 0))
+
+
+def _version(projection: Projection[Any], document: bytes) -> EntryId | None:
+    try:
+        version: EntryId = projection.decode(document)[1].version
+    except UnreadableDocumentError:
+        return None
+    return version
+
+
+def read_model_findings(
+    facts: ReadModelFacts, partitions: Mapping[int, PartitionFacts]
+) -> Iterator[Finding]:
+    """Yield what there is to say of one read model."""
+    about = f"read model {facts.projection}, partition {facts.partition}"
+    stream = partitions[facts.partition].stream
+    if facts.generation is not None:
+        found = [*_gaps(facts, about), *_lack(facts, about)]
+        yield from found
+        if not found:
+            figure = f"{counted(facts.documents, 'document')}, {facts.sampled} compared"
+            what = f"generation {facts.generation} is live and shows what was handled"
+            yield ok(about, what, figure)
+    elif stream is not None and stream.length:
+        yield error(
+            about,
+            "there is none: no reader can learn what is routed where",
+            "no live generation",
+            to_do=f"routestream consume {facts.projection} builds it",
+        )
+
+
+def _gaps(facts: ReadModelFacts, about: str) -> Iterator[Finding]:
+    """Yield what is wrong with the documents that were looked at."""
+    what_is_wrong = {
+        "endpoints have no document although their events were handled": facts.missing,
+        "documents lack the last event of their endpoint although it was handled, unless it is"
+        " among the dead letters": facts.behind,
+        "documents cannot be read": facts.unreadable,
+    }
+    for what, some in what_is_wrong.items():
+        if some:
+            yield error(
+                about,
+                f"{what}, such as {some[0]}",
+                f"{len(some)} of {facts.sampled} that were compared",
+                to_do=_rebuild(facts),
+            )
+
+
+def _lack(facts: ReadModelFacts, about: str) -> Iterator[Finding]:
+    """Yield whether there are fewer documents than were written."""
+    if facts.documents < facts.written:
+        consume = f"routestream consume {facts.projection}"
+        yield error(
+            about,
+            "its documents are not all there: a projector takes it away and builds it anew",
+            f"{facts.documents} of {facts.written}",
+            to_do=f"see that one runs: {consume}, or {_rebuild(facts)}",
+        )
+
+
+def _rebuild(facts: ReadModelFacts) -> str:
+    return f"routestream replay rebuild {facts.projection}"

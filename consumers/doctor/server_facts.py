@@ -1,0 +1,123 @@
+"""The facts of a server: what it tells of itself, of its settings, and of our rights."""
+
+from collections.abc import Mapping, Sequence
+from time import time
+from typing import Any
+
+import msgspec
+
+from consumers.doctor.questions import Questions
+from events.keys import Keys
+
+_ID = "0-1"
+
+
+class Replica(msgspec.Struct, frozen=True):
+    """A replica as its master sees it: `online` or not, heard of so many seconds ago."""
+
+    address: str
+    state: str
+    lag_s: int
+
+
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server told; a section that it refused is empty.
+
+    Attributes:
+        server: INFO server.
+        persistence: INFO persistence.
+        memory: INFO memory.
+        replication: INFO replication.
+        settings: CONFIG GET of what INFO does not tell.
+        user: Who we are to it.
+        missing_rights: Commands that *user* may not run, None where that may not be asked.
+        clock_ahead_s: How far its clock is ahead of ours, None where it does not tell the time.
+    """
+
+    server: Mapping[str, Any] = {}
+    persistence: Mapping[str, Any] = {}
+    memory: Mapping[str, Any] = {}
+    replication: Mapping[str, Any] = {}
+    settings: Mapping[str, str] = {}
+    user: str | None = None
+    missing_rights: Sequence[str] | None = None
+    clock_ahead_s: float | None = None
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether it reads its file, and cannot be asked for anything else."""
+        return bool(self.persistence.get("loading"))
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """The replicas that are connected to it."""
+        told = (self.replication.get(f"slave{n}") for n in range(_connected(self.replication)))
+        return [
+            Replica(f"{one['ip']}:{one['port']}", str(one["state"]), int(one.get("lag", 0)))
+            for one in told
+            if isinstance(one, Mapping)
+        ]
+
+
+async def read_server(questions: Questions, keys: Keys, user: str | None = None) -> ServerFacts:
+    """Ask the server about itself, and about the rights of *user*, ours unless given."""
+    who = await questions.ask("ACL WHOAMI")
+    name = user or (None if who is None else str(who))
+    return ServerFacts(
+        server=await questions.info("server"),
+        persistence=await questions.info("persistence"),
+        memory=await questions.info("memory"),
+        replication=await questions.info("replication"),
+        settings=await questions.ask("CONFIG GET", "appendfsync", "stop-writes*", "save") or {},
+        user=name,
+        missing_rights=None if name is None else await _missing_rights(questions, keys, name),
+        clock_ahead_s=await _clock_ahead_s(questions),
+    )
+
+
+async def _clock_ahead_s(questions: Questions) -> float | None:
+    before = time()
+    told = await questions.ask("TIME")
+    if told is None:
+        return None
+    seconds, microseconds = told
+    return float(seconds + microseconds / 1_000_000 - (before + time()) / 2)
+
+
+async def _missing_rights(questions: Questions, keys: Keys, user: str) -> list[str] | None:
+    missing = []
+    for command in needed_commands(keys):
+        told = await questions.ask("ACL DRYRUN", user, *command)
+        if told is None:
+            return None
+        if told != b"OK":
+            missing.append(f"{command[0].lower()} on {command[1]}" if told else command[0])
+    return missing
+
+
+def needed_commands(keys: Keys) -> list[tuple[str, ...]]:
+    """Return one call of each kind that producers and consumers make; none of them is made."""
+    stream, heads, documents = keys.events(0), keys.heads(0), keys.documents(0, "route-table", 1)
+    return [
+        ("XADD", stream, "*", "name", "value"),
+        ("XRANGE", stream, "-", "+"),
+        ("XREVRANGE", stream, "+", "-"),
+        ("XREAD", "STREAMS", stream, "0"),
+        ("XREADGROUP", "GROUP", "group", "consumer", "STREAMS", stream, ">"),
+        ("XPENDING", stream, "group"),
+        ("XCLAIM", stream, "group", "consumer", "0", _ID),
+        ("XGROUP", "CREATE", stream, "group", "0"),
+        ("XINFO", "STREAM", stream),
+        ("HSET", heads, "field", "value"),
+        ("HGET", documents, "field"),
+        ("HGET", keys.layout, "partitions"),
+        ("ZADD", keys.checkers, "1", "checker"),
+        ("EVALSHA", "0" * 40, "1", stream),
+        ("SCRIPT", "LOAD", "return 1"),
+        ("CLIENT", "UNBLOCK", "1"),
+        ("CLIENT", "SETNAME", "routestream"),
+    ]
+
+
+def _connected(replication: Mapping[str, Any]) -> int:
+    return min(int(replication.get("connected_slaves", 0)), 100)

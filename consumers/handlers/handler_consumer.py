@@ -1,0 +1,129 @@
+"""The handler consumer: owns a partition for a handler group, and has its entries handled."""
+
+from contextlib import suppress
+
+import anyio
+import structlog
+
+from consumers.group import Group
+from consumers.handlers.handler_settings import HandlerSettings
+from consumers.handlers.handler_work import HandlerWork
+from consumers.handlers.lease import Lease
+from consumers.handlers.owned_entries import OwnedEntries
+from consumers.handlers.ownership import Ownership
+from consumers.handlers.tries import Tries
+from consumers.interruption import INTERRUPTIONS, Interruptions
+from consumers.progress import Progress
+from consumers.remembered import RememberedEntries
+from events.entry_id import END
+from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
+from events.log import EventLog
+
+_HAND_OVER_TIMEOUT_S = 1.0
+
+
+class HandlerConsumer:
+    """A named member of a handler group, for one partition.
+
+    It waits for the lease; owns the partition until it is stopped, or taken for gone; hands over.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        partition: int,
+        name: tuple[str, str],
+        work: HandlerWork,
+        settings: HandlerSettings,
+    ) -> None:
+        group, self.name = name
+        self._log_of = log
+        self._partition = partition
+        self._work = work
+        self._settings = settings
+        self._group = Group(log.server, log.keys, partition, group)
+        self._lease = Lease(log.server, log.keys, partition, name, settings.lease_ms)
+        self._entries = OwnedEntries(log.server, log.keys, partition, name, self._lease)
+        self._remembered = RememberedEntries(log.server, log.keys, partition, self._entries.losses)
+        self.progress = Progress(group, partition, self.name)
+        self._stopping = anyio.Event()
+        self._stopped = anyio.Event()
+        self._waiting = anyio.CancelScope()
+        self._owning: Ownership | None = None
+        self._log = structlog.get_logger().bind(
+            group=group, consumer=self.name, partition=partition
+        )
+        self._interruptions = Interruptions(self._log, self.progress, self._stopping)
+
+    async def run(self) -> None:
+        """Handle until stopped, however often the server, the group or the lease goes away."""
+        self.progress.follow()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._prepare()
+                    if await self._is_owner():
+                        self._interruptions.over()
+                        await self._handle()
+                except* INTERRUPTIONS as errors:
+                    await self._interruptions.wait_out(errors)
+        finally:
+            await self._leave()
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """Stop softly: read nothing more, finish the tries that run; return when that is done."""
+        self._stopping.set()
+        self._waiting.cancel()
+        if self._owning is not None:
+            self._owning.stop()
+        await self._stopped.wait()
+
+    async def _prepare(self) -> None:
+        await self._remembered.compare()
+        await self._log_of.keep_layout()
+        start = self._work.start
+        if start == END:
+            start = await self._log_of.head(self._partition)
+        await self._group.ensure(start)
+        await self._group.keep_position()
+        await self._group.join(self.name)
+
+    async def _is_owner(self) -> bool:
+        """Wait for the lease; say no when a stop came first."""
+        self.progress.waiting()
+        with anyio.CancelScope() as self._waiting:
+            await self._lease.take()
+        return bool(self._lease.owner) and not self._stopping.is_set()
+
+    async def _handle(self) -> None:
+        self._log.info("consumer_started", owner=self._lease.owner)
+        self.progress.consuming()
+        # While it waited, it may have been taken for one of those that are gone.
+        await self._group.join(self.name)
+        place = (self._group, self._entries, self._remembered)
+        server = self._log_of.server
+        tries = Tries(self._group.name, self._entries, self._work, self._settings)
+        self._owning = Ownership(server, self._lease, place, tries, self._settings)
+        try:
+            await self._owning.run()
+        finally:
+            self._owning = None
+            await self._hand_over()
+
+    async def _hand_over(self) -> None:
+        """Also after a hard stop: its tries are cancelled, so another may begin them at once."""
+        with (
+            anyio.move_on_after(_HAND_OVER_TIMEOUT_S, shield=True),
+            suppress(ServerUnavailableError, ServerRefusedError),
+        ):
+            await self._lease.hand_over()
+
+    async def _leave(self) -> None:
+        await self._hand_over()
+        with anyio.move_on_after(_HAND_OVER_TIMEOUT_S, shield=True):
+            try:
+                await self._group.leave(self.name)
+            except (NoGroupError, ServerUnavailableError, ServerRefusedError) as error:
+                self._log.warning("consumer_kept", why=str(error))
+        self._log.info("consumer_stopped")

@@ -1,0 +1,25 @@
+"""The handler's work: what a handler group does, for which events, from where on."""
+
+import msgspec
+
+from consumers.processor import Handler
+from events.entry_id import END, EntryId
+
+
+class HandlerWork(msgspec.Struct, frozen=True):
+    """What a handler group does.
+
+    Attributes:
+        handler: Does the work for one event.
+        wanted: Wire names of the events that are given to it, None for all. The others are
+            skipped without being looked into.
+        start: Where a new group begins, `END` for behind all that is there.
+    """
+
+    handler: Handler
+    wanted: frozenset[str] | None = None
+    start: EntryId = END
+
+    def wants(self, name: bytes | None) -> bool:
+        """Whether the handler is to be given events of this wire name."""
+        return self.wanted is None or (name or b"").decode("utf-8", "replace") in self.wanted

@@ -1,0 +1,29 @@
+-- Read new entries for the owner of a partition.
+--
+-- KEYS[1]  string  {ns:P}:fence:GROUP
+-- KEYS[2]  stream  {ns:P}:events
+-- KEYS[3]  hash    {ns:P}:tries:GROUP
+-- ARGV[1]  owner
+-- ARGV[2]  group
+-- ARGV[3]  consumer
+-- ARGV[4]  entries, at most
+-- Reply    -1 where another owns, else {server's time in ms, {{id, fields, tries or nil}, ...},
+--          nil; or the stream's last id where nothing was found}
+
+-- include fields
+
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+local time = redis.call('TIME')
+local read = redis.call(
+  'XREADGROUP', 'GROUP', ARGV[2], ARGV[3], 'COUNT', ARGV[4], 'STREAMS', KEYS[2], '>'
+)
+local entries = {}
+for at, entry in ipairs(read and read[1][2] or {}) do
+  entries[at] = {entry[1], entry[2], redis.call('HGET', KEYS[3], entry[1])}
+end
+
+local last = false
+if #entries == 0 then
+  last = fields(redis.call('XINFO', 'STREAM', KEYS[2]))['last-generated-id']
+end
+return {time[1] * 1000 + math.floor(time[2] / 1000), entries, last}

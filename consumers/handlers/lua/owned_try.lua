@@ -1,0 +1,32 @@
+-- Note how far the tries of an entry have come, for the owner of its partition.
+--
+-- KEYS[1]  string  {ns:P}:fence:GROUP
+-- KEYS[2]  stream  {ns:P}:events
+-- KEYS[3]  hash    {ns:P}:tries:GROUP
+-- KEYS[4]  hash    {ns:P}:errors:GROUP
+-- ARGV[1]  owner
+-- ARGV[2]  group
+-- ARGV[3]  consumer
+-- ARGV[4]  entry id
+-- ARGV[5]  tries begun; its deliveries, too
+-- ARGV[6]  failures
+-- ARGV[7]  how long until the next try, in ms
+-- ARGV[8]  what it failed with, "" where it did not
+-- Reply    -1 where another owns, 0 where the entry is not pending any more, else 1
+
+-- include errors
+
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+local claimed = redis.call(
+  'XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, ARGV[4], 'IDLE', 0, 'RETRYCOUNT', ARGV[5], 'JUSTID'
+)
+if #claimed == 0 then
+  redis.call('HDEL', KEYS[3], ARGV[4])
+  redis.call('HDEL', KEYS[4], ARGV[4])
+  return 0
+end
+local time = redis.call('TIME')
+local due_ms = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[7]
+redis.call('HSET', KEYS[3], ARGV[4], ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. string.format('%d', due_ms))
+if ARGV[8] ~= '' then keep_error(KEYS[4], ARGV[4], ARGV[8]) end
+return 1

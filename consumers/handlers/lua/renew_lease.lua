@@ -1,0 +1,27 @@
+-- Let the owner's lease hold on, and what it has in hand be fresh, without counting a delivery.
+--
+-- KEYS[1]  string  {ns:P}:lease:GROUP
+-- KEYS[2]  string  {ns:P}:fence:GROUP
+-- KEYS[3]  stream  {ns:P}:events
+-- ARGV[1]  owner
+-- ARGV[2]  how long the lease holds, in ms
+-- ARGV[3]  group
+-- ARGV[4]  consumer
+-- ARGV[5]  ... the entry ids in hand, some thousands at most
+-- Reply    how many entries are pending with others than the owner, -1 where another owns
+
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if #ARGV > 4 then
+  local claim = {'XCLAIM', KEYS[3], ARGV[3], ARGV[4], 0, unpack(ARGV, 5)}
+  claim[#claim + 1] = 'IDLE'
+  claim[#claim + 1] = 0
+  claim[#claim + 1] = 'JUSTID'
+  redis.call(unpack(claim))
+end
+
+local others = 0
+for _, one in ipairs(redis.call('XPENDING', KEYS[3], ARGV[3])[4] or {}) do
+  if one[1] ~= ARGV[4] then others = others + tonumber(one[2]) end
+end
+return others

@@ -1,0 +1,26 @@
+-- Take the ownership of a partition, unless another consumer holds it.
+--
+-- KEYS[1]  string  {ns:P}:lease:GROUP
+-- KEYS[2]  string  {ns:P}:fence:GROUP
+-- KEYS[3]  stream  {ns:P}:handover:GROUP
+-- ARGV[1]  holder
+-- ARGV[2]  how long the lease holds, in ms
+-- Reply    {owner}: "TOKEN HOLDER"; or {nil, ms that the other's lease holds, id of the last
+--          handover}
+
+local owner = redis.call('GET', KEYS[1])
+if owner and string.match(owner, '^%d+ (.*)$') ~= ARGV[1] then
+  local left_ms = redis.call('PTTL', KEYS[1])
+  local handed = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
+  if left_ms < 0 then left_ms = tonumber(ARGV[2]) end
+  return {false, left_ms, handed[1] and handed[1][1] or '0-0'}
+end
+
+if not owner then
+  local last = redis.call('GET', KEYS[2])
+  local token = last and tonumber(string.match(last, '^%d+')) or 0
+  owner = string.format('%d', token + 1) .. ' ' .. ARGV[1]
+  redis.call('SET', KEYS[2], owner)
+end
+redis.call('SET', KEYS[1], owner, 'PX', ARGV[2])
+return {owner}

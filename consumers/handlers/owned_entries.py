@@ -1,0 +1,116 @@
+"""Owned entries: what the owner of a partition reads, tries and ends, and nobody else."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from consumers.dead.dead_letters import letter_of
+from consumers.errors import LeaseLostError
+from consumers.handlers.held_entry import HeldEntry
+from consumers.handlers.lease import NOT_THE_OWNER, Lease
+from consumers.last_errors import shortened
+from consumers.losses import Losses
+from consumers.outcome import DeadLetter
+from events.entry_id import START, EntryId
+from events.keys import Keys
+from events.log import entries_of
+from events.server import Script, Server
+
+
+class OwnedEntries:
+    """The entries of one handler group in one partition, in the hands of a consumer.
+
+    Each step asks in its own script whether the consumer still owns the partition. If another
+    does, it raises LeaseLostError, and nothing was changed.
+
+    Attributes:
+        losses: Where entries are noted that are gone.
+    """
+
+    def __init__(
+        self, server: Server, keys: Keys, partition: int, of: tuple[str, str], lease: Lease
+    ) -> None:
+        group, self._consumer = of
+        self._group = group
+        self._partition = partition
+        self._lease = lease
+        self._stream = keys.events(partition)
+        self._end = START
+        self.losses = Losses(server, keys, partition, group)
+        self._keys = [
+            keys.fence(partition, group),
+            self._stream,
+            keys.tries(partition, group),
+            keys.errors(partition, group),
+        ]
+        self._dead = keys.dead(partition, group)
+        self._client = server.client
+        self._read = server.client.script("consumers.handlers", "owned_read")
+        self._pending = server.client.script("consumers.handlers", "owned_pending")
+        self._try = server.client.script("consumers.handlers", "owned_try")
+        self._acknowledge = server.client.script("consumers.handlers", "owned_acknowledge")
+        self._give_up = server.client.script("consumers.handlers", "owned_dead_letter")
+
+    async def read(self, count: int) -> list[HeldEntry]:
+        """Return up to *count* entries that the group was not given before."""
+        now_ms, raw, end = await self._ask(self._read, self._group, self._consumer, count)
+        if end:
+            self._end = EntryId.parse(end)
+        return self._held(now_ms, raw)
+
+    def wait(self, block_ms: int) -> tuple[str | int, ...]:
+        """Return the command that waits for what comes after a read that found nothing.
+
+        It takes no entry: one that is cut off loses none, and a former owner's gets none.
+        """
+        return ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", self._stream, str(self._end))
+
+    async def pending(
+        self, after: EntryId | None, count: int
+    ) -> tuple[list[HeldEntry], list[EntryId]]:
+        """Take over up to *count* pending entries after *after*, in order, whoever had them.
+
+        Those come apart that were deleted from the stream.
+        """
+        args = (self._group, self._consumer, "-" if after is None else f"({after}", count)
+        now_ms, raw = await self._ask(self._pending, *args)
+        gone = [EntryId.parse(entry_id) for entry_id, fields, _ in raw if fields is None]
+        return self._held(now_ms, (one for one in raw if one[1] is not None)), gone
+
+    async def note(self, held: HeldEntry, after_s: float = 0.0, error: str = "") -> bool:
+        """Note how far the tries of *held* have come, and what the last one failed with.
+
+        Says whether it is pending at all.
+        """
+        waits_ms = round(after_s * 1_000)
+        about = (str(held.entry_id), held.begun, held.failures, waits_ms, shortened(error))
+        return bool(await self._ask(self._try, self._group, self._consumer, *about))
+
+    async def acknowledge(self, entry_ids: Sequence[EntryId]) -> None:
+        """End entries that are done."""
+        await self._ask(self._acknowledge, self._group, *map(str, entry_ids))
+
+    async def give_up(self, held: HeldEntry, letter: DeadLetter) -> bool:
+        """Move *held* to the dead letters; say whether it still was pending."""
+        strings = letter_of(held.delivery, letter, self._consumer)
+        args = (self._group, str(held.entry_id), *strings)
+        keys = [*self._keys, self._dead]
+        return bool(await self._ask(self._give_up, *args, keys=keys))
+
+    async def tried(self) -> list[EntryId]:
+        """Return the entries of which tries are noted."""
+        return [EntryId.parse(one) for one in await self._client.call("HKEYS", self._keys[2])]
+
+    async def _ask(self, script: Script, *args: Any, keys: list[str] | None = None) -> Any:  # noqa: ANN401 - what Redis takes and gives
+        owner = self._lease.owner
+        reply = await script(keys or self._keys, [owner, *args])
+        if reply == NOT_THE_OWNER:
+            raise LeaseLostError(f"{owner!r} was taken for gone, another consumer owns now")
+        return reply
+
+    def _held(self, now_ms: int, raw: Iterable[Any]) -> list[HeldEntry]:
+        held = []
+        for entry_id, fields, tries in raw:
+            [entry] = entries_of([(entry_id, fields)], self._partition)
+            begun, failures, due_ms = map(int, tries.split()) if tries else (0, 0, 0)
+            held.append(HeldEntry(entry, begun, failures, max(0, due_ms - now_ms) / 1_000))
+        return held

@@ -1,0 +1,23 @@
+"""The holder: whether anybody still reads for it, and what helps where it holds the log back."""
+
+from consumers.operating.group_state import SILENT_MS
+from events.retention import Holder
+
+
+def is_dead(holder: Holder) -> bool:
+    """Whether it is a group that nobody reads for."""
+    if holder.kind != "group":
+        return False
+    return holder.is_missing or holder.idle_ms is None or holder.idle_ms >= SILENT_MS
+
+
+def remedy_of(holder: Holder) -> str:
+    """Say what an operator can do so that *holder* holds nothing back any more."""
+    name = holder.name.partition(":")[2]
+    match holder.kind:
+        case "group":
+            return f"start its consumers again, or `routestream groups remove {name}`"
+        case "archive":
+            return "`routestream archive run`, or trim without archive"
+        case _:
+            return f"`routestream snapshot take {name}`, or trim without snapshot"

@@ -1,0 +1,28 @@
+-- Tell how many entries were trimmed before a group had read them.
+--
+-- KEYS[1]  stream  {ns:P}:events
+-- ARGV[1]  group
+-- Reply    {} where none were, else {entries, or -1 where it cannot be told; the id that was
+--          delivered last; the id of the first entry left, or of the last there ever was}
+
+-- include entry_id
+-- include fields
+
+local stream = fields(redis.call('XINFO', 'STREAM', KEYS[1]))
+local group
+for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local about = fields(flat)
+  if about['name'] == ARGV[1] then group = about end
+end
+if not group or stream['entries-added'] == stream['length'] then return {} end
+
+local delivered, last = group['last-delivered-id'], stream['last-generated-id']
+local first = stream['first-entry'] and stream['first-entry'][1] or last
+if not is_beyond(first, delivered) then return {} end
+
+local entries = -1
+if stream['max-deleted-entry-id'] == '0-0' and group['entries-read'] then
+  entries = stream['entries-added'] - stream['length'] - group['entries-read']
+end
+if entries == 0 then return {} end
+return {entries, delivered, first}

@@ -1,0 +1,1 @@
+"""What an operator looks at and does: groups, and how much of the log is kept."""

@@ -1,0 +1,298 @@
+"""The commands that show one group: its members, what is pending with them, what it lost."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+from rich.text import Text
+
+from consumers.losses import Loss, Losses
+from consumers.operating.group_commands import group_as_json, lag_of
+from consumers.operating.group_details import (
+    GroupDetails,
+    Member,
+    PendingItem,
+    list_pending,
+    look_up,
+    read_details,
+)
+from consumers.operating.group_state import GroupState, read_group_states
+from consumers.operating.operations import Operation
+from events.entry_id import START
+from events.log import EventLog
+from events.position import parse_span, time_of
+from events.terminal.age import age_of, now_of, span
+from events.terminal.line import Line
+from events.terminal.output import (
+    Deployment,
+    NotFoundError,
+    OutputForm,
+    command_of,
+    output_option,
+    print_pairs,
+    print_rows,
+    print_value,
+    watch_option,
+    watched,
+)
+from events.terminal.table import Column
+
+PENDING_LIMIT = 20
+PENDING_LIMIT_MAX = 10_000
+
+_MEMBER_COLUMNS = (
+    Column("CONSUMER", folds=True),
+    Column("HOST", folds=True),
+    Column("PID", is_number=True),
+    Column("PENDING", is_number=True),
+    Column("IDLE"),
+    Column("STATE"),
+)
+_PENDING_COLUMNS = (
+    Column("ENTRY"),
+    Column("PARTITION", is_number=True),
+    Column("AGE"),
+    Column("TYPE", is_below=True),
+    Column("ENDPOINT"),
+    Column("CONSUMER", folds=True),
+    Column("IDLE"),
+    Column("DELIVERIES", is_number=True),
+    Column("LAST ERROR", folds=True, is_below=True),
+)
+_UNKNOWN = "—"
+
+
+async def states_of(log: EventLog, group: str) -> list[GroupState]:
+    """Return the group in every partition; raise NotFoundError naming the groups there are."""
+    states = [state async for state in read_group_states(log, group)]
+    if not states:
+        known = sorted({state.group async for state in read_group_states(log)})
+        there = f"there are {', '.join(known)}" if known else "there are none"
+        raise NotFoundError(f"the log {log.keys.namespace!r} has no group {group!r}; {there}")
+    return states
+
+
+@click.command("show")
+@click.argument("group")
+@output_option
+@watch_option
+@command_of
+async def show_group(
+    deployment: Deployment, *, group: str, output: OutputForm, watch: float | None
+) -> None:
+    """Show one group: who its consumers are, what is pending, what was lost, what people did to it.
+
+    PENDING by age counts from when the entry was appended, by deliveries how often it was given to
+    a consumer; of very many the oldest 20,000 are looked at.
+
+    \b
+    Example: routestream groups show route-table --watch 2
+    """
+    async with deployment.open_log() as log:
+
+        async def show_it() -> None:
+            now = await now_of(log.server)
+            now_ms = round(now.timestamp() * 1_000)
+            states = await states_of(log, group)
+            details = [await read_details(log, state, now_ms) for state in states]
+            if output != "table":
+                print_value(output, [_details_as_json(one) for one in details])
+                return
+            for place, one in enumerate(details):
+                if place:
+                    click.echo()
+                _print_details(one, now)
+
+        await watched(watch, show_it)
+
+
+def _print_details(details: GroupDetails, now: datetime) -> None:
+    state, pending = details.state, details.pending
+    delivered, oldest = state.last_delivered, state.oldest_pending
+    is_known = delivered > START
+    counted = "" if pending.counted >= state.pending else f" (of the oldest {pending.counted})"
+    print_pairs(
+        [
+            ("group", f"{state.group}, partition {state.partition}"),
+            ("state", state.activity),
+            (
+                "last delivered",
+                f"{delivered}, {age_of(delivered, now)} ago" if is_known else "none",
+            ),
+            ("position kept", details.position),
+            ("lag", lag_of(state)),
+            ("pending", state.pending),
+            ("oldest pending", oldest and f"{oldest}, {age_of(oldest, now)} old"),
+            ("pending by age", _shares(pending.by_age, counted)),
+            ("pending by deliveries", _shares(pending.by_deliveries, counted)),
+            ("dead letters", details.dead),
+            ("lost", "unknown" if state.lost is None else state.lost),
+            *(("loss", _loss_as_text(loss)) for loss in details.losses),
+            *(("operation", _operation_as_text(one)) for one in details.operations),
+        ]
+    )
+    if details.members:
+        click.echo()
+        print_rows("table", _MEMBER_COLUMNS, map(_member_row, details.members), ())
+    elif state.activity != "missing":
+        click.echo("no consumers", err=True)
+
+
+def _shares(counts: Mapping[str, int], counted: str) -> str | None:
+    told = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
+    return f"{told}{counted}" if told else None
+
+
+def _operation_as_text(one: Operation) -> str:
+    told = f"{one.at} {one.who} {one.what}: {one.before} -> {one.after}"
+    return f"{told}, {one.reason!r}" if one.reason else told
+
+
+def _loss_as_text(loss: Loss) -> str:
+    return f"{loss.at:%Y-%m-%d %H:%M:%S} UTC {loss.entries} {loss.why}, {loss.first} to {loss.last}"
+
+
+def _member_row(member: Member) -> tuple[object, ...]:
+    state = Text(member.state, "green" if member.state == "active" else "yellow")
+    idle = span(member.idle_ms / 1_000)
+    return (member.name, member.host, member.pid, member.pending, idle, state)
+
+
+def _details_as_json(details: GroupDetails) -> dict[str, Any]:
+    return {
+        **group_as_json(details.state),
+        "position": None if details.position is None else str(details.position),
+        "dead": details.dead,
+        "members": msgspec.to_builtins(details.members),
+        "pending_looked_at": details.pending.counted,
+        "pending_by_age": dict(details.pending.by_age),
+        "pending_by_deliveries": dict(details.pending.by_deliveries),
+        "losses": [_loss_as_json(loss) for loss in details.losses],
+        "operations": msgspec.to_builtins(details.operations),
+    }
+
+
+def _loss_as_json(loss: Loss) -> dict[str, Any]:
+    return {
+        "why": loss.why,
+        "entries": loss.entries,
+        "first": str(loss.first),
+        "last": str(loss.last),
+        "at": loss.at.isoformat(),
+    }
+
+
+@click.command("pending")
+@click.argument("group")
+@click.option("--consumer", help="Only with this consumer.")
+@click.option("--idle", metavar="AGE", help="Only what nobody has worked on for so long: 90s.")
+@click.option(
+    "-n",
+    "--count",
+    "limit",
+    type=click.IntRange(1, PENDING_LIMIT_MAX),
+    default=PENDING_LIMIT,
+    show_default=True,
+    help="How many, the oldest first.",
+)
+@output_option
+@watch_option
+@command_of
+async def show_pending(  # noqa: PLR0913 - the options of the command
+    deployment: Deployment,
+    *,
+    group: str,
+    consumer: str | None,
+    idle: str | None,
+    limit: int,
+    output: OutputForm,
+    watch: float | None,
+) -> None:
+    """List what was delivered to GROUP and not acknowledged: what it is, with whom, since when.
+
+    IDLE is how long nobody has worked on it. LAST ERROR is what its last failed try ended with; of
+    an entry that was requeued and not tried since, of what it died before.
+
+    \b
+    Example: routestream groups pending webhook --idle 1m
+    """
+    min_idle_ms = 0 if idle is None else round(parse_span(idle) * 1_000)
+    async with deployment.open_log() as log:
+
+        async def show_it() -> None:
+            found: list[tuple[int, PendingItem]] = []
+            for state in await states_of(log, group):
+                if state.activity == "missing":
+                    continue
+                items = await list_pending(
+                    *(log, state.partition, group),
+                    consumer=consumer,
+                    min_idle_ms=min_idle_ms,
+                    limit=limit,
+                )
+                found += [(state.partition, item) for item in items]
+            oldest = sorted(found, key=lambda one: (one[1].entry_id, one[0]))[:limit]
+            shown = await look_up(log, group, oldest)
+            now = await now_of(log.server)
+            rows = (_pending_row(p, item, now) for p, item in shown)
+            values = (_pending_as_json(p, item) for p, item in shown)
+            print_rows(output, _PENDING_COLUMNS, rows, values, nothing="nothing is pending")
+
+        await watched(watch, show_it)
+
+
+def _pending_row(partition: int, item: PendingItem, now: datetime) -> tuple[object, ...]:
+    line = None if item.entry is None else Line.of(item.entry)
+    return (
+        item.entry_id,
+        partition,
+        age_of(item.entry_id, now),
+        "gone from the log" if line is None else line.name,
+        "" if line is None else line.endpoint,
+        item.consumer,
+        span(item.idle_ms / 1_000),
+        item.deliveries,
+        item.last_error or _UNKNOWN,
+    )
+
+
+def _pending_as_json(partition: int, item: PendingItem) -> dict[str, Any]:
+    line = None if item.entry is None else Line.of(item.entry)
+    return {
+        "entry_id": str(item.entry_id),
+        "partition": partition,
+        "time": time_of(item.entry_id).isoformat(),
+        "type": None if line is None else line.name,
+        "endpoint": None if line is None else line.endpoint,
+        "consumer": item.consumer,
+        "idle_ms": item.idle_ms,
+        "deliveries": item.deliveries,
+        "last_error": item.last_error,
+    }
+
+
+@click.command("losses")
+@click.argument("group")
+@output_option
+@command_of
+async def show_losses(deployment: Deployment, *, group: str, output: OutputForm) -> None:
+    """List what GROUP found gone before it had ended it, when, and why.
+
+    \b
+    Example: routestream groups losses route-table
+    """
+    async with deployment.open_log() as log:
+        found: list[tuple[int, Loss]] = []
+        for state in await states_of(log, group):
+            losses = await Losses(log.server, log.keys, state.partition, group).read()
+            found += [(state.partition, loss) for loss in losses]
+        found.sort(key=lambda one: one[1].at)
+        columns = ("AT", "PARTITION", "ENTRIES", "WHY", "FROM", "TO")
+        rows = (
+            (f"{loss.at:%Y-%m-%d %H:%M:%S}", p, loss.entries, loss.why, loss.first, loss.last)
+            for p, loss in found
+        )
+        values = ({"partition": p, **_loss_as_json(loss)} for p, loss in found)
+        print_rows(output, columns, rows, values, nothing="nothing was lost")

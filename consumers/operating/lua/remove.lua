@@ -1,0 +1,43 @@
+-- Remove a group with all that is kept for it but its dead letters, unless somebody reads for it.
+--
+-- KEYS[1]  stream           {ns:P}:events
+-- KEYS[2]  hash             {ns:P}:positions, holder -> entry id
+-- KEYS[3]  hash             {ns:P}:lost, group -> entries it ever lost
+-- KEYS[4]  stream, bounded  {ns:P}:operations
+-- KEYS[5]  ... all else that is kept for the group
+-- ARGV[1]  group
+-- ARGV[2]  its holder
+-- ARGV[3]  a consumer heard of within so many ms is active; 0 takes none for active
+-- ARGV[4]  a consumer that never counts
+-- ARGV[5]  operations that are kept, about; then fields and values of the operation
+-- Reply    {"done", entries that were pending} | {"missing"} | {"active", name, ...}
+
+-- include fields
+
+local group
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+    if fields(flat)['name'] == ARGV[1] then group = fields(flat) end
+  end
+end
+local kept = redis.call('HGET', KEYS[2], ARGV[2])
+if not group and not kept then return {'missing'} end
+
+local active, pending, stood = {'active'}, 0, kept
+if group then
+  pending, stood = group['pending'], group['last-delivered-id']
+  for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+    local consumer = fields(flat)
+    if consumer['idle'] < tonumber(ARGV[3]) and consumer['name'] ~= ARGV[4] then
+      active[#active + 1] = consumer['name']
+    end
+  end
+  if #active > 1 then return active end
+  redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
+end
+redis.call('HDEL', KEYS[2], ARGV[2])
+redis.call('HDEL', KEYS[3], ARGV[1])
+redis.call('DEL', unpack(KEYS, 5))
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*',
+  'before', stood .. ', ' .. pending .. ' pending', 'after', 'removed', unpack(ARGV, 6))
+return {'done', pending}

@@ -1,0 +1,1 @@
+"""The live view: endpoints, groups, dead letters and the log on a whole screen."""

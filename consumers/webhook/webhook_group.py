@@ -1,0 +1,45 @@
+"""The group `webhook`: its consumers, one for each partition."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from consumers.errors import MissingSettingError
+from consumers.handlers.handler_consumer import HandlerConsumer
+from consumers.handlers.handler_work import HandlerWork
+from consumers.webhook.webhook import open_webhook
+from consumers.webhook.webhook_settings import WebhookSettings
+from events.log import EventLog
+
+WEBHOOK = "webhook"
+
+_log = structlog.get_logger()
+
+
+def check_webhook(settings: WebhookSettings) -> None:
+    """Raise MissingSettingError where no URL is set."""
+    if not settings.url:
+        raise MissingSettingError(
+            "the group webhook needs a URL: set webhook.url or ROUTESTREAM_WEBHOOK_URL"
+        )
+
+
+@asynccontextmanager
+async def webhook_consumers(
+    log: EventLog, consumer: str, settings: WebhookSettings
+) -> AsyncIterator[list[HandlerConsumer]]:
+    """Make the consumers called *consumer*; a new group begins with what is appended from now on.
+
+    Raises:
+        MissingSettingError: No URL is set.
+    """
+    check_webhook(settings)
+    if not settings.all_secrets:
+        _log.warning("webhook_unsigned", why="no secret is set; receivers cannot know who calls")
+    async with open_webhook(settings, log.keys.namespace) as webhook:
+        work = HandlerWork(webhook, frozenset(settings.events))
+        yield [
+            HandlerConsumer(log, partition, (WEBHOOK, consumer), work, settings)
+            for partition in range(log.partitions)
+        ]

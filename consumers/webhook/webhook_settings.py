@@ -1,0 +1,86 @@
+"""The settings of the webhook: where to, which events, signed with what."""
+
+from urllib.parse import urlsplit
+
+from consumers.handlers.handler_settings import HandlerSettings
+from consumers.webhook.signature import key_of
+from events.endpoint import EndpointCreatedEvent, EndpointDestroyedEvent
+from events.model_service import ModelServiceStatusEvent
+from events.registry import BY_WIRE_NAME
+from events.route import RouteFailedEvent
+
+SECRETS_MAX = 5
+
+WORTH_A_CALL = tuple(
+    kind.wire_name
+    for kind in (
+        ModelServiceStatusEvent,
+        RouteFailedEvent,
+        EndpointCreatedEvent,
+        EndpointDestroyedEvent,
+    )
+)
+"""The events that an operator wants to be told of, unless others are chosen."""
+
+
+class WebhookSettings(HandlerSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is POSTed where; what a handler group has to be set is set here, too.
+
+    A URL and a secret are shown nowhere: whoever has them can call in our name.
+
+    Attributes:
+        url: `http://` or `https://`; without it there is no webhook.
+        secret: Signs each request; `whsec_` and base64, or at least 16 characters of any text.
+        secrets: Further ones that sign, too, while receivers change from one to another.
+        events: Wire names of the events that are POSTed.
+        deadline_s: The longest that one request may take, with its answer.
+    """
+
+    url: str = ""
+    secret: str = ""
+    secrets: tuple[str, ...] = ()
+    events: tuple[str, ...] = WORTH_A_CALL
+    deadline_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.url:
+            _check_url(self.url)
+        if len(self.secrets) > SECRETS_MAX:
+            raise ValueError(f"secrets are {len(self.secrets)}, {SECRETS_MAX} are allowed")
+        for field, secret in (("secret", self.secret), *(("secrets", one) for one in self.secrets)):
+            if secret or field == "secrets":
+                try:
+                    key_of(secret)
+                except ValueError as error:
+                    raise ValueError(f"{field}: {error}") from None
+        if not self.events:
+            raise ValueError("events are none; leave url away for no webhook at all")
+        for name in self.events:
+            if name not in BY_WIRE_NAME:
+                raise ValueError(f"events has {name!r}, allowed are {', '.join(BY_WIRE_NAME)}")
+
+    @property
+    def all_secrets(self) -> tuple[str, ...]:
+        """Every secret that signs."""
+        return tuple(one for one in (self.secret, *self.secrets) if one)
+
+    @property
+    def host(self) -> str:
+        """Where it goes, without what may be secret in the URL."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname or ''}" if self.url else ""
+
+    def __repr__(self) -> str:
+        return f"WebhookSettings(host={self.host!r}, events={self.events!r})"
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_allowed = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        is_allowed = False
+    if not is_allowed:
+        raise ValueError("url cannot be used: http://HOST/... and https://HOST/... are allowed")

@@ -1,0 +1,115 @@
+"""The archive: each partition's manifest and files, in one place."""
+
+from collections.abc import AsyncGenerator, Iterator
+from typing import Self
+from urllib.parse import quote
+
+import msgspec
+from anyio.lowlevel import checkpoint
+from anyio.to_thread import run_sync
+
+from events.archive.manifest import Manifest, Part
+from events.archive.place import Place, open_place
+from events.archive.segment import Segment, check, chunks
+from events.archive.settings import ArchiveSettings
+from events.entry_id import END, START, EntryId
+from events.entry_line import RawEntry
+
+MANIFEST = "manifest.json"
+
+
+class State(msgspec.Struct, frozen=True):
+    """A manifest, and which state of its file it was read from; None: there is no file yet."""
+
+    manifest: Manifest
+    version: str | None
+
+
+class Archive:
+    """The archive of one deployment's log: `NAMESPACE/PARTITION/` with a manifest and segments."""
+
+    def __init__(self, place: Place, namespace: str, settings: ArchiveSettings) -> None:
+        self.place = place
+        self.namespace = namespace
+        self.settings = settings
+
+    @classmethod
+    def open(cls, settings: ArchiveSettings, namespace: str) -> Self:
+        """Return the archive at the settings' location.
+
+        Raises:
+            ArchiveError: They name none, or the extra for it is missing.
+        """
+        return cls(open_place(settings), namespace, settings)
+
+    async def state(self, partition: int) -> State:
+        """Read the manifest of *partition* as it is now, and check its chain.
+
+        Raises:
+            ArchiveError: It cannot be read, is damaged, or belongs to another log.
+        """
+        found = await self.place.read_versioned(self._name(partition, MANIFEST))
+        if found is None:
+            return State(Manifest(namespace=self.namespace, partition=partition), None)
+        return State(Manifest.parse(found[0], self.namespace, partition), found[1])
+
+    async def add(self, state: State, *parts: Part) -> bool:
+        """Let the manifest name *parts*, too; False where another writer was first."""
+        manifest = state.manifest.with_parts(*parts)
+        name = self._name(manifest.partition, MANIFEST)
+        return await self.place.swap(name, manifest.encode(), state.version)
+
+    async def write(
+        self, partition: int, segment: Segment, data: bytes, content_sha256: str
+    ) -> None:
+        """Write a segment's file, read it back and check it; the manifest does not name it yet.
+
+        Raises:
+            DamagedArchiveError: What was read back is not what was written.
+            PlaceError: It cannot be written or read.
+        """
+        name = self._name(partition, segment.file)
+        await self.place.write(name, data)
+        await run_sync(check, segment, await self.place.read(name), content_sha256)
+
+    async def check(self, partition: int, segment: Segment) -> None:
+        """Read a segment as a whole; raise DamagedArchiveError where it is not what it was."""
+        await run_sync(check, segment, await self.place.read(self._name(partition, segment.file)))
+
+    async def sizes(self, partition: int) -> dict[str, int]:
+        """Return the bytes of each segment's file that lies there, named by the manifest or not."""
+        sizes = await self.place.sizes(self._name(partition, ""))
+        return {name: size for name, size in sizes.items() if name != MANIFEST}
+
+    async def read(
+        self, manifest: Manifest, start: EntryId = START, end: EntryId = END
+    ) -> AsyncGenerator[list[RawEntry]]:
+        """Yield the archived entries from *start* to *end*, both included, in chunks.
+
+        Raises:
+            DamagedArchiveError: A file is missing, or not what the manifest says; the entries
+                of the chunks before are whole and in order.
+        """
+        for segment in manifest.segments:
+            if segment.last_id < start or segment.first_id > end:
+                continue
+            data = await self.place.read(self._name(manifest.partition, segment.file))
+            async for chunk in _in_turn(chunks(segment, data, start, end)):
+                yield chunk
+
+    def _name(self, partition: int, file: str) -> str:
+        # A namespace may hold anything, also what would lead out of the folder.
+        folder = quote(self.namespace, safe="").replace(".", "%2E")
+        return f"{folder}/{partition}/{file}".rstrip("/")
+
+
+async def _in_turn(of: Iterator[list[RawEntry]]) -> AsyncGenerator[list[RawEntry]]:
+    """Yield what a plain iterator has, and let others run between."""
+    for one in of:
+        yield one
+        await checkpoint()
+
+
+def open_archive(settings: ArchiveSettings, namespace: str) -> Archive | None:
+    """Return the archive that the settings name, None where they name none."""
+    return None if settings.location is None else Archive.open(settings, namespace)

@@ -1,0 +1,150 @@
+"""The archiver: writes the next closed segments of a partition, and says so only when it is so."""
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from events.archive.archive import Archive, State
+from events.archive.errors import BusyArchiveError, ForeignArchiveError, GapError
+from events.archive.manifest import Gap, Part
+from events.archive.segment import Packing, Segment
+from events.chunk import Chunk, read_chunk
+from events.entry_id import END, EntryId
+from events.log import READ_COUNT, EventLog
+from events.positions import Positions
+from events.terminal.age import now_of
+
+HOLDER = "archive"
+"""Under which the log's positions tell up to where it is archived."""
+
+RACES_MAX = 1_000
+"""Segments that another run may be faster with, in a row."""
+
+_FIRST_COUNT = 16
+_READ_BYTES = 8_388_608
+
+_log = structlog.get_logger()
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A segment that is in the archive for good, and the gap that was accepted before it."""
+
+    partition: int
+    segment: Segment
+    gap: Gap | None
+
+
+class _Next(msgspec.Struct, frozen=True):
+    segment: Segment
+    data: bytes
+    content_sha256: str
+    gap: Gap | None
+
+
+async def bound_of(log: EventLog, archive: Archive) -> EntryId:
+    """Return up to where entries are old enough to be archived."""
+    now = await now_of(log.server) - timedelta(seconds=archive.settings.margin_s)
+    return EntryId(max(0, int(now.timestamp() * 1_000)), END.seq)
+
+
+async def archive_partition(
+    log: EventLog, archive: Archive, partition: int, up_to: EntryId, *, accept_gap: bool = False
+) -> AsyncGenerator[Written]:
+    """Write segment after segment up to *up_to*, which is included; yield each when it is safe.
+
+    A segment's file is written, synced, renamed, read back and checked; then the manifest names
+    it; then the log's position `archive` is raised, which lets the entries be trimmed. After a
+    crash at any point the next run goes on behind what the manifest names. Several runs at once do
+    no harm: the manifest is written only in the state it was read in.
+
+    Raises:
+        GapError: Entries were trimmed before they were archived; nothing behind is archived.
+        ForeignArchiveError: The log ends before the archive does.
+        ArchiveError: The place cannot be used, or is damaged.
+    """
+    positions = Positions(log.server, log.keys, partition)
+    races = 0
+    state = await archive.state(partition)
+    await _tell_the_truth(positions, state)
+    while races <= RACES_MAX:
+        following = await _next_segment(log, archive, state, up_to, accept_gap=accept_gap)
+        if following is None:
+            return
+        segment, gap = following.segment, following.gap
+        await archive.write(partition, segment, following.data, following.content_sha256)
+        parts: list[Part] = [segment] if gap is None else [gap, segment]
+        landed = await archive.add(state, *parts)
+        state = await archive.state(partition)
+        if not landed:
+            races += 1
+            _log.info("archive_raced", partition=partition, end=str(state.manifest.end))
+            continue
+        races = 0
+        await positions.advance(HOLDER, segment.last_id)
+        yield Written(partition, segment, gap)
+    raise BusyArchiveError(f"partition {partition}: another run was faster {RACES_MAX} times")
+
+
+async def _tell_the_truth(positions: Positions, state: State) -> None:
+    """Let the position be what the archive holds: after a crash, or with another archive."""
+    end, position = state.manifest.end, await positions.of(HOLDER)
+    if position is not None and position > end:
+        _log.warning("archive_position_set_back", position=str(position), end=str(end))
+        await positions.set_back(HOLDER, end)
+    elif state.manifest.parts:
+        await positions.advance(HOLDER, end)
+
+
+async def _next_segment(
+    log: EventLog, archive: Archive, state: State, up_to: EntryId, *, accept_gap: bool
+) -> _Next | None:
+    """Pack the next entries, None where there are none up to *up_to*."""
+    manifest, settings = state.manifest, archive.settings
+    packing, gap, end = Packing(), None, manifest.end
+    known = manifest.added
+    while end < up_to and packing.raw_bytes < settings.segment_bytes_max:
+        left = min(_count_for(packing), settings.segment_entries_max - packing.count)
+        chunk = await read_chunk(log, manifest.partition, end.after(), up_to, left)
+        _check_history(manifest.partition, end, chunk)
+        if not chunk.reaches(end.after(), known):
+            if packing.count:
+                break  # what is whole is kept; the next segment meets the gap
+            gap = _gap(manifest.partition, end, chunk, known, accepted=accept_gap)
+            known = chunk.removed
+        for entry in chunk.entries:
+            packing.add(entry)
+            end, known = EntryId.parse(entry[0]), known + 1
+            if packing.raw_bytes >= settings.segment_bytes_max:
+                break
+        if len(chunk.entries) < left or packing.count >= settings.segment_entries_max:
+            break
+    return None if not packing.count else _Next(*packing.finish(), gap)
+
+
+def _count_for(packing: Packing) -> int:
+    """Return how many entries to ask for: few at first, for an entry can be large."""
+    if not packing.count:
+        return _FIRST_COUNT
+    return max(1, min(READ_COUNT, _READ_BYTES * packing.count // packing.raw_bytes))
+
+
+def _gap(partition: int, end: EntryId, chunk: Chunk, known: int, *, accepted: bool) -> Gap | None:
+    count = chunk.removed - known
+    if not accepted:
+        raise GapError(partition, end, chunk.first, count)
+    if not chunk.entries:
+        return None
+    until = chunk.entries[0][0].decode()
+    _log.warning("gap_accepted", partition=partition, after=str(end), until=until, count=count)
+    return Gap(after=str(end), until=until, count=count)
+
+
+def _check_history(partition: int, end: EntryId, chunk: Chunk) -> None:
+    if chunk.last < end:
+        raise ForeignArchiveError(
+            f"partition {partition}: the archive ends at {end}, the log already at {chunk.last}:"
+            " this is another log, or a server that came back with an older history; archive it"
+            " to a place of its own"
+        )

@@ -1,0 +1,103 @@
+"""The bucket: a place in S3-compatible storage."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from events.archive.errors import PlaceError
+
+try:
+    import obstore
+    from obstore import exceptions as failures
+    from obstore.store import S3Store
+except ImportError as error:
+    raise PlaceError(
+        "an archive in s3://... needs the extra s3: pip install 'routestream[s3]'"
+    ) from error
+
+_TIMEOUT_S = 60
+_RETRIES_MAX = 5
+_RETRY_TIMEOUT_S = 120
+_REGION = "us-east-1"
+"""What S3-compatible storage other than AWS's expects where none is set."""
+
+
+class Bucket:
+    """Objects of the bucket under the prefix of `s3://BUCKET/PREFIX`.
+
+    The manifest is written with If-Match and If-None-Match, which the storage has to know.
+    """
+
+    def __init__(self, location: str, endpoint_url: str | None, region: str | None) -> None:
+        parts = urlsplit(location)
+        self.name = location
+        options: dict[str, str] = {}
+        if endpoint_url is not None:
+            options = {"endpoint": endpoint_url, "region": region or _REGION}
+        try:
+            self._store = S3Store(
+                parts.netloc,
+                prefix=parts.path.strip("/") or None,
+                client_options={
+                    "timeout": timedelta(seconds=_TIMEOUT_S),
+                    "allow_http": endpoint_url is not None and endpoint_url.startswith("http://"),
+                },
+                retry_config={
+                    "max_retries": _RETRIES_MAX,
+                    "retry_timeout": timedelta(seconds=_RETRY_TIMEOUT_S),
+                },
+                **options,  # type: ignore[arg-type]
+            )
+        except failures.BaseError as error:
+            raise PlaceError(f"cannot open {location}: {_told(error)}") from error
+
+    async def read(self, name: str) -> bytes | None:
+        """See `Place.read`."""
+        found = await self.read_versioned(name)
+        return None if found is None else found[0]
+
+    async def write(self, name: str, data: bytes) -> None:
+        """See `Place.write`."""
+        with self._translated("write", name):
+            await obstore.put_async(self._store, name, data)
+
+    async def read_versioned(self, name: str) -> tuple[bytes, str] | None:
+        """See `Place.read_versioned`."""
+        with self._translated("read", name):
+            try:
+                found = await obstore.get_async(self._store, name)
+                data = await found.bytes_async()
+            except (FileNotFoundError, failures.NotFoundError):
+                return None
+            return bytes(data), found.meta["e_tag"] or ""
+
+    async def swap(self, name: str, data: bytes, seen: str | None) -> bool:
+        """See `Place.swap`."""
+        with self._translated("write", name):
+            try:
+                mode = "create" if seen is None else {"e_tag": seen}
+                await obstore.put_async(self._store, name, data, mode=mode)  # type: ignore[arg-type]
+            except (failures.AlreadyExistsError, failures.PreconditionError):
+                return False
+        return True
+
+    async def sizes(self, folder: str) -> Mapping[str, int]:
+        """See `Place.sizes`."""
+        sizes: dict[str, int] = {}
+        with self._translated("list", folder):
+            async for listed in obstore.list(self._store, f"{folder}/"):
+                sizes |= {one["path"].rpartition("/")[2]: one["size"] for one in listed}
+        return sizes
+
+    @contextmanager
+    def _translated(self, what: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (failures.BaseError, OSError, ValueError) as error:
+            raise PlaceError(f"cannot {what} {self.name}/{name}: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """Return the first line: the rest is how the library is made inside."""
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,50 @@
+"""What can go wrong with the archive; each message is a sentence to act on."""
+
+from events.entry_id import EntryId
+from events.errors import EventsError
+
+
+class ArchiveError(EventsError):
+    """Something about the archive is not as it must be."""
+
+
+class NoArchiveError(ArchiveError):
+    """A command needs an archive, and no place for one is set."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no archive is set: give --location, ROUTESTREAM_ARCHIVE_LOCATION or the setting"
+            " archive.location, a folder or s3://BUCKET/PREFIX"
+        )
+
+
+class PlaceError(ArchiveError):
+    """The folder or the bucket cannot be read or written now; nothing more was archived."""
+
+
+class DamagedArchiveError(ArchiveError):
+    """A file of the archive is missing, or is not what was written."""
+
+
+class ForeignArchiveError(ArchiveError):
+    """What lies there is the archive of another log, or this log has an older history."""
+
+
+class BusyArchiveError(ArchiveError):
+    """Others write to the same archive without end."""
+
+
+class GapError(ArchiveError):
+    """The stream was trimmed of entries that the archive does not have: they are lost."""
+
+    def __init__(self, partition: int, after: EntryId, first: EntryId | None, count: int) -> None:
+        until = "the end of the stream" if first is None else f"{first}, the first one left"
+        super().__init__(
+            f"partition {partition}: {count} entries after {after} and before {until}, were trimmed"
+            " or deleted before they were archived; --accept-gap goes on after them, and the"
+            " manifest says so for ever"
+        )
+        self.partition = partition
+        self.after = after
+        self.first = first
+        self.count = count

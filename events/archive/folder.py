@@ -1,0 +1,152 @@
+"""The folder: a place on a file system."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from anyio.to_thread import run_sync
+
+from events.archive.errors import BusyArchiveError, PlaceError
+
+TEMPORARY: Final = ".tmp"
+"""How the names of files end that are being written, or whose writer died."""
+
+LOCK: Final = ".lock"
+
+_LOCK_TIMEOUT_S = 20.0
+_LOCK_AGAIN_S = 0.01
+
+
+class Folder:
+    """Files below *root*; a write is a temporary file, synced, renamed, its folder synced."""
+
+    def __init__(self, root: Path) -> None:
+        self.name = str(root)
+        self._root = root
+
+    async def read(self, name: str) -> bytes | None:
+        """See `Place.read`."""
+        return await run_sync(self._read, name)
+
+    async def write(self, name: str, data: bytes) -> None:
+        """See `Place.write`."""
+        await run_sync(self._write, name, data)
+
+    async def read_versioned(self, name: str) -> tuple[bytes, str] | None:
+        """See `Place.read_versioned`."""
+        data = await self.read(name)
+        return None if data is None else (data, _version(data))
+
+    async def swap(self, name: str, data: bytes, seen: str | None) -> bool:
+        """See `Place.swap`; a lock of the file system's stands between the look and the write."""
+        return await run_sync(self._swap, name, data, seen)
+
+    async def sizes(self, folder: str) -> Mapping[str, int]:
+        """See `Place.sizes`."""
+        return await run_sync(partial(self._sizes, folder))
+
+    def _read(self, name: str) -> bytes | None:
+        path = self._root / name
+        try:
+            with path.open("rb") as file:
+                # What was just written must come from the disk, not from the memory in front.
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _failed("read", path, error) from error
+
+    def _write(self, name: str, data: bytes) -> None:
+        path = self._root / name
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}{TEMPORARY}")
+        try:
+            _make_folders(path.parent)
+            try:
+                with temporary.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)  # noqa: PTH105 - the step that tests break
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync(path.parent)
+        except OSError as error:
+            raise _failed("write", path, error) from error
+
+    def _swap(self, name: str, data: bytes, seen: str | None) -> bool:
+        with self._locked(name):
+            present = self._read(name)
+            if (None if present is None else _version(present)) != seen:
+                return False
+            self._write(name, data)
+        return True
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        path = self._root / f"{name}{LOCK}"
+        try:
+            _make_folders(path.parent)
+            file = path.open("ab")
+        except OSError as error:
+            raise _failed("lock", path, error) from error
+        with file:
+            deadline = time.monotonic() + _LOCK_TIMEOUT_S
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise BusyArchiveError(
+                            f"{path} has been locked by another run for {_LOCK_TIMEOUT_S:g} s"
+                        ) from None
+                    time.sleep(_LOCK_AGAIN_S)
+                except OSError as error:
+                    raise _failed("lock", path, error) from error
+            yield
+
+    def _sizes(self, folder: str) -> Mapping[str, int]:
+        path = self._root / folder
+        try:
+            with os.scandir(path) as found:
+                return {
+                    one.name: one.stat().st_size
+                    for one in found
+                    if one.is_file() and not one.name.endswith(LOCK)
+                }
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise _failed("list", path, error) from error
+
+
+def _version(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+def _make_folders(path: Path) -> None:
+    """Make the folder and those above it; each new one is synced into its own."""
+    missing = [one for one in (path, *path.parents) if not one.is_dir()]
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        _sync(one.parent)
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _failed(what: str, path: Path, error: OSError) -> PlaceError:
+    return PlaceError(f"cannot {what} {path}: {(error.strerror or str(error)).lower()}")

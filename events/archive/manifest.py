@@ -1,0 +1,133 @@
+"""The manifest: which files the archive of one partition has, each bound to those before it."""
+
+from hashlib import sha256
+from itertools import pairwise
+from typing import Literal, Self
+
+import msgspec
+
+from events.archive.errors import DamagedArchiveError, ForeignArchiveError
+from events.archive.segment import Segment
+from events.entry_id import START, EntryId
+from events.errors import EventsError
+
+VERSION = 1
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", tag_field="kind"):
+    """Entries that were lost before they were archived, and somebody accepted it.
+
+    Attributes:
+        after: The last entry before the gap, `0-0` for the log's beginning.
+        until: The first entry behind it.
+        count: How many were lost, as Redis counts them.
+        chain: Of this and of all that stands before it in the manifest.
+    """
+
+    after: str
+    until: str
+    count: int
+    chain: str = ""
+
+
+Part = Segment | Gap
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The archive of one partition, in order."""
+
+    format: Literal["routestream-archive"] = "routestream-archive"
+    version: int = VERSION
+    namespace: str
+    partition: int
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def parse(cls, raw: bytes, namespace: str, partition: int) -> Self:
+        """Read it, and check its chain.
+
+        Raises:
+            DamagedArchiveError: It was edited or cut.
+            ForeignArchiveError: It is of another log, or of a later release.
+        """
+        try:
+            manifest = msgspec.json.decode(raw, type=cls)
+            manifest.check(namespace, partition)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise DamagedArchiveError(f"manifest of partition {partition}: {error}") from None
+        return manifest
+
+    def check(self, namespace: str, partition: int) -> None:
+        """Check whose it is, its chain and its order; see `parse` for what it raises."""
+        if self.version != VERSION or (self.namespace, self.partition) != (namespace, partition):
+            raise ForeignArchiveError(
+                f"the manifest is of {self.namespace!r}, partition {self.partition}, version"
+                f" {self.version}; expected {namespace!r}, {partition}, {VERSION}"
+            )
+        chain = self._root()
+        for part in self.parts:
+            chain = _link(chain, part)
+            if part.chain != chain:
+                raise DamagedArchiveError(
+                    f"manifest of partition {partition}: the chain breaks at {_name(part)}"
+                )
+        try:
+            self._check_order()
+        except EventsError as error:
+            raise DamagedArchiveError(f"manifest of partition {partition}: {error}") from None
+
+    def _check_order(self) -> None:
+        for one in self.segments:
+            if one.first_id > one.last_id or one.count < 1 or "/" in one.file:
+                raise DamagedArchiveError(f"{one.file} cannot be")
+        for one, following in pairwise(self.segments):
+            if following.first_id <= one.last_id:
+                raise DamagedArchiveError(f"{following.file} begins before {one.file} ends")
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The files, in the order of their entries."""
+        return [part for part in self.parts if isinstance(part, Segment)]
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What was lost and accepted, in order."""
+        return [part for part in self.parts if isinstance(part, Gap)]
+
+    @property
+    def end(self) -> EntryId:
+        """The last entry that the archive has, `START` for none."""
+        last = self.segments[-1:]
+        return last[0].last_id if last else START
+
+    @property
+    def added(self) -> int:
+        """Entries that were ever appended up to `end`: those archived and those lost."""
+        return sum(part.count for part in self.parts)
+
+    def with_parts(self, *parts: Part) -> Self:
+        """Return it with *parts* at its end, bound to what is there."""
+        chained = list(self.parts)
+        for part in parts:
+            before = chained[-1].chain if chained else self._root()
+            chained.append(msgspec.structs.replace(part, chain=_link(before, part)))
+        return msgspec.structs.replace(self, parts=tuple(chained))
+
+    def encode(self) -> bytes:
+        """Return it as a person can read it."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+    def _root(self) -> str:
+        return _hash(self.format, self.version, self.namespace, self.partition)
+
+
+def _link(before: str, part: Part) -> str:
+    return _hash(before, msgspec.to_builtins(msgspec.structs.replace(part, chain="")))
+
+
+def _hash(*values: object) -> str:
+    return sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
+
+
+def _name(part: Part) -> str:
+    return part.file if isinstance(part, Segment) else f"the gap after {part.after}"

@@ -1,0 +1,179 @@
+"""The segment: entries that follow each other, as one compressed file, and its checks."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+import msgspec
+import zstandard
+
+from events.archive.errors import DamagedArchiveError
+from events.entry_id import EntryId
+from events.entry_line import EntryLineError, RawEntry, entry_of, line_of
+
+CHUNK = 1_000
+"""Entries that a segment is read in."""
+
+_LEVEL = 3
+_READ_BYTES = 1_048_576
+_NAME_CHARACTERS = 16
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True, tag="segment", tag_field="kind"):
+    """What the manifest says of one file.
+
+    Attributes:
+        file: Its name; part of it is of its checksum, so that no two writers mean different bytes.
+        first: The id of its first entry.
+        last: The id of its last entry.
+        count: Its entries.
+        raw_bytes: Its size before compression.
+        stored_bytes: The file's size.
+        sha256: Of the file.
+        chain: Of this and of all that stands before it in the manifest.
+    """
+
+    file: str
+    first: str
+    last: str
+    count: int
+    raw_bytes: int
+    stored_bytes: int
+    sha256: str
+    chain: str = ""
+
+    @property
+    def first_id(self) -> EntryId:
+        """The id of its first entry."""
+        return EntryId.parse(self.first)
+
+    @property
+    def last_id(self) -> EntryId:
+        """The id of its last entry."""
+        return EntryId.parse(self.last)
+
+
+class Packing:
+    """Entries being made into a segment."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.raw_bytes = 0
+        self._first = self._last = b""
+        self._content = sha256()
+        compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+        self._compress = compressor.compressobj()
+        self._parts: list[bytes] = []
+
+    def add(self, entry: RawEntry) -> None:
+        """Take the next entry."""
+        line = line_of(entry)
+        if not self.count:
+            self._first = entry[0]
+        self._last = entry[0]
+        self.count += 1
+        self.raw_bytes += len(line)
+        self._content.update(line)
+        self._parts.append(self._compress.compress(line))
+
+    def finish(self) -> tuple[Segment, bytes, str]:
+        """Return the segment, its file's content, and the checksum of what was compressed."""
+        self._parts.append(self._compress.flush())
+        data = b"".join(self._parts)
+        checksum = sha256(data).hexdigest()
+        first, last = self._first.decode(), self._last.decode()
+        segment = Segment(
+            file=f"{first}_{last}_{checksum[:_NAME_CHARACTERS]}.jsonl.zst",
+            first=first,
+            last=last,
+            count=self.count,
+            raw_bytes=self.raw_bytes,
+            stored_bytes=len(data),
+            sha256=checksum,
+        )
+        return segment, data, self._content.hexdigest()
+
+
+def check(segment: Segment, data: bytes | None, content_sha256: str | None = None) -> None:
+    """Read the file's content as a whole: it must be what was written.
+
+    Raises:
+        DamagedArchiveError: It is not; what is wrong is named.
+    """
+    content = sha256()
+    for lines in _lines(segment, data):
+        content.update(b"\n".join(lines) + b"\n")
+        for _ in _entries(segment, lines):
+            pass
+    if content_sha256 is not None and content.hexdigest() != content_sha256:
+        raise DamagedArchiveError(f"{segment.file}: read back, it is not what was written")
+
+
+def chunks(
+    segment: Segment, data: bytes | None, start: EntryId, end: EntryId
+) -> Iterator[list[RawEntry]]:
+    """Yield the entries from *start* to *end*, both included, as `RawEntry`.
+
+    Raises:
+        DamagedArchiveError: The content is not what the manifest says.
+    """
+    for lines in _lines(segment, data):
+        wanted: list[RawEntry] = [
+            (str(entry_id).encode(), strings)
+            for entry_id, strings in _entries(segment, lines)
+            if start <= entry_id <= end
+        ]
+        if wanted:
+            yield wanted
+
+
+def _lines(segment: Segment, data: bytes | None) -> Iterator[list[bytes]]:
+    """Yield the lines in chunks; the file, their number and order are checked against *segment*."""
+    if data is None:
+        raise DamagedArchiveError(f"{segment.file}: the file is missing")
+    if len(data) != segment.stored_bytes or sha256(data).hexdigest() != segment.sha256:
+        raise DamagedArchiveError(
+            f"{segment.file}: {len(data)} bytes of another checksum than the manifest's"
+            f" {segment.stored_bytes} bytes"
+        )
+    count = size = 0
+    for lines in _split(segment, data):
+        count += len(lines)
+        size += sum(map(len, lines)) + len(lines)
+        yield lines
+    if (count, size) != (segment.count, segment.raw_bytes):
+        raise DamagedArchiveError(
+            f"{segment.file}: {count} entries of {size} bytes, the manifest says"
+            f" {segment.count} of {segment.raw_bytes}"
+        )
+
+
+def _split(segment: Segment, data: bytes) -> Iterator[list[bytes]]:
+    reader = zstandard.ZstdDecompressor().stream_reader(data)
+    rest, size, lines = b"", 0, list[bytes]()
+    try:
+        while size <= segment.raw_bytes and (block := reader.read(_READ_BYTES)):
+            size += len(block)
+            *whole, rest = (rest + block).split(b"\n")
+            lines += whole
+            while len(lines) >= CHUNK:
+                yield lines[:CHUNK]
+                del lines[:CHUNK]
+    except zstandard.ZstdError as error:
+        raise DamagedArchiveError(f"{segment.file}: {error}") from None
+    if rest:
+        raise DamagedArchiveError(f"{segment.file}: its last line does not end")
+    if lines:
+        yield lines
+
+
+def _entries(segment: Segment, lines: list[bytes]) -> Iterator[tuple[EntryId, list[bytes]]]:
+    before, last = None, segment.last_id
+    for line in lines:
+        try:
+            _, entry_id, strings = entry_of(line)
+        except EntryLineError as error:
+            raise DamagedArchiveError(f"{segment.file}: {error}") from None
+        if (before is not None and entry_id <= before) or not segment.first_id <= entry_id <= last:
+            raise DamagedArchiveError(f"{segment.file}: entry {entry_id} is out of order")
+        before = entry_id
+        yield entry_id, strings

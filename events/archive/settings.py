@@ -1,0 +1,53 @@
+"""The settings of the archive."""
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+
+class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the archive lies, and how it is cut.
+
+    Attributes:
+        location: A folder, or `s3://BUCKET/PREFIX`; none: nothing is archived.
+        endpoint_url: Where the S3-compatible storage answers, if that is not AWS; with `http://`
+            it is spoken to in the clear. Keys come from the usual `AWS_...` variables.
+        region: Of the bucket; without it AWS's own variables count, or what others expect.
+        margin_s: Entries younger than this are left for the next run, so that segments are large.
+        segment_entries_max: Entries of one segment.
+        segment_bytes_max: Bytes of one segment before compression, after which it is closed; one
+            is held in memory while it is made or read.
+    """
+
+    location: str | None = None
+    endpoint_url: str | None = None
+    region: str | None = None
+    margin_s: float = 60.0
+    segment_entries_max: int = 100_000
+    segment_bytes_max: int = 67_108_864
+
+    def __post_init__(self) -> None:
+        if self.location is not None:
+            parts = urlsplit(self.location)
+            if "://" in self.location and (parts.scheme != "s3" or not parts.netloc):
+                raise ValueError(
+                    f"location {parts.scheme}://{parts.hostname or ''} cannot be used;"
+                    " a folder and s3://BUCKET/PREFIX can"
+                )
+            if not self.location:
+                raise ValueError("location is empty; a folder or s3://BUCKET/PREFIX is needed")
+        if self.margin_s < 0:
+            raise ValueError(f"margin_s is {self.margin_s}, the least is 0")
+        if not 1 <= self.segment_entries_max <= 10_000_000:
+            raise ValueError(
+                f"segment_entries_max is {self.segment_entries_max}, 1 to 10,000,000 are allowed"
+            )
+        if not 1_024 <= self.segment_bytes_max <= 1_073_741_824:
+            raise ValueError(
+                f"segment_bytes_max is {self.segment_bytes_max}, 1 KiB to 1 GiB are allowed"
+            )
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether it lies in S3-compatible storage."""
+        return self.location is not None and self.location.startswith("s3://")

@@ -1,0 +1,71 @@
+"""The connection: how commands are written, and how a failure to connect is told."""
+
+import os
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import redis.exceptions as redis_errors
+from hiredis import pack_command
+from redis.asyncio.connection import AbstractConnection
+
+
+class Dialled(AbstractConnection):
+    """A connection whose failure to connect can be told from a reply that never came."""
+
+    async def connect(self) -> None:
+        """Connect, and tell a failure to as one that sent nothing."""
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]
+        except redis_errors.AuthenticationError:
+            raise
+        except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
+            raise NeverSentError(_why_unreachable(error)) from error
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
+        """Log in; an account that may not even name its connection can still read."""
+        name, self.client_name = self.client_name, None
+        try:
+            await super().on_connect_check_health(check_health)
+        finally:
+            self.client_name = name
+        with suppress(redis_errors.NoPermissionError):
+            await self.send_command("CLIENT", "SETNAME", name, check_health=False)
+            await self.read_response()
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002 - redis-py's
+        """Write within the time that there is, in the task that asks.
+
+        redis-py writes in a task of its own, under `asyncio.wait_for`: before Python 3.12 that
+        swallows a cancellation which comes while the command is written.
+        """
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        limit_s, self.socket_timeout = self.socket_timeout, None
+        try:
+            with anyio.fail_after(limit_s):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError:
+            raise redis_errors.TimeoutError("the command could not be sent in time") from None
+        finally:
+            self.socket_timeout = limit_s
+
+    def pack_command(self, *args: Any) -> list[bytes]:  # noqa: ANN401 - what Redis takes
+        """Let hiredis write the command too: an apply has thousands of arguments."""
+        first, *rest = args
+        words = first.split() if isinstance(first, str | bytes) else [first]
+        return [pack_command((*words, *rest))]
+
+
+class NeverSentError(redis_errors.ConnectionError):
+    """There was no connection to send on: the command has certainly not been carried out."""
+
+
+def _why_unreachable(error: Exception) -> str:
+    """Say it in the system's words, without redis-py's and asyncio's around them."""
+    cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno).lower()
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()
+    return str(error) or "no connection in time"

@@ -1,0 +1,183 @@
+"""The command that shows one entry."""
+
+from typing import Any
+
+import click
+import msgspec
+from rich.text import Text
+
+from events.codec import decode, upcasts
+from events.entry_groups import EntryGroup, read_entry_groups
+from events.entry_id import EntryId
+from events.errors import EventsError
+from events.history import History
+from events.recorded import Entry
+from events.selection import Asked, open_selection, stream_option
+from events.terminal.age import age_of, now_of, span
+from events.terminal.hex_dump import hex_dump
+from events.terminal.output import (
+    Deployment,
+    NotFoundError,
+    OutputForm,
+    command_of,
+    output_option,
+    print_pairs,
+    print_rich,
+    print_rows,
+    print_value,
+    printable,
+    times_of,
+)
+from events.terminal.printed import BINARY, fields_as_text
+from events.terminal.reading import Reading
+from events.terminal.table import Column
+
+_GROUP_COLUMNS = (
+    Column("GROUP", folds=True),
+    Column("STATE"),
+    Column("CONSUMER", folds=True, is_below=True),
+    Column("IDLE"),
+    Column("DELIVERIES", is_number=True),
+    Column("LAST ERROR", folds=True, is_below=True),
+)
+
+
+@click.command()
+@click.argument("entry_id", metavar="ID")
+@click.option("--partition", type=click.IntRange(min=0), help="Where the id lies on several.")
+@click.option("--raw", is_flag=True, help="Its fields as they were written, nothing decoded.")
+@click.option("--hex", "as_hex", is_flag=True, help="The bytes of its fields.")
+@stream_option
+@output_option
+@command_of
+async def show(  # noqa: PLR0913 - the options of the command
+    deployment: Deployment,
+    *,
+    entry_id: str,
+    partition: int | None,
+    raw: bool,
+    as_hex: bool,
+    stream: str | None,
+    output: OutputForm,
+) -> None:
+    """Show one entry with all that it holds, and what each group has done with it.
+
+    A payload of an older version is shown as it was written and as it is read, with the upcasts
+    between. A group has acknowledged an entry, has it pending with a consumer, or it is not
+    delivered to it yet.
+
+    \b
+    Example: routestream events show 1769896800123-0
+    Example: routestream events show 1769896800123-0 --hex
+    """
+    wanted = EntryId.parse(entry_id)
+    async with open_selection(deployment, Asked(stream=stream)) as selection:
+        log = selection.log
+        if partition is not None and partition >= log.partitions:
+            raise click.UsageError(f"--partition {partition}: the log has {log.partitions}")
+        entry = await _find(log, wanted, partition)
+        if raw or as_hex:
+            _print_fields(output, entry, as_hex=as_hex)
+            return
+        groups = await read_entry_groups(log.log, entry.partition, wanted)
+        if output != "table":
+            told = [msgspec.to_builtins(group) for group in groups]
+            print_value(output, {**_value(selection.reading, entry), "groups": told})
+            return
+        place = f"{entry.partition}, " if stream is None else ""
+        age = age_of(wanted, await now_of(log.server))
+        _print_entry(selection.reading, entry, f"{place}{log.keys.events(entry.partition)}", age)
+        _print_groups(groups)
+
+
+async def _find(log: History, entry_id: EntryId, partition: int | None) -> Entry:
+    partitions = range(log.partitions) if partition is None else [partition]
+    looked = [await log.find(one, entry_id) for one in partitions]
+    found = [entry for entry in looked if entry is not None]
+    if not found:
+        raise NotFoundError(f"entry {entry_id} is not in the log {log.keys.namespace!r}")
+    if len(found) > 1:
+        places = ", ".join(str(entry.partition) for entry in found)
+        raise click.UsageError(f"entry {entry_id} is in the partitions {places}: say which one")
+    return found[0]
+
+
+def _print_fields(output: OutputForm, entry: Entry, *, as_hex: bool) -> None:
+    if output != "table":
+        fields = fields_as_text(entry.fields)
+        if as_hex:
+            fields = {printable(_text(k)): v.hex() for k, v in entry.fields.items()}
+        print_value(output, {"entry_id": str(entry.entry_id), "fields": fields})
+        return
+    if not as_hex:
+        print_pairs((_text(name), _text(value)) for name, value in entry.fields.items())
+        return
+    for name, value in entry.fields.items():
+        print_rich(Text(f"{printable(_text(name))}, {len(value)} bytes", "bold"))
+        for line in hex_dump(value):
+            click.echo(f"  {line}")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _value(reading: Reading, entry: Entry) -> dict[str, Any]:
+    """Return the entry as JSON, with how an older version is read; null where it is the newest."""
+    value = reading.value(entry)
+    steps = [] if "problem" in value else upcasts(entry)
+    told = [{"from": old, "to": old + 1, "by": name} for old, name in steps]
+    return {**value, "upcasts": told, "read_as": _read_as(entry) if steps else None}
+
+
+def _read_as(entry: Entry) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return msgspec.to_builtins(decode(entry).event)
+    except EventsError:
+        return None
+
+
+def _print_entry(reading: Reading, entry: Entry, place: str, age: str | None) -> None:
+    told = _value(reading, entry)
+    payload, read_as = told.pop("payload", None), told.pop("read_as")
+    fields, upcasted = told.pop("fields", {}), told.pop("upcasts")
+    told.pop("partition")
+    led = (f"version {step['from']} to {step['to']} by {step['by']}" for step in upcasted)
+    print_pairs(
+        [
+            ("entry", told.pop("entry_id")),
+            ("time", f"{times_of(entry.entry_id)}, {age or '0s'} ago"),
+            ("partition" if not reading.is_foreign else "stream", place),
+            *((name.replace("_", " "), value or None) for name, value in told.items()),
+            *((f"field {name}", _field(value)) for name, value in fields.items()),
+            ("upcast", ", ".join(led) or None),
+        ]
+    )
+    for name, shown in (("payload", payload), ("read as", read_as)):
+        if shown is not None:
+            print_rich(Text(name, "bold"))
+            text = msgspec.json.format(msgspec.json.encode(shown), indent=2).decode()
+            click.echo("\n".join(f"  {printable(line)}" for line in text.splitlines()))
+
+
+def _field(value: str | dict[str, str]) -> str:
+    return value if isinstance(value, str) else f"{BINARY} {value[BINARY]}"
+
+
+def _print_groups(groups: list[EntryGroup]) -> None:
+    if not groups:
+        click.echo("no group reads it", err=True)
+        return
+    click.echo()
+    rows = (
+        (
+            one.group,
+            one.state,
+            one.consumer,
+            None if one.idle_ms is None else span(one.idle_ms / 1_000),
+            one.deliveries,
+            one.last_error,
+        )
+        for one in groups
+    )
+    print_rows("table", _GROUP_COLUMNS, rows, ())

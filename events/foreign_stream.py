@@ -1,0 +1,62 @@
+"""The foreign stream: any Redis stream, read as a log of one partition."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from events.errors import EventsError
+from events.keys import Keys
+from events.log import EventLog
+from events.recorded import Entry
+from events.server import Server
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What an entry says that another system wrote.
+
+    Attributes:
+        name: What kind of thing happened.
+        source: Who says so.
+        summary: What it says, in a few words.
+        values: What it says, as JSON can hold it, by the names that an entry's fields have as JSON.
+        endpoint: The endpoint that it is about, as far as it names one.
+    """
+
+    name: str
+    source: str
+    summary: str
+    values: Mapping[str, Any]
+    endpoint: str = ""
+
+
+ForeignDecoder = Callable[[Entry], Told]
+"""Reads an entry that another system wrote; an EventsError says why it cannot be read."""
+
+
+class NoStreamError(EventsError):
+    """There is no stream of that name."""
+
+
+class OneStream(Keys, frozen=True):
+    """The keys of a log whose only partition is the stream *key*, whoever made it."""
+
+    key: str = ""
+
+    def events(self, partition: int) -> str:  # noqa: ARG002 - there is only one
+        """Stream: the only one there is."""
+        return self.key
+
+
+async def open_foreign_stream(server: Server, key: str) -> EventLog:
+    """Return a log that reads the stream *key*; it is for reading alone.
+
+    Raises:
+        NoStreamError: There is no such key, or it holds something else.
+    """
+    kind = (await server.client.call("TYPE", key)).decode()
+    if kind == "none":
+        raise NoStreamError(f"there is no stream {key!r} on {server.address}")
+    if kind != "stream":
+        raise NoStreamError(f"the key {key!r} on {server.address} is a {kind}, no stream")
+    return EventLog(server, OneStream(key=key), 1, "")

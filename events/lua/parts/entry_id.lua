@@ -1,0 +1,12 @@
+-- Entry ids, compared as pairs of integers of 64 bits, which Lua's numbers cannot hold.
+
+local function halves(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return string.rep('0', 20 - #ms) .. ms, string.rep('0', 20 - #seq) .. seq
+end
+
+local function is_beyond(id, other)
+  local ms, seq = halves(id)
+  local other_ms, other_seq = halves(other)
+  return ms > other_ms or (ms == other_ms and seq > other_seq)
+end

@@ -1,0 +1,1 @@
+"""What the commands share: how they talk to a person at a terminal, or to a program."""

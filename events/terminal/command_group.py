@@ -1,0 +1,93 @@
+"""The command group: commands under one name, each imported only when somebody asks for it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+Prepare = Callable[[click.Command], None]
+"""What is done to a command before it is used."""
+
+_SENTENCE_MAX = 1_000
+"""Characters: a sentence goes on in the next line, it is never cut off."""
+
+
+class CommandGroup(click.Group):
+    """A group that knows where its commands are written, and lists them in sections.
+
+    Attributes:
+        places: `module:name` by the path of a command below this group, such as `events tail`:
+            whoever runs one command does not wait for what the others stand on.
+        sections: Which commands its help lists under which title, in this order; what is in none
+            of them comes last.
+    """
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - click's
+        places: Mapping[str, str] | None = None,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - click's
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.places = dict(places or {})
+        self.sections = dict(sections or {})
+        self._prepare: Prepare | None = None
+
+    def prepare(self, prepare: Prepare) -> None:
+        """Let *prepare* be called with every command below, when it is imported."""
+        self._prepare = prepare
+        for command in self.commands.values():
+            self._prepared(command)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, imported or not, in the order of the alphabet."""
+        return sorted({*super().list_commands(ctx), *(path.split()[0] for path in self.places)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, imported if it was not yet; None: there is none of that name."""
+        if cmd_name not in self.commands and cmd_name in self.places:
+            self.add_command(self._import(cmd_name), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def _import(self, name: str) -> click.Command:
+        module, _, attribute = self.places[name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        if isinstance(command, CommandGroup):
+            start = f"{name} "
+            command.places |= {
+                path.removeprefix(start): place
+                for path, place in self.places.items()
+                if path.startswith(start)
+            }
+        return self._prepared(command)
+
+    def _prepared(self, command: click.Command) -> click.Command:
+        if self._prepare is not None:
+            self._prepare(command)
+            if isinstance(command, CommandGroup):
+                command.prepare(self._prepare)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their first sentences, section by section."""
+        left = self.list_commands(ctx)
+        listed = {title: [n for n in names if n in left] for title, names in self.sections.items()}
+        rest = [name for name in left if all(name not in names for names in listed.values())]
+        for title, names in (*listed.items(), ("Commands", rest)):
+            rows = []
+            for name in names:
+                command = self.get_command(ctx, name)
+                if command is not None and not command.hidden:
+                    rows.append((name, command.get_short_help_str(_SENTENCE_MAX)))
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def commands_of(group: click.Group) -> dict[str, click.Command]:
+    """Return all commands of *group* by name, each imported."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}

@@ -1,0 +1,46 @@
+"""The entry list: entries printed one by one as they come, in the form that was asked for."""
+
+import textwrap
+from collections.abc import AsyncGenerator
+
+import click
+import msgspec
+
+from events.recorded import Entry
+from events.terminal.form import OutputForm, as_json
+from events.terminal.line import LinePrinter
+from events.terminal.output import print_value
+from events.terminal.reading import ENTRY_FIELDS, Reading
+
+_INDENT = 2
+
+
+async def print_entries(
+    output: OutputForm, reading: Reading, entries: AsyncGenerator[Entry], limit: int | None
+) -> int:
+    """Print the entries, the first *limit* of them, and return how many there were."""
+    printed = 0
+    print_line = LinePrinter()
+    while limit is None or printed < limit:
+        entry = await anext(entries, None)
+        if entry is None:
+            break
+        match output:
+            case "table":
+                print_line(reading.line(entry))
+            case "jsonl":
+                print_value(output, reading.value(entry), ENTRY_FIELDS)
+            case "json":
+                _print_item(reading.value(entry), is_first=not printed)
+        printed += 1
+    if output == "json":
+        click.echo("\n]" if printed else "[]")
+    elif not printed and output == "table":
+        click.echo("no events", err=True)
+    return printed
+
+
+def _print_item(value: object, *, is_first: bool) -> None:
+    """Print one value of a list that is never held as a whole."""
+    text = msgspec.json.format(as_json(value), indent=_INDENT).decode()
+    click.echo(("[\n" if is_first else ",\n") + textwrap.indent(text, " " * _INDENT), nl=False)

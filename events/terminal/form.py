@@ -1,0 +1,107 @@
+"""The form: how a reading command prints, as `-o` says.
+
+A command is told one of three: a table, one JSON value, or one value a line. `wide` is a table
+and `csv` is values, one a line; what is particular to them is done by those who print, so that no
+command need know of them.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from csv import writer
+from io import StringIO
+from typing import Any, Literal
+
+import click
+import msgspec
+
+OutputForm = Literal["table", "json", "jsonl"]
+"""What a command is told."""
+
+FORMS = ("table", "wide", "json", "jsonl", "csv")
+"""What a person says."""
+
+_TOLD: dict[str, OutputForm] = {"wide": "table", "csv": "jsonl"}
+_FORM = "routestream.form"
+_HEADER = "routestream.csv_header"
+
+
+def _remember(context: click.Context, _parameter: click.Parameter, form: str) -> str:
+    context.meta[_FORM] = form
+    return _TOLD.get(form, form)
+
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(FORMS),
+    default="table",
+    show_default=True,
+    callback=_remember,
+    help="How to print: a table, a table with whole ids, times and more columns; JSON as one value"
+    " or one a line; or CSV with a header.",
+)
+
+
+def is_wide() -> bool:
+    """Whether a person asked for all there is, however wide."""
+    return _form() == "wide"
+
+
+def is_csv() -> bool:
+    """Whether values are to be printed as CSV."""
+    return _form() == "csv"
+
+
+def _form() -> str:
+    context = click.get_current_context(silent=True)
+    return "table" if context is None else str(context.meta.get(_FORM, "table"))
+
+
+def as_json(value: object) -> bytes:
+    """Return *value* as JSON on one line; what JSON does not know as its text."""
+    return msgspec.json.encode(value, enc_hook=str)
+
+
+def print_values(
+    output: OutputForm, values: Iterable[Any], fields: Sequence[str] | None = None
+) -> None:
+    """Print *values* as one JSON list, or one a line; see `print_csv` for *fields*."""
+    if output == "json":
+        click.echo(msgspec.json.format(as_json(list(values)), indent=2).decode())
+    elif is_csv():
+        print_csv(values, fields)
+    else:
+        for value in values:
+            click.echo(as_json(value).decode())
+
+
+def print_csv(values: Iterable[Any], fields: Sequence[str] | None = None) -> None:
+    """Print *values* under the names of their fields, which are printed once.
+
+    A value within a value stands as JSON. *fields* names them where values differ in what they
+    have; otherwise they are those of the first.
+    """
+    rows: list[Mapping[str, Any]] = [msgspec.to_builtins(v, enc_hook=str) for v in values]
+    names = tuple(fields or dict.fromkeys(name for row in rows for name in row))
+    text = StringIO()
+    write = writer(text, lineterminator="\n").writerow
+    if names and _is_new_header(names):
+        write(names)
+    for row in rows:
+        write([_cell(row.get(name)) for name in names])
+    click.echo(text.getvalue(), nl=False)
+
+
+def _is_new_header(names: tuple[str, ...]) -> bool:
+    """Whether it was not printed yet; a terminal is drawn anew each time."""
+    if sys.stdout.isatty():
+        return True
+    meta = click.get_current_context().meta
+    printed, meta[_HEADER] = meta.get(_HEADER), names
+    return bool(printed != names)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else as_json(value).decode()

@@ -1,0 +1,122 @@
+"""The table: rows under columns, fitted into the room that a terminal has."""
+
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+_BETWEEN = 2
+_FOLDED_WIDTH_MIN = 8
+_INDENT = 4
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column, and what becomes of its cells where there is too little room.
+
+    Attributes:
+        name: What stands above it.
+        is_number: Its cells stand to the right.
+        folds: Its cells go on in the next line.
+        is_below: Its cells leave the table, and stand below their row with the column's name.
+        is_wide: It is there only in a wide table.
+    """
+
+    name: str
+    is_number: bool = False
+    folds: bool = False
+    is_below: bool = False
+    is_wide: bool = False
+
+
+def table_of(
+    columns: Sequence[Column], rows: Sequence[Sequence[Text]], room: int | None
+) -> RenderableType:
+    """Return *rows* under *columns*, in at most *room* cells where that can be; None: any width."""
+    header = [Text(column.name, "bold") for column in columns]
+    widths = [max(cell.cell_len for cell in cells) for cells in zip(header, *rows, strict=True)]
+    if room is None or _total(widths) <= room:
+        return _Lines(columns, widths, [header, *rows])
+    beside = [place for place, column in enumerate(columns) if not column.is_below]
+    below = [place for place, column in enumerate(columns) if column.is_below]
+    kept = [columns[place] for place in beside]
+    fitted = _fitted(kept, [widths[place] for place in beside], room)
+    parts = [_row(kept, fitted, [header[place] for place in beside], room)]
+    for row in rows:
+        parts.append(_row(kept, fitted, [row[place] for place in beside], room))
+        told = [_named(columns[place], row[place]) for place in below if row[place]]
+        if told:
+            parts.append(Padding(Text("  ").join(told), (0, 0, 0, _INDENT)))
+    return Group(*parts)
+
+
+class _Lines:
+    """Rows whose cells all have room, one a line: rich's own table takes ten times as long."""
+
+    def __init__(
+        self, columns: Sequence[Column], widths: Sequence[int], rows: Sequence[Sequence[Text]]
+    ) -> None:
+        self._columns = columns
+        self._widths = widths
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, _: ConsoleOptions) -> RenderResult:
+        places = list(
+            zip((column.is_number for column in self._columns), self._widths, strict=True)
+        )
+        for row in self._rows:
+            gap = 0
+            for (is_number, width), cell in zip(places, row, strict=True):
+                room = width - cell.cell_len
+                yield Segment(" " * (gap + room if is_number else gap))
+                if cell.spans or cell.style:
+                    style = console.get_style(cell.style) if cell.style else None
+                    yield from Segment.apply_style(cell.render(console), style)
+                else:
+                    yield Segment(cell.plain)
+                gap = _BETWEEN if is_number else _BETWEEN + room
+            yield Segment.line()
+
+
+def _row(
+    columns: Sequence[Column], widths: Sequence[int], row: Sequence[Text], room: int
+) -> RenderableType:
+    has_room = all(cell.cell_len <= width for cell, width in zip(row, widths, strict=True))
+    if has_room and _total(widths) <= room:
+        return _Lines(columns, widths, [row])
+    grid = Table.grid(padding=(0, _BETWEEN, 0, 0))
+    for column, width in zip(columns, widths, strict=True):
+        grid.add_column(
+            justify="right" if column.is_number else "left",
+            width=width,
+            no_wrap=not column.folds,
+            overflow="fold",
+        )
+    grid.add_row(*row)
+    return grid
+
+
+def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Take from the widest of the columns that fold until all have room, or none can give."""
+    fitted = list(widths)
+    while _total(fitted) > room:
+        able = [
+            place
+            for place, column in enumerate(columns)
+            if column.folds and fitted[place] > _FOLDED_WIDTH_MIN
+        ]
+        if not able:
+            break
+        fitted[max(able, key=fitted.__getitem__)] -= 1
+    return fitted
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + _BETWEEN * (len(widths) - 1)
+
+
+def _named(column: Column, cell: Text) -> Text:
+    return Text.assemble((f"{column.name.lower()} ", "dim"), cell)

@@ -1,0 +1,1 @@
+"""The log, moved to another server or played once more."""

@@ -1,0 +1,121 @@
+"""The copy: entries added to a log as they were elsewhere, with the heads that belong to them."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import anyio
+import msgspec
+import structlog
+
+from events.backoff import Backoff
+from events.entry_id import EntryId
+from events.errors import EventsError, ServerUnavailableError
+from events.log import EventLog
+
+BATCH_ENTRIES_MAX = 500
+BATCH_BYTES_MAX = 1_048_576
+"""Of one step of the server's, which serves nobody else meanwhile."""
+
+STRINGS_MAX = 7_000
+"""Names and values of one entry: a script can hand no more to one command."""
+
+TRIES_MAX = 6
+_BETWEEN_TRIES = Backoff(first_s=0.05, most_s=1.0)
+_NEW = "*"
+
+_log = structlog.get_logger()
+
+
+class MovedError(EventsError):
+    """Somebody else appends to the log that is copied into."""
+
+
+class Copied(msgspec.Struct, frozen=True, gc=False):
+    """An entry to be added: its strings, and its id, None for a new one."""
+
+    strings: Sequence[bytes]
+    entry_id: EntryId | None = None
+
+
+class _Addressed(msgspec.Struct):
+    endpoint_id: UUID
+
+
+_DECODE = msgspec.json.Decoder(_Addressed).decode
+
+
+def endpoint_of(strings: Sequence[bytes]) -> UUID | None:
+    """Return the endpoint that the entry's payload names, None where it names none."""
+    for name, value in zip(strings[::2], strings[1::2], strict=True):
+        if name == b"payload":
+            try:
+                return _DECODE(value).endpoint_id
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return None
+    return None
+
+
+def size_of(strings: Sequence[bytes]) -> int:
+    """Return the bytes of the entry's names and values."""
+    return sum(map(len, strings))
+
+
+class Copy:
+    """Adds entries to the partitions of one log."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._keys = log.keys
+        self._script = log.server.client.script("events.transfer", "copy")
+
+    async def add(self, partition: int, entries: Sequence[Copied]) -> EntryId:
+        """Add entries with new ids, once; return the last id.
+
+        Raises:
+            ServerUnavailableError: No reply came; they may or may not have been added.
+        """
+        _, last = await self._script(*self._words(partition, entries, ""))
+        return EntryId.parse(last)
+
+    async def add_after(self, partition: int, last: EntryId, entries: Sequence[Copied]) -> EntryId:
+        """Add entries with their own ids behind *last*, the partition's last id; return the new.
+
+        Where no reply comes it is tried again: the server's last id tells whether they landed.
+
+        Raises:
+            MovedError: The partition's last id is another one; nothing was added.
+            ServerUnavailableError: No try was answered; importing again goes on where it was.
+        """
+        wanted = entries[-1].entry_id
+        words = self._words(partition, entries, str(last))
+        for tries, delay_s in enumerate(_BETWEEN_TRIES.delays(), start=1):
+            try:
+                outcome, now = await self._script(*words)
+            except ServerUnavailableError as error:
+                _log.warning("copy_unanswered", partition=partition, tries=tries, error=str(error))
+                if tries == TRIES_MAX:
+                    raise
+            else:
+                at = EntryId.parse(now)
+                if outcome == b"moved" and at != wanted:
+                    raise MovedError(
+                        f"partition {partition} of {self._keys.namespace!r} is at {at}, not at"
+                        f" {last}: somebody appends to it; stop them and import again"
+                    )
+                return at
+            await anyio.sleep(delay_s)
+        raise AssertionError("the delays never end")
+
+    def _words(
+        self, partition: int, entries: Sequence[Copied], last: str
+    ) -> tuple[list[str], list[Any]]:
+        args: list[Any] = [last, len(entries)]
+        for one in entries:
+            endpoint = endpoint_of(one.strings)
+            args += [
+                _NEW if one.entry_id is None else str(one.entry_id),
+                "" if endpoint is None else str(endpoint),
+                len(one.strings),
+                *one.strings,
+            ]
+        return [self._keys.events(partition), self._keys.heads(partition)], args

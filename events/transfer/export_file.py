@@ -1,0 +1,188 @@
+"""The export: a log, or a part of it, as one file of JSON lines that proves itself.
+
+The first line is the header, then come the entries, partition after partition, then a last line
+with their number and the checksum of all that stands before it.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.entry_id import EntryId
+from events.entry_line import EntryLineError, RawEntry, entry_of, line_of
+from events.errors import EventsError
+
+FORMAT = "routestream-log"
+VERSION = 1
+LINE_BYTES_MAX = 16_777_216
+"""Bytes that one line may have; our own entries have up to 1 MiB, which JSON can make longer."""
+
+_HEADER_BYTES_MAX = 65_536
+
+
+class UnreadableExportError(EventsError):
+    """A file is no export, is damaged or is not whole; nothing was imported from it."""
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first line tells.
+
+    Attributes:
+        namespace: Of the log that was exported.
+        partitions: With how many it was made.
+        start: Where the export begins, `0-0` for the beginning of the log.
+    """
+
+    format: Literal["routestream-log"] = "routestream-log"
+    version: int = VERSION
+    namespace: str
+    partitions: Annotated[int, Meta(ge=1)]
+    start: str = "0-0"
+
+
+class _End(msgspec.Struct, frozen=True):
+    entries: int
+    sha256: str
+
+
+class _Trailer(msgspec.Struct, frozen=True):
+    end: _End
+
+
+class ExportedEntry(msgspec.Struct, frozen=True, gc=False):
+    """One entry of an export."""
+
+    partition: int
+    entry_id: EntryId
+    strings: list[bytes]
+
+
+class ExportWriter:
+    """Writes an export into an open file."""
+
+    def __init__(self, file: BinaryIO, header: Header) -> None:
+        self._file = file
+        self._checksum = sha256()
+        self.count = 0
+        self._write(msgspec.json.encode(header) + b"\n")
+
+    def add(self, partition: int, entries: list[RawEntry]) -> None:
+        """Write some entries; partitions come one after the other."""
+        self._write(b"".join(line_of(entry, partition) for entry in entries))
+        self.count += len(entries)
+
+    def end(self) -> None:
+        """Write the last line: without it the file is not whole."""
+        trailer = _Trailer(_End(self.count, self._checksum.hexdigest()))
+        self._write(msgspec.json.encode(trailer) + b"\n")
+        self._file.flush()
+
+    def _write(self, lines: bytes) -> None:
+        self._checksum.update(lines)
+        self._file.write(lines)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes *path*'s place when the block ends well, and is gone when not."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_header(path: Path) -> Header:
+    """Read the first line; raise UnreadableExportError where it is no header."""
+    with _opened(path) as file:
+        return _header(path, file.readline(_HEADER_BYTES_MAX))
+
+
+def read_export(path: Path) -> Iterator[ExportedEntry]:
+    """Yield the entries in their order; the last step checks their number and the checksum.
+
+    Raises:
+        UnreadableExportError: It is no export, damaged, or not whole. The line is named; the
+            entries before it were yielded.
+    """
+    checksum, count, number = sha256(), 0, 1
+    before: tuple[int, EntryId] | None = None
+    with _opened(path) as file:
+        line = file.readline(_HEADER_BYTES_MAX)
+        header = _header(path, line)
+        while True:
+            checksum.update(line)
+            line = file.readline(LINE_BYTES_MAX + 1)
+            number += 1
+            if line.startswith(b'{"end":') or not line:
+                break
+            entry = _entry(f"{path}, line {number}", line, header, before)
+            before = (entry.partition, entry.entry_id)
+            count += 1
+            yield entry
+        _check_end(path, line, count, checksum.hexdigest())
+        if file.read(1):
+            raise UnreadableExportError(f"{path}, line {number}: something follows the end")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise UnreadableExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        header = msgspec.json.decode(line, type=Header)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise UnreadableExportError(
+            f"{path}: its first line is no header of an export;"
+            " `routestream events import --format` reads what other systems wrote"
+        ) from None
+    if header.version != VERSION:
+        raise UnreadableExportError(
+            f"{path}: an export of version {header.version}, this release knows {VERSION}"
+        )
+    return header
+
+
+def _entry(
+    place: str, line: bytes, header: Header, before: tuple[int, EntryId] | None
+) -> ExportedEntry:
+    try:
+        entry = ExportedEntry(*entry_of(line))
+    except EntryLineError as error:
+        raise UnreadableExportError(f"{place}: {error}") from None
+    if not 0 <= entry.partition < header.partitions or not entry.strings:
+        raise UnreadableExportError(f"{place}: partition {entry.partition}, or no fields")
+    if before is not None and (entry.partition, entry.entry_id) <= before:
+        raise UnreadableExportError(f"{place}: entry {entry.entry_id} is out of order")
+    return entry
+
+
+def _check_end(path: Path, line: bytes, count: int, checksum: str) -> None:
+    try:
+        end = msgspec.json.decode(line, type=_Trailer).end
+    except (msgspec.DecodeError, UnicodeError):
+        raise UnreadableExportError(
+            f"{path}: it ends after {count} entries without its last line: it is not whole"
+        ) from None
+    if (end.entries, end.sha256) != (count, checksum):
+        raise UnreadableExportError(
+            f"{path}: {count} entries with another checksum than that of the"
+            f" {end.entries} entries that were exported"
+        )

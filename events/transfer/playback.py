@@ -1,0 +1,143 @@
+"""The playback: recorded history appended once more, to another log, at a pace."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from time import monotonic
+
+import anyio
+import msgspec
+
+from events.entry_id import EntryId
+from events.errors import EventsError
+from events.event_id import new_event_id
+from events.history import History
+from events.keys import partition_of
+from events.log import EventLog, merged
+from events.recorded import Entry
+from events.transfer.copy import STRINGS_MAX, Copied, Copy, endpoint_of
+
+BATCH_MAX = 200
+"""Entries appended in one step, where they are due together."""
+
+GAP_MAX_S = 3_600.0
+"""The longest silence that is kept; a clock that jumped would make one of years."""
+
+Note = Callable[[int, EntryId], None]
+"""Hears how many more were appended, and the id of the last one in the log it came from."""
+
+
+class SameLogError(EventsError):
+    """A log cannot be played into itself."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast: *per_s* entries a second, or *speed* times as fast as it was; neither: at once."""
+
+    per_s: float | None = None
+    speed: float | None = None
+
+    def wait_s(self, before: EntryId | None, entry_id: EntryId) -> float:
+        """Return how long after the one before an entry is due, in seconds."""
+        if self.per_s is not None:
+            return 0.0 if before is None else 1 / self.per_s
+        if self.speed is None or before is None:
+            return 0.0
+        return min(GAP_MAX_S, max(0.0, (entry_id.ms - before.ms) / 1_000)) / self.speed
+
+
+async def refuse_same_log(source: EventLog, target: EventLog) -> None:
+    """Raise SameLogError where both are one and the same, by whatever URL they were reached."""
+    if source.keys == target.keys and await _place_of(source) == await _place_of(target):
+        raise SameLogError(
+            f"{source.keys.namespace!r} is the log that is read from; play it --into another"
+            " namespace, or to another server with --into-url"
+        )
+
+
+async def _place_of(log: EventLog) -> tuple[str, int]:
+    about = await log.server.client.call("INFO", "server")
+    options = log.server.client.connection_pool.connection_kwargs
+    return str(about["run_id"]), int(options.get("db") or 0)
+
+
+class Playback:
+    """Appends what a history holds to another log, in the order of the ids.
+
+    Entries get new ids, those of the time at which they are appended. Their fields stay as they
+    were, the event's own id too: who compares the two logs finds the same events. With
+    *new_event_ids* each gets a new one, and is a fact of its own.
+    """
+
+    def __init__(
+        self, history: History, target: EventLog, pace: Pace, *, new_event_ids: bool = False
+    ) -> None:
+        self._history = history
+        self._target = target
+        self._pace = pace
+        self._new_event_ids = new_event_ids
+        self._copy = Copy(target)
+
+    async def play(self, start: EntryId, ends: Sequence[EntryId], note: Note) -> None:
+        """Append the entries from *start* to each partition's end, which is included.
+
+        What is appended in one step is never cut between entries of one id, so that playing from
+        behind the last id that *note* heard of goes on exactly there, also after a cancellation.
+
+        Raises:
+            ServerUnavailableError: No reply came; what follows the last that *note* heard of may
+                or may not have been appended.
+        """
+        due_at = monotonic()
+        batch: list[Entry] = []
+        before: EntryId | None = None
+        async with aclosing(self._entries(start, ends)) as entries:
+            async for entry in entries:
+                if entry.entry_id != before:
+                    due_at += self._pace.wait_s(before, entry.entry_id)
+                    wait_s = due_at - monotonic()
+                    if batch and (wait_s > 0 or len(batch) >= BATCH_MAX):
+                        await self._append(batch, note)
+                        batch = []
+                    if wait_s > 0:
+                        await anyio.sleep(wait_s)
+                elif self._pace.per_s is not None:
+                    due_at += 1 / self._pace.per_s
+                before = entry.entry_id
+                batch.append(entry)
+        if batch:
+            await self._append(batch, note)
+
+    async def _entries(self, start: EntryId, ends: Sequence[EntryId]) -> AsyncGenerator[Entry]:
+        read = self._history.read_entries
+        sources = [read(p, start, end) for p, end in enumerate(ends) if end >= start]
+        async for entry in merged(sources):
+            yield entry
+
+    async def _append(self, batch: Sequence[Entry], note: Note) -> None:
+        """Append a batch; a cancellation waits for it, so that it is known what is there."""
+        by_partition: dict[int, list[Copied]] = {}
+        for entry in batch:
+            strings = self._strings(entry)
+            endpoint = endpoint_of(strings)
+            partition = (
+                entry.partition % self._target.partitions
+                if endpoint is None
+                else partition_of(endpoint, self._target.partitions)
+            )
+            by_partition.setdefault(partition, []).append(Copied(strings))
+        with anyio.CancelScope(shield=True):
+            for partition, entries in by_partition.items():
+                await self._copy.add(partition, entries)
+        note(len(batch), batch[-1].entry_id)
+
+    def _strings(self, entry: Entry) -> list[bytes]:
+        fields = dict(entry.fields)
+        if self._new_event_ids and b"id" in fields:
+            fields[b"id"] = str(new_event_id()).encode()
+        strings = [part for field in fields.items() for part in field]
+        if len(strings) > STRINGS_MAX:
+            raise EventsError(
+                f"entry {entry.entry_id} has {len(fields)} fields, the limit is {STRINGS_MAX // 2};"
+                f" go on behind it with --from {entry.entry_id.after()}"
+            )
+        return strings

@@ -1,0 +1,181 @@
+"""The commands that take a log out into a file, and bring it in again elsewhere."""
+
+import sys
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import msgspec
+
+from events.archive import open_archive
+from events.entry_id import END, START, EntryId
+from events.errors import EventsError, TrimmedError
+from events.history import History
+from events.keys import Keys
+from events.log import EventLog
+from events.position import parse_position
+from events.server import open_server
+from events.terminal.age import now_of
+from events.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    confirm,
+    output_option,
+    print_rows,
+    yes_option,
+)
+from events.terminal.progress import Progress
+from events.terminal.table import Column
+from events.transfer.export_file import ExportWriter, Header, new_file, read_header
+from events.transfer.log_import import PartitionPlan, import_log, plan_import
+
+STDOUT = "-"
+
+_EXPORTED = (
+    Column("PARTITION", is_number=True),
+    Column("ENTRIES", is_number=True),
+    Column("FIRST"),
+    Column("LAST"),
+)
+_IMPORTED = (
+    Column("PARTITION", is_number=True),
+    Column("ADDED", is_number=True),
+    Column("WERE THERE", is_number=True),
+    Column("LAST"),
+)
+
+
+class ExportFailedError(EventsError):
+    """The file cannot be written."""
+
+
+class Exported(msgspec.Struct):
+    """What was exported of one partition."""
+
+    partition: int
+    entries: int = 0
+    first: str | None = None
+    last: str | None = None
+
+
+@click.command("export")
+@click.argument("file", metavar="FILE|-")
+@click.option("--from", "start", metavar="POSITION", help="Begin here; at the log's start if not.")
+@click.option("--to", "end", metavar="POSITION", help="End here; at the present end if not.")
+@click.option("--accept-gap", is_flag=True, help="Export what there is, also where some is lost.")
+@output_option
+@command_of
+async def export_events(
+    deployment: Deployment,
+    *,
+    file: str,
+    start: str | None,
+    end: str | None,
+    accept_gap: bool,
+    output: OutputForm,
+) -> None:
+    """Write the log, archive and stream, into FILE, to be brought in elsewhere by import-log.
+
+    The file is one JSON object a line, with a header and a checksum; what is no text in it stands
+    as base64. It takes FILE's place only when it is whole.
+
+    \b
+    Example: routestream events export log.jsonl
+    """
+    async with deployment.open_log() as log:
+        archive = open_archive(deployment.archive, deployment.namespace)
+        history = History(log, archive, _say if accept_gap else None)
+        now = await now_of(log.server)
+        first = START if start is None else parse_position(start, now)
+        last = END if end is None else parse_position(end, now)
+        ends = [min(last, await history.head(p)) for p in range(log.partitions)]
+        header = Header(namespace=log.keys.namespace, partitions=log.partitions, start=str(first))
+        try:
+            with _target(file) as opened:
+                exported = await _export(history, ExportWriter(opened, header), first, ends)
+        except OSError as error:
+            problem = (error.strerror or str(error)).lower()
+            raise ExportFailedError(f"{file}: {problem}; it is as it was before") from error
+    if file != STDOUT:
+        rows = ((one.partition, one.entries, one.first, one.last) for one in exported)
+        print_rows(output, _EXPORTED, rows, exported)
+
+
+def _target(file: str) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdout.buffer) if file == STDOUT else new_file(Path(file))
+
+
+def _say(gap: TrimmedError) -> None:
+    click.echo(f"note: {gap}", err=True)
+
+
+async def _export(
+    history: History, writer: ExportWriter, start: EntryId, ends: list[EntryId]
+) -> list[Exported]:
+    exported = [Exported(partition) for partition in range(len(ends))]
+    progress = Progress("exported")
+    for one, end in zip(exported, ends, strict=True):
+        if end < start or end == START:
+            continue
+        async with aclosing(history.raw_chunks(one.partition, start, end)) as chunks:
+            async for entries in chunks:
+                writer.add(one.partition, entries)
+                one.entries += len(entries)
+                one.first = one.first or entries[0][0].decode()
+                one.last = entries[-1][0].decode()
+                progress.add(len(entries), one.last)
+    writer.end()
+    progress.end()
+    return exported
+
+
+@click.command("import-log")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@yes_option
+@output_option
+@command_of
+async def import_exported(
+    deployment: Deployment, *, file: Path, yes: bool, output: OutputForm
+) -> None:
+    """Bring an export into a log: the same entries, under the same ids, on the same partitions.
+
+    The file is read and checked as a whole first. The log must be empty, or have a beginning of
+    the file, as an interrupted import leaves it: run it again and it goes on. Nobody may append
+    meanwhile.
+
+    \b
+    Example: routestream --url redis://new:6379 events import-log log.jsonl
+    """
+    header = read_header(file)
+    async with open_server(deployment.server) as server:
+        keys = Keys(deployment.namespace)
+        partitions = header.partitions
+        log = await EventLog.open(server, keys, partitions=partitions, create=False)
+        checking = Progress("checked")
+        plans = await plan_import(log, file, checking.add)
+        confirm([_planned(plan) for plan in plans], yes=yes)
+        log = await EventLog.open(server, keys, partitions=partitions)
+        importing = Progress("imported", sum(plan.count for plan in plans))
+        try:
+            await import_log(log, file, plans, importing.add)
+        finally:
+            importing.end()
+    rows = ((one.partition, one.count, one.skipped, one.last) for one in plans)
+    print_rows(output, _IMPORTED, rows, map(_as_json, plans))
+
+
+def _planned(plan: PartitionPlan) -> tuple[str, object, object]:
+    before = f"{plan.skipped} entries" if plan.present == START else f"up to {plan.present}"
+    after = f"up to {max(plan.last, plan.present)}, {plan.count} entries more"
+    return f"partition {plan.partition}", before, after
+
+
+def _as_json(plan: PartitionPlan) -> dict[str, object]:
+    return {
+        "partition": plan.partition,
+        "added": plan.count,
+        "were_there": plan.skipped,
+        "last": None if plan.last == START else str(plan.last),
+    }

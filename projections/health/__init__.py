@@ -1,0 +1,1 @@
+"""The health of routes over time."""

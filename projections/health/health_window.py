@@ -1,0 +1,110 @@
+"""The health window: the history of an endpoint's health, read from the log between two moments."""
+
+from uuid import UUID
+
+import msgspec
+
+from events.entry_id import START, EntryId
+from events.keys import partition_of
+from events.log import EventLog, readable
+from events.model_service import ModelServiceStatusEvent
+from events.recorded import Entry
+from events.route import (
+    EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
+    RouteFailedEvent,
+    RouteStartedEvent,
+    RouteTerminatingEvent,
+)
+from events.streams import StreamState, read_stream
+from events.window import read_window
+from projections.endpoint import Endpoint
+from projections.health.health_documents import read_documents
+from projections.health.health_history import RouteHistory, Span, histories, known_before
+from projections.health_state import HEALTH_STATE
+from projections.routing import ENDED
+
+_NAMES = frozenset(
+    event.wire_name.encode()
+    for event in (
+        EndpointRouteListUpdatedEvent,
+        RouteCreatedEvent,
+        RouteStartedEvent,
+        RouteTerminatingEvent,
+        RouteFailedEvent,
+        ModelServiceStatusEvent,
+    )
+)
+_DESTROYED = b"endpoint_destroyed"
+
+
+class HealthWindow(msgspec.Struct, frozen=True):
+    """What the routes of an endpoint were in a window.
+
+    Attributes:
+        window: Of which time.
+        is_whole: Whether that is all that was asked for; there was too much otherwise.
+        is_kept: Whether a health-state read model told what was before the window.
+        routes: The history of each route.
+    """
+
+    window: Span
+    is_whole: bool
+    is_kept: bool
+    routes: list[RouteHistory]
+
+
+async def read_health(
+    log: EventLog, endpoint: Endpoint, since: EntryId, now_ms: int
+) -> HealthWindow:
+    """Return the health of *endpoint* from *since* to now, by the events that the log has.
+
+    The window begins no earlier than the log.
+    """
+    wanted = endpoint.endpoint_id
+    partition = partition_of(wanted, log.partitions)
+    stream = await read_stream(log, partition)
+    first_ms = now_ms if stream is None or stream.first is None else stream.first.ms
+    between = (max(since, EntryId(first_ms, 0)), EntryId(now_ms + 1, 0))
+    found = await read_window(log, [partition], between, lambda entry: _is_wanted(entry, wanted))
+    read = [recorded for entry in found.entries if (recorded := readable(entry)) is not None]
+    documents = (await read_documents(log, [wanted]))[partition]
+    start_ms = min(found.start.ms, now_ms)
+    window = Span(start_ms, max(now_ms, start_ms + 1))
+    return HealthWindow(
+        window=window,
+        is_whole=found.is_whole,
+        is_kept=documents is not None,
+        routes=histories(
+            known_before(
+                (documents or {}).get(wanted) or HEALTH_STATE.initial(wanted), found.start
+            ),
+            _ended_before(endpoint, found.start),
+            [one for one in read if one.endpoint_id == wanted],
+            window,
+            is_all=_is_all(stream, found.start),
+        ),
+    )
+
+
+def _is_wanted(entry: Entry, endpoint_id: UUID) -> bool:
+    name = entry.fields.get(b"name")
+    if name not in _NAMES and name != _DESTROYED:
+        return False
+    payload = entry.fields.get(b"payload", b"")
+    return str(endpoint_id).encode() in payload.lower()
+
+
+def _is_all(stream: StreamState | None, start: EntryId) -> bool:
+    """Whether the partition began at *start* or later, and nothing of it was ever trimmed."""
+    if stream is None or stream.first is None:
+        return stream is None
+    return stream.added == stream.length and stream.first >= start
+
+
+def _ended_before(endpoint: Endpoint, start: EntryId) -> set[UUID]:
+    return {
+        route.route_id
+        for route in endpoint.routes.values()
+        if route.status in ENDED and START < route.status_since < start
+    }

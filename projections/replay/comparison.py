@@ -1,0 +1,177 @@
+"""The comparison: a read model that is live beside an independent fold, at one position."""
+
+from collections.abc import Iterable, Mapping
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import anyio
+import msgspec
+
+from events.entry_id import START, EntryId
+from events.errors import EventsError, NoGroupError
+from events.recorded import RecordedEvent
+from projections.replay.folding import Folding
+from projections.replay.past import Source, raw_entries
+from projections.replay.raw_entry import recorded_of
+from projections.replay.replay import replay
+from projections.store import ReadModelStore, no_live_generation
+
+PATIENCE_S = 10.0
+"""How long an endpoint may go on changing before it is left undecided."""
+
+_LOOK_EVERY_S = 0.05
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """An endpoint whose live document is not what its events make of it.
+
+    Attributes:
+        endpoint_id: Which one.
+        folded: What its events amount to, None where it has none.
+        live: What its live document says, None where it has none that can be read.
+    """
+
+    endpoint_id: UUID
+    folded: Any
+    live: Any
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """What a comparison found.
+
+    Attributes:
+        generation: The live generation that was compared.
+        position: All that the group had settled up to here is in what was compared.
+        endpoints: How many were compared.
+        mismatches: Those that differ.
+        undecided: Those whose events the group had not settled in time: nothing is known of them.
+    """
+
+    generation: int
+    position: EntryId
+    endpoints: int
+    mismatches: list[Mismatch]
+    undecided: list[UUID]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every endpoint was compared, and is the same in both."""
+        return not self.mismatches and not self.undecided
+
+
+async def settled_until(log: Source, partition: int, group: str) -> EntryId:
+    """Return up to which entry, inclusive, *group* has settled all; `START` where it is not there.
+
+    The server is asked for the pending entries last: what is settled meanwhile is not counted.
+    """
+    stream, client = log.keys.events(partition), log.server.client
+    try:
+        groups = await client.call("XINFO GROUPS", stream)
+        about = next((one for one in groups if one["name"].decode() == group), None)
+        if about is None:
+            return START
+        oldest = await client.call("XPENDING", stream, group, "-", "+", 1)
+    except NoGroupError:
+        return START
+    delivered = EntryId.parse(about["last-delivered-id"])
+    if oldest:
+        return min(delivered, EntryId.parse(oldest[0][0]).before())
+    return delivered
+
+
+async def compare(
+    log: Source,
+    store: ReadModelStore[Any],
+    folding: Folding[Any],
+    patience_s: float = PATIENCE_S,
+) -> Comparison:
+    """Compare what is live with *folding*, which is folded on to where the live group stands.
+
+    While events flow there is no moment at which all documents stand at one entry. So each is
+    compared at its own version, which names the newest event in it: with the events behind the
+    folding's position up to that one folded, too. It counts as different only where the group has
+    settled all events of it that either side has; until then it is looked at again.
+
+    Raises:
+        NoLiveGenerationError: There is nothing to compare with.
+    """
+    deadline = monotonic() + patience_s
+    left: Iterable[UUID] | None = None
+    endpoints = 0
+    found: list[Mismatch] = []
+    while True:
+        generation = await store.live_generation()
+        if generation is None:
+            raise no_live_generation(store.projection.name)
+        floor = await settled_until(log, folding.partition, store.read_model)
+        if folding.position < floor:
+            await replay(log, folding, floor)
+        live = await _live(store, folding, generation, left)
+        if await store.live_generation() != generation:
+            left, found = None, []
+            continue
+        if left is None:
+            left = folding.states.keys() | live.keys()
+            endpoints = len(left)
+        newer = await _newer(log, folding, live)
+        unequal = [one for one in (_look(folding, live, newer, e) for e in left) if one]
+        found += (one for one in unequal if _newest(one) <= floor)
+        left = [one.endpoint_id for one in unequal if _newest(one) > floor]
+        if not left or monotonic() >= deadline:
+            return Comparison(generation, floor, endpoints, found, list(left))
+        await anyio.sleep(_LOOK_EVERY_S)
+
+
+async def _live(
+    store: ReadModelStore[Any],
+    folding: Folding[Any],
+    generation: int,
+    endpoints: Iterable[UUID] | None,
+) -> dict[UUID, Any]:
+    if endpoints is not None:
+        loaded = await store.load(generation, [str(one) for one in endpoints])
+        return {state.endpoint_id: state for _, state in loaded.values()}
+    wants = folding.wants
+    return {
+        state.endpoint_id: state
+        async for _, state in store.load_all(generation)
+        if wants is None or wants(state.endpoint_id)
+    }
+
+
+async def _newer(
+    log: Source, folding: Folding[Any], live: Mapping[UUID, Any]
+) -> dict[UUID, list[RecordedEvent]]:
+    """Return the events that are in a live document, but behind the folding's position."""
+    events: dict[UUID, list[RecordedEvent]] = {}
+    newest = max((state.version for state in live.values()), default=START)
+    if newest <= folding.position:
+        return events
+    async for chunk in raw_entries(log, folding.partition, folding.position, newest):
+        for raw in chunk:
+            try:
+                recorded = recorded_of(raw, folding.partition)
+            except EventsError:
+                continue
+            state = live.get(recorded.endpoint_id)
+            if state is not None and recorded.entry_id <= state.version:
+                events.setdefault(recorded.endpoint_id, []).append(recorded)
+    return events
+
+
+def _look(
+    folding: Folding[Any],
+    live: Mapping[UUID, Any],
+    newer: Mapping[UUID, list[RecordedEvent]],
+    endpoint_id: UUID,
+) -> Mismatch | None:
+    one = folding.folded_on(endpoint_id, newer.get(endpoint_id, ()))
+    theirs = live.get(endpoint_id)
+    return None if one == theirs else Mismatch(endpoint_id, one, theirs)
+
+
+def _newest(mismatch: Mismatch) -> EntryId:
+    return max(
+        (one.version for one in (mismatch.folded, mismatch.live) if one is not None), default=START
+    )

@@ -1,0 +1,282 @@
+"""The folding: one partition's history folded in memory, as fast as its events allow."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from events.entry_id import START, EntryId
+from events.errors import EventsError, UnknownEventTypeError
+from events.event import Event
+from events.recorded import RecordedEvent
+from projections.projection import Projection
+from projections.replay.holding import Gathered, Newest
+from projections.replay.past import RawEntry
+from projections.replay.raw_entry import (
+    UNREADABLE,
+    USUAL_FIELDS,
+    payload_of,
+    recorded_of,
+    subject_of,
+)
+
+NEWEST_MAX = 100_000
+"""What is held back at once: undecoded events are about 40 MB, routes with all that counts 100."""
+
+_LOGGED_MAX = 10
+_WANTED_MAX = 100_000
+
+_Kind = tuple[bytes, bytes]
+"""A type's name on the wire, and its version."""
+
+State = TypeVar("State")
+Wants = Callable[[UUID], bool]
+
+_log = structlog.get_logger()
+
+
+class Base(msgspec.Struct, Generic[State], frozen=True):
+    """What a folding begins with; unless given, with nothing, before the first entry.
+
+    Attributes:
+        states: Endpoint -> state.
+        revisions: Endpoint -> revision of the document that its state was read from.
+        position: Up to where all is in the states.
+        appended: How many entries were ever appended up to there, None where nobody knows.
+    """
+
+    states: Mapping[UUID, State] = {}
+    revisions: Mapping[UUID, int] = {}
+    position: EntryId = START
+    appended: int | None = 0
+
+
+class Folding(Generic[State]):
+    """Folds entries into states, in whatever order they come.
+
+    Of the types of which the newest counts for the projection, an event is held back undecoded
+    until it is clear that no newer one comes soon: most are never decoded at all. Those that it
+    gathers are kept in short. `flush` folds what is held back.
+
+    Attributes:
+        base: What it began with.
+        states: Endpoint -> state, of the endpoints wanted; complete after a `flush`.
+        revisions: Endpoint -> revision of the document that its first state was read from.
+        changed: The endpoints whose state is another since `take_changed`.
+        position: The last entry taken.
+        entries: How many were taken.
+        unknown: Entries of each type that is not known here.
+        undecodable: Entries of a known type that cannot be read.
+        failed: Events that could not be folded.
+        contested: Endpoints of which something failed: an event that could not be read had taken
+            the place of older ones, or one reached a limit that it might not in order. They are to
+            be folded again, `alone`, and then `settled`.
+    """
+
+    def __init__(
+        self,
+        projection: Projection[State],
+        partition: int,
+        base: Base[State] | None = None,
+        wants: Wants | None = None,
+    ) -> None:
+        base = base or Base()
+        self.projection = projection
+        self.partition = partition
+        self.states: dict[UUID, State] = dict(base.states)
+        self.revisions = base.revisions
+        self.changed: set[UUID] = set()
+        self.position = base.position
+        self.entries = 0
+        self.unknown: Counter[str] = Counter()
+        self.undecodable = 0
+        self.failed = 0
+        self.contested: set[UUID] = set()
+        self.base = base
+        self._appended_before = base.appended
+        self._in_order: set[str] = set()
+        self._hold_back = True
+        self._newest: dict[_Kind, Newest] = {}
+        self._gathered: dict[_Kind, Gathered[State]] = {}
+        self._hold()
+        self.wants = wants
+        self._wanted: dict[str, bool] = {}
+
+    def _hold(self) -> None:
+        projection, in_order = self.projection, self._in_order
+        for by_route, kinds in (
+            (True, projection.newest_counts),
+            (False, projection.newest_of_endpoint),
+        ):
+            for kind in map(_on_the_wire, kinds):
+                self._newest[kind] = Newest(kind, in_order, by_route=by_route)
+        if projection.gathering is not None:
+            gathering = projection.gathering(in_order)
+            self._gathered[_on_the_wire(gathering.kind)] = Gathered(gathering)
+
+    def take(self, raw: Sequence[RawEntry]) -> None:
+        """Fold *raw*, a part of the history, or hold it back."""
+        if not raw:
+            return
+        all_held: Mapping[_Kind, Newest | Gathered[State]] = {**self._newest, **self._gathered}
+        holdings = all_held if self._hold_back else {}
+        waiting: dict[_Kind, list[RawEntry]] = {kind: [] for kind in holdings}
+        wants = self.wants
+        for entry in raw:
+            flat = entry[1]
+            if wants is not None and not self._is_wanted(flat, wants):
+                continue
+            same = waiting.get((flat[1], flat[3])) if flat[::2] in USUAL_FIELDS else None
+            if same is None:
+                self._fold(entry)
+            else:
+                same.append(entry)
+        for kind, entries in waiting.items():
+            for entry in holdings[kind].hold(entries):
+                self._fold(entry)
+        self.entries += len(raw)
+        self.position = EntryId.parse(raw[-1][0])
+        if self.held > NEWEST_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        """Fold what is held back."""
+        for newest in self._newest.values():
+            for endpoint, entry in newest.taken():
+                if not self._fold(entry):
+                    with suppress(ValueError):
+                        self.contested.add(UUID(endpoint))
+        for gathered in self._gathered.values():
+            for endpoint_id, change in gathered.taken():
+                self._fold_gathered(endpoint_id, change)
+
+    def alone(self) -> "Folding[State]":
+        """Return a folding of the contested endpoints only, from the beginning, in order."""
+        contested, states = frozenset(self.contested), self.base.states
+        begin = {one: states[one] for one in contested if one in states}
+        alone = Folding(
+            self.projection,
+            self.partition,
+            Base(states=begin, position=self.base.position),
+            contested.__contains__,
+        )
+        alone._hold_back = False
+        return alone
+
+    def settled(self, alone: "Folding[State]") -> None:
+        """Take over what *alone* made of the contested endpoints."""
+        for endpoint_id in self.contested:
+            self._in_order.add(str(endpoint_id))
+            if endpoint_id in alone.states:
+                self.states[endpoint_id] = alone.states[endpoint_id]
+            else:
+                self.states.pop(endpoint_id, None)
+        self.changed |= self.contested & self.states.keys()
+        self.failed += alone.failed
+        self.contested = set()
+
+    @property
+    def appended(self) -> int | None:
+        """How many entries were ever appended up to its position, None where nobody knows."""
+        before = self._appended_before
+        return None if before is None else before + self.entries
+
+    def begin_here(self) -> None:
+        """Begin with what there is now: what is contested later is folded again from here on."""
+        states = dict(self.states)
+        self.base = Base(states, self.revisions, self.position, self.appended)
+
+    @property
+    def held(self) -> int:
+        """How much is held back now: see `NEWEST_MAX`."""
+        gathered = sum(map(len, self._gathered.values()))
+        return gathered + sum(map(len, self._newest.values()))
+
+    def take_changed(self) -> set[UUID]:
+        """Return the endpoints whose state is another since this was last asked."""
+        changed, self.changed = self.changed, set()
+        return changed
+
+    def folded_on(self, endpoint_id: UUID, events: Iterable[RecordedEvent]) -> State | None:
+        """Return the state of an endpoint with *events* folded in, too; nothing here changes."""
+        state, projection = self.states.get(endpoint_id), self.projection
+        for recorded in events:
+            with suppress(Exception):  # as in the fold itself: it stops nobody
+                before = projection.initial(endpoint_id) if state is None else state
+                state = projection.evolve(before, recorded)
+        return state
+
+    def _fold_gathered(self, endpoint_id: UUID, change: Callable[[State], State]) -> None:
+        try:
+            self._change(endpoint_id, change)
+        except Exception:  # noqa: BLE001 - alone, one by one, it shows which event it is
+            self.contested.add(endpoint_id)
+
+    def _fold_recorded(self, recorded: RecordedEvent) -> None:
+        endpoint_id, evolve = recorded.endpoint_id, self.projection.evolve
+        if self.wants is not None and not self.wants(endpoint_id):
+            return
+        try:
+            self._change(endpoint_id, lambda before: evolve(before, recorded))
+        except Exception as error:  # noqa: BLE001 - one event that cannot be folded stops nobody
+            self._fail(recorded, error)
+
+    def _change(self, endpoint_id: UUID, change: Callable[[State], State]) -> None:
+        before = self.states.get(endpoint_id)
+        after = change(self.projection.initial(endpoint_id) if before is None else before)
+        if after is not before:
+            self.states[endpoint_id] = after
+            self.changed.add(endpoint_id)
+
+    def _fail(self, recorded: RecordedEvent, error: Exception) -> None:
+        if self._hold_back and str(recorded.endpoint_id) not in self._in_order:
+            self.contested.add(recorded.endpoint_id)
+            return
+        self.failed += 1
+        if self.failed <= _LOGGED_MAX:
+            _log.error("event_not_folded", entry_id=str(recorded.entry_id), error=str(error))
+
+    def _fold(self, entry: RawEntry) -> bool:
+        """Fold one entry; say whether it could be read."""
+        try:
+            recorded = recorded_of(entry, self.partition)
+        except UnknownEventTypeError as error:
+            self.unknown[error.name] += 1
+            return False
+        except EventsError:
+            self.undecodable += 1
+            return False
+        self._fold_recorded(recorded)
+        return True
+
+    def _is_wanted(self, flat: Sequence[bytes], wants: Wants) -> bool:
+        """Say whether an entry of such fields is wanted; the fold tells of what cannot be read."""
+        try:
+            endpoint = subject_of(payload_of(flat)).endpoint_id
+        except UNREADABLE:
+            return True
+        wanted = self._wanted.get(endpoint)
+        if wanted is None:
+            try:
+                wanted = wants(UUID(endpoint))
+            except ValueError:
+                wanted = True
+            if len(self._wanted) >= _WANTED_MAX:
+                self._wanted.clear()
+            self._wanted[endpoint] = wanted
+        return wanted
+
+    def documents(self, endpoints: Iterable[UUID]) -> Iterator[tuple[str, bytes]]:
+        """Yield the documents of *endpoints*, each with the revision after its first one's."""
+        encode, revisions = self.projection.encode, self.revisions
+        for endpoint_id in endpoints:
+            revision = revisions.get(endpoint_id, 0) + 1
+            yield str(endpoint_id), encode(self.states[endpoint_id], revision)
+
+
+def _on_the_wire(kind: type[Event]) -> _Kind:
+    return kind.wire_name.encode(), b"%d" % kind.version

@@ -1,0 +1,103 @@
+"""The mismatch table: where a live document differs from its events, register by register."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+
+from events.entry_id import START, EntryId
+from events.keys import partition_of
+from events.terminal.output import print_rows, printable
+from events.terminal.table import Column
+from projections.projection import Projection
+from projections.replay.comparison import Comparison, Mismatch
+from projections.replay.past import Source, find_entry
+from projections.replay.registers import Difference, Register, differences
+
+COLUMNS = (
+    Column("ENDPOINT"),
+    Column("REGISTER", folds=True),
+    Column("LIVE", folds=True),
+    Column("FROM ITS EVENTS", folds=True),
+    Column("SET BY", is_below=True),
+    Column("EVENT", is_below=True),
+)
+
+
+async def print_mismatches(log: Source, comparison: Comparison) -> None:
+    """Print each register that differs, with the event that last set it."""
+    rows = []
+    for mismatch in comparison.mismatches:
+        for one in _differences(mismatch):
+            at = one.register.at
+            rows.append(
+                (
+                    mismatch.endpoint_id,
+                    one.register.path,
+                    shown(one.before),
+                    shown(one.after),
+                    at if at > START else None,
+                    await name_of_event(log, mismatch.endpoint_id, at),
+                )
+            )
+    if rows:
+        print_rows("table", COLUMNS, rows, ())
+    for endpoint_id in comparison.undecided:
+        why = "events of it were not settled in time"
+        click.echo(f"endpoint {endpoint_id} was not compared: {why}", err=True)
+
+
+def mismatch_values(
+    projection: Projection[Any], comparison: Comparison | None
+) -> dict[str, Any] | None:
+    """Return it for a program."""
+    if comparison is None:
+        return None
+    return {
+        "projection": projection.name,
+        "generation": comparison.generation,
+        "position": str(comparison.position),
+        "endpoints": comparison.endpoints,
+        "differences": [
+            {
+                "endpoint_id": str(mismatch.endpoint_id),
+                "register": one.register.path,
+                "live": value(one.before),
+                "folded": value(one.after),
+                "set_by": str(one.register.at) if one.register.at > START else None,
+            }
+            for mismatch in comparison.mismatches
+            for one in _differences(mismatch)
+        ],
+        "undecided": [str(endpoint_id) for endpoint_id in comparison.undecided],
+    }
+
+
+def _differences(mismatch: Mismatch) -> Iterable[Difference]:
+    return differences(mismatch.live, mismatch.folded, with_bookkeeping=True)
+
+
+def value(register: Register | None) -> object:
+    """Return what a register says, None where it is not there."""
+    return None if register is None else register.value
+
+
+def shown(register: Register | None) -> str:
+    """Return what a register says for a person."""
+    if register is None:
+        return "not there"
+    said = register.value
+    return printable(said if isinstance(said, str) else msgspec.json.encode(said).decode())
+
+
+async def name_of_event(log: Source, endpoint_id: UUID, at: EntryId) -> str | None:
+    """Return the type of the event at *at*, None where it is not in the log (any more)."""
+    if at <= START:
+        return None
+    partition = partition_of(endpoint_id, log.partitions)
+    entry = await find_entry(log, partition, at)
+    if entry is None:
+        return None
+    return printable(entry.fields.get(b"name", b"?").decode("utf-8", "replace"))

@@ -1,0 +1,142 @@
+"""The commands that show a read model as of a past moment, and what changed since another."""
+
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+
+from events.entry_id import START, EntryId
+from events.log import EventLog
+from events.position import parse_position
+from events.terminal.age import now_of
+from events.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    output_option,
+    print_rows,
+    short_id,
+)
+from events.terminal.partition import partitions_of
+from events.terminal.table import Column
+from projections.catalogue import PROJECTIONS
+from projections.endpoint_at import moment_of, source_of
+from projections.endpoint_table import ENDPOINT_COLUMNS, endpoint_row
+from projections.printed_endpoint import as_json
+from projections.projection import Projection
+from projections.replay.as_of import Change, as_of, changes_between
+from projections.replay.change_lines import difference_values, in_words
+from projections.replay.mismatch_table import name_of_event
+from projections.replay.past import Source
+from projections.replay.replay_commands import snapshots_of
+from projections.route_table import ROUTE_TABLE
+
+projection_option = click.option(
+    "--projection",
+    type=click.Choice(list(PROJECTIONS)),
+    default=ROUTE_TABLE.name,
+    show_default=True,
+    help="Which read model's state.",
+)
+
+_POSITION = "start, end, an entry id, an RFC 3339 time, or a span such as -2h"
+_CHANGED_COLUMNS = (
+    Column("ENDPOINT"),
+    Column("CHANGED", folds=True),
+    Column("BY"),
+    Column("EVENT"),
+)
+
+
+@click.command()
+@projection_option
+@click.option("--as-of", "position", required=True, metavar="POSITION", help=f"{_POSITION}.")
+@output_option
+@command_of
+async def show(
+    deployment: Deployment, *, projection: str, position: str, output: OutputForm
+) -> None:
+    """Show a whole projection as it was after all up to POSITION had happened.
+
+    \b
+    Example: routestream replay show --as-of 2026-01-31T22:00:00Z
+    """
+    of = PROJECTIONS[projection]
+    async with deployment.open_log() as log:
+        now = await now_of(log.server)
+        until = parse_position(position, now)
+        states = await all_as_of(deployment, log, of, until)
+        if of is ROUTE_TABLE:
+            moment = moment_of(until, now)
+            rows = [endpoint_row(state, moment) for state in states]
+            values: list[Any] = [as_json(0, state) for state in states]
+            print_rows(output, ENDPOINT_COLUMNS, rows, values, nothing="no endpoints yet")
+            return
+        values = [msgspec.json.decode(of.encode(state, 0)) for state in states]
+        rows = [(state.endpoint_id, state.version, len(state.routes)) for state in states]
+        print_rows(output, ("ENDPOINT", "VERSION", "ROUTES"), rows, values, nothing="nothing yet")
+
+
+@click.command()
+@projection_option
+@click.option("--from", "since", required=True, metavar="POSITION", help=f"{_POSITION}.")
+@click.option(
+    "--to",
+    "until",
+    default="end",
+    show_default=True,
+    metavar="POSITION",
+    help=f"{_POSITION}.",
+)
+@output_option
+@command_of
+async def diff(
+    deployment: Deployment, *, projection: str, since: str, until: str, output: OutputForm
+) -> None:
+    """Show what is another after --to than it was after --from, and which events did it.
+
+    \b
+    Example: routestream replay diff --from -2h --to -1h
+    """
+    of = PROJECTIONS[projection]
+    async with deployment.open_log() as log:
+        now = await now_of(log.server)
+        between = parse_position(since, now), parse_position(until, now)
+        if between[0] > between[1]:
+            raise click.UsageError(f"--from {since} is later than --to {until}")
+        changes: list[Change[Any]] = []
+        for one in partitions_of(log, None):
+            snapshots = snapshots_of(deployment, log, one)
+            changes += await changes_between(source_of(deployment, log), of, snapshots, between)
+        source = source_of(deployment, log)
+        rows = [row for change in changes for row in await _rows(source, change)]
+        values = (
+            {
+                "endpoint_id": str(change.endpoint_id),
+                "changes": difference_values(change.differences),
+            }
+            for change in changes
+        )
+        print_rows(output, _CHANGED_COLUMNS, rows, values, nothing="nothing changed")
+
+
+async def all_as_of(
+    deployment: Deployment, log: EventLog, of: Projection[Any], until: EntryId
+) -> list[Any]:
+    """Return every state as it was after *until*, by endpoint."""
+    states: dict[UUID, Any] = {}
+    for one in partitions_of(log, None):
+        snapshots = snapshots_of(deployment, log, one)
+        states |= (await as_of(snapshots.source, of, snapshots, until)).states
+    return [states[one] for one in sorted(states, key=lambda one: one.int)]
+
+
+async def _rows(log: Source, change: Change[Any]) -> list[tuple[object, ...]]:
+    names: dict[EntryId, str | None] = {}
+    rows: list[tuple[object, ...]] = []
+    for words, at in in_words(change.differences):
+        if at not in names:
+            names[at] = await name_of_event(log, change.endpoint_id, at)
+        rows.append((short_id(change.endpoint_id), words, at if at > START else None, names[at]))
+    return rows

@@ -1,0 +1,67 @@
+"""The raw entry: an event as Redis tells it, read as far as it is needed."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from events.codec import FIELDS, decode, decode_values
+from events.entry_id import EntryId
+from events.recorded import Entry, Metadata, RecordedEvent
+from projections.replay.past import RawEntry
+
+USUAL_FIELDS = (FIELDS, [*FIELDS, b"metadata"])
+"""Fields of an entry, in this order, whose parts can be told by their places."""
+
+LONGER = 12
+"""Strings of a usual entry that has metadata, too."""
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Raised for a payload of which not even the subject can be read."""
+
+
+class _Listed(msgspec.Struct, gc=False):
+    route_id: str
+
+
+class Subject(msgspec.Struct, gc=False):
+    """What an event is about, read without the rest of it; the ids as they are spelled."""
+
+    endpoint_id: str
+    route_id: str = ""
+    routes: tuple[_Listed, ...] = ()
+
+
+subject_of = msgspec.json.Decoder(Subject).decode
+"""Reads a payload's subject; raises one of `UNREADABLE`."""
+
+read_metadata = msgspec.json.Decoder(Metadata).decode
+"""Reads the metadata, as the codec does; raises one of `UNREADABLE`."""
+
+
+def payload_of(flat: Sequence[bytes]) -> bytes:
+    """Return the payload among fields and values, empty for none."""
+    if flat[::2] in USUAL_FIELDS:
+        return flat[9]
+    return dict(zip(flat[::2], flat[1::2], strict=True)).get(b"payload", b"")
+
+
+def endpoint_of(entry: RawEntry) -> str | None:
+    """Return the endpoint that the entry names, as it is spelled there, None for none."""
+    try:
+        return subject_of(payload_of(entry[1])).endpoint_id
+    except UNREADABLE:
+        return None
+
+
+def recorded_of(entry: RawEntry, partition: int) -> RecordedEvent:
+    """Read a raw entry as an event.
+
+    Raises:
+        UnknownEventTypeError: The name is of no type known here.
+        UndecodableEntryError: The content is not what the name says.
+    """
+    entry_id, flat = entry
+    if flat[::2] in USUAL_FIELDS:
+        return decode_values(EntryId.parse(entry_id), partition, flat[1::2])
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return decode(Entry(EntryId.parse(entry_id), partition, fields))

@@ -1,0 +1,273 @@
+"""The rebuild: a new generation folded beside the live one, compared with it, and swapped in."""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Generic, Literal
+from uuid import UUID
+
+import msgspec
+
+from events.entry_id import START, EntryId
+from projections.errors import NoLiveGenerationError, NothingKeptError, NotSwappedError
+from projections.generations import WRITE_CHUNK
+from projections.replay.comparison import Comparison, compare
+from projections.replay.folding import Base, Folding
+from projections.replay.past import Extent, Source, check_complete, extent_of
+from projections.replay.replay import replay
+from projections.store import Change, ReadModelStore, State, no_live_generation
+
+SWAP_TRIES_MAX = 20
+"""Each with what came since folded in, until the group has settled nothing newer meanwhile."""
+
+PAUSE_AFTER = 3
+"""Tries before the group is asked to wait: one that has nothing to do never has to."""
+
+PAUSE_S = 0.05
+"""How long it waits at most the first time; twice as long each time after."""
+
+PAUSE_S_MAX = 0.8
+
+MEND_TRIES_MAX = 20
+COMPARE_PATIENCE_S = 5.0
+
+_DELTA_MAX = 200
+_MOVED = "another generation went live, or was taken away, meanwhile"
+
+Phase = Literal["fold", "write", "compare", "swap"]
+Note = Callable[[Phase, int, int, EntryId], None]
+"""Hears of the progress: the phase, how much of it is done, of how much, and at which entry."""
+
+
+class Rebuilt(msgspec.Struct, frozen=True):
+    """What a rebuild did.
+
+    Attributes:
+        before: The generation that was live, None where there was none.
+        generation: The one that is live now.
+        position: Up to where it was folded when it went live.
+        entries: Entries folded.
+        endpoints: Documents it has.
+        comparison: How it differs from the one before, None where there was none.
+        swap_tries: How often the swap was tried.
+        swap_s: Seconds that the live group waited during the last try, at most.
+    """
+
+    before: int | None
+    generation: int
+    position: EntryId
+    entries: int
+    endpoints: int
+    comparison: Comparison | None
+    swap_tries: int
+    swap_s: float
+
+
+class Rebuild(Generic[State]):
+    """Builds a generation of one read model in one partition, and swaps it in.
+
+    Until the swap nothing of what is live is touched. A rebuild that is killed leaves documents
+    that go away by themselves; the next one begins anew.
+    """
+
+    def __init__(
+        self,
+        log: Source,
+        store: ReadModelStore[State],
+        folding: Folding[State],
+        *,
+        accept_loss: bool = False,
+        note: Note | None = None,
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._folding = folding
+        self._accept_loss = accept_loss
+        self._note = note or (lambda *_: None)
+        self._is_kept = False
+
+    async def run(self) -> Rebuilt:
+        """Fold, write, compare, swap.
+
+        Raises:
+            HistoryMissingError: Entries that the fold needs are gone, and that is not accepted.
+            NotSwappedError: Another generation went live meanwhile; ours was discarded.
+        """
+        seen = await self._store.live_generation()
+        await self._fold_all()
+        generation = await self._store.new_generation()
+        try:
+            await self._write_all(generation)
+            return await self._change_over(generation, seen)
+        except NotSwappedError:
+            await self._store.discard(generation)
+            raise
+
+    async def go_back(self, generation: int) -> Rebuilt:
+        """Bring *generation*, which is kept, up to date, and swap it in again."""
+        self._is_kept = True
+        seen = await self._store.live_generation()
+        await self._fold_all()
+        return await self._change_over(generation, seen)
+
+    async def _fold_all(self) -> None:
+        folding = self._folding
+        begin = folding.position, folding.appended
+        extent = await self._check_complete(*begin)
+
+        def note(_: Folding[Any]) -> None:
+            self._note("fold", folding.entries, extent.length, folding.position)
+
+        await replay(self._log, folding, extent.last, note)
+        await self._check_complete(*begin)
+        folding.begin_here()
+
+    async def _check_complete(self, after: EntryId, before: int | None) -> Extent:
+        """Entries may also be trimmed while they are read, or before they were."""
+        extent = await extent_of(self._log, self._store.partition)
+        if not self._accept_loss:
+            check_complete(self._store.partition, after, extent, before)
+        return extent
+
+    async def _write_all(self, generation: int) -> None:
+        folding = self._folding
+        folding.take_changed()
+        endpoints = list(folding.states)
+        for at in range(0, len(endpoints), WRITE_CHUNK):
+            documents = list(folding.documents(endpoints[at : at + WRITE_CHUNK]))
+            await self._store.write(generation, documents)
+            self._note("write", at + len(documents), len(endpoints), folding.position)
+
+    async def _change_over(self, generation: int, seen: int | None) -> Rebuilt:
+        comparison = None
+        if seen is not None:
+            at = self._folding.position
+            self._note("compare", 0, len(self._folding.states), at)
+            comparison = await self._compare(generation)
+        for tries in range(1, SWAP_TRIES_MAX + 1):
+            self._note("swap", 0, 0, self._folding.position)
+            took_s = await self._swap(generation, seen, _pause_s(tries))
+            if took_s is not None:
+                return self._rebuilt(generation, seen, comparison, tries, took_s)
+        why = f"its group was faster {SWAP_TRIES_MAX} times; try again with less load"
+        raise _not_swapped(generation, why)
+
+    async def _compare(self, generation: int) -> Comparison:
+        try:
+            return await compare(self._log, self._store, self._folding, COMPARE_PATIENCE_S)
+        except NoLiveGenerationError:
+            raise _not_swapped(generation, _MOVED) from None
+
+    async def _swap(self, generation: int, seen: int | None, pause_s: float) -> float | None:
+        """Fold in what came since, and swap; return how long that took, None to try again."""
+        folding, store = self._folding, self._store
+        paused_at = monotonic()
+        if pause_s:
+            await store.pause(generation, pause_s)
+        # What is contested is folded again from there on.
+        begin = folding.base.position, folding.base.appended
+        await replay(self._log, folding)
+        await self._check_complete(*begin)
+        changed = folding.take_changed()
+        documents = list(folding.documents(changed))
+        if len(documents) > _DELTA_MAX:
+            await store.write(generation, documents, is_kept=self._is_kept)
+            return None
+        began_at = paused_at if pause_s else monotonic()
+        count = len(folding.states)
+        outcome = await store.swap(generation, seen, folding.position, documents, count)
+        if outcome == "live":
+            return monotonic() - began_at
+        if outcome == "ahead":
+            folding.changed |= changed
+            return None
+        why = _MOVED if outcome == "moved" else f"it has not all of its {count} documents"
+        raise _not_swapped(generation, why)
+
+    def _rebuilt(
+        self,
+        generation: int,
+        seen: int | None,
+        comparison: Comparison | None,
+        tries: int,
+        took_s: float,
+    ) -> Rebuilt:
+        folding = self._folding
+        return Rebuilt(
+            before=seen,
+            generation=generation,
+            position=folding.position,
+            entries=folding.entries,
+            endpoints=len(folding.states),
+            comparison=comparison,
+            swap_tries=tries,
+            swap_s=took_s,
+        )
+
+
+def _pause_s(tries: int) -> float:
+    pauses = tries - PAUSE_AFTER
+    return min(PAUSE_S * 2.0 ** (pauses - 1), PAUSE_S_MAX) if pauses > 0 else 0.0
+
+
+def _not_swapped(generation: int, why: str) -> NotSwappedError:
+    return NotSwappedError(f"generation {generation} was not swapped in: {why}")
+
+
+async def rollback(
+    log: Source, store: ReadModelStore[State], *, note: Note | None = None
+) -> Rebuilt:
+    """Go back to the generation that was live before, with all that came since folded in.
+
+    Raises:
+        NothingKeptError: There is none.
+        HistoryMissingError: Entries that came since are gone.
+        NotSwappedError: Another generation went live meanwhile.
+    """
+    kept = await store.kept()
+    if kept is None:
+        raise NothingKeptError(
+            f"read model {store.projection.name}: no earlier generation is kept; a rebuild keeps"
+            " the one that it replaces"
+        )
+    states, revisions = {}, {}
+    async for revision, state in store.load_all(kept.generation):
+        endpoint_id = state.endpoint_id  # type: ignore[attr-defined]
+        states[endpoint_id], revisions[endpoint_id] = state, revision
+    position = kept.since.before() if kept.since > START else START
+    base = Base(states=states, revisions=revisions, position=position, appended=None)
+    folding = Folding(store.projection, store.partition, base)
+    return await Rebuild(log, store, folding, note=note).go_back(kept.generation)
+
+
+async def mend(
+    log: Source, store: ReadModelStore[State], endpoint_id: UUID, folding: Folding[State]
+) -> int | None:
+    """Write the document of one endpoint anew from *folding*; return its revision.
+
+    None: it was as it should be, and nothing was written.
+
+    Raises:
+        NoLiveGenerationError: There is no generation to mend.
+        HistoryMissingError: Entries that the fold needs are gone.
+        NotSwappedError: It was written by others again and again.
+    """
+    named, begin, before = str(endpoint_id), folding.position, folding.appended
+    for _ in range(MEND_TRIES_MAX):
+        generation = await store.live_generation()
+        if generation is None:
+            raise no_live_generation(store.projection.name)
+        there = await store.load(generation, [named])
+        await replay(log, folding)
+        check_complete(store.partition, begin, await extent_of(log, store.partition), before)
+        revision, live = there.get(named, (0, None))
+        state = folding.states.get(endpoint_id)
+        if state is None or live == state:
+            return None
+        document = store.projection.encode(state, revision + 1)
+        change = Change(named, revision, document, ())
+        applied = await store.apply(generation, store.read_model, [change])
+        if not (applied.stale or applied.lost or applied.conflicts):
+            return revision + 1
+    raise NotSwappedError(
+        f"endpoint {named} was written by others {MEND_TRIES_MAX} times meanwhile; try again"
+    )

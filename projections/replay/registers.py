@@ -1,0 +1,153 @@
+"""The registers: what the state of an endpoint consists of, each with the stamp that set it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from events.entry_id import START, EntryId
+from projections.endpoint import Endpoint
+from projections.endpoint_health import EndpointHealth
+from projections.route import Route
+from projections.traffic import address_since, ratio_since
+
+BOOKKEEPING = frozenset({"version", "list_at", "absent_at"})
+"""Registers that only say when something was heard."""
+
+
+class Register(NamedTuple):
+    """One register: of which route it is (None: of the endpoint), its value as JSON, its stamp."""
+
+    route_id: UUID | None
+    name: str
+    value: Any
+    at: EntryId
+
+    @property
+    def path(self) -> str:
+        """Return its place: `name`, or `routes.<route_id>.status`."""
+        return self.name if self.route_id is None else f"routes.{self.route_id}.{self.name}"
+
+
+class Difference(NamedTuple):
+    """A register that has one value here and another there; None where it is not there at all."""
+
+    before: Register | None
+    after: Register | None
+
+    @property
+    def register(self) -> Register:
+        """The one that stands after, where there is one: its stamp tells which event it was."""
+        register = self.before if self.after is None else self.after
+        if register is None:
+            raise AssertionError("a difference has two sides, one of them a register")
+        return register
+
+
+def registers_of(state: object) -> Iterable[Register]:
+    """Return the registers of a state of any projection, none where there is no state."""
+    return () if state is None else _REGISTERS[type(state)](state)
+
+
+def differences(
+    before: object, after: object, *, with_bookkeeping: bool = False
+) -> list[Difference]:
+    """Return the registers in which two states of one endpoint differ.
+
+    Of a route that is gone, each is None since the event that ended it.
+    """
+    old, new = _by_path(before), _by_path(after)
+    if after is not None:
+        gone_at = max(getattr(after, "list_at", START), getattr(after, "destroyed_at", START))
+        gone = (one for path, one in old.items() if path not in new)
+        new |= {one.path: one._replace(value=None, at=gone_at) for one in gone}
+        new |= {path: _reset(new, one) for path, one in new.items() if _was_reset(old, one)}
+    return [
+        Difference(old.get(path), new.get(path))
+        for path in (*old, *(path for path in new if path not in old))
+        if _said(old.get(path)) != _said(new.get(path))
+        and (with_bookkeeping or path.rpartition(".")[2] not in BOOKKEEPING)
+    ]
+
+
+def _was_reset(old: Mapping[str, Register], register: Register) -> bool:
+    before = old.get(register.path)
+    return before is not None and before.at > START and register.at <= START
+
+
+def _reset(new: Mapping[str, Register], register: Register) -> Register:
+    """A register that was set and is not any more lost it with its route, or its endpoint."""
+    name = "destroyed" if register.route_id is None else f"routes.{register.route_id}.absent_at"
+    return register._replace(at=new[name].at)
+
+
+def _by_path(state: object) -> dict[str, Register]:
+    return {register.path: register for register in registers_of(state)}
+
+
+def _said(register: Register | None) -> object:
+    """A register is another also where another event set it to the same value.
+
+    One that was never set is as if it were not there.
+    """
+    if register is None or register.at <= START:
+        return None
+    return register.value, register.at
+
+
+def _of_endpoint(endpoint: Endpoint) -> Iterator[Register]:
+    created = endpoint.created_at
+    for name in ("name", "model", "runtime_variant", "open_to_public"):
+        yield Register(None, name, getattr(endpoint, name), created)
+    check = endpoint.health_check
+    yield Register(None, "health_check", msgspec.to_builtins(check), endpoint.health_check_at)
+    yield Register(None, "destroyed", endpoint.is_destroyed, endpoint.destroyed_at)
+    yield Register(None, "list_at", str(endpoint.list_at), endpoint.list_at)
+    yield Register(None, "version", str(endpoint.version), endpoint.version)
+    for route in endpoint.routes.values():
+        yield from _of_route(route)
+
+
+def _of_route(route: Route) -> Iterator[Register]:
+    stamped: tuple[tuple[EntryId, tuple[str, ...]], ...] = (
+        (
+            address_since(route),
+            ("session_id", "app", "kernel_host", "kernel_port", "protocol"),
+        ),
+        (ratio_since(route), ("traffic_ratio",)),
+        (route.status_since, ("status", "errors")),
+        (
+            route.health_at if route.health_at > START else route.started_at,
+            ("health", "health_reason", "consecutive_failures"),
+        ),
+    )
+    yield Register(route.route_id, "present", route.listed_at > START, route.listed_at)
+    for at, names in stamped:
+        for name in names:
+            value = msgspec.to_builtins(getattr(route, name))
+            yield Register(route.route_id, name, value, at)
+    yield Register(route.route_id, "started", route.started_at > START, route.started_at)
+    yield Register(route.route_id, "absent_at", str(route.absent_at), route.absent_at)
+
+
+def _of_health(health: EndpointHealth) -> Iterator[Register]:
+    yield Register(None, "destroyed", health.destroyed_at > START, health.destroyed_at)
+    yield Register(None, "list_at", str(health.list_at), health.list_at)
+    yield Register(None, "version", str(health.version), health.version)
+    for route in health.routes.values():
+        of = route.route_id
+        newest = route.transitions[-1].at if route.transitions else START
+        yield Register(of, "present", route.listed_at > START, route.listed_at)
+        yield Register(of, "session_id", msgspec.to_builtins(route.session_id), route.listed_at)
+        yield Register(of, "health", route.health, route.since)
+        yield Register(of, "started", route.started_at > START, route.started_at)
+        shown = [[str(one.at), *one[1:]] for one in route.transitions]
+        yield Register(of, "transitions", shown, newest)
+        yield Register(of, "absent_at", str(route.absent_at), route.absent_at)
+
+
+_REGISTERS: dict[type, Callable[[Any], Iterator[Register]]] = {
+    Endpoint: _of_endpoint,
+    EndpointHealth: _of_health,
+}

@@ -1,0 +1,290 @@
+"""The commands that build a read model anew, and that go back."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+from anyio import CancelScope, get_cancelled_exc_class
+from rich.filesize import decimal
+
+from events.errors import EventsError
+from events.keys import partition_of
+from events.log import EventLog
+from events.terminal.age import span
+from events.terminal.command_group import CommandGroup
+from events.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    confirm,
+    output_option,
+    print_rows,
+    print_value,
+    yes_option,
+)
+from events.terminal.partition import partition_option, partitions_of
+from projections.catalogue import PROJECTIONS
+from projections.endpoint_at import source_of
+from projections.errors import NothingKeptError, ProjectionsError
+from projections.projection import Projection
+from projections.replay.comparison import Comparison
+from projections.replay.folding import Folding
+from projections.replay.mismatch_table import mismatch_values, print_mismatches
+from projections.replay.past import Source
+from projections.replay.plan import Plan, plan_of
+from projections.replay.progress import ProgressPrinter
+from projections.replay.rebuild import Rebuild, Rebuilt, mend, rollback
+from projections.snapshots.snapshot import SnapshotSettings
+from projections.snapshots.snapshots import Snapshots, only
+from projections.store import ReadModelStore
+
+projection_argument = click.argument("projection", type=click.Choice(list(PROJECTIONS)))
+
+_KEPT_FROM = 10_000
+"""Entries folded; fewer are folded again as soon as they are read from a file."""
+
+_DONE_COLUMNS = (
+    "PARTITION",
+    "BEFORE",
+    "LIVE",
+    "POSITION",
+    "ENTRIES",
+    "DOCUMENTS",
+    "SWAP",
+    "DIFFER",
+)
+
+
+@click.group(cls=CommandGroup)
+def replay() -> None:
+    """Read the recorded history again: into read models, or as of a moment that is past."""
+
+
+@replay.command()
+@projection_argument
+@partition_option
+@click.option("--endpoint", type=click.UUID, help="Mend only the document of this endpoint.")
+@click.option("--from-start", is_flag=True, help="Use no snapshot.")
+@click.option(
+    "--accept-loss", is_flag=True, help="Go on where entries are gone: what they said is lost."
+)
+@yes_option
+@output_option
+@command_of
+async def rebuild(  # noqa: PLR0913 - the options of the command
+    deployment: Deployment,
+    *,
+    projection: str,
+    partition: int | None,
+    endpoint: UUID | None,
+    from_start: bool,
+    accept_loss: bool,
+    yes: bool,
+    output: OutputForm,
+) -> None:
+    """Fold the log into a new generation, compare it with the live one, and swap it in.
+
+    What is live goes on meanwhile, and is kept for `replay rollback`. Interrupted at any moment,
+    nothing is changed, and what was folded is kept as a snapshot: the same command goes on there.
+
+    \b
+    Example: routestream replay rebuild route-table --yes
+    """
+    of = PROJECTIONS[projection]
+    async with deployment.open_log() as log:
+        if endpoint is not None:
+            await _mend(log, deployment, of, endpoint, yes=yes, output=output)
+            return
+        foldings = {
+            one: Folding(of, one)
+            if from_start
+            else await snapshots_of(deployment, log, one).newest(of)
+            for one in partitions_of(log, partition)
+        }
+        # With an archive a gap raises; to go on over one, the stream alone is read.
+        source = log if accept_loss else source_of(deployment, log)
+        stores = {one: store_of(log, of, one) for one in foldings}
+        plans = [await plan_of(source, stores[one], foldings[one]) for one in foldings]
+        for plan in plans:
+            _tell(plan)
+        confirm([_change(plan) for plan in plans], yes=yes)
+        done = []
+        for plan in plans:
+            folding = foldings[plan.partition]
+            note = ProgressPrinter(output, plan)
+            note.folding = folding
+            snapshots = None if accept_loss else snapshots_of(deployment, log, plan.partition)
+            store = stores[plan.partition]
+            rebuild = Rebuild(source, store, folding, accept_loss=accept_loss, note=note)
+            async with _kept(folding, snapshots):
+                with note.shown():
+                    done.append(await rebuild.run())
+        await print_done(source, of, list(foldings), done, output)
+
+
+@replay.command("rollback")
+@projection_argument
+@partition_option
+@yes_option
+@output_option
+@command_of
+async def go_back(
+    deployment: Deployment,
+    *,
+    projection: str,
+    partition: int | None,
+    yes: bool,
+    output: OutputForm,
+) -> None:
+    """Bring the generation that was live before up to date, and swap it in again.
+
+    \b
+    Example: routestream replay rollback route-table --yes
+    """
+    of = PROJECTIONS[projection]
+    async with deployment.open_log() as log:
+        partitions = partitions_of(log, partition)
+        stores = [store_of(log, of, one) for one in partitions]
+        changes = []
+        for store in stores:
+            kept = await store.kept()
+            if kept is None:
+                raise NothingKeptError(
+                    f"{projection}, partition {store.partition}: no earlier generation is kept"
+                )
+            live = await store.live_generation()
+            what = f"partition {store.partition}, live generation"
+            changes.append((what, live or "none", kept.generation))
+        confirm(changes, yes=yes)
+        source = source_of(deployment, log)
+        done = [await rollback(source, store) for store in stores]
+        await print_done(source, of, partitions, done, output)
+
+
+@asynccontextmanager
+async def _kept(folding: Folding[Any], snapshots: Snapshots | None) -> AsyncIterator[None]:
+    """Where the block is interrupted, keep what was folded for the next rebuild to go on from."""
+    try:
+        yield
+    except get_cancelled_exc_class():
+        if snapshots is not None and folding.entries >= _KEPT_FROM:
+            with CancelScope(shield=True):
+                click.echo(await _keep(folding, snapshots), err=True)
+        raise
+
+
+async def _keep(folding: Folding[Any], snapshots: Snapshots) -> str:
+    try:
+        kept = await snapshots.keep(folding)
+    except (ProjectionsError, EventsError) as error:
+        return f"interrupted; what was folded is not kept: {error}"
+    if kept is None:
+        return "interrupted; what was folded is not kept, for a part of it has to be folded again"
+    return (
+        f"interrupted; {folding.entries:,} entries, folded up to {kept.position}, are kept in"
+        f" {snapshots.folder / kept.file}: the same command goes on there"
+    )
+
+
+def store_of(log: EventLog, projection: Projection[Any], partition: int) -> ReadModelStore[Any]:
+    """Return the read model of one partition."""
+    return ReadModelStore(log.server, log.keys, projection, partition)
+
+
+def snapshots_of(deployment: Deployment, log: EventLog, partition: int) -> Snapshots:
+    """Return the snapshots of one partition."""
+    return Snapshots(source_of(deployment, log), partition, SnapshotSettings(deployment.snapshots))
+
+
+async def _mend(
+    log: EventLog,
+    deployment: Deployment,
+    projection: Projection[Any],
+    endpoint_id: UUID,
+    *,
+    yes: bool,
+    output: OutputForm,
+) -> None:
+    partition = partition_of(endpoint_id, log.partitions)
+    store = store_of(log, projection, partition)
+    folding = await snapshots_of(deployment, log, partition).newest(
+        projection, wants=only(endpoint_id)
+    )
+    held = await store.live_document(str(endpoint_id))
+    before = "no document" if held is None else f"revision {held[0]}"
+    confirm([(f"endpoint {endpoint_id}", before, "folded again")], yes=yes)
+    revision = await mend(source_of(deployment, log), store, endpoint_id, folding)
+    if output != "table":
+        print_value(output, {"endpoint_id": str(endpoint_id), "revision": revision})
+    elif revision is None:
+        click.echo("it is as it should be; nothing was written", err=True)
+    else:
+        click.echo(f"written as revision {revision}")
+
+
+def _tell(plan: Plan) -> None:
+    entries = f"{plan.entries:,} entries up to {plan.until}"
+    memory = decimal(plan.memory_bytes)
+    click.echo(
+        f"partition {plan.partition}: {entries}, from {plan.since};"
+        f" about {span(plan.seconds)}, {plan.endpoints:,} documents, {memory} of memory here",
+        err=True,
+    )
+    if plan.unknown:
+        named = ", ".join(f"{name} ({count})" for name, count in plan.unknown.items())
+        click.echo(f"not known here, left out: {named}, in {plan.sample:,} entries", err=True)
+    if plan.undecodable:
+        click.echo(f"unreadable: {plan.undecodable} of {plan.sample:,} entries", err=True)
+
+
+def _change(plan: Plan) -> tuple[str, object, object]:
+    return f"partition {plan.partition}, live generation", plan.live or "none", "a new one"
+
+
+async def print_done(
+    log: Source,
+    projection: Projection[Any],
+    partitions: Sequence[int],
+    done: Sequence[Rebuilt],
+    output: OutputForm,
+) -> None:
+    """Print what is live now, and how it differs from what was."""
+    both = list(zip(partitions, done, strict=True))
+    if output == "table":
+        for _, one in both:
+            if one.comparison is not None:
+                await print_mismatches(log, one.comparison)
+    rows = (
+        (
+            partition,
+            one.before or "none",
+            one.generation,
+            one.position,
+            one.entries,
+            one.endpoints,
+            f"{one.swap_s * 1_000:.1f} ms",
+            _differ(one.comparison),
+        )
+        for partition, one in both
+    )
+    values = [
+        {
+            "phase": "done",
+            "partition": partition,
+            **msgspec.to_builtins(msgspec.structs.asdict(one) | {"comparison": None}, enc_hook=str),
+            "position": str(one.position),
+            "comparison": mismatch_values(projection, one.comparison),
+        }
+        for partition, one in both
+    ]
+    print_rows(output, _DONE_COLUMNS, rows, values)
+
+
+def _differ(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "not compared"
+    told = str(len(comparison.mismatches))
+    return f"{told}, {len(comparison.undecided)} undecided" if comparison.undecided else told

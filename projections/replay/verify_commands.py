@@ -1,0 +1,141 @@
+"""The command that compares a read model with its events."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+import click
+
+from events.log import EventLog
+from events.terminal.exit_code import EXIT_FAILED
+from events.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    output_option,
+    print_rows,
+)
+from events.terminal.partition import partition_option, partitions_of
+from projections.catalogue import PROJECTIONS
+from projections.endpoint_at import source_of
+from projections.errors import HistoryMissingError
+from projections.projection import Projection
+from projections.replay.comparison import PATIENCE_S, Comparison, compare
+from projections.replay.folding import Folding, Wants
+from projections.replay.mismatch_table import mismatch_values, print_mismatches
+from projections.replay.past import Source, check_complete, extent_of
+from projections.replay.replay import replay
+from projections.replay.replay_commands import (
+    projection_argument,
+    snapshots_of,
+    store_of,
+)
+from projections.store import ReadModelStore
+
+_COLUMNS = ("PARTITION", "GENERATION", "POSITION", "ENDPOINTS", "DIFFER", "UNDECIDED")
+
+
+@click.command()
+@projection_argument
+@partition_option
+@click.option("--sample", type=click.IntRange(min=1), help="Compare so many endpoints, about.")
+@click.option("--from-start", is_flag=True, help="Use no snapshot.")
+@output_option
+@command_of
+async def verify(
+    deployment: Deployment,
+    *,
+    projection: str,
+    partition: int | None,
+    sample: int | None,
+    from_start: bool,
+    output: OutputForm,
+) -> None:
+    """Fold the log independently, and compare each live document with what came of it.
+
+    Exit code 1 where one differs; each register that does is printed with the event that last set
+    it. It can run while events flow: a document that changes meanwhile is looked at again, and told
+    as undecided, exit code 1, too, where the group did not settle its events in time.
+
+    \b
+    Example: routestream replay verify route-table --sample 1000
+    """
+    of = PROJECTIONS[projection]
+    async with deployment.open_log() as log:
+        found = []
+        for one in partitions_of(log, partition):
+            wants = await _sampled(log, of, one, sample)
+            folding = (
+                Folding(of, one, None, wants)
+                if from_start
+                else await snapshots_of(deployment, log, one).newest(of, wants=wants)
+            )
+            found.append(
+                await _compared(source_of(deployment, log), store_of(log, of, one), folding)
+            )
+        if output == "table":
+            for comparison in found:
+                await print_mismatches(source_of(deployment, log), comparison)
+        _print(of, dict(zip(partitions_of(log, partition), found, strict=True)), output)
+    if not all(comparison.agrees for comparison in found):
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _print(of: Projection[Any], found: Mapping[int, Comparison], output: OutputForm) -> None:
+    rows = (
+        (
+            partition,
+            comparison.generation,
+            comparison.position,
+            comparison.endpoints,
+            len(comparison.mismatches),
+            len(comparison.undecided),
+        )
+        for partition, comparison in found.items()
+    )
+    values = (
+        {"partition": partition, **(mismatch_values(of, comparison) or {})}
+        for partition, comparison in found.items()
+    )
+    print_rows(output, _COLUMNS, rows, values)
+    if undecided := sum(len(comparison.undecided) for comparison in found.values()):
+        click.echo(
+            f"{undecided} undecided: group {of.read_model} did not settle their events within"
+            f" {PATIENCE_S:.0f} s; see `routestream groups pending {of.read_model}`",
+            err=True,
+        )
+
+
+async def _compared(log: Source, store: ReadModelStore[Any], folding: Folding[Any]) -> Comparison:
+    begin, before, partition = folding.position, folding.appended, folding.partition
+    extent = await extent_of(log, partition)
+    check_complete(partition, begin, extent, before)
+    await replay(log, folding, extent.last)
+    comparison = await compare(log, store, folding, PATIENCE_S)
+    try:
+        check_complete(partition, begin, await extent_of(log, partition), before)
+    except HistoryMissingError as error:
+        raise HistoryMissingError(f"{error}; it was trimmed meanwhile") from None
+    return comparison
+
+
+async def _sampled(
+    log: EventLog, of: Projection[Any], partition: int, sample: int | None
+) -> Wants | None:
+    """Return what wants about *sample* of the endpoints, other ones each time."""
+    if sample is None:
+        return None
+    store = store_of(log, of, partition)
+    live = await store.live_generation()
+    there = 0 if live is None else await store.count(live)
+    if there <= sample:
+        return None
+    seconds, microseconds = await log.server.client.call("TIME")
+    salt = b"%d" % (seconds * 1_000_000 + microseconds)
+    most = int(sample / there * 2**32)
+
+    def wants(endpoint_id: UUID) -> bool:
+        return crc32(salt, crc32(endpoint_id.bytes)) < most
+
+    return wants

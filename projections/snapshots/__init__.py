@@ -1,0 +1,1 @@
+"""The state of a projection at a position, kept in files."""

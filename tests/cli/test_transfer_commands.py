@@ -1,0 +1,206 @@
+"""`events export`, `events import-log` and `replay run`, as a person calls them."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import anyio
+import msgspec
+import pytest
+
+from consumers.embedded import EmbeddedServer
+from events import EndpointCreatedEvent, EntryId, EventLog, open_log
+from events.archive import ArchiveSettings
+from events.errors import LayoutError, TrimmedError
+from events.transfer.playback import SameLogError
+from events.transfer.playback_commands import run_replay
+from events.transfer.transfer_commands import export_events, import_exported
+from producers.backend_ai.capture import UnreadableCaptureError
+from producers.backend_ai.commands import import_events
+from tests.cli.running import Commands
+from tests.events.archive.archive_bench import add_many, archive_in, in_stream, names_in, run, trim
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def here(redis_url: str, namespace: str) -> Commands:
+    return Commands(redis_url, namespace)
+
+
+@pytest.fixture
+def there(own_server: EmbeddedServer) -> Commands:
+    return Commands(own_server.url, "moved")
+
+
+async def test_a_log_moves_to_another_server(
+    log: EventLog, here: Commands, there: Commands, own_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    await add_many(log, 20)
+    await run(log, archive_in(tmp_path / "archive", log))
+    await trim(log, 15)
+    await add_many(log, 10, begin=21)
+    settings = ArchiveSettings(location=str(tmp_path / "archive"))
+    here.deployment = msgspec.structs.replace(here.deployment, archive=settings)
+    path = tmp_path / "log.jsonl"
+
+    exported = await here(export_events, str(path), "-o", "jsonl")
+    assert json.loads(exported.stdout) == {
+        "partition": 0, "entries": 30, "first": "1-0", "last": "30-0",
+    }  # fmt: skip
+
+    refused = await there(import_exported, str(path))
+    assert refused.exit_code == 2
+    assert "partition 0: 0 entries -> up to 30-0, 30 entries more" in refused.stderr
+    async with open_log(own_server.url, namespace="none") as other:
+        assert await other.server.client.call("KEYS", "*moved*") == []
+
+    imported = await there(import_exported, str(path), "--yes", "-o", "jsonl")
+    assert json.loads(imported.stdout) == {
+        "partition": 0, "added": 30, "were_there": 0, "last": "30-0",
+    }  # fmt: skip
+    again = await there(import_exported, str(path), "--yes", "-o", "jsonl")
+    assert json.loads(again.stdout)["added"] == 0
+    async with open_log(own_server.url, namespace="moved") as target:
+        assert [entry_id for entry_id, _ in await in_stream(target)] == [
+            b"%d-0" % ms for ms in range(1, 31)
+        ]
+
+
+async def test_a_part_of_the_log_is_exported(log: EventLog, here: Commands, tmp_path: Path) -> None:
+    await add_many(log, 20)
+    path = tmp_path / "log.jsonl"
+
+    result = await here(export_events, str(path), "--from", "5-0", "--to", "9-0", "-o", "jsonl")
+
+    assert json.loads(result.stdout)["entries"] == 5
+    assert len(path.read_bytes().splitlines()) == 7
+
+
+async def test_standard_output_has_the_export_and_nothing_else(
+    log: EventLog, here: Commands, there: Commands, tmp_path: Path
+) -> None:
+    await add_many(log, 5)
+
+    result = await here(export_events, "-")
+
+    (tmp_path / "log.jsonl").write_bytes(result.stdout_bytes)
+    imported = await there(import_exported, str(tmp_path / "log.jsonl"), "--yes", "-o", "jsonl")
+    assert json.loads(imported.stdout)["added"] == 5
+
+
+async def test_an_export_of_a_log_with_a_gap_fails_and_leaves_the_file_as_it_was(
+    log: EventLog, here: Commands, tmp_path: Path
+) -> None:
+    await add_many(log, 10)
+    await trim(log, 4)
+    path = tmp_path / "log.jsonl"
+    path.write_text("before")
+
+    failed = await here(export_events, str(path))
+
+    assert isinstance(failed.exception, TrimmedError)
+    assert path.read_text() == "before"
+    assert names_in(tmp_path) == ["log.jsonl"]
+    accepted = await here(export_events, str(path), "--accept-gap", "-o", "jsonl")
+    assert json.loads(accepted.stdout)["entries"] == 7
+    assert "note: partition 0: 3 entries after 0-0" in accepted.stderr
+
+
+async def test_another_number_of_partitions_is_refused(
+    log: EventLog, here: Commands, redis_url: str, tmp_path: Path
+) -> None:
+    await add_many(log, 3)
+    await here(export_events, str(tmp_path / "log.jsonl"))
+    other = Commands(redis_url, f"{log.keys.namespace}-3")
+    async with open_log(redis_url, namespace=f"{log.keys.namespace}-3", partitions=3):
+        pass
+
+    result = await other(import_exported, str(tmp_path / "log.jsonl"), "--yes")
+
+    assert isinstance(result.exception, LayoutError)
+    assert "made with 3, it cannot be opened with 1" in str(result.exception)
+
+
+async def test_each_import_knows_the_others_file_when_it_sees_one(
+    log: EventLog, here: Commands, tmp_path: Path
+) -> None:
+    await add_many(log, 3)
+    path = tmp_path / "log.jsonl"
+    await here(export_events, str(path))
+
+    wrong = await here(import_events, "--format", "backend-ai", str(path))
+    assert isinstance(wrong.exception, UnreadableCaptureError)
+    assert "import-log" in str(wrong.exception)
+    capture = tmp_path / "capture.jsonl"
+    capture.write_text('{"t":0.0,"db":0,"args":["PING"]}\n')
+    wrong = await here(import_exported, str(capture), "--yes")
+    assert "events import --format" in str(wrong.exception)
+
+
+async def test_traffic_is_played_into_another_namespace(
+    log: EventLog, here: Commands, redis_url: str
+) -> None:
+    for _ in range(20):
+        await log.append(EndpointCreatedEvent(endpoint_id=uuid4(), name="n", model="m"))
+    into = f"{log.keys.namespace}-copy"
+
+    refused = await here(run_replay, "--into", into, "--speed", "max")
+    assert refused.exit_code == 2
+    assert "empty -> and behind it the entries from" in refused.stderr
+    played = await here(run_replay, "--into", into, "--speed", "max", "--yes", "-o", "jsonl")
+
+    told = json.loads(played.stdout)
+    assert (told["entries"], told["last"]) == (20, str(await log.head(0)))
+    async with open_log(redis_url, namespace=into) as target:
+        assert [one.event_id async for one in target.read()] == [
+            one.event_id async for one in log.read()
+        ]
+    same = await here(run_replay, "--into", log.keys.namespace, "--yes")
+    assert isinstance(same.exception, SameLogError)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--speed", "0x"), ("--speed", "fast"), ("--rate", "0"), ("--rate", "5", "--speed", "2x"),
+     ("--into-url", "http://x")],
+)  # fmt: skip
+async def test_a_wrong_pace_is_refused(here: Commands, arguments: tuple[str, ...]) -> None:
+    result = await here(run_replay, "--into", "x", "--yes", *arguments)
+    assert result.exit_code == 2
+
+
+async def test_interrupted_it_says_how_far_it_came_and_goes_on_there(
+    log: EventLog, redis_url: str
+) -> None:
+    await add_many(log, 400)
+    into = f"{log.keys.namespace}-copy"
+    environment = {
+        **os.environ, "REDIS_URL": redis_url, "ROUTESTREAM_NAMESPACE": log.keys.namespace,
+    }  # fmt: skip
+    words = [sys.executable, "-m", "consumers", "replay", "run", "--into", into, "--yes"]
+    async with open_log(redis_url, namespace=into) as target:
+        process = await anyio.open_process([*words, "--rate", "200"], env=environment)
+        async with process:
+
+            async def some_came() -> bool:
+                return len(await in_stream(target)) > 20
+
+            await wait_until(some_came, "some were appended")
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            told = b"".join([part async for part in process.stderr]).decode()
+        assert process.returncode == 130
+        came = len(await in_stream(target))
+        assert 20 < came < 400
+        assert f"--from {EntryId(came, 0).after()} goes on" in told
+
+        arguments = ["--from", f"{came}-1", "--speed", "max"]
+        done = await anyio.run_process([*words, *arguments], env=environment)
+        assert done.returncode == 0
+        was, is_now = await in_stream(log), await in_stream(target)
+        assert [strings for _, strings in is_now] == [strings for _, strings in was]

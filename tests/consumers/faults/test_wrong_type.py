@@ -1,0 +1,184 @@
+"""Something else lies where the stream, or a document hash, should be."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from consumers.consumer import ConsumerSettings
+from consumers.embedded import EmbeddedServer
+from consumers.projector import Projector
+from events.errors import ServerRefusedError, UncertainAppendError
+from events.log import EventLog, open_log
+from projections.reader import ReaderSettings, open_reader
+from projections.route_table import ROUTE_TABLE
+from tests.consumers.consumer_bench import (
+    QUICK,
+    Handling,
+    consumer_of,
+    consuming,
+    created,
+    fill,
+    folded_in_order,
+    states,
+    until_settled,
+)
+from tests.consumers.faults.logged import said, until_said
+from tests.consumers.handler_bench import handler_consumer_of, handling_with
+from tests.tcp_proxy import tcp_proxy
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+PATIENT = ConsumerSettings(block_ms=60_000, claim_idle_ms=600_000, policy=QUICK.policy)
+
+
+@pytest.fixture
+async def own_log(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[EventLog]:
+    async with open_log(own_server.url, namespace=namespace, source="test") as opened:
+        yield opened
+
+
+async def replace(log: EventLog) -> None:
+    stream = log.keys.events(0)
+    pipeline = log.server.client.pipeline(transaction=True)
+    pipeline.rename(stream, f"{stream}:aside")
+    pipeline.set(stream, "no stream")
+    await pipeline.execute()
+
+
+async def put_back(log: EventLog) -> None:
+    stream = log.keys.events(0)
+    await log.server.client.call("RENAME", f"{stream}:aside", stream)
+
+
+@pytest.mark.parametrize("settings", [QUICK, PATIENT], ids=["looks often", "waits long"])
+async def test_a_stream_replaced_by_another_type_is_named_and_waited_for(
+    own_log: EventLog, settings: ConsumerSettings
+) -> None:
+    handling = Handling()
+    with capture_logs() as logs:
+        async with consuming(consumer_of(own_log, handling, settings=settings)):
+            before = (await own_log.append(created(), created())).entry_ids
+            await handling.until_handled(*before)
+            await until_settled(own_log)
+            await replace(own_log)
+            await until_said(logs, "server_refused", "WRONGTYPE", timeout_s=5.0)
+            with pytest.raises(ServerRefusedError, match="WRONGTYPE"):
+                await own_log.append(created())
+            await put_back(own_log)
+            after = (await own_log.append(created(), created())).entry_ids
+            await handling.until_handled(*after)
+            await until_settled(own_log)
+
+    assert dict(handling.calls) == dict.fromkeys([*before, *after], 1)
+    refused = said(logs, "server_refused")
+    assert 1 <= len(refused) <= 6
+    assert {one["log_level"] for one in refused} == {"error"}
+
+
+async def test_a_consumer_waits_for_the_stream_when_it_finds_another_type_at_its_start(
+    own_log: EventLog,
+) -> None:
+    handling = Handling()
+    await own_log.append(created())
+    await replace(own_log)
+    with capture_logs() as logs:
+        async with consuming(consumer_of(own_log, handling)):
+            await until_said(logs, "server_refused", "WRONGTYPE")
+            await put_back(own_log)
+            [entry_id] = [one.entry_id async for one in own_log.read()]
+            await handling.until_handled(entry_id)
+            await until_settled(own_log)
+
+    assert dict(handling.calls) == {entry_id: 1}
+
+
+async def test_a_consumer_that_is_refused_stops_at_once_when_it_is_told_to(
+    own_log: EventLog,
+) -> None:
+    await own_log.append(created())
+    await replace(own_log)
+    with capture_logs() as logs:
+        async with consuming(consumer_of(own_log, Handling())):
+            await until_said(logs, "server_refused", "WRONGTYPE")
+
+
+async def test_a_handler_waits_for_the_stream_that_was_replaced_and_goes_on(
+    own_log: EventLog,
+) -> None:
+    handling = Handling()
+    with capture_logs() as logs:
+        async with handling_with(handler_consumer_of(own_log, handling)):
+            before = (await own_log.append(created(), created())).entry_ids
+            await handling.until_handled(*before)
+            await until_settled(own_log)
+            await replace(own_log)
+            await until_said(logs, "server_refused", "WRONGTYPE")
+            await put_back(own_log)
+            after = (await own_log.append(created(), created())).entry_ids
+            await handling.until_handled(*after)
+            await until_settled(own_log)
+
+    assert dict(handling.calls) == dict.fromkeys([*before, *after], 1)
+
+
+async def test_an_append_that_is_refused_after_a_lost_reply_is_uncertain(
+    own_server: EmbeddedServer, own_log: EventLog
+) -> None:
+    """The first try is in the log; what is refused is only the second one."""
+    async with (
+        tcp_proxy(own_server.port) as proxy,
+        open_log(proxy.url, namespace=own_log.keys.namespace) as through,
+    ):
+        first = (await through.append(created())).entry_ids
+        proxy.lose_next_reply_to(b"EVALSHA")
+        async with anyio.create_task_group() as tasks:
+
+            async def append() -> None:
+                with pytest.raises(UncertainAppendError, match="WRONGTYPE"):
+                    await through.append(created())
+
+            tasks.start_soon(append)
+            await wait_until(lambda: proxy.lost == 1, "the reply is lost")
+            second_try = proxy.hold_next(b"EVALSHA")
+            await second_try.arrived.wait()
+            await replace(own_log)
+            await second_try.release()
+        await put_back(own_log)
+
+    assert len([one async for one in own_log.read(first[0])]) == 2
+
+
+async def test_documents_replaced_by_another_type_are_built_anew_and_the_reader_keeps_its_table(
+    own_log: EventLog,
+) -> None:
+    client, keys = own_log.server.client, own_log.keys
+    name = ROUTE_TABLE.name
+    projecting = consumer_of(own_log, Projector(own_log, ROUTE_TABLE, 0, QUICK.policy), group=name)
+    with capture_logs() as logs:
+        async with consuming(projecting):
+            endpoints = await fill(own_log, 3)
+            await until_settled(own_log, name)
+            settings = ReaderSettings(block_ms=50, audit_s=0.05)
+            async with open_reader(own_log, settings) as reader:
+                documents = keys.documents(
+                    0, name, int(await client.call("GET", keys.live(0, name)))
+                )
+                await client.call("SET", documents, "no hash")
+                shown = {len(list(reader.endpoints()))}
+                endpoints += await fill(own_log, 1)
+                await until_settled(own_log, name)
+
+                async def caught_up() -> bool:
+                    shown.add(len(list(reader.endpoints())))
+                    found = {one.endpoint_id: one for one in reader.endpoints()}
+                    return found == await states(own_log, ROUTE_TABLE)
+
+                await wait_until(caught_up, "the reader has all documents")
+
+            assert await states(own_log, ROUTE_TABLE) == await folded_in_order(own_log, ROUTE_TABLE)
+    assert {one.endpoint_id for one in reader.endpoints()} == set(endpoints)
+    assert shown <= {3, 4}
+    assert len(said(logs, "read_model_lost")) == 1

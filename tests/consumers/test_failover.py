@@ -1,0 +1,155 @@
+"""A replica takes over that lacks what was written last; a primary becomes a replica."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from consumers.consumer import Consumer
+from consumers.embedded import EmbeddedServer, embedded_server
+from consumers.losses import Losses
+from consumers.projector import Projector
+from events.entry_id import EntryId
+from events.errors import ServerUnavailableError
+from events.log import EventLog, open_log
+from events.server import ServerSettings, open_server
+from projections.route_table import ROUTE_TABLE
+from tests.consumers.consumer_bench import (
+    QUICK,
+    Handling,
+    consumer_of,
+    consuming,
+    created,
+    fill,
+    folded_in_order,
+    is_settled,
+    states,
+    until_settled,
+)
+from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+NAME = ROUTE_TABLE.name
+
+
+@pytest.fixture
+def replica(own_server: EmbeddedServer) -> Iterator[EmbeddedServer]:
+    with embedded_server("--replicaof", f"127.0.0.1 {own_server.port}") as server:
+        yield server
+
+
+@pytest.fixture
+async def proxy(own_server: EmbeddedServer) -> AsyncIterator[TcpProxy]:
+    async with tcp_proxy(own_server.port) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def through(proxy: TcpProxy, namespace: str) -> AsyncIterator[EventLog]:
+    """The log as it is seen through what leads to the present primary."""
+    async with open_log(proxy.url, namespace=namespace, source="test") as opened:
+        yield opened
+
+
+async def until_replicated(log: EventLog, replica: EmbeddedServer) -> None:
+    async with open_server(ServerSettings(url=replica.url)) as server:
+        there = EventLog(server, log.keys, 1, "test")
+
+        async def same() -> bool:
+            return await there.head(0) == await log.head(0) and await is_settled(there, NAME)
+
+        await wait_until(same, "the replica has what the primary has")
+
+
+async def promote(replica: EmbeddedServer) -> None:
+    async with open_server(ServerSettings(url=replica.url)) as there:
+        await there.client.call("REPLICAOF", "NO", "ONE")
+
+
+async def until_it_answers(log: EventLog) -> None:
+    async def answers() -> bool:
+        try:
+            await log.head(0)
+        except ServerUnavailableError:
+            return False
+        return True
+
+    await wait_until(answers, "the new primary answers")
+
+
+def projecting(log: EventLog) -> Consumer:
+    return consumer_of(log, Projector(log, ROUTE_TABLE, 0, QUICK.policy), group=NAME)
+
+
+async def test_a_failover_that_lost_writes_is_noticed_counted_and_gone_on_from(
+    own_server: EmbeddedServer, replica: EmbeddedServer, proxy: TcpProxy, through: EventLog
+) -> None:
+    with capture_logs() as logs:
+        async with consuming(projecting(through)):
+            await fill(through, 5)
+            await until_settled(through, NAME)
+            await until_replicated(through, replica)
+            await promote(replica)
+            lost = (await through.append(*(created() for _ in range(7)))).entry_ids
+            await until_settled(through, NAME)
+            assert len(await states(through, ROUTE_TABLE)) == 12
+
+            proxy.retarget(replica.port)
+            own_server.kill()
+            await until_it_answers(through)
+            await fill(through, 3)
+            await until_settled(through, NAME)
+
+            assert await states(through, ROUTE_TABLE) == await folded_in_order(through, ROUTE_TABLE)
+            assert len(await states(through, ROUTE_TABLE)) == 8
+
+    [said] = [one for one in logs if one["event"] == "history_lost"]
+    assert (said["why"], said["entries"]) == ("rewound", 7)
+    assert said["entry_ids"] == [str(one) for one in lost]
+    assert await Losses(through.server, through.keys, 0, NAME).total() == 7
+
+
+async def test_a_primary_that_became_a_replica_is_waited_for(
+    own_server: EmbeddedServer, replica: EmbeddedServer, proxy: TcpProxy, through: EventLog
+) -> None:
+    handling = Handling()
+    async with consuming(consumer_of(through, handling)):
+        before = (await through.append(*(created() for _ in range(5)))).entry_ids
+        await handling.until_handled(*before)
+        await until_settled(through)
+
+        await promote(replica)
+        async with open_server(ServerSettings(url=own_server.url)) as old:
+            await old.client.call("REPLICAOF", "127.0.0.1", replica.port)
+        proxy.retarget(replica.port)
+        await until_it_answers(through)
+        after: list[EntryId] = list((await through.append(created(), created())).entry_ids)
+        await handling.until_handled(*after)
+        await until_settled(through)
+
+    assert dict(handling.calls) == dict.fromkeys([*before, *after], 1)
+
+
+async def test_a_server_that_came_back_without_its_file_is_begun_on_anew(
+    namespace: str,
+) -> None:
+    with embedded_server("--appendonly", "no") as server, capture_logs() as logs:
+        async with open_log(server.url, namespace=namespace, source="test") as log:
+            async with consuming(projecting(log)):
+                await until_settled(log, NAME)
+                await fill(log, 4)
+                await until_settled(log, NAME)
+                server.kill()
+                server.start()
+                await until_it_answers(log)
+                await fill(log, 2)
+                await until_settled(log, NAME)
+
+                assert await states(log, ROUTE_TABLE) == await folded_in_order(log, ROUTE_TABLE)
+                assert len(await states(log, ROUTE_TABLE)) == 2
+
+            assert await Losses(log.server, log.keys, 0, NAME).total() == 24
+    [said] = [one for one in logs if one["event"] == "history_lost"]
+    assert (said["why"], said["entries"]) == ("rewound", 24)

@@ -1,0 +1,204 @@
+"""What a group finds gone is counted, once and exactly."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from consumers.delivery import Delivery
+from consumers.group import Group
+from consumers.losses import Losses
+from consumers.remembered import REMEMBERED_MAX, RememberedEntries
+from events.entry_id import START, EntryId
+from events.log import EventLog
+from events.recorded import Entry
+from tests.consumers.consumer_bench import (
+    GROUP,
+    Handling,
+    consumer_of,
+    consuming,
+    created,
+    deliver,
+    until_settled,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def losses(log: EventLog) -> Losses:
+    return Losses(log.server, log.keys, 0, GROUP)
+
+
+async def append(log: EventLog, count: int) -> list[EntryId]:
+    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
+
+
+async def trim_before(log: EventLog, entry_id: EntryId) -> None:
+    await log.server.client.call("XTRIM", log.keys.events(0), "MINID", "=", str(entry_id))
+
+
+async def ensure(log: EventLog, start: EntryId = START) -> None:
+    await Group(log.server, log.keys, 0, GROUP).ensure(start)
+
+
+async def test_nothing_is_lost_where_nothing_was_trimmed(log: EventLog, losses: Losses) -> None:
+    await append(log, 5)
+    await ensure(log)
+    await losses.look()
+
+    assert await losses.total() == 0
+    assert await losses.read() == []
+
+
+async def test_what_was_trimmed_after_it_was_read_is_no_loss(log: EventLog, losses: Losses) -> None:
+    entries = await append(log, 5)
+    await ensure(log)
+    await deliver(log, "first", 3)
+    await trim_before(log, entries[3])
+    await losses.look()
+
+    assert await losses.total() == 0
+
+
+@pytest.mark.parametrize("begun_behind", [None, 1])
+async def test_what_was_trimmed_unread_is_counted_exactly_and_once(
+    log: EventLog, losses: Losses, begun_behind: int | None
+) -> None:
+    entries = await append(log, 10)
+    await ensure(log, START if begun_behind is None else entries[begun_behind])
+    delivered = await deliver(log, "first", 3)
+    await trim_before(log, entries[8])
+    with capture_logs() as logs:
+        for _ in range(3):
+            await losses.look()
+            await Losses(log.server, log.keys, 0, GROUP).look()
+
+    expected = 8 - (entries.index(delivered[-1]) + 1)
+    assert await losses.total() == expected
+    [loss] = await losses.read()
+    assert (loss.why, loss.entries) == ("trimmed", expected)
+    assert (loss.first, loss.last) == (delivered[-1], entries[8])
+    assert len([one for one in logs if one["event"] == "history_lost"]) == 1
+
+
+async def test_a_second_trim_counts_only_what_it_took(log: EventLog, losses: Losses) -> None:
+    entries = await append(log, 10)
+    await ensure(log)
+    await trim_before(log, entries[4])
+    await losses.look()
+    await trim_before(log, entries[6])
+    await losses.look()
+
+    assert await losses.total() == 6
+    assert [loss.entries for loss in await losses.read()] == [4, 2]
+
+
+async def test_what_was_trimmed_from_an_empty_stream_is_counted(
+    log: EventLog, losses: Losses
+) -> None:
+    await append(log, 4)
+    await ensure(log)
+    await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "=", 0)
+    await losses.look()
+
+    assert await losses.total() == 4
+
+
+async def test_a_consumer_counts_what_was_trimmed_before_it_reads_on(
+    log: EventLog, losses: Losses
+) -> None:
+    handling = Handling()
+    entries = await append(log, 10)
+    await ensure(log)
+    await trim_before(log, entries[7])
+
+    async with consuming(consumer_of(log, handling)):
+        await handling.until_handled(*entries[7:])
+        await until_settled(log)
+
+    assert handling.handled == entries[7:]
+    assert await losses.total() == 7
+
+
+def given(entry_ids: list[EntryId]) -> list[Delivery]:
+    return [Delivery(Entry(one, 0, {})) for one in entry_ids]
+
+
+@pytest.fixture
+async def remembered(log: EventLog, losses: Losses) -> RememberedEntries:
+    return RememberedEntries(log.server, log.keys, 0, losses)
+
+
+async def add_at(log: EventLog, *entry_ids: EntryId) -> None:
+    for one in entry_ids:
+        await log.server.client.call("XADD", log.keys.events(0), str(one), "name", "odd")
+
+
+def ids(*ms: int) -> list[EntryId]:
+    return [EntryId(one, 0) for one in ms]
+
+
+@pytest.mark.parametrize(
+    ("there", "gone"),
+    [
+        (ids(1, 2, 3, 4, 5), []),
+        (ids(1, 2, 3), ids(4, 5)),
+        (ids(1, 2, 3, 6, 7), ids(4, 5)),
+        (ids(6, 7), ids(1, 2, 3, 4, 5)),
+        ([], ids(1, 2, 3, 4, 5)),
+        (ids(1, 2, 3, 4, 5, 6), []),
+    ],
+    ids=[
+        "the same",
+        "the end is gone",
+        "gone, and others came",
+        "another stream",
+        "no stream",
+        "more came",
+    ],
+)
+async def test_what_was_given_and_is_not_in_the_history_any_more_is_named(
+    log: EventLog,
+    remembered: RememberedEntries,
+    losses: Losses,
+    there: list[EntryId],
+    gone: list[EntryId],
+) -> None:
+    remembered.note(given(ids(1, 2, 3, 4, 5)))
+    await add_at(log, *there)
+
+    with capture_logs() as logs:
+        await remembered.compare()
+        await remembered.compare()
+
+    said = [one for one in logs if one["event"] == "history_lost"]
+    assert [one["entry_ids"] for one in said] == ([[str(one) for one in gone]] if gone else [])
+    assert await losses.total() == len(gone)
+    assert [(one.why, one.first, one.last) for one in await losses.read()] == (
+        [("rewound", gone[0], gone[-1])] if gone else []
+    )
+
+
+async def test_what_was_read_and_then_trimmed_or_deleted_is_no_loss(
+    log: EventLog, remembered: RememberedEntries, losses: Losses
+) -> None:
+    await add_at(log, *ids(1, 2, 3, 4, 5))
+    remembered.note(given(ids(1, 2, 3, 4, 5)))
+    await trim_before(log, EntryId(3, 0))
+    await log.server.client.call("XDEL", log.keys.events(0), "4-0")
+
+    await remembered.compare()
+
+    assert await losses.total() == 0
+
+
+async def test_the_newest_entries_are_remembered_however_many_there_were(
+    log: EventLog, remembered: RememberedEntries, losses: Losses
+) -> None:
+    remembered.note(given([EntryId(one, 0) for one in range(1, REMEMBERED_MAX + 501)]))
+    await add_at(log, EntryId(1, 0))
+
+    await remembered.compare()
+
+    assert await losses.total() == REMEMBERED_MAX
+    [loss] = await losses.read()
+    assert (loss.first, loss.last) == (EntryId(501, 0), EntryId(REMEMBERED_MAX + 500, 0))

@@ -1,0 +1,62 @@
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from consumers.errors import LeaseLostError
+from consumers.handlers.held_entry import HeldEntry
+from consumers.handlers.owned_entries import OwnedEntries
+from consumers.outcome import DeadLetter
+from events.log import EventLog
+from tests.consumers.consumer_bench import GROUP, create_group, created, dead_letters, pending
+from tests.consumers.handler_bench import lease_of, tries
+
+pytestmark = pytest.mark.anyio
+
+Step = Callable[[OwnedEntries, HeldEntry], Awaitable[object]]
+
+STEPS: dict[str, Step] = {
+    "read": lambda owned, _: owned.read(10),
+    "pending": lambda owned, _: owned.pending(None, 10),
+    "note": lambda owned, held: owned.note(held),
+    "acknowledge": lambda owned, held: owned.acknowledge([held.entry_id]),
+    "give_up": lambda owned, held: owned.give_up(held, DeadLetter("no reason")),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_a_former_owner_is_refused_and_changes_nothing(log: EventLog, step: Step) -> None:
+    await create_group(log)
+    await log.append(created(), created())
+    first, second = (lease_of(log, name) for name in ("first", "second"))
+    owned = OwnedEntries(log.server, log.keys, 0, (GROUP, "first"), first)
+    await first.take()
+    [held] = await owned.read(1)
+    held.begun = 1
+    assert await owned.note(held)
+    await log.server.client.call("DEL", log.keys.lease(0, GROUP))
+    await second.take()
+
+    held.begun = 2
+    with pytest.raises(LeaseLostError, match="1 first"):
+        await step(owned, held)
+
+    assert await pending(log) == {held.entry_id: ("first", 1)}
+    assert await tries(log) == {held.entry_id: (1, 0)}
+    assert await dead_letters(log) == []
+
+
+async def test_what_is_not_pending_any_more_is_neither_tried_nor_given_up(log: EventLog) -> None:
+    await create_group(log)
+    await log.append(created())
+    lease = lease_of(log, "first")
+    owned = OwnedEntries(log.server, log.keys, 0, (GROUP, "first"), lease)
+    await lease.take()
+    [held] = await owned.read(1)
+    held.begun = 1
+    await owned.note(held)
+    await owned.acknowledge([held.entry_id])
+
+    assert not await owned.note(held)
+    assert not await owned.give_up(held, DeadLetter("no reason"))
+    assert await tries(log) == {}
+    assert await dead_letters(log) == []

@@ -1,0 +1,88 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from consumers.groups import GROUPS, set_up_groups
+from consumers.settings import InvalidSettingsError, Settings, read_settings
+from consumers.supervisor import routestream_command
+from consumers.webhook.webhook_settings import WebhookSettings
+
+URL = "https://chat.example/hooks/T0/very-secret-part"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("url: ftp://host/very-secret", "url cannot be used"),
+        ("url: https:///very-secret", "url cannot be used"),
+        ("url: 'http://host:99999/very-secret'", "url cannot be used"),
+        ("url: very-secret", "url cannot be used"),
+        ("secret: very-secret", "secret: it has 11 bytes, the least is 16"),
+        ("secret: whsec_very-secret", "secret: what follows whsec_ is not base64"),
+        ("secrets: [very-secret]", "secrets: it has 11 bytes, the least is 16"),
+        ("secrets: ['']", "secrets: it has 0 bytes"),
+        ("secrets: [a, b, c, d, e, f]", "secrets are 6, 5 are allowed"),
+        ("events: []", "events are none"),
+        ("events: [endpoint_crated]", "events has 'endpoint_crated', allowed are endpoint_created"),
+        ("deadline_s: 0", "deadline_s is 0.0, more than 0 to 3600 is allowed"),
+        ("first_s: -1", "first_s is -1.0"),
+        ("most_s: 4000", "most_s is 4000.0"),
+        ("first_s: 61", "first_s is 61.0, the most is most_s"),
+        ("concurrency: 0", "concurrency is 0, 1 to 1000 is allowed"),
+        ("held_max: 5001", "held_max is 5001, 1 to 5000 is allowed"),
+        ("failures_max: 0", "failures_max is 0, 1 to 1000 is allowed"),
+        ("unseen_max: 0", "unseen_max is 0, 1 to 1000 is allowed"),
+        ("lease_ms: 99", "lease_ms is 99, 100 to 3600000 is allowed"),
+        ("block_ms: 0", "block_ms is 0, 1 to 60000 is allowed"),
+        ("timeout: 1", "unknown field `timeout`"),
+        ("concurrency: many", "webhook.concurrency"),
+    ],
+)
+def test_a_bad_setting_is_named_and_no_secret_shown(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"webhook: {{{text}}}")
+
+    with pytest.raises(InvalidSettingsError, match="webhook") as caught:
+        read_settings(path, {})
+    assert told in str(caught.value)
+    assert "very-secret" not in str(caught.value)
+
+
+def test_the_environment_sets_it_up() -> None:
+    found = read_settings(
+        None,
+        {
+            "ROUTESTREAM_WEBHOOK_URL": URL,
+            "ROUTESTREAM_WEBHOOK_SECRET": "0123456789abcdef",
+            "ROUTESTREAM_WEBHOOK_CONCURRENCY": "3",
+        },
+    ).webhook
+    assert (found.url, found.all_secrets, found.concurrency) == (URL, ("0123456789abcdef",), 3)
+
+
+def test_neither_url_nor_secret_is_shown() -> None:
+    settings = Settings(webhook=WebhookSettings(url=URL, secret="0123456789abcdef"))  # noqa: S106
+
+    assert "very-secret" not in repr(settings)
+    assert "0123456789abcdef" not in repr(settings)
+    assert "https://chat.example" in repr(settings)
+
+
+def test_all_groups_but_one_that_is_not_set_up_run() -> None:
+    assert set(GROUPS) - set(set_up_groups(Settings())) == {"webhook"}
+    assert set_up_groups(Settings(webhook=WebhookSettings(url=URL))) == list(GROUPS)
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")])
+def test_the_webhook_without_a_url_is_a_usage_error(
+    redis_url: str, processes: tuple[str, ...]
+) -> None:
+    command = routestream_command("--url", redis_url, "consume", "webhook", *processes)
+    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "Error: the group webhook needs a URL: set webhook.url or ROUTESTREAM_WEBHOOK_URL\n"
+    )

@@ -1,0 +1,44 @@
+"""Entries of long ago, for tests of what may go: each a second after the one before."""
+
+from events.entry_id import EntryId
+from events.log import EventLog
+
+BEGAN_MS = 1_700_000_000_000
+_STEP_MS = 1_000
+_PIPED = 1_000
+
+
+def old_id(number: int) -> EntryId:
+    return EntryId(BEGAN_MS + number * _STEP_MS, 0)
+
+
+async def add_old(log: EventLog, count: int, first: int = 0) -> None:
+    """Add entries *first* to *first + count*, the oldest of 2023-11-14."""
+    for at in range(first, first + count, _PIPED):
+        pipeline = log.server.client.pipeline(transaction=False)
+        for number in range(at, min(at + _PIPED, first + count)):
+            pipeline.execute_command(
+                "XADD", log.keys.events(0), str(old_id(number)), "name", "stray"
+            )
+        await pipeline.execute()
+
+
+async def create(log: EventLog, group: str, start: str = "0") -> None:
+    await log.server.client.call("XGROUP", "CREATE", log.keys.events(0), group, start, "MKSTREAM")
+
+
+async def read(log: EventLog, group: str, count: int, consumer: str = "c-1") -> list[EntryId]:
+    """Let *consumer* be given *count* entries, which stay pending with it."""
+    reply = await log.server.client.call(
+        *("XREADGROUP", "GROUP", group, consumer, "COUNT", count),
+        *("STREAMS", log.keys.events(0), ">"),
+    )
+    return [EntryId.parse(entry_id) for entry_id, _ in reply[0][1]] if reply else []
+
+
+async def acknowledge(log: EventLog, group: str, *ids: EntryId) -> None:
+    await log.server.client.call("XACK", log.keys.events(0), group, *map(str, ids))
+
+
+async def there(log: EventLog) -> list[EntryId]:
+    return [entry.entry_id async for some in log.read_entries(0) for entry in some]

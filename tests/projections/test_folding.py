@@ -1,0 +1,131 @@
+"""Folding with what is overwritten left out: the same states as the plain fold's."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.codec import decode_values, encode
+from events.entry_id import EntryId
+from events.fold import fold
+from events.recorded import RecordedEvent
+from projections.projection import Projection
+from projections.replay import folding as folding_module
+from projections.replay import raw_entry as raw_entry_module
+from projections.replay.folding import Folding
+from projections.replay.past import RawEntry
+from projections.route_table import ROUTE_TABLE
+from tests import oracle
+from tests.histories import (
+    PROJECTIONS,
+    E,
+    at,
+    created,
+    deliveries_of,
+    histories,
+    history,
+    listed,
+    observed,
+    record,
+    weighted,
+)
+
+of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
+
+
+def raw(recorded: RecordedEvent) -> RawEntry:
+    fields = encode(recorded.event, UUID(int=1), "test")
+    return str(recorded.entry_id).encode(), [part for pair in fields.items() for part in pair]
+
+
+def folded(projection: Projection[Any], entries: Sequence[RawEntry], chunk: int) -> Folding[Any]:
+    folding = Folding(projection, 0)
+    for start in range(0, len(entries), chunk):
+        folding.take(entries[start : start + chunk])
+    folding.flush()
+    return folding
+
+
+@of_each
+@given(events=histories(), chunk=st.integers(1, 30), data=st.data())
+def test_leaving_out_what_is_overwritten_changes_nothing(
+    projection: Projection[Any], events: list[RecordedEvent], chunk: int, data: st.DataObject
+) -> None:
+    expected = fold(projection.evolve, projection.initial(E), events)
+    assert folded(projection, [raw(one) for one in events], chunk).states == {E: expected}
+    held_at = data.draw(st.integers(1, 5))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(folding_module, "NEWEST_MAX", held_at)
+        assert folded(projection, [raw(one) for one in events], chunk).states == {E: expected}
+
+
+@given(events=histories())
+def test_what_is_folded_is_what_the_whole_history_says(events: list[RecordedEvent]) -> None:
+    state = folded(ROUTE_TABLE, [raw(one) for one in events], 7).states[E]
+    true = oracle.present_routes(events)
+    assert state.name == oracle.name(events)
+    assert state.health_check == oracle.health_check(events)
+    assert {
+        route.route_id: (route.status, route.health, route.traffic_ratio)
+        for route in state.present_routes
+    } == {route_id: (one.status, one.health, one.traffic_ratio) for route_id, one in true.items()}
+
+
+@of_each
+@given(events=histories(), data=st.data())
+def test_entries_that_come_in_any_order_and_often_fold_to_the_same(
+    projection: Projection[Any], events: list[RecordedEvent], data: st.DataObject
+) -> None:
+    folding = Folding(projection, 0)
+    folding._hold_back = False
+    for one in data.draw(deliveries_of(events)):
+        folding.take([raw(one)])
+    assert folding.states == folded(projection, [raw(one) for one in events], 5).states
+
+
+def test_an_overwritten_event_is_never_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[EntryId] = []
+
+    def counting(entry_id: EntryId, partition: int, values: Sequence[bytes]) -> RecordedEvent:
+        decoded.append(entry_id)
+        return decode_values(entry_id, partition, values)
+
+    monkeypatch.setattr(raw_entry_module, "decode_values", counting)
+    events = history(
+        created(), listed(record()), observed("healthy"), weighted(0.5), observed("unhealthy")
+    )
+    folded(ROUTE_TABLE, [raw(one) for one in events], 9)
+    assert sorted(decoded) == [at(1), at(2), at(4), at(5)]
+
+
+def test_an_unreadable_event_that_took_the_place_of_others_makes_its_endpoint_contested() -> None:
+    events = [raw(one) for one in history(listed(record()), observed("healthy"))]
+    entry_id, flat = raw(history(created(), created(), observed("unhealthy"))[2])
+    broken = entry_id, [part.replace(b'"unhealthy"', b'"no such"') for part in flat]
+    folding = folded(ROUTE_TABLE, [*events, broken], 9)
+    assert folding.undecodable == 1
+    assert folding.contested == {E}
+    alone = folding.alone()
+    alone.take([*events, broken])
+    folding.settled(alone)
+    assert folding.states[E] == fold(
+        ROUTE_TABLE.evolve, ROUTE_TABLE.initial(E), history(listed(record()), observed("healthy"))
+    )
+
+
+def test_only_the_endpoints_that_are_wanted_are_folded() -> None:
+    mine, other = uuid4(), uuid4()
+    entries = [
+        raw(one)
+        for one in history(
+            created(endpoint_id=mine), created(endpoint_id=other), created(endpoint_id=mine)
+        )
+    ]
+    folding = Folding(ROUTE_TABLE, 0, wants=lambda one: one == mine)
+    folding.take(entries)
+    folding.flush()
+    assert set(folding.states) == {mine}
+    assert folding.entries == 3

@@ -1,0 +1,130 @@
+"""What a rebuild says before it begins: how much, how long, and what it does not know."""
+
+from random import Random
+from uuid import uuid4
+
+import pytest
+
+from events import EventLog
+from events.entry_id import START
+from projections.replay.folding import Base, Folding
+from projections.replay.plan import Pace, Plan, distinct, plan_of
+from projections.replay.progress import Eta
+from projections.route_table import ROUTE_TABLE
+from tests.appending import Appending
+from tests.projections.test_rebuild import settled, store_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(("subjects", "looked_at"), [(100, 500), (5_000, 10_000), (40_000, 10_000)])
+def test_how_many_there_are_is_told_from_how_many_were_found(subjects: int, looked_at: int) -> None:
+    random = Random(subjects)
+    drawn = [random.randrange(subjects) for _ in range(200_000)]
+    told = distinct(looked_at, len(set(drawn[:looked_at])), len(drawn))
+    assert told == pytest.approx(len(set(drawn)), rel=0.1)
+
+
+def test_where_nothing_came_twice_nothing_is_assumed_to() -> None:
+    assert distinct(10, 10, 1_000) == 1_000
+    assert distinct(0, 0, 1_000) == 0
+
+
+async def test_a_plan_counts_what_there_is_to_read(log: EventLog) -> None:
+    appending = Appending(log, 1, [uuid4() for _ in range(5)])
+    await appending.run(40)
+    async with settled(log):
+        pass
+    await log.server.client.call("XADD", log.keys.events(0), "*", "name", "not_ours")
+    await log.server.client.call(
+        *("XADD", log.keys.events(0), "*", "name", "route_created", "payload", "{")
+    )
+    plan = await plan_of(log, store_of(log), Folding(ROUTE_TABLE, 0))
+    assert plan.entries == len(appending.acknowledged) + 2
+    assert plan.endpoints == 5
+    assert plan.unknown == {"not_ours": 1}
+    assert plan.undecodable == 1
+    assert plan.live == 1
+    assert plan.seconds > 0
+
+
+async def test_a_plan_from_a_snapshot_counts_only_what_came_since(log: EventLog) -> None:
+    appending = Appending(log, 1, [uuid4() for _ in range(5)])
+    await appending.run(40)
+    place = 30
+    at = appending.acknowledged[place - 1].entry_id
+    folding = Folding(ROUTE_TABLE, 0, Base(position=at, appended=place))
+    plan = await plan_of(log, store_of(log), folding)
+    assert plan.entries == len(appending.acknowledged) - place
+    assert plan.since == at
+
+
+async def test_an_empty_log_has_a_plan_too(log: EventLog) -> None:
+    plan = await plan_of(log, store_of(log), Folding(ROUTE_TABLE, 0))
+    assert (plan.entries, plan.endpoints, plan.live) == (0, 0, None)
+
+
+def plan_with(pace: Pace, entries: int) -> Plan:
+    return Plan(
+        partition=0,
+        live=None,
+        since=START,
+        until=START,
+        entries=entries,
+        endpoints=0,
+        seconds=7.0,
+        memory_bytes=0,
+        unknown={},
+        undecodable=0,
+        sample=0,
+        pace=pace,
+    )
+
+
+def told_of_a_run(eta: Eta, clock: list[float], pace: Pace, subjects: int) -> list[float]:
+    """How far off, as a share of the whole, each time told after 5 % was."""
+    total, step = 1_000_000, 10_000
+    random, seen, told = Random(subjects), set[int](), []
+    began_at = clock[0]
+    for done in range(step, total + step, step):
+        seen |= {random.randrange(subjects) for _ in range(step)}
+        # Memory gets colder with what is held.
+        clock[0] += step * pace.take_s * (0.7 + 0.3 * len(seen) / subjects)
+        left_s = eta.left_s(done, len(seen))
+        if done >= total / 20:
+            told.append(clock[0] + left_s)
+    ends_at = clock[0] + len(seen) * pace.fold_s
+    return [abs(one - ends_at) / (ends_at - began_at) for one in told]
+
+
+@pytest.mark.parametrize("planned", [1.0, 1.1, 1.2])
+@pytest.mark.parametrize("subjects", [1_000, 30_000, 80_000])
+def test_after_a_twentieth_the_time_left_is_off_by_a_tenth_at_most(
+    planned: float, subjects: int
+) -> None:
+    pace, clock = Pace(0.000_005, 0.000_012), [100.0]
+    plan = plan_with(Pace(planned * pace.take_s, planned * pace.fold_s), 1_000_000)
+    off = told_of_a_run(Eta(plan, lambda: clock[0]), clock, pace, subjects)
+    assert len(off) == 96
+    assert max(off) <= 0.1
+
+
+def test_a_machine_that_gets_slower_is_believed_after_a_while() -> None:
+    clock = [0.0]
+    eta = Eta(plan_with(Pace(0.001, 0.0), 1_000), lambda: clock[0])
+    told = {}
+    for done in range(10, 1_010, 10):
+        clock[0] += 10 * (0.001 if done <= 200 else 0.004)
+        told[done] = eta.left_s(done, 0)
+    assert told[200] == pytest.approx(0.8)
+    assert told[600] == pytest.approx(1.6, rel=0.1)
+    assert told[1_000] == 0.0
+
+
+def test_before_the_first_entry_the_plan_tells_the_time_left() -> None:
+    assert Eta(plan_with(Pace(0.001, 0.5), 1_000)).left_s(0, 0) == 7.0
+
+
+def test_the_time_left_counts_what_is_held_back() -> None:
+    eta = Eta(plan_with(Pace(0.001, 0.5), 1_000))
+    assert eta.left_s(1_000, 100) == pytest.approx(50.0, rel=0.02)
