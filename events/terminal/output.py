@@ -13,7 +13,6 @@ from functools import wraps
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec
 
-import anyio
 import click
 import msgspec
 from rich.console import Console, RenderableType
@@ -40,6 +39,7 @@ from events.terminal.form import (
     print_csv,
     print_values,
 )
+from events.terminal.interrupt import interrupted_at_once, run_until_interrupted
 from events.terminal.table import Column, table_of
 from events.terminal.watch import watch_option, watched
 
@@ -113,7 +113,7 @@ def command_of(
             await run(deployment, *args, **kwargs)
 
         with quiet_on_closed_pipe():
-            anyio.run(call)
+            run_until_interrupted(call)
 
     return callback
 
@@ -246,5 +246,7 @@ def confirm(plan: Iterable[tuple[str, object, object]], *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise NotConfirmedError("there is no terminal to ask at; add --yes to do it")
-    if not click.confirm("Do it?", err=True):
+    with interrupted_at_once():
+        wanted = click.confirm("Do it?", err=True)
+    if not wanted:
         raise click.ClickException("nothing was recorded, as you said")

@@ -66,6 +66,9 @@ class Playback:
     Entries get new ids, those of the time at which they are appended. Their fields stay as they
     were, the event's own id too: who compares the two logs finds the same events. With
     *new_event_ids* each gets a new one, and is a fact of its own.
+
+    Attributes:
+        unsettled: The last id of what was sent and not answered; None where all was.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Playback:
         self._pace = pace
         self._new_event_ids = new_event_ids
         self._copy = Copy(target)
+        self.unsettled: EntryId | None = None
 
     async def play(self, start: EntryId, ends: Sequence[EntryId], note: Note) -> None:
         """Append the entries from *start* to each partition's end, which is included.
@@ -84,8 +88,8 @@ class Playback:
         behind the last id that *note* heard of goes on exactly there, also after a cancellation.
 
         Raises:
-            ServerUnavailableError: No reply came; what follows the last that *note* heard of may
-                or may not have been appended.
+            ServerUnavailableError: No reply came; what follows the last that *note* heard of, up
+                to *unsettled*, may or may not have been appended.
         """
         due_at = monotonic()
         batch: list[Entry] = []
@@ -125,9 +129,11 @@ class Playback:
                 else partition_of(endpoint, self._target.partitions)
             )
             by_partition.setdefault(partition, []).append(Copied(strings))
+        self.unsettled = batch[-1].entry_id
         with anyio.CancelScope(shield=True):
             for partition, entries in by_partition.items():
                 await self._copy.add(partition, entries)
+        self.unsettled = None
         note(len(batch), batch[-1].entry_id)
 
     def _strings(self, entry: Entry) -> list[bytes]:

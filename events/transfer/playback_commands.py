@@ -136,6 +136,12 @@ async def _play(
         following = start if played.last is None else played.last.after()
         progress.end(played.last or "")
         click.echo(f"not all was appended; --from {following} goes on", err=True)
+        if playback.unsettled is not None:
+            click.echo(
+                f"the entries from there up to {playback.unsettled} were sent, and nothing was"
+                " heard of them: they may be there already",
+                err=True,
+            )
         raise
     progress.end(played.last or "")
     took_s = round(monotonic() - began_at, 3)

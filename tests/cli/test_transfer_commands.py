@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import anyio
 import msgspec
 import pytest
+from anyio.abc import Process
 
 from consumers.embedded import EmbeddedServer
 from events import EndpointCreatedEvent, EntryId, EventLog, open_log
@@ -22,7 +26,7 @@ from producers.backend_ai.capture import UnreadableCaptureError
 from producers.backend_ai.commands import import_events
 from tests.cli.running import Commands
 from tests.events.archive.archive_bench import add_many, archive_in, in_stream, names_in, run, trim
-from tests.waiting import wait_until
+from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -174,33 +178,84 @@ async def test_a_wrong_pace_is_refused(here: Commands, arguments: tuple[str, ...
     assert result.exit_code == 2
 
 
-async def test_interrupted_it_says_how_far_it_came_and_goes_on_there(
-    log: EventLog, redis_url: str
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[TcpProxy]:
+    async with tcp_proxy(int(redis_url.rpartition(":")[2])) as proxy:
+        yield proxy
+
+
+class Playing:
+    """A `replay run` of 400 entries into another log, as a process, through a proxy."""
+
+    def __init__(self, log: EventLog, redis_url: str, proxy: TcpProxy) -> None:
+        self.into = f"{log.keys.namespace}-copy"
+        self.environment = {
+            **os.environ, "REDIS_URL": redis_url, "ROUTESTREAM_NAMESPACE": log.keys.namespace,
+        }  # fmt: skip
+        self.words = [
+            sys.executable, "-m", "consumers", "replay", "run", "--yes", "--into", self.into,
+            "--into-url", proxy.url,
+        ]  # fmt: skip
+
+    @asynccontextmanager
+    async def begun(self) -> AsyncIterator[Process]:
+        words = [*self.words, "--rate", "200"]
+        async with await anyio.open_process(words, env=self.environment) as process:
+            yield process
+
+    async def go_on(self, start: EntryId) -> None:
+        arguments = ["--from", str(start), "--speed", "max"]
+        await anyio.run_process([*self.words, *arguments], env=self.environment)
+
+
+async def told_by(process: Process) -> str:
+    assert process.stderr is not None
+    return b"".join([part async for part in process.stderr]).decode()
+
+
+async def test_interrupted_it_waits_for_what_is_on_its_way_and_goes_on_exactly_there(
+    log: EventLog, redis_url: str, proxy: TcpProxy
 ) -> None:
     await add_many(log, 400)
-    into = f"{log.keys.namespace}-copy"
-    environment = {
-        **os.environ, "REDIS_URL": redis_url, "ROUTESTREAM_NAMESPACE": log.keys.namespace,
-    }  # fmt: skip
-    words = [sys.executable, "-m", "consumers", "replay", "run", "--into", into, "--yes"]
-    async with open_log(redis_url, namespace=into) as target:
-        process = await anyio.open_process([*words, "--rate", "200"], env=environment)
-        async with process:
-
-            async def some_came() -> bool:
-                return len(await in_stream(target)) > 20
-
-            await wait_until(some_came, "some were appended")
+    held = proxy.hold_next(b"n-31-0")
+    playing = Playing(log, redis_url, proxy)
+    async with open_log(redis_url, namespace=playing.into) as target:
+        async with playing.begun() as process:
+            await held.arrived.wait()
             process.send_signal(signal.SIGINT)
-            assert process.stderr is not None
-            told = b"".join([part async for part in process.stderr]).decode()
+            with anyio.move_on_after(1) as patience:
+                await process.wait()
+            assert patience.cancelled_caught, "it gave up what was on its way"
+            await held.release()
+            told = await told_by(process)
         assert process.returncode == 130
         came = len(await in_stream(target))
-        assert 20 < came < 400
-        assert f"--from {EntryId(came, 0).after()} goes on" in told
+        assert 30 < came < 400
+        following = EntryId(came, 0).after()
+        assert f"--from {following} goes on\n\ninterrupted" in told
 
-        arguments = ["--from", f"{came}-1", "--speed", "max"]
-        done = await anyio.run_process([*words, *arguments], env=environment)
-        assert done.returncode == 0
+        await playing.go_on(following)
         was, is_now = await in_stream(log), await in_stream(target)
         assert [strings for _, strings in is_now] == [strings for _, strings in was]
+
+
+async def test_interrupted_twice_it_gives_up_and_says_what_it_does_not_know(
+    log: EventLog, redis_url: str, proxy: TcpProxy
+) -> None:
+    await add_many(log, 400)
+    held = proxy.hold_next(b"n-31-0")
+    async with Playing(log, redis_url, proxy).begun() as process:
+        await held.arrived.wait()
+        with anyio.fail_after(20):
+            while process.returncode is None:
+                process.send_signal(signal.SIGINT)
+                with anyio.move_on_after(0.2):
+                    await process.wait()
+        told = await told_by(process)
+        await held.release()
+    assert process.returncode == 130
+    began = re.search(r"--from (\d+)-1 goes on", told)
+    sent = re.search(r"from there up to (\d+)-0 were sent, and nothing was heard of them", told)
+    assert began is not None
+    assert sent is not None
+    assert int(began[1]) < 31 <= int(sent[1])

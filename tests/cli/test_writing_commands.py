@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,27 @@ def test_at_a_terminal_the_command_asks(shell: Shell, answer: str, code: int, wr
     os.close(theirs)
 
     assert len(shell.names()) == written
+
+
+def test_an_interrupt_at_the_question_ends_the_command(shell: Shell) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-P", "-m", "consumers", "endpoints", "create", "c", "--model", "m"]
+    with subprocess.Popen(
+        command, env=shell.environment, stdin=theirs, stderr=subprocess.PIPE
+    ) as p:
+        assert p.stderr is not None
+        told = b""
+        while b"Do it?" not in told:
+            told += os.read(p.stderr.fileno(), 4_096)
+        while Path(f"/proc/{p.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            pass  # not yet waiting for the answer
+        p.send_signal(signal.SIGINT)
+        assert p.wait(30) == 130
+        assert p.stderr.read().endswith(b"interrupted\n")
+    os.close(ours)
+    os.close(theirs)
+
+    assert shell.names() == []
 
 
 def test_every_command_records_its_event_once(chat: Shell) -> None:

@@ -1,0 +1,60 @@
+"""The interrupt, Ctrl-C: it cancels a command's work, and waits for what that work shields."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import anyio
+
+
+def run_until_interrupted(run: Callable[[], Awaitable[None]]) -> None:
+    """Run to the end, or until Ctrl-C; a second one waits for nothing.
+
+    asyncio's own handler cancels the task itself, which goes through every shield: a reply that is
+    on its way would be given up, and with it the knowledge of what was done.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted before its end.
+    """
+
+    async def run_in_scope() -> bool:
+        with anyio.CancelScope() as scope, _cancelling(scope):
+            await run()
+        return scope.cancelled_caught
+
+    if anyio.run(run_in_scope):
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _cancelling(scope: anyio.CancelScope) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop.call_soon_threadsafe(scope.cancel)
+
+    with _handled_by(on_interrupt):
+        yield
+
+
+@contextmanager
+def interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt in the block: it waits for a person, not for the loop."""
+    with _handled_by(signal.default_int_handler):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
