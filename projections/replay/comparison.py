@@ -1,6 +1,6 @@
 """The comparison: a read model that is live beside an independent fold, at one position."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -85,13 +85,15 @@ async def compare(
     store: ReadModelStore[Any],
     folding: Folding[Any],
     patience_s: float = PATIENCE_S,
+    note: Callable[[int], None] | None = None,
 ) -> Comparison:
     """Compare what is live with *folding*, which is folded on to where the live group stands.
 
     While events flow there is no moment at which all documents stand at one entry. So each is
     compared at its own version, which names the newest event in it: with the events behind the
     folding's position up to that one folded, too. It counts as different only where the group has
-    settled all events of it that either side has; until then it is looked at again.
+    settled all events of it that either side has; until then it is looked at again. *note* hears
+    how many live documents were read.
 
     Raises:
         NoLiveGenerationError: There is nothing to compare with.
@@ -107,7 +109,7 @@ async def compare(
         floor = await settled_until(log, folding.partition, store.read_model)
         if folding.position < floor:
             await replay(log, folding, floor)
-        live = await _live(store, folding, generation, left)
+        live = await _live(store, folding, generation, left, note)
         if await store.live_generation() != generation:
             left, found = None, []
             continue
@@ -128,16 +130,20 @@ async def _live(
     folding: Folding[Any],
     generation: int,
     endpoints: Iterable[UUID] | None,
+    note: Callable[[int], None] | None,
 ) -> dict[UUID, Any]:
     if endpoints is not None:
         loaded = await store.load(generation, [str(one) for one in endpoints])
         return {state.endpoint_id: state for _, state in loaded.values()}
-    wants = folding.wants
-    return {
-        state.endpoint_id: state
-        async for _, state in store.load_all(generation)
-        if wants is None or wants(state.endpoint_id)
-    }
+    wants, live, read = folding.wants, dict[UUID, Any](), 0
+    async for page in store.load_pages(generation):
+        for _, state in page:
+            if wants is None or wants(state.endpoint_id):
+                live[state.endpoint_id] = state
+        read += len(page)
+        if note is not None:
+            note(read)
+    return live
 
 
 async def _newer(

@@ -1,41 +1,20 @@
 """The plan: what a rebuild will read, and how long and how much memory that takes."""
 
 from math import exp
-from time import perf_counter
 from typing import Any
 
 import msgspec
 
 from events.entry_id import EntryId
-from projections.replay.folding import NEWEST_MAX, Base, Folding
-from projections.replay.past import CHUNK, Extent, Source, extent_of
+from projections.replay.folding import NEWEST_MAX, Folding
+from projections.replay.pace import SAMPLE, Pace, sample_of
+from projections.replay.past import Extent, Source, extent_of
 from projections.store import ReadModelStore
-
-SAMPLE = 10_000
-"""Newest entries that are folded to measure."""
 
 _PROCESS_BYTES = 70_000_000
 _HELD_BYTES = 1_300
 _STATE_FACTOR = 2.5
 _SUBJECTS_MAX = 1e9
-_WRITE_S = 0.000_03
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """How fast entries are folded here, measured.
-
-    Attributes:
-        take_s: Seconds to read an entry and hold it back, or fold it where that cannot be.
-        fold_s: Seconds to fold one that was held back.
-
-    """
-
-    take_s: float
-    fold_s: float
-
-    def seconds(self, entries: int, held: float) -> float:
-        """Return how long it takes to fold *entries*, of which *held* are left to be folded."""
-        return entries * self.take_s + held * self.fold_s
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -48,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True):
         until: Where the log ends now.
         entries: How many lie between.
         endpoints: Documents that there will be, about.
+        held: How many of them are held back in the end, about.
         seconds: How long it takes, about.
         memory_bytes: How much memory this process takes, about.
         unknown: Types of the sample that are not known here, and how many entries they have in it.
@@ -62,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True):
     until: EntryId
     entries: int
     endpoints: int
+    held: float
     seconds: float
     memory_bytes: int
     unknown: dict[str, int]
@@ -74,19 +55,18 @@ async def plan_of(log: Source, store: ReadModelStore[Any], folding: Folding[Any]
     """Measure a few of the newest entries, and say what a rebuild from *folding* on will take."""
     extent = await extent_of(log, store.partition)
     entries = _entries(extent, folding)
-    sample, pace, held = await _measure(log, store, min(SAMPLE, extent.length))
     live = await store.live_generation()
+    sample = await sample_of(log, store, live, min(SAMPLE, extent.length))
+    seen, pace = sample.folding, sample.pace
     known = max(len(folding.states), 0 if live is None else await store.count(live))
-    looked_at = sample.entries
     heads = await log.server.client.call("HLEN", log.keys.heads(store.partition))
-    guessed = round(distinct(looked_at, len(sample.states), entries))
+    guessed = round(distinct(seen.entries, len(seen.states), entries))
     endpoints = max(known, heads or guessed)
-    routes = sum(len(state.routes) for state in sample.states.values())
+    routes = sum(len(state.routes) for state in seen.states.values())
     # Of each route the newest event of two types is held back, and a few of the endpoint's own.
-    subjects = endpoints * (2 * routes / max(1, len(sample.states)) + 1)
-    left = min(distinct(looked_at, held, entries), subjects)
-    documents = [len(doc) for _, doc in sample.documents(list(sample.states)[:100])]
-    document_bytes = sum(documents) / len(documents) if documents else 0
+    subjects = endpoints * (2 * routes / max(1, len(seen.states)) + 1)
+    held = min(distinct(seen.entries, sample.held, entries), subjects)
+    states_bytes = endpoints * sample.document_bytes * _STATE_FACTOR
     return Plan(
         partition=store.partition,
         live=live,
@@ -94,12 +74,13 @@ async def plan_of(log: Source, store: ReadModelStore[Any], folding: Folding[Any]
         until=extent.last,
         entries=entries,
         endpoints=endpoints,
-        seconds=pace.seconds(entries, left) + endpoints * _WRITE_S,
+        held=held,
+        seconds=pace.folding_s(entries, held) + pace.documents_s(endpoints),
         memory_bytes=_PROCESS_BYTES
-        + round(endpoints * document_bytes * _STATE_FACTOR + min(left, NEWEST_MAX) * _HELD_BYTES),
-        unknown=dict(sample.unknown),
-        undecodable=sample.undecodable,
-        sample=looked_at,
+        + round((1 if live is None else 2) * states_bytes + min(held, NEWEST_MAX) * _HELD_BYTES),
+        unknown=dict(seen.unknown),
+        undecodable=seen.undecodable,
+        sample=seen.entries,
         pace=pace,
     )
 
@@ -127,26 +108,3 @@ def _entries(extent: Extent, folding: Folding[Any]) -> int:
     if folding.appended is None:
         return extent.length
     return max(0, min(extent.length, extent.added - folding.appended))
-
-
-async def _measure(
-    log: Source, store: ReadModelStore[Any], count: int
-) -> tuple[Folding[Any], Pace, int]:
-    stream, end = log.keys.events(store.partition), "+"
-    sample: Folding[Any] = Folding(store.projection, store.partition, Base())
-    began_at = perf_counter()
-    while sample.entries < count:
-        raw = await log.server.client.call(
-            "XREVRANGE", stream, end, "-", "COUNT", min(CHUNK, count - sample.entries)
-        )
-        if not raw:
-            break
-        sample.take(raw[::-1])
-        end = f"({raw[-1][0].decode()}"
-    taken_at, held = perf_counter(), sample.held
-    sample.flush()
-    flushed_at = perf_counter()
-    pace = Pace(
-        (taken_at - began_at) / max(1, sample.entries), (flushed_at - taken_at) / max(1, held)
-    )
-    return sample, pace, held

@@ -16,7 +16,8 @@ from events.position import time_of
 from events.terminal.age import span
 from events.terminal.output import OutputForm, print_value
 from projections.replay.folding import Folding
-from projections.replay.plan import Pace, Plan, distinct
+from projections.replay.pace import Pace
+from projections.replay.plan import Plan, distinct
 from projections.replay.rebuild import Phase
 
 _EVERY_S = 0.5
@@ -46,7 +47,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Eta:
-    """How long the fold still takes: what is held back is counted in, for it comes at the end.
+    """How long a rebuild still takes: the fold, what is held back until its end, the documents.
 
     The pace is that of the later half of what is done, for memory gets colder and a machine busier;
     at first the planned pace counts, too, as much as what was measured of one entry in twenty.
@@ -58,20 +59,36 @@ class Eta:
         self._clock = clock
         self._seen: list[tuple[int, float]] = [(0, clock())]
         self._half = 0
+        self._phase: Phase = "fold"
 
     def left_s(self, done: int, held: int) -> float:
         """Return the seconds left after *done* entries, of which *held* are held back."""
-        plan, now = self._plan, self._clock()
+        plan = self._plan
         if not done:
             return plan.seconds
-        self._seen.append((done, now))
+        total = max(plan.entries, done)
+        planned = total * _PLANNED_SHARE
+        take_s = (self._measured_s(done) * done + plan.pace.take_s * planned) / (done + planned)
+        to_fold = plan.held if done < plan.sample else distinct(done, held, total)
+        fold_left_s = Pace(take_s, plan.pace.fold_s).folding_s(total - done, to_fold)
+        return fold_left_s + plan.pace.documents_s(plan.endpoints)
+
+    def left_of_documents_s(self, phase: Phase, done: int, of: int) -> float:
+        """Return the seconds left after *done* *of* all documents in a phase behind the fold."""
+        if phase != self._phase:
+            self._phase, self._seen, self._half = phase, [(0, self._clock())], 0
+        pace = self._plan.pace
+        planned = {"write": pace.write_s, "compare": pace.compare_s}.get(phase, 0.0)
+        each_s = self._measured_s(done) if done else planned
+        return max(0, of - done) * each_s + (of * pace.compare_s if phase == "write" else 0.0)
+
+    def _measured_s(self, done: int) -> float:
+        """Return the seconds that one took, of the later half of those done in this phase."""
+        self._seen.append((done, self._clock()))
         while self._seen[self._half + 1][0] <= done / 2:
             self._half += 1
         since, at = self._seen[self._half]
-        total = max(plan.entries, done)
-        measured, planned = (now - at) / (done - since), total * _PLANNED_SHARE
-        take_s = (measured * done + plan.pace.take_s * planned) / (done + planned)
-        return Pace(take_s, plan.pace.fold_s).seconds(total - done, distinct(done, held, total))
+        return (self._clock() - at) / (done - since)
 
 
 class ProgressPrinter:
@@ -119,12 +136,14 @@ class ProgressPrinter:
                 of=max(of, done),
                 position=position,
                 per_second=done / took_s if took_s > 0 else 0.0,
-                left_s=self._left_s(phase),
+                left_s=self._left_s(phase, done, of),
             )
         )
 
-    def _left_s(self, phase: Phase) -> float | None:
-        if phase == "fold" and self.folding is not None:
+    def _left_s(self, phase: Phase, done: int, of: int) -> float | None:
+        if phase != "fold":
+            return self._eta.left_of_documents_s(phase, done, of)
+        if self.folding is not None:
             return self._eta.left_s(self.folding.entries, self.folding.held)
         return None
 

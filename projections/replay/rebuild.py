@@ -140,8 +140,6 @@ class Rebuild(Generic[State]):
     async def _change_over(self, generation: int, seen: int | None) -> Rebuilt:
         comparison = None
         if seen is not None:
-            at = self._folding.position
-            self._note("compare", 0, len(self._folding.states), at)
             comparison = await self._compare(generation)
         for tries in range(1, SWAP_TRIES_MAX + 1):
             self._note("swap", 0, 0, self._folding.position)
@@ -152,8 +150,14 @@ class Rebuild(Generic[State]):
         raise _not_swapped(generation, why)
 
     async def _compare(self, generation: int) -> Comparison:
+        log, store, folding = self._log, self._store, self._folding
+
+        def note(done: int) -> None:
+            self._note("compare", done, len(folding.states), folding.position)
+
+        note(0)
         try:
-            return await compare(self._log, self._store, self._folding, COMPARE_PATIENCE_S)
+            return await compare(log, store, folding, COMPARE_PATIENCE_S, note)
         except NoLiveGenerationError:
             raise _not_swapped(generation, _MOVED) from None
 

@@ -88,7 +88,8 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
     """Fold the log into a new generation, compare it with the live one, and swap it in.
 
     What is live goes on meanwhile, and is kept for `replay rollback`. Interrupted at any moment,
-    nothing is changed, and what was folded is kept as a snapshot: the same command goes on there.
+    nothing is changed, and what was folded is kept as a snapshot: the same command goes on there,
+    without --from-start.
 
     \b
     Example: routestream replay rebuild route-table --yes
@@ -119,7 +120,7 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
             snapshots = None if accept_loss else snapshots_of(deployment, log, plan.partition)
             store = stores[plan.partition]
             rebuild = Rebuild(source, store, folding, accept_loss=accept_loss, note=note)
-            async with _kept(folding, snapshots):
+            async with _kept(folding, snapshots, from_start=from_start):
                 with note.shown():
                     done.append(await rebuild.run())
         await print_done(source, of, list(foldings), done, output)
@@ -165,27 +166,30 @@ async def go_back(
 
 
 @asynccontextmanager
-async def _kept(folding: Folding[Any], snapshots: Snapshots | None) -> AsyncIterator[None]:
+async def _kept(
+    folding: Folding[Any], snapshots: Snapshots | None, *, from_start: bool
+) -> AsyncIterator[None]:
     """Where the block is interrupted, keep what was folded for the next rebuild to go on from."""
     try:
         yield
     except get_cancelled_exc_class():
         if snapshots is not None and folding.entries >= _KEPT_FROM:
             with CancelScope(shield=True):
-                click.echo(await _keep(folding, snapshots), err=True)
+                click.echo(await _keep(folding, snapshots, from_start=from_start), err=True)
         raise
 
 
-async def _keep(folding: Folding[Any], snapshots: Snapshots) -> str:
+async def _keep(folding: Folding[Any], snapshots: Snapshots, *, from_start: bool) -> str:
     try:
         kept = await snapshots.keep(folding)
     except (ProjectionsError, EventsError) as error:
         return f"interrupted; what was folded is not kept: {error}"
     if kept is None:
         return "interrupted; what was folded is not kept, for a part of it has to be folded again"
+    following = "the command without --from-start" if from_start else "the same command"
     return (
         f"interrupted; {folding.entries:,} entries, folded up to {kept.position}, are kept in"
-        f" {snapshots.folder / kept.file}: the same command goes on there"
+        f" {snapshots.folder / kept.file}: {following} goes on there"
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 from events import EventLog
 from events.entry_id import START
 from projections.replay.folding import Base, Folding
-from projections.replay.plan import Pace, Plan, distinct, plan_of
+from projections.replay.pace import Pace
+from projections.replay.plan import Plan, distinct, plan_of
 from projections.replay.progress import Eta
 from projections.route_table import ROUTE_TABLE
 from tests.appending import Appending
@@ -64,19 +65,22 @@ async def test_an_empty_log_has_a_plan_too(log: EventLog) -> None:
     assert (plan.entries, plan.endpoints, plan.live) == (0, 0, None)
 
 
-def plan_with(pace: Pace, entries: int) -> Plan:
+def plan_with(
+    pace: Pace, entries: int, held: float = 0, endpoints: int = 0, sample: int = 0
+) -> Plan:
     return Plan(
         partition=0,
         live=None,
         since=START,
         until=START,
         entries=entries,
-        endpoints=0,
+        endpoints=endpoints,
+        held=held,
         seconds=7.0,
         memory_bytes=0,
         unknown={},
         undecodable=0,
-        sample=0,
+        sample=sample,
         pace=pace,
     )
 
@@ -128,3 +132,30 @@ def test_before_the_first_entry_the_plan_tells_the_time_left() -> None:
 def test_the_time_left_counts_what_is_held_back() -> None:
     eta = Eta(plan_with(Pace(0.001, 0.5), 1_000))
     assert eta.left_s(1_000, 100) == pytest.approx(50.0, rel=0.02)
+
+
+def test_the_time_left_counts_the_documents_that_are_written_and_compared() -> None:
+    eta = Eta(plan_with(Pace(0.0, 0.0, write_s=0.02, compare_s=0.03), 1_000, endpoints=100))
+    assert eta.left_s(500, 0) == pytest.approx(5.0, rel=0.02)
+
+
+def test_of_each_phase_its_own_pace_counts_as_soon_as_it_is_known() -> None:
+    clock = [0.0]
+    pace = Pace(0.001, 0.5, write_s=0.02, compare_s=0.03)
+    eta = Eta(plan_with(pace, 1_000, endpoints=100), lambda: clock[0])
+    clock[0] = 50.0
+    assert eta.left_of_documents_s("write", 0, 100) == pytest.approx(100 * (0.02 + 0.03))
+    clock[0] += 2.0
+    assert eta.left_of_documents_s("write", 50, 100) == pytest.approx(50 * 0.04 + 100 * 0.03)
+    clock[0] += 2.0
+    assert eta.left_of_documents_s("compare", 0, 100) == pytest.approx(100 * 0.03)
+    clock[0] += 1.0
+    assert eta.left_of_documents_s("compare", 100, 100) == 0.0
+    assert eta.left_of_documents_s("swap", 0, 0) == 0.0
+
+
+def test_fewer_entries_than_the_plan_looked_at_say_nothing_of_what_is_held_back_in_the_end() -> (
+    None
+):
+    eta = Eta(plan_with(Pace(0.0, 0.5), 1_000_000, held=100.0, sample=10_000))
+    assert eta.left_s(9_000, 9_000) == pytest.approx(50.0, rel=0.02)

@@ -74,8 +74,12 @@ async def test_a_rebuild_that_is_killed_leaves_what_is_live_as_it_was(
     assert await states(log, ROUTE_TABLE) == truth(ROUTE_TABLE, [appending])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "following"),
+    [((), "the same command"), (("--from-start",), "the command without --from-start")],
+)
 async def test_a_rebuild_that_is_interrupted_keeps_what_it_folded_and_the_next_goes_on_there(
-    log: EventLog, redis_url: str, tmp_path: Path
+    log: EventLog, redis_url: str, tmp_path: Path, arguments: tuple[str, ...], following: str
 ) -> None:
     told = Told()
     random, endpoints = Random(3), [uuid4() for _ in range(40)]
@@ -85,13 +89,13 @@ async def test_a_rebuild_that_is_interrupted_keeps_what_it_folded_and_the_next_g
     ids = told.ids
     async with settled(log), tcp_proxy(int(redis_url.rpartition(":")[2])) as proxy:
         held = proxy.hold_next(f"({ids[14_999]}".encode())
-        async with rebuilding(proxy.url, log.keys.namespace, tmp_path) as process:
+        async with rebuilding(proxy.url, log.keys.namespace, tmp_path, *arguments) as process:
             await held.arrived.wait()
             process.send_signal(signal.SIGINT)
             said = await told_by(process)
             assert await process.wait() == 130
     assert await store_of(log).live_generation() == 1
-    assert "the same command goes on there" in said
+    assert f": {following} goes on there\n" in said
     async with rebuilding(redis_url, log.keys.namespace, tmp_path) as process:
         said = await told_by(process)
         assert await process.wait() == 0
@@ -104,10 +108,12 @@ async def test_a_rebuild_that_is_interrupted_keeps_what_it_folded_and_the_next_g
 
 
 @asynccontextmanager
-async def rebuilding(url: str, namespace: str, folder: Path) -> AsyncIterator[Process]:
+async def rebuilding(
+    url: str, namespace: str, folder: Path, *arguments: str
+) -> AsyncIterator[Process]:
     command = [
         *(sys.executable, "-P", "-m", "consumers", "--url", url, "--namespace", namespace),
-        *("replay", "rebuild", "route-table", "--yes"),
+        *("replay", "rebuild", "route-table", "--yes", *arguments),
     ]
     with anyio.fail_after(60):
         process = await anyio.open_process(

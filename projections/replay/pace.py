@@ -1,0 +1,106 @@
+"""The pace: how fast a rebuild goes here, measured on a little of what it reads and makes."""
+
+from time import perf_counter
+from typing import Any, Generic
+
+import msgspec
+
+from projections.replay.folding import Base, Folding
+from projections.replay.past import CHUNK, Source
+from projections.store import ReadModelStore, State
+
+SAMPLE = 10_000
+"""Newest entries that are folded to measure."""
+
+DOCUMENTS = 200
+"""Documents that are read and encoded to measure."""
+
+_SEND_S = 0.000_015
+_SEND_BYTE_S = 0.000_000_01
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How long each part of a rebuild takes.
+
+    Attributes:
+        take_s: Seconds to read an entry and hold it back, or fold it where that cannot be.
+        fold_s: Seconds to fold one that was held back.
+        write_s: Seconds to encode a document and write it.
+        compare_s: Seconds to read a live document and compare it; 0 where none is live.
+    """
+
+    take_s: float
+    fold_s: float
+    write_s: float = 0.0
+    compare_s: float = 0.0
+
+    def folding_s(self, entries: int, held: float) -> float:
+        """Return how long it takes to fold *entries*, of which *held* are left to be folded."""
+        return entries * self.take_s + held * self.fold_s
+
+    def documents_s(self, count: int) -> float:
+        """Return how long it takes to write *count* documents and compare them."""
+        return count * (self.write_s + self.compare_s)
+
+
+class Sample(msgspec.Struct, Generic[State], frozen=True):
+    """What was looked at.
+
+    Attributes:
+        folding: The newest entries, folded.
+        held: How many of them were held back.
+        document_bytes: How long a document is.
+        pace: How fast it went.
+    """
+
+    folding: Folding[State]
+    held: int
+    document_bytes: float
+    pace: Pace
+
+
+async def sample_of(
+    log: Source, store: ReadModelStore[State], live: int | None, count: int
+) -> Sample[State]:
+    """Fold the newest *count* entries, read some documents of generation *live*, encode them."""
+    stream, end = log.keys.events(store.partition), "+"
+    folding: Folding[State] = Folding(store.projection, store.partition, Base())
+    began_at = perf_counter()
+    while folding.entries < count:
+        raw = await log.server.client.call(
+            "XREVRANGE", stream, end, "-", "COUNT", min(CHUNK, count - folding.entries)
+        )
+        if not raw:
+            break
+        folding.take(raw[::-1])
+        end = f"({raw[-1][0].decode()}"
+    taken_at, held = perf_counter(), folding.held
+    folding.flush()
+    flushed_at = perf_counter()
+    states, compare_s = await _some_states(store, folding, live)
+    encode_at = perf_counter()
+    documents = [store.projection.encode(state, 1) for state in states]
+    encoded_at = perf_counter()
+    document_bytes = sum(map(len, documents)) / max(1, len(documents))
+    write_s = (encoded_at - encode_at) / max(1, len(documents))
+    pace = Pace(
+        take_s=(taken_at - began_at) / max(1, folding.entries),
+        fold_s=(flushed_at - taken_at) / max(1, held),
+        write_s=write_s + _SEND_S + document_bytes * _SEND_BYTE_S,
+        compare_s=compare_s,
+    )
+    return Sample(folding, held, document_bytes, pace)
+
+
+async def _some_states(
+    store: ReadModelStore[State], folding: Folding[State], live: int | None
+) -> tuple[list[Any], float]:
+    """Return some states, as long as they will be, and the seconds to read one that is live."""
+    endpoints = list(folding.states)[:DOCUMENTS]
+    if live is None or not endpoints:
+        return [folding.states[one] for one in endpoints], 0.0
+    began_at = perf_counter()
+    loaded = await store.load(live, [str(one) for one in endpoints])
+    took_s = perf_counter() - began_at
+    states = [state for _, state in loaded.values()]
+    return states or list(folding.states.values())[:DOCUMENTS], took_s / max(1, len(loaded))
