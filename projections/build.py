@@ -43,9 +43,9 @@ async def build(
     generation = await store.new_generation()
     await replay(log, folding)
     check_complete(partition, begin, await extent_of(log, partition), before)
-    documents = list(folding.documents(folding.states))
-    await store.write(generation, documents)
-    if not await store.go_live(generation, None, since, count=len(documents)):
+    await store.write(generation, folding.documents(folding.states))
+    endpoints = len(folding.states)
+    if not await store.go_live(generation, None, since, count=endpoints):
         await store.discard(generation)
         return START
     _log.info(
@@ -53,7 +53,7 @@ async def build(
         projection=store.projection.name,
         partition=partition,
         generation=generation,
-        endpoints=len(documents),
+        endpoints=endpoints,
         last_entry_id=str(folding.position),
     )
     return folding.position

@@ -1,6 +1,7 @@
 """The generations: which builds of a read model there are, and which of them is live."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -66,12 +67,12 @@ class Generations:
         return int(number)
 
     async def write(
-        self, generation: int, documents: Sequence[tuple[str, bytes]], *, is_kept: bool = False
+        self, generation: int, documents: Iterable[tuple[str, bytes]], *, is_kept: bool = False
     ) -> None:
-        """Write documents of a generation that is not live."""
-        key = self._of(generation)
-        for at in range(0, len(documents), WRITE_CHUNK):
-            flat = [part for pair in documents[at : at + WRITE_CHUNK] for part in pair]
+        """Write documents of a generation that is not live, a few at a time as they come."""
+        key, left = self._of(generation), iter(documents)
+        while chunk := list(islice(left, WRITE_CHUNK)):
+            flat = [part for pair in chunk for part in pair]
             await self.client.call("HSET", key, *flat)
             if not is_kept:
                 await self.client.call("EXPIRE", key, BUILD_TTL_S)
