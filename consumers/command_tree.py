@@ -1,7 +1,7 @@
 """The command tree: which commands there are, where each is written, what is said to all of them.
 
 Nothing here imports a command: each is imported when it is asked for, so that none waits for what
-the others stand on.
+the others stand on. What its help says first stands here, too: a list of commands imports none.
 """
 
 import os
@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import click
 
-from events.terminal.command_group import CommandGroup
+from events.terminal.command_group import CommandGroup, Place
 
 COMPLETE_VARIABLE = "_ROUTESTREAM_COMPLETE"
 """Set by a shell's script when it asks what to offer."""
@@ -19,48 +19,159 @@ LEVELS = ("debug", "info", "warning", "error")
 
 PLACES = MappingProxyType(
     {
-        "archive": "events.archive.commands:archive",
-        "check": "consumers.doctor.check_command:check",
-        "checkers": "consumers.commands:checkers",
-        "completion": "consumers.completion_command:completion",
-        "consume": "consumers.commands:consume",
-        "dead": "consumers.dead.dead_commands:dead",
-        "dead drop": "consumers.dead.requeue_commands:drop_dead",
-        "dead requeue": "consumers.dead.requeue_commands:requeue_dead",
-        "demo": "consumers.demo.command:demo",
-        "doctor": "consumers.doctor.command:doctor",
-        "endpoints": "projections.commands:endpoints",
-        "endpoints create": "producers.endpoint_commands:create",
-        "endpoints destroy": "producers.endpoint_commands:destroy",
-        "endpoints update": "producers.endpoint_commands:update",
-        "endpoints why": "projections.replay.trace_commands:why",
-        "events": "events.event_commands:events",
-        "events export": "events.transfer.transfer_commands:export_events",
-        "events import": "producers.backend_ai.commands:import_events",
-        "events import-log": "events.transfer.transfer_commands:import_exported",
-        "events trace": "projections.replay.trace_commands:trace_events",
-        "groups": "consumers.operating.group_commands:groups",
-        "groups losses": "consumers.operating.group_details_commands:show_losses",
-        "groups pending": "consumers.operating.group_details_commands:show_pending",
-        "groups prune": "consumers.operating.group_change_commands:prune_groups",
-        "groups remove": "consumers.operating.group_change_commands:remove_group",
-        "groups reset": "consumers.operating.group_change_commands:reset_group",
-        "groups show": "consumers.operating.group_details_commands:show_group",
-        "health": "projections.health.health_commands:health",
-        "replay": "projections.replay.replay_commands:replay",
-        "replay diff": "projections.replay.past_commands:diff",
-        "replay run": "events.transfer.playback_commands:run_replay",
-        "replay show": "projections.replay.past_commands:show",
-        "replay verify": "projections.replay.verify_commands:verify",
-        "routes": "producers.route_commands:routes",
-        "snapshot": "projections.snapshots.snapshot_commands:snapshot",
-        "status": "producers.route_commands:status",
-        "streams": "events.stream_commands:streams",
-        "streams trim": "consumers.operating.retention_commands:trim",
-        "top": "consumers.top.command:top",
+        "archive": Place(
+            "events.archive.commands:archive", "Keep closed segments of the log outside of Redis."
+        ),
+        "check": Place(
+            "consumers.doctor.check_command:check",
+            "Say in one line whether all is well, for a monitor.",
+        ),
+        "checkers": Place("consumers.commands:checkers", "Run the health checkers."),
+        "completion": Place(
+            "consumers.completion_command:completion",
+            "Print the script that lets a shell complete commands, options, groups and endpoints.",
+        ),
+        "consume": Place(
+            "consumers.commands:consume", "Run the consumers of a group until a signal stops them."
+        ),
+        "dead": Place(
+            "consumers.dead.dead_commands:dead",
+            "Look at dead letters, the entries that a group has given up on; have them tried"
+            " again.",
+        ),
+        "dead drop": Place(
+            "consumers.dead.requeue_commands:drop_dead",
+            "Delete dead letters of GROUP for good, those that the options mean.",
+        ),
+        "dead requeue": Place(
+            "consumers.dead.requeue_commands:requeue_dead",
+            "Have dead letters of GROUP tried again, those that the options mean.",
+        ),
+        "demo": Place(
+            "consumers.demo.command:demo",
+            "Run everything on this machine: servers, checkers, projectors, a proxy; and prove it.",
+        ),
+        "doctor": Place(
+            "consumers.doctor.command:doctor",
+            "Look at the server and the log, and say what is wrong and what to do about it.",
+        ),
+        "endpoints": Place(
+            "projections.commands:endpoints",
+            "Look at endpoints and their routes, and record what happens to them.",
+        ),
+        "endpoints create": Place(
+            "producers.endpoint_commands:create", "Create an endpoint, and print its id."
+        ),
+        "endpoints destroy": Place(
+            "producers.endpoint_commands:destroy",
+            "Destroy an endpoint and all its routes, for good.",
+        ),
+        "endpoints update": Place(
+            "producers.endpoint_commands:update", "Update how an endpoint's routes are checked."
+        ),
+        "endpoints why": Place(
+            "projections.replay.trace_commands:why",
+            "Show the chain of events behind what is routed now.",
+        ),
+        "events": Place("events.event_commands:events", "Look at the events of the log."),
+        "events export": Place(
+            "events.transfer.transfer_commands:export_events",
+            "Write the log, archive and stream, into FILE, to be brought in elsewhere by"
+            " import-log.",
+        ),
+        "events import": Place(
+            "producers.backend_ai.commands:import_events",
+            "Import what another system's producers wrote, as our events.",
+        ),
+        "events import-log": Place(
+            "events.transfer.transfer_commands:import_exported",
+            "Bring an export into a log: the same entries, under the same ids, on the same"
+            " partitions.",
+        ),
+        "events trace": Place(
+            "projections.replay.trace_commands:trace_events",
+            "Show all events of one endpoint, in their order, with the change that each made.",
+        ),
+        "groups": Place(
+            "consumers.operating.group_commands:groups",
+            "Look at the groups that read the log, move them, and remove what is left of them.",
+        ),
+        "groups losses": Place(
+            "consumers.operating.group_details_commands:show_losses",
+            "List what GROUP found gone before it had ended it, when, and why.",
+        ),
+        "groups pending": Place(
+            "consumers.operating.group_details_commands:show_pending",
+            "List what was delivered to GROUP and not acknowledged: what it is, with whom, since"
+            " when.",
+        ),
+        "groups prune": Place(
+            "consumers.operating.group_change_commands:prune_groups",
+            "Remove the consumers, of GROUP or of all groups, that are gone and have nothing"
+            " pending.",
+        ),
+        "groups remove": Place(
+            "consumers.operating.group_change_commands:remove_group",
+            "Remove GROUP: it holds nothing back any more, and what it had not ended nobody ends.",
+        ),
+        "groups reset": Place(
+            "consumers.operating.group_change_commands:reset_group",
+            "Move GROUP, so that it is given next what lies at POSITION: start, end, an id, a"
+            " time, -2h.",
+        ),
+        "groups show": Place(
+            "consumers.operating.group_details_commands:show_group",
+            "Show one group: who its consumers are, what is pending, what was lost, what people"
+            " did to it.",
+        ),
+        "health": Place(
+            "projections.health.health_commands:health",
+            "Look at the health of routes, as it was and as it is.",
+        ),
+        "replay": Place(
+            "projections.replay.replay_commands:replay",
+            "Read the recorded history again: into read models, or as of a moment that is past.",
+        ),
+        "replay diff": Place(
+            "projections.replay.past_commands:diff",
+            "Show what is another after --to than it was after --from, and which events did it.",
+        ),
+        "replay run": Place(
+            "events.transfer.playback_commands:run_replay",
+            "Append recorded events once more, to another namespace: real traffic for tests and"
+            " load.",
+        ),
+        "replay show": Place(
+            "projections.replay.past_commands:show",
+            "Show a whole projection as it was after all up to POSITION had happened.",
+        ),
+        "replay verify": Place(
+            "projections.replay.verify_commands:verify",
+            "Fold the log independently, and compare each live document with what came of it.",
+        ),
+        "routes": Place(
+            "producers.route_commands:routes", "Record what happens to the routes of an endpoint."
+        ),
+        "snapshot": Place(
+            "projections.snapshots.snapshot_commands:snapshot",
+            "Keep the state of a projection at a position in a file, and begin with it again.",
+        ),
+        "status": Place("producers.route_commands:status", "Record the health of routes."),
+        "streams": Place(
+            "events.stream_commands:streams",
+            "Look at the streams that the log lies on, and at any other.",
+        ),
+        "streams trim": Place(
+            "consumers.operating.retention_commands:trim",
+            "Cut the oldest events off the log, as far as nobody needs them any more.",
+        ),
+        "top": Place(
+            "consumers.top.command:top",
+            "Watch live: endpoints, groups, dead letters and the log, on the whole screen.",
+        ),
     }
 )
-"""`module:name` by the path of a command; those that are written in their group are not here."""
+"""The commands by their paths; those that are written in their group are not here."""
 
 SECTIONS = MappingProxyType(
     {

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 Prepare = Callable[[click.Command], None]
 """What is done to a command before it is used."""
@@ -13,12 +14,19 @@ _SENTENCE_MAX = 1_000
 """Characters: a sentence goes on in the next line, it is never cut off."""
 
 
+class Place(NamedTuple):
+    """Where a command is written, as `module:name`, and the first sentence of its help."""
+
+    written: str
+    sentence: str
+
+
 class CommandGroup(click.Group):
     """A group that knows where its commands are written, and lists them in sections.
 
     Attributes:
-        places: `module:name` by the path of a command below this group, such as `events tail`:
-            whoever runs one command does not wait for what the others stand on.
+        places: The place by the path of a command below this group, such as `events tail`:
+            whoever runs one command, or lists them, does not wait for what the others stand on.
         sections: Which commands its help lists under which title, in this order; what is in none
             of them comes last.
     """
@@ -26,7 +34,7 @@ class CommandGroup(click.Group):
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - click's
-        places: Mapping[str, str] | None = None,
+        places: Mapping[str, Place] | None = None,
         sections: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,  # noqa: ANN401 - click's
     ) -> None:
@@ -52,7 +60,7 @@ class CommandGroup(click.Group):
         return super().get_command(ctx, cmd_name)
 
     def _import(self, name: str) -> click.Command:
-        module, _, attribute = self.places[name].partition(":")
+        module, _, attribute = self.places[name].written.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         if isinstance(command, CommandGroup):
             start = f"{name} "
@@ -76,14 +84,21 @@ class CommandGroup(click.Group):
         listed = {title: [n for n in names if n in left] for title, names in self.sections.items()}
         rest = [name for name in left if all(name not in names for names in listed.values())]
         for title, names in (*listed.items(), ("Commands", rest)):
-            rows = []
-            for name in names:
-                command = self.get_command(ctx, name)
-                if command is not None and not command.hidden:
-                    rows.append((name, command.get_short_help_str(_SENTENCE_MAX)))
+            rows = [(name, self._sentence(name)) for name in names]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands that begin so, and what this command itself has to offer."""
+        names = (name for name in self.list_commands(ctx) if name.startswith(incomplete))
+        offered = [CompletionItem(name, help=self._sentence(name)) for name in names]
+        return [*offered, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def _sentence(self, name: str) -> str:
+        if name in self.places:
+            return self.places[name].sentence
+        return self.commands[name].get_short_help_str(_SENTENCE_MAX)
 
 
 def commands_of(group: click.Group) -> dict[str, click.Command]:

@@ -29,6 +29,8 @@ def test_a_command_stands_where_its_place_says(path: str) -> None:
         assert isinstance(command, CommandGroup)
         command = commands_of(command)[name]
     assert command.name == path.rsplit(maxsplit=1)[-1]
+    assert command.get_short_help_str(1_000) == PLACES[path].sentence
+    assert not command.hidden
 
 
 def test_every_command_has_a_section_in_the_help() -> None:
@@ -61,6 +63,14 @@ def test_a_command_does_not_wait_for_what_others_stand_on(
     command = [sys.executable, "-c", _RUN.format(heavy=HEAVY), *nowhere, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == code, done.stderr
+
+
+def test_a_list_of_commands_imports_none() -> None:
+    named = {place.written.partition(":")[0] for place in PLACES.values()}
+    command = [sys.executable, "-c", _RUN.format(heavy=named), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "0", done.stderr
+    assert PLACES["routes"].sentence in done.stdout
 
 
 def test_what_is_done_to_commands_is_done_to_those_that_are_imported_later() -> None:
