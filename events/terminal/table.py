@@ -68,16 +68,19 @@ class _Lines:
             zip((column.is_number for column in self._columns), self._widths, strict=True)
         )
         for row in self._rows:
-            gap = 0
+            plain, gap = "", 0
             for (is_number, width), cell in zip(places, row, strict=True):
                 room = width - cell.cell_len
-                yield Segment(" " * (gap + room if is_number else gap))
+                plain += " " * (gap + room if is_number else gap)
                 if cell.spans or cell.style:
+                    yield Segment(plain)
                     style = console.get_style(cell.style) if cell.style else None
                     yield from Segment.apply_style(cell.render(console), style)
+                    plain = ""
                 else:
-                    yield Segment(cell.plain)
+                    plain += cell.plain
                 gap = _BETWEEN if is_number else _BETWEEN + room
+            yield Segment(plain)
             yield Segment.line()
 
 
