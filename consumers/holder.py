@@ -1,14 +1,23 @@
 """The holder: whether anybody still reads for it, and what helps where it holds the log back."""
 
-from consumers.operating.group_state import SILENT_MS
+from consumers.operating.group_state import SILENT_MS, Activity
 from events.retention import Holder
 
 
 def is_dead(holder: Holder) -> bool:
     """Whether it is a group that nobody reads for."""
+    return holder.kind == "group" and deadness_of(holder) is not None
+
+
+def deadness_of(holder: Holder) -> Activity | None:
+    """Return why nobody reads for a holder, None where somebody does or it is no group."""
+    if holder.is_missing:
+        return "missing"
     if holder.kind != "group":
-        return False
-    return holder.is_missing or holder.idle_ms is None or holder.idle_ms >= SILENT_MS
+        return None
+    if holder.idle_ms is None:
+        return "stopped"
+    return "silent" if holder.idle_ms >= SILENT_MS else None
 
 
 def remedy_of(holder: Holder) -> str:

@@ -31,8 +31,11 @@ def shared_server() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def own_server() -> Iterator[EmbeddedServer]:
-    """A server for a test that kills, stops or breaks it."""
-    with embedded_server() as server:
+    """A server for a test that kills, stops or breaks it, and loses nothing that it replied to.
+
+    With `everysec` a write may wait for a second behind a slow disk, and is lost with the process.
+    """
+    with embedded_server("--appendfsync", "always") as server:
         yield server
 
 

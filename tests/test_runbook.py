@@ -1,6 +1,7 @@
 """The runbook: its commands print in the incident what the page shows."""
 
 import re
+from difflib import unified_diff
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,11 @@ async def test_every_command_prints_what_the_page_shows() -> None:
     told = shown(page)
     assert told.keys() == COMMANDS.keys()
     for marker, commands in told.items():
-        assert commands == made[marker], marker
+        for (command, lines), (made_command, made_lines) in zip(
+            commands, made[marker], strict=True
+        ):
+            assert made_command == command
+            assert lines == made_lines, "\n".join(unified_diff(lines, made_lines, command, n=0))
 
 
 def test_the_page_has_every_command() -> None:

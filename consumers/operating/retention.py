@@ -4,7 +4,7 @@ import anyio
 import structlog
 
 from consumers.groups import warn_of_weaknesses
-from consumers.holder import is_dead, remedy_of
+from consumers.holder import deadness_of, remedy_of
 from consumers.operating.retention_settings import RETENTION, RetentionSettings
 from consumers.stopping import stopping
 from events.backoff import Backoff
@@ -89,7 +89,7 @@ class Retention:
     def _warn(self, cut: Cut[StreamState], held: int) -> None:
         """Say once who holds the log back for no good reason, and again when that changes."""
         partition = cut.stream.partition
-        idle = [one for one in cut.held_by if is_dead(one) or one.is_missing]
+        idle = [one for one in cut.held_by if deadness_of(one)]
         told = frozenset(one.name for one in idle if one.kind != "group" or self._is_much(held))
         if told and told != self._warned.get(partition):
             for one in idle:

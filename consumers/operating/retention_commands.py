@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from consumers.holder import is_dead, remedy_of
+from consumers.holder import deadness_of, is_dead, remedy_of
 from consumers.operating.retention_settings import REQUIRED
 from consumers.settings import current_settings
 from events.entry_id import START, EntryId
@@ -118,7 +118,7 @@ def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> N
     print_rows(output, _COLUMNS, rows, values, nothing="nothing was ever appended: nothing to trim")
     for cut, _ in plans:
         for holder in cut.held_by if output == "table" else ():
-            if is_dead(holder) or holder.is_missing:
+            if deadness_of(holder):
                 click.echo(f"{holder.name} holds everything back: {remedy_of(holder)}", err=True)
 
 
@@ -146,7 +146,7 @@ def _rows(cut: Cut[StreamState], counts: Counts, now: datetime) -> list[tuple[ob
 def _state(cut: Cut[StreamState], holder: Holder) -> Text:
     if holder.is_passed_over:
         return Text("passed over", "dim")
-    told = "missing" if holder.is_missing else "no consumer" if is_dead(holder) else ""
+    told = deadness_of(holder)
     pending = f"{holder.pending} pending" if holder.pending else ""
     holds = "holds back" if holder in cut.held_by else ""
     return Text(", ".join(filter(None, (told, pending, holds))), "red" if holds else "")

@@ -113,8 +113,13 @@ async def test_an_owner_with_its_hands_full_waits_and_goes_on_when_there_is_room
     consumer = handler_consumer_of(log, handling, settings=settings)
     await log.append(*(created() for _ in range(4)))
     async with handling_with(consumer):
-        await wait_until(lambda: consumer.progress.state == "waiting", "its hands are full")
-        assert consumer.progress.batch_sizes.total == 2
+        await until_owned(log, "first")
+        await wait_until(
+            lambda: (
+                (consumer.progress.batch_sizes.total, consumer.progress.state) == (2, "waiting")
+            ),
+            "its hands are full",
+        )
         goes_on.set()
         await until_settled(log)
         await wait_until(lambda: consumer.progress.counts.handled == 4, "all are handled")
