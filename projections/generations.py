@@ -23,10 +23,15 @@ Swapped = Literal["live", "moved", "ahead", "short"]
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """The generation that was live before: *since* is an entry before which it has folded all."""
+    """The generation that was live before.
+
+    *since* is an entry before which it has folded all, *documents* how many it had when another
+    took its place.
+    """
 
     generation: int
     since: EntryId
+    documents: int
 
 
 class Generations:
@@ -55,11 +60,11 @@ class Generations:
 
     async def kept(self) -> Kept | None:
         """Return the generation that was live before, None where none is kept."""
-        of = (f"{self.read_model}:kept", f"{self.read_model}:kept-since")
-        generation, since = await self.client.call("HMGET", self._generations, *of)
+        of = (f"{self.read_model}:{field}" for field in ("kept", "kept-since", "kept-documents"))
+        generation, since, documents = await self.client.call("HMGET", self._generations, *of)
         if generation is None or not await self.client.call("EXISTS", self._of(int(generation))):
             return None
-        return Kept(int(generation), EntryId.parse(since))
+        return Kept(int(generation), EntryId.parse(since), int(documents or 0))
 
     async def new_generation(self) -> int:
         """Return a number that no generation of the projection has had before."""

@@ -6,7 +6,8 @@
 -- KEYS[3]  hash    {ns:P}:generations, fields PROJECTION:changes -> id of the feed's last entry,
 --                  PROJECTION:documents -> how many documents the live generation has,
 --                  PROJECTION:kept -> the generation that was live before,
---                  PROJECTION:kept-since -> an entry before which all is folded in there
+--                  PROJECTION:kept-since -> an entry before which all is folded in there,
+--                  PROJECTION:kept-documents -> how many documents it has
 -- KEYS[4]  hash    {ns:P}:PROJECTION:G, the documents of the generation to become live
 -- KEYS[5]  stream  {ns:P}:events
 -- KEYS[6]  hash    the documents of the generation that was kept so far, to be deleted
@@ -94,6 +95,7 @@ redis.call('DEL', KEYS[7])
 redis.call('SET', KEYS[1], ARGV[2])
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*',
   'previous', previous, 'generation', ARGV[2], 'changes', '')
+local counted = redis.call('HGET', KEYS[3], name .. ':documents') or 0
 redis.call('HSET', KEYS[3], feed, id, name .. ':documents', redis.call('HLEN', KEYS[4]))
 if ARGV[1] ~= '' then
   local since = delivered or '0-0'
@@ -101,9 +103,13 @@ if ARGV[1] ~= '' then
     local oldest = redis.call('XPENDING', KEYS[5], name)[2]
     since = oldest or delivered
   end
-  redis.call('HSET', KEYS[3], name .. ':kept', ARGV[1], name .. ':kept-since', since)
+  redis.call('HSET', KEYS[3], name .. ':kept', ARGV[1], name .. ':kept-since', since,
+    name .. ':kept-documents', counted)
   if kept ~= '' and kept ~= ARGV[2] then
     redis.call('UNLINK', KEYS[6])
   end
+elseif kept == ARGV[2] then
+  -- It is live now: what becomes of it is not what was kept.
+  redis.call('HDEL', KEYS[3], name .. ':kept', name .. ':kept-since', name .. ':kept-documents')
 end
 return 'live'

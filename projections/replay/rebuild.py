@@ -223,7 +223,7 @@ async def rollback(
     """Go back to the generation that was live before, with all that came since folded in.
 
     Raises:
-        NothingKeptError: There is none.
+        NothingKeptError: There is none, or not all of it is left.
         HistoryMissingError: Entries that came since are gone.
         NotSwappedError: Another generation went live meanwhile.
     """
@@ -237,6 +237,12 @@ async def rollback(
     async for revision, state in store.load_all(kept.generation):
         endpoint_id = state.endpoint_id  # type: ignore[attr-defined]
         states[endpoint_id], revisions[endpoint_id] = state, revision
+    if len(states) < kept.documents:
+        raise NothingKeptError(
+            f"read model {store.projection.name}: generation {kept.generation} is kept, but has"
+            f" only {len(states)} of its {kept.documents} documents; build a new one with"
+            f" `routestream replay rebuild {store.projection.name}`"
+        )
     position = kept.since.before() if kept.since > START else START
     base = Base(states=states, revisions=revisions, position=position, appended=None)
     folding = Folding(store.projection, store.partition, base)

@@ -235,6 +235,28 @@ async def test_a_rollback_has_what_came_since_the_swap(log: EventLog) -> None:
     assert await states(log, ROUTE_TABLE) == truth(ROUTE_TABLE, [appending])
 
 
+async def test_a_generation_that_is_live_again_is_not_kept_any_more(log: EventLog) -> None:
+    await log.append(created())
+    async with settled(log):
+        await rebuild(log)
+    await log.server.client.call("DEL", log.keys.live(0, ROUTE_TABLE.name))
+    assert (await rollback(log, store_of(log))).generation == 1
+    assert await store_of(log).kept() is None
+
+
+async def test_there_is_no_way_back_to_a_generation_that_lacks_documents(log: EventLog) -> None:
+    await log.append(created())
+    async with settled(log):
+        await log.append(created(endpoint_id=uuid4()))
+    async with settled(log):
+        await rebuild(log)
+        kept = log.keys.documents(0, ROUTE_TABLE.name, 1)
+        await log.server.client.call("HDEL", kept, str(E))
+        with pytest.raises(NothingKeptError, match="only 1 of its 2 documents"):
+            await rollback(log, store_of(log))
+    assert await store_of(log).live_generation() == 2
+
+
 async def test_there_is_no_way_back_where_nothing_was_replaced(log: EventLog) -> None:
     await build(log, store_of(log))
     with pytest.raises(NothingKeptError, match="no earlier generation is kept"):
