@@ -23,6 +23,7 @@ from producers.errors import (
     UnknownRouteError,
 )
 from projections.errors import (
+    NoEventsError,
     NoLiveGenerationError,
     NoSnapshotError,
     NothingKeptError,
@@ -35,6 +36,7 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
         (
             UnknownEndpointError,
             UnknownRouteError,
+            NoEventsError,
             NoLiveGenerationError,
             NoSnapshotError,
             NothingKeptError,

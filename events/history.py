@@ -144,6 +144,33 @@ class History:
                 found = entries
         return entries_of(found, partition)[0] if found else None
 
+    async def find_all(
+        self, partition: int, entry_ids: Iterable[EntryId], segments_max: int
+    ) -> dict[EntryId, Entry]:
+        """Return the entries with those ids, as far as there are any.
+
+        Of the archive only the newest *segments_max* segments that should have some are read, each
+        once: every one is unpacked as a whole.
+        """
+        found, left = list[RawEntry](), list[EntryId]()
+        for entry_id in sorted(set(entry_ids), reverse=True):
+            chunk = await read_chunk(self.log, partition, entry_id, entry_id, 1)
+            found += chunk.entries
+            if not chunk.entries:
+                left.append(entry_id)
+        if left and self.archive is not None:
+            manifest = (await self.archive.state(partition)).manifest
+            for segment in reversed(manifest.segments):
+                here = {one for one in left if segment.first_id <= one <= segment.last_id}
+                if not here:
+                    continue
+                if not segments_max:
+                    break
+                segments_max -= 1
+                async for entries in self.archive.read(manifest, min(here), max(here)):
+                    found += (one for one in entries if EntryId.parse(one[0]) in here)
+        return {one.entry_id: one for one in entries_of(found, partition)}
+
     async def follow(
         self, cursor: EntryId | Mapping[int, EntryId] = END
     ) -> AsyncGenerator[RecordedEvent]:

@@ -10,6 +10,7 @@ from events.history import History
 from events.keys import partition_of
 from events.log import EventLog
 from events.position import parse_position, time_of
+from events.reading import Note
 from events.terminal.age import now_of
 from events.terminal.output import Deployment, NotFoundError
 from projections.endpoint import Endpoint
@@ -46,7 +47,7 @@ async def endpoint_at(
     whole = whole_id(named)
     if whole is None:
         found = await _all_at(deployment, log, until)
-        return *choose_endpoint(found, named), moment_of(until, now)
+        return *choose_endpoint(found, named, f" at {position}"), moment_of(until, now)
     partition = partition_of(whole, log.partitions)
     snapshots = _snapshots(deployment, log, partition)
     source = source_of(deployment, log)
@@ -73,10 +74,10 @@ async def endpoints_at(
     return await _all_at(deployment, log, until), moment_of(until, now)
 
 
-def source_of(deployment: Deployment, log: EventLog) -> Source:
-    """Return *log* together with its archive, where the settings name one."""
+def source_of(deployment: Deployment, log: EventLog, on_gap: Note | None = None) -> Source:
+    """Return *log* together with its archive, where the settings name one; see `History`."""
     archive = open_archive(deployment.archive, deployment.namespace)
-    return log if archive is None else History(log, archive)
+    return log if archive is None else History(log, archive, on_gap)
 
 
 def moment_of(position: EntryId, now: datetime) -> datetime:

@@ -102,8 +102,12 @@ async def _search(log: EventLog, named: str) -> tuple[int, Endpoint]:
     return choose_endpoint([one async for one in live_endpoints(log)], named)
 
 
-def choose_endpoint(found: Sequence[tuple[int, Endpoint]], named: str) -> tuple[int, Endpoint]:
+def choose_endpoint(
+    found: Sequence[tuple[int, Endpoint]], named: str, when: str = ""
+) -> tuple[int, Endpoint]:
     """Return the one of *found*, each with its revision, that *named* stands for.
+
+    *when* is told of where there is none.
 
     Raises:
         NotFoundError: None is named like that.
@@ -114,7 +118,11 @@ def choose_endpoint(found: Sequence[tuple[int, Endpoint]], named: str) -> tuple[
     present = [one for one in fitting if not one[1].is_destroyed]
     chosen = present or fitting
     if not chosen:
-        raise NotFoundError(f"no endpoint has the name {named!r}, or an id that begins like that")
+        least = f"; {BEGINNING_CHARACTERS_MIN} characters of an id are the least"
+        raise NotFoundError(
+            f"no endpoint has the name {named!r}, or an id that begins like that{when}"
+            f"{least if len(named) < BEGINNING_CHARACTERS_MIN else ''}"
+        )
     if len(chosen) > 1:
         raise click.UsageError(_ambiguous(named, [endpoint for _, endpoint in chosen]))
     return chosen[0]

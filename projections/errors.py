@@ -45,5 +45,9 @@ class NoSnapshotError(SnapshotError):
     """There is no such snapshot."""
 
 
+class NoEventsError(ProjectionsError):
+    """An endpoint has no events that a document could be folded from."""
+
+
 class HistoryMissingError(ProjectionsError):
     """Entries that a fold needs are gone: without them its states would be wrong."""

@@ -36,6 +36,7 @@ def difference_values(differences: Iterable[Difference]) -> list[dict[str, Any]]
             "by": str(one.register.at) if one.register.at > START else None,
         }
         for one in differences
+        if _is_new(one)
     ]
 
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 import click
 import msgspec
 
 from events.entry_id import START, EntryId
-from events.keys import partition_of
 from events.terminal.output import print_rows, printable
 from events.terminal.table import Column
 from projections.projection import Projection
 from projections.replay.comparison import Comparison, Mismatch
-from projections.replay.past import Source, find_entry
+from projections.replay.past import Source, find_entries
 from projections.replay.registers import Difference, Register, differences
 
 COLUMNS = (
@@ -26,24 +24,34 @@ COLUMNS = (
 )
 
 
-async def print_mismatches(log: Source, comparison: Comparison) -> None:
+PRINTED_MAX = 1_000
+"""Registers that are printed: who sees more of them than that looks at none."""
+
+
+async def print_mismatches(log: Source, partition: int, comparison: Comparison) -> None:
     """Print each register that differs, with the event that last set it."""
-    rows = []
-    for mismatch in comparison.mismatches:
-        for one in _differences(mismatch):
-            at = one.register.at
-            rows.append(
-                (
-                    mismatch.endpoint_id,
-                    one.register.path,
-                    shown(one.before),
-                    shown(one.after),
-                    at if at > START else None,
-                    await name_of_event(log, mismatch.endpoint_id, at),
-                )
-            )
-    if rows:
+    found = [
+        (mismatch.endpoint_id, one)
+        for mismatch in comparison.mismatches
+        for one in _differences(mismatch)
+    ]
+    printed = found[:PRINTED_MAX]
+    names = await names_of_events(log, partition, (one.register.at for _, one in printed))
+    rows = (
+        (
+            endpoint_id,
+            one.register.path,
+            shown(one.before),
+            shown(one.after),
+            one.register.at if one.register.at > START else None,
+            names.get(one.register.at),
+        )
+        for endpoint_id, one in printed
+    )
+    if printed:
         print_rows("table", COLUMNS, rows, ())
+    if len(found) > len(printed):
+        click.echo(f"{len(found) - len(printed)} more registers differ: -o json has all", err=True)
     for endpoint_id in comparison.undecided:
         why = "events of it were not settled in time"
         click.echo(f"endpoint {endpoint_id} was not compared: {why}", err=True)
@@ -92,12 +100,11 @@ def shown(register: Register | None) -> str:
     return printable(said if isinstance(said, str) else msgspec.json.encode(said).decode())
 
 
-async def name_of_event(log: Source, endpoint_id: UUID, at: EntryId) -> str | None:
-    """Return the type of the event at *at*, None where it is not in the log (any more)."""
-    if at <= START:
-        return None
-    partition = partition_of(endpoint_id, log.partitions)
-    entry = await find_entry(log, partition, at)
-    if entry is None:
-        return None
-    return printable(entry.fields.get(b"name", b"?").decode("utf-8", "replace"))
+async def names_of_events(
+    log: Source, partition: int, entry_ids: Iterable[EntryId]
+) -> dict[EntryId, str]:
+    """Return the types of the events at *entry_ids*, as far as `find_entries` finds them."""
+    return {
+        at: printable(entry.fields.get(b"name", b"?").decode("utf-8", "replace"))
+        for at, entry in (await find_entries(log, partition, entry_ids)).items()
+    }

@@ -16,6 +16,12 @@ SAMPLE = 10_000
 DOCUMENTS = 200
 """Documents that are read and encoded to measure."""
 
+_CHUNK_MIN = 100
+"""Fewer entries measure the way to the server, not the entries."""
+
+_TAKE_S, _FOLD_S = 0.000_005, 0.000_010
+"""What is assumed where there are too few to measure, such as behind a trim."""
+
 _SEND_BYTE_S = 0.000_000_004
 _FOLD_FACTOR = 1.4
 """What is held back until the end is more for each endpoint, and colder, than in a sample."""
@@ -72,7 +78,7 @@ async def sample_of(
     take_s = await _take_newest(log, folding, count)
     held, began_at = folding.held, perf_counter()
     folding.flush()
-    fold_s = (perf_counter() - began_at) / max(1, held)
+    fold_s = (perf_counter() - began_at) / held if held >= _CHUNK_MIN else _FOLD_S
     states, compare_s = await _some_states(store, folding, live)
     began_at = perf_counter()
     documents = [store.projection.encode(state, 1) for state in states]
@@ -102,9 +108,10 @@ async def _take_newest(log: Source, folding: Folding[Any], count: int) -> float:
         if not raw:
             break
         folding.take(raw[::-1])
-        each_s.append((perf_counter() - began_at) / len(raw))
+        if len(raw) >= _CHUNK_MIN:
+            each_s.append((perf_counter() - began_at) / len(raw))
         end = f"({raw[-1][0].decode()}"
-    return median(each_s) if each_s else 0.0
+    return median(each_s) if each_s else _TAKE_S
 
 
 async def _some_states(

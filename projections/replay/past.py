@@ -1,6 +1,6 @@
 """The past: what a partition held, read from a position on, and what is missing of it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -11,6 +11,9 @@ from events.history import History
 from events.log import EventLog, entries_of
 from events.recorded import Entry
 from projections.errors import HistoryMissingError
+
+SEGMENTS_MAX = 4
+"""Segments of the archive that are unpacked to name events; half a second each, about."""
 
 CHUNK = 1_000
 """Entries that are read at a time."""
@@ -128,7 +131,19 @@ async def find_entry(log: Source, partition: int, entry_id: EntryId) -> Entry | 
     """Return the entry with that id, None where there is none (any more)."""
     if isinstance(log, History):
         return await log.find(partition, entry_id)
-    at = str(entry_id)
-    raw = await log.server.client.call("XRANGE", log.keys.events(partition), at, at)
-    found = entries_of(raw, partition)
-    return found[0] if found else None
+    return (await find_entries(log, partition, [entry_id])).get(entry_id)
+
+
+async def find_entries(
+    log: Source, partition: int, entry_ids: Iterable[EntryId]
+) -> dict[EntryId, Entry]:
+    """Return the entries with those ids, as far as they are in the log, or not deep in its archive.
+
+    Reading all that an old state names would take minutes, after which nobody waits for it.
+    """
+    wanted = {one for one in entry_ids if one > START}
+    if isinstance(log, History):
+        return await log.find_all(partition, wanted, SEGMENTS_MAX)
+    call, stream = log.server.client.call, log.keys.events(partition)
+    raw = [entry for one in wanted for entry in await call("XRANGE", stream, str(one), str(one))]
+    return {one.entry_id: one for one in entries_of(raw, partition)}

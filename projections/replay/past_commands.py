@@ -1,5 +1,6 @@
 """The commands that show a read model as of a past moment, and what changed since another."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from projections.printed_endpoint import as_json
 from projections.projection import Projection
 from projections.replay.as_of import Change, as_of, changes_between
 from projections.replay.change_lines import difference_values, in_words
-from projections.replay.mismatch_table import name_of_event
+from projections.replay.mismatch_table import names_of_events
 from projections.replay.past import Source
 from projections.replay.replay_commands import snapshots_of
 from projections.route_table import ROUTE_TABLE
@@ -105,18 +106,18 @@ async def diff(
         between = parse_position(since, now), parse_position(until, now)
         if between[0] > between[1]:
             raise click.UsageError(f"--from {since} is later than --to {until}")
-        changes: list[Change[Any]] = []
-        for one in partitions_of(log, None):
-            snapshots = snapshots_of(deployment, log, one)
-            changes += await changes_between(source_of(deployment, log), of, snapshots, between)
         source = source_of(deployment, log)
-        rows = [row for change in changes for row in await _rows(source, change)]
+        changes: list[Change[Any]] = []
+        rows: list[tuple[object, ...]] = []
+        for one in partitions_of(log, None):
+            changed = await changes_between(source, of, snapshots_of(deployment, log, one), between)
+            changes += changed
+            if output == "table":
+                rows += await _rows(source, one, changed)
         values = (
-            {
-                "endpoint_id": str(change.endpoint_id),
-                "changes": difference_values(change.differences),
-            }
+            {"endpoint_id": str(change.endpoint_id), "changes": told}
             for change in changes
+            if (told := difference_values(change.differences))
         )
         print_rows(output, _CHANGED_COLUMNS, rows, values, nothing="nothing changed")
 
@@ -132,11 +133,13 @@ async def all_as_of(
     return [states[one] for one in sorted(states, key=lambda one: one.int)]
 
 
-async def _rows(log: Source, change: Change[Any]) -> list[tuple[object, ...]]:
-    names: dict[EntryId, str | None] = {}
-    rows: list[tuple[object, ...]] = []
-    for words, at in in_words(change.differences):
-        if at not in names:
-            names[at] = await name_of_event(log, change.endpoint_id, at)
-        rows.append((short_id(change.endpoint_id), words, at if at > START else None, names[at]))
-    return rows
+async def _rows(
+    log: Source, partition: int, changes: Sequence[Change[Any]]
+) -> list[tuple[object, ...]]:
+    lines = [
+        (short_id(change.endpoint_id), words, at)
+        for change in changes
+        for words, at in in_words(change.differences)
+    ]
+    names = await names_of_events(log, partition, (at for _, _, at in lines))
+    return [(*line, at if at > START else None, names.get(at)) for *line, at in lines]

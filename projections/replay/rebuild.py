@@ -8,7 +8,12 @@ from uuid import UUID
 import msgspec
 
 from events.entry_id import START, EntryId
-from projections.errors import NoLiveGenerationError, NothingKeptError, NotSwappedError
+from projections.errors import (
+    NoEventsError,
+    NoLiveGenerationError,
+    NothingKeptError,
+    NotSwappedError,
+)
 from projections.generations import WRITE_CHUNK
 from projections.replay.comparison import Comparison, compare
 from projections.replay.folding import Base, Folding
@@ -257,6 +262,7 @@ async def mend(
     None: it was as it should be, and nothing was written.
 
     Raises:
+        NoEventsError: The endpoint has none: there is nothing to fold.
         NoLiveGenerationError: There is no generation to mend.
         HistoryMissingError: Entries that the fold needs are gone.
         NotSwappedError: It was written by others again and again.
@@ -271,7 +277,10 @@ async def mend(
         check_complete(store.partition, begin, await extent_of(log, store.partition), before)
         revision, live = there.get(named, (0, None))
         state = folding.states.get(endpoint_id)
-        if state is None or live == state:
+        if state is None:
+            held = f", but a document of revision {revision}" if named in there else ""
+            raise NoEventsError(f"endpoint {named} has no events in the log{held}")
+        if live == state:
             return None
         document = store.projection.encode(state, revision + 1)
         change = Change(named, revision, document, ())

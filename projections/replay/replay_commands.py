@@ -17,6 +17,7 @@ from events.terminal.age import span
 from events.terminal.command_group import CommandGroup
 from events.terminal.output import (
     Deployment,
+    NotFoundError,
     OutputForm,
     command_of,
     confirm,
@@ -105,10 +106,11 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
             else await snapshots_of(deployment, log, one).newest(of)
             for one in partitions_of(log, partition)
         }
-        # With an archive a gap raises; to go on over one, the stream alone is read.
-        source = log if accept_loss else source_of(deployment, log)
+        source = source_of(deployment, log, _note if accept_loss else None)
         stores = {one: store_of(log, of, one) for one in foldings}
         plans = [await plan_of(source, stores[one], foldings[one]) for one in foldings]
+        if not any(plan.endpoints or plan.entries or plan.live for plan in plans):
+            raise NotFoundError(f"log {log.keys.namespace!r} has no entries: nothing to fold")
         for plan in plans:
             _tell(plan)
         confirm([_change(plan) for plan in plans], yes=yes)
@@ -229,6 +231,10 @@ async def _mend(
         click.echo(f"written as revision {revision}")
 
 
+def _note(gap: EventsError) -> None:
+    click.echo(f"note: {gap}", err=True)
+
+
 def _tell(plan: Plan) -> None:
     entries = f"{plan.entries:,} entries up to {plan.until}"
     memory = decimal(plan.memory_bytes)
@@ -257,10 +263,6 @@ async def print_done(
 ) -> None:
     """Print what is live now, and how it differs from what was."""
     both = list(zip(partitions, done, strict=True))
-    if output == "table":
-        for _, one in both:
-            if one.comparison is not None:
-                await print_mismatches(log, one.comparison)
     rows = (
         (
             partition,
@@ -285,6 +287,10 @@ async def print_done(
         for partition, one in both
     ]
     print_rows(output, _DONE_COLUMNS, rows, values)
+    if output == "table":
+        for partition, one in both:
+            if one.comparison is not None:
+                await print_mismatches(log, partition, one.comparison)
 
 
 def _differ(comparison: Comparison | None) -> str:

@@ -30,6 +30,7 @@ from projections.endpoint import Endpoint
 from projections.endpoint_at import as_of_option, endpoint_at, source_of
 from projections.endpoint_lookup import find_endpoint
 from projections.endpoint_table import health_check_in_words
+from projections.errors import NoLiveGenerationError
 from projections.projection import Projection
 from projections.replay.change_lines import difference_values, in_words
 from projections.replay.folding import Folding
@@ -206,7 +207,9 @@ async def trace_events(
         now = await now_of(log.server)
         after = START if since is None else parse_position(since, now).before()
         last = END if until is None else parse_position(until, now)
-        endpoint_id = await find_endpoint(log, endpoint)
+        if after >= last:
+            raise click.UsageError(f"--from {since} is later than --to {until or 'end'}")
+        endpoint_id = await _named(deployment, log, endpoint)
         begin = await _begin(deployment, log, of, endpoint_id, after)
         steps = trace(source_of(deployment, log), begin, endpoint_id, after, last)
         if output == "jsonl":
@@ -216,7 +219,18 @@ async def trace_events(
         kept = [step async for step in steps]
         rows = (_step_row(step) for step in kept)
         values = (_step_value(step, endpoint_id) for step in kept)
-        print_rows(output, _TRACE_COLUMNS, rows, values, nothing="no events of that endpoint")
+        within = "" if since is until is None else " in that range"
+        nothing = f"no events of that endpoint{within}"
+        print_rows(output, _TRACE_COLUMNS, rows, values, nothing=nothing)
+
+
+async def _named(deployment: Deployment, log: EventLog, endpoint: str) -> UUID:
+    """Return its id; where no read model is live, the log itself knows the names."""
+    try:
+        return await find_endpoint(log, endpoint)
+    except NoLiveGenerationError:
+        _, state, _ = await endpoint_at(deployment, log, endpoint, "end")
+        return state.endpoint_id
 
 
 async def _begin(

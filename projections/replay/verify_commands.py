@@ -75,8 +75,8 @@ async def verify(
                 await _compared(source_of(deployment, log), store_of(log, of, one), folding)
             )
         if output == "table":
-            for comparison in found:
-                await print_mismatches(source_of(deployment, log), comparison)
+            for one, comparison in zip(partitions_of(log, partition), found, strict=True):
+                await print_mismatches(source_of(deployment, log), one, comparison)
         _print(of, dict(zip(partitions_of(log, partition), found, strict=True)), output)
     if not all(comparison.agrees for comparison in found):
         click.get_current_context().exit(EXIT_FAILED)

@@ -91,7 +91,7 @@ async def take(
                         click.echo(f"deleted {snapshots.folder / old.file}", err=True)
                 found.append(mismatch_values(of, comparison))
                 if comparison is not None and output == "table":
-                    await print_mismatches(snapshots.source, comparison)
+                    await print_mismatches(snapshots.source, one, comparison)
     values = (
         {**msgspec.to_builtins(manifest), "comparison": comparison}
         for manifest, comparison in zip(taken, found, strict=True)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ from events import (
     RouteTrafficRatioUpdatedEvent,
 )
 from projections.commands import endpoints
-from projections.errors import NoSnapshotError, NothingKeptError
+from projections.errors import NoEventsError, NoSnapshotError, NothingKeptError
 from projections.replay.past_commands import diff, show
 from projections.replay.replay_commands import replay
 from projections.replay.trace_commands import trace_events, why
@@ -181,6 +181,31 @@ async def test_one_endpoint_is_mended(log: EventLog, run: Commands) -> None:
     assert "nothing was written" in (await run(replay, *command)).stderr
 
 
+@pytest.mark.usefixtures("ids")
+async def test_an_endpoint_without_events_is_not_called_right(log: EventLog, run: Commands) -> None:
+    stranger = str(uuid4())
+    command = ("rebuild", "route-table", "--endpoint", stranger, "--yes")
+    result = await run(replay, *command)
+    assert isinstance(result.exception, NoEventsError)
+    assert str(result.exception) == f"endpoint {stranger} has no events in the log"
+    [(_, state)] = (await documents(log, ROUTE_TABLE)).values()
+    document = ROUTE_TABLE.encode(msgspec.structs.replace(state, endpoint_id=UUID(stranger)), 7)
+    await log.server.client.call(
+        "HSET", log.keys.documents(0, "route-table", 1), stranger, document
+    )
+    told = str((await run(replay, *command)).exception)
+    assert told.endswith("has no events in the log, but a document of revision 7")
+
+
+async def test_where_nothing_was_ever_appended_nothing_is_built(
+    log: EventLog, run: Commands
+) -> None:
+    result = await run(replay, "rebuild", "route-table", "--yes")
+    assert result.exit_code == 3
+    assert "has no entries: nothing to fold" in result.stderr
+    assert await log.server.client.call("EXISTS", log.keys.live(0, "route-table")) == 0
+
+
 async def test_as_of_shows_what_was_routed_then(run: Commands, ids: list[EntryId]) -> None:
     assert await run.lines(endpoints, "ls", "--as-of", str(ids[3])) == [
         "ENDPOINT  NAME  MODEL  ROUTES  HEALTH  TRAFFIC  CHANGED",
@@ -216,6 +241,16 @@ async def test_a_diff_names_what_changed_and_the_event_that_did_it(
     [told] = lines_of(await run(diff, *between, "-o", "jsonl"))
     assert {one["by"] for one in told["changes"]} == {str(ids[4]), str(ids[5])}
     assert (await run(diff, "--from", "end", "--to", "start")).exit_code == 2
+
+
+async def test_what_was_said_again_did_not_change(
+    log: EventLog, run: Commands, ids: list[EntryId]
+) -> None:
+    again = RouteTrafficRatioUpdatedEvent(endpoint_id=CHAT, route_id=ROUTES[1], traffic_ratio=0.25)
+    await log.append(again)
+    for form in ("table", "jsonl"):
+        result = await run(diff, "--from", str(ids[-1]), "--to", "end", "-o", form)
+        assert (result.exit_code, result.stdout) == (0, "")
 
 
 async def test_why_gives_the_chain_of_events_behind_what_is_routed(

@@ -1,11 +1,14 @@
 """A log of which the beginning lies in the archive only: replays read both as one."""
 
+import json
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from events import EventLog
+from events.archive import ArchiveSettings
 from events.entry_id import EntryId
 from events.errors import TrimmedError
 from events.history import History
@@ -13,10 +16,12 @@ from projections.build import build
 from projections.replay.as_of import as_of
 from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild
+from projections.replay.replay_commands import replay
 from projections.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshots import Snapshots
 from tests.appending import Appending, truth
+from tests.cli.running import Commands
 from tests.consumers.consumer_bench import states
 from tests.events.archive.archive_bench import archive_in, run, trim
 from tests.projections.test_rebuild import settled, store_of
@@ -47,6 +52,22 @@ async def test_a_read_model_is_built_and_rebuilt_from_archive_and_stream(
     assert done.entries == len(appending.acknowledged)
     assert done.comparison is not None
     assert done.comparison.agrees
+    assert await states(log, ROUTE_TABLE) == truth(ROUTE_TABLE, [appending])
+
+
+async def test_an_archive_is_read_also_where_a_loss_is_accepted(
+    log: EventLog, tmp_path: Path, namespace: str, redis_url: str
+) -> None:
+    appending, history, _ = await archived_half(log, tmp_path)
+    await build(history, store_of(log))
+    commands = Commands(redis_url, namespace)
+    commands.deployment = msgspec.structs.replace(
+        commands.deployment, archive=ArchiveSettings(location=str(tmp_path))
+    )
+    words = ("rebuild", "route-table", "--from-start", "--accept-loss", "--yes", "-o", "json")
+    done = await commands(replay, *words)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)[0]["entries"] == len(appending.acknowledged)
     assert await states(log, ROUTE_TABLE) == truth(ROUTE_TABLE, [appending])
 
 

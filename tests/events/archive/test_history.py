@@ -166,6 +166,30 @@ async def test_one_entry_is_found_on_either_side(log: EventLog, archive: Archive
     assert await history.find(0, EntryId(3, 1)) is None
 
 
+async def test_of_many_entries_each_segment_is_unpacked_once_and_no_more_than_wanted(
+    log: EventLog, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_many(log, 45)
+    await run(log, archive)
+    await trim(log, 41)
+    history, unpacked = History(log, archive), list[str]()
+    read = archive.place.read
+
+    async def counted(name: str) -> bytes | None:
+        unpacked.append(name)
+        return await read(name)
+
+    monkeypatch.setattr(archive.place, "read", counted)
+    wanted = [EntryId(ms, 0) for ms in (3, 8, 22, 29, 33, 42, 99)]
+
+    found = await history.find_all(0, wanted, 9)
+    assert sorted(one.ms for one in found) == [3, 8, 22, 29, 33, 42]
+    assert [name.count(".zst") for name in unpacked] == [0, 1, 1, 1]
+    found = await history.find_all(0, wanted, 1)
+    assert sorted(one.ms for one in found) == [33, 42]
+    assert [name.count(".zst") for name in unpacked[4:]] == [0, 1]
+
+
 async def follow(history: History, cursor: EntryId, got: list[int]) -> None:
     async for entry in history.follow_entries(cursor):
         got.append(entry.entry_id.ms)  # noqa: PERF401 - it never ends
