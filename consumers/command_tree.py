@@ -101,7 +101,7 @@ PLACES = MappingProxyType(
             "List what GROUP found gone before it had ended it, when, and why.",
         ),
         "groups pending": Place(
-            "consumers.operating.group_details_commands:show_pending",
+            "consumers.operating.pending_command:show_pending",
             "List what was delivered to GROUP and not acknowledged: what it is, with whom, since"
             " when.",
         ),

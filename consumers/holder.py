@@ -2,6 +2,7 @@
 
 from consumers.operating.group_state import SILENT_MS, Activity
 from events.retention import Holder
+from projections.catalogue import PROJECTIONS
 
 
 def is_dead(holder: Holder) -> bool:
@@ -24,6 +25,8 @@ def remedy_of(holder: Holder) -> str:
     """Say what an operator can do so that *holder* holds nothing back any more."""
     name = holder.name.partition(":")[2]
     match holder.kind:
+        case "group" if name in PROJECTIONS:
+            return f"start its consumers again: `routestream consume {name}`"
         case "group":
             return f"start its consumers again, or `routestream groups remove {name}`"
         case "archive":

@@ -1,7 +1,6 @@
 """Dead letters: the entries that a group has given up on."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +8,7 @@ import msgspec
 
 from consumers.delivery import Delivery
 from consumers.outcome import DeadLetter
-from events.entry_id import EntryId
+from events.entry_id import START, EntryId
 from events.keys import Keys
 from events.log import entries_of
 from events.position import time_of
@@ -18,6 +17,9 @@ from events.server import Server
 
 FIELDS_MAX = 1_000
 """Fields of an entry that its dead letter keeps; a script can pass on some thousands at most."""
+
+UNREADABLE = "unreadable"
+"""The reason of what is among the dead letters and is none."""
 
 _ABOUT = ("entry_id", "reason", "error", "deliveries", "consumer", "first_at", "last_at")
 _PREFIX = "dead_"
@@ -57,7 +59,7 @@ class DeadLetters:
         return await self._move(keys, args) is not None
 
     async def read(self, since: str = "-", until: str = "+") -> AsyncGenerator[DeadEntry]:
-        """Yield the dead letters, oldest first; what is none of ours is passed over.
+        """Yield the dead letters, oldest first, also those that others wrote there.
 
         *since* and *until* are ids of dead letters as Redis takes them, which tell when it was
         that the entries were given up on.
@@ -65,7 +67,7 @@ class DeadLetters:
         start = since
         while True:
             raw = await self._client.call("XRANGE", self._dead, start, until, "COUNT", _READ_COUNT)
-            for letter in _ours(raw, self._partition):
+            for letter in _letters(raw, self._partition):
                 yield letter
             if len(raw) < _READ_COUNT:
                 return
@@ -74,7 +76,7 @@ class DeadLetters:
     async def newest(self, count: int) -> list[DeadEntry]:
         """Return the newest *count* dead letters, oldest first, without reading the others."""
         raw = await self._client.call("XREVRANGE", self._dead, "+", "-", "COUNT", count)
-        return list(_ours(reversed(raw), self._partition))
+        return list(_letters(reversed(raw), self._partition))
 
 
 def letter_of(delivery: Delivery, outcome: DeadLetter, consumer: str) -> list[str | bytes]:
@@ -100,10 +102,28 @@ def letter_of(delivery: Delivery, outcome: DeadLetter, consumer: str) -> list[st
     return strings
 
 
-def _ours(raw: Iterable[Any], partition: int) -> Iterator[DeadEntry]:
+def _letters(raw: Iterable[Any], partition: int) -> Iterator[DeadEntry]:
     for dead_id, strings in raw:
-        with suppress(ValueError):
+        try:
             yield _dead_entry(dead_id, strings, partition)
+        except (ValueError, KeyError) as error:
+            yield _foreign(dead_id, strings, partition, str(error))
+
+
+def _foreign(dead_id: bytes, strings: list[Any], partition: int, why: str) -> DeadEntry:
+    """What somebody else wrote: it stands for no entry, and can be looked at and dropped."""
+    [written] = entries_of([(dead_id, strings)], partition)
+    at = time_of(written.entry_id)
+    return DeadEntry(
+        dead_id=written.entry_id,
+        original=msgspec.structs.replace(written, entry_id=START),
+        reason=UNREADABLE,
+        error=f"it is no dead letter that routestream wrote: {why}",
+        deliveries=0,
+        consumer="",
+        first_at=at,
+        last_at=at,
+    )
 
 
 def _dead_entry(dead_id: bytes, strings: list[Any], partition: int) -> DeadEntry:

@@ -201,7 +201,7 @@ async def remove_group(
     """Remove GROUP: it holds nothing back any more, and what it had not ended nobody ends.
 
     Its dead letters stay. A group whose consumers are at work is not removed without --force, and
-    one that routestream ships not even so.
+    one that routestream ships not even with it: stop its consumers first.
 
     \b
     Example: routestream groups remove old-report --reason "the report is no more"

@@ -1,4 +1,4 @@
-"""The commands that show one group: its members, what is pending with them, what it lost."""
+"""The commands that show one group: its members, what it lost."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,18 +13,14 @@ from consumers.operating.group_commands import group_as_json, lag_of
 from consumers.operating.group_details import (
     GroupDetails,
     Member,
-    PendingItem,
-    list_pending,
-    look_up,
     read_details,
 )
 from consumers.operating.group_state import GroupState, read_group_states
 from consumers.operating.operations import Operation
 from events.entry_id import START
 from events.log import EventLog
-from events.position import parse_span, time_of
 from events.terminal.age import age_of, now_of, span
-from events.terminal.line import Line
+from events.terminal.form import print_values
 from events.terminal.output import (
     Deployment,
     NotFoundError,
@@ -33,14 +29,10 @@ from events.terminal.output import (
     output_option,
     print_pairs,
     print_rows,
-    print_value,
     watch_option,
     watched,
 )
 from events.terminal.table import Column
-
-PENDING_LIMIT = 20
-PENDING_LIMIT_MAX = 10_000
 
 _MEMBER_COLUMNS = (
     Column("CONSUMER", folds=True),
@@ -50,18 +42,6 @@ _MEMBER_COLUMNS = (
     Column("IDLE"),
     Column("STATE"),
 )
-_PENDING_COLUMNS = (
-    Column("ENTRY"),
-    Column("PARTITION", is_number=True),
-    Column("AGE"),
-    Column("TYPE", is_below=True),
-    Column("ENDPOINT"),
-    Column("CONSUMER", folds=True),
-    Column("IDLE"),
-    Column("DELIVERIES", is_number=True),
-    Column("LAST ERROR", folds=True, is_below=True),
-)
-_UNKNOWN = "—"
 
 
 async def states_of(log: EventLog, group: str) -> list[GroupState]:
@@ -98,7 +78,7 @@ async def show_group(
             states = await states_of(log, group)
             details = [await read_details(log, state, now_ms) for state in states]
             if output != "table":
-                print_value(output, [_details_as_json(one) for one in details])
+                print_values(output, map(_details_as_json, details))
                 return
             for place, one in enumerate(details):
                 if place:
@@ -181,95 +161,6 @@ def _loss_as_json(loss: Loss) -> dict[str, Any]:
         "first": str(loss.first),
         "last": str(loss.last),
         "at": loss.at.isoformat(),
-    }
-
-
-@click.command("pending")
-@click.argument("group")
-@click.option("--consumer", help="Only with this consumer.")
-@click.option("--idle", metavar="AGE", help="Only what nobody has worked on for so long: 90s.")
-@click.option(
-    "-n",
-    "--count",
-    "limit",
-    type=click.IntRange(1, PENDING_LIMIT_MAX),
-    default=PENDING_LIMIT,
-    show_default=True,
-    help="How many, the oldest first.",
-)
-@output_option
-@watch_option
-@command_of
-async def show_pending(  # noqa: PLR0913 - the options of the command
-    deployment: Deployment,
-    *,
-    group: str,
-    consumer: str | None,
-    idle: str | None,
-    limit: int,
-    output: OutputForm,
-    watch: float | None,
-) -> None:
-    """List what was delivered to GROUP and not acknowledged: what it is, with whom, since when.
-
-    IDLE is how long nobody has worked on it. LAST ERROR is what its last failed try ended with; of
-    an entry that was requeued and not tried since, of what it died before.
-
-    \b
-    Example: routestream groups pending webhook --idle 1m
-    """
-    min_idle_ms = 0 if idle is None else round(parse_span(idle) * 1_000)
-    async with deployment.open_log() as log:
-
-        async def show_it() -> None:
-            found: list[tuple[int, PendingItem]] = []
-            for state in await states_of(log, group):
-                if state.activity == "missing":
-                    continue
-                items = await list_pending(
-                    *(log, state.partition, group),
-                    consumer=consumer,
-                    min_idle_ms=min_idle_ms,
-                    limit=limit,
-                )
-                found += [(state.partition, item) for item in items]
-            oldest = sorted(found, key=lambda one: (one[1].entry_id, one[0]))[:limit]
-            shown = await look_up(log, group, oldest)
-            now = await now_of(log.server)
-            rows = (_pending_row(p, item, now) for p, item in shown)
-            values = (_pending_as_json(p, item) for p, item in shown)
-            print_rows(output, _PENDING_COLUMNS, rows, values, nothing="nothing is pending")
-
-        await watched(watch, show_it)
-
-
-def _pending_row(partition: int, item: PendingItem, now: datetime) -> tuple[object, ...]:
-    line = None if item.entry is None else Line.of(item.entry)
-    return (
-        item.entry_id,
-        partition,
-        age_of(item.entry_id, now),
-        "gone from the log" if line is None else line.name,
-        "" if line is None else line.endpoint,
-        item.consumer,
-        span(item.idle_ms / 1_000),
-        item.deliveries,
-        item.last_error or _UNKNOWN,
-    )
-
-
-def _pending_as_json(partition: int, item: PendingItem) -> dict[str, Any]:
-    line = None if item.entry is None else Line.of(item.entry)
-    return {
-        "entry_id": str(item.entry_id),
-        "partition": partition,
-        "time": time_of(item.entry_id).isoformat(),
-        "type": None if line is None else line.name,
-        "endpoint": None if line is None else line.endpoint,
-        "consumer": item.consumer,
-        "idle_ms": item.idle_ms,
-        "deliveries": item.deliveries,
-        "last_error": item.last_error,
     }
 
 

@@ -119,7 +119,10 @@ def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> N
     for cut, _ in plans:
         for holder in cut.held_by if output == "table" else ():
             if deadness_of(holder):
-                click.echo(f"{holder.name} holds everything back: {remedy_of(holder)}", err=True)
+                from_ = holder.keeps_from
+                all_of_it = from_ <= START
+                what = "everything back" if all_of_it else f"back all from {from_} on"
+                click.echo(f"{holder.name} holds {what}: {remedy_of(holder)}", err=True)
 
 
 def _rows(cut: Cut[StreamState], counts: Counts, now: datetime) -> list[tuple[object, ...]]:

@@ -282,3 +282,25 @@ async def test_dead_letters_of_a_group_that_is_gone_cannot_be_tried(
     assert result.exit_code == 3
     assert "start its consumers first" in result.output
     assert len(await letters(run)) == 1
+
+
+async def test_what_others_wrote_among_the_dead_letters_is_listed_and_can_be_dropped(
+    log: EventLog, run: Commands
+) -> None:
+    dead_key = log.keys.dead(0, ROUTE_TABLE.name)
+    await log.server.client.call("XADD", dead_key, "5-0", "what", "a stranger wrote")
+    letter = ["dead_entry_id", "soon", "dead_reason", "", "dead_error", "", "dead_deliveries", "1"]
+    letter += ["dead_consumer", "c", "dead_first_at", "", "dead_last_at", ""]
+    await log.server.client.call("XADD", dead_key, "6-0", *letter)
+
+    told = json.loads((await run(dead, "ls", "-o", "json")).stdout)
+    assert [(one["dead_id"], one["entry_id"], one["reason"]) for one in told] == [
+        ("5-0", "0-0", "unreadable"),
+        ("6-0", "0-0", "unreadable"),
+    ]
+    assert told[0]["fields"] == {"what": "a stranger wrote"}
+    kept = await run(requeue_dead, ROUTE_TABLE.name, "--all", "--yes")
+    assert kept.exit_code != 0
+    dropped = await run(drop_dead, ROUTE_TABLE.name, "--all", "--yes")
+    assert dropped.stderr.endswith("2 dropped\n")
+    assert await log.server.client.call("XLEN", dead_key) == 0

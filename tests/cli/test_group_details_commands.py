@@ -17,8 +17,9 @@ from anyio.to_thread import run_sync
 from consumers.dead.requeue import Requeue
 from consumers.last_errors import LastErrors
 from consumers.losses import Losses
-from consumers.operating.group_details_commands import show_group, show_losses, show_pending
+from consumers.operating.group_details_commands import show_group, show_losses
 from consumers.operating.operations import operation
+from consumers.operating.pending_command import show_pending
 from consumers.supervisor import routestream_command
 from events import EndpointRouteListUpdatedEvent, EntryId, EventLog
 from tests.cli.running import Commands
@@ -101,6 +102,8 @@ async def test_pending_tells_what_it_is_and_with_whom(log: EventLog, run: Comman
     assert oldest["entry_id"] == str(old_id(2))
     assert (oldest["consumer"], oldest["deliveries"], oldest["last_error"]) == (OURS, 1, None)
     assert oldest["time"] == "2023-11-14T22:13:22+00:00"
+    newest = json.loads((await run(show_pending, GROUP, "-o", "json")).stdout)[-1]
+    assert newest["endpoint"].startswith("7ccd26ec-")
 
 
 async def test_pending_is_filtered_by_consumer_and_by_idleness(
@@ -115,8 +118,13 @@ async def test_pending_is_filtered_by_consumer_and_by_idleness(
     assert await ids("--consumer", OURS) == [str(old_id(2)), str(old_id(3))]
     assert await ids("--idle", "30m") == [str(old_id(2))]
     assert await ids("--idle", "2h") == []
-    assert await ids("--consumer", "nobody") == []
-    empty = await run(show_pending, GROUP, "--consumer", "nobody")
+    none = await run(show_pending, GROUP, "--idle", "2h")
+    assert (none.exit_code, none.stderr) == (0, "none of the 3 pending entries is meant\n")
+    nobody = await run(show_pending, GROUP, "--consumer", "nobody")
+    assert nobody.exit_code == 3
+    assert "has no consumer 'nobody'; there are c-1, " in nobody.stderr
+    await log.server.client.call("XGROUP", "CREATE", log.keys.events(0), "idle", "$")
+    empty = await run(show_pending, "idle")
     assert (empty.exit_code, empty.stderr) == (0, "nothing is pending\n")
 
 

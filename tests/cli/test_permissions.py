@@ -11,7 +11,8 @@ from consumers.dead.requeue_commands import drop_dead, requeue_dead
 from consumers.embedded import EmbeddedServer
 from consumers.operating.group_change_commands import prune_groups, remove_group, reset_group
 from consumers.operating.group_commands import groups
-from consumers.operating.group_details_commands import show_group, show_losses, show_pending
+from consumers.operating.group_details_commands import show_group, show_losses
+from consumers.operating.pending_command import show_pending
 from consumers.operating.retention_commands import trim
 from events.errors import ServerRefusedError
 from events.log import EventLog
