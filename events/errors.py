@@ -106,7 +106,7 @@ class NotDurableError(EventsError):
 
 
 class LayoutError(EventsError):
-    """The log was made with another number of partitions than it was opened with."""
+    """How many partitions the log has is not known, or not what it was opened with."""
 
 
 class ServerUnavailableError(EventsError):

@@ -29,6 +29,11 @@ class Keys(msgspec.Struct, frozen=True):
         """Stream: the partition."""
         return f"{{{self.namespace}:{partition}}}:events"
 
+    @property
+    def events_pattern(self) -> str:
+        """What `SCAN` finds the streams of all partitions by."""
+        return f"{{{self.namespace}:*}}:events"
+
     def heads(self, partition: int) -> str:
         """Hash: endpoint -> entry id of its last event."""
         return f"{{{self.namespace}:{partition}}}:heads"

@@ -20,13 +20,12 @@ from events.errors import (
 )
 from events.event import Event
 from events.keys import Keys
+from events.layout import PARTITIONS_MAX, log_exists, read_partitions
 from events.recorded import Entry, Metadata, RecordedEvent
 from events.server import Server, ServerSettings, open_server
 
 READ_COUNT = 1_000
 """Entries asked for at a time."""
-
-PARTITIONS_MAX = 1_024
 
 _BLOCK_MS = 2_000
 _RECONNECT = Backoff(first_s=0.05, most_s=5.0)
@@ -61,23 +60,29 @@ class EventLog:
         Without *create* nothing is written; a log that does not exist reads as an empty one.
 
         Raises:
-            LayoutError: The log was made with another number of partitions.
+            LayoutError: The log was made with another number of partitions, or does not tell with
+                how many.
         """
-        made_with = await server.client.call("HGET", keys.layout, "partitions")
+        made_with = await read_partitions(server.client, keys)
         if made_with is None:
-            wanted = 1 if partitions is None else partitions
-            if not 1 <= wanted <= PARTITIONS_MAX:
-                raise LayoutError(f"partitions: {wanted} is not allowed, 1 to {PARTITIONS_MAX} are")
+            made_with = 1 if partitions is None else partitions
+            if not 1 <= made_with <= PARTITIONS_MAX:
+                raise LayoutError(
+                    f"partitions: {made_with} is not allowed, 1 to {PARTITIONS_MAX} are"
+                )
             if create:
-                await server.client.call("HSETNX", keys.layout, "partitions", wanted)
-                wanted = await server.client.call("HGET", keys.layout, "partitions")
-            made_with = wanted
-        if partitions is not None and int(made_with) != partitions:
+                await server.client.call("HSETNX", keys.layout, "partitions", made_with)
+                made_with = await read_partitions(server.client, keys) or made_with
+        if partitions is not None and made_with != partitions:
             raise LayoutError(
-                f"partitions: the log {keys.namespace!r} was made with {int(made_with)},"
+                f"partitions: the log {keys.namespace!r} was made with {made_with},"
                 f" it cannot be opened with {partitions}"
             )
-        return cls(server, keys, int(made_with), source)
+        return cls(server, keys, made_with, source)
+
+    async def exists(self) -> bool:
+        """Whether there is such a log; one that is not there reads as an empty one."""
+        return await log_exists(self.server.client, self.keys, range(self.partitions))
 
     async def keep_layout(self) -> None:
         """Write down again how many partitions there are, in case the server has lost it."""

@@ -1,5 +1,7 @@
 """What can go wrong with projections and read models; each message is a sentence to act on."""
 
+_SHOWN_BYTES = 60
+
 
 class ProjectionsError(Exception):
     """Something about a read model is not as it must be."""
@@ -11,6 +13,22 @@ class TooManyRoutesError(ProjectionsError):
 
 class UnreadableDocumentError(ProjectionsError):
     """A stored document is not what this release writes."""
+
+
+class UnreadableGenerationError(ProjectionsError):
+    """What Redis holds about a read model's generations is not what this release writes.
+
+    It lies at *key*, which is no hash where *field* is None.
+    """
+
+    def __init__(self, key: str, field: str | None, held: bytes, wanted: str) -> None:
+        place = key if field is None else f"field {field} of {key}"
+        shown = held[:_SHOWN_BYTES].decode("utf-8", "backslashreplace")
+        mend = f"DEL '{key}'" if field is None else f"HDEL '{key}' {field}"
+        super().__init__(
+            f"{place} is {shown!r}, not {wanted}; `redis-cli {mend}` takes it away, and a projector"
+            " builds anew what it needs"
+        )
 
 
 class DocumentsMissingError(ProjectionsError):

@@ -7,8 +7,10 @@ from typing import Any, Literal
 import msgspec
 
 from events.entry_id import EntryId
+from events.errors import InvalidPositionError
 from events.keys import Keys
 from events.server import Server
+from projections.errors import UnreadableGenerationError
 
 CHANGES_MAX = 1_000
 """Entries that the change feed keeps, about: a reader that missed more loads all anew."""
@@ -18,6 +20,8 @@ BUILD_TTL_S = 600
 
 WRITE_CHUNK = 500
 """Documents that are written, or read, at a time."""
+
+_DIGITS_MAX = 19
 
 Swapped = Literal["live", "moved", "ahead", "short"]
 
@@ -54,17 +58,30 @@ class Generations:
         self._retire = server.client.script("projections", "retire")
 
     async def live_generation(self) -> int | None:
-        """Return the number of the live generation, None when there is none."""
-        number = await self.client.call("GET", self._live)
-        return None if number is None else int(number)
+        """Return the number of the live generation, None when there is none.
+
+        Raises:
+            UnreadableGenerationError: There is something else than a number.
+        """
+        return whole_number(await self.client.call("GET", self._live), self._live)
 
     async def kept(self) -> Kept | None:
-        """Return the generation that was live before, None where none is kept."""
-        of = (f"{self.read_model}:{field}" for field in ("kept", "kept-since", "kept-documents"))
-        generation, since, documents = await self.client.call("HMGET", self._generations, *of)
-        if generation is None or not await self.client.call("EXISTS", self._of(int(generation))):
+        """Return the generation that was live before, None where none is kept.
+
+        Raises:
+            UnreadableGenerationError: There is something else than numbers and an entry id.
+        """
+        of = [f"{self.read_model}:{field}" for field in ("kept", "kept-since", "kept-documents")]
+        raw, since, counted = await self.client.call("HMGET", self._generations, *of)
+        generation = whole_number(raw, self._generations, of[0])
+        documents = whole_number(counted, self._generations, of[2]) or 0
+        if generation is None or not await self.client.call("EXISTS", self._of(generation)):
             return None
-        return Kept(int(generation), EntryId.parse(since), int(documents or 0))
+        try:
+            return Kept(generation, EntryId.parse(since or b""), documents)
+        except InvalidPositionError:
+            place, held = (self._generations, of[1]), since or b""
+            raise UnreadableGenerationError(*place, held, "an entry id") from None
 
     async def new_generation(self) -> int:
         """Return a number that no generation of the projection has had before."""
@@ -142,11 +159,13 @@ class Generations:
         documents: Sequence[tuple[str, bytes]] = (),
         count: int | None = None,
     ) -> Swapped:
-        raw = await self.client.call("HGET", self._generations, f"{self.read_model}:kept")
-        kept = "" if raw is None else raw.decode()
+        field = f"{self.read_model}:kept"
+        raw = await self.client.call("HGET", self._generations, field)
+        before = whole_number(raw, self._generations, field)
+        kept = "" if before is None else raw.decode()
         keys = [
             *(self._live, self.changes, self._generations, self._of(generation)),
-            *(self._keys.events(self.partition), self._of(int(kept or 0)), self._pause),
+            *(self._keys.events(self.partition), self._of(before or 0), self._pause),
         ]
         args: list[Any] = [
             *("" if seen is None else seen, generation, self.read_model, CHANGES_MAX),
@@ -169,3 +188,16 @@ class Generations:
     def _of(self, generation: int) -> str:
         """Return the key of its documents."""
         return self._keys.documents(self.partition, self.read_model, generation)
+
+
+def whole_number(raw: bytes | None, key: str, field: str | None = None) -> int | None:
+    """Return the number that *key*, or its *field*, holds as *raw*; None where it is not there.
+
+    Raises:
+        UnreadableGenerationError: It is no number.
+    """
+    if raw is None:
+        return None
+    if not raw.isdigit() or len(raw) > _DIGITS_MAX:
+        raise UnreadableGenerationError(key, field, raw, "a whole number")
+    return int(raw)

@@ -15,7 +15,7 @@ from projections.errors import (
     NoLiveGenerationError,
     UnreadableDocumentError,
 )
-from projections.generations import CHANGES_MAX, WRITE_CHUNK, Generations
+from projections.generations import CHANGES_MAX, WRITE_CHUNK, Generations, whole_number
 from projections.projection import Projection
 
 APPLY_MAX = 1_000
@@ -151,11 +151,13 @@ class ReadModelStore(Generations, Generic[State]):
 
     async def check_whole(self, generation: int) -> None:
         """Raise DocumentsMissingError where *generation*, which is live, lacks documents."""
-        counted = await self.client.call("HGET", self._generations, f"{self.read_model}:documents")
+        field = f"{self.read_model}:documents"
+        raw = await self.client.call("HGET", self._generations, field)
+        counted = whole_number(raw, self._generations, field) or 0
         there = await self.client.call("HLEN", self._of(generation))
-        if there < int(counted or 0):
+        if there < counted:
             raise DocumentsMissingError(
-                f"read model {self.projection.name} has {there} of {int(counted)} documents;"
+                f"read model {self.projection.name} has {there} of {counted} documents;"
                 " a projector builds it anew"
             )
 

@@ -74,7 +74,8 @@ async def check(
 
     \b
     Exit codes, which are a monitor's and not those of the other commands:
-    0 ok, 1 warning, 2 critical (also without a connection), 3 unknown (also wrong options).
+    0 ok, 1 warning, 2 critical (also without a connection), 3 unknown (also wrong options, and
+    where the check itself fails).
     Example: routestream check --group route-table --warn-lag 500
     """
     of = {name: Limit(limits[f"warn_{name}"], limits[f"crit_{name}"]) for name in _LIMITED}
@@ -84,6 +85,8 @@ async def check(
     except (EventsError, TimeoutError) as error:
         said = str(error) or f"no answer within {CHECK_TIMEOUT_S:g} s"
         _end("CRITICAL", said, {}, of)
+    except Exception as error:  # noqa: BLE001 - a monitor would take a traceback's 1 for a warning
+        _end("UNKNOWN", f"{type(error).__name__}: {error}; see routestream doctor", {}, of)
     there = {name for facts in examined.partitions for name in facts.groups}
     wanted = groups or tuple(there)
     unknown = sorted(set(wanted) - there - set(GROUPS))

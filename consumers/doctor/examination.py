@@ -55,11 +55,12 @@ async def examine(
     findings = list(server_findings(server))
     if server.is_loading:
         return Examination(findings)
-    made_with = await read_layout(questions, keys)
+    layout = await read_layout(questions, keys)
     if "HGET" not in questions.refused:
-        findings += layout_findings(keys, made_with, partitions)
+        findings += layout_findings(keys, layout, partitions)
     shipped = [projection.name for projection in _PROJECTIONS]
-    facts = [await read_partition(questions, keys, p) for p in range(made_with or partitions or 0)]
+    count = layout.partitions or partitions or 0
+    facts = [await read_partition(questions, keys, p) for p in range(count)]
     findings += findings_of(facts, keys, shipped, await _now(questions))
     if look_again_after_s:
         findings += await _look_again(questions, keys, facts, look_again_after_s)
@@ -68,6 +69,7 @@ async def examine(
             read_model = await read_read_model(questions, keys, projection, one.partition)
             if one.kind == "stream" and read_model is not None:
                 findings += read_model_findings(read_model, {one.partition: one})
+    findings += questions.unreadable.findings
     findings += refusal_findings(questions.refused, server.user)
     return Examination(findings, facts)
 

@@ -8,11 +8,14 @@ from typing import Any
 
 import msgspec
 
+from consumers.doctor.held import SHOWN_BYTES, Place
 from consumers.doctor.questions import Questions
 from consumers.operating.group_state import lost_of
 from events.entry_id import START, EntryId
+from events.errors import LayoutError
 from events.keys import Keys
-from events.log import PARTITIONS_MAX
+from events.layout import partitions_in
+from events.positions import group_holder
 from events.streams import StreamState, told_lag
 
 DEAD_SAMPLE = 100
@@ -74,6 +77,18 @@ class GroupFacts(msgspec.Struct, frozen=True, kw_only=True):
     dead_reasons: Mapping[str, int] = {}
 
 
+class LayoutFacts(msgspec.Struct, frozen=True):
+    """What is known of how the log was made.
+
+    Attributes:
+        partitions: With how many partitions, None where that is not known.
+        unreadable: What is held in place of their number, None where it is one or nothing.
+    """
+
+    partitions: int | None = None
+    unreadable: str | None = None
+
+
 class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One partition.
 
@@ -90,10 +105,13 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
     groups: Mapping[str, GroupFacts] = {}
 
 
-async def read_layout(questions: Questions, keys: Keys) -> int | None:
-    """Return with how many partitions the log was made, None where that is not known."""
-    told = await questions.ask("HGET", keys.layout, "partitions")
-    return int(told) if told and told.isdigit() and 0 < int(told) <= PARTITIONS_MAX else None
+async def read_layout(questions: Questions, keys: Keys) -> LayoutFacts:
+    """Ask with how many partitions the log was made."""
+    held = await questions.ask("HGET", keys.layout, "partitions")
+    try:
+        return LayoutFacts(partitions_in(held, keys))
+    except LayoutError:
+        return LayoutFacts(unreadable=held[:SHOWN_BYTES].decode("utf-8", "backslashreplace"))
 
 
 async def read_partition(questions: Questions, keys: Keys, partition: int) -> PartitionFacts:
@@ -111,12 +129,15 @@ async def read_partition(questions: Questions, keys: Keys, partition: int) -> Pa
     for about in await questions.ask("XINFO GROUPS", key) or []:
         name = about["name"].decode("utf-8", "replace")
         facts = await _read_group(questions, keys, stream, about)
+        of = f"of {name}, partition {partition}"
+        losses = Place(f"loss {of}", keys.lost(partition), name)
+        position = Place(f"position {of}", keys.positions(partition), group_holder(name))
         kept = positions.get(b"group:" + about["name"])
         groups[name] = msgspec.structs.replace(
             facts,
-            lost=int(lost.get(about["name"], 0)),
+            lost=questions.unreadable.number(lost.get(about["name"]), losses) or 0,
             lost_at=lost_at.get(name),
-            kept_position=None if kept is None else EntryId.parse(kept),
+            kept_position=questions.unreadable.entry_id(kept, position),
         )
     return PartitionFacts(partition=partition, kind=kind, stream=stream, groups=groups)
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from consumers.doctor.finding import Finding, counted, error, ok, warning
-from consumers.doctor.log_facts import GroupFacts, OldestPending, PartitionFacts
+from consumers.doctor.log_facts import GroupFacts, LayoutFacts, OldestPending, PartitionFacts
 from consumers.handlers.handler_settings import TOLD_MAX_S
 from consumers.operating.group_state import SILENT_MS
 from events.entry_id import START, EntryId
 from events.keys import Keys
+from events.layout import PARTITIONS_MAX
 from events.terminal.age import span
 
 PENDING_IDLE_WARNING_S = TOLD_MAX_S + 60.0
@@ -23,9 +24,19 @@ RECENT = timedelta(days=1)
 FUTURE_MS = 1_000
 
 
-def layout_findings(keys: Keys, made_with: int | None, wanted: int | None) -> Iterator[Finding]:
+def layout_findings(keys: Keys, facts: LayoutFacts, wanted: int | None) -> Iterator[Finding]:
     """Yield whether the log is there, and with as many partitions as the settings say."""
-    if made_with is None:
+    made_with = facts.partitions
+    if facts.unreadable is not None:
+        yield error(
+            "layout",
+            f"field partitions of {keys.layout} is not a number from 1 to {PARTITIONS_MAX}: nothing"
+            " can be read from the log or appended to it",
+            repr(facts.unreadable),
+            to_do=f"redis-cli HSET {keys.layout} partitions N, as many as redis-cli --scan"
+            f" --pattern '{keys.events_pattern}' lists",
+        )
+    elif made_with is None:
         yield warning(
             "layout",
             f"there is no log {keys.namespace!r} on this server",

@@ -6,6 +6,7 @@ from typing import Any
 import redis.exceptions as redis_errors
 
 from consumers.doctor.finding import Finding, warning
+from consumers.doctor.held import Unreadable
 from events.connection import NeverSentError
 from events.errors import ServerRefusedError, ServerUnavailableError
 from events.server import Client, was_not_carried_out
@@ -18,11 +19,13 @@ class Questions:
 
     Attributes:
         refused: What was refused, with the server's words.
+        unreadable: What was told, and is not what belongs there.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self.refused: dict[str, str] = {}
+        self.unreadable = Unreadable()
 
     async def ask(self, *command: Any) -> Any:  # noqa: ANN401 - Redis's reply
         """Return the reply, None where the server refuses to give it.

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from consumers.doctor.finding import Finding, counted, error, ok
+from consumers.doctor.held import Place
 from consumers.doctor.log_facts import PartitionFacts, read_oldest
 from consumers.doctor.questions import Questions
 from events.entry_id import START, EntryId
@@ -46,30 +47,37 @@ class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 async def read_read_model(
     questions: Questions, keys: Keys, projection: Projection[Any], partition: int
 ) -> ReadModelFacts | None:
-    """Look at a sample of the documents; None where what is live may not be asked.
+    """Look at a sample of the documents; None where what is live may not be asked, or is no number.
 
     The heads first, then what the group has handled, then the documents: so a document has to show
     every head that was handled.
     """
-    name = projection.name
+    name, unreadable = projection.name, questions.unreadable
+    about = _about(name, partition)
     heads = await _read_heads(questions, keys, partition)
     handled_to = await _handled_to(questions, keys.events(partition), name)
-    live = await questions.ask("GET", keys.live(partition, name))
-    if live is None:
+    held = await questions.ask("GET", keys.live(partition, name))
+    if held is None:
         is_refused = "GET" in questions.refused
         return None if is_refused else ReadModelFacts(projection=name, partition=partition)
-    key = keys.documents(partition, name, int(live))
+    key = keys.live(partition, name)
+    anew = f"redis-cli DEL '{key}', then routestream consume {name} builds it anew"
+    live = unreadable.number(held, Place(about, key, mend=anew))
+    if live is None:
+        return None
+    key = keys.documents(partition, name, live)
     due = {endpoint: head for endpoint, head in heads.items() if head <= handled_to}
     raw = await questions.ask("HMGET", key, *due) if due else []
     documents = dict(zip(due, raw or [], strict=False))
-    written = await questions.ask("HGET", keys.generations(partition), f"{name}:documents")
+    counted_in = Place(about, keys.generations(partition), f"{name}:documents")
+    written = await questions.ask("HGET", counted_in.key, counted_in.field)
     versions = {endpoint: _version(projection, one) for endpoint, one in documents.items() if one}
     return ReadModelFacts(
         projection=name,
         partition=partition,
-        generation=int(live),
+        generation=live,
         documents=await questions.ask("HLEN", key) or 0,
-        written=int(written or 0),
+        written=unreadable.number(written, counted_in) or 0,
         sampled=len(documents),
         missing=[endpoint for endpoint, one in documents.items() if one is None],
         behind=[one for one, at in versions.items() if at is not None and at < due[one]],
@@ -78,9 +86,17 @@ async def read_read_model(
 
 
 async def _read_heads(questions: Questions, keys: Keys, partition: int) -> dict[str, EntryId]:
-    flat = await questions.ask("HRANDFIELD", keys.heads(partition), SAMPLE, "WITHVALUES") or []
-    pairs = zip(flat[::2], flat[1::2], strict=True)
-    return {endpoint.decode("utf-8", "replace"): EntryId.parse(head) for endpoint, head in pairs}
+    key = keys.heads(partition)
+    flat = await questions.ask("HRANDFIELD", key, SAMPLE, "WITHVALUES") or []
+    heads = {}
+    for raw, held in zip(flat[::2], flat[1::2], strict=True):
+        endpoint = raw.decode("utf-8", "replace")
+        to_do = f"redis-cli HSET '{key}' {endpoint} ID, the last of routestream events trace"
+        place = Place(f"heads, partition {partition}", key, endpoint, f"{to_do} {endpoint}")
+        head = questions.unreadable.entry_id(held, place)
+        if head is not None:
+            heads[endpoint] = head
+    return heads
 
 
 async def _handled_to(questions: Questions, stream: str, group: str) -> EntryId:
@@ -102,11 +118,15 @@ def _version(projection: Projection[Any], document: bytes) -> EntryId | None:
     return version
 
 
+def _about(projection: str, partition: int) -> str:
+    return f"read model {projection}, partition {partition}"
+
+
 def read_model_findings(
     facts: ReadModelFacts, partitions: Mapping[int, PartitionFacts]
 ) -> Iterator[Finding]:
     """Yield what there is to say of one read model."""
-    about = f"read model {facts.projection}, partition {facts.partition}"
+    about = _about(facts.projection, facts.partition)
     stream = partitions[facts.partition].stream
     if facts.generation is not None:
         found = [*_gaps(facts, about), *_lack(facts, about)]
