@@ -14,6 +14,7 @@ import msgspec
 
 from consumers.doctor.command import examination_of
 from consumers.doctor.finding import Finding, Severity, counted, worst_first
+from consumers.doctor.log_facts import Amount
 from consumers.doctor.log_findings import totals
 from consumers.groups import GROUPS
 from events.errors import EventsError
@@ -34,11 +35,11 @@ class Limit(msgspec.Struct, frozen=True):
     warn: int | None
     crit: int | None
 
-    def status_of(self, figure: int) -> Status:
-        """Return how *figure* is."""
-        if self.crit is not None and figure >= self.crit:
+    def status_of(self, figure: Amount) -> Status:
+        """Return how *figure* is; what could be beyond a limit is taken for beyond it."""
+        if self.crit is not None and figure.most >= self.crit:
             return "CRITICAL"
-        return "WARNING" if self.warn is not None and figure >= self.warn else "OK"
+        return "WARNING" if self.warn is not None and figure.most >= self.warn else "OK"
 
 
 class _Plugin(click.Command):
@@ -70,7 +71,8 @@ async def check(
     """Say in one line whether all is well, for a monitor.
 
     What `routestream doctor` finds counts, and how many entries the groups have still to read
-    (lag), to end (pending), and have given up on (dead), all partitions together.
+    (lag), to end (pending), and have given up on (dead), all partitions together. A lag too long
+    to be counted is told as >=; where it could be beyond a limit it is taken for beyond it.
 
     \b
     Exit codes, which are a monitor's and not those of the other commands:
@@ -102,7 +104,7 @@ _LIMITED = ("lag", "pending", "dead")
 def _judged(
     findings: Sequence[Finding],
     groups: Sequence[str],
-    figures: Mapping[str, int],
+    figures: Mapping[str, Amount],
     limits: Mapping[str, Limit],
 ) -> tuple[Status, str]:
     """Return the worst status, and what is worst in words."""
@@ -137,14 +139,14 @@ def _words(finding: Finding) -> str:
 
 
 def _end(
-    status: Status, said: str, figures: Mapping[str, int], limits: Mapping[str, Limit]
+    status: Status, said: str, figures: Mapping[str, Amount], limits: Mapping[str, Limit]
 ) -> NoReturn:
     tell(status, said, figures, limits)
     raise click.exceptions.Exit(EXIT_CODES[status])
 
 
 def tell(
-    status: Status, said: str, figures: Mapping[str, int], limits: Mapping[str, Limit]
+    status: Status, said: str, figures: Mapping[str, Amount], limits: Mapping[str, Limit]
 ) -> None:
     """Print the line: status, words, and the figures after a bar, which the words may not have."""
     words = printable(said).replace("|", "/")[:_LINE_CHARACTERS_MAX]
@@ -152,9 +154,9 @@ def tell(
     click.echo(f"{status} - {words}" + (f"|{told}" if told else ""))
 
 
-def _performance(figures: Mapping[str, int], limits: Mapping[str, Limit]) -> Iterator[str]:
+def _performance(figures: Mapping[str, Amount], limits: Mapping[str, Limit]) -> Iterator[str]:
     for name, figure in figures.items():
         limit = limits.get(name, Limit(None, None))
         warn = "" if limit.warn is None else limit.warn
         crit = "" if limit.crit is None else limit.crit
-        yield f"{name}={figure};{warn};{crit};0"
+        yield f"{name}={figure.least};{warn};{crit};0"

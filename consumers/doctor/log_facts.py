@@ -10,19 +10,16 @@ import msgspec
 
 from consumers.doctor.held import SHOWN_BYTES, Place
 from consumers.doctor.questions import Questions
-from consumers.operating.group_state import lost_of
+from consumers.operating.group_state import count_lag, lost_of
 from events.entry_id import START, EntryId
 from events.errors import LayoutError
 from events.keys import Keys
 from events.layout import partitions_in
 from events.positions import group_holder
-from events.streams import StreamState, told_lag
+from events.streams import StreamState
 
 DEAD_SAMPLE = 100
 """Dead letters whose reasons are counted: the newest."""
-
-LAG_COUNTED = 1_000
-"""Entries that are counted for a lag that the server cannot tell."""
 
 LOSSES_READ = 200
 """The newest losses of a partition, from which it is told when a group last had one."""
@@ -47,11 +44,29 @@ class OldestPending(msgspec.Struct, frozen=True):
     deliveries: int
 
 
+class Amount(msgspec.Struct, frozen=True):
+    """How many there are: at least *least*, at most *most*."""
+
+    least: int = 0
+    most: int = 0
+
+    @classmethod
+    def exactly(cls, count: int) -> "Amount":
+        """Return that there are *count*."""
+        return cls(count, count)
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.least + other.least, self.most + other.most)
+
+    def __str__(self) -> str:
+        return str(self.least) if self.least == self.most else f">={self.least}"
+
+
 class GroupFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One group in one partition.
 
     Attributes:
-        lag: Entries not yet delivered, at least.
+        lag: Entries not yet delivered.
         oldest: The oldest pending entry, None where nothing is pending.
         consumers: Its consumers.
         last_delivered: Where it stands.
@@ -65,7 +80,7 @@ class GroupFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     pending: int = 0
-    lag: int = 0
+    lag: Amount = Amount()
     oldest: OldestPending | None = None
     consumers: Sequence[ConsumerFacts] = ()
     last_delivered: EntryId = START
@@ -187,7 +202,7 @@ async def _read_group(
     return GroupFacts(
         name=name.decode("utf-8", "replace"),
         pending=about["pending"],
-        lag=0 if stream is None else await _lag(questions, stream, delivered, about["lag"]),
+        lag=Amount() if stream is None else await _lag(questions, stream, delivered, about["lag"]),
         oldest=await read_oldest(questions, key, name),
         consumers=[
             ConsumerFacts(one["name"].decode("utf-8", "replace"), one["pending"], one["idle"])
@@ -202,13 +217,13 @@ async def _read_group(
 
 async def _lag(
     questions: Questions, stream: StreamState, delivered: EntryId, told: int | None
-) -> int:
-    lag = told_lag(stream, delivered, told)
+) -> Amount:
+    lag, least = await count_lag(questions.ask, stream, delivered, told)
     if lag is not None:
-        return lag
-    raw = await questions.ask("XRANGE", stream.stream, f"({delivered}", "+", "COUNT", LAG_COUNTED)
-    found = len(raw or [])
-    return found if found < LAG_COUNTED else max(found, min(told or 0, stream.length))
+        return Amount.exactly(lag)
+    # Redis's own number is too large where entries were trimmed that the group had not read.
+    most = told if told is not None and stream.is_gapless else stream.length
+    return Amount(least, max(least, min(most, stream.length)))
 
 
 async def read_oldest(questions: Questions, key: str, group: bytes | str) -> OldestPending | None:

@@ -4,7 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from consumers.doctor.finding import Finding, counted, error, ok, warning
-from consumers.doctor.log_facts import GroupFacts, LayoutFacts, OldestPending, PartitionFacts
+from consumers.doctor.log_facts import (
+    Amount,
+    GroupFacts,
+    LayoutFacts,
+    OldestPending,
+    PartitionFacts,
+)
 from consumers.handlers.handler_settings import TOLD_MAX_S
 from consumers.operating.group_state import SILENT_MS
 from events.entry_id import START, EntryId
@@ -112,14 +118,14 @@ def group_findings(
 
 
 def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
-    backlog = group.lag + group.pending
+    backlog = group.lag + Amount.exactly(group.pending)
     consume = f"routestream consume {group.name}"
     idle_ms = min((one.idle_ms for one in group.consumers), default=0)
     if not group.consumers:
-        say = error if backlog else warning
+        say = error if backlog.least else warning
         yield say(about, "it has no consumer: nobody reads", f"backlog {backlog}", to_do=consume)
     elif idle_ms >= SILENT_MS:
-        say = error if backlog else warning
+        say = error if backlog.least else warning
         yield say(
             about,
             f"none of its consumers has asked for anything for {span(idle_ms / 1_000)}",
@@ -134,7 +140,7 @@ def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
             f"{sum(one.pending for one in silent)} pending with {counted(len(silent), 'consumer')}",
             to_do=f"routestream groups pending {group.name}",
         )
-    elif group.lag >= LAG_WARNING:
+    elif group.lag.least >= LAG_WARNING:
         yield warning(
             about, "it is far behind", f"lag {group.lag}", to_do=f"{consume} --processes 2"
         )
@@ -240,13 +246,13 @@ def _together(about: str, all_of: Sequence[Finding]) -> Finding:
     return ok(about, f"it gets on in {len(all_of)} partitions")
 
 
-def totals(partitions: Iterable[PartitionFacts], names: Iterable[str]) -> Mapping[str, int]:
+def totals(partitions: Iterable[PartitionFacts], names: Iterable[str]) -> Mapping[str, Amount]:
     """Return lag, pending, dead and lost of the groups *names* in all partitions."""
     wanted = set(names)
     groups = [g for facts in partitions for g in facts.groups.values() if g.name in wanted]
     return {
-        "lag": sum(one.lag for one in groups),
-        "pending": sum(one.pending for one in groups),
-        "dead": sum(one.dead for one in groups),
-        "lost": sum(max(one.lost, one.trimmed_unread) for one in groups),
+        "lag": sum((one.lag for one in groups), Amount()),
+        "pending": Amount.exactly(sum(one.pending for one in groups)),
+        "dead": Amount.exactly(sum(one.dead for one in groups)),
+        "lost": Amount.exactly(sum(max(one.lost, one.trimmed_unread) for one in groups)),
     }

@@ -117,7 +117,8 @@ async def _reset_plan(log: EventLog, state: GroupState, to: EntryId) -> tuple[st
     at, partition = state.last_delivered, state.partition
     is_back = to <= at
     start, end = (str(to), str(at)) if is_back else (f"({at}", f"({to}" if to < END else "+")
-    count = await count_entries(log, partition, start, end)
+    ask, stream = log.server.client.call, log.keys.events(partition)
+    count = await count_entries(ask, stream, start, end)
     told = f"{count}" if count < COUNTED_MAX else f"{COUNTED_MAX} or more"
     change = f"{told} delivered again" if is_back else f"{told} passed over, never to be delivered"
     pending = f", {state.pending} stay pending" if state.pending else ""

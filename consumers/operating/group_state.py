@@ -1,6 +1,6 @@
 """The state of a group: how much of a partition it has still to read and to end, and who reads."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +15,9 @@ COUNTED_MAX = 20_000
 
 SILENT_MS = 30_000
 """A consumer that has asked for nothing for so long is taken for gone."""
+
+Ask = Callable[..., Awaitable[Any]]
+"""Sends one command, and returns the reply."""
 
 Activity = Literal["missing", "stopped", "silent", "working", "up to date"]
 """What a group does.
@@ -98,9 +101,9 @@ async def _state(
     log: EventLog, group: str, stream: StreamState, about: Mapping[str, Any]
 ) -> GroupState:
     last_delivered = EntryId.parse(about["last-delivered-id"])
-    lag, lag_min = await _lag(log, stream, last_delivered, about["lag"])
-    told_max = about["lag"] if stream.is_gapless else None
     client, key = log.server.client, log.keys.events(stream.partition)
+    lag, lag_min = await count_lag(client.call, stream, last_delivered, about["lag"])
+    told_max = about["lag"] if stream.is_gapless else None
     pending = await client.call("XPENDING", key, about["name"], "-", "+", 1)
     consumers = await client.call("XINFO CONSUMERS", key, about["name"])
     idle_ms = [one["idle"] for one in consumers if one["name"] != REQUEUER.encode()]
@@ -124,8 +127,8 @@ async def _state(
     )
 
 
-async def _lag(
-    log: EventLog, stream: StreamState, last_delivered: EntryId, told: int | None
+async def count_lag(
+    ask: Ask, stream: StreamState, last_delivered: EntryId, told: int | None
 ) -> tuple[int | None, int]:
     """Return the lag, None where nobody can tell it, and how much it is at least.
 
@@ -135,10 +138,10 @@ async def _lag(
     known = told_lag(stream, last_delivered, told)
     if known is not None:
         return known, known
-    after = await count_entries(log, stream.partition, f"({last_delivered}", "+")
+    after = await count_entries(ask, stream.stream, f"({last_delivered}", "+")
     if after < COUNTED_MAX:
         return after, after
-    before = await count_entries(log, stream.partition, "-", str(last_delivered))
+    before = await count_entries(ask, stream.stream, "-", str(last_delivered))
     if before < COUNTED_MAX:
         lag = max(after, stream.length - before)
         return lag, lag
@@ -162,11 +165,11 @@ def lost_of(stream: StreamState, last_delivered: EntryId, entries_read: int | No
     return None
 
 
-async def count_entries(log: EventLog, partition: int, start: str, end: str) -> int:
-    """Count the entries from *start* to *end*, up to `COUNTED_MAX`."""
-    stream, counted = log.keys.events(partition), 0
+async def count_entries(ask: Ask, stream: str, start: str, end: str) -> int:
+    """Count the entries of *stream* from *start* to *end*, up to `COUNTED_MAX`."""
+    counted = 0
     while counted < COUNTED_MAX:
-        raw = await log.server.client.call("XRANGE", stream, start, end, "COUNT", READ_COUNT)
+        raw = await ask("XRANGE", stream, start, end, "COUNT", READ_COUNT) or []
         counted += len(raw)
         if len(raw) < READ_COUNT:
             break
