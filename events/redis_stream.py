@@ -73,8 +73,14 @@ class RedisStream(msgspec.Struct, frozen=True):
 
     @property
     def max_lag(self) -> StreamGroup | None:
-        """The group that has most to read; None where there is no group."""
-        return max(self.groups, key=lambda one: (one.lag is None, one.lag_min), default=None)
+        """The group that stands furthest back, and so has most to read; None for no group.
+
+        Where its lag could not be counted, it is at least as long as any other's.
+        """
+        if not self.groups:
+            return None
+        last = min(self.groups, key=lambda one: (one.last_delivered, one.lag is None))
+        return msgspec.structs.replace(last, lag_min=max(one.lag_min for one in self.groups))
 
 
 async def read_redis_stream(server: Server, key: str | bytes, now_ms: int) -> RedisStream | None:

@@ -87,6 +87,34 @@ async def test_a_lag_the_server_cannot_tell_is_counted_to_a_bound(
     assert "  >=3  " in (await run.lines(streams, "ls"))[1]
 
 
+async def test_the_largest_lag_is_a_bound_only_where_a_group_that_was_not_counted_is_behind(
+    log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await fill(log, 9)
+    call, stream = log.server.client.call, log.keys.events(0)
+    await read(log, "far", 0)
+    await call("XGROUP", "CREATE", stream, "near", ids[1])
+    await call("XDEL", stream, ids[8])
+    monkeypatch.setattr(redis_stream_module, "LAG_COUNTED_MAX", 3)
+    [told] = await shown(run, "ls")
+    assert (told["max_lag"], told["max_lag_min"]) == (8, 8)
+    await call("XGROUP", "SETID", stream, "far", ids[0])
+    [told] = await shown(run, "ls")
+    assert (told["max_lag"], told["max_lag_min"]) == (None, 3)
+
+
+async def test_a_known_lag_is_the_least_that_a_group_behind_it_has(
+    log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await fill(log, 9)
+    await read(log, "told", 4)
+    await log.server.client.call("XGROUP", "CREATE", log.keys.events(0), "uncounted", ids[2])
+    monkeypatch.setattr(redis_stream_module, "LAG_COUNTED_MAX", 3)
+    [told] = await shown(run, "ls")
+    assert (told["max_lag"], told["max_lag_min"]) == (None, 5)
+    assert "  >=5  " in (await run.lines(streams, "ls"))[1]
+
+
 async def test_all_lists_the_streams_of_others_too_and_match_chooses(
     log: EventLog, run: Commands, namespace: str
 ) -> None:
