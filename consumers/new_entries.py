@@ -67,7 +67,7 @@ class NewEntries:
 
     async def receive(self) -> list[Delivery]:
         """Return what was found; nothing when the wait was in vain."""
-        reply = await self._receive()
+        reply = await self._receive("XREADGROUP", "STREAMS", self._stream, ">")
         self.is_asked = False
         entries = entries_of(reply[0][1], self._partition) if reply else []
         return [Delivery(entry) for entry in entries]
@@ -80,6 +80,6 @@ class NewEntries:
         with translation():
             await self._connection.send_command(*command)
 
-    async def _receive(self) -> Any:  # noqa: ANN401 - Redis's reply
-        with translation():
+    async def _receive(self, *command: str) -> Any:  # noqa: ANN401 - Redis's reply
+        with translation(command):
             return await self._connection.read_response()

@@ -72,7 +72,8 @@ async def _ask(log: EventLog, partition: int, command: tuple[Any, ...]) -> Chunk
             return Chunk([], None, START, 0, 0)
         about = await log.server.client.call(*ask)
     if isinstance(raw, Exception):
-        raise ServerRefusedError(str(raw)) from raw
+        with translation(read):
+            raise raw
     if isinstance(about, Exception):  # there is no such key
         return Chunk([], None, START, 0, 0)
     first = about["first-entry"]

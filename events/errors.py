@@ -1,5 +1,6 @@
 """What can go wrong with events and their log; each message is a sentence to act on."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 _SHOWN_CHARACTERS = 200
@@ -115,6 +116,14 @@ class ServerUnavailableError(EventsError):
 
 class ServerRefusedError(EventsError):
     """The server refuses a command, and would refuse it again."""
+
+
+class WrongTypeError(ServerRefusedError):
+    """A key holds something else than what belongs there; it is one of *keys*."""
+
+    def __init__(self, told: str, keys: Sequence[str]) -> None:
+        super().__init__(told)
+        self.keys = keys
 
 
 class NoGroupError(ServerRefusedError):

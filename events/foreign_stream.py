@@ -38,6 +38,10 @@ class NoStreamError(EventsError):
     """There is no stream of that name."""
 
 
+class WrongStreamError(NoStreamError):
+    """Under that name is something else."""
+
+
 class OneStream(Keys, frozen=True):
     """The keys of a log whose only partition is the stream *key*, whoever made it."""
 
@@ -54,9 +58,15 @@ async def open_foreign_stream(server: Server, key: str) -> EventLog:
     Raises:
         NoStreamError: There is no such key, or it holds something else.
     """
-    kind = (await server.client.call("TYPE", key)).decode()
-    if kind == "none":
-        raise NoStreamError(f"there is no stream {key!r} on {server.address}")
-    if kind != "stream":
-        raise NoStreamError(f"the key {key!r} on {server.address} is a {kind}, no stream")
+    await check_stream(server, key)
     return EventLog(server, OneStream(key=key), 1, "")
+
+
+async def check_stream(server: Server, key: str | bytes) -> None:
+    """Raise NoStreamError where there is no such key, or it holds something else."""
+    kind = (await server.client.call("TYPE", key)).decode()
+    shown = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key
+    if kind == "none":
+        raise NoStreamError(f"there is no stream {shown!r} on {server.address}")
+    if kind != "stream":
+        raise WrongStreamError(f"the key {shown!r} on {server.address} is a {kind}, no stream")

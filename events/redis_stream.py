@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from events.entry_id import START, EntryId
+from events.foreign_stream import check_stream
 from events.server import Server
 from events.streams import told_lag
 
@@ -83,11 +84,14 @@ class RedisStream(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(last, lag_min=max(one.lag_min for one in self.groups))
 
 
-async def read_redis_stream(server: Server, key: str | bytes, now_ms: int) -> RedisStream | None:
-    """Return what the server says of the stream *key*, None where there is none."""
+async def read_redis_stream(server: Server, key: str | bytes, now_ms: int) -> RedisStream:
+    """Return what the server says of the stream *key*.
+
+    Raises:
+        NoStreamError: There is no such key, or it holds something else.
+    """
     call = server.client.call
-    if await call("TYPE", key) != b"stream":
-        return None
+    await check_stream(server, key)
     about = await call("XINFO STREAM", key)
     size = await call("MEMORY USAGE", key, "SAMPLES", _MEMORY_SAMPLES)
     newest = await call("XREVRANGE", key, "+", "-", "COUNT", RATE_SAMPLE)

@@ -1,7 +1,7 @@
 """The server: one Redis or Valkey, its connections, and what its errors mean."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from typing import Any, Protocol
@@ -15,8 +15,14 @@ from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from events.command_keys import keys_of
 from events.connection import Dialled, NeverSentError
-from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
+from events.errors import (
+    NoGroupError,
+    ServerRefusedError,
+    ServerUnavailableError,
+    WrongTypeError,
+)
 
 VERSION_MIN = (7, 0)
 DEFAULT_URL = "redis://127.0.0.1:6379"
@@ -86,7 +92,7 @@ class Client(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
         """What redis-py itself calls; see `call`."""
-        with translation():
+        with translation(args):
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def script(self, package: str, name: str) -> Script:
@@ -101,14 +107,26 @@ def _part(included: re.Match[str]) -> str:
 
 
 @contextmanager
-def translation() -> Iterator[None]:
-    """Raise our errors in place of redis-py's; a missing script is left to who loads it."""
+def translation(command: Sequence[Any] = ()) -> Iterator[None]:
+    """Raise our errors in place of redis-py's; a missing script is left to who loads it.
+
+    With *command*, the key that holds something else is named: Redis itself does not.
+    """
     try:
         yield
     except redis_errors.NoScriptError:
         raise
     except (redis_errors.RedisError, OSError) as error:
+        if command and str(error).startswith("WRONGTYPE"):
+            raise _wrong_type(command, error) from error
         raise translated(error) from error
+
+
+def _wrong_type(command: Sequence[Any], error: Exception) -> WrongTypeError:
+    keys = keys_of(command)
+    named = keys[0] if len(keys) == 1 else f"one of {', '.join(keys)}"
+    name = str(command[0]).split()[0]
+    return WrongTypeError(f"{named} is not of the type that {name} is for: {error}", keys)
 
 
 def translated(error: redis_errors.RedisError | OSError) -> Exception:

@@ -1,12 +1,13 @@
 """The commands that show the streams."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 
 import click
 import msgspec
 
 from events.errors import ServerRefusedError
+from events.foreign_stream import NoStreamError, WrongStreamError
 from events.log import EventLog
 from events.positions import Positions
 from events.redis_stream import RedisStream, read_redis_stream, stream_keys
@@ -21,9 +22,9 @@ from events.stream_table import (
 )
 from events.terminal.age import now_of
 from events.terminal.command_group import CommandGroup
+from events.terminal.exit_code import EXIT_FAILED
 from events.terminal.output import (
     Deployment,
-    NotFoundError,
     OutputForm,
     as_text,
     command_of,
@@ -77,7 +78,8 @@ async def list_streams(
 
     BYTES is an estimate from a few entries; ADDED counts the trimmed ones too; RATE/S is what the
     newest entries tell; MAX LAG is that of the group that has most to read, >= says that no more
-    were counted; AGE is how long ago the last entry was appended.
+    were counted; AGE is how long ago the last entry was appended. The exit code is 1 where
+    something else than a stream lies in a partition's place.
 
     \b
     Example: routestream streams ls --watch 5s
@@ -85,27 +87,38 @@ async def list_streams(
     """
     pattern = "*" if every and match is None else match
     rates = Rates()
+    strays: list[WrongStreamError] = []
     async with deployment.open_log() as log:
 
         async def show_streams() -> None:
             now = await now_of(log.server)
-            found = [(p, rates.seen(one, now)) async for p, one in _listed(log, pattern, now)]
+            strays.clear()
+            listed = _listed(log, pattern, now, strays)
+            found = [(p, rates.seen(one, now)) async for p, one in listed]
             rows = (stream_row(stream, now) for _, stream in found)
             values = (stream_as_json(partition, stream) for partition, stream in found)
-            nothing = (
-                f"no streams: nothing was ever appended to {log.keys.namespace!r}"
-                if pattern is None
-                else f"no streams match {pattern!r}"
-            )
+            nothing = _nothing(log, pattern, strays)
             print_rows(output, STREAM_COLUMNS, rows, values, nothing=nothing)
 
         await watched(watch, show_streams)
+    if strays:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _nothing(log: EventLog, pattern: str | None, strays: Sequence[WrongStreamError]) -> str:
+    if pattern is not None:
+        return f"no streams match {pattern!r}"
+    never = f": nothing was ever appended to {log.keys.namespace!r}"
+    return f"no streams{'' if strays else never}"
 
 
 async def _listed(
-    log: EventLog, pattern: str | None, now: datetime
+    log: EventLog, pattern: str | None, now: datetime, strays: list[WrongStreamError]
 ) -> AsyncGenerator[tuple[int | None, RedisStream]]:
-    """Yield the partitions, and then the other streams that match, by key."""
+    """Yield the partitions, and then the other streams that match, by key.
+
+    What lies where a partition should is told, and added to *strays*.
+    """
     ours = {log.keys.events(p).encode(): p for p in range(log.partitions)}
     keys: list[bytes] = list(ours)
     if pattern is not None:
@@ -118,14 +131,16 @@ async def _listed(
         keys.sort(key=lambda key: (ours.get(key, len(ours)), key))
     for key in keys:
         try:
-            stream = await read_redis_stream(log.server, key, _ms(now))
+            yield ours.get(key), await read_redis_stream(log.server, key, _ms(now))
+        except WrongStreamError as error:
+            strays.append(error)
+            click.echo(f"warning: {error}; routestream doctor says what to do", err=True)
+        except NoStreamError:
+            continue
         except ServerRefusedError as error:
             if key in ours:
                 raise
             click.echo(f"{as_text(key.decode('utf-8', 'backslashreplace'))}: {error}", err=True)
-            continue
-        if stream is not None:
-            yield ours.get(key), stream
 
 
 @streams.command("show")
@@ -153,8 +168,6 @@ async def show_stream(
         async def show_it() -> None:
             now = await now_of(log.server)
             found = await read_redis_stream(log.server, key, _ms(now))
-            if found is None:
-                raise NotFoundError(f"there is no stream {key!r} on {log.server.address}")
             cut = await _cut(log, partition, found, deployment.retention, _ms(now))
             warnings = warnings_of(cut) + await log.server.weaknesses()
             if output == "table":

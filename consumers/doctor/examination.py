@@ -56,21 +56,22 @@ async def examine(
     if server.is_loading:
         return Examination(findings)
     layout = await read_layout(questions, keys)
-    if "HGET" not in questions.refused:
-        findings += layout_findings(keys, layout, partitions)
-    shipped = [projection.name for projection in _PROJECTIONS]
-    count = layout.partitions or partitions or 0
+    count = layout.partitions or partitions or 1
     facts = [await read_partition(questions, keys, p) for p in range(count)]
+    findings += layout_findings(keys, layout, partitions, facts)
+    shipped = [projection.name for projection in _PROJECTIONS]
     findings += findings_of(facts, keys, shipped, await _now(questions))
     if look_again_after_s:
         findings += await _look_again(questions, keys, facts, look_again_after_s)
     for projection in _PROJECTIONS:
         for one in facts:
+            if one.kind != "stream":
+                continue
             read_model = await read_read_model(questions, keys, projection, one.partition)
-            if one.kind == "stream" and read_model is not None:
+            if read_model is not None:
                 findings += read_model_findings(read_model, {one.partition: one})
     findings += questions.unreadable.findings
-    findings += refusal_findings(questions.refused, server.user)
+    findings += refusal_findings(questions, keys)
     return Examination(findings, facts)
 
 

@@ -98,10 +98,14 @@ class LayoutFacts(msgspec.Struct, frozen=True):
     Attributes:
         partitions: With how many partitions, None where that is not known.
         unreadable: What is held in place of their number, None where it is one or nothing.
+        is_told: Whether the server told it.
+        is_forbidden: Whether this account has not the right to know.
     """
 
     partitions: int | None = None
     unreadable: str | None = None
+    is_told: bool = True
+    is_forbidden: bool = False
 
 
 class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +127,8 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
 async def read_layout(questions: Questions, keys: Keys) -> LayoutFacts:
     """Ask with how many partitions the log was made."""
     held = await questions.ask("HGET", keys.layout, "partitions")
+    if not questions.was_told("HGET", keys.layout):
+        return LayoutFacts(is_told=False, is_forbidden=questions.is_forbidden("HGET"))
     try:
         return LayoutFacts(partitions_in(held, keys))
     except LayoutError:

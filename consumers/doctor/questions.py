@@ -1,17 +1,20 @@
 """The questions to a server: each is asked in any case, and what is refused is noted."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import redis.exceptions as redis_errors
 
-from consumers.doctor.finding import Finding, warning
+from consumers.doctor.finding import Finding, error, warning
 from consumers.doctor.held import Unreadable
 from events.connection import NeverSentError
-from events.errors import ServerRefusedError, ServerUnavailableError
+from events.errors import ServerRefusedError, ServerUnavailableError, WrongTypeError
+from events.keys import Keys
 from events.server import Client, was_not_carried_out
 
 _NO_RIGHT = "no permission"
+_OF_KEYS = re.compile(r"permissions to access (a key|one of the keys)")
 
 
 class Questions:
@@ -19,12 +22,14 @@ class Questions:
 
     Attributes:
         refused: What was refused, with the server's words.
+        wrong_types: Keys that hold something of another type than belongs there, with its words.
         unreadable: What was told, and is not what belongs there.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self.refused: dict[str, str] = {}
+        self.wrong_types: dict[str, str] = {}
         self.unreadable = Unreadable()
 
     async def ask(self, *command: Any) -> Any:  # noqa: ANN401 - Redis's reply
@@ -36,6 +41,8 @@ class Questions:
         """
         try:
             return await self._client.call(*command)
+        except WrongTypeError as error:
+            self.wrong_types.setdefault(error.keys[0], str(error))
         except ServerRefusedError as refusal:
             if isinstance(refusal.__cause__, redis_errors.AuthenticationError):
                 raise
@@ -45,6 +52,19 @@ class Questions:
                 raise
             self.refused.setdefault(str(command[0]), str(refusal))
         return None
+
+    @property
+    def account(self) -> str:
+        """As whom we ask, by the URL."""
+        return self._client.connection_pool.connection_kwargs.get("username") or "default"
+
+    def was_told(self, command: str, key: str) -> bool:
+        """Whether *command* of *key* was answered."""
+        return command not in self.refused and key not in self.wrong_types
+
+    def is_forbidden(self, command: str) -> bool:
+        """Whether this account has not the right to *command*, or to our keys."""
+        return _NO_RIGHT in self.refused.get(command, "")
 
     async def info(self, section: str) -> Mapping[str, Any]:
         """Return what INFO tells of *section*; nothing where it is refused."""
@@ -59,14 +79,23 @@ def _is_answered(refusal: ServerUnavailableError) -> bool:
     )
 
 
-def refusal_findings(refused: Mapping[str, str], user: str | None) -> Iterable[Finding]:
-    """Yield one finding for each command that was refused; what it would tell is not known."""
-    name = user or "USER"
-    for command, why in refused.items():
-        lacks_right = _NO_RIGHT in why
-        to_do = f"ACL SETUSER {name} +{command.lower().replace(' ', '|')}"
+def refusal_findings(questions: Questions, keys: Keys) -> Iterable[Finding]:
+    """Yield one finding for each command or key that was refused; what it holds is not known."""
+    for key, why in questions.wrong_types.items():
+        yield error(
+            f"key {key}",
+            f"something else lies there than belongs there: {why}",
+            to_do=f"redis-cli RENAME '{key}' '{key}:stray', then see who wrote it",
+        )
+    for command, why in questions.refused.items():
+        to_do = "see what the other findings say, and try again"
+        if questions.is_forbidden(command):
+            right = f"+{command.lower().replace(' ', '|')}"
+            if _OF_KEYS.search(why):
+                right = f"~{keys.namespace}:* ~{{{keys.namespace}:*"
+            to_do = f"ACL SETUSER {questions.account} {right}"
         yield warning(
             f"refused {command}",
             f"the server refuses {command}, so that a part of this is not known: {why}",
-            to_do=to_do if lacks_right else "see what the other findings say, and try again",
+            to_do=to_do,
         )

@@ -56,11 +56,11 @@ async def read_read_model(
     about = _about(name, partition)
     heads = await _read_heads(questions, keys, partition)
     handled_to = await _handled_to(questions, keys.events(partition), name)
-    held = await questions.ask("GET", keys.live(partition, name))
-    if held is None:
-        is_refused = "GET" in questions.refused
-        return None if is_refused else ReadModelFacts(projection=name, partition=partition)
     key = keys.live(partition, name)
+    held = await questions.ask("GET", key)
+    if held is None:
+        is_told = questions.was_told("GET", key)
+        return ReadModelFacts(projection=name, partition=partition) if is_told else None
     anew = f"redis-cli DEL '{key}', then routestream consume {name} builds it anew"
     live = unreadable.number(held, Place(about, key, mend=anew))
     if live is None:

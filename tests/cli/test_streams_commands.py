@@ -15,7 +15,7 @@ from events.entry_id import EntryId
 from events.positions import Positions, group_holder
 from events.retention import RetentionRule
 from events.stream_commands import streams
-from tests.cli.running import Commands
+from tests.cli.running import Commands, end_of
 from tests.cli.terminal import environment_of, in_terminal
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
@@ -229,11 +229,11 @@ async def test_a_foreign_stream_is_shown_with_its_groups_alone(
 
 
 async def test_what_is_not_there_is_not_found(log: EventLog, run: Commands, namespace: str) -> None:
-    assert (await run(streams, "show", "0")).exit_code == 3
-    assert (await run(streams, "show", f"x-{namespace}")).exit_code == 3
+    assert end_of(await run(streams, "show", "0")) == 3
+    assert end_of(await run(streams, "show", f"x-{namespace}")) == 3
     assert (await run(streams, "show", "1")).exit_code == 2
     await log.server.client.call("SET", f"x-{namespace}", "a string")
-    assert (await run(streams, "show", f"x-{namespace}")).exit_code == 3
+    assert end_of(await run(streams, "show", f"x-{namespace}")) == 3
 
 
 async def test_partitions_are_listed_in_their_order(

@@ -249,8 +249,26 @@ async def test_every_command_that_is_refused_is_a_finding(broken: EmbeddedServer
     refused = {one.about for one in findings if one.about.startswith("refused ")}
     assert refused == {
         *("refused ACL WHOAMI", "refused INFO", "refused CONFIG GET", "refused HGET"),
+        "refused TYPE",
     }
-    assert found(findings, "refused CONFIG GET").to_do == "ACL SETUSER USER +config|get"
+    assert found(findings, "refused CONFIG GET").to_do == "ACL SETUSER stranger +config|get"
+
+
+async def test_an_account_without_the_keys_is_told_to_be_given_them_not_a_command(
+    broken: EmbeddedServer,
+) -> None:
+    url = await set_user(broken.url, "keyless", *READS, "resetkeys", "~other:*")
+    finding = found(await examined(url, "own"), "refused HGET")
+    assert finding.to_do == "ACL SETUSER keyless ~own:* ~{own:*"
+
+
+async def test_an_account_that_sees_nothing_of_the_log_is_an_error(broken: EmbeddedServer) -> None:
+    keyless = await set_user(broken.url, "keyless", *READS, "resetkeys", "~other:*")
+    mute = await set_user(broken.url, "stranger", "+@connection", "+time")
+    for url in (keyless, mute):
+        finding = found(await examined(url, "own"), "layout")
+        assert finding.severity == "error"
+        assert finding.what.startswith("nothing of the log 'own' can be seen")
 
 
 async def test_a_user_that_may_not_name_its_connection_is_told_only_what_else_it_lacks(
@@ -258,7 +276,7 @@ async def test_a_user_that_may_not_name_its_connection_is_told_only_what_else_it
 ) -> None:
     url = await set_user(broken.url, "mute", "+@read")
     findings = await examined(url)
-    assert found(findings, "refused INFO").to_do == "ACL SETUSER USER +info"
+    assert found(findings, "refused INFO").to_do == "ACL SETUSER mute +info"
 
 
 async def test_a_wrong_password_and_a_server_that_is_not_there_are_errors(
