@@ -11,6 +11,7 @@ from consumers.doctor.log_facts import (
     OldestPending,
     PartitionFacts,
 )
+from consumers.groups import GROUPS
 from consumers.handlers.handler_settings import TOLD_MAX_S
 from consumers.operating.group_state import SILENT_MS
 from events.entry_id import START, EntryId
@@ -142,11 +143,13 @@ def group_findings(
 
 def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
     backlog = group.lag + Amount.exactly(group.pending)
-    consume = f"routestream consume {group.name}"
+    consume = _consume(group.name)
     idle_ms = min((one.idle_ms for one in group.consumers), default=0)
     if not group.consumers:
         say = error if backlog.least else warning
-        yield say(about, "it has no consumer: nobody reads", f"backlog {backlog}", to_do=consume)
+        no_consumer = "it has no consumer: nobody reads"
+        or_remove = "" if group.name in GROUPS else f", or routestream groups remove {group.name}"
+        yield say(about, no_consumer, f"backlog {backlog}", to_do=consume + or_remove)
     elif idle_ms >= SILENT_MS:
         say = error if backlog.least else warning
         yield say(
@@ -165,7 +168,10 @@ def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
         )
     elif group.lag.least >= LAG_WARNING:
         yield warning(
-            about, "it is far behind", f"lag {group.lag}", to_do=f"{consume} --processes 2"
+            about,
+            "it is far behind",
+            f"lag {group.lag}",
+            to_do=f"{consume}{' --processes 2' if group.name in GROUPS else ' once more'}",
         )
     if len(group.consumers) >= CONSUMERS_WARNING:
         yield warning(
@@ -174,6 +180,11 @@ def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
             len(group.consumers),
             to_do=f"routestream groups prune {group.name}",
         )
+
+
+def _consume(group: str) -> str:
+    """Say what starts a reader: the groups of others have their own."""
+    return f"routestream consume {group}" if group in GROUPS else f"start whoever reads as {group}"
 
 
 def _pending(group: GroupFacts, about: str) -> Iterator[Finding]:

@@ -82,6 +82,19 @@ async def test_a_group_without_consumers_that_has_something_to_do_is_an_error(
     assert "no consumer" in finding.what
 
 
+async def test_who_reads_for_a_group_of_others_is_not_said_to_be_ours_to_start(
+    log: EventLog,
+) -> None:
+    await create_group(log)
+    await log.append(created())
+    finding = found(await examined_log(log), ABOUT)
+    expected = f"start whoever reads as {GROUP}, or routestream groups remove {GROUP}"
+    assert finding.to_do == expected
+    await create_group(log, ROUTE_TABLE.name)
+    ours = found(await examined_log(log), "group route-table, partition 0")
+    assert ours.to_do == "routestream consume route-table"
+
+
 async def test_a_group_whose_consumers_are_silent_is_found(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
