@@ -64,16 +64,26 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         try:
             parse_url(self.url)
-        except ValueError:
-            scheme = self.url.partition("://")[0] if "://" in self.url else "none"
-            raise ValueError(
-                f"the Redis URL (scheme {scheme!r}) cannot be used;"
-                " redis://HOST:PORT/DB, rediss://HOST:PORT/DB and unix://PATH are allowed"
-            ) from None
+        except ValueError as error:
+            raise ValueError(_why_unusable(self.url, error)) from None
         if self.connections_max < 1:
             raise ValueError(f"connections_max is {self.connections_max}, the least is 1")
         if self.timeout_s <= 0:
             raise ValueError(f"timeout_s is {self.timeout_s}, it must be more than 0")
+
+
+def _why_unusable(url: str, error: ValueError) -> str:
+    scheme = url.partition("://")[0] if "://" in url else "none"
+    if str(error).startswith("Port "):
+        # What stands there is not shown: without an @ it may be a password.
+        return (
+            "the port of the Redis URL is not a number from 0 to 65535;"
+            f" {scheme}://HOST:PORT/DB and {scheme}://:PASSWORD@HOST:PORT/DB are allowed"
+        )
+    return (
+        f"the Redis URL (scheme {scheme!r}) cannot be used;"
+        " redis://HOST:PORT/DB, rediss://HOST:PORT/DB and unix://PATH are allowed"
+    )
 
 
 class Script(Protocol):
