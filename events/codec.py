@@ -143,12 +143,12 @@ def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) ->
 
 
 def _decode_old(name: str, written: bytes, raw: bytes) -> Event:
-    """Lead an older payload up, version by version."""
+    """Lead an older payload up, version by version; who calls it names the type in an error."""
     kind = BY_WIRE_NAME[name]
     if not written.isdigit() or not 1 <= int(written) <= kind.version:
         shown = written.decode("utf-8", "replace")
         raise UndecodableEntryError(
-            f"{name}: version {shown!r} is not known here, the newest is {kind.version};"
+            f"version {shown!r} is not known here, the newest is {kind.version};"
             " after an upgrade the entry can be requeued"
         )
     payload = msgspec.json.decode(raw)

@@ -95,7 +95,7 @@ async def _find(log: History, entry_id: EntryId, partition: int | None) -> Entry
     looked = [await log.find(one, entry_id) for one in partitions]
     found = [entry for entry in looked if entry is not None]
     if not found:
-        raise NotFoundError(f"entry {entry_id} is not in the log {log.keys.namespace!r}")
+        raise NotFoundError(f"entry {entry_id} is not in {log.keys.of_what}")
     if len(found) > 1:
         places = ", ".join(str(entry.partition) for entry in found)
         raise click.UsageError(f"entry {entry_id} is in the partitions {places}: say which one")

@@ -47,6 +47,11 @@ class OneStream(Keys, frozen=True):
 
     key: str = ""
 
+    @property
+    def of_what(self) -> str:
+        """The stream, in an error's words."""
+        return f"the stream {self.key!r}"
+
     def events(self, partition: int) -> str:  # noqa: ARG002 - there is only one
         """Stream: the only one there is."""
         return self.key

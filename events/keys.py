@@ -16,6 +16,11 @@ class Keys(msgspec.Struct, frozen=True):
     namespace: str = "routestream"
 
     @property
+    def of_what(self) -> str:
+        """What they are the keys of, in an error's words."""
+        return f"the log {self.namespace!r}"
+
+    @property
     def layout(self) -> str:
         """Hash: how the log was made; its field `partitions` never changes."""
         return f"{self.namespace}:layout"

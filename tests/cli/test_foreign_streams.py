@@ -46,6 +46,17 @@ async def add(log: EventLog, stream: str, *fields: str | bytes) -> str:
     return entry_id.decode()
 
 
+async def test_an_entry_that_is_not_there_is_missed_in_the_stream_that_was_named(
+    log: EventLog, run: Commands, stream: str
+) -> None:
+    await add(log, stream, "level", "warn")
+    result = await run(events, "show", "1-1", "--stream", stream)
+    assert (result.exit_code, result.stderr) == (
+        3,
+        f"Error: entry 1-1 is not in the stream {stream!r}\n",
+    )
+
+
 async def test_any_stream_is_shown_raw_with_its_bytes_escaped(
     log: EventLog, run: Commands, stream: str
 ) -> None:
