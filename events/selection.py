@@ -12,6 +12,7 @@ from events.entry_filter import EntryFilter
 from events.entry_id import END, EntryId
 from events.foreign_stream import open_foreign_stream
 from events.history import History
+from events.missing_log import tell_missing_log
 from events.recorded import Entry
 from events.server import open_server
 from events.tail import SEARCHED_MAX, Wanted, entries_from, read_tail
@@ -119,6 +120,7 @@ async def open_selection(deployment: Deployment, asked: Asked) -> AsyncIterator[
     wanted = EntryFilter.parse(asked.names, asked.endpoint, asked.sources, asked.where, reading)
     if asked.stream is None:
         async with deployment.open_history() as history:
+            await tell_missing_log(history.log)
             yield Selection(history, wanted, reading)
         return
     async with open_server(deployment.server) as server:

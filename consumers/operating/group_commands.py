@@ -12,6 +12,7 @@ from consumers.operating.group_rates import SAMPLE_S, RateMeter, Rates
 from consumers.operating.group_state import Activity, GroupState, read_group_states
 from events.entry_id import START
 from events.log import EventLog
+from events.missing_log import tell_missing_log
 from events.terminal.age import age_of, now_of, span
 from events.terminal.command_group import CommandGroup
 from events.terminal.output import (
@@ -82,6 +83,8 @@ async def list_groups(deployment: Deployment, *, output: OutputForm, watch: floa
             rows = (_group_row(state, rates, now) for state in states)
             values = (group_as_json(state, _rates_of(state, rates)) for state in states)
             print_rows(output, GROUP_COLUMNS, rows, values, nothing="no groups")
+            if not states:
+                await tell_missing_log(log)
 
         await watched(watch, show_groups)
 

@@ -112,6 +112,19 @@ async def test_a_range_that_is_none_is_refused(run: Commands, span: str) -> None
     assert isinstance(result.exception, InvalidPositionError)
 
 
+@pytest.mark.parametrize("command", [("tail",), ("range", "-1h.."), ("stats",), ("grep", "x")])
+async def test_without_a_log_a_note_says_that_there_is_none(
+    log: EventLog, run: Commands, command: tuple[str, ...]
+) -> None:
+    assert "no log" not in (await run(events, *command)).stderr
+    await log.server.client.call("DEL", log.keys.layout)
+    result = await run(events, *command)
+    assert result.stderr.startswith(f"there is no log {log.keys.namespace!r} on ")
+    assert result.stderr.endswith("\nno events\n")
+    await log.append(EndpointCreatedEvent(endpoint_id=CHAT, name="chat", model="llama-3"))
+    assert "no log" not in (await run(events, *command)).stderr
+
+
 async def test_grep_finds_a_text_in_names_and_values(log: EventLog, run: Commands) -> None:
     await fill(log)
     await log.server.client.call("XADD", log.keys.events(0), "*", "odd", b"\xffCUDA")

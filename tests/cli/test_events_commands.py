@@ -224,7 +224,7 @@ async def test_an_empty_log_has_nothing_to_show(run: Commands) -> None:
     for group, verb in ((events, "tail"), (streams, "ls")):
         shown = await run(group, verb)
         assert shown.exit_code == 0
-        assert (shown.stdout, shown.stderr[:3]) == ("", "no ")
+        assert (shown.stdout, "no " in shown.stderr) == ("", True)
         as_json = await run(group, verb, "-o", "json")
         assert as_json.stdout == "[]\n"
 
@@ -314,7 +314,8 @@ async def test_the_command_itself_ends_with_the_agreed_exit_codes(
                 command, env=environment, capture_output=True, text=True, check=False
             )
         )
-        return done.returncode, done.stderr
+        note, *rest = done.stderr.splitlines(keepends=True)
+        return done.returncode, "".join(rest if note.startswith("there is no log ") else [note])
 
     assert await exit_of("events", "tail") == (0, "no events\n")
     code, told = await exit_of("events", "tail", "--from", "never")

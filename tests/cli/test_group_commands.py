@@ -228,6 +228,18 @@ async def test_a_log_without_groups_has_none_to_show(log: EventLog, run: Command
     assert (await run(groups, "ls", "-o", "json")).stdout == "[]\n"
 
 
+async def test_without_a_log_the_note_says_that_there_is_none(
+    redis_url: str, namespace: str, run: Commands
+) -> None:
+    result = await run(groups, "ls")
+    assert (result.exit_code, result.stdout) == (0, "")
+    address = redis_url.removeprefix("redis://")
+    assert result.stderr == (
+        f"no groups\nthere is no log {namespace!r} on {address}:"
+        " --namespace or ROUTESTREAM_NAMESPACE names another\n"
+    )
+
+
 async def test_wrong_counts_and_intervals_are_refused(run: Commands) -> None:
     for group, *arguments in ((dead, "ls", "-n", "0"), (groups, "ls", "--watch", "0")):
         assert (await run(group, *arguments)).exit_code == 2
