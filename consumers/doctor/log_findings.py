@@ -1,6 +1,6 @@
 """The findings about a log and its groups, made from what Redis told."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 
 from consumers.doctor.finding import Finding, counted, error, ok, warning
@@ -51,7 +51,7 @@ def layout_findings(
             to_do=_set_partitions(keys),
         )
     elif made_with is None and layout.is_told:
-        yield _no_layout(keys, partitions)
+        yield from _no_layout(keys, {one.kind for one in partitions}, len(partitions))
     elif made_with is not None and wanted not in {None, made_with}:
         yield error(
             "layout",
@@ -63,19 +63,21 @@ def layout_findings(
         yield ok("layout", f"the log {keys.namespace!r} is there", counted(made_with, "partition"))
 
 
-def _no_layout(keys: Keys, partitions: Sequence[PartitionFacts]) -> Finding:
-    if any(one.kind == "stream" for one in partitions):
-        return warning(
+def _no_layout(keys: Keys, kinds: Set[str], partitions: int) -> Iterator[Finding]:
+    """Yield what it means; where something else lies in the log's place, that is told there."""
+    if "stream" in kinds:
+        yield warning(
             "layout",
             f"the log {keys.namespace!r} has no layout: it is read as one of"
-            f" {counted(len(partitions), 'partition')}",
+            f" {counted(partitions, 'partition')}",
             to_do=_set_partitions(keys),
         )
-    return warning(
-        "layout",
-        f"there is no log {keys.namespace!r} on this server",
-        to_do="set ROUTESTREAM_NAMESPACE, or append the first event: endpoints create",
-    )
+    elif kinds <= {"none", "unknown"}:
+        yield warning(
+            "layout",
+            f"there is no log {keys.namespace!r} on this server",
+            to_do="set ROUTESTREAM_NAMESPACE, or append the first event: endpoints create",
+        )
 
 
 def _set_partitions(keys: Keys) -> str:

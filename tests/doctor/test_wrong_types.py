@@ -17,7 +17,7 @@ from events.stream_commands import streams
 from projections.commands import endpoints
 from tests.cli.running import Commands, end_of
 from tests.consumers.consumer_bench import GROUP, create_group, created, fill
-from tests.doctor.doctor_bench import examined, examined_log, found, projecting
+from tests.doctor.doctor_bench import examined, examined_log, found, not_well, projecting
 
 pytestmark = pytest.mark.anyio
 
@@ -110,8 +110,10 @@ async def test_a_string_in_place_of_a_log_without_a_layout_is_no_empty_log(
     stray = Keys(namespace).events(0)
     async with open_log(redis_url, namespace=f"{namespace}-other") as other:
         await other.server.client.call("SET", stray, "stray")
-    finding = found(await examined(redis_url, namespace), "partition 0")
+    findings = await examined(redis_url, namespace)
+    finding = found(findings, "partition 0")
     assert (finding.severity, finding.figure) == ("error", "string")
+    assert "layout" not in not_well(findings)
     listed = await run(streams, "ls")
     assert listed.exit_code == 1
     assert f"the key {stray!r} on " in listed.stderr
