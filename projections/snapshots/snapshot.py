@@ -1,7 +1,6 @@
 """The snapshot: every state of a projection at one position, in a file that can be checked."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,13 @@ import zstandard
 from events.entry_id import EntryId
 from projections.errors import DamagedSnapshotError, SnapshotError, WrongSnapshotError
 from projections.projection import Projection
+from projections.snapshots.whole_file import (
+    beside,
+    checksum_at,
+    checksum_of,
+    take_place,
+    write_synced,
+)
 
 FORMAT = 1
 """Of the file; a reader refuses another one."""
@@ -24,7 +30,6 @@ _LEVEL = 3
 _READ_BYTES = 1_048_576
 
 State = TypeVar("State")
-Written = TypeVar("Written")
 
 
 class SnapshotSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,31 +106,36 @@ def write_snapshot(
     projection: Projection[State],
     states: Mapping[UUID, State],
 ) -> Manifest:
-    """Write *states*, read them back, and only then the manifest; return it as it was written.
+    """Write *states* and the manifest, and return that as it was written.
 
-    The file is whole or not there: it is written beside, synced, and then renamed.
+    Both are written beside, synced, and read back; the renames come last. Until then a snapshot
+    that was taken at the same position before is left as it is.
 
     Raises:
         SnapshotError: It could not be written, such as for a full disk; nothing is left behind.
         DamagedSnapshotError: What was read back is not what was written.
     """
-    name = f"{manifest.projection}-v{manifest.version}-{manifest.position}"
-    manifest = msgspec.structs.replace(manifest, documents=len(states), file=f"{name}.jsonl.zst")
-    path = folder / manifest.file
+    file = f"{_name(manifest)}.jsonl.zst"
+    manifest = msgspec.structs.replace(manifest, documents=len(states), file=file)
+    path, about = folder / file, folder / f"{_name(manifest)}.manifest.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = _write_whole(path, lambda file: _write_states(file, manifest, projection, states))
-        manifest = msgspec.structs.replace(
-            manifest, size_bytes=path.stat().st_size, sha256=_checksum(path)
-        )
-        _check_read_back(path, written)
-        text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-        _write_whole(folder / f"{name}.manifest.json", lambda file: file.write(text))
-    except (OSError, DamagedSnapshotError) as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, DamagedSnapshotError):
-            raise
-        raise SnapshotError(f"snapshot {path}: {_words(error)}; nothing was kept") from None
+        with beside(path) as new, beside(about) as new_about:
+            written = write_synced(
+                new, lambda file: _write_states(file, manifest, projection, states)
+            )
+            _check_read_back(new, written)
+            manifest = msgspec.structs.replace(
+                manifest, size_bytes=new.stat().st_size, sha256=checksum_at(new)
+            )
+            text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+            write_synced(new_about, lambda file: file.write(text))
+            take_place(new, path)
+            take_place(new_about, about)
+    except OSError as error:
+        raise SnapshotError(
+            f"snapshot {path}: {_words(error)}; it was not taken, those taken before are kept"
+        ) from None
     return manifest
 
 
@@ -140,17 +150,28 @@ def read_snapshot(
     """
     path = folder / manifest.file
     check_fits(manifest, projection)
+    problem = problem_of(folder, manifest)
+    if problem is not None:
+        raise DamagedSnapshotError(f"snapshot {path}: {problem}")
     try:
-        size = path.stat().st_size
-        if size != manifest.size_bytes:
-            raise DamagedSnapshotError(
-                f"snapshot {path}: it has {size} bytes, {manifest.size_bytes} were written"
-            )
-        if _checksum(path) != manifest.sha256:
+        if checksum_at(path) != manifest.sha256:
             raise DamagedSnapshotError(f"snapshot {path}: its checksum is not the manifest's")
         return _read_states(path, manifest, projection)
     except OSError as error:
         raise DamagedSnapshotError(f"snapshot {path}: {_words(error)}") from None
+
+
+def problem_of(folder: Path, manifest: Manifest) -> str | None:
+    """Return what is wrong with a snapshot's file as far as its size tells, None for nothing."""
+    try:
+        size = (folder / manifest.file).stat().st_size
+    except FileNotFoundError:
+        return "the file is missing"
+    except OSError as error:
+        return _words(error)
+    if size != manifest.size_bytes:
+        return f"the file has {size} bytes, {manifest.size_bytes} were written"
+    return None
 
 
 def delete_snapshot(folder: Path, manifest: Manifest) -> None:
@@ -160,7 +181,7 @@ def delete_snapshot(folder: Path, manifest: Manifest) -> None:
         SnapshotError: It could not be deleted.
     """
     try:
-        (folder / manifest.file.replace(".jsonl.zst", ".manifest.json")).unlink(missing_ok=True)
+        (folder / f"{_name(manifest)}.manifest.json").unlink(missing_ok=True)
         (folder / manifest.file).unlink(missing_ok=True)
     except OSError as error:
         raise SnapshotError(f"snapshot {folder / manifest.file}: {_words(error)}") from None
@@ -195,6 +216,10 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
+def _name(manifest: Manifest) -> str:
+    return f"{manifest.projection}-v{manifest.version}-{manifest.position}"
+
+
 def _head(manifest: Manifest) -> _Head:
     fields = (field.name for field in msgspec.structs.fields(_Head))
     return _Head(**{name: getattr(manifest, name) for name in fields})
@@ -216,8 +241,10 @@ def _write_states(
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     with compressor.stream_writer(file, closefd=False) as compressed:
         write(msgspec.json.encode(_head(manifest)) + b"\n")
-        for state in states.values():
-            write(projection.encode(state, 1) + b"\n")
+        # In one order: taken again at a position it has the same bytes, which fit the manifest
+        # before, too, where a crash comes between the two renames.
+        for one in sorted(states, key=lambda one: one.int):
+            write(projection.encode(states[one], 1) + b"\n")
     return digest.hexdigest()
 
 
@@ -254,45 +281,14 @@ def _lines(reader: Any) -> Iterator[bytes]:  # noqa: ANN401 - zstandard's
         yield rest
 
 
-def _write_whole(path: Path, write: Callable[[Any], Written]) -> Written:
-    """Write beside, sync, rename, and sync the folder, so that the file is whole or not there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            written = write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-    return written
-
-
 def _check_read_back(path: Path, written: str) -> None:
     try:
         with path.open("rb") as file:
-            read = _checksum_of(zstandard.ZstdDecompressor().stream_reader(file))
+            read = checksum_of(zstandard.ZstdDecompressor().stream_reader(file))
     except zstandard.ZstdError as error:
         raise DamagedSnapshotError(f"snapshot {path}: {error}") from None
     if read != written:
         raise DamagedSnapshotError(f"snapshot {path}: read back, it differs from what was written")
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return _checksum_of(file)
-
-
-def _checksum_of(reader: Any) -> str:  # noqa: ANN401 - a binary file, or zstandard's
-    digest = sha256()
-    while chunk := reader.read(_READ_BYTES):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _words(error: OSError) -> str:
