@@ -30,7 +30,7 @@ from projections.replay.replay_commands import (
     snapshots_of,
     store_of,
 )
-from projections.snapshots.snapshot import Manifest
+from projections.snapshots.snapshot import Manifest, problem_of
 
 _COLUMNS = (
     Column("PROJECTION"),
@@ -43,6 +43,7 @@ _COLUMNS = (
     Column("TAKEN"),
     Column("FILE", is_below=True),
 )
+_LISTED = (*_COLUMNS, Column("STATE", folds=True))
 _VERIFIED = {True: "yes", False: "no: it differs from what is live", None: "not compared"}
 
 
@@ -110,18 +111,22 @@ async def list_snapshots(
 ) -> None:
     """List the snapshots, the newest first.
 
+    The state says where a file is missing or has another size than it had; a restore reads it.
+
     \b
     Example: routestream snapshot ls
     """
     async with deployment.open_log() as log:
         found = [
-            manifest
+            (manifest, problem_of(snapshots.folder, manifest))
             for one in partitions_of(log, partition)
-            for manifest in snapshots_of(deployment, log, one).manifests()
+            for snapshots in [snapshots_of(deployment, log, one)]
+            for manifest in snapshots.manifests()
         ]
     nothing = f"no snapshots in {deployment.snapshots}"
-    values = (msgspec.to_builtins(manifest) for manifest in found)
-    print_rows(output, _COLUMNS, map(_row, found), values, nothing=nothing)
+    rows = ((*_row(manifest), problem or "ok") for manifest, problem in found)
+    values = ({**msgspec.to_builtins(one), "problem": problem} for one, problem in found)
+    print_rows(output, _LISTED, rows, values, nothing=nothing)
 
 
 @snapshot.command()

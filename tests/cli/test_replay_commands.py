@@ -309,6 +309,7 @@ async def test_a_snapshot_is_taken_listed_and_restored(
     [taken] = lines_of(await run(snapshot, "take", "route-table", "-o", "jsonl"))
     assert (taken["position"], taken["verified"]) == (str(ids[-1]), True)
     [listed] = lines_of(await run(snapshot, "ls", "-o", "jsonl"))
+    assert listed.pop("problem") is None
     assert listed.items() <= taken.items()
     await spoil(log)
     result = await run(snapshot, "restore", "route-table", "--yes", "-o", "jsonl")
@@ -318,6 +319,19 @@ async def test_a_snapshot_is_taken_listed_and_restored(
         f"routes.{ROUTES[0]}.kernel_host"
     ]
     assert (await run(verify, "route-table")).exit_code == 0
+
+
+@pytest.mark.usefixtures("ids")
+async def test_a_snapshot_whose_file_is_gone_is_listed_as_such(
+    log: EventLog, run: Commands, tmp_path: Path
+) -> None:
+    [taken] = lines_of(await run(snapshot, "take", "route-table", "-o", "jsonl"))
+    assert (await run(snapshot, "ls")).stdout.splitlines()[1].endswith("ok")
+    (tmp_path / log.keys.namespace / "0" / taken["file"]).unlink()
+
+    assert (await run(snapshot, "ls")).stdout.splitlines()[1].endswith("the file is missing")
+    [listed] = lines_of(await run(snapshot, "ls", "-o", "jsonl"))
+    assert listed["problem"] == "the file is missing"
 
 
 async def test_taking_a_snapshot_deletes_the_old_ones_if_told_how_many_to_keep(
