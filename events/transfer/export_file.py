@@ -4,8 +4,6 @@ The first line is the header, then come the entries, partition after partition, 
 with their number and the checksum of all that stands before it.
 """
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -87,20 +85,6 @@ class ExportWriter:
     def _write(self, lines: bytes) -> None:
         self._checksum.update(lines)
         self._file.write(lines)
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes *path*'s place when the block ends well, and is gone when not."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_header(path: Path) -> Header:

@@ -1,16 +1,14 @@
 """The commands that take a log out into a file, and bring it in again elsewhere."""
 
-import sys
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import aclosing
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 import msgspec
 
 from events.archive import open_archive
 from events.entry_id import END, START, EntryId
-from events.errors import EventsError, TrimmedError
+from events.errors import TrimmedError
 from events.history import History
 from events.keys import Keys
 from events.log import EventLog
@@ -28,10 +26,9 @@ from events.terminal.output import (
 )
 from events.terminal.progress import Progress
 from events.terminal.table import Column
-from events.transfer.export_file import ExportWriter, Header, new_file, read_header
+from events.transfer.export_file import ExportWriter, Header, read_header
+from events.transfer.export_target import STDOUT, export_target
 from events.transfer.log_import import PartitionPlan, import_log, plan_import
-
-STDOUT = "-"
 
 _EXPORTED = (
     Column("PARTITION", is_number=True),
@@ -45,10 +42,6 @@ _IMPORTED = (
     Column("WERE THERE", is_number=True),
     Column("LAST"),
 )
-
-
-class ExportFailedError(EventsError):
-    """The file cannot be written."""
 
 
 class Exported(msgspec.Struct):
@@ -79,7 +72,7 @@ async def export_events(
     """Write the log, archive and stream, into FILE, to be brought in elsewhere by import-log.
 
     The file is one JSON object a line, with a header and a checksum; what is no text in it stands
-    as base64. It takes FILE's place only when it is whole.
+    as base64. It takes FILE's place only when it is whole; a fifo or a device gets it as it comes.
 
     \b
     Example: routestream events export log.jsonl
@@ -92,19 +85,11 @@ async def export_events(
         last = END if end is None else parse_position(end, now)
         ends = [min(last, await history.head(p)) for p in range(log.partitions)]
         header = Header(namespace=log.keys.namespace, partitions=log.partitions, start=str(first))
-        try:
-            with _target(file) as opened:
-                exported = await _export(history, ExportWriter(opened, header), first, ends)
-        except OSError as error:
-            problem = (error.strerror or str(error)).lower()
-            raise ExportFailedError(f"{file}: {problem}; it is as it was before") from error
+        with export_target(file) as opened:
+            exported = await _export(history, ExportWriter(opened, header), first, ends)
     if file != STDOUT:
         rows = ((one.partition, one.entries, one.first, one.last) for one in exported)
         print_rows(output, _EXPORTED, rows, exported)
-
-
-def _target(file: str) -> AbstractContextManager[BinaryIO]:
-    return nullcontext(sys.stdout.buffer) if file == STDOUT else new_file(Path(file))
 
 
 def _say(gap: TrimmedError) -> None:
