@@ -8,7 +8,7 @@ import structlog
 
 from events.archive.archive import Archive, State
 from events.archive.errors import BusyArchiveError, ForeignArchiveError, GapError
-from events.archive.manifest import Gap, Part
+from events.archive.manifest import Gap, Manifest, Part
 from events.archive.segment import Packing, Segment
 from events.chunk import Chunk, read_chunk
 from events.entry_id import END, EntryId
@@ -29,7 +29,10 @@ _log = structlog.get_logger()
 
 
 class Written(msgspec.Struct, frozen=True):
-    """A segment that is in the archive for good, and the gap that was accepted before it."""
+    """A segment that is in the archive for good, and the gap that was accepted before it.
+
+    Both are as the manifest names them, bound to what stands before them there.
+    """
 
     partition: int
     segment: Segment
@@ -41,6 +44,10 @@ class _Next(msgspec.Struct, frozen=True):
     data: bytes
     content_sha256: str
     gap: Gap | None
+
+    @property
+    def parts(self) -> list[Part]:
+        return [self.segment] if self.gap is None else [self.gap, self.segment]
 
 
 async def bound_of(log: EventLog, archive: Archive) -> EntryId:
@@ -64,37 +71,39 @@ async def archive_partition(
         ForeignArchiveError: The log ends before the archive does.
         ArchiveError: The place cannot be used, or is damaged.
     """
-    positions = Positions(log.server, log.keys, partition)
-    races = 0
+    positions, races = Positions(log.server, log.keys, partition), 0
+    position = await positions.of(HOLDER)  # first: a manifest that is read later is not behind it
     state = await archive.state(partition)
-    await _tell_the_truth(positions, state)
-    while races <= RACES_MAX:
-        following = await _next_segment(log, archive, state, up_to, accept_gap=accept_gap)
-        if following is None:
-            return
-        segment, gap = following.segment, following.gap
+    following = await _next_segment(log, archive, state, up_to, accept_gap=accept_gap)
+    # Only now: what fails with a gap, or has another log's archive, changes nothing.
+    await _tell_the_truth(positions, position, state.manifest)
+    while following is not None:
+        segment, parts = following.segment, following.parts
         await archive.write(partition, segment, following.data, following.content_sha256)
-        parts: list[Part] = [segment] if gap is None else [gap, segment]
+        named = state.manifest.with_parts(*parts)
         landed = await archive.add(state, *parts)
         state = await archive.state(partition)
-        if not landed:
+        if landed:
+            races = 0
+            await positions.advance(HOLDER, segment.last_id)
+            yield Written(partition, named.segments[-1], following.gap and named.gaps[-1])
+        else:
             races += 1
             _log.info("archive_raced", partition=partition, end=str(state.manifest.end))
-            continue
-        races = 0
-        await positions.advance(HOLDER, segment.last_id)
-        yield Written(partition, segment, gap)
-    raise BusyArchiveError(f"partition {partition}: another run was faster {RACES_MAX} times")
+        if races > RACES_MAX:
+            raise BusyArchiveError(f"partition {partition}: another run was faster {races} times")
+        following = await _next_segment(log, archive, state, up_to, accept_gap=accept_gap)
 
 
-async def _tell_the_truth(positions: Positions, state: State) -> None:
+async def _tell_the_truth(
+    positions: Positions, position: EntryId | None, manifest: Manifest
+) -> None:
     """Let the position be what the archive holds: after a crash, or with another archive."""
-    end, position = state.manifest.end, await positions.of(HOLDER)
-    if position is not None and position > end:
-        _log.warning("archive_position_set_back", position=str(position), end=str(end))
-        await positions.set_back(HOLDER, end)
-    elif state.manifest.parts:
-        await positions.advance(HOLDER, end)
+    if position is not None and position > manifest.end:
+        _log.warning("archive_position_set_back", position=str(position), end=str(manifest.end))
+        await positions.set_back(HOLDER, manifest.end)
+    elif manifest.parts:
+        await positions.advance(HOLDER, manifest.end)
 
 
 async def _next_segment(

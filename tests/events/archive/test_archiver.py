@@ -167,6 +167,33 @@ async def test_a_position_beyond_the_archive_is_set_back(log: EventLog, tmp_path
     assert await position(log) == EntryId(3, 0)
 
 
+async def test_a_run_that_finds_a_gap_at_another_place_sets_nothing_back(
+    log: EventLog, tmp_path: Path
+) -> None:
+    await add_many(log, 20)
+    await run(log, archive_in(tmp_path / "right", log))
+    await trim(log, 5)
+
+    with pytest.raises(GapError):
+        await run(log, archive_in(tmp_path / "wrong", log))
+
+    assert await position(log) == EntryId(20, 0)
+
+
+async def test_a_run_tells_its_segments_and_gaps_as_the_manifest_names_them(
+    log: EventLog, tmp_path: Path
+) -> None:
+    await add_many(log, 20)
+    await trim(log, 5)
+    archive = archive_in(tmp_path, log)
+
+    written = await run(log, archive, accept_gap=True)
+
+    manifest = (await archive.state(0)).manifest
+    assert [one.segment for one in written] == manifest.segments
+    assert [one.gap for one in written] == [*manifest.gaps, None]
+
+
 async def test_a_clock_that_jumps_leaves_ids_that_only_rise(log: EventLog, tmp_path: Path) -> None:
     top = 2**64 - 1
     ids = ["5-0", "5-18446744073709551615", "6-0", f"{top - 1}-3", f"{top}-0", f"{top}-{top}"]
