@@ -1,6 +1,7 @@
 """The archive: each partition's manifest and files, in one place."""
 
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Self
 from urllib.parse import quote
 
@@ -8,6 +9,7 @@ import msgspec
 from anyio.lowlevel import checkpoint
 from anyio.to_thread import run_sync
 
+from events.archive.errors import DamagedArchiveError, ForeignArchiveError
 from events.archive.manifest import Manifest, Part
 from events.archive.place import Place, open_place
 from events.archive.segment import Segment, check, chunks
@@ -16,6 +18,8 @@ from events.entry_id import END, START, EntryId
 from events.entry_line import RawEntry
 
 MANIFEST = "manifest.json"
+
+_RESTORE = "restore the file from a copy"
 
 
 class State(msgspec.Struct, frozen=True):
@@ -51,7 +55,12 @@ class Archive:
         found = await self.place.read_versioned(self._name(partition, MANIFEST))
         if found is None:
             return State(Manifest(namespace=self.namespace, partition=partition), None)
-        return State(Manifest.parse(found[0], self.namespace, partition), found[1])
+        with self._named(partition, "restore manifest.json from a copy, and delete no file there"):
+            try:
+                return State(Manifest.parse(found[0], self.namespace, partition), found[1])
+            except ForeignArchiveError as error:
+                folder = self.folder(partition)
+                raise ForeignArchiveError(f"{folder}: {error}; is it the right place?") from None
 
     async def add(self, state: State, *parts: Part) -> bool:
         """Let the manifest name *parts*, too; False where another writer was first."""
@@ -70,11 +79,14 @@ class Archive:
         """
         name = self._name(partition, segment.file)
         await self.place.write(name, data)
-        await run_sync(check, segment, await self.place.read(name), content_sha256)
+        with self._named(partition, "nothing is claimed; look at the disk, and run it again"):
+            await run_sync(check, segment, await self.place.read(name), content_sha256)
 
     async def check(self, partition: int, segment: Segment) -> None:
         """Read a segment as a whole; raise DamagedArchiveError where it is not what it was."""
-        await run_sync(check, segment, await self.place.read(self._name(partition, segment.file)))
+        with self._named(partition, _RESTORE):
+            data = await self.place.read(self._name(partition, segment.file))
+            await run_sync(check, segment, data)
 
     async def sizes(self, partition: int) -> dict[str, int]:
         """Return the bytes of each segment's file that lies there, named by the manifest or not."""
@@ -94,8 +106,21 @@ class Archive:
             if segment.last_id < start or segment.first_id > end:
                 continue
             data = await self.place.read(self._name(manifest.partition, segment.file))
-            async for chunk in _in_turn(chunks(segment, data, start, end)):
-                yield chunk
+            with self._named(manifest.partition, _RESTORE):
+                async for chunk in _in_turn(chunks(segment, data, start, end)):
+                    yield chunk
+
+    def folder(self, partition: int) -> str:
+        """Return where the files of *partition* lie, as a person would look for them."""
+        return f"{self.place.name.rstrip('/')}/{self._name(partition, '')}"
+
+    @contextmanager
+    def _named(self, partition: int, to_do: str) -> Iterator[None]:
+        """Say of what is damaged where it lies, and what to do."""
+        try:
+            yield
+        except DamagedArchiveError as error:
+            raise DamagedArchiveError(f"{self.folder(partition)}: {error}; {to_do}") from None
 
     def _name(self, partition: int, file: str) -> str:
         # A namespace may hold anything, also what would lead out of the folder.

@@ -130,10 +130,13 @@ def _lines(segment: Segment, data: bytes | None) -> Iterator[list[bytes]]:
     """Yield the lines in chunks; the file, their number and order are checked against *segment*."""
     if data is None:
         raise DamagedArchiveError(f"{segment.file}: the file is missing")
-    if len(data) != segment.stored_bytes or sha256(data).hexdigest() != segment.sha256:
+    if len(data) != segment.stored_bytes:
         raise DamagedArchiveError(
-            f"{segment.file}: {len(data)} bytes of another checksum than the manifest's"
-            f" {segment.stored_bytes} bytes"
+            f"{segment.file}: {len(data)} bytes, the manifest says {segment.stored_bytes}"
+        )
+    if sha256(data).hexdigest() != segment.sha256:
+        raise DamagedArchiveError(
+            f"{segment.file}: another checksum than the manifest's: its bytes changed"
         )
     count = size = 0
     for lines in _split(segment, data):

@@ -10,8 +10,10 @@ from click.testing import Result
 from events import EventLog
 from events.archive import ArchiveSettings
 from events.archive.commands import archive
-from events.archive.errors import NoArchiveError
+from events.archive.errors import GapError, NoArchiveError
+from events.entry_id import EntryId
 from events.event_commands import events
+from events.positions import Positions
 from tests.cli.running import Commands
 from tests.events.archive.archive_bench import add_many, names_in, trim
 
@@ -104,10 +106,17 @@ async def test_a_check_finds_damage_and_ends_with_one(
     path.write_bytes(path.read_bytes()[:-1])
     damaged = await run(archive, "check")
     assert damaged.exit_code == 1
-    assert "damaged: 11-0_15-0" in damaged.stderr
+    assert f"damaged: {folder}: 11-0_15-0" in damaged.stderr
+    assert "; restore the file from a copy" in damaged.stderr
+    assert "do not delete them" in damaged.stderr
 
-    (folder / "manifest.json").write_bytes(b"{}")
-    assert (await run(archive, "check")).exit_code == 1
+    (folder / "manifest.json").write_bytes(b"{")
+    damaged = await run(archive, "check")
+    assert damaged.exit_code == 1
+    assert "nothing is archived" not in damaged.stderr
+    assert f"damaged: {folder}: manifest of partition 0: " in damaged.stderr
+    assert "restore manifest.json from a copy, and delete no file there" in damaged.stderr
+    assert "do not delete them" in damaged.stderr
 
 
 async def test_a_manifest_that_lost_its_end_is_noticed_by_what_the_log_claims(
@@ -125,6 +134,57 @@ async def test_a_manifest_that_lost_its_end_is_noticed_by_what_the_log_claims(
 
     assert result.exit_code == 1
     assert "archived up to 20-0, this archive ends at 10-0" in result.stderr
+
+
+@pytest.mark.parametrize("known", ["known", "unknown"])
+async def test_without_a_manifest_nobody_is_told_to_delete_the_segments(
+    log: EventLog, run: Commands, tmp_path: Path, known: str
+) -> None:
+    await add_many(log, 15)
+    await archived(run)
+    (tmp_path / log.keys.namespace / "0" / "manifest.json").unlink()
+    if known == "unknown":
+        await Positions(log.server, log.keys, 0).forget("archive")
+
+    result = await run(archive, "check")
+
+    assert result.exit_code == (1 if known == "known" else 0)
+    assert "may be deleted" not in result.stderr
+    assert "nothing is archived" not in result.stderr
+    assert "no manifest names 1-0_10-0" in result.stderr
+    assert "(2 in all); do not delete them: the manifest may be lost" in result.stderr
+
+
+async def test_a_run_to_the_wrong_place_says_so_in_its_plan_and_sets_nothing_back_before_it_fails(
+    log: EventLog, run: Commands, tmp_path: Path
+) -> None:
+    await add_many(log, 15)
+    await archived(run)
+    await trim(log, 5)
+    positions = Positions(log.server, log.keys, 0)
+
+    failed = await run(
+        archive, "run", "--to", "end", "--yes", "--location", str(tmp_path / "other")
+    )
+
+    assert isinstance(failed.exception, GapError)
+    assert "says it is archived: 15-0 -> set back to 0-0" in failed.stderr
+    assert await positions.of("archive") == EntryId(15, 0)
+    await archived(run, "--location", str(tmp_path / "other"), "--accept-gap")
+    assert await positions.of("archive") == EntryId(15, 0)
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+async def test_a_run_tells_the_chain_that_the_manifest_has(
+    log: EventLog, run: Commands, form: str
+) -> None:
+    await add_many(log, 15)
+
+    told = (await archived(run, "-o", form)).stdout
+
+    listed = json.loads((await run(archive, "ls", "-o", "json")).stdout)
+    assert len(listed) == 2
+    assert all(len(one["chain"]) == 64 and one["chain"] in told for one in listed)
 
 
 async def test_a_gap_is_an_error_until_it_is_accepted(log: EventLog, run: Commands) -> None:

@@ -135,7 +135,7 @@ async def test_a_manifest_that_is_cut_or_empty_is_refused(archive: Archive) -> N
 async def test_the_archive_of_another_log_is_refused(archive: Archive, field: str) -> None:
     edit(archive, lambda told: told.update({field: 7 if field != "namespace" else "other"}))
 
-    with pytest.raises(ForeignArchiveError):
+    with pytest.raises(ForeignArchiveError, match=f"^{archive.folder(0)}: .*the right place"):
         await archive.state(0)
 
 
