@@ -15,6 +15,7 @@ from events.foreign_stream import NoStreamError
 from events.terminal.exit_code import EXIT_FAILED, EXIT_NO_CONNECTION, EXIT_NOT_FOUND, EXIT_USAGE
 from events.text_search import SearchError
 from events.transfer.export_file import UnreadableExportError
+from events.transfer.playback import SameLogError
 from producers.backend_ai.capture import UnreadableCaptureError
 from producers.errors import (
     InvalidModelDefinitionError,
@@ -54,6 +55,7 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
             NoArchiveError,
             InvalidSettingsError,
             MissingSettingError,
+            SameLogError,
             UnreadableCaptureError,
             UnreadableExportError,
             UnknownGroupError,

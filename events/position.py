@@ -66,10 +66,21 @@ def parse_range(text: str, now: datetime) -> tuple[EntryId, EntryId]:
         InvalidPositionError: One of them is no position, or the end lies before the start.
     """
     first, _, last = text.partition("..")
-    start = parse_position(first, now) if first else START
-    end = parse_position(last, now) if last else END
+    return parse_between(first or None, last or None, now)
+
+
+def parse_between(first: str | None, last: str | None, now: datetime) -> tuple[EntryId, EntryId]:
+    """Read two positions, None for the log's start and its end, as the ids that lie between.
+
+    Raises:
+        InvalidPositionError: One of them is no position, or the end lies before the start.
+    """
+    start = START if first is None else parse_position(first, now)
+    end = END if last is None else parse_position(last, now)
     if end < start:
-        raise InvalidPositionError(text, f"it ends at {end}, before it starts at {start}")
+        raise InvalidPositionError(
+            f"{first or ''}..{last or ''}", f"it ends at {end}, before it starts at {start}"
+        )
     return start, end
 
 

@@ -6,10 +6,11 @@ from time import monotonic
 import click
 import msgspec
 
-from events.entry_id import END, START, EntryId
+from events.entry_id import START, EntryId
+from events.errors import InvalidPositionError
 from events.keys import Keys
 from events.log import EventLog
-from events.position import parse_position
+from events.position import parse_between
 from events.server import ServerSettings, open_server
 from events.terminal.age import now_of
 from events.terminal.output import (
@@ -109,10 +110,10 @@ async def run_replay(  # noqa: PLR0913 - the options of the command
         keys = Keys(namespace)
         target = await EventLog.open(server, keys, create=False)
         await refuse_same_log(history.log, target)
-        now = await now_of(history.server)
-        first = parse_position(start, now)
-        last = END if end is None else parse_position(end, now)
+        first, last = parse_between(start, end, await now_of(history.server))
         ends = [min(last, await history.head(p)) for p in range(history.partitions)]
+        if max(ends) < first:
+            raise InvalidPositionError(start, f"the log ends at {max(ends)}, before it")
         confirm([await _planned(target, first, max(ends))], yes=yes)
         partitions = None if await _exists(target) else history.partitions
         target = await EventLog.open(server, keys, partitions=partitions)

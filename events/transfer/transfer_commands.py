@@ -7,12 +7,12 @@ import click
 import msgspec
 
 from events.archive import open_archive
-from events.entry_id import END, START, EntryId
+from events.entry_id import START, EntryId
 from events.errors import TrimmedError
 from events.history import History
 from events.keys import Keys
 from events.log import EventLog
-from events.position import parse_position
+from events.position import parse_between
 from events.server import open_server
 from events.terminal.age import now_of
 from events.terminal.output import (
@@ -80,9 +80,7 @@ async def export_events(
     async with deployment.open_log() as log:
         archive = open_archive(deployment.archive, deployment.namespace)
         history = History(log, archive, _say if accept_gap else None)
-        now = await now_of(log.server)
-        first = START if start is None else parse_position(start, now)
-        last = END if end is None else parse_position(end, now)
+        first, last = parse_between(start, end, await now_of(log.server))
         ends = [min(last, await history.head(p)) for p in range(log.partitions)]
         header = Header(namespace=log.keys.namespace, partitions=log.partitions, start=str(first))
         with export_target(file) as opened:

@@ -24,7 +24,7 @@ from events.transfer.playback_commands import run_replay
 from events.transfer.transfer_commands import export_events, import_exported
 from producers.backend_ai.capture import UnreadableCaptureError
 from producers.backend_ai.commands import import_events
-from tests.cli.running import Commands
+from tests.cli.running import Commands, end_of
 from tests.events.archive.archive_bench import add_many, archive_in, in_stream, names_in, run, trim
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
@@ -166,6 +166,46 @@ async def test_traffic_is_played_into_another_namespace(
         ]
     same = await here(run_replay, "--into", log.keys.namespace, "--yes")
     assert isinstance(same.exception, SameLogError)
+    assert end_of(same) == 2
+
+
+@pytest.mark.parametrize(
+    ("span", "problem"),
+    [
+        (("--from", "end", "--to", "start"), "ends at 0-0, before it starts at"),
+        (("--from", "-1h", "--to", "-2h"), "position '-1h..-2h': it ends at"),
+        (("--from", "8-0", "--to", "7-9"), "position '8-0..7-9': it ends at 7-9, before"),
+    ],
+)
+async def test_a_range_that_ends_before_it_starts_is_refused_and_nothing_is_written(
+    log: EventLog, here: Commands, tmp_path: Path, span: tuple[str, ...], problem: str
+) -> None:
+    await add_many(log, 10)
+    path = tmp_path / "log.jsonl"
+    path.write_text("before")
+
+    exported = await here(export_events, str(path), *span)
+    played = await here(run_replay, "--into", f"{log.keys.namespace}-copy", "--yes", *span)
+
+    for refused in (exported, played):
+        assert end_of(refused) == 2
+        assert problem in str(refused.exception)
+    assert path.read_text() == "before"
+    assert await log.server.client.call("KEYS", f"*{log.keys.namespace}-copy*") == []
+
+
+async def test_nothing_is_played_from_behind_the_end_of_the_log(
+    log: EventLog, here: Commands
+) -> None:
+    await add_many(log, 10)
+    for start in ("end", "10-1"):
+        refused = await here(
+            run_replay, "--into", f"{log.keys.namespace}-copy", "--yes", "--from", start
+        )
+        assert end_of(refused) == 2
+        assert str(refused.exception) == f"position {start!r}: the log ends at 10-0, before it"
+        assert refused.stderr == ""
+    assert await log.server.client.call("KEYS", f"*{log.keys.namespace}-copy*") == []
 
 
 @pytest.mark.parametrize(
