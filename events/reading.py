@@ -1,11 +1,14 @@
 """The reading: how far one partition has been read, over archive and stream."""
 
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 
 import structlog
 
 from events.archive.archive import Archive
+from events.archive.errors import DamagedArchiveError
 from events.archive.manifest import Gap, Manifest
+from events.archive.segment import Segment
 from events.chunk import Chunk, read_chunk
 from events.entry_id import END, START, EntryId
 from events.entry_line import RawEntry
@@ -106,8 +109,28 @@ class Reading:
         for gap in self._manifest.gaps:
             if EntryId.parse(gap.after) < end and EntryId.parse(gap.until) > start:
                 self._tell(gap_error(self.partition, gap), accepted=True)
-        async for chunk in self._archive.read(self._manifest, start, end):
+        rescue = None if self._archive.on_damage is None else partial(self._rescued, end)
+        async for chunk in self._archive.read(self._manifest, start, end, rescue):
             yield chunk
+
+    async def _rescued(
+        self, end: EntryId, segment: Segment, error: DamagedArchiveError
+    ) -> AsyncGenerator[list[RawEntry]]:
+        """Yield what the stream still has of a damaged segment, and tell of the rest."""
+        count, last = 0, min(segment.last_id, end)
+        start = max(segment.first_id, self.position.after())
+        while entries := (await read_chunk(self._log, self.partition, start, last)).entries:
+            yield entries
+            count += len(entries)
+            start = EntryId.parse(entries[-1][0]).after()
+        if self._archive is not None and self._archive.on_damage is not None:
+            self._archive.on_damage(
+                DamagedArchiveError(
+                    f"partition {self.partition}: {segment.count} entries from {segment.first} to"
+                    f" {segment.last} are left out, but for {count} that the stream still has:"
+                    f" {error}"
+                )
+            )
 
     def _tell_of_missing(self, chunk: Chunk) -> None:
         """Compare what was ever removed with what was read, or is archived before the position."""

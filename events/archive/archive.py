@@ -1,6 +1,6 @@
 """The archive: each partition's manifest and files, in one place."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 from urllib.parse import quote
@@ -19,7 +19,10 @@ from events.entry_line import RawEntry
 
 MANIFEST = "manifest.json"
 
-_RESTORE = "restore the file from a copy"
+Rescue = Callable[[Segment, DamagedArchiveError], AsyncGenerator[list[RawEntry]]]
+"""Gives what there is elsewhere of a damaged segment."""
+
+_RESTORE = "restore the file from a copy; `events export --accept-gap` saves the rest"
 
 
 class State(msgspec.Struct, frozen=True):
@@ -30,12 +33,18 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Archive:
-    """The archive of one deployment's log: `NAMESPACE/PARTITION/` with a manifest and segments."""
+    """The archive of one deployment's log: `NAMESPACE/PARTITION/` with a manifest and segments.
+
+    Attributes:
+        on_damage: Hears of each damaged segment, where a `History` is to go on behind it; None: it
+            raises.
+    """
 
     def __init__(self, place: Place, namespace: str, settings: ArchiveSettings) -> None:
         self.place = place
         self.namespace = namespace
         self.settings = settings
+        self.on_damage: Callable[[DamagedArchiveError], None] | None = None
 
     @classmethod
     def open(cls, settings: ArchiveSettings, namespace: str) -> Self:
@@ -94,20 +103,30 @@ class Archive:
         return {name: size for name, size in sizes.items() if name != MANIFEST}
 
     async def read(
-        self, manifest: Manifest, start: EntryId = START, end: EntryId = END
+        self,
+        manifest: Manifest,
+        start: EntryId = START,
+        end: EntryId = END,
+        rescue: Rescue | None = None,
     ) -> AsyncGenerator[list[RawEntry]]:
         """Yield the archived entries from *start* to *end*, both included, in chunks.
 
         Raises:
-            DamagedArchiveError: A file is missing, or not what the manifest says; the entries
-                of the chunks before are whole and in order.
+            DamagedArchiveError: A file is missing, or not what the manifest says, and there is no
+                *rescue*; the entries of the chunks before are whole and in order.
         """
         for segment in manifest.segments:
             if segment.last_id < start or segment.first_id > end:
                 continue
             data = await self.place.read(self._name(manifest.partition, segment.file))
-            with self._named(manifest.partition, _RESTORE):
-                async for chunk in _in_turn(chunks(segment, data, start, end)):
+            try:
+                with self._named(manifest.partition, _RESTORE):
+                    async for chunk in _in_turn(chunks(segment, data, start, end)):
+                        yield chunk
+            except DamagedArchiveError as error:
+                if rescue is None:
+                    raise
+                async for chunk in rescue(segment, error):
                     yield chunk
 
     def folder(self, partition: int) -> str:

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from events.archive import open_archive
+from events.archive.errors import DamagedArchiveError
 from events.entry_id import START, EntryId
 from events.errors import TrimmedError
 from events.history import History
@@ -57,7 +58,9 @@ class Exported(msgspec.Struct):
 @click.argument("file", metavar="FILE|-")
 @click.option("--from", "start", metavar="POSITION", help="Begin here; at the log's start if not.")
 @click.option("--to", "end", metavar="POSITION", help="End here; at the present end if not.")
-@click.option("--accept-gap", is_flag=True, help="Export what there is, also where some is lost.")
+@click.option(
+    "--accept-gap", is_flag=True, help="Export what there is, also where some is lost or damaged."
+)
 @output_option
 @command_of
 async def export_events(
@@ -79,6 +82,8 @@ async def export_events(
     """
     async with deployment.open_log() as log:
         archive = open_archive(deployment.archive, deployment.namespace)
+        if archive is not None and accept_gap:
+            archive.on_damage = _say
         history = History(log, archive, _say if accept_gap else None)
         first, last = parse_between(start, end, await now_of(log.server))
         ends = [min(last, await history.head(p)) for p in range(log.partitions)]
@@ -90,7 +95,7 @@ async def export_events(
         print_rows(output, _EXPORTED, rows, exported)
 
 
-def _say(gap: TrimmedError) -> None:
+def _say(gap: TrimmedError | DamagedArchiveError) -> None:
     click.echo(f"note: {gap}", err=True)
 
 

@@ -18,7 +18,9 @@ from anyio.abc import Process
 from consumers.embedded import EmbeddedServer
 from events import EndpointCreatedEvent, EntryId, EventLog, open_log
 from events.archive import ArchiveSettings
+from events.archive.errors import DamagedArchiveError
 from events.errors import LayoutError, TrimmedError
+from events.transfer.export_file import read_export
 from events.transfer.playback import SameLogError
 from events.transfer.playback_commands import run_replay
 from events.transfer.transfer_commands import export_events, import_exported
@@ -113,6 +115,38 @@ async def test_an_export_of_a_log_with_a_gap_fails_and_leaves_the_file_as_it_was
     accepted = await here(export_events, str(path), "--accept-gap", "-o", "jsonl")
     assert json.loads(accepted.stdout)["entries"] == 7
     assert "note: partition 0: 3 entries after 0-0" in accepted.stderr
+
+
+async def test_an_export_that_accepts_gaps_names_each_damaged_segment_and_saves_the_others(
+    log: EventLog, here: Commands, tmp_path: Path
+) -> None:
+    await add_many(log, 40)
+    await run(log, archive_in(tmp_path / "archive", log))
+    await trim(log, 28)
+    settings = ArchiveSettings(location=str(tmp_path / "archive"))
+    here.deployment = msgspec.structs.replace(here.deployment, archive=settings)
+    folder = tmp_path / "archive" / log.keys.namespace / "0"
+    _, second, third, _ = sorted(name for name in names_in(folder) if name.endswith(".zst"))
+    (folder / second).write_bytes(bytes(100))
+    (folder / third).unlink()
+    path = tmp_path / "log.jsonl"
+
+    failed = await here(export_events, str(path))
+    assert isinstance(failed.exception, DamagedArchiveError)
+    assert "`events export --accept-gap` saves the rest" in str(failed.exception)
+    assert not path.exists()
+    accepted = await here(export_events, str(path), "--accept-gap")
+
+    assert accepted.exit_code == 0
+    notes = accepted.stderr.splitlines()
+    for ids, kept, why in (
+        ("11-0 to 20-0", 0, f"{folder}: {second}: 100 bytes, the manifest says"),
+        ("21-0 to 30-0", 3, f"{folder}: {third}: the file is missing"),
+    ):
+        told = f"10 entries from {ids} are left out, but for {kept} that the stream still has"
+        assert any(f"note: partition 0: {told}: {why}" in note for note in notes)
+    saved = [entry.entry_id.ms for entry in read_export(path)]
+    assert saved == [*range(1, 11), *range(28, 41)]
 
 
 async def test_another_number_of_partitions_is_refused(
