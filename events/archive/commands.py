@@ -127,8 +127,11 @@ async def list_segments(
     """
     there = open_at(deployment, location)
     async with deployment.open_log() as log:
-        listed = [one for p in partitions_of(log, partition) for one in await _listed(there, p)]
-    print_listed(output, listed, f"nothing is archived in {there.place.name}")
+        wanted = partitions_of(log, partition)
+    listed = [one for p in wanted for one in await _listed(there, p)]
+    is_empty = not any([await there.sizes(p) for p in wanted])
+    nothing = "nothing is archived" if is_empty else "no manifest names what lies"
+    print_listed(output, listed, f"{nothing} in {there.place.name}")
 
 
 async def _listed(there: Archive, partition: int) -> list[Listed]:

@@ -151,6 +151,7 @@ async def test_without_a_manifest_nobody_is_told_to_delete_the_segments(
     assert result.exit_code == (1 if known == "known" else 0)
     assert "may be deleted" not in result.stderr
     assert "nothing is archived" not in result.stderr
+    assert "no manifest names what lies in" in (await run(archive, "ls")).stderr
     assert "no manifest names 1-0_10-0" in result.stderr
     assert "(2 in all); do not delete them: the manifest may be lost" in result.stderr
 
