@@ -1,6 +1,7 @@
 """The findings about a log and its groups, made from what Redis told."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from consumers.doctor.finding import Finding, counted, error, ok, warning
@@ -63,7 +64,7 @@ def layout_findings(
         yield ok("layout", f"the log {keys.namespace!r} is there", counted(made_with, "partition"))
 
 
-def _no_layout(keys: Keys, kinds: Set[str], partitions: int) -> Iterator[Finding]:
+def _no_layout(keys: Keys, kinds: AbstractSet[str], partitions: int) -> Iterator[Finding]:
     """Yield what it means; where something else lies in the log's place, that is told there."""
     if "stream" in kinds:
         yield warning(
