@@ -12,8 +12,15 @@ from events.errors import (
     ServerUnavailableError,
     first_failure,
 )
+from projections.errors import UnreadableGenerationError
 
-INTERRUPTIONS = (NoGroupError, LeaseLostError, ServerUnavailableError, ServerRefusedError)
+INTERRUPTIONS = (
+    NoGroupError,
+    LeaseLostError,
+    ServerUnavailableError,
+    ServerRefusedError,
+    UnreadableGenerationError,
+)
 """Whatever else a consumer raises is a fault of the code, and ends its process."""
 
 _BACKOFF = Backoff(first_s=0.05, most_s=5.0)

@@ -11,6 +11,7 @@ from consumers.dead.dead_letters import DeadEntry
 from consumers.dead.requeue import Requeue
 from events.entry_id import EntryId
 from events.log import EventLog
+from events.missing_log import tell_missing_log
 from events.terminal.age import age_of, now_of, span
 from events.terminal.command_group import CommandGroup
 from events.terminal.line import Line
@@ -89,6 +90,8 @@ async def list_dead(
             now = await now_of(log.server)
             meant = await find_dead(log, DeadFilter.parse(now, **given), count)
             await print_dead(log, output, meant, now)
+            if not meant:
+                await tell_missing_log(log)
 
         await watched(watch, show_dead)
 

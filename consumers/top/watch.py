@@ -18,7 +18,7 @@ from events.recorded import Entry
 from events.streams import StreamState, read_stream
 from events.tail import read_tail
 from events.terminal.age import now_of
-from projections.errors import NoLiveGenerationError
+from projections.errors import NoLiveGenerationError, UnreadableGenerationError
 from projections.knowledge import read_knowledge
 from projections.reader import RouteTableReader
 from projections.route_table import ROUTE_TABLE
@@ -93,7 +93,7 @@ class Watch:
         """Read, or note why not: one refused command takes one subject from the picture."""
         try:
             return await read()
-        except (ServerRefusedError, NoLiveGenerationError) as error:
+        except (ServerRefusedError, NoLiveGenerationError, UnreadableGenerationError) as error:
             self._problems.setdefault(subject, str(error))
             return None
 

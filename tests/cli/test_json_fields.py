@@ -42,9 +42,12 @@ DEAD, ARCHIVE = "the dead letter", "the archive"
 
 OPEN = {
     *("metadata", "payload", "fields", "read_as", "health_check", "pending_by_age"),
-    *("pending_by_deliveries", "value", "before", "after", "live", "folded"),
+    *("comparison", "pending_by_deliveries", "value", "before", "after", "live", "folded"),
 }
 """Objects whose names others choose."""
+
+_JSON = re.compile(r"\A(?:\d{4}-.*\n)*")
+"""In tests the log is on standard output, too."""
 
 RUNS: dict[str, list[tuple[str, ...]]] = {
     "events tail": [("-n", "99")],
@@ -74,6 +77,14 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "archive ls": [("--location", ARCHIVE)],
     "archive check": [("--location", ARCHIVE)],
     "snapshot ls": [()],
+    "archive run": [("--to", "end", "--accept-gap", "--yes", "--location", ARCHIVE)],
+    "snapshot take": [("route-table",)],
+    "snapshot restore": [("route-table", "--yes")],
+    "events export": [(ARCHIVE,)],
+    "events import-log": [(ARCHIVE, "--yes")],
+    "replay rebuild": [("route-table", "--yes")],
+    "replay rollback": [("route-table", "--yes")],
+    "replay run": [("--speed", "max", "--into", "elsewhere", "--yes")],
     "replay verify": [("route-table",)],
     "replay diff": [("--from", "start")],
     "replay show": [("--as-of", "end")],
@@ -169,6 +180,10 @@ async def more_to_show(log: EventLog, run: Commands, path: str, archive: str) ->
     begin: dict[str, list[str]] = {
         "groups show": ["groups reset", "late", "--to", "start", "--force", "--yes"],
         "snapshot ls": ["snapshot take", "route-table"],
+        "snapshot restore": ["snapshot take", "route-table"],
+        "replay rollback": ["replay rebuild", "route-table", "--yes"],
+        "events import-log": ["events export", archive],
+        "archive run": [""],
         "archive": ["archive run", "--to", "end", "--accept-gap", "--yes"],
     }
     first, *arguments = begin.get(path) or begin.get(path.partition(" ")[0], [""])
@@ -198,7 +213,7 @@ async def told_by(log: EventLog, run: Commands, path: str, archive: str) -> tupl
         words = [*_words(path)[1], *(known.get(one, one) for one in arguments)]
         printed = await run(command_of(path), *words, "-o", "json")
         assert end_of(printed) == ENDS.get(path, 0), printed.output
-        value = json.loads(printed.stdout)
+        value = json.loads(_JSON.sub("", printed.stdout, count=1))
         told += value if isinstance(value, list) else [value]
         if "--yes" not in words:
             table = (await run(command_of(path), *words, "-o", "csv")).stdout

@@ -182,3 +182,25 @@ async def test_documents_replaced_by_another_type_are_built_anew_and_the_reader_
     assert {one.endpoint_id for one in reader.endpoints()} == set(endpoints)
     assert shown <= {3, 4}
     assert len(said(logs, "read_model_lost")) == 1
+
+
+async def test_a_live_generation_that_is_no_number_is_named_and_waited_for(
+    own_log: EventLog,
+) -> None:
+    client, live = own_log.server.client, own_log.keys.live(0, ROUTE_TABLE.name)
+    name = ROUTE_TABLE.name
+    projecting = consumer_of(own_log, Projector(own_log, ROUTE_TABLE, 0, QUICK.policy), group=name)
+    with capture_logs() as logs:
+        async with consuming(projecting):
+            await fill(own_log, 2)
+            await until_settled(own_log, name)
+            number = await client.call("GET", live)
+            async with open_reader(own_log, ReaderSettings(block_ms=50)) as reader:
+                await wait_until(lambda: len(list(reader.endpoints())) == 2, "the table is read")
+                await client.call("SET", live, "abc")
+                await fill(own_log, 1)
+                await until_said(logs, "server_refused", f"{live} is 'abc'")
+                assert len(list(reader.endpoints())) == 2
+                await client.call("SET", live, number)
+                await until_settled(own_log, name)
+                await wait_until(lambda: len(list(reader.endpoints())) == 3, "it is caught up")
