@@ -19,6 +19,7 @@ from consumers.top.screens import DetailScreen, HelpScreen
 from consumers.top.watch import Watch
 from events.errors import ServerUnavailableError
 from events.terminal.age import span
+from events.terminal.output import as_text
 
 REFRESH_S = 1.0
 """Time between two looks."""
@@ -147,7 +148,7 @@ class TopApp(App[None]):
         self._tab_bar.update(self._tabs(room))
         self._banner.display = self._away is not None
         if self._away is not None:
-            self._banner.update(Text(f" {self._since()}: {self._away}; trying again"))
+            self._banner.update(as_text(f" {self._since()}: {self._away}; trying again"))
 
     def _since(self) -> str:
         if self._seen_at is None:
@@ -157,7 +158,8 @@ class TopApp(App[None]):
 
     def _top(self, room: int) -> Text:
         log, picture = self._watch.log, self.picture
-        left = Text(f" {log.server.address} {log.keys.namespace}", no_wrap=True)
+        left = as_text(f" {log.server.address} {log.keys.namespace}")
+        left.no_wrap = True
         if picture is None:
             return left.append("  looking ...")
         getting, routes = picture.routes

@@ -16,7 +16,7 @@ from events.log import EventLog, entries_of
 from events.recorded import Entry
 from events.terminal.age import age_of, now_of, span
 from events.terminal.line import Line
-from events.terminal.output import as_text, printable, short_id
+from events.terminal.output import as_text, short_id
 from events.terminal.printed import as_json, fields_as_text
 from events.terminal.table import Column, table_of
 
@@ -57,13 +57,13 @@ def detail_of(log: EventLog, picture: Picture, subject: Subject, key: str) -> De
         case "endpoints":
             name = picture.name_of.get(key, "")
             return Detail(
-                f"endpoint {short_id(key)} {printable(name)}",
+                f"endpoint {short_id(key)} {name}",
                 lambda room: endpoint_detail(log, UUID(key), room),
             )
         case "groups":
             group, _, partition = key.rpartition(":")
             return Detail(
-                f"group {printable(group)}, partition {partition}",
+                f"group {group}, partition {partition}",
                 lambda room: _group(log, group, int(partition), room),
             )
         case "dead":
@@ -117,7 +117,7 @@ def _entry(entry: Entry) -> RenderableType:
     return Lines(
         pairs_grid(pairs),
         Text("\npayload", "bold"),
-        *(Text(printable(one)) for one in shown.splitlines()),
+        *map(as_text, shown.split("\n")),
     )
 
 

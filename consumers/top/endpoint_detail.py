@@ -70,7 +70,7 @@ async def endpoint_detail(log: EventLog, endpoint_id: UUID, room: int) -> Render
         _route_row(endpoint, route_id, (histories.get(route_id), health.window), room)
         for route_id in (route.route_id for route in endpoint.present_routes)
     ]
-    remarks = [Text(one, "red" if _is_bad(one) else "dim") for one in notes(endpoint)]
+    remarks = [as_text(one, "red" if _is_bad(one) else "dim") for one in notes(endpoint)]
     return Lines(
         grid,
         Text(f"\nroutes, their health {axis(health.window)}", "bold"),
@@ -92,7 +92,7 @@ def pairs_grid(pairs: list[tuple[str, object | None]]) -> Table:
     grid.add_column(overflow="fold")
     for name, value in pairs:
         if value is not None:
-            grid.add_row(name, as_text(value))
+            grid.add_row(as_text(name), as_text(value))
     return grid
 
 
@@ -108,11 +108,11 @@ def _route_row(
     weight = f"{gets.share:.0%}" if gets.why_not is None else f"({route.traffic_ratio:g})"
     why_not = Text("gets traffic", "green")
     if gets.why_not is not None:
-        why_not = Text(f"none: {gets.why_not}", "red")
+        why_not = as_text(f"none: {gets.why_not}", "red")
     return [
         Text(short_id(route_id)),
         as_text(address(route.kernel_host, route.kernel_port) or "none"),
-        Text(route.status),
+        as_text(route.status),
         Text(route.health.replace("_", " "), HEALTH_COLOURS[route.health]),
         as_text(age_of(since, time_of(now))),
         Text(weight),

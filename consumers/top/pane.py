@@ -12,6 +12,7 @@ from consumers.top.picture import Picture, Subject
 from consumers.top.sheet import Fitted, Row, Wish, fitted
 from consumers.top.sheets import sheet_of
 from events.terminal.age import span
+from events.terminal.output import as_text, printable
 
 WIDE_FROM = 110
 """Cells from which on a pane has room for all columns."""
@@ -65,7 +66,7 @@ class Pane(Vertical):
         shown = fitted(sheet, self.wish, room, is_wide=room >= WIDE_FROM)
         self._fill(shown)
         self._title_bar.update(self._title(self._picture, shown))
-        self._problem.update(Text(f" {self._picture.problems.get(self.subject, '')}"))
+        self._problem.update(as_text(f" {self._picture.problems.get(self.subject, '')}"))
         self._problem.display = self.subject in self._picture.problems
 
     def on_resize(self) -> None:
@@ -103,7 +104,7 @@ class Pane(Vertical):
         if self.subject == "dead" and picture.dead_count > shown.total:
             title.append(f" of {picture.dead_count}")
         if self.wish.text:
-            title.append(f"   filter {self.wish.text}: {shown.found}", "bold yellow")
+            title.append(f"   filter {printable(self.wish.text)}: {shown.found}", "bold yellow")
         if self.wish.sorted_by is not None or self.wish.is_reversed:
             by = self.wish.sorted_by or "default"
             title.append(f"   sorted by {by}{' reversed' if self.wish.is_reversed else ''}")

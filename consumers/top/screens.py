@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -11,7 +10,7 @@ from textual.widgets import Footer, Static
 
 from consumers.top.detail import Detail
 from events.errors import EventsError, ServerUnavailableError
-from events.terminal.output import NotFoundError
+from events.terminal.output import NotFoundError, as_text
 from projections.errors import ProjectionsError
 
 REFRESH_S = 2.0
@@ -54,7 +53,7 @@ class DetailScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the title above the text."""
-        yield Static(Text(f" {self._detail.title}"), classes="bar")
+        yield Static(as_text(f" {self._detail.title}"), classes="bar")
         yield Static(classes="banner")
         with VerticalScroll(can_focus=True):
             yield Static(classes="text")
@@ -82,10 +81,10 @@ class DetailScreen(Screen[None]):
         try:
             shown = await self._detail.read(max(20, self.size.width - 4))
         except ServerUnavailableError as error:
-            banner.update(Text(f" no connection: {error}; this is what there was"))
+            banner.update(as_text(f" no connection: {error}; this is what there was"))
             banner.display = True
         except (EventsError, ProjectionsError, NotFoundError) as error:
-            banner.update(Text(f" {error}"))
+            banner.update(as_text(f" {error}"))
             banner.display = True
         else:
             banner.display = False

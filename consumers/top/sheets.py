@@ -91,7 +91,7 @@ def _endpoint(endpoint: Endpoint, picture: Picture) -> Row:
         as_text(endpoint.name),
         as_text(endpoint.model),
         Text(f"{len(getting)}/{len(traffic)}", colour),
-        Text(health, "red" if is_bad and endpoint.health_check is not None else ""),
+        as_text(health, "red" if is_bad and endpoint.health_check is not None else ""),
         Text(shares(getting)),
         as_text(age_of(endpoint.version, picture.now)),
     )
@@ -109,14 +109,14 @@ def _group(line: GroupLine, picture: Picture) -> Row:
     oldest = state.oldest_pending
     rate = line.rate
     cells = (
-        Text(state.group, "bold"),
+        as_text(state.group, "bold"),
         Text(str(state.partition)),
         Text(str(state.consumers)),
         Text(str(state.pending), "yellow" if state.pending else ""),
         Text(_lag(state), "yellow" if state.lag_min else ""),
         as_text(None if oldest is None else age_of(oldest, picture.now)),
         Text("" if rate is None else f"{rate:.0f}"),
-        Text(told, "red" if state.lost else _COLOURS.get(state.activity, "")),
+        as_text(told, "red" if state.lost else _COLOURS.get(state.activity, "")),
     )
     order = (
         *(state.group, state.partition, state.consumers, state.pending, state.lag_min),
@@ -139,7 +139,7 @@ def _dead(line: DeadLine, picture: Picture) -> Row:
         Text(tried),
         as_text(about.name),
         Text(str(letter.deliveries)),
-        Text(as_text(letter.reason).plain, "red"),
+        as_text(letter.reason, "red"),
         as_text(letter.error),
     )
     order = (
@@ -157,9 +157,9 @@ def _entry(entry: Entry, names: dict[str, str]) -> Row:
         Text(line.clock, "dim"),
         Text(str(entry.entry_id)),
         as_text(endpoint),
-        Text(line.name, "" if line.is_readable else "bold red"),
-        Text(line.source, "dim"),
-        Text(line.summary, "red" if "unhealthy" in line.summary else ""),
+        as_text(line.name, "" if line.is_readable else "bold red"),
+        as_text(line.source, "dim"),
+        as_text(line.summary, "red" if "unhealthy" in line.summary else ""),
     )
     order = (entry.entry_id, entry.entry_id, endpoint, line.name, line.source, line.summary)
     return Row(key_of(entry), cells, order)

@@ -78,10 +78,10 @@ class Line(msgspec.Struct, frozen=True):
 
     def as_grid(self, *, narrow: bool) -> Table:
         """Return it for a terminal: what has no room goes on below itself."""
-        name = Text(printable(self.name), "bold" if self.is_readable else "bold red")
+        name = as_text(self.name, "bold" if self.is_readable else "bold red")
         first = Text(self.clock if narrow else f"{self.day} {self.clock}", "dim")
         cells = [first, Text(str(self.entry_id)), as_text(self.endpoint)]
-        source, summed_up = Text(printable(self.source), "dim"), as_text(self.summary)
+        source, summed_up = as_text(self.source, "dim"), as_text(self.summary)
         grid = Table.grid(padding=(0, 2, 0, 0))
         if narrow:
             told = (part for part in (name, summed_up, source) if part)

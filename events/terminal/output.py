@@ -153,7 +153,7 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in pairs:
         if value is not None:
-            grid.add_row(name, as_text(value))
+            grid.add_row(as_text(name), as_text(value))
     print_rich(grid)
 
 
@@ -176,7 +176,7 @@ def room_of() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def as_text(cell: object) -> Text:
+def as_text(cell: object, style: str = "") -> Text:
     """Return *cell* as it may be shown: None as nothing, what would steer a terminal escaped.
 
     An entry id has its times beside it in a wide table.
@@ -184,8 +184,8 @@ def as_text(cell: object) -> Text:
     if isinstance(cell, Text):
         return cell
     if isinstance(cell, EntryId) and is_wide():
-        return Text(f"{cell} ({times_of(cell)})")
-    return Text("" if cell is None else printable(str(cell)))
+        return Text(f"{cell} ({times_of(cell)})", style)
+    return Text("" if cell is None else printable(str(cell)), style)
 
 
 def printable(text: str) -> str:
