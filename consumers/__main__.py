@@ -1,50 +1,30 @@
-"""The `routestream` command: runs what was asked for, and tells what came of it."""
+"""The `routestream` command from its first moment on: all that takes time is imported later."""
 
 import os
-import sys
+import signal
+from contextlib import suppress
+from types import FrameType
 
-import click
-
-from consumers.command_tree import COMPLETE_VARIABLE, routestream
-from consumers.garbage import collect_rarely
-from events.errors import first_failure
-from events.terminal.exit_code import EXIT_INTERRUPTED
+_STANDARD_ERROR = 2
+_INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command, and turn every known failure into one line and its exit code."""
-    collect_rarely()
-    if COMPLETE_VARIABLE in os.environ:
-        from consumers.completion_command import complete_by_name  # noqa: PLC0415 - a shell asks
+    """Run the command; an interrupt ends the program quietly, however early it comes."""
+    # Python's own handler raises wherever the program is, and what imports catch is lost. While a
+    # command runs it has a handler of its own: see `events.terminal.interrupt`.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+    from consumers.program import run_program  # noqa: PLC0415 - an interrupt may come meanwhile
 
-        routestream.prepare(complete_by_name)
-    try:
-        sys.exit(routestream(prog_name="routestream", standalone_mode=False) or 0)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-    except Exception as error:
-        code = _tell(error)
-        if code is None:
-            raise
-        sys.exit(code)
+    run_program()
 
 
-def _tell(error: Exception) -> int | None:
-    """Say what failed, and return its exit code; None, and nothing said: a fault of the code."""
-    failure = first_failure(error)
-    if isinstance(failure, click.exceptions.NoArgsIsHelpError):
-        failure.show()
-        return failure.exit_code
-    if isinstance(failure, click.ClickException):
-        click.echo(f"Error: {failure.format_message()}", err=True)
-        return failure.exit_code
-    from consumers.exit_codes import exit_code_of  # noqa: PLC0415 - only where something failed
-
-    code = exit_code_of(failure)
-    if code is not None:
-        click.echo(f"Error: {failure}", err=True)
-    return code
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End at once: no command has begun, or it is done."""
+    with suppress(OSError):
+        os.write(_STANDARD_ERROR, b"interrupted\n")
+    os._exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":

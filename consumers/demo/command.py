@@ -16,6 +16,7 @@ from consumers.embedded import EmbeddedServer, NoServerProgramError, embedded_se
 from consumers.logs import configure_logs
 from consumers.stopping import stopping
 from events.terminal.exit_code import EXIT_FAILED
+from events.terminal.interrupt import interrupted_at_once
 
 DEMO_TIMEOUT_S = 80.0
 PACE_S = 2.0
@@ -42,7 +43,7 @@ def demo() -> None:
     console = Console(soft_wrap=True)
     began_at = monotonic()
     try:
-        with embedded_server() as server:
+        with interrupted_at_once(), embedded_server() as server:
             with open_view(console) as view:
                 checks = anyio.run(_run, server, view, console)
             if checks is None:

@@ -43,7 +43,7 @@ def _cancelling(scope: anyio.CancelScope) -> Iterator[None]:
 
 @contextmanager
 def interrupted_at_once() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt in the block: it waits for a person, not for the loop."""
+    """Let Ctrl-C raise KeyboardInterrupt in the block: it waits for a person, or has to tidy up."""
     with _handled_by(signal.default_int_handler):
         yield
 

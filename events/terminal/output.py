@@ -41,9 +41,10 @@ from events.terminal.form import (
 )
 from events.terminal.interrupt import interrupted_at_once, run_until_interrupted
 from events.terminal.table import Column, table_of
+from events.terminal.talk import printable, say
 from events.terminal.watch import watch_option, watched
 
-__all__ = ("OutputForm", "output_option", "watch_option", "watched")
+__all__ = ("OutputForm", "output_option", "printable", "watch_option", "watched")
 
 WIDE_FROM = 120
 """Columns from which on a terminal has room for whole ids of endpoints, and for dates."""
@@ -97,7 +98,7 @@ class Deployment(msgspec.Struct, frozen=True):
         """Open the log to read it together with its archive; what neither has is said aloud."""
         async with self.open_log() as log:
             archive = open_archive(self.archive, self.namespace)
-            yield History(log, archive, lambda gap: click.echo(f"note: {gap}", err=True))
+            yield History(log, archive, lambda gap: say(f"note: {gap}"))
 
 
 def command_of(
@@ -128,20 +129,21 @@ def print_rows(
     values: Iterable[Any],
     *,
     nothing: str | None = None,
+    fields: Sequence[str] | None = None,
 ) -> None:
     """Print *rows* under *columns* as a table, or *values* as JSON or CSV.
 
     A column given by its name alone folds. Where there are no rows, a table is the note *nothing*
-    on standard error.
+    on standard error, and CSV is the header *fields*, if it was told.
     """
     if output != "table":
-        print_values(output, values)
+        print_values(output, values, fields)
         return
     as_columns = [Column(c, folds=True) if isinstance(c, str) else c for c in columns]
     shown = [place for place, column in enumerate(as_columns) if is_wide() or not column.is_wide]
     filled = [[as_text(row[place]) for place in shown] for row in rows]
     if not filled and nothing is not None:
-        click.echo(nothing, err=True)
+        say(nothing)
         return
     print_rich(table_of([as_columns[place] for place in shown], filled, room_of()))
 
@@ -186,13 +188,6 @@ def as_text(cell: object, style: str = "") -> Text:
     if isinstance(cell, EntryId) and is_wide():
         return Text(f"{cell} ({times_of(cell)})", style)
     return Text("" if cell is None else printable(str(cell)), style)
-
-
-def printable(text: str) -> str:
-    """Escape what would break a line or steer the terminal: others wrote it."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def times_of(entry_id: EntryId) -> str:
@@ -241,7 +236,7 @@ def confirm(plan: Iterable[tuple[str, object, object]], *, yes: bool) -> None:
         click.ClickException: The answer was no.
     """
     for what, before, after in plan:
-        click.echo(f"{what}: {before} -> {after}", err=True)
+        say(f"{what}: {before} -> {after}")
     if yes:
         return
     if not sys.stdin.isatty():

@@ -5,6 +5,8 @@ import time
 
 import click
 
+from events.terminal.talk import printable
+
 _EVERY_S = 0.5
 _EVERY_APART_S = 10.0
 
@@ -50,4 +52,4 @@ class Progress:
         if self._total:
             of = f" of {self._total:,} ({100 * self.count / self._total:.0f}%)"
         at = f", at {where}" if where else ""
-        return f"{self._what} {self.count:,}{of} entries, {self.per_s:,.0f}/s{at}"
+        return printable(f"{self._what} {self.count:,}{of} entries, {self.per_s:,.0f}/s{at}")

@@ -11,6 +11,7 @@ import anyio
 import click
 
 from events.errors import ServerUnavailableError
+from events.terminal.talk import say
 
 WATCH_MIN_S = 0.1
 WATCH_MAX_S = 86_400.0
@@ -75,7 +76,7 @@ async def watched(
         try:
             await (_redraw(show) if is_terminal else show())
         except patient as error:
-            click.echo(f"trying again: {error}", err=True)
+            say(f"trying again: {error}")
         await anyio.sleep(every_s)
 
 

@@ -1,0 +1,54 @@
+"""The program: runs the command that was asked for, and tells what came of it."""
+
+import os
+import sys
+
+import click
+
+from consumers.command_tree import COMPLETE_VARIABLE, routestream
+from consumers.garbage import collect_rarely
+from events.errors import first_failure
+from events.terminal.exit_code import EXIT_INTERRUPTED
+from events.terminal.talk import say
+
+
+def run_program() -> None:
+    """Run the command, and turn every known failure into one line and its exit code."""
+    collect_rarely()
+    if COMPLETE_VARIABLE in os.environ:
+        from consumers.completion_command import complete_by_name  # noqa: PLC0415 - a shell asks
+
+        routestream.prepare(complete_by_name)
+    try:
+        sys.exit(routestream(prog_name="routestream", standalone_mode=False) or 0)
+    except (click.Abort, KeyboardInterrupt):
+        say("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        code = _tell(error)
+        if code is None:
+            raise
+        sys.exit(code)
+
+
+def _tell(error: Exception) -> int | None:
+    """Say what failed, and return its exit code; None, and nothing said: a fault of the code."""
+    failure = first_failure(error)
+    if isinstance(failure, click.exceptions.NoArgsIsHelpError):
+        failure.show()
+        return failure.exit_code
+    if isinstance(failure, click.ClickException):
+        say(f"Error: {_sentence(failure)}")
+        return failure.exit_code
+    from consumers.exit_codes import exit_code_of  # noqa: PLC0415 - only where something failed
+
+    code = exit_code_of(failure)
+    if code is not None:
+        say(f"Error: {failure}")
+    return code
+
+
+def _sentence(failure: click.ClickException) -> str:
+    message = failure.format_message()
+    # click lists what there is to choose from line by line.
+    return " ".join(message.split()) if isinstance(failure, click.MissingParameter) else message

@@ -1,0 +1,15 @@
+"""The talk: what a command tells a person beside its data, on standard error."""
+
+import click
+
+
+def say(text: object) -> None:
+    """Say it on one line; what would steer the terminal is escaped, for others wrote it."""
+    click.echo(printable(str(text)), err=True)
+
+
+def printable(text: str) -> str:
+    """Escape what would break a line or steer the terminal: others wrote it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
