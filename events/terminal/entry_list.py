@@ -7,10 +7,11 @@ import click
 import msgspec
 
 from events.recorded import Entry
-from events.terminal.form import OutputForm, as_json
+from events.terminal.form import OutputForm, as_json, is_csv, print_csv
 from events.terminal.line import LinePrinter
 from events.terminal.output import print_value
 from events.terminal.reading import ENTRY_FIELDS, Reading
+from events.terminal.talk import say
 
 _INDENT = 2
 
@@ -35,8 +36,10 @@ async def print_entries(
         printed += 1
     if output == "json":
         click.echo("\n]" if printed else "[]")
+    elif not printed and is_csv():
+        print_csv((), ENTRY_FIELDS)
     elif not printed and output == "table":
-        click.echo("no events", err=True)
+        say("no events")
     return printed
 
 

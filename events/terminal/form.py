@@ -9,10 +9,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from csv import writer
 from io import StringIO
+from json import dumps
 from typing import Any, Literal
 
 import click
 import msgspec
+
+from events.terminal.talk import printable
 
 OutputForm = Literal["table", "json", "jsonl"]
 """What a command is told."""
@@ -58,8 +61,15 @@ def _form() -> str:
 
 
 def as_json(value: object) -> bytes:
-    """Return *value* as JSON on one line; what JSON does not know as its text."""
-    return msgspec.json.encode(value, enc_hook=str)
+    """Return *value* as JSON on one line; what JSON does not know as its text.
+
+    What would steer a terminal is escaped as JSON has it, wherever it goes.
+    """
+    raw = msgspec.json.encode(value, enc_hook=str)
+    text = raw.decode()
+    if text.isprintable():
+        return raw
+    return "".join(c if c.isprintable() else dumps(c)[1:-1] for c in text).encode()
 
 
 def print_values(
@@ -78,8 +88,9 @@ def print_values(
 def print_csv(values: Iterable[Any], fields: Sequence[str] | None = None) -> None:
     """Print *values* under the names of their fields, which are printed once.
 
-    A value within a value stands as JSON. *fields* names them where values differ in what they
-    have; otherwise they are those of the first.
+    A value within a value stands as JSON; on a terminal, what would steer it is escaped. *fields*
+    names them where values differ in what they have, or there may be none of them; otherwise they
+    are those of all that are printed together.
     """
     rows: list[Mapping[str, Any]] = [msgspec.to_builtins(v, enc_hook=str) for v in values]
     names = tuple(fields or dict.fromkeys(name for row in rows for name in row))
@@ -87,18 +98,18 @@ def print_csv(values: Iterable[Any], fields: Sequence[str] | None = None) -> Non
     write = writer(text, lineterminator="\n").writerow
     if names and _is_new_header(names):
         write(names)
+    shown = printable if sys.stdout.isatty() else str
     for row in rows:
-        write([_cell(row.get(name)) for name in names])
-    click.echo(text.getvalue(), nl=False)
+        write([shown(_cell(row.get(name))) for name in names])
+    # click takes out of a pipe what looks like a colour: here it would be a part of the data.
+    click.echo(text.getvalue(), nl=False, color=True)
 
 
 def _is_new_header(names: tuple[str, ...]) -> bool:
-    """Whether it was not printed yet; a terminal is drawn anew each time."""
-    if sys.stdout.isatty():
-        return True
+    """Whether it was not printed yet; a screen that is drawn anew is another output each time."""
     meta = click.get_current_context().meta
-    printed, meta[_HEADER] = meta.get(_HEADER), names
-    return bool(printed != names)
+    printed, meta[_HEADER] = meta.get(_HEADER), (sys.stdout, names)
+    return bool(printed != meta[_HEADER])
 
 
 def _cell(value: object) -> str:
