@@ -8,19 +8,25 @@ import click
 from consumers.command_tree import COMPLETE_VARIABLE, routestream
 from consumers.garbage import collect_rarely
 from events.errors import first_failure
+from events.terminal.closed_pipe import quiet_on_closed_pipe
 from events.terminal.exit_code import EXIT_INTERRUPTED
+from events.terminal.standard_output import hold_standard_streams
 from events.terminal.talk import say
 
 
 def run_program() -> None:
     """Run the command, and turn every known failure into one line and its exit code."""
     collect_rarely()
+    hold_standard_streams()
     if COMPLETE_VARIABLE in os.environ:
         from consumers.completion_command import complete_by_name  # noqa: PLC0415 - a shell asks
 
         routestream.prepare(complete_by_name)
     try:
-        sys.exit(routestream(prog_name="routestream", standalone_mode=False) or 0)
+        code = routestream(prog_name="routestream", standalone_mode=False)
+        with quiet_on_closed_pipe():
+            sys.stdout.flush()
+        sys.exit(code or 0)
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
         sys.exit(EXIT_INTERRUPTED)

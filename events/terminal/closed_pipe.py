@@ -1,12 +1,12 @@
 """The closed pipe: nobody reads on, as behind `| head`, and that is no failure."""
 
-import os
 import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from events.terminal.exit_code import EXIT_CLOSED_PIPE
+from events.terminal.standard_output import drop_output
 
 
 @contextmanager
@@ -17,8 +17,7 @@ def quiet_on_closed_pipe() -> Iterator[None]:
     except (BrokenPipeError, BaseExceptionGroup) as error:
         if not (_is_broken_pipe(error) and _is_closed()):
             raise
-        # What is still buffered must not fail again while the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         raise SystemExit(EXIT_CLOSED_PIPE) from None
 
 

@@ -1,0 +1,58 @@
+"""The standard output: what is told when it is full or closed, which none but it can know."""
+
+import errno
+import os
+import sys
+from io import BufferedWriter, FileIO, TextIOWrapper
+from pathlib import Path
+
+import click
+
+_NUMBER = 1
+
+
+class OutputError(click.ClickException):
+    """Standard output takes nothing more."""
+
+    def __init__(self, error: OSError) -> None:
+        closed = error.errno == errno.EBADF
+        reason = "it is closed" if closed else os.strerror(error.errno or errno.EIO).lower()
+        super().__init__(f"cannot write the output: {reason}")
+
+
+class _Raw(FileIO):
+    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise  # nobody reads on, which is no failure
+        except OSError as error:
+            drop_output()
+            raise OutputError(error) from None
+
+
+def drop_output() -> None:
+    """Let what is still buffered not fail again while the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), _NUMBER)
+
+
+def hold_standard_streams() -> None:
+    """Let output that fails be told apart from all else that fails; called once, at the start.
+
+    A stream that is closed is taken: a socket would get its number, and what is printed.
+    """
+    if getattr(sys, "stdin", None) is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - held to the end
+    given: TextIOWrapper | None = getattr(sys, "stdout", None)
+    if given is None:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), _NUMBER)
+    sys.stdout = TextIOWrapper(
+        BufferedWriter(_Raw(_NUMBER, "wb", closefd=False)),
+        encoding=given.encoding if given else "utf-8",
+        errors=given.errors if given else None,
+        newline="\n",
+        line_buffering=given is not None and given.line_buffering,
+        write_through=given is not None and given.write_through,
+    )
+    if getattr(sys, "stderr", None) is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - held to the end
