@@ -19,6 +19,7 @@ from consumers.top.screens import DetailScreen, HelpScreen
 from consumers.top.watch import Watch
 from events.errors import ServerUnavailableError
 from events.terminal.age import span
+from events.terminal.exit_code import EXIT_INTERRUPTED
 from events.terminal.output import as_text
 
 REFRESH_S = 1.0
@@ -62,7 +63,7 @@ class TopApp(App[None]):
         Binding("space", "pause", "pause"),
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("q", "quit", "quit"),
-        Binding("ctrl+c", "quit", "quit", show=False, priority=True),
+        Binding("ctrl+c", "interrupt", "interrupt", show=False, priority=True),
     ]
 
     def __init__(self, watch: Watch) -> None:
@@ -201,6 +202,10 @@ class TopApp(App[None]):
         """Show the pane that comes next, or the one before."""
         place = _PANES.index(self._switcher.current or OVERVIEW)
         self._enter(_PANES[(place + step) % len(_PANES)])
+
+    def action_interrupt(self) -> None:
+        """End as an interrupt ends any command."""
+        self.exit(return_code=EXIT_INTERRUPTED)
 
     def action_detail(self) -> None:
         """The table has the key where it has the focus; nothing is to be done elsewhere."""

@@ -33,6 +33,7 @@ HELP = """\
 [b]everywhere[/b]
   space    pause, and go on
   q        quit; back from a detail or from here
+  ctrl+c   quit from anywhere, with the exit code of an interrupt
 
 Nothing is ever written. LAG is not yet delivered, PENDING not yet
 acknowledged, OLDEST how long ago the oldest pending entry was appended.

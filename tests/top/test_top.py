@@ -232,13 +232,13 @@ async def test_the_help_tells_every_key_and_fits(log: EventLog) -> None:
         await shown.until("1 overview")
 
 
-@pytest.mark.parametrize("key", ["q", "ctrl+c"])
-async def test_q_and_ctrl_c_quit(log: EventLog, key: str) -> None:
+@pytest.mark.parametrize(("key", "code"), [("q", 0), ("ctrl+c", 130)])
+async def test_q_quits_and_ctrl_c_interrupts(log: EventLog, key: str, code: int) -> None:
     await deploy(log)
     async with screen(log) as shown:
         await shown.until("c4a70000")
         await shown.press(key)
-        assert shown.app.return_code == 0
+        assert shown.app.return_code == code
         assert not shown.app.is_running
 
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from events import EventLog
 from tests.top.top_bench import deploy
 
 TIMEOUT_S = 40.0
+TAKEN = (b"\x1b[?1049h", b"\x1b[?1000h")
+"""What takes the screen and the mouse."""
+
 COMMAND = [sys.executable, "-m", "consumers", "top"]
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +49,7 @@ class Terminal:
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.seen[-2_000:]
             self._read(0.2)
+        self._read(0.2)  # what it drew last
         return self.process.wait()
 
     def _read(self, timeout_s: float) -> None:
@@ -93,6 +98,26 @@ async def test_it_takes_the_whole_screen_and_gives_it_back_at_q(
     code, seen = await anyio.to_thread.run_sync(watched, redis_url, namespace)
     assert code == 0
     assert seen.rstrip().endswith(b"\x1b[?1049l") or b"\x1b[?1049l" in seen[-400:]
+    assert b"Traceback" not in seen
+
+
+def ended_by(number: signal.Signals, url: str, namespace: str) -> tuple[int, bytes]:
+    with terminal({"REDIS_URL": url, "ROUTESTREAM_NAMESPACE": namespace}) as shown:
+        shown.until(*TAKEN, b"c4a70000")
+        shown.process.send_signal(number)
+        return shown.until_gone(), shown.seen
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_a_signal_that_ends_it_gives_the_terminal_back(
+    log: EventLog, redis_url: str, namespace: str, number: signal.Signals
+) -> None:
+    await deploy(log)
+    code, seen = await anyio.to_thread.run_sync(ended_by, number, redis_url, namespace)
+    assert code == 128 + number
+    for taken in TAKEN:
+        given_back = taken.replace(b"h", b"l")
+        assert seen.rindex(given_back) > seen.rindex(taken)
     assert b"Traceback" not in seen
 
 
