@@ -39,6 +39,7 @@ _REST = "(others)"
 _MINUTES_FILLED_MAX = 180
 _BAR_WIDTH_MIN, _BAR_WIDTH_MAX = 10, 60
 _BESIDE_BAR = 24
+_FIELDS = ("by", "key", "count", "share", "first", "last")
 
 Dimension = Literal["type", "endpoint", "minute", "source"]
 
@@ -117,7 +118,8 @@ async def stats(
         Column("LAST", is_wide=True),
         Column(""),
     )
-    print_rows(output, columns, _rows(counted, dimension, total), values, nothing="no events")
+    rows = _rows(counted, dimension, total)
+    print_rows(output, columns, rows, values, nothing="no events", fields=_FIELDS)
 
 
 async def _entries(selection: Selection, span: str | None, now: datetime) -> AsyncGenerator[Entry]:

@@ -14,6 +14,7 @@ from events.redis_stream import RedisStream, read_redis_stream, stream_keys
 from events.retention import Cut, RetentionRule, cut_for_readers, read_holders
 from events.stream_table import (
     STREAM_COLUMNS,
+    STREAM_FIELDS,
     print_stream,
     shown_as_json,
     stream_as_json,
@@ -26,7 +27,6 @@ from events.terminal.exit_code import EXIT_FAILED
 from events.terminal.output import (
     Deployment,
     OutputForm,
-    as_text,
     command_of,
     output_option,
     print_rows,
@@ -34,6 +34,7 @@ from events.terminal.output import (
     watch_option,
     watched,
 )
+from events.terminal.talk import say
 
 STREAMS_MAX = 1_000
 """Streams that are listed at most."""
@@ -98,7 +99,7 @@ async def list_streams(
             rows = (stream_row(stream, now) for _, stream in found)
             values = (stream_as_json(partition, stream) for partition, stream in found)
             nothing = _nothing(log, pattern, strays)
-            print_rows(output, STREAM_COLUMNS, rows, values, nothing=nothing)
+            print_rows(output, STREAM_COLUMNS, rows, values, nothing=nothing, fields=STREAM_FIELDS)
 
         await watched(watch, show_streams)
     if strays:
@@ -140,7 +141,7 @@ async def _listed(
         except ServerRefusedError as error:
             if key in ours:
                 raise
-            click.echo(f"{as_text(key.decode('utf-8', 'backslashreplace'))}: {error}", err=True)
+            say(f"{key.decode('utf-8', 'backslashreplace')}: {error}")
 
 
 @streams.command("show")

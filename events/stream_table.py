@@ -20,6 +20,12 @@ STREAM_COLUMNS = (
     *(Column(name, is_below=True) for name in ("FIRST", "LAST")),
     Column("AGE"),
 )
+STREAM_FIELDS = (
+    *("stream", "partition", "length", "bytes", "added", "rate_per_s", "groups"),
+    *("max_lag", "max_lag_min", "first", "last"),
+)
+"""What `stream_as_json` has: the header of its CSV, also where there is no stream."""
+
 _GROUP_COLUMNS = (
     Column("GROUP", folds=True),
     *(Column(name, is_number=True) for name in ("CONSUMERS", "PENDING", "LAG")),

@@ -8,11 +8,9 @@ from uuid import UUID
 import pytest
 
 from events import EndpointCreatedEvent, EventLog
-from events.event_commands import events
 from projections.build import build
 from projections.route_table import ROUTE_TABLE
 from projections.store import ReadModelStore
-from tests.cli.running import Commands
 from tests.cli.terminal import environment_of, in_shell, in_terminal
 
 EVIL = "e\x1b[35mv\x1b]0;pwn\x07\x7f\x9b2J\u2066\u202e\n[bold]il"
@@ -99,10 +97,3 @@ async def test_csv_that_is_watched_on_a_terminal_has_its_header_each_time(
     words = ["streams", "ls", "-o", "csv", "--watch=100ms"]
     drawn = await in_terminal(words, environment, COLUMNS, until="\x1b[J\x1b[?7h\x1b[?7l\x1b[Hstr")
     assert drawn.count("stream,") == 2
-
-
-async def test_csv_of_no_entries_is_its_header(log: EventLog, redis_url: str) -> None:
-    run = Commands(redis_url, log.keys.namespace)
-    empty = (await run(events, "tail", "-o", "csv")).stdout
-    await fill(log)
-    assert empty == (await run(events, "tail", "-o", "csv")).stdout.splitlines(keepends=True)[0]

@@ -17,7 +17,6 @@ import redis
 from consumers.embedded import embedded_server
 from events.errors import ServerRefusedError, ServerUnavailableError
 from events.server import ServerSettings
-from events.terminal.reading import ENTRY_FIELDS
 from tests.cli.long_log import NAMESPACE, make_long_log
 from tests.cli.running import Commands, end_of
 from tests.cli.terminal import all_in_terminal, environment_of, in_shell
@@ -113,8 +112,8 @@ async def test_without_a_log_there_is_nothing_to_show(
     arguments = [MISSING.get(parameter.name or "", "none-such") for parameter in required]
     result = await Commands(redis_url, namespace)(READING[path], *arguments, "-o", form)
     assert end_of(result) in {0, 1, 3}, (result.output, result.exception)
-    header = ",".join(ENTRY_FIELDS) + "\n"
-    assert result.stdout in {"", "[]\n", header}
+    is_header = form == "csv" and result.stdout.count("\n") == 1
+    assert is_header or result.stdout in {"", "[]\n"}
 
 
 @pytest.mark.parametrize("path", READING)

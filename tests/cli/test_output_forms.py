@@ -8,6 +8,7 @@ from io import StringIO
 from uuid import UUID
 
 import anyio
+import click
 import pytest
 
 from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog
@@ -58,10 +59,17 @@ async def test_csv_has_the_values_of_json_under_a_header(log: EventLog, run: Com
     assert shown == rows[0]
 
 
-async def test_csv_of_nothing_is_empty(log: EventLog, run: Commands) -> None:
-    await ReadModelStore(log.server, log.keys, ROUTE_TABLE, 0).live_generation()
-    result = await run(streams, "ls", "-o", "csv")
-    assert (result.exit_code, result.stdout) == (0, "")
+@pytest.mark.parametrize(("group", "verb"), [(streams, "ls"), (events, "stats"), (events, "tail")])
+async def test_csv_of_nothing_is_the_header(
+    log: EventLog, run: Commands, group: click.Group, verb: str
+) -> None:
+    empty = await run(group, verb, "-o", "csv")
+    await fill(log)
+    [header, *rows] = (await run(group, verb, "-o", "csv")).stdout.splitlines()
+    assert (empty.exit_code, empty.stdout) == (0, f"{header}\n")
+    assert rows
+    value, *_ = json.loads((await run(group, verb, "-o", "json")).stdout)
+    assert set(value) <= set(header.split(","))
 
 
 async def test_wide_has_whole_ids_with_their_times(
