@@ -25,11 +25,6 @@ from tests.cli.test_server_load import ENDS, READING, arguments_of
 TOLD = {path: one for path, one in READING.items() if path != "routestream doctor"}
 """Those that stop where they may not look; the doctor tells of it, and goes on."""
 
-UNMENDED = {
-    ("routestream groups show", form): "it prints a list as if it were one value"
-    for form in ("jsonl", "csv")
-}
-
 MISSING = {"entry_id": "1-1", "dead_id": "1-1", "event": "1-1", "span": "start..", "stream": "0"}
 
 pytestmark = pytest.mark.anyio
@@ -119,10 +114,8 @@ async def test_without_a_log_there_is_nothing_to_show(
 @pytest.mark.parametrize("path", READING)
 @pytest.mark.parametrize("form", ["table", "wide", "json", "jsonl", "csv"])
 async def test_every_form_is_whole_and_no_fault_of_the_code(
-    server_url: str, request: pytest.FixtureRequest, path: str, form: str
+    server_url: str, path: str, form: str
 ) -> None:
-    if (path, form) in UNMENDED:
-        request.applymarker(pytest.mark.xfail(reason=UNMENDED[path, form]))
     arguments = required_arguments(READING[path], server_url)
     result = await Commands(server_url, NAMESPACE)(READING[path], *arguments, "-o", form)
     assert end_of(result) == ENDS.get(path, 0), result.output
