@@ -34,7 +34,7 @@ from events.terminal.output import (
     watch_option,
     watched,
 )
-from events.terminal.talk import say
+from events.terminal.talk import printable, say
 
 STREAMS_MAX = 1_000
 """Streams that are listed at most."""
@@ -174,7 +174,7 @@ async def show_stream(
             if output == "table":
                 print_stream(partition, cut, now)
                 for warning in warnings:
-                    click.echo(f"warning: {warning}")
+                    click.echo(f"warning: {printable(warning)}")
             else:
                 print_value(output, shown_as_json(partition, cut, warnings))
 
