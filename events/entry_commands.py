@@ -31,6 +31,7 @@ from events.terminal.output import (
 from events.terminal.printed import BINARY, fields_as_text
 from events.terminal.reading import Reading
 from events.terminal.table import Column
+from events.terminal.talk import say
 
 _GROUP_COLUMNS = (
     Column("GROUP", folds=True),
@@ -166,7 +167,7 @@ def _field(value: str | dict[str, str]) -> str:
 
 def _print_groups(groups: list[EntryGroup]) -> None:
     if not groups:
-        click.echo("no group reads it", err=True)
+        say("no group reads it")
         return
     click.echo()
     rows = (

@@ -18,6 +18,7 @@ from events.server import open_server
 from events.tail import SEARCHED_MAX, Wanted, entries_from, read_tail
 from events.terminal.output import Deployment
 from events.terminal.reading import Reading
+from events.terminal.talk import say
 
 Callback = Callable[..., None]
 
@@ -155,10 +156,9 @@ async def selected_entries(
 def tell_unsearched(unsearched: EntryId | None) -> None:
     """Say that older entries were not looked at, where that is so."""
     if unsearched is not None:
-        click.echo(
+        say(
             f"looked through {SEARCHED_MAX} entries, back to {unsearched};"
-            " --from looks further back",
-            err=True,
+            " --from looks further back"
         )
 
 

@@ -28,6 +28,7 @@ from events.terminal.output import (
 )
 from events.terminal.span_command import SpanCommand
 from events.terminal.table import Column
+from events.terminal.talk import say
 
 COUNTED_MAX = 10_000
 """Entries of each partition that are counted where no range is given: the newest."""
@@ -135,7 +136,7 @@ async def _entries(selection: Selection, span: str | None, now: datetime) -> Asy
                 yield entry
             left -= len(entries)
             if left <= 0:
-                click.echo(f"the newest {COUNTED_MAX} entries; start.. counts all", err=True)
+                say(f"the newest {COUNTED_MAX} entries; start.. counts all")
                 break
 
 

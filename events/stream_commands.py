@@ -126,7 +126,7 @@ async def _listed(
         keys.clear()
         async for key in stream_keys(log.server, pattern):
             if len(keys) == STREAMS_MAX:
-                click.echo(f"there are more than {STREAMS_MAX}; --match says which", err=True)
+                say(f"there are more than {STREAMS_MAX}; --match says which")
                 break
             keys.append(key)
         keys.sort(key=lambda key: (ours.get(key, len(ours)), key))
@@ -135,7 +135,7 @@ async def _listed(
             yield ours.get(key), await read_redis_stream(log.server, key, _ms(now))
         except WrongStreamError as error:
             strays.append(error)
-            click.echo(f"warning: {error}; routestream doctor says what to do", err=True)
+            say(f"warning: {error}; routestream doctor says what to do")
         except NoStreamError:
             continue
         except ServerRefusedError as error:

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from uuid import UUID
 
-import click
-
 from events.terminal.output import Deployment, confirm
+from events.terminal.talk import say
 from producers.decisions import Decision
 from producers.endpoint_service import EndpointService
 from producers.plan import plan_of
@@ -32,6 +31,6 @@ async def record(
         endpoint_id = endpoint if isinstance(endpoint, UUID) else await find_endpoint(log, endpoint)
         recorded = await EndpointService(log).record(endpoint_id, decide_and_ask)
     if not recorded.entry_ids:
-        click.echo("nothing to record: it is so already", err=True)
+        say("nothing to record: it is so already")
     for entry_id, event in zip(recorded.entry_ids, recorded.decision, strict=True):
-        click.echo(f"appended {entry_id} {event.wire_name}", err=True)
+        say(f"appended {entry_id} {event.wire_name}")

@@ -21,6 +21,7 @@ from events.terminal.output import (
     watch_option,
     watched,
 )
+from events.terminal.talk import say
 from projections.endpoint import Endpoint
 from projections.endpoint_at import as_of_option, endpoint_at, endpoints_at
 from projections.endpoint_table import (
@@ -85,7 +86,7 @@ async def list_endpoints(
             for one in known.values():
                 if one.behind_s(now) and shown:
                     told = f"knowledge of partition {one.partition}: {one.in_words(now)}"
-                    click.echo(told, err=True)
+                    say(told)
 
         await watched(watch, show_all, (NoLiveGenerationError,))
 
@@ -129,7 +130,7 @@ async def show(
                 click.echo()
                 print_rows(output, ROUTE_COLUMNS, route_rows(state, now, names), ())
             elif not state.is_destroyed:
-                click.echo("no routes", err=True)
+                say("no routes")
             remarks = list(notes(state))
             if remarks:
                 click.echo()

@@ -10,6 +10,7 @@ from events.keys import partition_of
 from events.log import EventLog
 from events.partitions import ASKED_AT_ONCE, ask_each
 from events.terminal.output import NotFoundError
+from events.terminal.talk import say
 from projections.endpoint import Endpoint
 from projections.route_table import ROUTE_TABLE
 from projections.store import ReadModelStore, no_live_generation
@@ -69,7 +70,7 @@ async def live_endpoints(log: EventLog) -> AsyncGenerator[tuple[int, Endpoint]]:
     pages = {}
     for partition, generation in generations.items():
         if generation is None:
-            click.echo(f"partition {partition} is left out: it is not live", err=True)
+            say(f"partition {partition} is left out: it is not live")
         else:
             pages[partition] = stores[partition].load_pages(generation)
     # A scan may meet a document twice while the hash grows.

@@ -30,6 +30,7 @@ from events.terminal.output import (
 )
 from events.terminal.printed import BINARY, fields_as_text
 from events.terminal.table import Column
+from events.terminal.talk import say
 
 DEAD_COUNT = 20
 
@@ -185,11 +186,9 @@ async def show_dead_letter(
             print_value(output, _dead_as_json(one, requeues))
             return
         _print_letter(one, _times(one, requeues), await now_of(log.server))
-        click.echo(
-            f"\nTo have it tried again: routestream dead requeue {one.group}"
-            f" --ids {one.letter.dead_id}",
-            err=True,
-        )
+        command = f"routestream dead requeue {one.group} --ids {one.letter.dead_id}"
+        say("")
+        say(f"To have it tried again: {command}")
 
 
 def _print_letter(one: Meant, requeued: int, now: datetime) -> None:

@@ -25,6 +25,7 @@ from events.terminal.output import (
     print_rows,
     yes_option,
 )
+from events.terminal.talk import say
 
 AT_ONCE = 1_000
 AT_ONCE_MAX = 100_000
@@ -120,9 +121,9 @@ def _tell(output: OutputForm, done: Sequence[tuple[Place, Requeued]]) -> None:
     if output != "table":
         print_rows(output, (), (), values)
     counts = Counter(one.outcome for _, one in done)
-    click.echo(f"{counts['requeued']} requeued", err=True)
+    say(f"{counts['requeued']} requeued")
     if counts["gone"]:
-        click.echo(f"{counts['gone']} were no dead letters any more", err=True)
+        say(f"{counts['gone']} were no dead letters any more")
     if counts["trimmed"]:
         first = next(one for _, one in done if one.outcome == "trimmed")
         raise click.ClickException(
@@ -169,7 +170,7 @@ async def drop_dead(  # noqa: PLR0913 - the options of the command
             total += dropped
         if output != "table":
             print_rows(output, (), (), told)
-        click.echo(f"{total} dropped", err=True)
+        say(f"{total} dropped")
 
 
 async def _meant(
@@ -183,7 +184,7 @@ async def _meant(
         )
     found = await find_dead(log, wanted, limit, oldest=True)
     if len(found) == limit:
-        click.echo(f"these are the oldest {limit}, there may be more; see --limit", err=True)
+        say(f"these are the oldest {limit}, there may be more; see --limit")
     return found
 
 

@@ -20,6 +20,7 @@ from events.terminal.output import (
     watched,
 )
 from events.terminal.table import Column
+from events.terminal.talk import say
 
 COLUMNS = (
     Column("SEVERITY"),
@@ -53,7 +54,7 @@ async def doctor(
         examined = await examination_of(deployment, user=user)
         found[:] = worst_first(examined.findings)
         print_rows(output, COLUMNS, map(_row, found), found)
-        click.echo(_summary(found), err=True)
+        say(_summary(found))
 
     await watched(watch, show)
     if worst_of(found) == "error":

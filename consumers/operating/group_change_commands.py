@@ -26,6 +26,7 @@ from events.terminal.output import (
     yes_option,
 )
 from events.terminal.partition import partition_option
+from events.terminal.talk import say
 from projections.health_state import HEALTH_STATE
 from projections.route_table import ROUTE_TABLE
 
@@ -79,11 +80,10 @@ async def reset_group(  # noqa: PLR0913 - the options of the command
             await _refuse_active(log, states)
         plan = [await _reset_plan(log, state, to) for state in states]
         if group in _PROJECTORS:
-            click.echo(
+            say(
                 "its documents stay as they are: what they have folded changes nothing when it is"
                 " folded again, and what is passed over is missing in them"
-                " (`routestream replay rebuild` makes them anew)",
-                err=True,
+                " (`routestream replay rebuild` makes them anew)"
             )
         confirm(plan, yes=yes)
         what = operation(group, "groups reset", reason)
@@ -92,11 +92,10 @@ async def reset_group(  # noqa: PLR0913 - the options of the command
             now_at = await change.reset(to, state.last_delivered, what, force=force)
             if now_at is None:
                 raise GroupMovedError(f"group {group!r} is gone from partition {state.partition}")
-            click.echo(
+            say(
                 f"partition {state.partition}: {group} goes on behind {now_at}; to undo:"
                 f" routestream groups reset {group} --partition {state.partition}"
-                f" --to {_behind(state.last_delivered)}",
-                err=True,
+                f" --to {_behind(state.last_delivered)}"
             )
 
 
@@ -157,7 +156,7 @@ async def prune_groups(deployment: Deployment, *, group: str | None, idle: str, 
                 if found:
                     gone[name, state.partition] = found
         if not gone:
-            click.echo(f"no consumer is gone for {span(idle_ms / 1_000)}", err=True)
+            say(f"no consumer is gone for {span(idle_ms / 1_000)}")
             return
         plan = ((f"{g}, partition {p}", ", ".join(who), "removed") for (g, p), who in gone.items())
         confirm(plan, yes=yes)
@@ -166,7 +165,7 @@ async def prune_groups(deployment: Deployment, *, group: str | None, idle: str, 
             await Group(log.server, log.keys, partition, name).prune(idle_ms)
             left = {one.name for one in await read_members(log, partition, name)}
             removed += len(set(who) - left)
-        click.echo(f"{removed} consumers removed", err=True)
+        say(f"{removed} consumers removed")
 
 
 async def _names(log: EventLog) -> list[str]:
@@ -186,7 +185,7 @@ async def _gone(log: EventLog, state: GroupState, idle_ms: int) -> list[str]:
     members = await read_members(log, state.partition, state.group)
     kept = [one for one in members if one.idle_ms >= idle_ms and one.pending]
     for one in kept:
-        click.echo(f"{one.name} stays: {one.pending} entries are pending with it", err=True)
+        say(f"{one.name} stays: {one.pending} entries are pending with it")
     return sorted(one.name for one in members if one.idle_ms >= idle_ms and not one.pending)
 
 
@@ -222,14 +221,11 @@ async def remove_group(
             change = GroupChange(log, state.partition, group)
             pending = await change.remove(what, force=force and group not in GROUPS)
             if pending is not None:
-                click.echo(
-                    f"partition {state.partition}: {group} removed, {pending} were pending",
-                    err=True,
-                )
+                say(f"partition {state.partition}: {group} removed, {pending} were pending")
             if await log.server.client.call("EXISTS", log.keys.dead(state.partition, group)):
-                click.echo(f"its dead letters stay: routestream dead ls {group}", err=True)
+                say(f"its dead letters stay: routestream dead ls {group}")
         if group in GROUPS:
-            click.echo(f"`routestream consume {group}` makes it anew", err=True)
+            say(f"`routestream consume {group}` makes it anew")
 
 
 async def _removable(log: EventLog, group: str) -> list[GroupState]:

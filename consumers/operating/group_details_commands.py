@@ -33,6 +33,7 @@ from events.terminal.output import (
     watched,
 )
 from events.terminal.table import Column
+from events.terminal.talk import say
 
 _MEMBER_COLUMNS = (
     Column("CONSUMER", folds=True),
@@ -117,7 +118,7 @@ def _print_details(details: GroupDetails, now: datetime) -> None:
         click.echo()
         print_rows("table", _MEMBER_COLUMNS, map(_member_row, details.members), ())
     elif state.activity != "missing":
-        click.echo("no consumers", err=True)
+        say("no consumers")
 
 
 def _shares(counts: Mapping[str, int], counted: str) -> str | None:

@@ -28,6 +28,7 @@ from events.terminal.output import (
 )
 from events.terminal.partition import partition_option, partitions_of
 from events.terminal.table import Column
+from events.terminal.talk import say
 from events.trim import COUNTED_MAX, Trim, count_before, is_ours
 
 _COLUMNS = (
@@ -122,7 +123,7 @@ def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> N
                 from_ = holder.keeps_from
                 all_of_it = from_ <= START
                 what = "everything back" if all_of_it else f"back all from {from_} on"
-                click.echo(f"{holder.name} holds {what}: {remedy_of(holder)}", err=True)
+                say(f"{holder.name} holds {what}: {remedy_of(holder)}")
 
 
 def _rows(cut: Cut[StreamState], counts: Counts, now: datetime) -> list[tuple[object, ...]]:
@@ -176,7 +177,7 @@ async def _carry_out(
     if output != "table":
         print_rows(output, (), (), told)
     elif not going:
-        click.echo("nothing to trim", err=True)
+        say("nothing to trim")
 
 
 def _change(cut: Cut[StreamState], count: int | None) -> tuple[str, str, str]:

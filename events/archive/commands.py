@@ -25,6 +25,7 @@ from events.terminal.output import (
     yes_option,
 )
 from events.terminal.partition import partition_option, partitions_of
+from events.terminal.talk import say
 
 location_option = click.option(
     "--location",
@@ -87,7 +88,7 @@ async def run_archive(  # noqa: PLR0913 - the options of the command
                 if output == "jsonl":
                     print_value(output, as_value(one, segment.segment))
                 else:
-                    click.echo(f"partition {one}: {told_of(segment.segment)}", err=True)
+                    say(f"partition {one}: {told_of(segment.segment)}")
         if output != "jsonl":
             listed = [Listed(one.partition, one.segment, None) for one in written]
             print_listed(output, listed, "nothing was to be archived")
@@ -171,10 +172,10 @@ async def check_archive(
     listed = [part for one in checked for part in one.parts]
     print_listed(output, listed, f"{nothing} in {there.place.name}")
     for problem in problems:
-        click.echo(f"damaged: {problem}", err=True)
+        say(f"damaged: {problem}")
     for one in checked:
         if one.strays:
-            click.echo(one.told_of_strays(), err=True)
+            say(one.told_of_strays())
     if problems:
         raise click.exceptions.Exit(EXIT_FAILED)
 

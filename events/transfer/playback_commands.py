@@ -23,6 +23,7 @@ from events.terminal.output import (
     yes_option,
 )
 from events.terminal.progress import Progress
+from events.terminal.talk import say
 from events.transfer.playback import Pace, Playback, refuse_same_log
 
 _SPEED = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)x?\Z", re.ASCII)
@@ -136,12 +137,11 @@ async def _play(
     except BaseException:
         following = start if played.last is None else played.last.after()
         progress.end(played.last or "")
-        click.echo(f"not all was appended; --from {following} goes on", err=True)
+        say(f"not all was appended; --from {following} goes on")
         if playback.unsettled is not None:
-            click.echo(
+            say(
                 f"the entries from there up to {playback.unsettled} were sent, and nothing was"
-                " heard of them: they may be there already",
-                err=True,
+                " heard of them: they may be there already"
             )
         raise
     progress.end(played.last or "")

@@ -27,6 +27,7 @@ from events.terminal.output import (
 )
 from events.terminal.progress import Progress
 from events.terminal.table import Column
+from events.terminal.talk import say
 from events.transfer.export_file import ExportWriter, Header, read_header
 from events.transfer.export_target import STDOUT, export_target
 from events.transfer.log_import import PartitionPlan, import_log, plan_import
@@ -96,7 +97,7 @@ async def export_events(
 
 
 def _say(gap: TrimmedError | DamagedArchiveError) -> None:
-    click.echo(f"note: {gap}", err=True)
+    say(f"note: {gap}")
 
 
 async def _export(

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from events.terminal.output import Deployment, command_of
+from events.terminal.talk import say
 from producers.backend_ai.importer import SOURCE, import_capture
 
 
@@ -25,7 +26,7 @@ async def import_events(deployment: Deployment, *, origin: str, file: Path) -> N
     Example: routestream events import --format backend-ai capture.jsonl
     """
     from_there = msgspec.structs.replace(deployment, source=origin)
-    click.echo(f"{file}: append what it tells to the log {deployment.namespace!r}", err=True)
+    say(f"{file}: append what it tells to the log {deployment.namespace!r}")
     async with from_there.open_log(create=True) as log:
         counts = await import_capture(log, file)
     for name, count in msgspec.to_builtins(counts).items():

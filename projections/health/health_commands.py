@@ -22,6 +22,7 @@ from events.terminal.output import (
     watch_option,
     watched,
 )
+from events.terminal.talk import say
 from events.window import WINDOW_ENTRIES_MAX
 from projections.endpoint import Endpoint
 from projections.endpoint_lookup import live_endpoints, read_endpoint
@@ -98,7 +99,7 @@ async def list_health(
             listed = [one for one in chosen if one.endpoint_id in found.routes]
             _say_what_lacks(found)
             if left_out := len(there) - len(chosen):
-                click.echo(f"{left_out} more endpoints: -n says how many are listed", err=True)
+                say(f"{left_out} more endpoints: -n says how many are listed")
             unicode = speaks_unicode()
             pairs = [(one, found.routes[one.endpoint_id]) for one in listed]
             blocks = [
@@ -122,13 +123,12 @@ async def list_health(
 
 def _say_what_lacks(found: HealthList) -> None:
     for partition in found.left_out:
-        click.echo(f"partition {partition} is left out: its health state is not live", err=True)
+        say(f"partition {partition} is left out: its health state is not live")
     if found.cut:
         many = "s" if len(found.cut) > 1 else ""
-        click.echo(
+        say(
             f"{len(found.cut)} endpoint{many} changed more often in the window than the health"
-            " state keeps; `routestream health show` reads the log",
-            err=True,
+            " state keeps; `routestream health show` reads the log"
         )
 
 
@@ -176,7 +176,7 @@ def _print_endpoint(endpoint: Endpoint, found: HealthWindow) -> None:
         ]
     )
     if not histories:
-        click.echo("no routes", err=True)
+        say("no routes")
         return
     click.echo()
     unicode = speaks_unicode()
@@ -200,16 +200,13 @@ async def _window_of(log: EventLog, since: str) -> tuple[EntryId, int]:
 async def _read(log: EventLog, endpoint: Endpoint, since: str) -> HealthWindow:
     found = await read_health(log, endpoint, *await _window_of(log, since))
     if not found.is_whole:
-        click.echo(
-            f"the window begins later than --from: {WINDOW_ENTRIES_MAX} entries were looked"
-            " through",
-            err=True,
+        say(
+            f"the window begins later than --from: {WINDOW_ENTRIES_MAX} entries were looked through"
         )
     if not found.is_kept:
-        click.echo(
+        say(
             "read model health-state has no live generation: what was before the window is not"
-            " known; `routestream consume health-state` builds it",
-            err=True,
+            " known; `routestream consume health-state` builds it"
         )
     return found
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
-import click
 import msgspec
 
 from events.entry_id import START, EntryId
 from events.terminal.output import print_rows, printable
 from events.terminal.table import Column
+from events.terminal.talk import say
 from projections.projection import Projection
 from projections.replay.comparison import Comparison, Mismatch
 from projections.replay.past import Source, find_entries
@@ -51,10 +51,10 @@ async def print_mismatches(log: Source, partition: int, comparison: Comparison) 
     if printed:
         print_rows("table", COLUMNS, rows, ())
     if len(found) > len(printed):
-        click.echo(f"{len(found) - len(printed)} more registers differ: -o json has all", err=True)
+        say(f"{len(found) - len(printed)} more registers differ: -o json has all")
     for endpoint_id in comparison.undecided:
         why = "events of it were not settled in time"
-        click.echo(f"endpoint {endpoint_id} was not compared: {why}", err=True)
+        say(f"endpoint {endpoint_id} was not compared: {why}")
 
 
 def mismatch_values(

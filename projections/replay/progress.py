@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
@@ -15,6 +14,7 @@ from events.entry_id import START, EntryId
 from events.position import time_of
 from events.terminal.age import span
 from events.terminal.output import OutputForm, print_value
+from events.terminal.talk import say
 from projections.replay.folding import Folding
 from projections.replay.pace import Pace
 from projections.replay.plan import Plan, distinct
@@ -154,7 +154,7 @@ class ProgressPrinter:
         if self._progress is None:
             share = f"{told.done:,} of {told.of:,}" if told.of else ""
             words = ", ".join(part for part in (share, _in_words(told)) if part)
-            click.echo(f"{told.phase}: {words}" if words else told.phase, err=True)
+            say(f"{told.phase}: {words}" if words else told.phase)
             return
         if self._task is None:
             self._task = self._progress.add_task(told.phase, told="")

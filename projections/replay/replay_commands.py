@@ -27,6 +27,7 @@ from events.terminal.output import (
     yes_option,
 )
 from events.terminal.partition import partition_option, partitions_of
+from events.terminal.talk import say
 from projections.catalogue import PROJECTIONS
 from projections.endpoint_at import source_of
 from projections.errors import NothingKeptError, ProjectionsError
@@ -177,7 +178,7 @@ async def _kept(
     except get_cancelled_exc_class():
         if snapshots is not None and folding.entries >= _KEPT_FROM:
             with CancelScope(shield=True):
-                click.echo(await _keep(folding, snapshots, from_start=from_start), err=True)
+                say(await _keep(folding, snapshots, from_start=from_start))
         raise
 
 
@@ -226,28 +227,27 @@ async def _mend(
     if output != "table":
         print_value(output, {"endpoint_id": str(endpoint_id), "revision": revision})
     elif revision is None:
-        click.echo("it is as it should be; nothing was written", err=True)
+        say("it is as it should be; nothing was written")
     else:
         click.echo(f"written as revision {revision}")
 
 
 def _note(gap: EventsError) -> None:
-    click.echo(f"note: {gap}", err=True)
+    say(f"note: {gap}")
 
 
 def _tell(plan: Plan) -> None:
     entries = f"{plan.entries:,} entries up to {plan.until}"
     memory = decimal(plan.memory_bytes)
-    click.echo(
+    say(
         f"partition {plan.partition}: {entries}, from {plan.since};"
-        f" about {span(plan.seconds)}, {plan.endpoints:,} documents, {memory} of memory here",
-        err=True,
+        f" about {span(plan.seconds)}, {plan.endpoints:,} documents, {memory} of memory here"
     )
     if plan.unknown:
         named = ", ".join(f"{name} ({count})" for name, count in plan.unknown.items())
-        click.echo(f"not known here, left out: {named}, in {plan.sample:,} entries", err=True)
+        say(f"not known here, left out: {named}, in {plan.sample:,} entries")
     if plan.undecodable:
-        click.echo(f"unreadable: {plan.undecodable} of {plan.sample:,} entries", err=True)
+        say(f"unreadable: {plan.undecodable} of {plan.sample:,} entries")
 
 
 def _change(plan: Plan) -> tuple[str, object, object]:

@@ -25,6 +25,7 @@ from events.terminal.output import (
 )
 from events.terminal.summary import address, summary
 from events.terminal.table import Column
+from events.terminal.talk import say
 from projections.catalogue import PROJECTIONS
 from projections.endpoint import Endpoint
 from projections.endpoint_at import as_of_option, endpoint_at, source_of
@@ -248,10 +249,9 @@ async def _begin(
         begin = await snapshots.newest(of, after, only(endpoint_id))
     extent = await extent_of(source_of(deployment, log), partition)
     if extent.missing_until(begin.position, begin.appended) is not None:
-        click.echo(
+        say(
             f"what happened before {extent.first or 'now'} was trimmed and is in no archive: it is"
-            " not shown, and what came next is shown as if nothing had been before",
-            err=True,
+            " not shown, and what came next is shown as if nothing had been before"
         )
     return begin
 

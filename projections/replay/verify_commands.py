@@ -17,6 +17,7 @@ from events.terminal.output import (
     print_rows,
 )
 from events.terminal.partition import partition_option, partitions_of
+from events.terminal.talk import say
 from projections.catalogue import PROJECTIONS
 from projections.endpoint_at import source_of
 from projections.errors import HistoryMissingError
@@ -100,10 +101,9 @@ def _print(of: Projection[Any], found: Mapping[int, Comparison], output: OutputF
     )
     print_rows(output, _COLUMNS, rows, values)
     if undecided := sum(len(comparison.undecided) for comparison in found.values()):
-        click.echo(
+        say(
             f"{undecided} undecided: group {of.read_model} did not settle their events within"
-            f" {PATIENCE_S:.0f} s; see `routestream groups pending {of.read_model}`",
-            err=True,
+            f" {PATIENCE_S:.0f} s; see `routestream groups pending {of.read_model}`"
         )
 
 

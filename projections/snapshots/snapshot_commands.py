@@ -20,6 +20,7 @@ from events.terminal.output import (
 )
 from events.terminal.partition import partition_option, partitions_of
 from events.terminal.table import Column
+from events.terminal.talk import say
 from projections.catalogue import PROJECTIONS
 from projections.endpoint_at import source_of
 from projections.replay.mismatch_table import mismatch_values, print_mismatches
@@ -89,7 +90,7 @@ async def take(
                 taken.append(manifest)
                 if keep is not None:
                     for old in await run_sync(snapshots.prune, of.name, keep):
-                        click.echo(f"deleted {snapshots.folder / old.file}", err=True)
+                        say(f"deleted {snapshots.folder / old.file}")
                 found.append(mismatch_values(of, comparison))
                 if comparison is not None and output == "table":
                     await print_mismatches(snapshots.source, one, comparison)
