@@ -7,6 +7,7 @@ import pytest
 
 _INTERRUPTED_AT_IMPORT = """
 import os, signal, sys
+signal.signal(signal.SIGINT, {handler})  # who runs the tests may ignore it
 from consumers.__main__ import main
 class Interrupt:
     def find_spec(self, name, *_):
@@ -22,8 +23,9 @@ main()
     "name", ["consumers.program", "click", "consumers.exit_codes", "events.event_commands"]
 )
 def test_an_interrupt_while_modules_are_imported_is_told_in_a_word(name: str) -> None:
+    code = _INTERRUPTED_AT_IMPORT.format(name=name, handler="signal.default_int_handler")
     done = subprocess.run(
-        [sys.executable, "-c", _INTERRUPTED_AT_IMPORT.format(name=name)],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=False,
@@ -33,10 +35,7 @@ def test_an_interrupt_while_modules_are_imported_is_told_in_a_word(name: str) ->
 
 
 def test_an_interrupt_that_was_refused_at_the_start_stays_refused() -> None:
-    code = """
-import signal
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-""" + _INTERRUPTED_AT_IMPORT.format(name="consumers.program")
+    code = _INTERRUPTED_AT_IMPORT.format(name="consumers.program", handler="signal.SIG_IGN")
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
