@@ -11,9 +11,12 @@ from projections.replay.pace import SAMPLE, Pace, sample_of
 from projections.replay.past import Extent, Source, extent_of
 from projections.store import ReadModelStore
 
-_PROCESS_BYTES = 70_000_000
-_HELD_BYTES = 1_300
-_STATE_FACTOR = 2.5
+_PROCESS_BYTES = 75_000_000
+_HELD_BYTES = 1_000
+_STATE_BYTES = 1_500
+_STATE_FACTOR = 0.3
+"""A state is that much, and of a longer document so much more: what is long in it is packed."""
+
 _SUBJECTS_MAX = 1e9
 
 
@@ -66,7 +69,7 @@ async def plan_of(log: Source, store: ReadModelStore[Any], folding: Folding[Any]
     # Of each route the newest event of two types is held back, and a few of the endpoint's own.
     subjects = endpoints * (2 * routes / max(1, len(seen.states)) + 1)
     held = min(distinct(seen.entries, sample.held, entries), subjects)
-    states_bytes = endpoints * sample.document_bytes * _STATE_FACTOR
+    states_bytes = endpoints * (_STATE_BYTES + sample.document_bytes * _STATE_FACTOR)
     return Plan(
         partition=store.partition,
         live=live,
