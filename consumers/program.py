@@ -1,6 +1,7 @@
 """The program: runs the command that was asked for, and tells what came of it."""
 
 import os
+import signal
 import sys
 
 import click
@@ -28,6 +29,8 @@ def run_program() -> None:
             sys.stdout.flush()
         sys.exit(code or 0)
     except (click.Abort, KeyboardInterrupt):
+        # Who presses Ctrl-C once more would else be told by a signal what the exit code says.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         say("interrupted")
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
