@@ -136,13 +136,7 @@ class History:
 
     async def find(self, partition: int, entry_id: EntryId) -> Entry | None:
         """Return the entry with that id, None where there is none."""
-        chunk = await read_chunk(self.log, partition, entry_id, entry_id, 1)
-        found = chunk.entries
-        if not found and self.archive is not None:
-            manifest = (await self.archive.state(partition)).manifest
-            async for entries in self.archive.read(manifest, entry_id, entry_id):
-                found = entries
-        return entries_of(found, partition)[0] if found else None
+        return (await self.find_all(partition, [entry_id], 1)).get(entry_id)
 
     async def find_all(
         self, partition: int, entry_ids: Iterable[EntryId], segments_max: int

@@ -41,7 +41,7 @@ from events.terminal.form import (
 )
 from events.terminal.interrupt import interrupted_at_once, run_until_interrupted
 from events.terminal.table import Column, table_of
-from events.terminal.talk import printable, say
+from events.terminal.talk import printable, say, say_note
 from events.terminal.watch import watch_option, watched
 
 __all__ = ("OutputForm", "output_option", "printable", "watch_option", "watched")
@@ -98,7 +98,7 @@ class Deployment(msgspec.Struct, frozen=True):
         """Open the log to read it together with its archive; what neither has is said aloud."""
         async with self.open_log() as log:
             archive = open_archive(self.archive, self.namespace)
-            yield History(log, archive, lambda gap: say(f"note: {gap}"))
+            yield History(log, archive, say_note)
 
 
 def command_of(

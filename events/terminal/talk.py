@@ -8,6 +8,11 @@ def say(text: object) -> None:
     click.echo(printable(str(text)), err=True)
 
 
+def say_note(what: object) -> None:
+    """Say what a person has to know of what is shown, such as a gap in it."""
+    say(f"note: {what}")
+
+
 def printable(text: str) -> str:
     """Escape what would break a line or steer the terminal: others wrote it."""
     if text.isprintable():

@@ -7,9 +7,7 @@ import click
 import msgspec
 
 from events.archive import open_archive
-from events.archive.errors import DamagedArchiveError
 from events.entry_id import START, EntryId
-from events.errors import TrimmedError
 from events.history import History
 from events.keys import Keys
 from events.log import EventLog
@@ -27,7 +25,7 @@ from events.terminal.output import (
 )
 from events.terminal.progress import Progress
 from events.terminal.table import Column
-from events.terminal.talk import say
+from events.terminal.talk import say_note
 from events.transfer.export_file import ExportWriter, Header, read_header
 from events.transfer.export_target import STDOUT, export_target
 from events.transfer.log_import import PartitionPlan, import_log, plan_import
@@ -84,8 +82,8 @@ async def export_events(
     async with deployment.open_log() as log:
         archive = open_archive(deployment.archive, deployment.namespace)
         if archive is not None and accept_gap:
-            archive.on_damage = _say
-        history = History(log, archive, _say if accept_gap else None)
+            archive.on_damage = say_note
+        history = History(log, archive, say_note if accept_gap else None)
         first, last = parse_between(start, end, await now_of(log.server))
         ends = [min(last, await history.head(p)) for p in range(log.partitions)]
         header = Header(namespace=log.keys.namespace, partitions=log.partitions, start=str(first))
@@ -94,10 +92,6 @@ async def export_events(
     if file != STDOUT:
         rows = ((one.partition, one.entries, one.first, one.last) for one in exported)
         print_rows(output, _EXPORTED, rows, exported)
-
-
-def _say(gap: TrimmedError | DamagedArchiveError) -> None:
-    say(f"note: {gap}")
 
 
 async def _export(

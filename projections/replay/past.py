@@ -129,8 +129,6 @@ async def raw_entries(
 
 async def find_entry(log: Source, partition: int, entry_id: EntryId) -> Entry | None:
     """Return the entry with that id, None where there is none (any more)."""
-    if isinstance(log, History):
-        return await log.find(partition, entry_id)
     return (await find_entries(log, partition, [entry_id])).get(entry_id)
 
 

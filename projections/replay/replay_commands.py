@@ -27,7 +27,7 @@ from events.terminal.output import (
     yes_option,
 )
 from events.terminal.partition import partition_option, partitions_of
-from events.terminal.talk import say
+from events.terminal.talk import say, say_note
 from projections.catalogue import PROJECTIONS
 from projections.endpoint_at import source_of
 from projections.errors import NothingKeptError, ProjectionsError
@@ -107,7 +107,7 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
             else await snapshots_of(deployment, log, one).newest(of)
             for one in partitions_of(log, partition)
         }
-        source = source_of(deployment, log, _note if accept_loss else None)
+        source = source_of(deployment, log, say_note if accept_loss else None)
         stores = {one: store_of(log, of, one) for one in foldings}
         plans = [await plan_of(source, stores[one], foldings[one]) for one in foldings]
         if not any(plan.endpoints or plan.entries or plan.live for plan in plans):
@@ -230,10 +230,6 @@ async def _mend(
         say("it is as it should be; nothing was written")
     else:
         click.echo(f"written as revision {revision}")
-
-
-def _note(gap: EventsError) -> None:
-    say(f"note: {gap}")
 
 
 def _tell(plan: Plan) -> None:
