@@ -13,6 +13,7 @@ from consumers.outcome import DeadLetter
 from events.entry_id import START, EntryId
 from events.keys import Keys
 from events.log import entries_of
+from events.positions import group_holder
 from events.server import Script, Server
 
 
@@ -31,6 +32,7 @@ class OwnedEntries:
     ) -> None:
         group, self._consumer = of
         self._group = group
+        self._holder = group_holder(group)
         self._partition = partition
         self._lease = lease
         self._stream = keys.events(partition)
@@ -41,6 +43,7 @@ class OwnedEntries:
             self._stream,
             keys.tries(partition, group),
             keys.errors(partition, group),
+            keys.positions(partition),
         ]
         self._dead = keys.dead(partition, group)
         self._client = server.client
@@ -86,13 +89,13 @@ class OwnedEntries:
         return bool(await self._ask(self._try, self._group, self._consumer, *about))
 
     async def acknowledge(self, entry_ids: Sequence[EntryId]) -> None:
-        """End entries that are done."""
-        await self._ask(self._acknowledge, self._group, *map(str, entry_ids))
+        """End entries that are done, and keep how far the group has come by that."""
+        await self._ask(self._acknowledge, self._group, self._holder, *map(str, entry_ids))
 
     async def give_up(self, held: HeldEntry, letter: DeadLetter) -> bool:
         """Move *held* to the dead letters; say whether it still was pending."""
         strings = letter_of(held.delivery, letter, self._consumer)
-        args = (self._group, str(held.entry_id), *strings)
+        args = (self._group, self._holder, str(held.entry_id), *strings)
         keys = [*self._keys, self._dead]
         return bool(await self._ask(self._give_up, *args, keys=keys))
 

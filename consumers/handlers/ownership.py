@@ -11,7 +11,7 @@ from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.lanes import Lanes
 from consumers.handlers.lease import Lease
 from consumers.handlers.owned_entries import OwnedEntries
-from consumers.handlers.patience import be_patient, patiently
+from consumers.handlers.patience import be_patient
 from consumers.handlers.tries import Tries
 from consumers.progress import note_read
 from consumers.remembered import RememberedEntries
@@ -24,7 +24,6 @@ READ_MAX = 100
 
 _PRUNED_AFTER_LEASES = 3
 _LAST_RENEWAL_S = 0.5
-_KEEP_POSITION_EVERY_S = 0.1
 
 
 class Ownership:
@@ -64,10 +63,8 @@ class Ownership:
         """
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_lease)
-            tasks.start_soon(self._keep_position)
             async with Lanes.open(self._tries.attempt, self._settings.concurrency) as lanes:
                 await self._fill(lanes)
-            await patiently(self._group.keep_position)
             tasks.cancel_scope.cancel()
 
     def stop(self) -> None:
@@ -145,14 +142,6 @@ class Ownership:
                     self._log.warning("lease_not_renewed", error=str(error), failures=failures)
             if self._lease.left_s <= 0:
                 raise LeaseLostError("the lease could not be renewed in time")
-
-    async def _keep_position(self) -> None:
-        """Keep how far the group has come: what lies behind that is done again if it is lost."""
-        while True:
-            await self._tries.moved.wait()
-            self._tries.moved = anyio.Event()
-            await patiently(self._group.keep_position)
-            await anyio.sleep(_KEEP_POSITION_EVERY_S)
 
     async def _look_after_group(self) -> None:
         """Note what was lost, and remove who is gone."""

@@ -31,14 +31,12 @@ class Tries:
 
     Attributes:
         held: What is in hand, in the order of the ids.
-        moved: Set when an entry has ended; whoever has seen to that puts a new one there.
     """
 
     def __init__(
         self, group: str, entries: OwnedEntries, work: HandlerWork, settings: HandlerSettings
     ) -> None:
         self.held: dict[EntryId, HeldEntry] = {}
-        self.moved = anyio.Event()
         self._entries = entries
         self._work = work
         self._settings = settings
@@ -182,5 +180,4 @@ class Tries:
     def _forget(self, ended: Sequence[HeldEntry]) -> None:
         for held in ended:
             self.held.pop(held.entry_id, None)
-        self.moved.set()
         self._freed.set()

@@ -276,19 +276,44 @@ async def test_a_new_group_begins_behind_what_is_there_unless_it_is_told_otherwi
     assert handling.handled == new
 
 
+async def test_how_far_a_group_has_come_is_kept_in_the_step_that_ends_an_entry(
+    log: EventLog,
+) -> None:
+    handling, go_on = Handling(), anyio.Event()
+    positions = Positions(log.server, log.keys, 0)
+    first, second, bad = await append(log, created(), created(), created())
+
+    async def hold_the_second(recorded: RecordedEvent) -> None:
+        if recorded.entry_id == second:
+            await go_on.wait()
+        elif recorded.entry_id != first:
+            raise UnprocessableError("no")
+
+    handling.before = hold_the_second
+    async with handling_with(handler_consumer_of(log, handling, settings=PROMPT)):
+        await until_dead(log, 1)
+
+        async def only_the_second_is_pending() -> bool:
+            return list(await pending(log)) == [second]
+
+        await wait_until(only_the_second_is_pending, "the others have ended")
+        assert await positions.of(group_holder(GROUP)) == second.before()
+        go_on.set()
+        await until_settled(log)
+        assert await positions.of(group_holder(GROUP)) == bad
+        [worse] = await append(log, created())
+        await until_dead(log, 2)
+        assert await positions.of(group_holder(GROUP)) == worse
+
+
 async def test_a_lost_group_goes_on_from_where_it_stood(log: EventLog) -> None:
     handling = Handling()
-    positions = Positions(log.server, log.keys, 0)
     consumer = handler_consumer_of(log, handling, start=END, settings=PROMPT)
     async with handling_with(consumer):
         await until_owned(log, "first")
         before = await append(log, created(), created())
         await handling.until_handled(*before)
-
-        async def kept() -> bool:
-            return await positions.of(group_holder(GROUP)) == before[-1]
-
-        await wait_until(kept, "the position is kept")
+        await until_settled(log)
         await log.server.client.call("XGROUP", "DESTROY", log.keys.events(0), GROUP)
         after = await append(log, created(), created())
         await handling.until_handled(*after)

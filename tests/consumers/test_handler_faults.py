@@ -13,7 +13,6 @@ from consumers.embedded import EmbeddedServer
 from events.entry_id import EntryId
 from events.event import Event
 from events.log import EventLog, open_log
-from events.positions import Positions, group_holder
 from events.recorded import RecordedEvent
 from tests.consumers.consumer_bench import (
     GROUP,
@@ -189,13 +188,6 @@ async def test_a_server_that_forgot_everything_is_gone_on_with(
         await handling.until_handled(*after)
     assert set(handling.calls.values()) == {1}
     assert own_server.port
-
-
-async def until_kept(log: EventLog, position: EntryId) -> None:
-    async def kept() -> bool:
-        return await Positions(log.server, log.keys, 0).of(group_holder(GROUP)) == position
-
-    await wait_until(kept, "the position is kept")
 
 
 @pytest.mark.parametrize("fault", ["DEL", "SCRIPT FLUSH", "XGROUP DESTROY", "a fence of another"])

@@ -1,15 +1,25 @@
--- End entries that are done, for the owner of their partition.
+-- End entries that are done, for the owner of their partition, and keep where its group stands.
 --
 -- KEYS[1]  string  {ns:P}:fence:GROUP
 -- KEYS[2]  stream  {ns:P}:events
 -- KEYS[3]  hash    {ns:P}:tries:GROUP
 -- KEYS[4]  hash    {ns:P}:errors:GROUP
+-- KEYS[5]  hash    {ns:P}:positions, holder -> entry id
 -- ARGV[1]  owner
 -- ARGV[2]  group
--- ARGV[3]  ... entry ids, some thousands at most
+-- ARGV[3]  its holder
+-- ARGV[4]  ... entry ids, some thousands at most
 -- Reply    -1 where another owns, else how many were pending
 
+-- include before
+-- include entry_id
+-- include fields
+-- include stand
+
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-redis.call('HDEL', KEYS[3], unpack(ARGV, 3))
-redis.call('HDEL', KEYS[4], unpack(ARGV, 3))
-return redis.call('XACK', KEYS[2], ARGV[2], unpack(ARGV, 3))
+redis.call('HDEL', KEYS[3], unpack(ARGV, 4))
+redis.call('HDEL', KEYS[4], unpack(ARGV, 4))
+local ended = redis.call('XACK', KEYS[2], ARGV[2], unpack(ARGV, 4))
+-- In the same step: what a handler did outside is done again if the group is lost behind this.
+if ended > 0 then stand(KEYS[2], KEYS[5], ARGV[2], ARGV[3]) end
+return ended

@@ -1,19 +1,28 @@
--- Move an entry to its group's dead letters, for the owner of its partition.
+-- Move an entry to its group's dead letters, for the owner of its partition, and keep where the
+-- group stands.
 --
 -- KEYS[1]  string  {ns:P}:fence:GROUP
 -- KEYS[2]  stream  {ns:P}:events
 -- KEYS[3]  hash    {ns:P}:tries:GROUP
 -- KEYS[4]  hash    {ns:P}:errors:GROUP
--- KEYS[5]  stream  {ns:P}:dead:GROUP
+-- KEYS[5]  hash    {ns:P}:positions, holder -> entry id
+-- KEYS[6]  stream  {ns:P}:dead:GROUP
 -- ARGV[1]  owner
 -- ARGV[2]  group
--- ARGV[3]  entry id
--- ARGV[4]  ... fields and values of the dead letter, some thousands at most
+-- ARGV[3]  its holder
+-- ARGV[4]  entry id
+-- ARGV[5]  ... fields and values of the dead letter, some thousands at most
 -- Reply    -1 where another owns, 0 where the entry was not pending any more, else 1
 
+-- include before
+-- include entry_id
+-- include fields
+-- include stand
+
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-redis.call('HDEL', KEYS[3], ARGV[3])
-redis.call('HDEL', KEYS[4], ARGV[3])
-if redis.call('XACK', KEYS[2], ARGV[2], ARGV[3]) == 0 then return 0 end
-redis.call('XADD', KEYS[5], '*', unpack(ARGV, 4))
+redis.call('HDEL', KEYS[3], ARGV[4])
+redis.call('HDEL', KEYS[4], ARGV[4])
+if redis.call('XACK', KEYS[2], ARGV[2], ARGV[4]) == 0 then return 0 end
+redis.call('XADD', KEYS[6], '*', unpack(ARGV, 5))
+stand(KEYS[2], KEYS[5], ARGV[2], ARGV[3])
 return 1

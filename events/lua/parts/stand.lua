@@ -1,0 +1,22 @@
+-- Where a group stands: before its oldest pending entry, or behind all it was delivered.
+-- Needs the parts before, entry_id and fields.
+
+local function stands_at(stream, group)
+  local pending = redis.call('XPENDING', stream, group, '-', '+', 1)
+  if #pending > 0 then return before(pending[1][1]) end
+  for _, one in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local about = fields(one)
+    if about['name'] == group then return about['last-delivered-id'] end
+  end
+end
+
+-- Keep it beside the stream, never lower than it was kept; return what is kept now.
+local function stand(stream, positions, group, holder)
+  local stands = stands_at(stream, group)
+  local last = fields(redis.call('XINFO', 'STREAM', stream))['last-generated-id']
+  local kept = redis.call('HGET', positions, holder)
+  -- A position beyond the end is one of a history that is not there any more.
+  if kept and not is_beyond(kept, last) and not is_beyond(stands, kept) then return kept end
+  redis.call('HSET', positions, holder, stands)
+  return stands
+end
