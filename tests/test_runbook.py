@@ -29,6 +29,7 @@ _PLACEHOLDERS = (
     (r"\bpid \d+", "PID"),
     (r"[█▁▄░·╌]{4,}", "STRIP"),
     (r"[ ─-]+", " "),
+    (r"^revision \d+", "revision COUNT"),  # what is applied together is one revision
     (r"(:events \d+ SIZE \d+) \d+", r"\1 RATE"),
     (r"(group:.* ENTRY AGE) \d+", r"\1 COUNT"),
 )
