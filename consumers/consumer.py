@@ -164,6 +164,7 @@ class Consumer:
             self.progress.read()
             if not arrived:
                 self._pending.look_now()
+                await self._group.join(self.name)
                 await self._processor.idle()
                 continue
             self._remembered.note(arrived)

@@ -30,6 +30,7 @@ class Group:
         self._begin = server.client.script("consumers", "begin")
         self._stand = server.client.script("consumers", "stand")
         self._hand_back = server.client.script("consumers", "hand_back")
+        self._join = server.client.script("consumers", "join")
         self._leave = server.client.script("consumers", "leave")
         self._prune = server.client.script("consumers", "prune")
         self._redate = server.client.script("consumers", "redate")
@@ -48,8 +49,8 @@ class Group:
         return True
 
     async def join(self, consumer: str) -> None:
-        """Make *consumer* known: before Redis 7.2 a read that finds nothing does not."""
-        await self._client.call("XGROUP", "CREATECONSUMER", self._stream, self.name, consumer)
+        """Make *consumer* known, and heard of."""
+        await self._join([self._stream], [self.name, consumer])
 
     async def keep_position(self) -> EntryId:
         """Keep where the group stands, beside the stream; return it."""

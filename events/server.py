@@ -106,10 +106,14 @@ class Client(Redis):
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def script(self, package: str, name: str) -> Script:
-        """Return the script `lua/NAME.lua` of *package*, with the parts that it includes."""
-        text = files(package).joinpath("lua", f"{name}.lua").read_text()
-        script: Script = self.register_script(_INCLUDE.sub(_part, text))
+        """Return the script *name* of *package*, ready to be called."""
+        script: Script = self.register_script(script_text(package, name))
         return script
+
+
+def script_text(package: str, name: str) -> str:
+    """Return the script `lua/NAME.lua` of *package*, with the parts that it includes."""
+    return _INCLUDE.sub(_part, files(package).joinpath("lua", f"{name}.lua").read_text())
 
 
 def _part(included: re.Match[str]) -> str:

@@ -87,7 +87,6 @@ class HandlerConsumer:
             start = await self._log_of.head(self._partition)
         await self._group.ensure(start)
         await self._group.keep_position()
-        await self._group.join(self.name)
 
     async def _is_owner(self) -> bool:
         """Wait for the lease; say no when a stop came first."""
@@ -99,8 +98,6 @@ class HandlerConsumer:
     async def _handle(self) -> None:
         self._log.info("consumer_started", owner=self._lease.owner)
         self.progress.consuming()
-        # While it waited, it may have been taken for one of those that are gone.
-        await self._group.join(self.name)
         place = (self._group, self._entries, self._remembered)
         server = self._log_of.server
         tries = Tries(self._group.name, self._entries, self._work, self._settings)

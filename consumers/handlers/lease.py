@@ -55,13 +55,18 @@ class Lease:
     async def take(self) -> None:
         """Become the owner; wait until the one there is hands over, or its lease is over.
 
-        A wait that is cut off takes nothing away from those that wait, too.
+        A wait that is cut off takes nothing away from those that wait, too. Whoever waits is heard
+        of in the group, after each lease at the latest.
+
+        Raises:
+            NoGroupError: The group is not there.
         """
-        keys = [self._lease, self._fence, self._handover]
+        keys = [self._lease, self._fence, self._handover, self._stream]
+        args = [self._holder, self._lease_ms, *self._of]
         async with self._server.blocking(self._lease_ms) as client:
             while True:
                 asked_at = monotonic()
-                owner, *told = await self._take(keys, [self._holder, self._lease_ms])
+                owner, *told = await self._take(keys, args)
                 if owner is not None:
                     self.owner = owner.decode()
                     self._held_until = asked_at + self._lease_ms / 1_000

@@ -5,12 +5,11 @@ from the server for as long as the test wants.
 """
 
 from collections.abc import AsyncIterator
-from hashlib import sha1
-from importlib.resources import files
 
 import pytest
 
 from events.log import EventLog
+from events.server import script_text
 from projections.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     created,
@@ -24,19 +23,19 @@ from tests.consumers.consumer_bench import (
     until_settled,
 )
 from tests.consumers.group_process import Processes, processes
+from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
 NAME = ROUTE_TABLE.name
-APPLY = files("projections").joinpath("lua", "apply.lua").read_text()
-APPLY_SHA = sha1(APPLY.encode(), usedforsecurity=False).hexdigest().encode()
+APPLY = call_of("projections", "apply")
 
 
 @pytest.fixture
 async def started(log: EventLog, redis_url: str) -> AsyncIterator[Processes]:
-    await log.server.client.call("SCRIPT LOAD", APPLY)
+    await log.server.client.call("SCRIPT LOAD", script_text("projections", "apply"))
     async with processes(log, redis_url) as some:
         yield some
 
@@ -75,7 +74,7 @@ async def test_killed_between_reading_and_applying_nothing_is_lost(
     log: EventLog, started: Processes, proxy: TcpProxy
 ) -> None:
     victim = await started.start(NAME, "victim", url=proxy.url)
-    held = proxy.hold_next(APPLY_SHA)
+    held = proxy.hold_next(APPLY)
     await append(log, 10)
     await held.arrived.wait()
     await victim.kill()
@@ -110,7 +109,7 @@ async def test_killed_after_applying_before_it_knew_nothing_is_applied_twice(
     log: EventLog, started: Processes, proxy: TcpProxy
 ) -> None:
     victim = await started.start(NAME, "victim", url=proxy.url)
-    held = proxy.hold_next(APPLY_SHA)
+    held = proxy.hold_next(APPLY)
     await append(log, 10)
     await held.arrived.wait()
     victim.freeze()
@@ -132,7 +131,7 @@ async def test_an_apply_that_arrives_when_another_has_taken_over_changes_nothing
 ) -> None:
     """The request was on its way when its process was given up: a late write of an old state."""
     victim = await started.start(NAME, "victim", url=proxy.url)
-    held = proxy.hold_next(APPLY_SHA)
+    held = proxy.hold_next(APPLY)
     await fill(log, 3)
     await held.arrived.wait()
     victim.freeze()
@@ -152,7 +151,7 @@ async def test_a_reply_to_an_apply_that_is_lost_is_no_second_apply(
     log: EventLog, started: Processes, proxy: TcpProxy
 ) -> None:
     await started.start(NAME, "first", url=proxy.url)
-    proxy.lose_next_reply_to(APPLY_SHA)
+    proxy.lose_next_reply_to(APPLY)
     await append(log, 10)
     await until_settled(log, NAME)
     await append(log, 10)

@@ -1,7 +1,6 @@
 """The server of a handler group loses replies, stands still, restarts, forgets; exact counts."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -33,6 +32,7 @@ from tests.consumers.handler_bench import (
     tries,
     until_owned,
 )
+from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.waiting import wait_until
 
@@ -58,12 +58,6 @@ async def through(proxy: TcpProxy, direct: EventLog) -> AsyncIterator[EventLog]:
         yield opened
 
 
-def call_of(log: EventLog, script: str) -> bytes:
-    """Return what a call of *script* has in it."""
-    loaded: Any = log.server.client.script("consumers.handlers", script)
-    return str(loaded.sha).encode()
-
-
 async def append(log: EventLog, *events: Event) -> list[EntryId]:
     return list((await log.append(*events)).entry_ids)
 
@@ -76,10 +70,10 @@ async def test_a_lost_reply_loses_and_repeats_nothing_and_keeps_the_order(
 ) -> None:
     endpoint_id, handling = uuid4(), Handling()
     before = await append(direct, *steps(endpoint_id, 3))
-    proxy.lose_next_reply_to(call_of(direct, script))
+    proxy.lose_next_reply_to(call_of("consumers.handlers", script))
     async with handling_with(handler_consumer_of(through, handling)):
         await handling.until_handled(*before)
-        proxy.lose_next_reply_to(call_of(direct, script))
+        proxy.lose_next_reply_to(call_of("consumers.handlers", script))
         after = await append(direct, *steps(endpoint_id, 3))
         await handling.until_handled(*after)
         await until_settled(direct)
@@ -97,7 +91,7 @@ async def test_a_lost_reply_to_a_renewal_changes_nothing(
     async with handling_with(handler_consumer_of(through, handling, settings=PROMPT)):
         await until_owned(direct, "first")
         fence = await direct.server.client.call("GET", direct.keys.fence(0, GROUP))
-        proxy.lose_next_reply_to(call_of(direct, "renew_lease"))
+        proxy.lose_next_reply_to(call_of("consumers.handlers", "renew_lease"))
         await wait_until(lambda: proxy.lost == 1, "the reply is lost")
         ids = await append(direct, created(), created())
         await handling.until_handled(*ids)
@@ -111,7 +105,7 @@ async def test_a_lost_reply_to_a_dead_letter_makes_no_second_one(
     handling = Handling()
     [bad] = await append(direct, created())
     handling.failures[bad] = OSError("not reachable")
-    proxy.lose_next_reply_to(call_of(direct, "owned_dead_letter"))
+    proxy.lose_next_reply_to(call_of("consumers.handlers", "owned_dead_letter"))
     async with handling_with(handler_consumer_of(through, handling)):
         await until_dead(direct, 1)
         good = await append(direct, created())

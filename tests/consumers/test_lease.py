@@ -13,6 +13,11 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+async def group(log: EventLog) -> None:
+    await create_group(log)
+
+
 async def token(log: EventLog) -> int:
     fence = await log.server.client.call("GET", log.keys.fence(0, GROUP))
     return int(fence.split()[0])
@@ -38,7 +43,7 @@ async def test_a_handover_wakes_those_who_wait(log: EventLog) -> None:
         await until_waiting(log, 1)
         handed_over_at = monotonic()
         assert await first.hand_over()
-    assert monotonic() - handed_over_at < 1.0
+    assert monotonic() - handed_over_at < 10.0  # against 60 s of the lease
     assert await owner(log) == "second"
 
 
@@ -68,19 +73,19 @@ async def test_a_wait_that_is_cut_off_takes_no_handover_with_it(log: EventLog) -
         began_at = monotonic()
         cut_off.cancel()
         await first.hand_over()
-    assert monotonic() - began_at < 1.0
+    assert monotonic() - began_at < 10.0  # against 60 s of the lease
     assert await owner(log) == "third"
 
 
 async def test_a_lease_that_is_not_renewed_goes_to_who_waits(log: EventLog) -> None:
     first, second = lease_of(log, "first", 400), lease_of(log, "second", 400)
-    await first.take()
     began_at = monotonic()
+    await first.take()
 
     with anyio.fail_after(10):
         await second.take()
 
-    assert 0.3 < monotonic() - began_at < 2.0
+    assert monotonic() - began_at > 0.39
     assert await owner(log) == "second"
 
 
@@ -95,7 +100,6 @@ async def test_the_token_rises_with_each_owner_and_outlives_them(log: EventLog) 
 
 
 async def test_a_former_owner_can_neither_renew_nor_hand_over(log: EventLog) -> None:
-    await create_group(log)
     first, second = lease_of(log, "first", 100), lease_of(log, "second")
     await first.take()
     with anyio.fail_after(10):
@@ -108,7 +112,6 @@ async def test_a_former_owner_can_neither_renew_nor_hand_over(log: EventLog) -> 
 
 
 async def test_an_owner_nobody_followed_goes_on_after_its_lease_was_over(log: EventLog) -> None:
-    await create_group(log)
     first = lease_of(log, "first", 100)
     await first.take()
 
@@ -143,7 +146,6 @@ async def test_taking_again_after_a_lost_reply_gives_the_same_ownership(log: Eve
 
 
 async def test_renewing_keeps_what_is_held_fresh_and_counts_no_delivery(log: EventLog) -> None:
-    await create_group(log)
     held, other = (await log.append(created(), created())).entry_ids
     first = lease_of(log, "first")
     await first.take()

@@ -2,8 +2,6 @@
 
 import signal
 from collections.abc import Awaitable, Callable
-from hashlib import sha1
-from importlib.resources import files
 from os import kill
 from random import Random
 from typing import Any
@@ -13,20 +11,16 @@ import anyio
 from redis.exceptions import RedisError
 
 from consumers.supervisor import Supervisor
+from tests.script_calls import call_of
 from tests.soak.deployment import CLAIM_IDLE_MS, GROUPS, PARTITIONS, Deployment
 
 Fault = Callable[[Deployment, Random], Awaitable[str]]
 """Does harm, and undoes what would stay; returns what exactly it did."""
 
 
-def _sha_of(package: str, name: str) -> bytes:
-    text = files(package).joinpath("lua", f"{name}.lua").read_bytes()
-    return sha1(text, usedforsecurity=False).hexdigest().encode()
-
-
 _REQUESTS = {
-    "append": _sha_of("events", "append"),
-    "apply": _sha_of("projections", "apply"),
+    "append": call_of("events", "append"),
+    "apply": call_of("projections", "apply"),
     "read": b"XREADGROUP",
     "claim": b"XCLAIM",
 }

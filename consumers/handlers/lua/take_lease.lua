@@ -1,13 +1,19 @@
--- Take the ownership of a partition, unless another consumer holds it.
+-- Take the ownership of a partition, unless another consumer holds it; who waits for it is heard of.
 --
 -- KEYS[1]  string  {ns:P}:lease:GROUP
 -- KEYS[2]  string  {ns:P}:fence:GROUP
 -- KEYS[3]  stream  {ns:P}:handover:GROUP
+-- KEYS[4]  stream  {ns:P}:events
 -- ARGV[1]  holder
 -- ARGV[2]  how long the lease holds, in ms
+-- ARGV[3]  group
+-- ARGV[4]  consumer
 -- Reply    {owner}: "TOKEN HOLDER"; or {nil, ms that the other's lease holds, id of the last
 --          handover}
 
+-- include heard
+
+be_heard_of(KEYS[4], ARGV[3], ARGV[4])
 local owner = redis.call('GET', KEYS[1])
 if owner and string.match(owner, '^%d+ (.*)$') ~= ARGV[1] then
   local left_ms = redis.call('PTTL', KEYS[1])

@@ -16,6 +16,7 @@ from tests.consumers.consumer_bench import (
     dying,
     until_settled,
 )
+from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.anyio
@@ -69,7 +70,15 @@ async def test_an_append_cancelled_while_its_answer_is_awaited_is_in_the_log_onc
     assert found[-1:] == list(last)
 
 
-@pytest.mark.parametrize("command", [b"XREADGROUP", b"XACK", b"XPENDING", b"CREATECONSUMER"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"XREADGROUP",
+        b"XACK",
+        b"XPENDING",
+        pytest.param(call_of("consumers", "join"), id="join"),
+    ],
+)
 async def test_a_consumer_cancelled_in_the_middle_of_a_command_loses_nothing(
     log: EventLog, through: EventLog, proxy: TcpProxy, command: bytes
 ) -> None:

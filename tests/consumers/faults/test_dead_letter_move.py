@@ -1,14 +1,13 @@
 """A process, or the server, is killed in the middle of a dead-letter move."""
 
 from collections.abc import AsyncIterator
-from hashlib import sha1
-from importlib.resources import files
 
 import pytest
 
 from consumers.embedded import EmbeddedServer
 from events.entry_id import EntryId
 from events.log import EventLog, open_log
+from events.server import script_text
 from projections.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     add_raw,
@@ -20,6 +19,7 @@ from tests.consumers.consumer_bench import (
     until_settled,
 )
 from tests.consumers.group_process import Processes, processes
+from tests.script_calls import call_of
 from tests.servers import until_answering
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.waiting import wait_until
@@ -27,14 +27,13 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 NAME = ROUTE_TABLE.name
-MOVE = files("consumers.dead").joinpath("lua", "dead_letter.lua").read_text()
-MOVE_SHA = sha1(MOVE.encode(), usedforsecurity=False).hexdigest().encode()
+MOVE = call_of("consumers.dead", "dead_letter")
 
 
 @pytest.fixture
 async def log(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[EventLog]:
     async with open_log(own_server.url, namespace=namespace, source="test") as opened:
-        await opened.server.client.call("SCRIPT LOAD", MOVE)
+        await opened.server.client.call("SCRIPT LOAD", script_text("consumers.dead", "dead_letter"))
         yield opened
 
 
@@ -69,7 +68,7 @@ async def test_killed_before_its_move_arrived_another_moves_it(
     log: EventLog, started: Processes, proxy: TcpProxy
 ) -> None:
     victim = await started.start(NAME, "victim", url=proxy.url)
-    held = proxy.hold_next(MOVE_SHA)
+    held = proxy.hold_next(MOVE)
     bad = await append_one_bad(log)
     await held.arrived.wait()
     await victim.kill()
@@ -86,7 +85,7 @@ async def test_killed_when_its_move_was_done_and_it_did_not_know_it_is_moved_onc
     log: EventLog, started: Processes, proxy: TcpProxy
 ) -> None:
     victim = await started.start(NAME, "victim", url=proxy.url)
-    held = proxy.hold_next(MOVE_SHA)
+    held = proxy.hold_next(MOVE)
     bad = await append_one_bad(log)
     await held.arrived.wait()
     victim.freeze()
@@ -105,7 +104,7 @@ async def test_the_server_killed_before_it_moved_anything_has_it_moved_when_it_i
     own_server: EmbeddedServer, log: EventLog, started: Processes, proxy: TcpProxy
 ) -> None:
     await started.start(NAME, "first", url=proxy.url)
-    held = proxy.hold_next(MOVE_SHA)
+    held = proxy.hold_next(MOVE)
     bad = await append_one_bad(log)
     await held.arrived.wait()
     own_server.kill()
@@ -121,7 +120,7 @@ async def test_the_server_killed_right_after_it_moved_an_entry_has_it_dead_once(
 ) -> None:
     await log.server.client.call("CONFIG", "SET", "appendfsync", "always")
     await started.start(NAME, "first", url=proxy.url)
-    proxy.lose_next_reply_to(MOVE_SHA)
+    proxy.lose_next_reply_to(MOVE)
     bad = await append_one_bad(log)
     await wait_until(lambda: proxy.lost == 1, "the move is done, its reply is lost")
     own_server.kill()

@@ -1,7 +1,6 @@
 """The server did what it was asked and its answer gets lost, for what a consumer asks of it."""
 
 from collections.abc import AsyncIterator
-from hashlib import sha1
 from importlib.resources import files
 
 import pytest
@@ -25,15 +24,11 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
+from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
-
-
-def sha_of(name: str) -> bytes:
-    text = files("consumers.dead").joinpath("lua", f"{name}.lua").read_text()
-    return sha1(text.encode(), usedforsecurity=False).hexdigest().encode()
 
 
 @pytest.fixture
@@ -56,19 +51,25 @@ async def until_lost(proxy: TcpProxy, count: int) -> None:
     await wait_until(lambda: proxy.lost >= count, f"{count} replies are lost")
 
 
-@pytest.mark.parametrize("command", ["XREADGROUP", "XACK", "XPENDING", "CLIENT", "XGROUP"])
+JOIN = call_of("consumers", "join")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [b"XREADGROUP", b"XACK", b"XPENDING", b"CLIENT", pytest.param(JOIN, id="join")],
+)
 async def test_a_lost_reply_strands_nothing_and_repeats_nothing(
-    log: EventLog, through: EventLog, proxy: TcpProxy, command: str
+    log: EventLog, through: EventLog, proxy: TcpProxy, command: bytes
 ) -> None:
     handling = Handling()
     before = await append(log, 3)
-    if command in {"CLIENT", "XGROUP"}:
-        proxy.lose_next_reply_to(command.encode())
+    if command in {b"CLIENT", JOIN}:
+        proxy.lose_next_reply_to(command)
     async with consuming(consumer_of(through, handling, settings=UNCLAIMED)):
         await handling.until_handled(*before)
         await until_settled(log)
         if proxy.lost == 0:
-            proxy.lose_next_reply_to(command.encode())
+            proxy.lose_next_reply_to(command)
         after = await append(log, 3)
         await until_lost(proxy, 1)
         last = await append(log, 3)
@@ -132,7 +133,7 @@ async def test_a_lost_reply_to_a_dead_letter_move_makes_one_dead_letter(
     await log.server.client.call(
         "SCRIPT LOAD", files("consumers.dead").joinpath("lua", "dead_letter.lua").read_text()
     )
-    proxy.lose_next_reply_to(sha_of("dead_letter"))
+    proxy.lose_next_reply_to(call_of("consumers.dead", "dead_letter"))
     async with consuming(consumer_of(through, handling, settings=UNCLAIMED)):
         [dead] = await until_dead(log, 1)
         await until_lost(proxy, 1)
