@@ -24,6 +24,7 @@ from consumers.embedded import EmbeddedServer
 from consumers.outcome import RetryPolicy
 from consumers.processor import Handler, HandlerProcessor
 from consumers.supervisor import routestream_command
+from consumers.waking import connection_name
 from events.endpoint import EndpointCreatedEvent
 from events.entry_id import EntryId
 from events.log import EventLog, open_log
@@ -207,10 +208,23 @@ class Incident:
 
     async def _stand_still(self) -> None:
         """The route table's only consumer stands still with an entry that it was just given."""
-        self._processes["route-table-1"].send_signal(signal.SIGSTOP)
+        process = self._processes["route-table-1"]
+        with anyio.fail_after(_STEP_TIMEOUT_S):
+            process.send_signal(signal.SIGSTOP)
+            while not await self._is_waiting():
+                # Stopped while it did something: the next entry would not be given to it.
+                process.send_signal(signal.SIGCONT)
+                await anyio.sleep(LOOK_EVERY_S)
+                process.send_signal(signal.SIGSTOP)
         route_id = self._replicas["chat"][2].route_id
         await self._service.set_traffic_ratio(ENDPOINTS["chat"], route_id, 0.5)
         self.stuck = Stuck(await self.log.head(0), "route-table-1")
+
+    async def _is_waiting(self) -> bool:
+        """Whether the server holds a read of the route table's consumer."""
+        name = connection_name(self.log.keys, 0, "route-table", "route-table-1")
+        clients = await self.log.server.client.call("CLIENT LIST")
+        return any(one["name"] == name and "b" in one["flags"] for one in clients)
 
     def _consume(self, group: str, handler: Handler) -> Consumer:
         policy = RetryPolicy(deliveries_max=3, first_s=0.05, most_s=0.1)

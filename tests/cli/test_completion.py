@@ -14,6 +14,7 @@ from projections.build import build
 from projections.route_table import ROUTE_TABLE
 from projections.store import ReadModelStore
 from tests.cli.terminal import ROUTESTREAM, environment_of, in_shell
+from tests.waiting import wait_until
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EVIL = UUID("e0bed000-0000-4000-8000-000000000002")
@@ -50,6 +51,17 @@ async def offered(environment: dict[str, str], *words: str) -> list[str]:
     return done.stdout.split()
 
 
+async def until_offered(wanted: list[str], environment: dict[str, str], *words: str) -> None:
+    """What is looked up on the server is not waited for: a busy machine may offer nothing."""
+
+    async def is_offered() -> bool:
+        found = await offered(environment, *words)
+        assert found in (wanted, [])
+        return found == wanted
+
+    await wait_until(is_offered, f"{wanted} is offered", timeout_s=60.0)
+
+
 async def test_bash_completes_commands_options_and_choices(environment: dict[str, str]) -> None:
     assert await offered(environment, "str") == ["streams"]
     assert await offered(environment, "events", "ta") == ["tail"]
@@ -72,9 +84,9 @@ async def test_bash_completes_endpoints_by_name_and_id(
     await log.append(EndpointCreatedEvent(endpoint_id=CHAT, name="chat", model="m"))
     await log.append(EndpointCreatedEvent(endpoint_id=EVIL, name="chat;$(reboot)", model="m"))
     await build(log, ReadModelStore(log.server, log.keys, ROUTE_TABLE, 0))
-    assert await offered(environment, "endpoints", "show", "ch") == ["chat"]
-    assert await offered(environment, "endpoints", "show", "7cc") == [str(CHAT)]
-    assert await offered(environment, "events", "tail", "--endpoint", "e0") == [str(EVIL)]
+    await until_offered(["chat"], environment, "endpoints", "show", "ch")
+    await until_offered([str(CHAT)], environment, "endpoints", "show", "7cc")
+    await until_offered([str(EVIL)], environment, "events", "tail", "--endpoint", "e0")
     assert await offered(environment, "events", "tail", "--endpoint", "ch") == []
 
 

@@ -57,8 +57,9 @@ ARGUMENTS = {
 ENDS = {
     "routestream events grep": 1,
     "routestream dead show": 3,
+    "routestream doctor": 1,
 }
-"""How those end on the long log that are not just done: nothing is found."""
+"""How those end on the long log that are not just done: nothing is found, or something wrong."""
 
 FURTHER = [
     ("routestream streams ls", ("--all",)),

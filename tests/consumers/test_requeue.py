@@ -90,7 +90,7 @@ async def test_a_living_consumer_tries_it_at_once(log: EventLog) -> None:
         began_at = time.monotonic()
         await requeue(log)
         await handling.until_handled(entry_id)
-        assert time.monotonic() - began_at < 2.0
+        assert time.monotonic() - began_at < 10.0  # against 600 s of claim time
         await until_settled(log)
     assert handling.calls[entry_id] == 2
 

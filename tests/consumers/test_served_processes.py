@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from subprocess import DEVNULL
-from time import monotonic
 
 import aiohttp
 import anyio
@@ -96,11 +95,9 @@ async def test_a_supervisor_and_its_processes_serve_side_by_side_and_still_end_a
             **{f"process_restarts_total route-table-{n}": 0 for n in range(2)},
             **{f"process_running route-table-{n}": 1 for n in range(2)},
         }
-        began_at = monotonic()
         process.send_signal(signal.SIGTERM)
         with anyio.fail_after(10):
             assert await process.wait() == 0
-        assert monotonic() - began_at < 2.0
 
 
 async def test_a_checker_serves_too(log: EventLog, redis_url: str) -> None:

@@ -81,7 +81,7 @@ async def test_a_soft_stop_finishes_its_requests_and_hands_over_at_once(
     began_at = monotonic()
     go_on.set()
     await until_owned(log, "second", WEBHOOK)
-    assert monotonic() - began_at < 1.0
+    assert monotonic() - began_at < 10.0  # against 60 s of the lease
     await until_settled(log, WEBHOOK)
 
     assert await first.process.wait() == 0
@@ -98,7 +98,7 @@ async def test_an_idle_owner_hands_over_at_once(
     first.process.send_signal(signal.SIGTERM)
     await until_owned(log, "second", WEBHOOK)
 
-    assert monotonic() - began_at < 1.0
+    assert monotonic() - began_at < 10.0  # against 60 s of the lease
     assert await first.process.wait() == 0
     assert await members(log, WEBHOOK) == ["second"]
     [entry_id] = (await log.append(created())).entry_ids
@@ -126,7 +126,7 @@ async def test_a_killed_owner_is_followed_when_its_lease_is_over_and_the_order_i
     began_at = monotonic()
     await until_settled(log, WEBHOOK)
 
-    assert monotonic() - began_at < LEASE_MS / 1_000 + 2.0
+    assert monotonic() - began_at < LEASE_MS / 1_000 + 10.0
     assert Counter(receiver.answered) == Counter(ids)
     # Those that were under way came again, nothing else did.
     assert sorted(receiver.times(one) for one in ids) == [1] * 16 + [2] * 4

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from consumers.doctor import log_findings
 from consumers.errors import UnprocessableError
+from consumers.group import Group
 from events import EventLog
 from events.entry_id import START
 from projections.route_table import ROUTE_TABLE
@@ -23,10 +24,12 @@ from tests.consumers.consumer_bench import (
     documents,
     fill,
     make_idle,
+    members,
     until_dead,
     until_settled,
 )
 from tests.doctor.doctor_bench import examined_log, found, not_well, projecting
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -118,11 +121,21 @@ async def test_one_silent_consumer_among_others_is_named_with_what_is_pending_wi
         told = await log.server.client.call("XINFO CONSUMERS", log.keys.events(0), GROUP)
         return int(told[0]["idle"])
 
-    while (idle_ms := await is_idle()) < 300:
+    async def stay_awake() -> None:
+        while True:
+            await Group(log.server, log.keys, 0, GROUP).join("awake")
+
+    async def has_joined() -> bool:
+        return "awake" in await members(log)
+
+    while (idle_ms := await is_idle()) < 500:
         await anyio.lowlevel.checkpoint()
     monkeypatch.setattr(log_findings, "SILENT_MS", idle_ms)
-    await log.server.client.call("XGROUP", "CREATECONSUMER", log.keys.events(0), GROUP, "awake")
-    finding = found(await examined_log(log), ABOUT)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stay_awake)
+        await wait_until(has_joined, "another consumer asks")
+        finding = found(await examined_log(log), ABOUT)
+        tasks.cancel_scope.cancel()
     assert (finding.severity, finding.figure) == ("warning", "2 pending with 1 consumer")
     assert "consumer silent is silent" in finding.what
 

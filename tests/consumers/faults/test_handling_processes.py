@@ -34,7 +34,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-_SLACK_S = 3.0
+_SLACK_S = 8.0
 """A busy machine takes this long for what takes it no time."""
 
 _TRIES_MAX = 4
