@@ -1,27 +1,48 @@
 """A node of a cluster that is not whole: what it refuses for a while is waited for."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import chain
+from uuid import uuid4
 
 import pytest
 from structlog.testing import capture_logs
 
+from consumers.consumer import Consumer
 from consumers.embedded import EmbeddedServer
+from consumers.errors import UnprocessableError
+from consumers.projector import Projector
+from events.codec import encode
+from events.endpoint import EndpointDestroyedEvent
+from events.entry_id import EntryId
 from events.errors import ServerUnavailableError
+from events.event import Event
+from events.event_id import new_event_id
 from events.log import EventLog, open_log
+from events.recorded import RecordedEvent
 from events.server import Client
+from projections.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
+    QUICK,
     Handling,
+    add_raw,
     consumer_of,
     consuming,
     created,
     dead_letters,
+    documents,
+    folded_in_order,
+    states,
     until_settled,
 )
 from tests.consumers.faults.logged import until_said
+from tests.consumers.handler_bench import handler_consumer_of, handling_with
 from tests.servers import SLOTS, asking, cluster_node, until_answering, without_a_slot
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
+
+NAME = ROUTE_TABLE.name
 
 
 @pytest.fixture
@@ -107,3 +128,80 @@ async def test_a_slot_on_its_way_to_another_node_is_waited_for(
 
     assert dict(handling.calls) == dict.fromkeys([*before, *after], 1)
     assert [one.entry_id async for one in log.read()] == [*before, *after]
+
+
+@asynccontextmanager
+async def on_its_way(node: EmbeddedServer, log: EventLog) -> AsyncIterator[None]:
+    """Let the log's slot be on its way to another node during the block."""
+    async with asking(node) as client:
+        slot = await client.call("CLUSTER KEYSLOT", log.keys.events(0))
+        await client.call("CLUSTER", "SETSLOT", slot, "MIGRATING", await the_other(client))
+        yield
+        await client.call("CLUSTER", "SETSLOT", slot, "STABLE")
+
+
+async def append_raw(log: EventLog, event: Event) -> EntryId:
+    """Append in the one way that a slot on its way leaves: a command of one key that is here."""
+    return await add_raw(log, *chain.from_iterable(encode(event, new_event_id(), "test").items()))
+
+
+def projector_of(log: EventLog) -> Consumer:
+    return consumer_of(log, Projector(log, ROUTE_TABLE, 0, QUICK.policy), group=NAME)
+
+
+async def test_what_was_read_is_applied_once_when_the_slot_is_back(
+    node: EmbeddedServer, log: EventLog
+) -> None:
+    endpoint_id = uuid4()
+    with capture_logs() as logs:
+        async with consuming(projector_of(log)):
+            await log.append(created(endpoint_id))
+            await until_settled(log, NAME)
+            async with on_its_way(node, log):
+                await append_raw(log, created(endpoint_id))
+                await until_said(logs, "server_unavailable", "ultiple keys")
+            await until_settled(log, NAME)
+
+    [(revision, _)] = (await documents(log, ROUTE_TABLE)).values()
+    assert revision == 2
+    assert await states(log, ROUTE_TABLE) == await folded_in_order(log, ROUTE_TABLE)
+    assert await dead_letters(log, NAME) == []
+
+
+async def fail_at_the_end(recorded: RecordedEvent) -> None:
+    if isinstance(recorded.event, EndpointDestroyedEvent):
+        raise UnprocessableError("no")
+
+
+async def test_what_was_given_up_is_one_dead_letter_when_the_slot_is_back(
+    node: EmbeddedServer, log: EventLog
+) -> None:
+    handling = Handling()
+    handling.before = fail_at_the_end
+    with capture_logs() as logs:
+        async with consuming(consumer_of(log, handling)):
+            good = (await log.append(created())).entry_ids
+            await until_settled(log)
+            async with on_its_way(node, log):
+                bad = await append_raw(log, EndpointDestroyedEvent(endpoint_id=uuid4()))
+                await until_said(logs, "server_unavailable", "ultiple keys")
+            await until_settled(log)
+    assert [one.original.entry_id for one in await dead_letters(log)] == [bad]
+    assert handling.handled == list(good)
+
+
+async def test_an_owner_handles_each_entry_once_when_the_slot_is_back(
+    node: EmbeddedServer, log: EventLog
+) -> None:
+    handling = Handling()
+    with capture_logs() as logs:
+        async with handling_with(handler_consumer_of(log, handling)):
+            before = (await log.append(created())).entry_ids
+            await handling.until_handled(*before)
+            async with on_its_way(node, log):
+                meanwhile = await append_raw(log, created())
+                await until_said(logs, "server_unavailable", "ultiple keys")
+            await handling.until_handled(meanwhile)
+            await until_settled(log)
+    assert dict(handling.calls) == dict.fromkeys([*before, meanwhile], 1)
+    assert await dead_letters(log) == []
