@@ -23,7 +23,7 @@ from events.terminal.output import (
     output_option,
     print_pairs,
     print_rich,
-    print_rows,
+    print_table,
     print_value,
     printable,
     times_of,
@@ -181,4 +181,4 @@ def _print_groups(groups: list[EntryGroup]) -> None:
         )
         for one in groups
     )
-    print_rows("table", _GROUP_COLUMNS, rows, ())
+    print_table(_GROUP_COLUMNS, rows)

@@ -10,7 +10,7 @@ from events.entry_id import END, START, EntryId
 from events.redis_stream import RedisStream, StreamGroup
 from events.retention import Cut
 from events.terminal.age import age_of
-from events.terminal.output import print_pairs, print_rows
+from events.terminal.output import print_pairs, print_table
 from events.terminal.table import Column
 
 _COUNTED = ("LENGTH", "BYTES", "ADDED", "RATE/S", "GROUPS", "MAX LAG")
@@ -93,14 +93,14 @@ def print_stream(partition: int | None, cut: Cut[RedisStream], now: datetime) ->
     )
     if stream.groups:
         click.echo()
-        print_rows("table", _GROUP_COLUMNS, (_group_row(one, now) for one in stream.groups), ())
+        print_table(_GROUP_COLUMNS, (_group_row(one, now) for one in stream.groups))
     if cut.holders:
         click.echo()
         rows = (
             (one.name, one.stands_at, one.keeps_from, _age(one.keeps_from, now))
             for one in cut.holders
         )
-        print_rows("table", _HOLDER_COLUMNS, rows, ())
+        print_table(_HOLDER_COLUMNS, rows)
     click.echo()
 
 

@@ -17,6 +17,7 @@ from events.terminal.output import (
     output_option,
     print_pairs,
     print_rows,
+    print_table,
     print_value,
     watch_option,
     watched,
@@ -128,7 +129,7 @@ async def show(
             print_pairs([*pairs, *([("knowledge", known.in_words(now))] if known else [])])
             if state.present_routes:
                 click.echo()
-                print_rows(output, ROUTE_COLUMNS, route_rows(state, now, names), ())
+                print_table(ROUTE_COLUMNS, route_rows(state, now, names))
             elif not state.is_destroyed:
                 say("no routes")
             remarks = list(notes(state))

@@ -29,6 +29,7 @@ from events.terminal.output import (
     output_option,
     print_pairs,
     print_rows,
+    print_table,
     watch_option,
     watched,
 )
@@ -116,7 +117,7 @@ def _print_details(details: GroupDetails, now: datetime) -> None:
     )
     if details.members:
         click.echo()
-        print_rows("table", _MEMBER_COLUMNS, map(_member_row, details.members), ())
+        print_table(_MEMBER_COLUMNS, map(_member_row, details.members))
     elif state.activity != "missing":
         say("no consumers")
 

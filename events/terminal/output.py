@@ -133,12 +133,24 @@ def print_rows(
 ) -> None:
     """Print *rows* under *columns* as a table, or *values* as JSON or CSV.
 
-    A column given by its name alone folds. Where there are no rows, a table is the note *nothing*
-    on standard error, and CSV is the header *fields*, if it was told.
+    Where there are no rows, CSV is the header *fields*, if it was told.
     """
-    if output != "table":
+    if output == "table":
+        print_table(columns, rows, nothing=nothing)
+    else:
         print_values(output, values, fields)
-        return
+
+
+def print_table(
+    columns: Sequence[str | Column],
+    rows: Iterable[Sequence[object]],
+    *,
+    nothing: str | None = None,
+) -> None:
+    """Print *rows* under *columns*; where there are none, the note *nothing* on standard error.
+
+    A column given by its name alone folds.
+    """
     as_columns = [Column(c, folds=True) if isinstance(c, str) else c for c in columns]
     shown = [place for place, column in enumerate(as_columns) if is_wide() or not column.is_wide]
     filled = [[as_text(row[place]) for place in shown] for row in rows]

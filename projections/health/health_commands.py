@@ -17,6 +17,7 @@ from events.terminal.output import (
     print_pairs,
     print_rich,
     print_rows,
+    print_table,
     print_value,
     short_id,
     watch_option,
@@ -181,7 +182,7 @@ def _print_endpoint(endpoint: Endpoint, found: HealthWindow) -> None:
     click.echo()
     unicode = speaks_unicode()
     rows = route_health_rows(endpoint.routes, histories, found.window, unicode=unicode)
-    print_rows("table", ROUTE_HEALTH_COLUMNS, rows, ())
+    print_table(ROUTE_HEALTH_COLUMNS, rows)
     cells = [c for h in histories for c in cells_of(h.intervals, found.window, cells_shown())]
     click.echo()
     _print_legend(found.window, cells, unicode=unicode)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from events.entry_id import START, EntryId
-from events.terminal.output import print_rows, printable
+from events.terminal.output import print_table, printable
 from events.terminal.table import Column
 from events.terminal.talk import say
 from projections.projection import Projection
@@ -49,7 +49,7 @@ async def print_mismatches(log: Source, partition: int, comparison: Comparison) 
         for endpoint_id, one in printed
     )
     if printed:
-        print_rows("table", COLUMNS, rows, ())
+        print_table(COLUMNS, rows)
     if len(found) > len(printed):
         say(f"{len(found) - len(printed)} more registers differ: -o json has all")
     for endpoint_id in comparison.undecided:
