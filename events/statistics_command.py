@@ -40,7 +40,6 @@ _REST = "(others)"
 _MINUTES_FILLED_MAX = 180
 _BAR_WIDTH_MIN, _BAR_WIDTH_MAX = 10, 60
 _BESIDE_BAR = 24
-_FIELDS = ("by", "key", "count", "share", "first", "last")
 
 Dimension = Literal["type", "endpoint", "minute", "source"]
 
@@ -120,7 +119,7 @@ async def stats(
         Column(""),
     )
     rows = _rows(counted, dimension, total)
-    print_rows(output, columns, rows, values, nothing="no events", fields=_FIELDS)
+    print_rows(output, columns, rows, values, fields=_FIELDS, nothing="no events")
 
 
 async def _entries(selection: Selection, span: str | None, now: datetime) -> AsyncGenerator[Entry]:
@@ -189,6 +188,9 @@ def _rows(counted: list[Counted], dimension: Dimension, total: int) -> list[tupl
         )
         for key, one in zip(keys, counted, strict=True)
     ]
+
+
+_FIELDS = ("by", "key", "count", "share", "first", "last")
 
 
 def _as_json(counted: Counted, dimension: Dimension, total: int) -> dict[str, Any]:

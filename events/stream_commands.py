@@ -99,7 +99,7 @@ async def list_streams(
             rows = (stream_row(stream, now) for _, stream in found)
             values = (stream_as_json(partition, stream) for partition, stream in found)
             nothing = _nothing(log, pattern, strays)
-            print_rows(output, STREAM_COLUMNS, rows, values, nothing=nothing, fields=STREAM_FIELDS)
+            print_rows(output, STREAM_COLUMNS, rows, values, fields=STREAM_FIELDS, nothing=nothing)
 
         await watched(watch, show_streams)
     if strays:

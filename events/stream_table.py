@@ -20,12 +20,6 @@ STREAM_COLUMNS = (
     *(Column(name, is_below=True) for name in ("FIRST", "LAST")),
     Column("AGE"),
 )
-STREAM_FIELDS = (
-    *("stream", "partition", "length", "bytes", "added", "rate_per_s", "groups"),
-    *("max_lag", "max_lag_min", "first", "last"),
-)
-"""What `stream_as_json` has: the header of its CSV, also where there is no stream."""
-
 _GROUP_COLUMNS = (
     Column("GROUP", folds=True),
     *(Column(name, is_number=True) for name in ("CONSUMERS", "PENDING", "LAG")),
@@ -56,8 +50,14 @@ def stream_row(stream: RedisStream, now: datetime) -> tuple[object, ...]:
     )
 
 
+STREAM_FIELDS = (
+    *("stream", "partition", "length", "bytes", "added", "rate_per_s", "groups"),
+    *("max_lag", "max_lag_min", "first", "last"),
+)
+
+
 def stream_as_json(partition: int | None, stream: RedisStream) -> dict[str, Any]:
-    """Return one stream as JSON; *partition* is null where it is none of the log's."""
+    """Return the `STREAM_FIELDS` of a stream; *partition* is null where it is none of the log's."""
     behind = stream.max_lag
     return {
         "stream": stream.name,

@@ -36,7 +36,7 @@ from projections.endpoint_table import (
 from projections.errors import NoLiveGenerationError
 from projections.knowledge import Knowledge, read_knowledge
 from projections.knowledge import as_json as knowledge_as_json
-from projections.printed_endpoint import as_json
+from projections.printed_endpoint import ENDPOINT_FIELDS, as_json
 from projections.route_table import ROUTE_TABLE
 from projections.traffic import traffic_of
 
@@ -83,7 +83,8 @@ async def list_endpoints(
                 as_json(revision, endpoint) | _told(known.get(_partition(log, endpoint)), now)
                 for revision, endpoint in shown
             )
-            print_rows(output, ENDPOINT_COLUMNS, rows, values, nothing="no endpoints")
+            nothing = "no endpoints"
+            print_rows(output, ENDPOINT_COLUMNS, rows, values, fields=_FIELDS, nothing=nothing)
             for one in known.values():
                 if one.behind_s(now) and shown:
                     told = f"knowledge of partition {one.partition}: {one.in_words(now)}"
@@ -122,7 +123,7 @@ async def show(
             revision, state, now = await endpoint_at(deployment, log, endpoint, position)
             known = None if position else await _knowledge(log, _partition(log, state))
             if output != "table":
-                print_value(output, as_json(revision, state) | _told(known, now))
+                print_value(output, as_json(revision, state) | _told(known, now), _FIELDS)
                 return
             names = await _names_of(log, state)
             pairs = endpoint_pairs(revision, state, now)
@@ -147,6 +148,9 @@ def _partition(log: EventLog, endpoint: Endpoint) -> int:
 
 async def _knowledge(log: EventLog, partition: int) -> Knowledge:
     return await read_knowledge(log, ROUTE_TABLE.read_model, partition)
+
+
+_FIELDS = (*ENDPOINT_FIELDS, "knowledge")
 
 
 def _told(known: Knowledge | None, now: datetime) -> dict[str, object]:

@@ -10,9 +10,14 @@ from projections.endpoint import Endpoint
 from projections.route import Route
 from projections.traffic import Traffic, address_since, ratio_since, traffic_of
 
+ENDPOINT_FIELDS = (
+    *("endpoint_id", "name", "model", "runtime_variant", "open_to_public", "health_check"),
+    *("version", "revision", "created_at", "health_check_at", "destroyed_at", "list_at", "routes"),
+)
+
 
 def as_json(revision: int, endpoint: Endpoint) -> dict[str, Any]:
-    """Return the endpoint with its routes; a stamp is `<ms>-<seq>`, null where it never was set."""
+    """Return the `ENDPOINT_FIELDS`; a stamp is `<ms>-<seq>`, null where it never was set."""
     traffic = traffic_of(endpoint)
     return {
         "endpoint_id": str(endpoint.endpoint_id),

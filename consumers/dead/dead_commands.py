@@ -104,7 +104,7 @@ async def print_dead(
     requeues = await _requeues(log, meant)
     rows = (_dead_row(one, requeues, now) for one in meant)
     values = (_dead_as_json(one, requeues) for one in meant)
-    print_rows(output, DEAD_COLUMNS, rows, values, nothing="no dead letters")
+    print_rows(output, DEAD_COLUMNS, rows, values, fields=_DEAD_FIELDS, nothing="no dead letters")
 
 
 async def _requeues(log: EventLog, meant: Sequence[Meant]) -> Requeues:
@@ -137,6 +137,12 @@ def _dead_row(one: Meant, requeues: Requeues, now: datetime) -> tuple[object, ..
         _times(one, requeues) or None,
         span((now - letter.last_at).total_seconds()),
     )
+
+
+_DEAD_FIELDS = (
+    *("dead_id", "group", "entry_id", "partition", "reason", "error", "deliveries", "requeued"),
+    *("consumer", "first_at", "last_at", "fields"),
+)
 
 
 def _dead_as_json(one: Meant, requeues: Requeues) -> dict[str, Any]:

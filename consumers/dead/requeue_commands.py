@@ -15,6 +15,7 @@ from consumers.operating.operations import operation
 from events.errors import NoGroupError
 from events.log import EventLog
 from events.terminal.age import now_of
+from events.terminal.form import print_values
 from events.terminal.output import (
     Deployment,
     NotFoundError,
@@ -22,7 +23,6 @@ from events.terminal.output import (
     command_of,
     confirm,
     output_option,
-    print_rows,
     yes_option,
 )
 from events.terminal.talk import say
@@ -106,6 +106,10 @@ async def requeue_dead(  # noqa: PLR0913 - the options of the command
         _tell(output, done)
 
 
+_REQUEUED_FIELDS = ("group", "partition", "dead_id", "entry_id", "outcome", "requeued")
+_DROPPED_FIELDS = ("group", "partition", "dropped")
+
+
 def _tell(output: OutputForm, done: Sequence[tuple[Place, Requeued]]) -> None:
     values = (
         {
@@ -119,7 +123,7 @@ def _tell(output: OutputForm, done: Sequence[tuple[Place, Requeued]]) -> None:
         for (group, partition), one in done
     )
     if output != "table":
-        print_rows(output, (), (), values)
+        print_values(output, values, _REQUEUED_FIELDS)
     counts = Counter(one.outcome for _, one in done)
     say(f"{counts['requeued']} requeued")
     if counts["gone"]:
@@ -169,7 +173,7 @@ async def drop_dead(  # noqa: PLR0913 - the options of the command
             told.append({"group": group, "partition": partition, "dropped": dropped})
             total += dropped
         if output != "table":
-            print_rows(output, (), (), told)
+            print_values(output, told, _DROPPED_FIELDS)
         say(f"{total} dropped")
 
 

@@ -53,7 +53,7 @@ async def doctor(
     async def show() -> None:
         examined = await examination_of(deployment, user=user)
         found[:] = worst_first(examined.findings)
-        print_rows(output, COLUMNS, map(_row, found), found)
+        print_rows(output, COLUMNS, map(_row, found), found, fields=Finding.__struct_fields__)
         say(_summary(found))
 
     await watched(watch, show)

@@ -82,7 +82,8 @@ async def list_groups(deployment: Deployment, *, output: OutputForm, watch: floa
             now = await now_of(log.server)
             rows = (_group_row(state, rates, now) for state in states)
             values = (group_as_json(state, _rates_of(state, rates)) for state in states)
-            print_rows(output, GROUP_COLUMNS, rows, values, nothing="no groups")
+            fields = (*GROUP_FIELDS, *_RATE_FIELDS)
+            print_rows(output, GROUP_COLUMNS, rows, values, fields=fields, nothing="no groups")
             if not states:
                 await tell_missing_log(log)
 
@@ -137,8 +138,15 @@ def eta_of(rates: Rates) -> str | None:
     return None if rates.read_s is None else _NEVER
 
 
+GROUP_FIELDS = (
+    *("group", "partition", "state", "consumers", "active", "pending"),
+    *("lag", "lag_min", "lag_max", "backlog", "lost", "last_delivered", "oldest_pending"),
+)
+_RATE_FIELDS = ("rate_s", "appended_s", "eta_s")
+
+
 def group_as_json(state: GroupState, rates: Rates | None = None) -> dict[str, Any]:
-    """Return the state of a group, and its rates where they were measured."""
+    """Return the `GROUP_FIELDS` of a group, and its rates where they were measured."""
     delivered = state.last_delivered > START
     measured = (
         {}

@@ -9,7 +9,7 @@ import msgspec
 from rich.text import Text
 
 from consumers.losses import Loss, Losses
-from consumers.operating.group_commands import group_as_json, lag_of
+from consumers.operating.group_commands import GROUP_FIELDS, group_as_json, lag_of
 from consumers.operating.group_details import (
     GroupDetails,
     Member,
@@ -80,7 +80,7 @@ async def show_group(
             states = await states_of(log, group)
             details = [await read_details(log, state, now_ms) for state in states]
             if output != "table":
-                print_values(output, map(_details_as_json, details))
+                print_values(output, map(_details_as_json, details), _DETAIL_FIELDS)
                 return
             for place, one in enumerate(details):
                 if place:
@@ -142,6 +142,13 @@ def _member_row(member: Member) -> tuple[object, ...]:
     return (member.name, member.host, member.pid, member.pending, idle, state)
 
 
+_DETAIL_FIELDS = (
+    *GROUP_FIELDS,
+    *("position", "dead", "members", "pending_looked_at", "pending_by_age"),
+    *("pending_by_deliveries", "losses", "operations"),
+)
+
+
 def _details_as_json(details: GroupDetails) -> dict[str, Any]:
     return {
         **group_as_json(details.state),
@@ -154,6 +161,9 @@ def _details_as_json(details: GroupDetails) -> dict[str, Any]:
         "losses": [_loss_as_json(loss) for loss in details.losses],
         "operations": msgspec.to_builtins(details.operations),
     }
+
+
+_LOSS_FIELDS = ("why", "entries", "first", "last", "at")
 
 
 def _loss_as_json(loss: Loss) -> dict[str, Any]:
@@ -188,4 +198,5 @@ async def show_losses(deployment: Deployment, *, group: str, output: OutputForm)
             for p, loss in found
         )
         values = ({"partition": p, **_loss_as_json(loss)} for p, loss in found)
-        print_rows(output, columns, rows, values, nothing="nothing was lost")
+        fields = ("partition", *_LOSS_FIELDS)
+        print_rows(output, columns, rows, values, fields=fields, nothing="nothing was lost")

@@ -98,7 +98,7 @@ async def show_pending(  # noqa: PLR0913 - the options of the command
             rows = (_pending_row(p, item, now) for p, item in shown)
             values = (_pending_as_json(p, item) for p, item in shown)
             nothing = "" if shown else await _why_nothing(log, states, consumer)
-            print_rows(output, _COLUMNS, rows, values, nothing=nothing)
+            print_rows(output, _COLUMNS, rows, values, fields=_FIELDS, nothing=nothing)
 
         await watched(watch, show_it)
 
@@ -130,6 +130,12 @@ def _pending_row(partition: int, item: PendingItem, now: datetime) -> tuple[obje
         item.deliveries,
         item.last_error or _UNKNOWN,
     )
+
+
+_FIELDS = (
+    *("entry_id", "partition", "time", "type", "endpoint"),
+    *("consumer", "idle_ms", "deliveries", "last_error"),
+)
 
 
 def _pending_as_json(partition: int, item: PendingItem) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from events.position import parse_span, time_of
 from events.retention import KEEP_S, Cut, Holder, Kind, RetentionRule, read_cut
 from events.streams import StreamState
 from events.terminal.age import age_of, now_of, span
+from events.terminal.form import print_values
 from events.terminal.output import (
     Deployment,
     NotFoundError,
@@ -116,7 +117,8 @@ def _ms(now: datetime) -> int:
 def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> None:
     rows = (row for cut, counts in plans for row in _rows(cut, counts, now))
     values = (_as_json(cut, counts) for cut, counts in plans)
-    print_rows(output, _COLUMNS, rows, values, nothing="nothing was ever appended: nothing to trim")
+    nothing = "nothing was ever appended: nothing to trim"
+    print_rows(output, _COLUMNS, rows, values, fields=_PLAN_FIELDS, nothing=nothing)
     for cut, _ in plans:
         for holder in cut.held_by if output == "table" else ():
             if deadness_of(holder):
@@ -160,6 +162,9 @@ def _counted(count: int | None) -> str | int:
     return f">={COUNTED_MAX}" if count is None else count
 
 
+_TRIMMED_FIELDS = ("partition", "removed", "cut")
+
+
 async def _carry_out(
     log: EventLog, rule: RetentionRule, plans: Sequence[_Plan], *, output: OutputForm, yes: bool
 ) -> None:
@@ -175,7 +180,7 @@ async def _carry_out(
         if output == "table":
             click.echo(f"{cut.stream.stream}: {removed} entries removed, kept from {at} on")
     if output != "table":
-        print_rows(output, (), (), told)
+        print_values(output, told, _TRIMMED_FIELDS)
     elif not going:
         say("nothing to trim")
 
@@ -193,6 +198,12 @@ def _change(cut: Cut[StreamState], count: int | None) -> tuple[str, str, str]:
         f"{stream.length} entries from {stream.first} on",
         f"{left} entries from {cut.at} on ({at})",
     )
+
+
+_PLAN_FIELDS = (
+    *("partition", "stream", "entries", "first", "cut"),
+    *("removed", "floor", "held_by", "readers"),
+)
 
 
 def _as_json(cut: Cut[StreamState], counts: Counts) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def print_listed(output: OutputForm, listed: Sequence[Listed], nothing: str) -> 
     """Print parts of the archive; where there are none, a table is the note *nothing*."""
     rows = (_row(one) for one in listed)
     values = (as_value(one.partition, one.part, one.problem) for one in listed)
-    print_rows(output, _COLUMNS, rows, values, nothing=nothing)
+    print_rows(output, _COLUMNS, rows, values, fields=LISTED_FIELDS, nothing=nothing)
 
 
 def _row(listed: Listed) -> tuple[object, ...]:
@@ -51,8 +51,15 @@ def _row(listed: Listed) -> tuple[object, ...]:
     return (listed.partition, part.first, part.last, *times, part.count, *sizes, state)
 
 
+LISTED_FIELDS = (
+    *("partition", "kind", *Segment.__struct_fields__),
+    *("first_at", "last_at", "ratio", "problem"),
+    *(name for name in Gap.__struct_fields__ if name not in Segment.__struct_fields__),
+)
+
+
 def as_value(partition: int, part: Part, problem: str | None = None) -> dict[str, object]:
-    """Return a part of the archive as JSON has it."""
+    """Return a part of the archive as JSON; `LISTED_FIELDS` are those of a segment and of a gap."""
     told: dict[str, object] = {"partition": partition, **msgspec.to_builtins(part)}
     if isinstance(part, Segment):
         told |= {

@@ -72,10 +72,12 @@ def as_json(value: object) -> bytes:
     return "".join(c if c.isprintable() else dumps(c)[1:-1] for c in text).encode()
 
 
-def print_values(
-    output: OutputForm, values: Iterable[Any], fields: Sequence[str] | None = None
-) -> None:
-    """Print *values* as one JSON list, or one a line; see `print_csv` for *fields*."""
+def print_values(output: OutputForm, values: Iterable[Any], fields: Sequence[str]) -> None:
+    """Print *values* as one JSON list, or one a line, or as CSV.
+
+    *fields* names all that such a value can have: the header of the CSV is always the same, also
+    where there are no values, and where none has a field.
+    """
     if output == "json":
         click.echo(msgspec.json.format(as_json(list(values)), indent=2).decode())
     elif is_csv():
@@ -88,9 +90,8 @@ def print_values(
 def print_csv(values: Iterable[Any], fields: Sequence[str] | None = None) -> None:
     """Print *values* under the names of their fields, which are printed once.
 
-    A value within a value stands as JSON; on a terminal, what would steer it is escaped. *fields*
-    names them where values differ in what they have, or there may be none of them; otherwise they
-    are those of all that are printed together.
+    A value within a value stands as JSON; on a terminal, what would steer it is escaped. Without
+    *fields* they are those of the values: for one that is alone, and always has the same.
     """
     rows: list[Mapping[str, Any]] = [msgspec.to_builtins(v, enc_hook=str) for v in values]
     names = tuple(fields or dict.fromkeys(name for row in rows for name in row))

@@ -128,13 +128,10 @@ def print_rows(
     rows: Iterable[Sequence[object]],
     values: Iterable[Any],
     *,
+    fields: Sequence[str],
     nothing: str | None = None,
-    fields: Sequence[str] | None = None,
 ) -> None:
-    """Print *rows* under *columns* as a table, or *values* as JSON or CSV.
-
-    Where there are no rows, CSV is the header *fields*, if it was told.
-    """
+    """Print *rows* under *columns* as a table, or *values* as JSON or CSV; see `print_values`."""
     if output == "table":
         print_table(columns, rows, nothing=nothing)
     else:

@@ -149,7 +149,7 @@ async def _play(
     per_s = round(progress.per_s, 1)
     last = None if played.last is None else str(played.last)
     value = {"entries": played.entries, "last": last, "seconds": took_s, "per_s": per_s}
-    print_rows(output, _COLUMNS, [tuple(value.values())], [value])
+    print_rows(output, _COLUMNS, [tuple(value.values())], [value], fields=tuple(value))
 
 
 async def _planned(target: EventLog, start: EntryId, end: EntryId) -> tuple[str, object, object]:

@@ -91,7 +91,7 @@ async def export_events(
             exported = await _export(history, ExportWriter(opened, header), first, ends)
     if file != STDOUT:
         rows = ((one.partition, one.entries, one.first, one.last) for one in exported)
-        print_rows(output, _EXPORTED, rows, exported)
+        print_rows(output, _EXPORTED, rows, exported, fields=Exported.__struct_fields__)
 
 
 async def _export(
@@ -146,13 +146,16 @@ async def import_exported(
         finally:
             importing.end()
     rows = ((one.partition, one.count, one.skipped, one.last) for one in plans)
-    print_rows(output, _IMPORTED, rows, map(_as_json, plans))
+    print_rows(output, _IMPORTED, rows, map(_as_json, plans), fields=_IMPORTED_FIELDS)
 
 
 def _planned(plan: PartitionPlan) -> tuple[str, object, object]:
     before = f"{plan.skipped} entries" if plan.present == START else f"up to {plan.present}"
     after = f"up to {max(plan.last, plan.present)}, {plan.count} entries more"
     return f"partition {plan.partition}", before, after
+
+
+_IMPORTED_FIELDS = ("partition", "added", "were_there", "last")
 
 
 def _as_json(plan: PartitionPlan) -> dict[str, object]:

@@ -34,6 +34,7 @@ from projections.health.health_list import HealthList, read_health_list
 from projections.health.health_strip import Cell, cells_of, legend
 from projections.health.health_table import (
     ENDPOINT_HEALTH_COLUMNS,
+    HEALTH_FIELDS,
     ROUTE_HEALTH_COLUMNS,
     as_json,
     axis,
@@ -115,7 +116,8 @@ async def list_health(
                 as_json(one, kept, found.window, is_whole=one.endpoint_id not in found.cut)
                 for one, kept in pairs
             )
-            print_rows(output, ENDPOINT_HEALTH_COLUMNS, rows, values, nothing="no endpoints")
+            columns, nothing = ENDPOINT_HEALTH_COLUMNS, "no endpoints"
+            print_rows(output, columns, rows, values, fields=HEALTH_FIELDS, nothing=nothing)
             if output == "table" and listed:
                 _print_legend(found.window, [c for own in blocks for c in own], unicode=unicode)
 

@@ -137,10 +137,13 @@ def _clock(ms: int) -> datetime:
     return datetime.fromtimestamp(ms // 1_000, UTC).replace(tzinfo=None)
 
 
+HEALTH_FIELDS = ("endpoint_id", "name", "start", "end", "is_whole", "healthy_share", "routes")
+
+
 def as_json(
     endpoint: Endpoint, histories: Sequence[RouteHistory], window: Span, *, is_whole: bool
 ) -> dict[str, Any]:
-    """Return the endpoint's history; times are RFC 3339, shares 0 to 1, null where not known."""
+    """Return the `HEALTH_FIELDS`; times are RFC 3339, shares 0 to 1, null where not known."""
     return {
         "endpoint_id": str(endpoint.endpoint_id),
         "name": endpoint.name,

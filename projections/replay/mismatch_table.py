@@ -57,10 +57,16 @@ async def print_mismatches(log: Source, partition: int, comparison: Comparison) 
         say(f"endpoint {endpoint_id} was not compared: {why}")
 
 
+COMPARISON_FIELDS = (
+    *("projection", "generation", "position"),
+    *("endpoints", "differences", "undecided"),
+)
+
+
 def mismatch_values(
     projection: Projection[Any], comparison: Comparison | None
 ) -> dict[str, Any] | None:
-    """Return it for a program."""
+    """Return the `COMPARISON_FIELDS` for a program."""
     if comparison is None:
         return None
     return {

@@ -23,8 +23,9 @@ from events.terminal.partition import partitions_of
 from events.terminal.table import Column
 from projections.catalogue import PROJECTIONS
 from projections.endpoint_at import moment_of, source_of
+from projections.endpoint_health import HealthDocument
 from projections.endpoint_table import ENDPOINT_COLUMNS, endpoint_row
-from projections.printed_endpoint import as_json
+from projections.printed_endpoint import ENDPOINT_FIELDS, as_json
 from projections.projection import Projection
 from projections.replay.as_of import Change, as_of, changes_between
 from projections.replay.change_lines import difference_values, in_words
@@ -72,11 +73,16 @@ async def show(
             moment = moment_of(until, now)
             rows = [endpoint_row(state, moment) for state in states]
             values: list[Any] = [as_json(0, state) for state in states]
-            print_rows(output, ENDPOINT_COLUMNS, rows, values, nothing="no endpoints yet")
+            print_rows(
+                *(output, ENDPOINT_COLUMNS, rows, values),
+                fields=ENDPOINT_FIELDS,
+                nothing="no endpoints yet",
+            )
             return
         values = [msgspec.json.decode(of.encode(state, 0)) for state in states]
         rows = [(state.endpoint_id, state.version, len(state.routes)) for state in states]
-        print_rows(output, ("ENDPOINT", "VERSION", "ROUTES"), rows, values, nothing="nothing yet")
+        columns, fields = ("ENDPOINT", "VERSION", "ROUTES"), HealthDocument.__struct_fields__
+        print_rows(output, columns, rows, values, fields=fields, nothing="nothing yet")
 
 
 @click.command()
@@ -114,12 +120,13 @@ async def diff(
             changes += changed
             if output == "table":
                 rows += await _rows(source, one, changed)
+        fields = ("endpoint_id", "changes")
         values = (
             {"endpoint_id": str(change.endpoint_id), "changes": told}
             for change in changes
             if (told := difference_values(change.differences))
         )
-        print_rows(output, _CHANGED_COLUMNS, rows, values, nothing="nothing changed")
+        print_rows(output, _CHANGED_COLUMNS, rows, values, fields=fields, nothing="nothing changed")
 
 
 async def all_as_of(

@@ -282,7 +282,8 @@ async def print_done(
         }
         for partition, one in both
     ]
-    print_rows(output, _DONE_COLUMNS, rows, values)
+    fields = ("phase", "partition", *Rebuilt.__struct_fields__)
+    print_rows(output, _DONE_COLUMNS, rows, values, fields=fields)
     if output == "table":
         for partition, one in both:
             if one.comparison is not None:

@@ -89,7 +89,7 @@ async def why(
         events = {at: await _event_at(source, partition, at) for at in stamps}
         rows = (_why_row(link, events.get(link.at), now) for link in links)
         values = (_why_value(link, events.get(link.at)) for link in links)
-        print_rows(output, _WHY_COLUMNS, rows, values)
+        print_rows(output, _WHY_COLUMNS, rows, values, fields=_WHY_FIELDS)
 
 
 def _links(state: Endpoint) -> list[Register]:
@@ -167,6 +167,9 @@ def _why_row(link: Register, event: RecordedEvent | None, now: datetime) -> tupl
     )
 
 
+_WHY_FIELDS = ("register", "value", "by", "event", "event_id", "source")
+
+
 def _why_value(link: Register, event: RecordedEvent | None) -> dict[str, object]:
     return {
         "register": link.path,
@@ -213,16 +216,17 @@ async def trace_events(
         endpoint_id = await _named(deployment, log, endpoint)
         begin = await _begin(deployment, log, of, endpoint_id, after)
         steps = trace(source_of(deployment, log), begin, endpoint_id, after, last)
-        if output == "jsonl":
-            async for step in steps:
-                print_value(output, _step_value(step, endpoint_id))
-            return
-        kept = [step async for step in steps]
+        kept = []
+        async for step in steps:
+            if output == "jsonl":
+                print_value(output, _step_value(step, endpoint_id), _STEP_FIELDS)
+            else:
+                kept.append(step)
         rows = (_step_row(step) for step in kept)
         values = (_step_value(step, endpoint_id) for step in kept)
         within = "" if since is until is None else " in that range"
         nothing = f"no events of that endpoint{within}"
-        print_rows(output, _TRACE_COLUMNS, rows, values, nothing=nothing)
+        print_rows(output, _TRACE_COLUMNS, rows, values, fields=_STEP_FIELDS, nothing=nothing)
 
 
 async def _named(deployment: Deployment, log: EventLog, endpoint: str) -> UUID:
@@ -268,6 +272,12 @@ def _step_row(step: Step) -> tuple[object, ...]:
         printable(changes or "nothing"),
         recorded.source,
     )
+
+
+_STEP_FIELDS = (
+    *("entry_id", "time", "endpoint_id", "name"),
+    *("event_id", "source", "changes", "problem"),
+)
 
 
 def _step_value(step: Step, endpoint_id: UUID) -> dict[str, object]:

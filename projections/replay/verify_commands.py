@@ -24,7 +24,7 @@ from projections.errors import HistoryMissingError
 from projections.projection import Projection
 from projections.replay.comparison import PATIENCE_S, Comparison, compare
 from projections.replay.folding import Folding, Wants
-from projections.replay.mismatch_table import mismatch_values, print_mismatches
+from projections.replay.mismatch_table import COMPARISON_FIELDS, mismatch_values, print_mismatches
 from projections.replay.past import Source, check_complete, extent_of
 from projections.replay.replay import replay
 from projections.replay.replay_commands import (
@@ -99,7 +99,7 @@ def _print(of: Projection[Any], found: Mapping[int, Comparison], output: OutputF
         {"partition": partition, **(mismatch_values(of, comparison) or {})}
         for partition, comparison in found.items()
     )
-    print_rows(output, _COLUMNS, rows, values)
+    print_rows(output, _COLUMNS, rows, values, fields=("partition", *COMPARISON_FIELDS))
     if undecided := sum(len(comparison.undecided) for comparison in found.values()):
         say(
             f"{undecided} undecided: group {of.read_model} did not settle their events within"

@@ -98,7 +98,8 @@ async def take(
         {**msgspec.to_builtins(manifest), "comparison": comparison}
         for manifest, comparison in zip(taken, found, strict=True)
     )
-    print_rows(output, _COLUMNS, map(_row, taken), values)
+    fields = (*Manifest.__struct_fields__, "comparison")
+    print_rows(output, _COLUMNS, map(_row, taken), values, fields=fields)
     if not all(manifest.verified for manifest in taken):
         click.get_current_context().exit(EXIT_FAILED)
 
@@ -127,7 +128,8 @@ async def list_snapshots(
     nothing = f"no snapshots in {deployment.snapshots}"
     rows = ((*_row(manifest), problem or "ok") for manifest, problem in found)
     values = ({**msgspec.to_builtins(one), "problem": problem} for one, problem in found)
-    print_rows(output, _LISTED, rows, values, nothing=nothing)
+    fields = (*Manifest.__struct_fields__, "problem")
+    print_rows(output, _LISTED, rows, values, fields=fields, nothing=nothing)
 
 
 @snapshot.command()

@@ -8,7 +8,6 @@ from io import StringIO
 from uuid import UUID
 
 import anyio
-import click
 import pytest
 
 from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog
@@ -57,19 +56,6 @@ async def test_csv_has_the_values_of_json_under_a_header(log: EventLog, run: Com
     assert json.loads(rows[1]["routes"]) == []
     [shown] = csv.DictReader(StringIO((await run(endpoints, "show", "7ccd", "-o", "csv")).stdout))
     assert shown == rows[0]
-
-
-@pytest.mark.parametrize(("group", "verb"), [(streams, "ls"), (events, "stats"), (events, "tail")])
-async def test_csv_of_nothing_is_the_header(
-    log: EventLog, run: Commands, group: click.Group, verb: str
-) -> None:
-    empty = await run(group, verb, "-o", "csv")
-    await fill(log)
-    [header, *rows] = (await run(group, verb, "-o", "csv")).stdout.splitlines()
-    assert (empty.exit_code, empty.stdout) == (0, f"{header}\n")
-    assert rows
-    value, *_ = json.loads((await run(group, verb, "-o", "json")).stdout)
-    assert set(value) <= set(header.split(","))
 
 
 async def test_wide_has_whole_ids_with_their_times(
