@@ -6,7 +6,7 @@ import msgspec
 from events.archive.archive import Archive
 from events.archive.archiver import HOLDER, Written, archive_partition, bound_of
 from events.archive.check import check_partition
-from events.archive.listing import Listed, as_value, print_listed, told_of
+from events.archive.listing import LISTED_FIELDS, Listed, as_value, print_listed, told_of
 from events.archive.manifest import Gap, Part
 from events.chunk import read_chunk_back
 from events.entry_id import EntryId
@@ -84,14 +84,13 @@ async def run_archive(  # noqa: PLR0913 - the options of the command
         written: list[Written] = []
         for one in wanted:
             async for segment in archive_partition(log, there, one, bound, accept_gap=accept_gap):
-                written.append(segment)
                 if output == "jsonl":
-                    print_value(output, as_value(one, segment.segment))
+                    print_value(output, as_value(one, segment.segment), LISTED_FIELDS)
                 else:
+                    written.append(segment)
                     say(f"partition {one}: {told_of(segment.segment)}")
-        if output != "jsonl":
-            listed = [Listed(one.partition, one.segment, None) for one in written]
-            print_listed(output, listed, "nothing was to be archived")
+        listed = [Listed(one.partition, one.segment, None) for one in written]
+        print_listed(output, listed, "nothing was to be archived")
 
 
 async def _plan(

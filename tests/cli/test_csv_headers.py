@@ -99,6 +99,18 @@ async def test_a_listing_has_the_same_header_with_and_without_rows(
     assert (same, len(rows) > 0) == (header, True)
 
 
+async def test_what_was_done_has_its_header_where_nothing_was(
+    log: EventLog, redis_url: str, tmp_path: Path
+) -> None:
+    await log.append(EndpointCreatedEvent(endpoint_id=CHAT, name="chat", model="m"))
+    run = commands_on(log, redis_url, tmp_path)
+    line = "archive run --to end --yes"
+    header, *rows = await printed(run, line, tmp_path)
+    assert rows
+    assert await printed(run, line, tmp_path) == [header]
+    assert await printed(run, "streams trim --yes", tmp_path) == [["partition", "removed", "cut"]]
+
+
 def test_every_reading_command_is_looked_at() -> None:
     reading = {
         context.command_path.removeprefix("routestream ")
