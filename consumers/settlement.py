@@ -66,10 +66,11 @@ class Settlement:
                     dead += await self._give_up(delivery, outcome)
                 case _:
                     assert_never(outcome)
+        # First what was done: who dies in between has an error forgotten, and no effect repeated.
+        await self._acknowledge(done)
         await self._errors.keep(failed)
         if len(self._failed) > _FAILED_MAX:
             self._failed.clear()
-        await self._acknowledge(done)
         return dead
 
     async def _give_up(self, delivery: Delivery, outcome: DeadLetter) -> bool:
