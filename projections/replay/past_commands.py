@@ -9,7 +9,7 @@ import msgspec
 
 from events.entry_id import START, EntryId
 from events.log import EventLog
-from events.position import parse_position
+from events.position import parse_between, parse_position
 from events.terminal.age import now_of
 from events.terminal.output import (
     Deployment,
@@ -109,9 +109,7 @@ async def diff(
     of = PROJECTIONS[projection]
     async with deployment.open_log() as log:
         now = await now_of(log.server)
-        between = parse_position(since, now), parse_position(until, now)
-        if between[0] > between[1]:
-            raise click.UsageError(f"--from {since} is later than --to {until}")
+        between = parse_between(since, until, now)
         source = source_of(deployment, log)
         changes: list[Change[Any]] = []
         rows: list[tuple[object, ...]] = []

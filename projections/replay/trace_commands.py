@@ -7,10 +7,10 @@ from uuid import UUID
 import click
 from rich.text import Text
 
-from events.entry_id import END, START, EntryId
+from events.entry_id import START, EntryId
 from events.keys import partition_of
 from events.log import EventLog, readable
-from events.position import parse_position, time_of
+from events.position import parse_between, time_of
 from events.recorded import RecordedEvent
 from events.terminal.age import age_of, now_of
 from events.terminal.output import (
@@ -209,10 +209,8 @@ async def trace_events(
     of = PROJECTIONS[projection]
     async with deployment.open_log() as log:
         now = await now_of(log.server)
-        after = START if since is None else parse_position(since, now).before()
-        last = END if until is None else parse_position(until, now)
-        if after >= last:
-            raise click.UsageError(f"--from {since} is later than --to {until or 'end'}")
+        first, last = parse_between(since, until, now)
+        after = first.before()
         endpoint_id = await _named(deployment, log, endpoint)
         begin = await _begin(deployment, log, of, endpoint_id, after)
         steps = trace(source_of(deployment, log), begin, endpoint_id, after, last)

@@ -27,7 +27,7 @@ from projections.replay.trace_commands import trace_events, why
 from projections.replay.verify_commands import verify
 from projections.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot_commands import snapshot
-from tests.cli.running import Commands
+from tests.cli.running import Commands, end_of
 from tests.consumers.consumer_bench import documents
 from tests.projections.test_rebuild import settled
 
@@ -240,7 +240,15 @@ async def test_a_diff_names_what_changed_and_the_event_that_did_it(
     ]
     [told] = lines_of(await run(diff, *between, "-o", "jsonl"))
     assert {one["by"] for one in told["changes"]} == {str(ids[4]), str(ids[5])}
-    assert (await run(diff, "--from", "end", "--to", "start")).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [(diff,), (trace_events, "chat")], ids=["diff", "trace"])
+async def test_a_range_that_ends_before_it_starts_is_refused(
+    run: Commands, ids: list[EntryId], command: tuple[Any, ...]
+) -> None:
+    refused = await run(*command, "--from", str(ids[5]), "--to", str(ids[3]))
+    assert end_of(refused) == 2
+    assert f"it ends at {ids[3]}, before it starts at {ids[5]}" in str(refused.exception)
 
 
 async def test_what_was_said_again_did_not_change(
