@@ -13,10 +13,13 @@ end
 -- Keep it beside the stream, never lower than it was kept; return what is kept now.
 local function stand(stream, positions, group, holder)
   local stands = stands_at(stream, group)
-  local last = fields(redis.call('XINFO', 'STREAM', stream))['last-generated-id']
   local kept = redis.call('HGET', positions, holder)
-  -- A position beyond the end is one of a history that is not there any more.
-  if kept and not is_beyond(kept, last) and not is_beyond(stands, kept) then return kept end
+  if kept == stands then return kept end
+  if kept and is_beyond(kept, stands) then
+    -- A position beyond the end is one of a history that is not there any more.
+    local last = fields(redis.call('XINFO', 'STREAM', stream))['last-generated-id']
+    if not is_beyond(kept, last) then return kept end
+  end
   redis.call('HSET', positions, holder, stands)
   return stands
 end
