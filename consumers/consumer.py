@@ -164,7 +164,6 @@ class Consumer:
             self.progress.read()
             if not arrived:
                 self._pending.look_now()
-                await self._group.join(self.name)
                 await self._processor.idle()
                 continue
             self._remembered.note(arrived)
@@ -183,7 +182,7 @@ class Consumer:
 
     async def _look_after_group(self) -> None:
         """Note what was lost, remove who is gone, and keep how far the group has come."""
-        await self._pending.losses.look()
+        await self._pending.losses.look(self.name)
         if self._pruned_at is None or monotonic() - self._pruned_at >= PRUNE_EVERY_S:
             await self._group.prune(_PRUNED_AFTER_CLAIM_TIMES * self._settings.claim_idle_ms)
             await self._group.redate()

@@ -55,12 +55,15 @@ class Losses:
         self._gap = server.client.script("consumers", "gap")
         self._lose = server.client.script("consumers", "lose")
 
-    async def look(self) -> None:
-        """Note what was trimmed before the group had read it.
+    async def look(self, consumer: str) -> None:
+        """Note what was trimmed before the group had read it; *consumer*, who looks, is heard of.
 
         That can be told only until the group has read on, so look before each read that may.
+
+        Raises:
+            NoGroupError: The group is not there.
         """
-        gap = await self._gap([self._stream], [self._group])
+        gap = await self._gap([self._stream], [self._group, consumer])
         if gap:
             entries, delivered, first = gap
             # Where Redis cannot tell how many it were, it was one at least.

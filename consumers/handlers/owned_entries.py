@@ -53,6 +53,10 @@ class OwnedEntries:
         self._acknowledge = server.client.script("consumers.handlers", "owned_acknowledge")
         self._give_up = server.client.script("consumers.handlers", "owned_dead_letter")
 
+    async def look_for_losses(self) -> None:
+        """Note what was trimmed before the group had read it."""
+        await self.losses.look(self._consumer)
+
     async def read(self, count: int) -> list[HeldEntry]:
         """Return up to *count* entries that the group was not given before."""
         now_ms, raw, end = await self._ask(self._read, self._group, self._consumer, count)

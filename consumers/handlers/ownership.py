@@ -96,7 +96,7 @@ class Ownership:
 
     async def _take_over(self, lanes: Lanes) -> None:
         """Have all in hand that is pending, in the order of the ids."""
-        await self._entries.losses.look()
+        await self._entries.look_for_losses()
         after: EntryId | None = None
         while count := min(await self._tries.room(), READ_MAX):
             found, gone = await self._entries.pending(after, count)
@@ -148,7 +148,7 @@ class Ownership:
         now = monotonic()
         if now - self._looked_at >= self._settings.lease_ms / 1_000:
             self._looked_at = now
-            await self._entries.losses.look()
+            await self._entries.look_for_losses()
         if now >= self._prune_at:
             await self._group.prune(_PRUNED_AFTER_LEASES * self._settings.lease_ms)
             self._prune_at = now + _PRUNED_AFTER_LEASES * self._settings.lease_ms / 1_000

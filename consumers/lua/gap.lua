@@ -1,12 +1,16 @@
--- Tell how many entries were trimmed before a group had read them.
+-- Tell how many entries were trimmed before a group had read them; who asks is heard of.
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- ARGV[1]  group
+-- ARGV[2]  consumer
 -- Reply    {} where none were, else {entries, or -1 where it cannot be told; the id that was
 --          delivered last; the id of the first entry left, or of the last there ever was}
 
 -- include entry_id
 -- include fields
+-- include heard
+
+be_heard_of(KEYS[1], ARGV[1], ARGV[2])
 
 local stream = fields(redis.call('XINFO', 'STREAM', KEYS[1]))
 local group
@@ -14,7 +18,7 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local about = fields(flat)
   if about['name'] == ARGV[1] then group = about end
 end
-if not group or stream['entries-added'] == stream['length'] then return {} end
+if stream['entries-added'] == stream['length'] then return {} end
 
 local delivered, last = group['last-delivered-id'], stream['last-generated-id']
 local first = stream['first-entry'] and stream['first-entry'][1] or last

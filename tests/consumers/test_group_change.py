@@ -70,7 +70,7 @@ async def test_moved_back_into_what_was_trimmed_it_has_lost_nothing(log: EventLo
     assert await change(log).reset(START, old_id(5), WHAT) == START
 
     losses = Losses(log.server, log.keys, 0, GROUP)
-    await losses.look()
+    await losses.look("first")
     assert await losses.total() == 0
     now = await state(log)
     assert (now.lag, now.lost) == (6, 0)

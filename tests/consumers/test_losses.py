@@ -43,7 +43,7 @@ async def ensure(log: EventLog, start: EntryId = START) -> None:
 async def test_nothing_is_lost_where_nothing_was_trimmed(log: EventLog, losses: Losses) -> None:
     await append(log, 5)
     await ensure(log)
-    await losses.look()
+    await losses.look("first")
 
     assert await losses.total() == 0
     assert await losses.read() == []
@@ -54,7 +54,7 @@ async def test_what_was_trimmed_after_it_was_read_is_no_loss(log: EventLog, loss
     await ensure(log)
     await deliver(log, "first", 3)
     await trim_before(log, entries[3])
-    await losses.look()
+    await losses.look("first")
 
     assert await losses.total() == 0
 
@@ -69,8 +69,8 @@ async def test_what_was_trimmed_unread_is_counted_exactly_and_once(
     await trim_before(log, entries[8])
     with capture_logs() as logs:
         for _ in range(3):
-            await losses.look()
-            await Losses(log.server, log.keys, 0, GROUP).look()
+            await losses.look("first")
+            await Losses(log.server, log.keys, 0, GROUP).look("second")
 
     expected = 8 - (entries.index(delivered[-1]) + 1)
     assert await losses.total() == expected
@@ -84,9 +84,9 @@ async def test_a_second_trim_counts_only_what_it_took(log: EventLog, losses: Los
     entries = await append(log, 10)
     await ensure(log)
     await trim_before(log, entries[4])
-    await losses.look()
+    await losses.look("first")
     await trim_before(log, entries[6])
-    await losses.look()
+    await losses.look("first")
 
     assert await losses.total() == 6
     assert [loss.entries for loss in await losses.read()] == [4, 2]
@@ -98,7 +98,7 @@ async def test_what_was_trimmed_from_an_empty_stream_is_counted(
     await append(log, 4)
     await ensure(log)
     await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "=", 0)
-    await losses.look()
+    await losses.look("first")
 
     assert await losses.total() == 4
 

@@ -1,5 +1,4 @@
--- Let the owner's lease hold on, itself be heard of, and what it has in hand be fresh, without
--- counting a delivery.
+-- Let the owner's lease hold on, and what it has in hand be fresh, without counting a delivery.
 --
 -- KEYS[1]  string  {ns:P}:lease:GROUP
 -- KEYS[2]  string  {ns:P}:fence:GROUP
@@ -11,10 +10,7 @@
 -- ARGV[5]  ... the entry ids in hand, some thousands at most
 -- Reply    how many entries are pending with others than the owner, -1 where another owns
 
--- include heard
-
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
-be_heard_of(KEYS[3], ARGV[3], ARGV[4])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if #ARGV > 4 then
   local claim = {'XCLAIM', KEYS[3], ARGV[3], ARGV[4], 0, unpack(ARGV, 5)}
