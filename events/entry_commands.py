@@ -96,11 +96,21 @@ async def _find(log: History, entry_id: EntryId, partition: int | None) -> Entry
     looked = [await log.find(one, entry_id) for one in partitions]
     found = [entry for entry in looked if entry is not None]
     if not found:
-        raise NotFoundError(f"entry {entry_id} is not in {log.keys.of_what}")
+        where = "" if partition is None else f" in partition {partition} of"
+        raise NotFoundError(f"entry {entry_id} is not{where or ' in'} {log.keys.of_what}")
     if len(found) > 1:
-        places = ", ".join(str(entry.partition) for entry in found)
-        raise click.UsageError(f"entry {entry_id} is in the partitions {places}: say which one")
+        which = "; ".join(f"--partition {one.partition} for {_named(one)}" for one in found)
+        raise click.UsageError(f"{len(found)} partitions have an entry {entry_id}: {which}")
     return found[0]
+
+
+def _named(entry: Entry) -> str:
+    """Say what an entry is, so that it can be told from others of the same id."""
+    try:
+        recorded = decode(entry)
+    except EventsError:
+        return "one that cannot be read"
+    return f"{recorded.event.wire_name} of endpoint {recorded.endpoint_id}"
 
 
 def _print_fields(output: OutputForm, entry: Entry, *, as_hex: bool) -> None:

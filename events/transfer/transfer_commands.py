@@ -132,6 +132,11 @@ async def import_exported(
     Example: routestream --url redis://new:6379 events import-log log.jsonl
     """
     header = read_header(file)
+    if deployment.partitions not in {None, header.partitions}:
+        say_note(
+            f"partitions: {header.partitions} in the export, {deployment.partitions} in the"
+            " settings; the log will be as the export is"
+        )
     async with open_server(deployment.server) as server:
         keys = Keys(deployment.namespace)
         partitions = header.partitions

@@ -1,6 +1,6 @@
 """The comparison: a read model that is live beside an independent fold, at one position."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,9 @@ import msgspec
 from events.entry_id import START, EntryId
 from events.errors import EventsError, NoGroupError
 from events.recorded import RecordedEvent
+from projections.errors import HistoryMissingError
 from projections.replay.folding import Folding
-from projections.replay.past import Source, raw_entries
+from projections.replay.past import Source, find_entries, raw_entries
 from projections.replay.raw_entry import recorded_of
 from projections.replay.replay import replay
 from projections.store import ReadModelStore, no_live_generation
@@ -46,6 +47,7 @@ class Comparison(msgspec.Struct, frozen=True):
         endpoints: How many were compared.
         mismatches: Those that differ.
         undecided: Those whose events the group had not settled in time: nothing is known of them.
+        ahead: Those of the mismatches whose live document knows of an entry that the log lacks.
     """
 
     generation: int
@@ -53,6 +55,7 @@ class Comparison(msgspec.Struct, frozen=True):
     endpoints: int
     mismatches: list[Mismatch]
     undecided: list[UUID]
+    ahead: list[UUID]
 
     @property
     def agrees(self) -> bool:
@@ -92,8 +95,8 @@ async def compare(
     While events flow there is no moment at which all documents stand at one entry. So each is
     compared at its own version, which names the newest event in it: with the events behind the
     folding's position up to that one folded, too. It counts as different only where the group has
-    settled all events of it that either side has; until then it is looked at again. *note* hears
-    how many live documents were read.
+    settled all events of it that either side has, or where the log lacks one that the live side
+    has; until then it is looked at again. *note* hears how many live documents were read.
 
     Raises:
         NoLiveGenerationError: There is nothing to compare with.
@@ -101,7 +104,7 @@ async def compare(
     deadline = monotonic() + patience_s
     left: Iterable[UUID] | None = None
     endpoints = 0
-    found: list[Mismatch] = []
+    found, ahead = list[Mismatch](), list[UUID]()
     while True:
         generation = await store.live_generation()
         if generation is None:
@@ -111,17 +114,18 @@ async def compare(
             await replay(log, folding, floor)
         live = await _live(store, folding, generation, left, note)
         if await store.live_generation() != generation:
-            left, found = None, []
+            left, found, ahead = None, [], []
             continue
         if left is None:
             left = folding.states.keys() | live.keys()
             endpoints = len(left)
         newer = await _newer(log, folding, live)
         unequal = [one for one in (_look(folding, live, newer, e) for e in left) if one]
-        found += (one for one in unequal if _newest(one) <= floor)
-        left = [one.endpoint_id for one in unequal if _newest(one) > floor]
+        ahead += await find_ahead(log, folding.partition, unequal)
+        found += (one for one in unequal if _newest(one) <= floor or one.endpoint_id in ahead)
+        left = {one.endpoint_id for one in unequal} - {one.endpoint_id for one in found}
         if not left or monotonic() >= deadline:
-            return Comparison(generation, floor, endpoints, found, list(left))
+            return Comparison(generation, floor, endpoints, found, sorted(left), ahead)
         await anyio.sleep(_LOOK_EVERY_S)
 
 
@@ -175,6 +179,32 @@ def _look(
     one = folding.folded_on(endpoint_id, newer.get(endpoint_id, ()))
     theirs = live.get(endpoint_id)
     return None if one == theirs else Mismatch(endpoint_id, one, theirs)
+
+
+async def find_ahead(log: Source, partition: int, unequal: Iterable[Mismatch]) -> list[UUID]:
+    """Return the endpoints whose live document knows of an entry that the log lacks."""
+    newest = {
+        one.endpoint_id: one.live.version
+        for one in unequal
+        if one.live is not None and (one.folded is None or one.folded.version < one.live.version)
+    }
+    there = await find_entries(log, partition, newest.values())
+    return [endpoint_id for endpoint_id, version in newest.items() if version not in there]
+
+
+def check_not_ahead(partition: int, ahead: Sequence[UUID]) -> None:
+    """Raise HistoryMissingError where live documents, of *ahead*, have entries that the log lacks.
+
+    What is folded from it would be an older state than what is live.
+    """
+    if not ahead:
+        return
+    more = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+    raise HistoryMissingError(
+        f"partition {partition}: the live document of endpoint {ahead[0]}{more} has an entry that"
+        " the log lacks: the stream was deleted, or the server came back with an older history;"
+        " what is live was not changed"
+    )
 
 
 def _newest(mismatch: Mismatch) -> EntryId:

@@ -3,23 +3,22 @@
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Generic, Literal
-from uuid import UUID
 
 import msgspec
 
 from events.entry_id import START, EntryId
 from projections.errors import (
-    NoEventsError,
+    HistoryMissingError,
     NoLiveGenerationError,
     NothingKeptError,
     NotSwappedError,
 )
 from projections.generations import WRITE_CHUNK
-from projections.replay.comparison import Comparison, compare
+from projections.replay.comparison import Comparison, check_not_ahead, compare
 from projections.replay.folding import Base, Folding
 from projections.replay.past import Extent, Source, check_complete, extent_of
 from projections.replay.replay import replay
-from projections.store import Change, ReadModelStore, State, no_live_generation
+from projections.store import ReadModelStore, State
 
 SWAP_TRIES_MAX = 20
 """Each with what came since folded in, until the group has settled nothing newer meanwhile."""
@@ -32,7 +31,6 @@ PAUSE_S = 0.05
 
 PAUSE_S_MAX = 0.8
 
-MEND_TRIES_MAX = 20
 COMPARE_PATIENCE_S = 5.0
 
 _DELTA_MAX = 200
@@ -94,7 +92,8 @@ class Rebuild(Generic[State]):
         """Fold, write, compare, swap.
 
         Raises:
-            HistoryMissingError: Entries that the fold needs are gone, and that is not accepted.
+            HistoryMissingError: Entries that the fold needs are gone, or what is live knows of some
+                that the log lacks, and that is not accepted.
             NotSwappedError: Another generation went live meanwhile; ours was discarded.
         """
         seen = await self._store.live_generation()
@@ -103,7 +102,7 @@ class Rebuild(Generic[State]):
         try:
             await self._write_all(generation)
             return await self._change_over(generation, seen)
-        except NotSwappedError:
+        except (NotSwappedError, HistoryMissingError):
             await self._store.discard(generation)
             raise
 
@@ -146,6 +145,8 @@ class Rebuild(Generic[State]):
         comparison = None
         if seen is not None:
             comparison = await self._compare(generation)
+            if not self._accept_loss:
+                check_not_ahead(self._store.partition, comparison.ahead)
         for tries in range(1, SWAP_TRIES_MAX + 1):
             self._note("swap", 0, 0, self._folding.position)
             took_s = await self._swap(generation, seen, _pause_s(tries))
@@ -252,41 +253,3 @@ async def rollback(
     base = Base(states=states, revisions=revisions, position=position, appended=None)
     folding = Folding(store.projection, store.partition, base)
     return await Rebuild(log, store, folding, note=note).go_back(kept.generation)
-
-
-async def mend(
-    log: Source, store: ReadModelStore[State], endpoint_id: UUID, folding: Folding[State]
-) -> int | None:
-    """Write the document of one endpoint anew from *folding*; return its revision.
-
-    None: it was as it should be, and nothing was written.
-
-    Raises:
-        NoEventsError: The endpoint has none: there is nothing to fold.
-        NoLiveGenerationError: There is no generation to mend.
-        HistoryMissingError: Entries that the fold needs are gone.
-        NotSwappedError: It was written by others again and again.
-    """
-    named, begin, before = str(endpoint_id), folding.position, folding.appended
-    for _ in range(MEND_TRIES_MAX):
-        generation = await store.live_generation()
-        if generation is None:
-            raise no_live_generation(store.projection.name)
-        there = await store.load(generation, [named])
-        await replay(log, folding)
-        check_complete(store.partition, begin, await extent_of(log, store.partition), before)
-        revision, live = there.get(named, (0, None))
-        state = folding.states.get(endpoint_id)
-        if state is None:
-            held = f", but a document of revision {revision}" if named in there else ""
-            raise NoEventsError(f"endpoint {named} has no events in the log{held}")
-        if live == state:
-            return None
-        document = store.projection.encode(state, revision + 1)
-        change = Change(named, revision, document, ())
-        applied = await store.apply(generation, store.read_model, [change])
-        if not (applied.stale or applied.lost or applied.conflicts):
-            return revision + 1
-    raise NotSwappedError(
-        f"endpoint {named} was written by others {MEND_TRIES_MAX} times meanwhile; try again"
-    )

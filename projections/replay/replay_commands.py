@@ -1,12 +1,12 @@
 """The commands that build a read model anew, and that go back."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import click
-import msgspec
 from anyio import CancelScope, get_cancelled_exc_class
 from rich.filesize import decimal
 
@@ -22,7 +22,6 @@ from events.terminal.output import (
     command_of,
     confirm,
     output_option,
-    print_rows,
     print_value,
     yes_option,
 )
@@ -32,13 +31,13 @@ from projections.catalogue import PROJECTIONS
 from projections.endpoint_at import source_of
 from projections.errors import NothingKeptError, ProjectionsError
 from projections.projection import Projection
-from projections.replay.comparison import Comparison
 from projections.replay.folding import Folding
-from projections.replay.mismatch_table import mismatch_values, print_mismatches
-from projections.replay.past import Source
+from projections.replay.mend import mend
+from projections.replay.past import check_complete, extent_of
 from projections.replay.plan import Plan, plan_of
 from projections.replay.progress import ProgressPrinter
-from projections.replay.rebuild import Rebuild, Rebuilt, mend, rollback
+from projections.replay.rebuild import Rebuild, rollback
+from projections.replay.rebuilt_table import printing_rebuilt
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshots import Snapshots, only
 from projections.store import ReadModelStore
@@ -47,17 +46,6 @@ projection_argument = click.argument("projection", type=click.Choice(list(PROJEC
 
 _KEPT_FROM = 10_000
 """Entries folded; fewer are folded again as soon as they are read from a file."""
-
-_DONE_COLUMNS = (
-    "PARTITION",
-    "BEFORE",
-    "LIVE",
-    "POSITION",
-    "ENTRIES",
-    "DOCUMENTS",
-    "SWAP",
-    "DIFFER",
-)
 
 
 @click.group(cls=CommandGroup)
@@ -89,9 +77,9 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Fold the log into a new generation, compare it with the live one, and swap it in.
 
-    What is live goes on meanwhile, and is kept for `replay rollback`. Interrupted at any moment,
-    nothing is changed, and what was folded is kept as a snapshot: the same command goes on there,
-    without --from-start.
+    What is live goes on meanwhile, and is kept for `replay rollback`. One partition comes after the
+    other. Interrupted at any moment, nothing is changed in the one that is under way, and what was
+    folded is kept as a snapshot: the same command goes on there, without --from-start.
 
     \b
     Example: routestream replay rebuild route-table --yes
@@ -99,7 +87,11 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
     of = PROJECTIONS[projection]
     async with deployment.open_log() as log:
         if endpoint is not None:
-            await _mend(log, deployment, of, endpoint, yes=yes, output=output)
+            there = partition_of(endpoint, log.partitions)
+            if partition not in {None, there}:
+                raise click.UsageError(f"--partition {partition}: that endpoint is in {there}")
+            mending = partial(_mend, accept_loss=accept_loss, yes=yes, output=output)
+            await mending(log, deployment, of, endpoint)
             return
         foldings = {
             one: Folding(of, one)
@@ -109,24 +101,27 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
         }
         source = source_of(deployment, log, say_note if accept_loss else None)
         stores = {one: store_of(log, of, one) for one in foldings}
+        if not accept_loss:
+            for one, folding in foldings.items():
+                extent = await extent_of(source, one)
+                check_complete(one, folding.position, extent, folding.appended)
         plans = [await plan_of(source, stores[one], foldings[one]) for one in foldings]
         if not any(plan.endpoints or plan.entries or plan.live for plan in plans):
             raise NotFoundError(f"log {log.keys.namespace!r} has no entries: nothing to fold")
         for plan in plans:
             _tell(plan)
         confirm([_change(plan) for plan in plans], yes=yes)
-        done = []
-        for plan in plans:
-            folding = foldings[plan.partition]
-            note = ProgressPrinter(output, plan)
-            note.folding = folding
-            snapshots = None if accept_loss else snapshots_of(deployment, log, plan.partition)
-            store = stores[plan.partition]
-            rebuild = Rebuild(source, store, folding, accept_loss=accept_loss, note=note)
-            async with _kept(folding, snapshots, from_start=from_start):
-                with note.shown():
-                    done.append(await rebuild.run())
-        await print_done(source, of, list(foldings), done, output)
+        async with printing_rebuilt(source, of, list(foldings), output) as done:
+            for plan in plans:
+                folding = foldings[plan.partition]
+                note = ProgressPrinter(output, plan)
+                note.folding = folding
+                snapshots = None if accept_loss else snapshots_of(deployment, log, plan.partition)
+                store = stores[plan.partition]
+                rebuild = Rebuild(source, store, folding, accept_loss=accept_loss, note=note)
+                async with _kept(folding, snapshots, from_start=from_start):
+                    with note.shown():
+                        done[plan.partition] = await rebuild.run()
 
 
 @replay.command("rollback")
@@ -164,8 +159,9 @@ async def go_back(
             changes.append((what, live or "none", kept.generation))
         confirm(changes, yes=yes)
         source = source_of(deployment, log)
-        done = [await rollback(source, store) for store in stores]
-        await print_done(source, of, partitions, done, output)
+        async with printing_rebuilt(source, of, partitions, output) as done:
+            for store in stores:
+                done[store.partition] = await rollback(source, store)
 
 
 @asynccontextmanager
@@ -206,12 +202,13 @@ def snapshots_of(deployment: Deployment, log: EventLog, partition: int) -> Snaps
     return Snapshots(source_of(deployment, log), partition, SnapshotSettings(deployment.snapshots))
 
 
-async def _mend(
+async def _mend(  # noqa: PLR0913 - the options of the command
     log: EventLog,
     deployment: Deployment,
     projection: Projection[Any],
     endpoint_id: UUID,
     *,
+    accept_loss: bool,
     yes: bool,
     output: OutputForm,
 ) -> None:
@@ -223,7 +220,8 @@ async def _mend(
     held = await store.live_document(str(endpoint_id))
     before = "no document" if held is None else f"revision {held[0]}"
     confirm([(f"endpoint {endpoint_id}", before, "folded again")], yes=yes)
-    revision = await mend(source_of(deployment, log), store, endpoint_id, folding)
+    source = source_of(deployment, log, say_note if accept_loss else None)
+    revision = await mend(source, store, endpoint_id, folding, accept_loss=accept_loss)
     if output != "table":
         print_value(output, {"endpoint_id": str(endpoint_id), "revision": revision})
     elif revision is None:
@@ -248,50 +246,3 @@ def _tell(plan: Plan) -> None:
 
 def _change(plan: Plan) -> tuple[str, object, object]:
     return f"partition {plan.partition}, live generation", plan.live or "none", "a new one"
-
-
-async def print_done(
-    log: Source,
-    projection: Projection[Any],
-    partitions: Sequence[int],
-    done: Sequence[Rebuilt],
-    output: OutputForm,
-) -> None:
-    """Print what is live now, and how it differs from what was."""
-    both = list(zip(partitions, done, strict=True))
-    rows = (
-        (
-            partition,
-            one.before or "none",
-            one.generation,
-            one.position,
-            one.entries,
-            one.endpoints,
-            f"{one.swap_s * 1_000:.1f} ms",
-            _differ(one.comparison),
-        )
-        for partition, one in both
-    )
-    values = [
-        {
-            "phase": "done",
-            "partition": partition,
-            **msgspec.to_builtins(msgspec.structs.asdict(one) | {"comparison": None}, enc_hook=str),
-            "position": str(one.position),
-            "comparison": mismatch_values(projection, one.comparison),
-        }
-        for partition, one in both
-    ]
-    fields = ("phase", "partition", *Rebuilt.__struct_fields__)
-    print_rows(output, _DONE_COLUMNS, rows, values, fields=fields)
-    if output == "table":
-        for partition, one in both:
-            if one.comparison is not None:
-                await print_mismatches(log, partition, one.comparison)
-
-
-def _differ(comparison: Comparison | None) -> str:
-    if comparison is None:
-        return "not compared"
-    told = str(len(comparison.mismatches))
-    return f"{told}, {len(comparison.undecided)} undecided" if comparison.undecided else told

@@ -100,10 +100,11 @@ def _print(of: Projection[Any], found: Mapping[int, Comparison], output: OutputF
         for partition, comparison in found.items()
     )
     print_rows(output, _COLUMNS, rows, values, fields=("partition", *COMPARISON_FIELDS))
-    if undecided := sum(len(comparison.undecided) for comparison in found.values()):
+    if undecided := {one: len(found[one].undecided) for one in found if found[one].undecided}:
         say(
-            f"{undecided} undecided: group {of.read_model} did not settle their events within"
-            f" {PATIENCE_S:.0f} s; see `routestream groups pending {of.read_model}`"
+            f"{sum(undecided.values())} undecided in partition {', '.join(map(str, undecided))}:"
+            f" group {of.read_model} did not settle their events within {PATIENCE_S:.0f} s; see"
+            f" `routestream groups show {of.read_model}`"
         )
 
 

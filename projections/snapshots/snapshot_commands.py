@@ -25,8 +25,8 @@ from projections.catalogue import PROJECTIONS
 from projections.endpoint_at import source_of
 from projections.replay.mismatch_table import mismatch_values, print_mismatches
 from projections.replay.rebuild import Rebuild
+from projections.replay.rebuilt_table import printing_rebuilt
 from projections.replay.replay_commands import (
-    print_done,
     projection_argument,
     snapshots_of,
     store_of,
@@ -173,11 +173,10 @@ async def restore(
             for store, folding in zip(stores, foldings, strict=True)
         ]
         confirm(plan, yes=yes)
-        done = [
-            await Rebuild(source_of(deployment, log), store, folding).run()
-            for store, folding in zip(stores, foldings, strict=True)
-        ]
-        await print_done(source_of(deployment, log), of, partitions, done, output)
+        source = source_of(deployment, log)
+        async with printing_rebuilt(source, of, partitions, output) as done:
+            for store, folding in zip(stores, foldings, strict=True):
+                done[store.partition] = await Rebuild(source, store, folding).run()
 
 
 def _row(manifest: Manifest) -> tuple[object, ...]:

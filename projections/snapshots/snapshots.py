@@ -17,7 +17,7 @@ from projections.errors import (
     WrongSnapshotError,
 )
 from projections.projection import Projection
-from projections.replay.comparison import Comparison, compare
+from projections.replay.comparison import PATIENCE_S, Comparison, compare
 from projections.replay.folding import Base, Folding, Wants
 from projections.replay.past import Source, check_complete, extent_of, find_entry
 from projections.replay.replay import Note, replay
@@ -150,12 +150,10 @@ class Snapshots:
         head = (await extent_of(log, self._partition)).last
         await replay(log, folding, head, note)
         is_live = compare_with_live and await store.live_generation() is not None
-        comparison = await compare(log, store, folding) if is_live else None
+        comparison = await compare(log, store, folding, PATIENCE_S) if is_live else None
         extent = await extent_of(log, self._partition)
         check_complete(self._partition, folding.base.position, extent, folding.base.appended)
-        written = await self._write(
-            folding, verified=None if comparison is None else comparison.agrees
-        )
+        written = await self._write(folding, verified=_verdict(comparison))
         if written.verified:
             positions = Positions(log.server, log.keys, self._partition)
             await positions.advance(f"snapshot:{projection.read_model}", written.at)
@@ -215,3 +213,10 @@ SnapshotsOf = Callable[[int], Snapshots]
 def only(endpoint_id: UUID) -> Wants:
     """Return what wants this one endpoint."""
     return lambda one: one == endpoint_id
+
+
+def _verdict(comparison: Comparison | None) -> bool | None:
+    """Say whether what is live is the same; None where that is not known of all of it."""
+    if comparison is None or (comparison.undecided and not comparison.mismatches):
+        return None
+    return comparison.agrees

@@ -265,7 +265,9 @@ async def test_an_id_on_several_partitions_must_be_told_apart(
         for partition in range(2):
             stream = log.keys.events(partition)
             await log.server.client.call("XADD", stream, "5-1", "name", f"n{partition}")
-    assert (await run(events, "show", "5-1")).exit_code == 2
+    refused = await run(events, "show", "5-1")
+    assert refused.exit_code == 2
+    assert "2 partitions have an entry 5-1: --partition 0 for one that cannot" in refused.stderr
     result = await run(events, "show", "5-1", "--partition", "1", "-o", "json")
     assert json.loads(result.stdout)["fields"] == {"name": "n1"}
 

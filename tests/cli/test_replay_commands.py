@@ -376,17 +376,20 @@ async def test_there_is_nothing_to_restore_where_nothing_was_taken(run: Commands
 async def test_what_cannot_be_compared_is_not_verified(
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("projections.replay.verify_commands.PATIENCE_S", 0.2)
+    for module in ("projections.replay.verify_commands", "projections.snapshots.snapshots"):
+        monkeypatch.setattr(f"{module}.PATIENCE_S", 0.2)
     await log.append(
         RouteTrafficRatioUpdatedEvent(endpoint_id=CHAT, route_id=ROUTES[0], traffic_ratio=0.5)
     )
     result = await run(verify, "route-table")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1].split()[-3:] == ["1", "0", "1"]
+    taken = json.loads((await run(snapshot, "take", "route-table", "-o", "jsonl")).stdout)
+    assert taken["verified"] is None
     assert result.stderr == (
         f"endpoint {CHAT} was not compared: events of it were not settled in time\n"
-        "1 undecided: group route-table did not settle their events within 0 s;"
-        " see `routestream groups pending route-table`\n"
+        "1 undecided in partition 0: group route-table did not settle their events within 0 s;"
+        " see `routestream groups show route-table`\n"
     )
 
 

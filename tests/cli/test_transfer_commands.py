@@ -60,8 +60,12 @@ async def test_a_log_moves_to_another_server(
         "partition": 0, "entries": 30, "first": "1-0", "last": "30-0",
     }  # fmt: skip
 
+    as_set = msgspec.structs.replace(there.deployment, partitions=5)
+    there.deployment, before = as_set, there.deployment
     refused = await there(import_exported, str(path))
+    there.deployment = before
     assert refused.exit_code == 2
+    assert "partitions: 1 in the export, 5 in the settings" in refused.stderr
     assert "partition 0: 0 entries -> up to 30-0, 30 entries more" in refused.stderr
     async with open_log(own_server.url, namespace="none") as other:
         assert await other.server.client.call("KEYS", "*moved*") == []

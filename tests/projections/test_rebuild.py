@@ -18,11 +18,11 @@ from projections.generations import BUILD_TTL_S
 from projections.projection import Projection
 from projections.reader import ReaderSettings, RouteTableReader, open_reader
 from projections.replay.folding import Folding
+from projections.replay.mend import mend
 from projections.replay.rebuild import (
     Phase,
     Rebuild,
     Rebuilt,
-    mend,
     rollback,
 )
 from projections.route_table import ROUTE_TABLE
