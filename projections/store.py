@@ -162,9 +162,10 @@ class ReadModelStore(Generations, Generic[State]):
             )
 
 
-def no_live_generation(projection: str) -> NoLiveGenerationError:
-    """Say what to do where a read model is missing."""
+def no_live_generation(projection: str, partition: int | None = None) -> NoLiveGenerationError:
+    """Say what to do where a read model is missing, in *partition* or, without it, in any."""
+    where = "" if partition is None else f" in partition {partition}"
     return NoLiveGenerationError(
-        f"read model {projection} has no live generation; `routestream consume {projection}`"
-        " builds it from the log"
+        f"read model {projection} has no live generation{where};"
+        f" `routestream consume {projection}` builds it from the log"
     )

@@ -23,6 +23,7 @@ from projections.endpoint_at import source_of
 from projections.errors import HistoryMissingError
 from projections.projection import Projection
 from projections.replay.comparison import PATIENCE_S, Comparison, compare
+from projections.replay.failures import Failures
 from projections.replay.folding import Folding, Wants
 from projections.replay.mismatch_table import COMPARISON_FIELDS, mismatch_values, print_mismatches
 from projections.replay.past import Source, check_complete, extent_of
@@ -64,22 +65,26 @@ async def verify(
     """
     of = PROJECTIONS[projection]
     async with deployment.open_log() as log:
-        found = []
+        found: dict[int, Comparison] = {}
+        failures = Failures()
+        source = source_of(deployment, log)
         for one in partitions_of(log, partition):
             wants = await _sampled(log, of, one, sample)
-            folding = (
-                Folding(of, one, None, wants)
-                if from_start
-                else await snapshots_of(deployment, log, one).newest(of, wants=wants)
-            )
-            found.append(
-                await _compared(source_of(deployment, log), store_of(log, of, one), folding)
-            )
+            snapshots = snapshots_of(deployment, log, one)
+            with failures.kept():
+                folding = (
+                    Folding(of, one, None, wants)
+                    if from_start
+                    else await snapshots.newest(of, wants=wants)
+                )
+                found[one] = await _compared(source, store_of(log, of, one), folding)
         if output == "table":
-            for one, comparison in zip(partitions_of(log, partition), found, strict=True):
-                await print_mismatches(source_of(deployment, log), one, comparison)
-        _print(of, dict(zip(partitions_of(log, partition), found, strict=True)), output)
-    if not all(comparison.agrees for comparison in found):
+            for one, comparison in found.items():
+                await print_mismatches(source, one, comparison)
+        if found:
+            _print(of, found, output)
+    failures.tell()
+    if not all(comparison.agrees for comparison in found.values()):
         click.get_current_context().exit(EXIT_FAILED)
 
 

@@ -23,6 +23,7 @@ from events.terminal.table import Column
 from events.terminal.talk import say
 from projections.catalogue import PROJECTIONS
 from projections.endpoint_at import source_of
+from projections.replay.failures import Failures
 from projections.replay.mismatch_table import mismatch_values, print_mismatches
 from projections.replay.rebuild import Rebuild
 from projections.replay.rebuilt_table import printing_rebuilt
@@ -82,24 +83,28 @@ async def take(
     chosen = list(PROJECTIONS.values()) if projection is None else [PROJECTIONS[projection]]
     taken: list[Manifest] = []
     found: list[Any] = []
+    failures = Failures()
     async with deployment.open_log() as log:
         for of in chosen:
             for one in partitions_of(log, partition):
                 snapshots = snapshots_of(deployment, log, one)
-                manifest, comparison = await snapshots.take(store_of(log, of, one))
-                taken.append(manifest)
-                if keep is not None:
-                    for old in await run_sync(snapshots.prune, of.name, keep):
-                        say(f"deleted {snapshots.folder / old.file}")
-                found.append(mismatch_values(of, comparison))
-                if comparison is not None and output == "table":
-                    await print_mismatches(snapshots.source, one, comparison)
+                with failures.kept():
+                    manifest, comparison = await snapshots.take(store_of(log, of, one))
+                    taken.append(manifest)
+                    if keep is not None:
+                        for old in await run_sync(snapshots.prune, of.name, keep):
+                            say(f"deleted {snapshots.folder / old.file}")
+                    found.append(mismatch_values(of, comparison))
+                    if comparison is not None and output == "table":
+                        await print_mismatches(snapshots.source, one, comparison)
     values = (
         {**msgspec.to_builtins(manifest), "comparison": comparison}
         for manifest, comparison in zip(taken, found, strict=True)
     )
     fields = (*Manifest.__struct_fields__, "comparison")
-    print_rows(output, _COLUMNS, map(_row, taken), values, fields=fields)
+    if taken:
+        print_rows(output, _COLUMNS, map(_row, taken), values, fields=fields)
+    failures.tell()
     if not all(manifest.verified for manifest in taken):
         click.get_current_context().exit(EXIT_FAILED)
 

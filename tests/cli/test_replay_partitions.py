@@ -1,8 +1,9 @@
-"""`replay rebuild` of a log of several partitions: what is done, and what is left as it was."""
+"""Replay of a log of several partitions: what is done, and what is left as it was."""
 
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -11,9 +12,11 @@ import pytest
 from events import EntryId, EventLog, open_log
 from events.keys import partition_of
 from projections.build import build
-from projections.errors import HistoryMissingError
+from projections.errors import HistoryMissingError, NoLiveGenerationError
 from projections.replay.replay_commands import replay
+from projections.replay.verify_commands import verify
 from projections.route_table import ROUTE_TABLE
+from projections.snapshots.snapshot_commands import snapshot
 from projections.store import ReadModelStore
 from tests.cli.running import Commands, end_of
 from tests.consumers.consumer_bench import created
@@ -102,3 +105,35 @@ async def test_an_endpoint_is_only_looked_for_in_its_own_partition(
     assert refused.exit_code == 2
     assert "--partition 0: that endpoint is in 2" in refused.stderr
     assert await generations(three) == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("endpoints")
+@pytest.mark.parametrize("command", [(verify,), (snapshot, "take")], ids=["verify", "take"])
+async def test_where_one_is_not_live_the_others_are_looked_at_all_the_same(
+    three: EventLog, run: Commands, command: tuple[Any, ...]
+) -> None:
+    await three.server.client.call("DEL", three.keys.live(1, ROUTE_TABLE.name))
+    told = await run(*command, "route-table", "-o", "jsonl")
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    if command == (verify,):
+        assert isinstance(told.exception, NoLiveGenerationError)
+        assert "no live generation in partition 1;" in str(told.exception)
+        assert [(one["partition"], one["differences"]) for one in lines] == [(0, []), (2, [])]
+    else:
+        assert end_of(told) == 1
+        assert [(one["partition"], one["verified"]) for one in lines] == [
+            (0, True),
+            (1, None),
+            (2, True),
+        ]
+
+
+async def test_where_one_has_lost_entries_snapshots_of_the_others_are_taken(
+    three: EventLog, run: Commands, endpoints: dict[int, UUID]
+) -> None:
+    await three.server.client.call("XTRIM", three.keys.events(1), "MAXLEN", 1)
+    told = await run(snapshot, "take", "route-table", "-o", "jsonl")
+    assert isinstance(told.exception, HistoryMissingError)
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [one["partition"] for one in lines] == [0, 2]
+    assert len(endpoints) == PARTITIONS
