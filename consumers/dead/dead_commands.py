@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from consumers.dead.dead_filter import DeadFilter, Meant, filter_options, find_dead
 from consumers.dead.dead_letters import DeadEntry
@@ -33,19 +34,6 @@ from events.terminal.table import Column
 from events.terminal.talk import say
 
 DEAD_COUNT = 20
-
-DEAD_COLUMNS = (
-    Column("DEAD ID"),
-    Column("GROUP", folds=True),
-    Column("ENTRY"),
-    Column("TYPE", is_below=True),
-    Column("ENDPOINT"),
-    Column("REASON", is_below=True),
-    Column("ERROR", folds=True, is_below=True),
-    Column("DELIVERIES", is_number=True),
-    Column("REQUEUED", is_number=True, is_below=True),
-    Column("LAST TRY"),
-)
 
 Requeues = Mapping[tuple[str, int, EntryId], int]
 """How often the entry of a group and partition was requeued before."""
@@ -102,9 +90,27 @@ async def print_dead(
 ) -> None:
     """Print dead letters as rows, or as JSON."""
     requeues = await _requeues(log, meant)
+    columns = _columns(log.partitions)
     rows = (_dead_row(one, requeues, now) for one in meant)
     values = (_dead_as_json(one, requeues) for one in meant)
-    print_rows(output, DEAD_COLUMNS, rows, values, fields=_DEAD_FIELDS, nothing="no dead letters")
+    print_rows(output, columns, rows, values, fields=_DEAD_FIELDS, nothing="no dead letters")
+
+
+def _columns(partitions: int) -> tuple[Column, ...]:
+    """Return the columns: on several partitions ids may coincide, on one they never do."""
+    return (
+        Column("DEAD ID"),
+        Column("GROUP", folds=True),
+        Column("PARTITION", is_number=True, is_below=True, is_wide=partitions == 1),
+        Column("ENTRY"),
+        Column("TYPE", is_below=True),
+        Column("ENDPOINT"),
+        Column("REASON", is_below=True),
+        Column("ERROR", folds=True, is_below=True),
+        Column("DELIVERIES", is_number=True),
+        Column("REQUEUED", is_number=True, is_below=True),
+        Column("LAST TRY"),
+    )
 
 
 async def _requeues(log: EventLog, meant: Sequence[Meant]) -> Requeues:
@@ -128,6 +134,7 @@ def _dead_row(one: Meant, requeues: Requeues, now: datetime) -> tuple[object, ..
     return (
         letter.dead_id,
         one.group,
+        one.partition,
         letter.original.entry_id,
         line.name,
         line.endpoint,
@@ -166,10 +173,16 @@ def _dead_as_json(one: Meant, requeues: Requeues) -> dict[str, Any]:
 @dead.command("show")
 @click.argument("dead_id", metavar="ID")
 @click.option("--group", help="Where several groups have given up on the entry.")
+@click.option("--partition", type=click.IntRange(min=0), help="Where the id lies on several.")
 @output_option
 @command_of
 async def show_dead_letter(
-    deployment: Deployment, *, dead_id: str, group: str | None, output: OutputForm
+    deployment: Deployment,
+    *,
+    dead_id: str,
+    group: str | None,
+    partition: int | None,
+    output: OutputForm,
 ) -> None:
     """Show one dead letter with all that its entry held. ID is its own id, or else the entry's.
 
@@ -177,24 +190,31 @@ async def show_dead_letter(
     Example: routestream dead show 1769896800123-0
     """
     async with deployment.open_log() as log:
-        wanted = frozenset([EntryId.parse(dead_id)])
-        found = await find_dead(log, DeadFilter(group=group, ids=wanted), DEAD_COUNT)
-        if not found:
-            found = await find_dead(log, DeadFilter(group=group, entry_ids=wanted), DEAD_COUNT)
-        if not found:
-            raise NotFoundError(f"{dead_id} is neither a dead letter nor the entry of one")
-        if len(found) > 1:
-            places = ", ".join(f"{one.letter.dead_id} of {one.group}" for one in found)
-            raise click.UsageError(f"{dead_id} is {places}: say which one, or --group")
-        [one] = found
-        requeues = await _requeues(log, found)
+        one = await _the_one(log, DeadFilter(group=group, partition=partition), dead_id)
+        requeues = await _requeues(log, [one])
         if output != "table":
             print_value(output, _dead_as_json(one, requeues))
             return
         _print_letter(one, _times(one, requeues), await now_of(log.server))
-        command = f"routestream dead requeue {one.group} --ids {one.letter.dead_id}"
+        place = f" --partition {one.partition}" if log.partitions > 1 else ""
+        command = f"routestream dead requeue {one.group}{place} --ids {one.letter.dead_id}"
         say("")
         say(f"To have it tried again: {command}")
+
+
+async def _the_one(log: EventLog, among: DeadFilter, dead_id: str) -> Meant:
+    wanted = frozenset([EntryId.parse(dead_id)])
+    found = await find_dead(log, replace(among, ids=wanted), DEAD_COUNT)
+    if not found:
+        found = await find_dead(log, replace(among, entry_ids=wanted), DEAD_COUNT)
+    if not found:
+        raise NotFoundError(f"{dead_id} is neither a dead letter nor the entry of one")
+    if len(found) > 1:
+        places = "; ".join(
+            f"{one.letter.dead_id} of {one.group}, partition {one.partition}" for one in found
+        )
+        raise click.UsageError(f"{dead_id} is {places}: say which one by --group or --partition")
+    return found[0]
 
 
 def _print_letter(one: Meant, requeued: int, now: datetime) -> None:

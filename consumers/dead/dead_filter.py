@@ -17,6 +17,7 @@ from events.entry_id import EntryId
 from events.log import EventLog
 from events.position import parse_position
 from events.terminal.output import NotFoundError
+from events.terminal.partition import partition_option, partitions_of
 
 SEARCHED_MAX = 100_000
 """Dead letters of a group and partition that are looked through for those that are meant."""
@@ -37,6 +38,7 @@ class DeadFilter(msgspec.Struct, frozen=True):
 
     Attributes:
         group: Of this group only.
+        partition: In this partition only.
         entries: What the original entries must be.
         error: What reason or error must have in it, in any case of letters.
         since: The first id of a dead letter, which tells when it was given up on.
@@ -46,6 +48,7 @@ class DeadFilter(msgspec.Struct, frozen=True):
     """
 
     group: str | None = None
+    partition: int | None = None
     entries: EntryFilter = EntryFilter()
     error: str | None = None
     since: EntryId | None = None
@@ -67,6 +70,7 @@ class DeadFilter(msgspec.Struct, frozen=True):
         since, until = (given[name] and parse_position(given[name], now) for name in _TIMES)
         return cls(
             group=argument or option,
+            partition=given["partition"],
             entries=EntryFilter.parse(given["names"], given["endpoint"]),
             error=given["error_text"].lower() if given["error_text"] else None,
             since=since,
@@ -80,6 +84,13 @@ class DeadFilter(msgspec.Struct, frozen=True):
         """Whether it leaves out any of a group's."""
         given = (self.error, self.since, self.until, self.ids, self.entry_ids)
         return bool(self.entries) or any(one for one in given)
+
+    @property
+    def bounds(self) -> tuple[str, str]:
+        """Between which ids lie those that are meant: what is named is found among any number."""
+        first = max([*filter(None, [self.since]), *sorted(self.ids)[:1]], default="-")
+        last = min([*filter(None, [self.until]), *sorted(self.ids)[-1:]], default="+")
+        return str(first), str(last)
 
     def wants(self, letter: DeadEntry) -> bool:
         """Whether the dead letter is one of those meant, as far as the bounds are kept."""
@@ -106,6 +117,7 @@ def filter_options(command: Command) -> Command:
     options = (
         click.argument("group", required=False),
         click.option("--group", "group_option", help="The same as GROUP."),
+        partition_option,
         click.option(
             "--type",
             "names",
@@ -156,10 +168,16 @@ async def _has_dead(log: EventLog, group: str) -> bool:
 async def find_dead(
     log: EventLog, wanted: DeadFilter, count: int, *, oldest: bool = False
 ) -> list[Meant]:
-    """Return the newest or the *oldest* *count* dead letters that are meant, oldest first."""
+    """Return the newest or the *oldest* *count* dead letters that are meant, oldest first.
+
+    Raises:
+        NotFoundError: Nobody knows the group.
+        click.UsageError: The log does not have the partition.
+    """
+    partitions = partitions_of(log, wanted.partition)
     found: list[Meant] = []
     for group in await groups_of(log, wanted.group):
-        for partition in range(log.partitions):
+        for partition in partitions:
             letters = DeadLetters(log.server, log.keys, partition, group)
             some = await _find(letters, wanted, count, oldest=oldest)
             found += (Meant(group, partition, letter) for letter in some)
@@ -172,11 +190,9 @@ async def _find(
 ) -> Sequence[DeadEntry]:
     if not wanted.has_conditions and not oldest:
         return await letters.newest(count)
-    since = "-" if wanted.since is None else str(wanted.since)
-    until = "+" if wanted.until is None else str(wanted.until)
     found: deque[DeadEntry] = deque(maxlen=count)
     searched = 0
-    async for letter in letters.read(since, until):
+    async for letter in letters.read(*wanted.bounds):
         searched += 1
         if wanted.wants(letter):
             found.append(letter)
