@@ -62,20 +62,15 @@ async def reset_group(  # noqa: PLR0913 - the options of the command
     """Move GROUP, so that it is given next what lies at POSITION: start, end, an id, a time, -2h.
 
     What lies behind POSITION is delivered (again), what lies before is not any more; what is
-    pending stays pending. A group whose consumers are at work is not moved without --force.
+    pending stays pending. A group whose consumers are at work is not moved without --force, and in
+    a partition where it is missing it is not moved at all.
 
     \b
     Example: routestream groups reset webhook --to -2h --reason "the pager was down"
     """
     async with deployment.open_log() as log:
         to = parse_position(position, await now_of(log.server))
-        states = [
-            one
-            for one in await states_of(log, group)
-            if one.activity != "missing" and partition in {None, one.partition}
-        ]
-        if not states:
-            raise NotFoundError(f"group {group!r} is not in partition {partition}")
+        states = await _movable(log, group, partition)
         if not force:
             await _refuse_active(log, states)
         plan = [await _reset_plan(log, state, to) for state in states]
@@ -97,6 +92,18 @@ async def reset_group(  # noqa: PLR0913 - the options of the command
                 f" routestream groups reset {group} --partition {state.partition}"
                 f" --to {_behind(state.last_delivered)}"
             )
+
+
+async def _movable(log: EventLog, group: str, partition: int | None) -> list[GroupState]:
+    """Return the group where it is there; say where it is not: it comes back where it stood."""
+    asked = [one for one in await states_of(log, group) if partition in {None, one.partition}]
+    there = [one for one in asked if one.activity != "missing"]
+    if not there:
+        raise NotFoundError(f"group {group!r} is not in partition {partition}")
+    for one in asked:
+        if one not in there:
+            say(f"partition {one.partition}: the group is missing there; it is not moved")
+    return there
 
 
 def _behind(entry_id: EntryId) -> str:

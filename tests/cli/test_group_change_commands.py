@@ -115,6 +115,23 @@ async def test_reset_in_one_partition_leaves_the_others(
     assert (await run(reset_group, GROUP, "--to", "end", "--partition", "7")).exit_code == 3
 
 
+async def test_reset_says_where_the_group_is_missing_and_not_moved(
+    redis_url: str, namespace: str, run: Commands
+) -> None:
+    async with open_log(redis_url, namespace=namespace, partitions=2) as log:
+        await fill(log)
+        await log.server.client.call("XADD", log.keys.events(1), "5-0", "name", "stray")
+
+        result = await run(reset_group, GROUP, "--to", "end", "--yes")
+        one = await run(reset_group, GROUP, "--to", "end", "--partition", "0", "--yes")
+
+    assert result.exit_code == 0, result.output
+    told, plan, *_ = result.stderr.splitlines()
+    assert told == "partition 1: the group is missing there; it is not moved"
+    assert plan.startswith(f"{GROUP}, partition 0: ")
+    assert "missing" not in one.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
