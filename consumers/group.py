@@ -12,8 +12,6 @@ HANDED_BACK_IDLE_MS = 86_400_000
 
 _CHUNK = 1_000
 
-_log = structlog.get_logger()
-
 
 class Group:
     """One group in one partition, as one of its consumers uses it.
@@ -34,6 +32,7 @@ class Group:
         self._leave = server.client.script("consumers", "leave")
         self._prune = server.client.script("consumers", "prune")
         self._redate = server.client.script("consumers", "redate")
+        self._log = structlog.get_logger().bind(group=name, partition=partition)
 
     async def ensure(self, start: EntryId) -> bool:
         """Create the group unless it exists; say whether it was created.
@@ -45,7 +44,7 @@ class Group:
         behind = await self._begin(keys, [self.name, group_holder(self.name), str(start)])
         if behind is None:
             return False
-        _log.info("group_created", group=self.name, stream=self._stream, start=behind.decode())
+        self._log.info("group_created", stream=self._stream, start=behind.decode())
         return True
 
     async def join(self, consumer: str) -> None:
@@ -62,7 +61,7 @@ class Group:
         removed = await self._prune([self._stream], [self.name, idle_ms])
         if removed:
             names = [name.decode("utf-8", "replace") for name in removed]
-            _log.info("consumers_pruned", group=self.name, consumers=names)
+            self._log.info("consumers_pruned", consumers=names)
 
     async def redate(self) -> None:
         """Let what was delivered before the server's clock was set back be claimed in its time."""

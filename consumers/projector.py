@@ -29,8 +29,6 @@ HELD_MAX = 100_000
 APPLY_TRIES_MAX = 20
 _CONTENDED_RETRY_S = 0.05
 
-_log = structlog.get_logger()
-
 
 @dataclass
 class Changed(Generic[State]):
@@ -66,13 +64,14 @@ class Projector(Generic[State]):
         policy: RetryPolicy,
         snapshots: Snapshots | None = None,
     ) -> None:
-        self._log = log
+        self._log_of = log
         self._projection = projection
         self._store = ReadModelStore(log.server, log.keys, projection, partition)
         self._policy = policy
         self._snapshots = snapshots
         self._generation = 0
         self._held: dict[UUID, tuple[int, State]] = {}
+        self._log = structlog.get_logger().bind(group=projection.read_model, partition=partition)
 
     async def prepare(self) -> EntryId:
         """Find the live generation, or build it from the log."""
@@ -81,11 +80,11 @@ class Projector(Generic[State]):
         while not await self._find_generation():
             try:
                 with building():
-                    source = self._log if self._snapshots is None else self._snapshots.source
+                    source = self._log_of if self._snapshots is None else self._snapshots.source
                     position = await build(source, self._store, await self._begin())
             except (HistoryMissingError, TrimmedError, ArchiveError) as error:
                 # Waiting is safe: readers keep their last good table, and nothing is acknowledged.
-                _log.error("history_missing", group=self._store.read_model, error=str(error))
+                self._log.error("history_missing", error=str(error))
                 raise ServerUnavailableError(str(error)) from error
         return position
 
@@ -211,7 +210,7 @@ class Projector(Generic[State]):
         if applied.lost:
             await self._begin_anew("documents are missing")
         elif applied.stale:
-            _log.warning("generation_gone", generation=self._generation)
+            self._log.warning("generation_gone", generation=self._generation)
             await self.prepare()
         return not (applied.lost or applied.stale)
 
@@ -241,5 +240,5 @@ class Projector(Generic[State]):
         await self.prepare()
 
     async def _retire(self, generation: int, why: str) -> None:
-        _log.error("read_model_lost", generation=generation, why=why)
+        self._log.error("read_model_lost", generation=generation, why=why)
         await self._store.retire(generation)

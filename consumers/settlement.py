@@ -17,8 +17,6 @@ from events.server import Server
 _CHUNK = 1_000
 _FAILED_MAX = 10_000
 
-_log = structlog.get_logger()
-
 
 class Settlement:
     """Carries out outcomes for one consumer of a group in one partition.
@@ -40,6 +38,7 @@ class Settlement:
         self._dead = DeadLetters(server, keys, partition, group)
         self._errors = LastErrors(server, keys, partition, group)
         self._end = server.client.script("consumers", "acknowledge")
+        self._log = structlog.get_logger().bind(group=group, consumer=consumer, partition=partition)
 
     async def settle(self, ended: Iterable[tuple[Delivery, Outcome]]) -> int:
         """End each delivery as its outcome says; return how many became dead letters."""
@@ -55,7 +54,7 @@ class Settlement:
                     if error:
                         failed.append((delivery.entry_id, error))
                         self._failed.add(delivery.entry_id)
-                    _log.warning(
+                    self._log.warning(
                         "entry_retried",
                         entry_id=str(delivery.entry_id),
                         deliveries=delivery.deliveries,
@@ -76,7 +75,7 @@ class Settlement:
     async def _give_up(self, delivery: Delivery, outcome: DeadLetter) -> bool:
         moved = await self._dead.move(delivery, outcome, self._consumer)
         if moved:
-            _log.error(
+            self._log.error(
                 "entry_dead",
                 entry_id=str(delivery.entry_id),
                 deliveries=delivery.deliveries,

@@ -4,6 +4,7 @@ from time import monotonic
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from consumers.consumer import ConsumerSettings
 from consumers.group import Group
@@ -114,6 +115,19 @@ async def test_the_names_of_a_hundred_restarts_do_not_stay(log: EventLog) -> Non
     assert await members(log) == ["owner"]
     assert set(await pending(log)) == {kept}
     assert fresh not in await pending(log)
+
+
+async def test_what_is_told_of_a_group_names_its_partition(log: EventLog) -> None:
+    group = Group(log.server, log.keys, 0, GROUP)
+    with capture_logs() as logs:
+        await group.ensure(START)
+        await group.join("gone")
+        await group.prune(0)
+
+    assert [(one["event"], one["group"], one["partition"]) for one in logs] == [
+        ("group_created", GROUP, 0),
+        ("consumers_pruned", GROUP, 0),
+    ]
 
 
 async def test_a_consumer_that_was_seen_lately_is_not_removed(log: EventLog) -> None:

@@ -165,6 +165,7 @@ async def test_a_document_deleted_under_a_projector_lets_the_read_model_be_built
 
     await assert_in_step(log)
     assert [one["event"] for one in logs] == ["read_model_lost", "generation_built"]
+    assert (logs[0]["group"], logs[0]["partition"]) == (NAME, 0)
     assert (await documents(log, ROUTE_TABLE))[other] == before[other]
 
 
@@ -340,8 +341,12 @@ async def test_a_swapped_generation_is_noticed_while_nothing_happens(log: EventL
         with capture_logs() as logs:
             await swap(log)
 
+            def told() -> list[tuple[str, int]]:
+                gone = [one for one in logs if one["event"] == "generation_gone"]
+                return [(one["group"], one["partition"]) for one in gone]
+
             async def noticed() -> bool:
-                return any(one["event"] == "generation_gone" for one in logs)
+                return told() == [(NAME, 0)]
 
             await wait_until(noticed, "the projector noticed the swap")
         await fill(log, 3)

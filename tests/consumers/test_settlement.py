@@ -98,6 +98,8 @@ async def test_a_retry_is_a_warning_and_a_dead_letter_an_error(desk: Desk) -> No
         ("warning", "entry_retried"),
         ("error", "entry_dead"),
     ]
+    for one in logs:
+        assert (one["group"], one["consumer"], one["partition"]) == (GROUP, "first", 0)
     assert logs[1]["reason"] == "undecodable"
     assert logs[1]["entry_id"] == str(desk.deliveries[2].entry_id)
 
