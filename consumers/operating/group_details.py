@@ -51,6 +51,9 @@ class Member(msgspec.Struct, frozen=True):
 
     Attributes:
         name: Its name; of one of ours it tells *host* and *pid*, else these are None.
+        host: Where the name was given.
+        pid: The process that gave it: the consumer's own, or that of the supervisor which starts
+            it again under that name, so that it takes up its entries.
         pending: Entries that it was given and has not ended.
         idle_ms: How long ago it was last heard of.
         state: Active, or silent for `SILENT_MS`; `requeued`: no consumer, here wait the requeued
