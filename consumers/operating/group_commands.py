@@ -124,8 +124,13 @@ def _group_row(state: GroupState, rates: _RatesByPlace, now: datetime) -> tuple[
     )
 
 
-def lag_of(state: GroupState) -> str | int:
-    """Return the lag as it is shown: exact, about what Redis tells, or as much as was counted."""
+def lag_of(state: GroupState) -> str | int | None:
+    """Return the lag as it is shown: exact, about what Redis tells, or as much as was counted.
+
+    A group that is missing has none.
+    """
+    if state.activity == "missing":
+        return None
     if state.lag is not None:
         return state.lag
     return f">={state.lag_min}" if state.lag_max is None else f"~{state.lag_max}"

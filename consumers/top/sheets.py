@@ -1,5 +1,6 @@
 """The sheets: what the live view shows of each subject, as rows under headings."""
 
+from msgspec.structs import replace
 from rich.text import Text
 
 from consumers.operating.group_state import GroupState
@@ -30,9 +31,10 @@ _ENDPOINTS = (
     Heading("TRAFFIC", gives=True),
     Heading("CHANGED"),
 )
+_PARTITION = Heading("PART", is_number=True, is_wide=True)
 _GROUPS = (
     Heading("GROUP", gives=True),
-    Heading("PART", is_number=True, is_wide=True),
+    _PARTITION,
     Heading("CONSUMERS", is_number=True),
     Heading("PENDING", is_number=True),
     Heading("LAG", is_number=True),
@@ -66,7 +68,8 @@ def sheet_of(picture: Picture, subject: Subject) -> Sheet:
             worst_first = sorted(picture.endpoints, key=_badness)
             return Sheet(_ENDPOINTS, [_endpoint(one, picture) for one in worst_first])
         case "groups":
-            return Sheet(_GROUPS, [_group(one, picture) for one in picture.groups])
+            headings = _group_headings(picture)
+            return Sheet(headings, [_group(one, picture) for one in picture.groups])
         case "dead":
             return Sheet(_DEAD, [_dead(one, picture) for one in picture.dead])
         case "log":
@@ -103,6 +106,13 @@ def _endpoint(endpoint: Endpoint, picture: Picture) -> Row:
     return Row(str(endpoint.endpoint_id), cells, order)
 
 
+def _group_headings(picture: Picture) -> tuple[Heading, ...]:
+    """Return the headings: on several partitions only PART tells the rows of a group apart."""
+    if all(one.state.partition == 0 for one in picture.groups):
+        return _GROUPS
+    return tuple(replace(one, is_wide=False) if one is _PARTITION else one for one in _GROUPS)
+
+
 def _group(line: GroupLine, picture: Picture) -> Row:
     state = line.state
     told = f"{state.activity}, {state.lost} lost" if state.lost else state.activity
@@ -126,6 +136,8 @@ def _group(line: GroupLine, picture: Picture) -> Row:
 
 
 def _lag(state: GroupState) -> str:
+    if state.activity == "missing":
+        return ""
     return f">={state.lag_min}" if state.lag is None else str(state.lag)
 
 

@@ -9,6 +9,7 @@ import pytest
 from consumers.dead.dead_commands import dead
 from consumers.operating import group_state
 from consumers.operating.group_commands import groups
+from consumers.operating.group_details_commands import show_group
 from events import EndpointRouteListUpdatedEvent, EventLog, open_log
 from tests.cli.running import Commands
 
@@ -219,6 +220,10 @@ async def test_a_group_that_is_missing_in_a_partition_is_shown_as_missing(
         "readers  0  0  0  0  0  0  none  0  AGE  stopped",
         "readers  1  missing",
     ]
+    there, missing = (await run(show_group, GROUP)).stdout.split("\n\n")
+    assert [one.split() for one in there.splitlines() if one.startswith("lag")] == [["lag", "0"]]
+    assert "missing" in missing
+    assert "lag " not in missing
 
 
 async def test_a_log_without_groups_has_none_to_show(log: EventLog, run: Commands) -> None:
