@@ -187,9 +187,23 @@ async def _meant(
             " every group"
         )
     found = await find_dead(log, wanted, limit, oldest=True)
+    await _refuse_unknown(log, wanted, found)
     if len(found) == limit:
         say(f"these are the oldest {limit}, there may be more; see --limit")
     return found
+
+
+async def _refuse_unknown(log: EventLog, wanted: DeadFilter, found: Sequence[Meant]) -> None:
+    """Refuse ids that are nowhere; those that other options leave out are there all the same."""
+    left = wanted.ids - {one.letter.dead_id for one in found}
+    if left:
+        named = DeadFilter(group=wanted.group, partition=wanted.partition, ids=left)
+        there = await find_dead(log, named, AT_ONCE_MAX, oldest=True)
+        left -= {one.letter.dead_id for one in there}
+    if left:
+        told = ", ".join(map(str, sorted(left)))
+        where = "" if wanted.group is None else f" of group {wanted.group!r}"
+        raise NotFoundError(f"no such dead letter{where}: {told}; nothing was changed")
 
 
 def _by_place(meant: Sequence[Meant]) -> dict[Place, list[DeadEntry]]:

@@ -272,6 +272,24 @@ async def test_without_dead_letters_there_is_nothing_to_do(run: Commands) -> Non
         assert (result.exit_code, result.stderr) == (0, "no dead letters\n")
 
 
+async def test_ids_that_are_nowhere_are_not_found_and_nothing_is_changed(
+    log: EventLog, run: Commands
+) -> None:
+    await project(log, GARBAGE, dead_letters=2)
+    [broken, stray] = await letters(run)
+
+    for command in (requeue_dead, drop_dead):
+        for ids in ("1-1", f"{broken['dead_id']},1-1"):
+            result = await run(command, "route-table", "--ids", ids, "--yes")
+            assert (result.exit_code, result.stdout) == (3, "")
+            assert "no such dead letter of group 'route-table': 1-1;" in result.stderr
+        other = await run(command, "--ids", stray["dead_id"], "--error", "truncated", "--yes")
+        assert (other.exit_code, other.stderr) == (0, "no dead letters\n")
+    both = f"{broken['dead_id']},{stray['dead_id']}"
+    assert (await run(drop_dead, "--ids", both, "--limit", "1", "--yes")).exit_code == 0
+    assert await letters(run) == [stray]
+
+
 async def test_dead_letters_of_a_group_that_is_gone_cannot_be_tried(
     log: EventLog, run: Commands
 ) -> None:
