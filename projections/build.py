@@ -54,6 +54,8 @@ async def build(
         partition=partition,
         generation=generation,
         endpoints=endpoints,
+        # What lies before the group begins is nobody's dead letter; it is told here.
+        unreadable=folding.undecodable,
         last_entry_id=str(folding.position),
     )
     return folding.position

@@ -74,6 +74,7 @@ async def test_what_cannot_be_read_or_folded_stops_no_build(
     with capture_logs() as logs:
         assert await build(log, store_of(log, ROUTE_TABLE)) == last
     assert [line["event"] for line in logs] == ["event_not_folded", "generation_built"]
+    assert logs[-1]["unreadable"] == 1
     [(_, endpoint)] = await documents(store_of(log, ROUTE_TABLE))
     assert len(endpoint.present_routes) == 2
     assert endpoint.present_routes[0].health == "healthy"
