@@ -9,8 +9,11 @@ from consumers.doctor.finding import Finding, counted, error, ok
 from consumers.doctor.held import Place
 from consumers.doctor.log_facts import PartitionFacts, read_oldest
 from consumers.doctor.questions import Questions
+from events.codec import decode
 from events.entry_id import START, EntryId
+from events.errors import UndecodableEntryError, UnknownEventTypeError
 from events.keys import Keys
+from events.recorded import Entry
 from projections.errors import UnreadableDocumentError
 from projections.projection import Projection
 
@@ -72,6 +75,10 @@ async def read_read_model(
     counted_in = Place(about, keys.generations(partition), f"{name}:documents")
     written = await questions.ask("HGET", counted_in.key, counted_in.field)
     versions = {endpoint: _version(projection, one) for endpoint, one in documents.items() if one}
+    missing = [endpoint for endpoint, one in documents.items() if one is None]
+    behind = [one for one, at in versions.items() if at is not None and at < due[one]]
+    suspects = {endpoint: due[endpoint] for endpoint in (*missing, *behind)}
+    skipped = await _skipped(questions, keys.events(partition), partition, suspects)
     return ReadModelFacts(
         projection=name,
         partition=partition,
@@ -79,8 +86,8 @@ async def read_read_model(
         documents=await questions.ask("HLEN", key) or 0,
         written=unreadable.number(written, counted_in) or 0,
         sampled=len(documents),
-        missing=[endpoint for endpoint, one in documents.items() if one is None],
-        behind=[one for one, at in versions.items() if at is not None and at < due[one]],
+        missing=[endpoint for endpoint in missing if endpoint not in skipped],
+        behind=[endpoint for endpoint in behind if endpoint not in skipped],
         unreadable=[one for one, at in versions.items() if at is None],
     )
 
@@ -108,6 +115,31 @@ async def _handled_to(questions: Questions, stream: str, group: str) -> EntryId:
     delivered = EntryId.parse(about["last-delivered-id"])
     oldest = await read_oldest(questions, stream, group)
     return delivered if oldest is None else min(delivered, EntryId(oldest.entry_id.ms - 1, 0))
+
+
+async def _skipped(
+    questions: Questions, stream: str, partition: int, heads: Mapping[str, EntryId]
+) -> set[str]:
+    """Return the endpoints whose last event no document can show: this version cannot read it.
+
+    A newer producer writes types that are not known here, and a group goes on behind them. Of an
+    entry that is not there any more nobody can tell.
+    """
+    skipped = set()
+    for endpoint, head in heads.items():
+        for _, flat in await questions.ask("XRANGE", stream, str(head), str(head)) or []:
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            if not _is_readable(Entry(head, partition, fields)):
+                skipped.add(endpoint)
+    return skipped
+
+
+def _is_readable(entry: Entry) -> bool:
+    try:
+        decode(entry)
+    except (UnknownEventTypeError, UndecodableEntryError):
+        return False
+    return True
 
 
 def _version(projection: Projection[Any], document: bytes) -> EntryId | None:
