@@ -7,13 +7,14 @@ import anyio
 import msgspec
 
 from consumers.doctor.finding import Finding
+from consumers.doctor.layout_findings import layout_findings
 from consumers.doctor.log_facts import (
     PartitionFacts,
     read_layout,
     read_oldest,
     read_partition,
 )
-from consumers.doctor.log_findings import findings_of, growth_findings, layout_findings
+from consumers.doctor.log_findings import findings_of, growth_findings
 from consumers.doctor.questions import Questions, refusal_findings
 from consumers.doctor.read_models import read_model_findings, read_read_model
 from consumers.doctor.server_facts import read_server
@@ -65,11 +66,11 @@ async def examine(
         findings += await _look_again(questions, keys, facts, look_again_after_s)
     for projection in _PROJECTIONS:
         for one in facts:
-            if one.kind != "stream":
+            if one.kind != "stream" and one.once_reached is None:
                 continue
-            read_model = await read_read_model(questions, keys, projection, one.partition)
+            read_model = await read_read_model(questions, keys, projection, one)
             if read_model is not None:
-                findings += read_model_findings(read_model, {one.partition: one})
+                findings += read_model_findings(read_model, one)
     findings += questions.unreadable.findings
     findings += refusal_findings(questions, keys)
     return Examination(findings, facts)

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from consumers.doctor.held import SHOWN_BYTES, Place
+from consumers.doctor.beside_stream import BesideStream, Reached, read_beside
+from consumers.doctor.held import SHOWN_BYTES
 from consumers.doctor.questions import Questions
 from consumers.operating.group_state import count_lag, lost_of
 from events.entry_id import START, EntryId
@@ -20,9 +20,6 @@ from events.streams import StreamState
 
 DEAD_SAMPLE = 100
 """Dead letters whose reasons are counted: the newest."""
-
-LOSSES_READ = 200
-"""The newest losses of a partition, from which it is told when a group last had one."""
 
 CONSUMERS_MAX = 10_000
 
@@ -115,13 +112,23 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
         partition: Which one.
         kind: What Redis has under its key: `stream`, `none`, or what should not be there.
         stream: Its stream, None where there is none.
+        beside: What is kept beside it.
         groups: The groups that Redis has, by name.
     """
 
     partition: int
     kind: str
     stream: StreamState | None = None
+    beside: BesideStream = BesideStream()
     groups: Mapping[str, GroupFacts] = {}
+
+    @property
+    def once_reached(self) -> Reached | None:
+        """Up to where the stream once went, None where it is not known to have gone further."""
+        if self.stream is None and self.kind != "none":
+            return None
+        last = None if self.stream is None else self.stream.last
+        return self.beside.reached_beyond(last or START)
 
 
 async def read_layout(questions: Questions, keys: Keys) -> LayoutFacts:
@@ -136,43 +143,30 @@ async def read_layout(questions: Questions, keys: Keys) -> LayoutFacts:
 
 
 async def read_partition(questions: Questions, keys: Keys, partition: int) -> PartitionFacts:
-    """Ask for one partition and its groups: some commands for each, none of them long."""
+    """Ask for one partition and its groups: some commands for each, none of them long.
+
+    What is kept beside the stream comes first: meanwhile the stream can only have gone on.
+    """
+    beside = await read_beside(questions, keys, partition)
     key = keys.events(partition)
     told = await questions.ask("TYPE", key)
     kind = "unknown" if told is None else told.decode()
     if kind != "stream":
-        return PartitionFacts(partition=partition, kind=kind)
+        return PartitionFacts(partition=partition, kind=kind, beside=beside)
     stream = await _read_stream(questions, key, partition)
-    positions = await questions.ask("HGETALL", keys.positions(partition)) or {}
-    lost = await questions.ask("HGETALL", keys.lost(partition)) or {}
-    lost_at = await _read_losses(questions, keys, partition)
     groups = {}
     for about in await questions.ask("XINFO GROUPS", key) or []:
         name = about["name"].decode("utf-8", "replace")
         facts = await _read_group(questions, keys, stream, about)
-        of = f"of {name}, partition {partition}"
-        losses = Place(f"loss {of}", keys.lost(partition), name)
-        position = Place(f"position {of}", keys.positions(partition), group_holder(name))
-        kept = positions.get(b"group:" + about["name"])
         groups[name] = msgspec.structs.replace(
             facts,
-            lost=questions.unreadable.number(lost.get(about["name"]), losses) or 0,
-            lost_at=lost_at.get(name),
-            kept_position=questions.unreadable.entry_id(kept, position),
+            lost=beside.lost.get(name, 0),
+            lost_at=beside.lost_at.get(name),
+            kept_position=beside.positions.get(group_holder(name)),
         )
-    return PartitionFacts(partition=partition, kind=kind, stream=stream, groups=groups)
-
-
-async def _read_losses(questions: Questions, keys: Keys, partition: int) -> dict[str, datetime]:
-    """Return when each group last found entries gone, from the newest losses."""
-    key = keys.losses(partition)
-    newest: dict[str, datetime] = {}
-    for _, flat in await questions.ask("XREVRANGE", key, "+", "-", "COUNT", LOSSES_READ) or []:
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        with suppress(KeyError, ValueError):
-            at = datetime.fromisoformat(fields[b"at"].decode("utf-8", "replace"))
-            newest.setdefault(fields[b"group"].decode("utf-8", "replace"), at)
-    return newest
+    return PartitionFacts(
+        partition=partition, kind=kind, stream=stream, beside=beside, groups=groups
+    )
 
 
 async def _read_stream(questions: Questions, key: str, partition: int) -> StreamState | None:

@@ -1,14 +1,12 @@
 """The findings about a log and its groups, made from what Redis told."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from consumers.doctor.finding import Finding, counted, error, ok, warning
 from consumers.doctor.log_facts import (
     Amount,
     GroupFacts,
-    LayoutFacts,
     OldestPending,
     PartitionFacts,
 )
@@ -17,7 +15,6 @@ from consumers.handlers.handler_settings import TOLD_MAX_S
 from consumers.operating.group_state import SILENT_MS
 from events.entry_id import START, EntryId
 from events.keys import Keys
-from events.layout import PARTITIONS_MAX
 from events.terminal.age import span
 
 PENDING_IDLE_WARNING_S = TOLD_MAX_S + 60.0
@@ -32,60 +29,6 @@ RECENT = timedelta(days=1)
 FUTURE_MS = 1_000
 
 
-def layout_findings(
-    keys: Keys, layout: LayoutFacts, wanted: int | None, partitions: Sequence[PartitionFacts]
-) -> Iterator[Finding]:
-    """Yield whether the log is there, and with as many partitions as the settings say."""
-    made_with = layout.partitions
-    if layout.is_forbidden and all(one.kind == "unknown" for one in partitions):
-        yield error(
-            "layout",
-            f"nothing of the log {keys.namespace!r} can be seen: this account may not read it",
-            to_do="see the commands that are refused",
-        )
-    elif layout.unreadable is not None:
-        yield error(
-            "layout",
-            f"field partitions of {keys.layout} is not a number from 1 to {PARTITIONS_MAX}: nothing"
-            " can be read from the log or appended to it",
-            repr(layout.unreadable),
-            to_do=_set_partitions(keys),
-        )
-    elif made_with is None and layout.is_told:
-        yield from _no_layout(keys, {one.kind for one in partitions}, len(partitions))
-    elif made_with is not None and wanted not in {None, made_with}:
-        yield error(
-            "layout",
-            f"the log was made with another number of partitions than the settings say ({wanted})",
-            made_with,
-            to_do=f"set ROUTESTREAM_PARTITIONS={made_with}",
-        )
-    elif made_with is not None:
-        yield ok("layout", f"the log {keys.namespace!r} is there", counted(made_with, "partition"))
-
-
-def _no_layout(keys: Keys, kinds: AbstractSet[str], partitions: int) -> Iterator[Finding]:
-    """Yield what it means; where something else lies in the log's place, that is told there."""
-    if "stream" in kinds:
-        yield warning(
-            "layout",
-            f"the log {keys.namespace!r} has no layout: it is read as one of"
-            f" {counted(partitions, 'partition')}",
-            to_do=_set_partitions(keys),
-        )
-    elif kinds <= {"none", "unknown"}:
-        yield warning(
-            "layout",
-            f"there is no log {keys.namespace!r} on this server",
-            to_do="set ROUTESTREAM_NAMESPACE, or append the first event: endpoints create",
-        )
-
-
-def _set_partitions(keys: Keys) -> str:
-    lists = f"redis-cli --scan --pattern '{keys.events_pattern}' lists"
-    return f"redis-cli HSET {keys.layout} partitions N, as many as {lists}"
-
-
 def partition_findings(
     facts: PartitionFacts, keys: Keys, shipped: Iterable[str], now: datetime | None
 ) -> Iterator[Finding]:
@@ -98,6 +41,7 @@ def partition_findings(
             facts.kind,
             to_do=f"redis-cli RENAME '{key}' '{key}:stray', then see who wrote it",
         )
+    yield from _cut_short(facts, about)
     if facts.stream is None:
         return
     yield from _newest(about, facts.stream.last, now)
@@ -111,6 +55,21 @@ def partition_findings(
             )
     for group in facts.groups.values():
         yield from group_findings(group, keys, facts.partition, now)
+
+
+def _cut_short(facts: PartitionFacts, about: str) -> Iterator[Finding]:
+    """Yield whether the stream has not all that it once had at its end."""
+    reached = facts.once_reached
+    if reached is None:
+        return
+    last = None if facts.stream is None else facts.stream.last or START
+    yield error(
+        about,
+        f"the stream {'is gone' if last is None else f'ends at {last}'} although {reached}",
+        to_do="restore the server's file, or what is archived or exported; consumers go on by"
+        " themselves from what there is; do not rebuild before: what only the documents still show"
+        " would be dropped",
+    )
 
 
 def _newest(about: str, last: EntryId | None, now: datetime | None) -> Iterator[Finding]:

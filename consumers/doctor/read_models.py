@@ -13,12 +13,10 @@ from events.codec import decode
 from events.entry_id import START, EntryId
 from events.errors import UndecodableEntryError, UnknownEventTypeError
 from events.keys import Keys
+from events.positions import group_holder
 from events.recorded import Entry
 from projections.errors import UnreadableDocumentError
 from projections.projection import Projection
-
-SAMPLE = 100
-"""Endpoints of a partition whose documents are looked at, by chance."""
 
 
 class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,17 +46,16 @@ class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_read_model(
-    questions: Questions, keys: Keys, projection: Projection[Any], partition: int
+    questions: Questions, keys: Keys, projection: Projection[Any], facts: PartitionFacts
 ) -> ReadModelFacts | None:
     """Look at a sample of the documents; None where what is live may not be asked, or is no number.
 
-    The heads first, then what the group has handled, then the documents: so a document has to show
-    every head that was handled.
+    The heads come with *facts*, then what the group has handled, then the documents: so a document
+    has to show every head that was handled.
     """
-    name, unreadable = projection.name, questions.unreadable
+    name, unreadable, partition = projection.name, questions.unreadable, facts.partition
     about = _about(name, partition)
-    heads = await _read_heads(questions, keys, partition)
-    handled_to = await _handled_to(questions, keys.events(partition), name)
+    handled_to = await _handled_to(questions, keys, name, facts)
     key = keys.live(partition, name)
     held = await questions.ask("GET", key)
     if held is None:
@@ -69,7 +66,7 @@ async def read_read_model(
     if live is None:
         return None
     key = keys.documents(partition, name, live)
-    due = {endpoint: head for endpoint, head in heads.items() if head <= handled_to}
+    due = {endpoint: head for endpoint, head in facts.beside.heads.items() if head <= handled_to}
     raw = await questions.ask("HMGET", key, *due) if due else []
     documents = dict(zip(due, raw or [], strict=False))
     counted_in = Place(about, keys.generations(partition), f"{name}:documents")
@@ -92,22 +89,16 @@ async def read_read_model(
     )
 
 
-async def _read_heads(questions: Questions, keys: Keys, partition: int) -> dict[str, EntryId]:
-    key = keys.heads(partition)
-    flat = await questions.ask("HRANDFIELD", key, SAMPLE, "WITHVALUES") or []
-    heads = {}
-    for raw, held in zip(flat[::2], flat[1::2], strict=True):
-        endpoint = raw.decode("utf-8", "replace")
-        to_do = f"redis-cli HSET '{key}' {endpoint} ID, the last of routestream events trace"
-        place = Place(f"heads, partition {partition}", key, endpoint, f"{to_do} {endpoint}")
-        head = questions.unreadable.entry_id(held, place)
-        if head is not None:
-            heads[endpoint] = head
-    return heads
+async def _handled_to(
+    questions: Questions, keys: Keys, group: str, facts: PartitionFacts
+) -> EntryId:
+    """Return up to where the group has handled all: before its oldest pending entry.
 
-
-async def _handled_to(questions: Questions, stream: str, group: str) -> EntryId:
-    """Return up to where the group has handled all: before its oldest pending entry."""
+    Where the stream is gone, and the group with it, its kept position says so.
+    """
+    if facts.stream is None:
+        return facts.beside.positions.get(group_holder(group), START)
+    stream = keys.events(facts.partition)
     groups = await questions.ask("XINFO GROUPS", stream) or []
     about = next((one for one in groups if one["name"] == group.encode()), None)
     if about is None:
@@ -154,12 +145,19 @@ def _about(projection: str, partition: int) -> str:
     return f"read model {projection}, partition {partition}"
 
 
-def read_model_findings(
-    facts: ReadModelFacts, partitions: Mapping[int, PartitionFacts]
-) -> Iterator[Finding]:
+def read_model_findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Finding]:
     """Yield what there is to say of one read model."""
-    about = _about(facts.projection, facts.partition)
-    stream = partitions[facts.partition].stream
+    for one in _findings(facts, partition):
+        if one.to_do and partition.once_reached is not None:
+            # What it could be built from is not all there.
+            first = f"see first what is said of partition {facts.partition}"
+            yield msgspec.structs.replace(one, to_do=first)
+        else:
+            yield one
+
+
+def _findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Finding]:
+    about, stream = _about(facts.projection, facts.partition), partition.stream
     if facts.generation is not None:
         found = [*_gaps(facts, about), *_lack(facts, about)]
         yield from found
@@ -167,7 +165,7 @@ def read_model_findings(
             figure = f"{counted(facts.documents, 'document')}, {facts.sampled} compared"
             what = f"generation {facts.generation} is live and shows what was handled"
             yield ok(about, what, figure)
-    elif stream is not None and stream.length:
+    elif partition.once_reached is not None or (stream is not None and stream.length):
         yield error(
             about,
             "there is none: no reader can learn what is routed where",

@@ -1,0 +1,63 @@
+"""The findings about the layout: whether the log is there, and as the settings say."""
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from consumers.doctor.finding import Finding, counted, error, ok, warning
+from consumers.doctor.log_facts import LayoutFacts, PartitionFacts
+from events.keys import Keys
+from events.layout import PARTITIONS_MAX
+
+
+def layout_findings(
+    keys: Keys, layout: LayoutFacts, wanted: int | None, partitions: Sequence[PartitionFacts]
+) -> Iterator[Finding]:
+    """Yield whether the log is there, and with as many partitions as the settings say."""
+    made_with = layout.partitions
+    if layout.is_forbidden and all(one.kind == "unknown" for one in partitions):
+        yield error(
+            "layout",
+            f"nothing of the log {keys.namespace!r} can be seen: this account may not read it",
+            to_do="see the commands that are refused",
+        )
+    elif layout.unreadable is not None:
+        yield error(
+            "layout",
+            f"field partitions of {keys.layout} is not a number from 1 to {PARTITIONS_MAX}: nothing"
+            " can be read from the log or appended to it",
+            repr(layout.unreadable),
+            to_do=_set_partitions(keys),
+        )
+    elif made_with is None and layout.is_told:
+        yield from _no_layout(keys, {one.kind for one in partitions}, len(partitions))
+    elif made_with is not None and wanted not in {None, made_with}:
+        yield error(
+            "layout",
+            f"the log was made with another number of partitions than the settings say ({wanted})",
+            made_with,
+            to_do=f"set ROUTESTREAM_PARTITIONS={made_with}",
+        )
+    elif made_with is not None:
+        yield ok("layout", f"the log {keys.namespace!r} is there", counted(made_with, "partition"))
+
+
+def _no_layout(keys: Keys, kinds: AbstractSet[str], partitions: int) -> Iterator[Finding]:
+    """Yield what it means; where something else lies in the log's place, that is told there."""
+    if "stream" in kinds:
+        yield warning(
+            "layout",
+            f"the log {keys.namespace!r} has no layout: it is read as one of"
+            f" {counted(partitions, 'partition')}",
+            to_do=_set_partitions(keys),
+        )
+    elif kinds <= {"none", "unknown"}:
+        yield warning(
+            "layout",
+            f"there is no log {keys.namespace!r} on this server",
+            to_do="set ROUTESTREAM_NAMESPACE, or append the first event: endpoints create",
+        )
+
+
+def _set_partitions(keys: Keys) -> str:
+    lists = f"redis-cli --scan --pattern '{keys.events_pattern}' lists"
+    return f"redis-cli HSET {keys.layout} partitions N, as many as {lists}"
