@@ -1,6 +1,7 @@
 """What is kept beside a stream, and is still there where the stream is not."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
 
@@ -51,6 +52,11 @@ class BesideStream(msgspec.Struct, frozen=True, kw_only=True):
     heads: Mapping[str, EntryId] = {}
     lost: Mapping[str, int] = {}
     lost_at: Mapping[str, datetime] = {}
+
+    @property
+    def groups(self) -> AbstractSet[str]:
+        """The groups that ever stood here."""
+        return {one.removeprefix(_GROUP) for one in self.positions if one.startswith(_GROUP)}
 
     def reached_beyond(self, last: EntryId) -> Reached | None:
         """Return the newest entry behind *last* that is known of here, None for none.

@@ -89,7 +89,7 @@ async def check(
         _end("CRITICAL", said, {}, of)
     except Exception as error:  # noqa: BLE001 - a monitor would take a traceback's 1 for a warning
         _end("UNKNOWN", f"{type(error).__name__}: {error}; see routestream doctor", {}, of)
-    there = {name for facts in examined.partitions for name in facts.groups}
+    there = {group.name for facts in examined.partitions for group in facts.all_groups}
     wanted = groups or tuple(there)
     unknown = sorted(set(wanted) - there - set(GROUPS))
     if unknown:

@@ -15,6 +15,7 @@ from consumers.doctor.log_facts import (
     read_partition,
 )
 from consumers.doctor.log_findings import findings_of, growth_findings
+from consumers.doctor.missing_groups import with_missing_groups
 from consumers.doctor.questions import Questions, refusal_findings
 from consumers.doctor.read_models import read_model_findings, read_read_model
 from consumers.doctor.server_facts import read_server
@@ -58,9 +59,10 @@ async def examine(
         return Examination(findings)
     layout = await read_layout(questions, keys)
     count = layout.partitions or partitions or 1
-    facts = [await read_partition(questions, keys, p) for p in range(count)]
-    findings += layout_findings(keys, layout, partitions, facts)
     shipped = [projection.name for projection in _PROJECTIONS]
+    there = [await read_partition(questions, keys, p) for p in range(count)]
+    facts = await with_missing_groups(questions, keys, there, shipped)
+    findings += layout_findings(keys, layout, partitions, facts)
     findings += findings_of(facts, keys, shipped, await _now(questions))
     if look_again_after_s:
         findings += await _look_again(questions, keys, facts, look_again_after_s)

@@ -114,6 +114,7 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
         stream: Its stream, None where there is none.
         beside: What is kept beside it.
         groups: The groups that Redis has, by name.
+        missing: What is kept for groups that it does not have here, by name.
     """
 
     partition: int
@@ -121,6 +122,12 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
     stream: StreamState | None = None
     beside: BesideStream = BesideStream()
     groups: Mapping[str, GroupFacts] = {}
+    missing: Mapping[str, GroupFacts] = {}
+
+    @property
+    def all_groups(self) -> Sequence[GroupFacts]:
+        """Those that are here, and those that are missing."""
+        return (*self.groups.values(), *self.missing.values())
 
     @property
     def once_reached(self) -> Reached | None:
@@ -157,13 +164,8 @@ async def read_partition(questions: Questions, keys: Keys, partition: int) -> Pa
     groups = {}
     for about in await questions.ask("XINFO GROUPS", key) or []:
         name = about["name"].decode("utf-8", "replace")
-        facts = await _read_group(questions, keys, stream, about)
-        groups[name] = msgspec.structs.replace(
-            facts,
-            lost=beside.lost.get(name, 0),
-            lost_at=beside.lost_at.get(name),
-            kept_position=beside.positions.get(group_holder(name)),
-        )
+        kept = await read_kept(questions, keys, partition, beside, name)
+        groups[name] = await _read_group(questions, key, stream, about, kept)
     return PartitionFacts(
         partition=partition, kind=kind, stream=stream, beside=beside, groups=groups
     )
@@ -187,22 +189,37 @@ async def _read_stream(questions: Questions, key: str, partition: int) -> Stream
     )
 
 
-async def _read_group(
-    questions: Questions, keys: Keys, stream: StreamState | None, about: Mapping[str, Any]
+async def read_kept(
+    questions: Questions, keys: Keys, partition: int, beside: BesideStream, name: str
 ) -> GroupFacts:
-    name, key = about["name"], keys.events(0 if stream is None else stream.partition)
+    """Ask for what is kept for a group, whether it is there or not."""
+    key = keys.dead(partition, name)
+    dead = await questions.ask("XLEN", key) or 0
+    letters = await questions.ask("XREVRANGE", key, "+", "-", "COUNT", DEAD_SAMPLE) if dead else []
+    return GroupFacts(
+        name=name,
+        kept_position=beside.positions.get(group_holder(name)),
+        lost=beside.lost.get(name, 0),
+        lost_at=beside.lost_at.get(name),
+        dead=dead,
+        dead_reasons=Counter(_reason(flat) for _, flat in letters or []),
+    )
+
+
+async def _read_group(
+    questions: Questions,
+    key: str,
+    stream: StreamState | None,
+    about: Mapping[str, Any],
+    kept: GroupFacts,
+) -> GroupFacts:
+    name = about["name"]
     delivered = EntryId.parse(about["last-delivered-id"])
     consumers = await questions.ask("XINFO CONSUMERS", key, name) or []
-    dead_key = keys.dead(0 if stream is None else stream.partition, name.decode("utf-8", "replace"))
-    reasons = Counter(
-        _reason(flat)
-        for _, flat in await questions.ask("XREVRANGE", dead_key, "+", "-", "COUNT", DEAD_SAMPLE)
-        or []
-    )
-    return GroupFacts(
-        name=name.decode("utf-8", "replace"),
+    return msgspec.structs.replace(
+        kept,
         pending=about["pending"],
-        lag=Amount() if stream is None else await _lag(questions, stream, delivered, about["lag"]),
+        lag=await read_lag(questions, stream, delivered, about["lag"]),
         oldest=await read_oldest(questions, key, name),
         consumers=[
             ConsumerFacts(one["name"].decode("utf-8", "replace"), one["pending"], one["idle"])
@@ -210,14 +227,15 @@ async def _read_group(
         ],
         last_delivered=delivered,
         trimmed_unread=lost_of(stream, delivered, about["entries-read"]) or 0 if stream else 0,
-        dead=await questions.ask("XLEN", dead_key) or 0,
-        dead_reasons=reasons,
     )
 
 
-async def _lag(
-    questions: Questions, stream: StreamState, delivered: EntryId, told: int | None
+async def read_lag(
+    questions: Questions, stream: StreamState | None, delivered: EntryId, told: int | None = None
 ) -> Amount:
+    """Return how much was not yet delivered; *told* is what Redis says of it."""
+    if stream is None:
+        return Amount()
     lag, least = await count_lag(questions.ask, stream, delivered, told)
     if lag is not None:
         return Amount.exactly(lag)

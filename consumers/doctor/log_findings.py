@@ -42,19 +42,26 @@ def partition_findings(
             to_do=f"redis-cli RENAME '{key}' '{key}:stray', then see who wrote it",
         )
     yield from _cut_short(facts, about)
-    if facts.stream is None:
-        return
-    yield from _newest(about, facts.stream.last, now)
-    if facts.stream.length:
-        for name in sorted(set(shipped) - facts.groups.keys()):
-            yield warning(
-                f"group {name}, {about}",
-                "it does not exist here: nobody folds what is appended",
-                f"{facts.stream.length} entries",
-                to_do=f"routestream consume {name}",
-            )
+    if facts.stream is not None:
+        yield from _newest(about, facts.stream.last, now)
+        if facts.stream.length:
+            missing = sorted(facts.missing.keys() & set(shipped))
+            yield from _missing(missing, about, facts.stream.length)
     for group in facts.groups.values():
         yield from group_findings(group, keys, facts.partition, now)
+    for group in facts.missing.values():
+        yield from _dead(group, f"dead letters of {group.name}, {about}")
+        yield from _lost(group, keys, facts.partition, now)
+
+
+def _missing(names: Iterable[str], about: str, entries: int) -> Iterator[Finding]:
+    for name in names:
+        yield warning(
+            f"group {name}, {about}",
+            "it does not exist here: nobody folds what is appended",
+            f"{entries} entries",
+            to_do=f"routestream consume {name}",
+        )
 
 
 def _cut_short(facts: PartitionFacts, about: str) -> Iterator[Finding]:
@@ -243,9 +250,12 @@ def _together(about: str, all_of: Sequence[Finding]) -> Finding:
 
 
 def totals(partitions: Iterable[PartitionFacts], names: Iterable[str]) -> Mapping[str, Amount]:
-    """Return lag, pending, dead and lost of the groups *names* in all partitions."""
+    """Return lag, pending, dead and lost of the groups *names* in all partitions.
+
+    A group that is missing in one of them counts there, too: with what waits for it.
+    """
     wanted = set(names)
-    groups = [g for facts in partitions for g in facts.groups.values() if g.name in wanted]
+    groups = [g for facts in partitions for g in facts.all_groups if g.name in wanted]
     return {
         "lag": sum((one.lag for one in groups), Amount()),
         "pending": Amount.exactly(sum(one.pending for one in groups)),

@@ -6,7 +6,7 @@ from consumers.doctor.check_command import check
 from consumers.operating import group_state
 from events import EventLog
 from tests.cli.running import Commands
-from tests.consumers.consumer_bench import create_group, created
+from tests.consumers.consumer_bench import GROUP, create_group, created
 from tests.doctor.doctor_bench import examined_log, found
 
 pytestmark = pytest.mark.anyio
@@ -63,4 +63,5 @@ async def test_the_lags_of_two_groups_are_a_bound_where_one_is(
     await create_group(log)
     monkeypatch.setattr(group_state, "COUNTED_MAX", 4)
     monkeypatch.setattr(group_state, "READ_COUNT", 2)
-    assert "lag is >=18 " in (await run(check, "--crit-lag", "28")).stdout
+    checked = await run(check, "--group", LATE, "--group", GROUP, "--crit-lag", "28")
+    assert "lag is >=18 " in checked.stdout
