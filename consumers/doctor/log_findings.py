@@ -74,8 +74,8 @@ def _cut_short(facts: PartitionFacts, about: str) -> Iterator[Finding]:
         about,
         f"the stream {'is gone' if last is None else f'ends at {last}'} although {reached}",
         to_do="restore the server's file, or what is archived or exported; consumers go on by"
-        " themselves from what there is; do not rebuild before: what only the documents still show"
-        " would be dropped",
+        " themselves from what there is; a rebuild is refused, for it would drop what only the"
+        " documents still show",
     )
 
 

@@ -57,7 +57,7 @@ async def test_a_stream_that_is_gone_is_an_error_that_says_how_far_it_went(
         finding.what == f"the stream is gone although groups had handled entries up to {entry_id}"
     )
     assert "restore" in finding.to_do
-    assert "do not rebuild" in finding.to_do
+    assert "a rebuild is refused" in finding.to_do
     assert {"partition 0", "partition 2"}.isdisjoint(not_well(findings))
     checked = await run(check)
     assert checked.exit_code == 2
