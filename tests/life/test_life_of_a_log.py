@@ -8,7 +8,6 @@ told; neither the log nor any fold of ours is asked.
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -362,7 +361,7 @@ def _agrees(done: Rebuilt) -> None:
 def test_the_life_of_a_log_is_what_its_producers_were_told(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is pending for good is not waited for: it is left undecided at once.
     monkeypatch.setattr("projections.replay.rebuild.COMPARE_PATIENCE_S", 0.0)
-    monkeypatch.setattr("projections.snapshots.snapshots.compare", partial(compare, patience_s=0.0))
+    monkeypatch.setattr("projections.snapshots.snapshots.PATIENCE_S", 0.0)
     with embedded_server() as server, start_blocking_portal() as portal:
         LifeOfALog.server, LifeOfALog.portal = server, portal
         machine = LifeOfALog.TestCase
