@@ -199,11 +199,13 @@ def check_not_ahead(partition: int, ahead: Sequence[UUID]) -> None:
     """
     if not ahead:
         return
-    more = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+    have = f"the live document of endpoint {ahead[0]} has an entry"
+    if len(ahead) > 1:
+        have = f"{len(ahead)} live documents, one of them of endpoint {ahead[0]}, have entries"
     raise HistoryMissingError(
-        f"partition {partition}: the live document of endpoint {ahead[0]}{more} has an entry that"
-        " the log lacks: the stream was deleted, or the server came back with an older history;"
-        " what is live was not changed"
+        f"partition {partition}: {have} that the log lacks: the stream was deleted, or the server"
+        " came back with an older history; what is live was not changed, as only"
+        " `replay rebuild --accept-loss` does"
     )
 
 

@@ -1,6 +1,7 @@
 """A log that lacks what the live read model has: nothing older takes its place unasked."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
@@ -73,6 +74,15 @@ async def test_nor_is_it_gone_back_on(log: EventLog, ids: list[EntryId]) -> None
         await rollback(log, store_of(log))
     assert await store_of(log).live_generation() == 2
     assert (await documents(log, ROUTE_TABLE))[E][1].version == after
+
+
+async def test_of_many_it_names_one_and_how_many_they_are(log: EventLog) -> None:
+    await log.append(*(created(endpoint_id=uuid4()) for _ in range(3)))
+    async with settled(log):
+        pass
+    await go_back_to(log, [])
+    with pytest.raises(HistoryMissingError, match="3 live documents, one of them of endpoint"):
+        await rebuild(log)
 
 
 def folding_of_it() -> Folding[Any]:
