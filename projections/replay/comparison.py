@@ -1,6 +1,6 @@
 """The comparison: a read model that is live beside an independent fold, at one position."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -104,7 +104,7 @@ async def compare(
     deadline = monotonic() + patience_s
     left: Iterable[UUID] | None = None
     endpoints = 0
-    found, ahead = list[Mismatch](), list[UUID]()
+    found, ahead = list[Mismatch](), set[UUID]()
     while True:
         generation = await store.live_generation()
         if generation is None:
@@ -114,18 +114,18 @@ async def compare(
             await replay(log, folding, floor)
         live = await _live(store, folding, generation, left, note)
         if await store.live_generation() != generation:
-            left, found, ahead = None, [], []
+            left, found, ahead = None, [], set()
             continue
         if left is None:
             left = folding.states.keys() | live.keys()
             endpoints = len(left)
         newer = await _newer(log, folding, live)
         unequal = [one for one in (_look(folding, live, newer, e) for e in left) if one]
-        ahead += await find_ahead(log, folding.partition, unequal)
+        ahead |= await find_ahead(log, folding.partition, unequal)
         found += (one for one in unequal if _newest(one) <= floor or one.endpoint_id in ahead)
         left = {one.endpoint_id for one in unequal} - {one.endpoint_id for one in found}
         if not left or monotonic() >= deadline:
-            return Comparison(generation, floor, endpoints, found, sorted(left), ahead)
+            return Comparison(generation, floor, endpoints, found, sorted(left), sorted(ahead))
         await anyio.sleep(_LOOK_EVERY_S)
 
 
@@ -181,7 +181,7 @@ def _look(
     return None if one == theirs else Mismatch(endpoint_id, one, theirs)
 
 
-async def find_ahead(log: Source, partition: int, unequal: Iterable[Mismatch]) -> list[UUID]:
+async def find_ahead(log: Source, partition: int, unequal: Iterable[Mismatch]) -> set[UUID]:
     """Return the endpoints whose live document knows of an entry that the log lacks."""
     newest = {
         one.endpoint_id: one.live.version
@@ -189,19 +189,20 @@ async def find_ahead(log: Source, partition: int, unequal: Iterable[Mismatch]) -
         if one.live is not None and (one.folded is None or one.folded.version < one.live.version)
     }
     there = await find_entries(log, partition, newest.values())
-    return [endpoint_id for endpoint_id, version in newest.items() if version not in there]
+    return {endpoint_id for endpoint_id, version in newest.items() if version not in there}
 
 
-def check_not_ahead(partition: int, ahead: Sequence[UUID]) -> None:
+def check_not_ahead(partition: int, ahead: Collection[UUID]) -> None:
     """Raise HistoryMissingError where live documents, of *ahead*, have entries that the log lacks.
 
     What is folded from it would be an older state than what is live.
     """
     if not ahead:
         return
-    have = f"the live document of endpoint {ahead[0]} has an entry"
+    one = min(ahead)
+    have = f"the live document of endpoint {one} has an entry"
     if len(ahead) > 1:
-        have = f"{len(ahead)} live documents, one of them of endpoint {ahead[0]}, have entries"
+        have = f"{len(ahead)} live documents, one of them of endpoint {one}, have entries"
     raise HistoryMissingError(
         f"partition {partition}: {have} that the log lacks: the stream was deleted, or the server"
         " came back with an older history; what is live was not changed, as only"
