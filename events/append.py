@@ -170,7 +170,7 @@ class Append:
         """
         async with self._server.blocking(wanted.timeout_ms) as client:
             pipeline = client.pipeline(transaction=False)
-            await self._script(batch.keys, batch.args, client=pipeline)
+            self._script.queue(pipeline, batch.keys, batch.args)
             if wanted.fsync:
                 pipeline.execute_command("WAITAOF", 1, wanted.replicas, wanted.timeout_ms)
             else:

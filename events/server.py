@@ -4,13 +4,14 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 import msgspec
 import redis.exceptions as redis_errors
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -86,11 +87,28 @@ def _why_unusable(url: str, error: ValueError) -> str:
     )
 
 
-class Script(Protocol):
+class Script:
     """A Lua script, loaded where it is missing."""
 
-    async def __call__(self, keys: list[str], args: list[Any], client: Redis | None = None) -> Any:  # noqa: ANN401 - Lua's reply
+    def __init__(self, client: "Client", text: str) -> None:
+        self._client = client
+        self._text = text
+        self._loaded = client.register_script(text)
+
+    async def __call__(self, keys: list[str], args: list[Any]) -> Any:  # noqa: ANN401 - Lua's reply
         """Run it."""
+        try:
+            return await self._loaded(keys, args)
+        except redis_errors.NoScriptError:
+            # The server forgot it between its loading and its call: sent whole it needs neither.
+            return await self._client.call(*self._whole(keys, args))
+
+    def queue(self, pipeline: Pipeline, keys: list[str], args: list[Any]) -> None:
+        """Let *pipeline* run it."""
+        pipeline.execute_command(*self._whole(keys, args))
+
+    def _whole(self, keys: list[str], args: list[Any]) -> tuple[Any, ...]:
+        return ("EVAL", self._text, len(keys), *keys, *args)
 
 
 class Client(Redis):
@@ -107,8 +125,7 @@ class Client(Redis):
 
     def script(self, package: str, name: str) -> Script:
         """Return the script *name* of *package*, ready to be called."""
-        script: Script = self.register_script(script_text(package, name))
-        return script
+        return Script(self, script_text(package, name))
 
 
 def script_text(package: str, name: str) -> str:

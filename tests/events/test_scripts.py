@@ -1,0 +1,65 @@
+"""Scripts of which the server knows nothing: it was flushed, or has started anew."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from consumers.embedded import EmbeddedServer
+from events import EventLog, open_log
+from events.durability import Durability
+from events.errors import NotDurableError
+from tests.consumers.consumer_bench import created
+from tests.script_calls import call_of
+from tests.tcp_proxy import TcpProxy, tcp_proxy
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def proxy(own_server: EmbeddedServer) -> AsyncIterator[TcpProxy]:
+    async with tcp_proxy(own_server.port) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def direct(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[EventLog]:
+    async with open_log(own_server.url, namespace=namespace, source="test") as opened:
+        yield opened
+
+
+async def test_one_that_is_forgotten_between_its_loading_and_its_call_runs_all_the_same(
+    proxy: TcpProxy, direct: EventLog
+) -> None:
+    async with open_log(proxy.url, namespace=direct.keys.namespace, source="test") as log:
+        await log.append(created())
+        await direct.server.client.call("SCRIPT FLUSH")
+        loading = proxy.hold_next(b"LOAD")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(log.append, created())
+            with anyio.fail_after(10):
+                await loading.arrived.wait()
+                call = proxy.hold_next(call_of("events", "append"))
+                await loading.release()
+                await call.arrived.wait()
+            await direct.server.client.call("SCRIPT FLUSH")
+            await call.release()
+    assert len([one async for one in direct.read()]) == 2
+
+
+async def test_one_that_is_forgotten_before_it_is_asked_how_safe_an_append_is(
+    proxy: TcpProxy, direct: EventLog
+) -> None:
+    async def append_safely() -> None:
+        with pytest.raises(NotDurableError, match="replicas are 0"):
+            await log.append(created(), durability=Durability(replicas=1, timeout_ms=100))
+
+    async with open_log(proxy.url, namespace=direct.keys.namespace, source="test") as log:
+        question = proxy.hold_next(b"\r\nWAIT\r\n")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(append_safely)
+            with anyio.fail_after(10):
+                await question.arrived.wait()
+            await direct.server.client.call("SCRIPT FLUSH")
+            await question.release()
+    assert len([one async for one in direct.read()]) == 1
