@@ -18,6 +18,8 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
+_REBUILDS_MAX = 40
+
 
 async def test_a_group_that_is_never_at_rest_waits_a_moment_for_the_swap(log: EventLog) -> None:
     appending = Appending(log, 1, [uuid4() for _ in range(5)])
@@ -26,14 +28,17 @@ async def test_a_group_that_is_never_at_rest_waits_a_moment_for_the_swap(log: Ev
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(appending.run, 100_000)
             await wait_until(lambda: len(appending.acknowledged) > 100, "events arrive")
-            done = [await rebuild(log) for _ in range(5)]
+            done = [await rebuild(log)]
+            # How often it is too late by itself depends on the machine.
+            while done[-1].swap_tries <= PAUSE_AFTER and len(done) < _REBUILDS_MAX:
+                done.append(await rebuild(log))
             tasks.cancel_scope.cancel()
         await log.append(created())
         await until_settled(log, ROUTE_TABLE.read_model)
-    assert [one.generation for one in done] == [2, 3, 4, 5, 6]
+    assert [one.generation for one in done] == list(range(2, len(done) + 2))
     assert all(one.swap_tries <= SWAP_TRIES_MAX for one in done)
-    assert any(one.swap_tries > PAUSE_AFTER for one in done), "the group was never busy"
-    assert [one.comparison.mismatches for one in done if one.comparison] == [[]] * 5
+    assert done[-1].swap_tries > PAUSE_AFTER, "the group was never busy"
+    assert [one.comparison.mismatches for one in done if one.comparison] == [[]] * len(done)
 
 
 async def test_what_is_folded_again_needs_nothing_that_was_trimmed_after_it_was_folded(
