@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 from structlog.testing import capture_logs
 
@@ -20,6 +21,7 @@ from tests.consumers.consumer_bench import (
     consuming,
     created,
     dead_letters,
+    pending,
     until_settled,
 )
 from tests.consumers.faults.logged import until_said
@@ -34,6 +36,7 @@ from tests.servers import (
     without_memory,
     without_replicas,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +76,9 @@ async def entries(log: EventLog) -> list[EntryId]:
     return [one.entry_id async for one in log.read()]
 
 
-@pytest.mark.parametrize(("breaking", "word"), BREAKING, ids=name_of)
+@pytest.mark.parametrize(
+    ("breaking", "word"), [one for one in BREAKING if one[0] is not without_memory], ids=name_of
+)
 async def test_a_waiting_consumer_waits_on_and_then_handles_each_entry_once(
     own_server: EmbeddedServer, own_log: EventLog, breaking: Breaking, word: str
 ) -> None:
@@ -90,6 +95,31 @@ async def test_a_waiting_consumer_waits_on_and_then_handles_each_entry_once(
 
     assert dict(handling.calls) == dict.fromkeys([*before, *after], 1)
     assert await entries(own_log) == [*before, *after]
+    assert await dead_letters(own_log) == []
+
+
+async def test_without_memory_what_was_done_is_ended_and_only_the_position_waits(
+    own_server: EmbeddedServer, own_log: EventLog
+) -> None:
+    handling, go_on = Handling(), anyio.Event()
+
+    async def hang(_: RecordedEvent) -> None:
+        await go_on.wait()
+
+    handling.before = hang
+    with capture_logs() as logs:
+        async with consuming(consumer_of(own_log, handling)):
+            before = await append(own_log, 5)
+            await wait_until(lambda: handling.calls.total() > 0, "it has begun")
+            async with without_memory(own_server):
+                go_on.set()
+                await until_said(logs, "server_unavailable", "used memory")
+                assert await pending(own_log) == {}
+            after = await append(own_log, 5)
+            await handling.until_handled(*after)
+            await until_settled(own_log)
+
+    assert dict(handling.calls) == dict.fromkeys([*before, *after], 1)
     assert await dead_letters(own_log) == []
 
 
