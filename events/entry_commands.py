@@ -28,6 +28,7 @@ from events.terminal.output import (
     printable,
     times_of,
 )
+from events.terminal.partition import partitions_of
 from events.terminal.printed import BINARY, fields_as_text
 from events.terminal.reading import Reading
 from events.terminal.table import Column
@@ -74,8 +75,6 @@ async def show(  # noqa: PLR0913 - the options of the command
     wanted = EntryId.parse(entry_id)
     async with open_selection(deployment, Asked(stream=stream)) as selection:
         log = selection.log
-        if partition is not None and partition >= log.partitions:
-            raise click.UsageError(f"--partition {partition}: the log has {log.partitions}")
         entry = await _find(log, wanted, partition)
         if raw or as_hex:
             _print_fields(output, entry, as_hex=as_hex)
@@ -92,8 +91,7 @@ async def show(  # noqa: PLR0913 - the options of the command
 
 
 async def _find(log: History, entry_id: EntryId, partition: int | None) -> Entry:
-    partitions = range(log.partitions) if partition is None else [partition]
-    looked = [await log.find(one, entry_id) for one in partitions]
+    looked = [await log.find(one, entry_id) for one in partitions_of(log.log, partition)]
     found = [entry for entry in looked if entry is not None]
     if not found:
         where = "" if partition is None else f" in partition {partition} of"

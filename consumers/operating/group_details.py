@@ -147,12 +147,6 @@ def _member(name: str, about: Mapping[str, int]) -> Member:
     )
 
 
-async def consumers_of(log: EventLog, partition: int, group: str) -> set[str]:
-    """Return the names of the group's consumers."""
-    raw = await log.server.client.call("XINFO CONSUMERS", log.keys.events(partition), group)
-    return {one["name"].decode("utf-8", "replace") for one in raw}
-
-
 async def list_pending(
     log: EventLog, partition: int, group: str, *, consumer: str | None, min_idle_ms: int, limit: int
 ) -> list[PendingItem]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from consumers.operating.group_details import PendingItem, consumers_of, list_pending, look_up
+from consumers.operating.group_details import PendingItem, list_pending, look_up, read_members
 from consumers.operating.group_details_commands import states_of
 from consumers.operating.group_state import GroupState
 from events.log import EventLog
@@ -110,7 +110,8 @@ async def _why_nothing(log: EventLog, states: Sequence[GroupState], consumer: st
         known = set[str]()
         for state in states:
             if state.activity != "missing":
-                known |= await consumers_of(log, state.partition, group)
+                members = await read_members(log, state.partition, group)
+                known |= {member.name for member in members}
         if consumer not in known:
             there = f"there are {', '.join(sorted(known))}" if known else "there are none"
             raise NotFoundError(f"group {group!r} has no consumer {consumer!r}; {there}")

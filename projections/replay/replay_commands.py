@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -90,8 +89,9 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
             there = partition_of(endpoint, log.partitions)
             if partition not in {None, there}:
                 raise click.UsageError(f"--partition {partition}: that endpoint is in {there}")
-            mending = partial(_mend, accept_loss=accept_loss, yes=yes, output=output)
-            await mending(log, deployment, of, endpoint)
+            await _mend(
+                log, deployment, of, endpoint, accept_loss=accept_loss, yes=yes, output=output
+            )
             return
         foldings = {
             one: Folding(of, one)

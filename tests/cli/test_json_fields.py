@@ -229,14 +229,25 @@ async def told_by(log: EventLog, run: Commands, path: str, archive: str) -> tupl
     return told, header
 
 
-@pytest.mark.parametrize("path", RUNS)
-async def test_the_fields_are_those_that_are_documented(
-    log: EventLog, redis_url: str, namespace: str, tmp_path: Path, path: str
-) -> None:
-    run, archive = Commands(redis_url, namespace), str(tmp_path / "archive")
-    run.deployment = msgspec.structs.replace(run.deployment, snapshots=str(tmp_path))
+@pytest.fixture
+def archive(tmp_path: Path) -> str:
+    return str(tmp_path / "archive")
+
+
+@pytest.fixture
+async def run(log: EventLog, redis_url: str, namespace: str, archive: str, path: str) -> Commands:
+    """The commands on a log that has what the one of *path* shows."""
+    run = Commands(redis_url, namespace)
+    run.deployment = msgspec.structs.replace(run.deployment, snapshots=str(Path(archive).parent))
     await fill(log)
     await more_to_show(log, run, path, archive)
+    return run
+
+
+@pytest.mark.parametrize("path", RUNS)
+async def test_the_fields_are_those_that_are_documented(
+    log: EventLog, run: Commands, archive: str, path: str
+) -> None:
     told, header = await told_by(log, run, path, archive)
     seen = {name for one in told for name in names_in(one)}
     seen -= {name for name in seen if any(one.startswith(f"{name}[].") for one in seen)}
@@ -247,12 +258,8 @@ async def test_the_fields_are_those_that_are_documented(
 
 @pytest.mark.parametrize("path", WRITING)
 async def test_what_was_done_has_the_fields_that_are_documented_as_its_header(
-    log: EventLog, redis_url: str, namespace: str, tmp_path: Path, path: str
+    run: Commands, archive: str, path: str
 ) -> None:
-    run, archive = Commands(redis_url, namespace), str(tmp_path / "archive")
-    run.deployment = msgspec.structs.replace(run.deployment, snapshots=str(tmp_path))
-    await fill(log)
-    await more_to_show(log, run, path, archive)
     [arguments] = RUNS[path]
     words = [archive if one == ARCHIVE else one for one in arguments]
     printed = await run(command_of(path), *words, "-o", "csv")
