@@ -37,7 +37,7 @@ from projections import ROUTE_TABLE
 CLAIM_IDLE_MS = 1_000
 IDLE_S = 10.0
 PROCESSES = 24
-_GROUP = ROUTE_TABLE.name
+_GROUP = ROUTE_TABLE.read_model
 _FEW = 10
 _LOOK_EVERY_S = 0.002
 _WAIT_S = 120.0

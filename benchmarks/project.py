@@ -71,7 +71,7 @@ async def project_until_stopped(log: EventLog, ready: Callable[[], None] | None 
     await projector.prepare()
     if ready is not None:
         ready()
-    await Consumer(log, 0, (ROUTE_TABLE.name, "bench"), projector, settings).run()
+    await Consumer(log, 0, (ROUTE_TABLE.read_model, "bench"), projector, settings).run()
 
 
 async def until_worked_off(log: EventLog) -> None:

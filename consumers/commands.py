@@ -9,8 +9,8 @@ from consumers.checker_process import run_checker
 from consumers.exposition.exposed import ExposedSupervisor
 from consumers.exposition.exposition import exposition
 from consumers.groups import (
-    check_group,
     check_settings,
+    group_named,
     new_consumer_name,
     run_group,
     set_up_groups,
@@ -69,7 +69,8 @@ async def consume(
     """Run the consumers of a group until a signal stops them.
 
     The first SIGTERM or SIGINT lets them finish what is in flight, a second one does not wait.
-    GROUP may also be `retention`, which trims the log; --all runs it only where the setting
+    GROUP is a group's name, or that of the projection that it folds. It may also be `retention`,
+    which trims the log; --all runs it only where the setting
     retention.keep_s says how many seconds of the log are kept.
 
     \b
@@ -110,8 +111,9 @@ def groups_to_run(group: str | None, settings: Settings) -> list[str]:
     if group == RETENTION:
         _ = retention.rule  # raises where it is not set
         return [RETENTION]
-    check_settings(check_group(group), settings)
-    return [group]
+    named = group_named(group)
+    check_settings(named, settings)
+    return [named]
 
 
 @click.group()

@@ -24,9 +24,8 @@ from events.archive import open_archive
 from events.history import History
 from events.log import EventLog
 from events.server import Server
-from projections.health_state import HEALTH_STATE
+from projections.catalogue import PROJECTIONS, READ_MODELS
 from projections.projection import Projection
-from projections.route_table import ROUTE_TABLE
 from projections.snapshots.snapshots import Snapshots
 
 
@@ -76,8 +75,7 @@ def _projecting(projection: Projection[Any]) -> Members:
 
 GROUPS: MappingProxyType[str, Members] = MappingProxyType(
     {
-        ROUTE_TABLE.read_model: _projecting(ROUTE_TABLE),
-        HEALTH_STATE.read_model: _projecting(HEALTH_STATE),
+        **{group: _projecting(projection) for group, projection in READ_MODELS.items()},
         WEBHOOK: lambda log, name, settings: webhook_consumers(log, name, settings.webhook),
     }
 )
@@ -86,11 +84,18 @@ GROUPS: MappingProxyType[str, Members] = MappingProxyType(
 _log = structlog.get_logger()
 
 
-def check_group(name: str) -> str:
-    """Return *name*, or raise UnknownGroupError naming those there are."""
-    if name not in GROUPS:
+def group_named(name: str) -> str:
+    """Return the group that *name* stands for: its own name, or its projection's.
+
+    So what starts a release's processes need not change with the version of a projection.
+
+    Raises:
+        UnknownGroupError: There is no such group; it names those there are.
+    """
+    group = PROJECTIONS[name].read_model if name in PROJECTIONS else name
+    if group not in GROUPS:
         raise UnknownGroupError(f"group {name!r} is not one of {', '.join(GROUPS)}")
-    return name
+    return group
 
 
 def check_settings(group: str, settings: Settings) -> None:
@@ -121,7 +126,7 @@ async def run_group(
     """Consume all partitions for *group* as *consumer*, until a signal stops it."""
     metrics = settings.metrics
     await warn_of_weaknesses(log.server)
-    async with GROUPS[check_group(group)](log, consumer, settings) as members:
+    async with GROUPS[group](log, consumer, settings) as members:
 
         async def stop() -> None:
             async with anyio.create_task_group() as stops:

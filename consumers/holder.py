@@ -2,7 +2,7 @@
 
 from consumers.operating.group_state import SILENT_MS, Activity
 from events.retention import Holder
-from projections.catalogue import PROJECTIONS
+from projections.catalogue import READ_MODELS
 
 
 def is_dead(holder: Holder) -> bool:
@@ -25,11 +25,14 @@ def remedy_of(holder: Holder) -> str:
     """Say what an operator can do so that *holder* holds nothing back any more."""
     name = holder.name.partition(":")[2]
     match holder.kind:
-        case "group" if name in PROJECTIONS:
+        case "group" if name in READ_MODELS:
             return f"start its consumers again: `routestream consume {name}`"
         case "group":
             return f"start its consumers again, or `routestream groups remove {name}`"
         case "archive":
             return "`routestream archive run`, or trim without archive"
+        case "snapshot" if name in READ_MODELS:
+            projection = READ_MODELS[name].name
+            return f"`routestream snapshot take {projection}`, or trim without snapshot"
         case _:
-            return f"`routestream snapshot take {name}`, or trim without snapshot"
+            return f"`routestream groups remove {name}`, once no release keeps it any more"

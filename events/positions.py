@@ -8,7 +8,7 @@ from events.server import Server
 class Positions:
     """The positions that are kept of one partition.
 
-    A holder is `group:NAME`, `archive` or `snapshot:PROJECTION`. All up to its position, inclusive,
+    A holder is `group:NAME`, `archive` or `snapshot:READ-MODEL`. All up to its position, inclusive,
     it has read for good, so that it needs none of it from the log again.
     """
 
@@ -43,3 +43,8 @@ class Positions:
 def group_holder(group: str) -> str:
     """Return the name under which the position of *group* is kept."""
     return f"group:{group}"
+
+
+def snapshot_holder(read_model: str) -> str:
+    """Return the name under which the position of the snapshots of *read_model* is kept."""
+    return f"snapshot:{read_model}"

@@ -56,7 +56,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     """Who reads the log, and what of it must be kept for it.
 
     Attributes:
-        name: `group:NAME`, `archive` or `snapshot:PROJECTION`.
+        name: `group:NAME`, `archive` or `snapshot:READ-MODEL`.
         stands_at: Up to where it has read, inclusive; None where it never did.
         oldest_pending: The oldest entry that a group was given and has not ended.
         pending: How many it was given and has not ended.

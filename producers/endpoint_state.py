@@ -16,11 +16,13 @@ from projections.store import ReadModelStore
 CATCH_UP_MAX = 1_000_000
 """Entries that are folded over a document before a command gives up waiting for projectors."""
 
+_GROUP = ROUTE_TABLE.read_model
+
 
 class EndpointStates:
     """Reads the state of single endpoints, with the head that it is the state of.
 
-    A document lacks what the group `route-table` has not applied yet: entries that are pending
+    A document lacks what the route table's group has not applied yet: entries that are pending
     (an older one can be pending while a newer one is in the document) and entries not delivered.
     All of these lie at or behind the group's first pending entry, or its last delivered one where
     none is pending. Folding an event twice changes nothing, so everything from there on is folded
@@ -65,13 +67,13 @@ class EndpointStates:
         stream = self._log.keys.events(partition)
         try:
             groups = await self._client.call("XINFO GROUPS", stream)
-            _, first, *_ = await self._client.call("XPENDING", stream, ROUTE_TABLE.name)
+            _, first, *_ = await self._client.call("XPENDING", stream, _GROUP)
         except ServerRefusedError:
             return START
         if first is not None:
             return EntryId.parse(first)
         for group in groups:
-            if group["name"] == ROUTE_TABLE.name.encode():
+            if group["name"] == _GROUP.encode():
                 return EntryId.parse(group["last-delivered-id"]).after()
         return START
 
@@ -88,7 +90,7 @@ class EndpointStates:
             folded += len(entries)
             if folded > CATCH_UP_MAX:
                 raise BacklogError(
-                    f"group {ROUTE_TABLE.name} has a backlog of more than {CATCH_UP_MAX} entries;"
-                    f" start it (`routestream consume {ROUTE_TABLE.name}`) and try again"
+                    f"group {_GROUP} has a backlog of more than {CATCH_UP_MAX} entries;"
+                    f" start it (`routestream consume {_GROUP}`) and try again"
                 )
         return endpoint

@@ -1,4 +1,4 @@
-"""The catalogue: the projections that there are, by their names."""
+"""The catalogue: the projections that there are, by what they and their read models are called."""
 
 from types import MappingProxyType
 from typing import Any
@@ -10,4 +10,9 @@ from projections.route_table import ROUTE_TABLE
 PROJECTIONS: MappingProxyType[str, Projection[Any]] = MappingProxyType(
     {one.name: one for one in (ROUTE_TABLE, HEALTH_STATE)}
 )
-"""Every projection, by its name."""
+"""Every projection, by the name that a person types."""
+
+READ_MODELS: MappingProxyType[str, Projection[Any]] = MappingProxyType(
+    {one.read_model: one for one in PROJECTIONS.values()}
+)
+"""Every projection, by what its keys, its group and its positions are called in Redis."""

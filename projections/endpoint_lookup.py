@@ -66,7 +66,7 @@ async def live_endpoints(log: EventLog) -> AsyncGenerator[tuple[int, Endpoint]]:
     stores = [_store(log, partition) for partition in range(log.partitions)]
     generations = await ask_each(range(log.partitions), lambda p: stores[p].live_generation())
     if all(generation is None for generation in generations.values()):
-        raise no_live_generation(ROUTE_TABLE.name)
+        raise no_live_generation(ROUTE_TABLE)
     pages = {}
     for partition, generation in generations.items():
         if generation is None:

@@ -102,7 +102,7 @@ class Follower:
         """Load all documents; the feed is read from where it stood before."""
         generation = await self._store.live_generation()
         if generation is None:
-            raise no_live_generation(self._store.projection.name)
+            raise no_live_generation(self._store.projection)
         cursor = await self._store.last_change()
         held = {
             state.endpoint_id: (revision, state)

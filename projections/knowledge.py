@@ -15,7 +15,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     """How far the group that folds a read model has come in one partition.
 
     Attributes:
-        group: The group; it has the projection's name.
+        group: The group; it is called like the read model.
         partition: Which partition.
         is_kept: Whether there is such a group at all.
         head: The partition's last entry, `START` for none.

@@ -41,7 +41,7 @@ class Projection(Generic[State]):
     the same state.
 
     Attributes:
-        name: What a person calls it.
+        name: What a person types for it, in every release.
         version: Rises when the same events lead to another document.
         initial: The state of an endpoint before its first event.
         evolve: The state after one more event; the very same object when nothing changed.
@@ -68,9 +68,9 @@ class Projection(Generic[State]):
 
     @property
     def read_model(self) -> str:
-        """The name of its keys and its group: each version is a read model of its own.
+        """What all that this version keeps in Redis is called: its keys, its group, its positions.
 
-        So two releases run at the same time: the older one goes on with its own documents while
-        the newer one builds and keeps others.
+        Each version is a read model of its own, so two releases run at the same time: the older one
+        goes on with its own documents while the newer one builds and keeps others.
         """
         return self.name if self.version == 1 else f"{self.name}-v{self.version}"

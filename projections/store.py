@@ -107,7 +107,7 @@ class ReadModelStore(Generations, Generic[State]):
         """
         generation = await self.live_generation()
         if generation is None:
-            raise no_live_generation(self.projection.name)
+            raise no_live_generation(self.projection)
         return (await self.load(generation, [endpoint])).get(endpoint)
 
     async def apply(
@@ -157,15 +157,17 @@ class ReadModelStore(Generations, Generic[State]):
         there = await self.client.call("HLEN", self._of(generation))
         if there < counted:
             raise DocumentsMissingError(
-                f"read model {self.projection.name} has {there} of {counted} documents;"
+                f"read model {self.read_model} has {there} of {counted} documents;"
                 " a projector builds it anew"
             )
 
 
-def no_live_generation(projection: str, partition: int | None = None) -> NoLiveGenerationError:
+def no_live_generation(
+    projection: Projection[Any], partition: int | None = None
+) -> NoLiveGenerationError:
     """Say what to do where a read model is missing, in *partition* or, without it, in any."""
     where = "" if partition is None else f" in partition {partition}"
     return NoLiveGenerationError(
-        f"read model {projection} has no live generation{where};"
-        f" `routestream consume {projection}` builds it from the log"
+        f"read model {projection.read_model} has no live generation{where};"
+        f" `routestream consume {projection.read_model}` builds it from the log"
     )

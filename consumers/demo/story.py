@@ -135,7 +135,7 @@ class Story:
         cluster, client = self._cluster, self._cluster.log.server.client
         before = await self._documents()
         generation = cluster.reader.generations
-        keys = await client.call("KEYS", "{demo:0}:route-table:*")
+        keys = await client.call("KEYS", f"{{demo:0}}:{ROUTE_TABLE.read_model}:*")
         await client.call("DEL", *keys)
         routable = [len(cluster.reader.routable(one)) for one in cluster.endpoints.values()]
         self._checks.note(
@@ -179,7 +179,7 @@ class Story:
         self._checks.note("the reader has what the log says", held=held == folded)
         dead = [
             entry
-            for group in (ROUTE_TABLE.name, HEALTH_STATE.name)
+            for group in (ROUTE_TABLE.read_model, HEALTH_STATE.read_model)
             async for entry in DeadLetters(cluster.log.server, cluster.log.keys, 0, group).read()
         ]
         self._checks.note("there are no dead letters", held=not dead)

@@ -21,13 +21,10 @@ from consumers.doctor.read_models import read_model_findings, read_read_model
 from consumers.doctor.server_facts import read_server
 from consumers.doctor.server_findings import server_findings
 from events.keys import Keys
-from projections.health_state import HEALTH_STATE
-from projections.route_table import ROUTE_TABLE
+from projections.catalogue import READ_MODELS
 
 LOOK_AGAIN_AFTER_S = 0.5
 """Between two looks at what is pending; what grows in between, grows."""
-
-_PROJECTIONS = (ROUTE_TABLE, HEALTH_STATE)
 
 
 class Examination(msgspec.Struct, frozen=True):
@@ -59,14 +56,13 @@ async def examine(
         return Examination(findings)
     layout = await read_layout(questions, keys)
     count = layout.partitions or partitions or 1
-    shipped = [projection.name for projection in _PROJECTIONS]
     there = [await read_partition(questions, keys, p) for p in range(count)]
-    facts = await with_missing_groups(questions, keys, there, shipped)
+    facts = await with_missing_groups(questions, keys, there, READ_MODELS)
     findings += layout_findings(keys, layout, partitions, facts)
-    findings += findings_of(facts, keys, shipped, await _now(questions))
+    findings += findings_of(facts, keys, READ_MODELS, await _now(questions))
     if look_again_after_s:
         findings += await _look_again(questions, keys, facts, look_again_after_s)
-    for projection in _PROJECTIONS:
+    for projection in READ_MODELS.values():
         for one in facts:
             if one.kind != "stream" and one.once_reached is None:
                 continue

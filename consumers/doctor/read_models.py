@@ -23,7 +23,8 @@ class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One read model in one partition.
 
     Attributes:
-        projection: Its name, which is its group's.
+        name: What it is called, which is its group's name.
+        projection: The name of what is folded into it.
         partition: The partition.
         generation: The live generation, None for none.
         documents: How many documents there are.
@@ -34,6 +35,7 @@ class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         unreadable: Those whose document is none of ours.
     """
 
+    name: str
     projection: str
     partition: int
     generation: int | None = None
@@ -53,14 +55,14 @@ async def read_read_model(
     The heads come with *facts*, then what the group has handled, then the documents: so a document
     has to show every head that was handled.
     """
-    name, unreadable, partition = projection.name, questions.unreadable, facts.partition
+    name, unreadable, partition = projection.read_model, questions.unreadable, facts.partition
+    nothing = ReadModelFacts(name=name, projection=projection.name, partition=partition)
     about = _about(name, partition)
     handled_to = await _handled_to(questions, keys, name, facts)
     key = keys.live(partition, name)
     held = await questions.ask("GET", key)
     if held is None:
-        is_told = questions.was_told("GET", key)
-        return ReadModelFacts(projection=name, partition=partition) if is_told else None
+        return nothing if questions.was_told("GET", key) else None
     anew = f"redis-cli DEL '{key}', then routestream consume {name} builds it anew"
     live = unreadable.number(held, Place(about, key, mend=anew))
     if live is None:
@@ -76,9 +78,8 @@ async def read_read_model(
     behind = [one for one, at in versions.items() if at is not None and at < due[one]]
     suspects = {endpoint: due[endpoint] for endpoint in (*missing, *behind)}
     skipped = await _skipped(questions, keys.events(partition), partition, suspects)
-    return ReadModelFacts(
-        projection=name,
-        partition=partition,
+    return msgspec.structs.replace(
+        nothing,
         generation=live,
         documents=await questions.ask("HLEN", key) or 0,
         written=unreadable.number(written, counted_in) or 0,
@@ -141,8 +142,8 @@ def _version(projection: Projection[Any], document: bytes) -> EntryId | None:
     return version
 
 
-def _about(projection: str, partition: int) -> str:
-    return f"read model {projection}, partition {partition}"
+def _about(name: str, partition: int) -> str:
+    return f"read model {name}, partition {partition}"
 
 
 def read_model_findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Finding]:
@@ -157,7 +158,7 @@ def read_model_findings(facts: ReadModelFacts, partition: PartitionFacts) -> Ite
 
 
 def _findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Finding]:
-    about, stream = _about(facts.projection, facts.partition), partition.stream
+    about, stream = _about(facts.name, facts.partition), partition.stream
     if facts.generation is not None:
         found = [*_gaps(facts, about), *_lack(facts, about)]
         yield from found
@@ -170,7 +171,7 @@ def _findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Find
             about,
             "there is none: no reader can learn what is routed where",
             "no live generation",
-            to_do=f"routestream consume {facts.projection} builds it",
+            to_do=f"routestream consume {facts.name} builds it",
         )
 
 
@@ -195,7 +196,7 @@ def _gaps(facts: ReadModelFacts, about: str) -> Iterator[Finding]:
 def _lack(facts: ReadModelFacts, about: str) -> Iterator[Finding]:
     """Yield whether there are fewer documents than were written."""
     if facts.documents < facts.written:
-        consume = f"routestream consume {facts.projection}"
+        consume = f"routestream consume {facts.name}"
         yield error(
             about,
             "its documents are not all there: a projector takes it away and builds it anew",

@@ -8,6 +8,7 @@ import msgspec
 
 from consumers.doctor.questions import Questions
 from events.keys import Keys
+from projections.route_table import ROUTE_TABLE
 
 _ID = "0-1"
 
@@ -97,7 +98,8 @@ async def _missing_rights(questions: Questions, keys: Keys, user: str) -> list[s
 
 def needed_commands(keys: Keys) -> list[tuple[str, ...]]:
     """Return one call of each kind that producers and consumers make; none of them is made."""
-    stream, heads, documents = keys.events(0), keys.heads(0), keys.documents(0, "route-table", 1)
+    stream, heads = keys.events(0), keys.heads(0)
+    documents = keys.documents(0, ROUTE_TABLE.read_model, 1)
     return [
         ("XADD", stream, "*", "name", "value"),
         ("XRANGE", stream, "-", "+"),

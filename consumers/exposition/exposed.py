@@ -21,16 +21,13 @@ from consumers.operating.backlog import read_backlog
 from consumers.progress import Progress
 from events.errors import EventsError, ServerUnavailableError
 from events.log import EventLog
-from projections.health_state import HEALTH_STATE
-from projections.route_table import ROUTE_TABLE
+from projections.catalogue import READ_MODELS
 
 LOOKED_EVERY_S = 1.0
 """What the server told is told again for so long, however often it is asked for."""
 
 LOOK_TIMEOUT_S = 0.5
 """The longest wait for the server: many probers take no answer within 1 s for a no."""
-
-_READ_MODELS = frozenset({ROUTE_TABLE.name, HEALTH_STATE.name})
 
 
 class ExposedConsumers:
@@ -88,7 +85,7 @@ class ExposedConsumers:
         group, partition = progress.group, progress.partition
         has_read_model = None
         try:
-            if group in _READ_MODELS:
+            if group in READ_MODELS:
                 key = self._log.keys.live(partition, group)
                 has_read_model = bool(await self._log.server.client.call("EXISTS", key))
             backlog = await read_backlog(self._log, group, partition)

@@ -8,7 +8,7 @@ from consumers.operating.group_state import SILENT_MS
 from consumers.operating.operations import Operation, as_arguments
 from events.entry_id import EntryId
 from events.log import EventLog
-from events.positions import group_holder
+from events.positions import group_holder, snapshot_holder
 
 
 class GroupActiveError(ConsumersError):
@@ -74,15 +74,22 @@ class GroupChange:
             case _:
                 return EntryId.parse(rest[0])
 
-    async def remove(self, what: Operation, *, force: bool = False) -> int | None:
+    async def remove(
+        self, what: Operation, *, force: bool = False, with_snapshots: bool = False
+    ) -> int | None:
         """Remove the group; return how many entries were pending, None where it was not there.
+
+        *with_snapshots*: those of the read model that it folded hold nothing back any more either.
 
         Raises:
             GroupActiveError: Somebody reads for it, and *force* is not given.
         """
         keys = [self._events, self._positions, self._lost, self._operations, *self._kept]
-        args = [self._group, group_holder(self._group), *self._who_counts(force=force)]
-        outcome, *rest = await self._remove(keys, [*args, *as_arguments(what)])
+        snapshots = snapshot_holder(self._group) if with_snapshots else ""
+        args = [self._group, group_holder(self._group), snapshots]
+        outcome, *rest = await self._remove(
+            keys, [*args, *self._who_counts(force=force), *as_arguments(what)]
+        )
         if outcome == b"active":
             raise GroupActiveError(self._group, [one.decode("utf-8", "replace") for one in rest])
         return int(rest[0]) if rest else None

@@ -16,7 +16,7 @@ from events.entry_id import END, START, EntryId
 from events.errors import NoGroupError
 from events.log import EventLog
 from events.position import parse_position, parse_span
-from events.positions import Positions, group_holder
+from events.positions import Positions, group_holder, snapshot_holder
 from events.terminal.age import now_of, span
 from events.terminal.output import (
     Deployment,
@@ -27,8 +27,7 @@ from events.terminal.output import (
 )
 from events.terminal.partition import partition_option
 from events.terminal.talk import say
-from projections.health_state import HEALTH_STATE
-from projections.route_table import ROUTE_TABLE
+from projections.catalogue import READ_MODELS
 
 reason_option = click.option(
     "--reason",
@@ -37,8 +36,6 @@ reason_option = click.option(
     help=f"Why, to be kept with who and when; the first {REASON_CHARACTERS_MAX} characters.",
 )
 force_option = click.option("--force", is_flag=True, help="Also while its consumers are at work.")
-
-_PROJECTORS = {ROUTE_TABLE.name, HEALTH_STATE.name}
 
 
 @click.command("reset")
@@ -74,7 +71,7 @@ async def reset_group(  # noqa: PLR0913 - the options of the command
         if not force:
             await _refuse_active(log, states)
         plan = [await _reset_plan(log, state, to) for state in states]
-        if group in _PROJECTORS:
+        if group in READ_MODELS:
             say(
                 "its documents stay as they are: what they have folded changes nothing when it is"
                 " folded again, and what is passed over is missing in them"
@@ -208,7 +205,8 @@ async def remove_group(
     """Remove GROUP: it holds nothing back any more, and what it had not ended nobody ends.
 
     Its dead letters stay. A group whose consumers are at work is not removed without --force, and
-    one that routestream ships not even with it: stop its consumers first.
+    one that routestream ships not even with it: stop its consumers first. Of an earlier version of
+    a projection the snapshots hold nothing back any more either.
 
     \b
     Example: routestream groups remove old-report --reason "the report is no more"
@@ -226,7 +224,10 @@ async def remove_group(
         what = operation(group, "groups remove", reason)
         for state in states:
             change = GroupChange(log, state.partition, group)
-            pending = await change.remove(what, force=force and group not in GROUPS)
+            is_ours = group in GROUPS
+            pending = await change.remove(
+                what, force=force and not is_ours, with_snapshots=not is_ours
+            )
             if pending is not None:
                 say(f"partition {state.partition}: {group} removed, {pending} were pending")
             if await log.server.client.call("EXISTS", log.keys.dead(state.partition, group)):
@@ -236,12 +237,12 @@ async def remove_group(
 
 
 async def _removable(log: EventLog, group: str) -> list[GroupState]:
-    """Return the group in every partition, also one of which only its position is left."""
-    holder = group_holder(group)
+    """Return the group in every partition, also one of which only a position is left."""
+    holders = {group_holder(group)} | (set() if group in GROUPS else {snapshot_holder(group)})
     kept = [
         partition
         for partition in range(log.partitions)
-        if await Positions(log.server, log.keys, partition).of(holder) is not None
+        if holders & (await Positions(log.server, log.keys, partition).all()).keys()
     ]
     if kept and group not in await _names(log):
         return [GroupState(group=group, partition=p, activity="missing") for p in kept]

@@ -3,14 +3,14 @@
 import msgspec
 
 from consumers.errors import MissingSettingError
+from events.positions import snapshot_holder
 from events.retention import KEEP_MIN_S, Kind, RetentionRule
-from projections.health_state import HEALTH_STATE
-from projections.route_table import ROUTE_TABLE
+from projections.catalogue import READ_MODELS
 
 RETENTION = "retention"
 """What the process is called where groups are named; it is none, for it reads no events."""
 
-REQUIRED = ("archive", *(f"snapshot:{one.name}" for one in (ROUTE_TABLE, HEALTH_STATE)))
+REQUIRED = ("archive", *map(snapshot_holder, READ_MODELS))
 """Without these nothing is cut: what is gone from the log could not be had from elsewhere."""
 
 _INTERVAL_MIN_S = 1.0

@@ -145,14 +145,14 @@ class Watch:
             if generation == 0:
                 live = await store.live_generation()
                 if live is None:
-                    raise no_live_generation(ROUTE_TABLE.name)
+                    raise no_live_generation(ROUTE_TABLE)
                 await store.last_change()
                 await store.load(live, ["-"])
 
     async def _behind_s(self, now: datetime) -> float | None:
         """Return how old the oldest event is that the first partitions' documents do not have."""
         partitions = range(min(self.log.partitions, PARTITIONS_ASKED_MAX))
-        known = [await read_knowledge(self.log, ROUTE_TABLE.name, p) for p in partitions]
+        known = [await read_knowledge(self.log, ROUTE_TABLE.read_model, p) for p in partitions]
         told = [one.behind_s(now) for one in known]
         return None if None in told else max((one for one in told if one is not None), default=None)
 

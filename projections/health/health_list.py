@@ -60,7 +60,7 @@ async def read_health_list(
     documents = await read_documents(log, wanted)
     left_out = [partition for partition, held in documents.items() if held is None]
     if documents and len(left_out) == len(documents):
-        raise no_live_generation(HEALTH_STATE.name)
+        raise no_live_generation(HEALTH_STATE)
     routes: dict[UUID, list[RouteHealth]] = {one: [] for one in wanted}
     for held in documents.values():
         for one, state in (held or {}).items():

@@ -108,7 +108,7 @@ async def compare(
     while True:
         generation = await store.live_generation()
         if generation is None:
-            raise no_live_generation(store.projection.name, store.partition)
+            raise no_live_generation(store.projection, store.partition)
         floor = await settled_until(log, folding.partition, store.read_model)
         if folding.position < floor:
             await replay(log, folding, floor)

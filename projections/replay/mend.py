@@ -35,7 +35,7 @@ async def mend(
     for _ in range(TRIES_MAX):
         generation = await store.live_generation()
         if generation is None:
-            raise no_live_generation(store.projection.name, store.partition)
+            raise no_live_generation(store.projection, store.partition)
         there = await store.load(generation, [named])
         await replay(log, folding)
         if not accept_loss:

@@ -236,7 +236,7 @@ async def rollback(
     kept = await store.kept()
     if kept is None:
         raise NothingKeptError(
-            f"read model {store.projection.name}: no earlier generation is kept; a rebuild keeps"
+            f"read model {store.read_model}: no earlier generation is kept; a rebuild keeps"
             " the one that it replaces"
         )
     states, revisions = {}, {}
@@ -245,7 +245,7 @@ async def rollback(
         states[endpoint_id], revisions[endpoint_id] = state, revision
     if len(states) < kept.documents:
         raise NothingKeptError(
-            f"read model {store.projection.name}: generation {kept.generation} is kept, but has"
+            f"read model {store.read_model}: generation {kept.generation} is kept, but has"
             f" only {len(states)} of its {kept.documents} documents; build a new one with"
             f" `routestream replay rebuild {store.projection.name}`"
         )

@@ -86,6 +86,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """The position as an entry id."""
         return EntryId.parse(self.position)
 
+    def is_of(self, projection: Projection[Any]) -> bool:
+        """Whether it is of that version of that projection; another version's is another's."""
+        return (self.projection, self.version) == (projection.name, projection.version)
+
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
     """The file's first line: what tells it from others, so that no two can be mixed up."""

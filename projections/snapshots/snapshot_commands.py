@@ -92,7 +92,7 @@ async def take(
                     manifest, comparison = await snapshots.take(store_of(log, of, one))
                     taken.append(manifest)
                     if keep is not None:
-                        for old in await run_sync(snapshots.prune, of.name, keep):
+                        for old in await run_sync(snapshots.prune, of, keep):
                             say(f"deleted {snapshots.folder / old.file}")
                     found.append(mismatch_values(of, comparison))
                     if comparison is not None and output == "table":

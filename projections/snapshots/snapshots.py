@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import structlog
 from anyio.to_thread import run_sync
 
 from events.entry_id import END, START, EntryId
-from events.positions import Positions
+from events.positions import Positions, snapshot_holder
 from projections.errors import (
     NoSnapshotError,
     SnapshotError,
@@ -61,11 +62,12 @@ class Snapshots:
         Raises:
             NoSnapshotError: There is none.
         """
-        of = [one for one in self.manifests() if one.projection == projection.name]
+        of = [one for one in self.manifests() if one.is_of(projection)]
         wanted = [one for one in of if position is None or one.at == position]
         if not wanted:
             what = "snapshot" if position is None else f"snapshot at {position}"
-            raise NoSnapshotError(f"no {what} of {projection.name} in {self.folder}")
+            which = f"{projection.name}, version {projection.version},"
+            raise NoSnapshotError(f"no {what} of {which} in {self.folder}")
         return wanted[0]
 
     async def load(
@@ -121,7 +123,7 @@ class Snapshots:
         One that is damaged or wrong is logged and passed over: an older one does it, too.
         """
         for manifest in await run_sync(self.manifests):
-            if manifest.at > until or manifest.projection != projection.name:
+            if manifest.at > until or not manifest.is_of(projection):
                 continue
             try:
                 return await self.load(manifest, projection, until=until, wants=wants)
@@ -138,7 +140,7 @@ class Snapshots:
     ) -> tuple[Manifest, Comparison | None]:
         """Fold the log independently, compare with what is live, and write what was folded.
 
-        Only where both agree the log's position `snapshot:PROJECTION` is raised, which lets the
+        Only where both agree the log's position `snapshot:READ-MODEL` is raised, which lets the
         entries be trimmed.
 
         Raises:
@@ -156,7 +158,7 @@ class Snapshots:
         written = await self._write(folding, verified=_verdict(comparison))
         if written.verified:
             positions = Positions(log.server, log.keys, self._partition)
-            await positions.advance(f"snapshot:{projection.read_model}", written.at)
+            await positions.advance(snapshot_holder(projection.read_model), written.at)
         return written, comparison
 
     async def keep(self, folding: Folding[State]) -> Manifest | None:
@@ -192,13 +194,15 @@ class Snapshots:
             write_snapshot, self.folder, manifest, projection, dict(folding.states)
         )
 
-    def prune(self, projection: str, keep: int) -> list[Manifest]:
+    def prune(self, projection: Projection[Any], keep: int) -> list[Manifest]:
         """Delete all snapshots of *projection* but the *keep* newest; return those deleted.
+
+        Those of another version stay: the release that keeps it goes on from them.
 
         The newest of which the live documents were the same is never deleted: entries before it may
         have been trimmed.
         """
-        of = [one for one in self.manifests() if one.projection == projection]
+        of = [one for one in self.manifests() if one.is_of(projection)]
         verified = next((one for one in of if one.verified), None)
         old = [one for one in of[keep:] if one is not verified]
         for one in old:

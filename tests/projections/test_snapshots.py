@@ -313,9 +313,9 @@ async def test_old_snapshots_are_deleted_but_never_the_newest_verified_one(
     for _ in range(3):
         await appending.run(5)
         taken.append((await snapshots.take(store_of(log), compare_with_live=False))[0])
-    assert snapshots.prune(ROUTE_TABLE.name, 2) == [taken[2], taken[0]]
+    assert snapshots.prune(ROUTE_TABLE, 2) == [taken[2], taken[0]]
     assert snapshots.manifests() == [taken[4], taken[3], taken[1], health]
     files = {path.name for path in snapshots.folder.iterdir()}
     assert {one.file for one in (*taken[3:], taken[1], health)} <= files
     assert len(files) == 8
-    assert snapshots.prune(ROUTE_TABLE.name, 2) == []
+    assert snapshots.prune(ROUTE_TABLE, 2) == []

@@ -7,9 +7,10 @@
 -- KEYS[5]  ... all else that is kept for the group
 -- ARGV[1]  group
 -- ARGV[2]  its holder
--- ARGV[3]  a consumer heard of within so many ms is active; 0 takes none for active
--- ARGV[4]  a consumer that never counts
--- ARGV[5]  operations that are kept, about; then fields and values of the operation
+-- ARGV[3]  the holder of its read model's snapshots, which goes with it; '' for none
+-- ARGV[4]  a consumer heard of within so many ms is active; 0 takes none for active
+-- ARGV[5]  a consumer that never counts
+-- ARGV[6]  operations that are kept, about; then fields and values of the operation
 -- Reply    {"done", entries that were pending} | {"missing"} | {"active", name, ...}
 
 -- include fields
@@ -20,7 +21,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
     if fields(flat)['name'] == ARGV[1] then group = fields(flat) end
   end
 end
-local kept = redis.call('HGET', KEYS[2], ARGV[2])
+local kept = redis.call('HGET', KEYS[2], ARGV[2]) or redis.call('HGET', KEYS[2], ARGV[3])
 if not group and not kept then return {'missing'} end
 
 local active, pending, stood = {'active'}, 0, kept
@@ -28,16 +29,16 @@ if group then
   pending, stood = group['pending'], group['last-delivered-id']
   for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
     local consumer = fields(flat)
-    if consumer['idle'] < tonumber(ARGV[3]) and consumer['name'] ~= ARGV[4] then
+    if consumer['idle'] < tonumber(ARGV[4]) and consumer['name'] ~= ARGV[5] then
       active[#active + 1] = consumer['name']
     end
   end
   if #active > 1 then return active end
   redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
 end
-redis.call('HDEL', KEYS[2], ARGV[2])
+redis.call('HDEL', KEYS[2], ARGV[2], ARGV[3])
 redis.call('HDEL', KEYS[3], ARGV[1])
 redis.call('DEL', unpack(KEYS, 5))
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*',
-  'before', stood .. ', ' .. pending .. ' pending', 'after', 'removed', unpack(ARGV, 6))
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[6], '*',
+  'before', stood .. ', ' .. pending .. ' pending', 'after', 'removed', unpack(ARGV, 7))
 return {'done', pending}
