@@ -266,6 +266,6 @@ class TopApp(App[None]):
             if pane.table is event.data_table and self.picture is not None:
                 subject: Subject = pane.subject
                 key = str(event.row_key.value)
-                detail = detail_of(self._watch.log, self.picture, subject, key)
+                detail = detail_of(self._watch.history, self.picture, subject, key)
                 if detail is not None:
                     self.push_screen(DetailScreen(detail))

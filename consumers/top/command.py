@@ -11,6 +11,7 @@ from consumers.logs import configure_logs
 from consumers.settings import current_settings
 from consumers.top.app import TopApp
 from consumers.top.watch import Watch
+from events.archive import open_archive
 from events.terminal.output import Deployment, command_of
 from projections.reader import RouteTableReader
 
@@ -39,7 +40,8 @@ async def top(deployment: Deployment) -> None:
     async with deployment.open_log() as log, anyio.create_task_group() as tasks:
         reader = RouteTableReader(log.server, log.keys, log.partitions, current_settings().reader)
         tasks.start_soon(reader.run)
-        app = TopApp(Watch(log, reader))
+        archive = open_archive(deployment.archive, deployment.namespace)
+        app = TopApp(Watch(log, reader, archive))
         await tasks.start(_end_on_signal, app)
         await app.run_async()
         tasks.cancel_scope.cancel()

@@ -12,6 +12,7 @@ from consumers.top.endpoint_detail import endpoint_detail, pairs_grid
 from consumers.top.picture import DeadLine, Picture, Subject
 from consumers.top.sheets import key_of
 from events.entry_id import EntryId
+from events.history import History
 from events.log import EventLog, entries_of
 from events.recorded import Entry
 from events.terminal.age import age_of, now_of, span
@@ -51,20 +52,20 @@ class Detail(msgspec.Struct, frozen=True):
     read: Read
 
 
-def detail_of(log: EventLog, picture: Picture, subject: Subject, key: str) -> Detail | None:
+def detail_of(history: History, picture: Picture, subject: Subject, key: str) -> Detail | None:
     """Return the detail of the row *key* of *subject*, None where it is gone."""
     match subject:
         case "endpoints":
             name = picture.name_of.get(key, "")
             return Detail(
                 f"endpoint {short_id(key)} {name}",
-                lambda room: endpoint_detail(log, UUID(key), room),
+                lambda room: endpoint_detail(history, UUID(key), room),
             )
         case "groups":
             group, _, partition = key.rpartition(":")
             return Detail(
                 f"group {group}, partition {partition}",
-                lambda room: _group(log, group, int(partition), room),
+                lambda room: _group(history.log, group, int(partition), room),
             )
         case "dead":
             found = [one for one in picture.dead if _dead_key(one) == key]

@@ -8,17 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 from events.entry_filter import EntryFilter
-from events.entry_id import START, EntryId
+from events.entry_id import EntryId
+from events.history import History
 from events.keys import partition_of
-from events.log import EventLog
 from events.position import time_of
 from events.recorded import Entry
+from events.tail import read_tail
 from events.terminal.age import age_of, now_of
 from events.terminal.line import Line
 from events.terminal.output import as_text, short_id
 from events.terminal.summary import address
 from events.terminal.table import Column, table_of
-from events.window import read_window
 from projections.endpoint import Endpoint
 from projections.endpoint_lookup import read_endpoint
 from projections.endpoint_table import HEALTH_COLOURS, endpoint_pairs, notes
@@ -34,8 +34,6 @@ HISTORY_S = 3_600
 """How far back the strips go."""
 
 EVENTS_SHOWN = 15
-SEARCHED_MAX = 20_000
-"""Entries of the log that are looked through for the endpoint's last events."""
 
 _CELLS_NARROW, _CELLS_WIDE = 20, 60
 _WIDE_FROM = 110
@@ -52,17 +50,17 @@ _COLUMNS = (
 )
 
 
-async def endpoint_detail(log: EventLog, endpoint_id: UUID, room: int) -> RenderableType:
+async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> RenderableType:
     """Read all that is to be said of the endpoint, as it is live."""
+    log = history.log
     revision, endpoint = await read_endpoint(log, str(endpoint_id))
     now = await now_of(log.server)
     partition = partition_of(endpoint_id, log.partitions)
     known = await read_knowledge(log, ROUTE_TABLE.read_model, partition)
     now_ms = int(now.timestamp() * 1_000)
-    health = await read_health(log, endpoint, EntryId(now_ms - HISTORY_S * 1_000, 0), now_ms)
+    health = await read_health(history, endpoint, EntryId(now_ms - HISTORY_S * 1_000, 0), now_ms)
     wants = EntryFilter(endpoint=str(endpoint_id)).wants
-    between = (START, EntryId(now_ms + 1, 0))
-    found = await read_window(log, [partition], between, wants, SEARCHED_MAX)
+    tail = await read_tail(history, [partition], EVENTS_SHOWN, wants)
     pairs = [*endpoint_pairs(revision, endpoint, now), ("knowledge", known.in_words(now))]
     grid = pairs_grid(pairs)
     histories = {one.route_id: one for one in health.routes}
@@ -77,7 +75,7 @@ async def endpoint_detail(log: EventLog, endpoint_id: UUID, room: int) -> Render
         table_of(_COLUMNS, rows, room) if rows else Text("none", "dim"),
         *remarks,
         Text("\nlast events", "bold"),
-        *_lines(found.entries[::-1][:EVENTS_SHOWN], room),
+        *_lines(tail.entries[::-1], room),
     )
 
 

@@ -7,6 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer, Static
+from textual.worker import Worker
 
 from consumers.top.detail import Detail
 from events.errors import EventsError, ServerUnavailableError
@@ -51,6 +52,7 @@ class DetailScreen(Screen[None]):
     def __init__(self, detail: Detail) -> None:
         super().__init__()
         self._detail = detail
+        self._reading: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the title above the text."""
@@ -63,7 +65,7 @@ class DetailScreen(Screen[None]):
     def on_mount(self) -> None:
         """Read at once, and from then on regularly."""
         self._read()
-        self.set_interval(REFRESH_S, self._read)
+        self.set_interval(REFRESH_S, self._read_again)
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self) -> None:
@@ -75,7 +77,12 @@ class DetailScreen(Screen[None]):
         self.dismiss()
 
     def _read(self) -> None:
-        self.run_worker(self._show(), exclusive=True)
+        self._reading = self.run_worker(self._show(), exclusive=True)
+
+    def _read_again(self) -> None:
+        """Read anew, unless a reading takes so long that it is not done: it would never be."""
+        if self._reading is None or self._reading.is_finished:
+            self._read()
 
     async def _show(self) -> None:
         banner = self.query_one(".banner", Static)

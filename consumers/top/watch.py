@@ -10,6 +10,7 @@ from consumers.dead.dead_letters import DeadLetters
 from consumers.groups import GROUPS
 from consumers.operating.group_state import GroupState, read_group_states
 from consumers.top.picture import DeadLine, GroupLine, Picture, Subject
+from events.archive import Archive
 from events.entry_id import EntryId
 from events.errors import ServerRefusedError
 from events.history import History
@@ -47,10 +48,17 @@ class Watch:
 
     Endpoints come from a reader, which follows their changes; all else is asked for at each look.
     What the server refuses is missing in the picture, with the reason.
+
+    Attributes:
+        log: What it looks at.
+        history: The same together with its archive, for the details of one thing.
     """
 
-    def __init__(self, log: EventLog, reader: RouteTableReader) -> None:
+    def __init__(
+        self, log: EventLog, reader: RouteTableReader, archive: Archive | None = None
+    ) -> None:
         self.log = log
+        self.history = History(log, archive, on_gap=lambda _gap: None)
         self._reader = reader
         self._problems: dict[Subject, str] = {}
         self._rates: deque[float] = deque(maxlen=RATES_MAX)

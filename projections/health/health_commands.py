@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from events.entry_id import EntryId
+from events.history import History
 from events.log import EventLog
 from events.position import parse_position
 from events.terminal.age import now_of
@@ -46,6 +47,8 @@ from projections.health.health_table import (
     route_health_rows,
 )
 from projections.health.health_window import HealthWindow, read_health
+from projections.health_state import HEALTH_STATE
+from projections.store import no_live_generation
 
 LIST_LIMIT = 500
 """Endpoints that are listed unless more are asked for: each has its whole history worked out."""
@@ -153,11 +156,11 @@ async def show(
     \b
     Example: routestream health show chat --from -2h
     """
-    async with deployment.open_log() as log:
+    async with deployment.open_history() as history:
 
         async def show_it() -> None:
-            _, state = await read_endpoint(log, endpoint)
-            found = await _read(log, state, since)
+            _, state = await read_endpoint(history.log, endpoint)
+            found = await _read(history, state, since)
             if output != "table":
                 value = as_json(state, found.routes, found.window, is_whole=found.is_whole)
                 print_value(output, value)
@@ -200,17 +203,14 @@ async def _window_of(log: EventLog, since: str) -> tuple[EntryId, int]:
     return start, now_ms
 
 
-async def _read(log: EventLog, endpoint: Endpoint, since: str) -> HealthWindow:
-    found = await read_health(log, endpoint, *await _window_of(log, since))
+async def _read(history: History, endpoint: Endpoint, since: str) -> HealthWindow:
+    found = await read_health(history, endpoint, *await _window_of(history.log, since))
     if not found.is_whole:
         say(
             f"the window begins later than --from: {WINDOW_ENTRIES_MAX} entries were looked through"
         )
     if not found.is_kept:
-        say(
-            "read model health-state has no live generation: what was before the window is not"
-            " known; `routestream consume health-state` builds it"
-        )
+        say(f"{no_live_generation(HEALTH_STATE)}; what was before the window is not known")
     return found
 
 

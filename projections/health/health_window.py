@@ -1,12 +1,13 @@
-"""The health window: the history of an endpoint's health, read from the log between two moments."""
+"""The health window: an endpoint's health between two moments, read from log and archive."""
 
 from uuid import UUID
 
 import msgspec
 
 from events.entry_id import START, EntryId
+from events.history import History
 from events.keys import partition_of
-from events.log import EventLog, readable
+from events.log import readable
 from events.model_service import ModelServiceStatusEvent
 from events.recorded import Entry
 from events.route import (
@@ -16,7 +17,6 @@ from events.route import (
     RouteStartedEvent,
     RouteTerminatingEvent,
 )
-from events.streams import StreamState, read_stream
 from events.window import read_window
 from projections.endpoint import Endpoint
 from projections.health.health_documents import read_documents
@@ -55,20 +55,23 @@ class HealthWindow(msgspec.Struct, frozen=True):
 
 
 async def read_health(
-    log: EventLog, endpoint: Endpoint, since: EntryId, now_ms: int
+    history: History, endpoint: Endpoint, since: EntryId, now_ms: int
 ) -> HealthWindow:
-    """Return the health of *endpoint* from *since* to now, by the events that the log has.
+    """Return the health of *endpoint* from *since* to now, by the events of the log.
 
-    The window begins no earlier than the log.
+    The window begins no earlier than what log and archive have without a gap.
+
+    Raises:
+        ArchiveError: The archive is needed, and cannot be read or is damaged.
     """
     wanted = endpoint.endpoint_id
-    partition = partition_of(wanted, log.partitions)
-    stream = await read_stream(log, partition)
-    first_ms = now_ms if stream is None or stream.first is None else stream.first.ms
-    between = (max(since, EntryId(first_ms, 0)), EntryId(now_ms + 1, 0))
-    found = await read_window(log, [partition], between, lambda entry: _is_wanted(entry, wanted))
+    partition = partition_of(wanted, history.partitions)
+    between = (since, EntryId(now_ms + 1, 0))
+    found = await read_window(
+        history, [partition], between, lambda entry: _is_wanted(entry, wanted)
+    )
     read = [recorded for entry in found.entries if (recorded := readable(entry)) is not None]
-    documents = (await read_documents(log, [wanted]))[partition]
+    documents = (await read_documents(history.log, [wanted]))[partition]
     start_ms = min(found.start.ms, now_ms)
     window = Span(start_ms, max(now_ms, start_ms + 1))
     return HealthWindow(
@@ -82,7 +85,7 @@ async def read_health(
             _ended_before(endpoint, found.start),
             [one for one in read if one.endpoint_id == wanted],
             window,
-            is_all=_is_all(stream, found.start),
+            is_all=found.is_all,
         ),
     )
 
@@ -93,13 +96,6 @@ def _is_wanted(entry: Entry, endpoint_id: UUID) -> bool:
         return False
     payload = entry.fields.get(b"payload", b"")
     return str(endpoint_id).encode() in payload.lower()
-
-
-def _is_all(stream: StreamState | None, start: EntryId) -> bool:
-    """Whether the partition began at *start* or later, and nothing of it was ever trimmed."""
-    if stream is None or stream.first is None:
-        return stream is None
-    return stream.added == stream.length and stream.first >= start
 
 
 def _ended_before(endpoint: Endpoint, start: EntryId) -> set[UUID]:

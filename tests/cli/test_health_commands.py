@@ -3,9 +3,11 @@
 import json
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
+import msgspec
 import pytest
 
 from events import (
@@ -18,6 +20,7 @@ from events import (
     open_log,
 )
 from events import window as log_window
+from events.archive import ArchiveSettings
 from events.errors import InvalidPositionError
 from events.keys import partition_of
 from projections.build import build
@@ -29,6 +32,8 @@ from projections.route_table import ROUTE_TABLE
 from projections.store import ReadModelStore
 from projections.transitions import TRANSITIONS_MAX
 from tests.cli.running import Commands
+from tests.events.archive.archive_bench import archive_in, trim
+from tests.events.archive.archive_bench import run as archive_all
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EMBED = UUID("e0bed000-0000-4000-8000-000000000002")
@@ -208,6 +213,30 @@ async def test_a_window_that_begins_late_knows_from_the_document_what_was_before
     assert {one["intervals"][0]["by"] for one in told["routes"]} == {None}
 
 
+async def test_what_the_log_has_no_more_is_read_from_the_archive(
+    log: EventLog, run: Commands, tmp_path: Path
+) -> None:
+    await record(log)
+    await go_live(log, ROUTE_TABLE, HEALTH_STATE)
+    before = await shown(run, "show", "chat")
+    await archive_all(log, archive_in(tmp_path, log))
+    await trim(log, str(await log.head(0)))
+
+    late = await run(health, "show", "chat", "-o", "json")
+    archive = ArchiveSettings(location=str(tmp_path))
+    run.deployment = msgspec.structs.replace(run.deployment, archive=archive)
+    after = await shown(run, "show", "chat")
+
+    began = [[(one["health"], one["by"]) for one in r["intervals"]] for r in before["routes"]]
+    assert began[1][-1][0] == "unhealthy"
+    assert [
+        [(one["health"], one["by"]) for one in r["intervals"]] for r in after["routes"]
+    ] == began
+    assert (after["start"], after["is_whole"]) == (before["start"], True)
+    assert json.loads(late.stdout)["start"] > before["start"]
+    assert "partition 0: 5 entries" in late.stderr
+
+
 async def test_without_the_health_state_it_is_said_that_the_time_before_is_unknown(
     log: EventLog, run: Commands
 ) -> None:
@@ -225,7 +254,6 @@ async def test_a_window_with_too_many_entries_is_cut_and_that_is_said(
 ) -> None:
     await record(log)
     await go_live(log, ROUTE_TABLE, HEALTH_STATE)
-    monkeypatch.setattr(log_window, "READ_COUNT", 1)
     monkeypatch.setattr(log_window, "WINDOW_ENTRIES_MAX", 3)
     result = await run(health, "show", "chat")
     assert "the window begins later than --from" in result.stderr

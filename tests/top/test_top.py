@@ -1,5 +1,6 @@
 """The live view, driven by its keys, on a narrow and on a wide screen."""
 
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -8,6 +9,8 @@ from msgspec.structs import replace
 from consumers.top import pane
 from consumers.top.picture import SUBJECTS
 from events import EndpointCreatedEvent, EventLog
+from tests.events.archive.archive_bench import archive_in, trim
+from tests.events.archive.archive_bench import run as archive_all
 from tests.top.top_bench import CHAT, NARROW, WIDE, deploy, go_live, record, screen
 
 pytestmark = pytest.mark.anyio
@@ -178,6 +181,20 @@ async def test_enter_on_an_endpoint_shows_its_routes_history_and_events(log: Eve
         await shown.until("endpoint_created", "endpoint_route_list_updated")
         await shown.press("escape")
         await shown.until("TRAFFIC")
+
+
+async def test_an_endpoint_shows_the_events_that_only_the_archive_has(
+    log: EventLog, tmp_path: Path
+) -> None:
+    await deploy(log)
+    archive = archive_in(tmp_path, log)
+    await archive_all(log, archive)
+    await trim(log, str(await log.head(0)))
+    async with screen(log, WIDE, archive) as shown:
+        await shown.press("2")
+        await shown.until("c4a70000")
+        await shown.press("enter")
+        await shown.until("last events", "endpoint_created", "endpoint_route_list_updated")
 
 
 async def test_enter_on_a_group_shows_its_consumers_and_what_is_pending(log: EventLog) -> None:

@@ -17,6 +17,7 @@ from events import (
     ModelServiceStatusEvent,
     RouteRecord,
 )
+from events.archive import Archive
 from projections.build import build
 from projections.health_state import HEALTH_STATE
 from projections.reader import ReaderSettings, RouteTableReader
@@ -142,14 +143,16 @@ class Screen:
 
 
 @asynccontextmanager
-async def screen(log: EventLog, size: tuple[int, int] = NARROW) -> AsyncIterator[Screen]:
+async def screen(
+    log: EventLog, size: tuple[int, int] = NARROW, archive: Archive | None = None
+) -> AsyncIterator[Screen]:
     """Run the live view on a screen of *size*."""
     async with anyio.create_task_group() as tasks:
         reader = RouteTableReader(
             log.server, log.keys, log.partitions, ReaderSettings(block_ms=100)
         )
         tasks.start_soon(reader.run)
-        app = TopApp(Watch(log, reader))
+        app = TopApp(Watch(log, reader, archive))
         async with app.run_test(size=size) as pilot:
             yield Screen(app, pilot)
         tasks.cancel_scope.cancel()
