@@ -5,12 +5,19 @@ import msgspec
 from events.archive.archive import MANIFEST, Archive
 from events.archive.archiver import HOLDER
 from events.archive.errors import DamagedArchiveError
-from events.archive.listing import Listed
 from events.archive.manifest import Gap, Part
 from events.log import EventLog
 from events.positions import Positions
 
 _SHOWN_FILES = 3
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A part of the archive, and what is wrong with it, None for nothing that was found."""
+
+    partition: int
+    part: Part
+    problem: str | None
 
 
 class Checked(msgspec.Struct, frozen=True):

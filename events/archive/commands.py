@@ -5,8 +5,8 @@ import msgspec
 
 from events.archive.archive import Archive
 from events.archive.archiver import HOLDER, Written, archive_partition, bound_of
-from events.archive.check import check_partition
-from events.archive.listing import LISTED_FIELDS, Listed, as_value, print_listed, told_of
+from events.archive.check import Listed, check_partition
+from events.archive.listing import LISTED_FIELDS, as_value, print_listed, told_of
 from events.archive.manifest import Gap, Part
 from events.chunk import read_chunk_back
 from events.entry_id import EntryId

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 from rich.filesize import decimal
 
+from events.archive.check import Listed
 from events.archive.manifest import Gap, Part
 from events.archive.segment import Segment
 from events.entry_id import EntryId
@@ -23,14 +24,6 @@ _COLUMNS = (
     *(Column(name, is_number=True) for name in ("ENTRIES", "SIZE", "STORED", "RATIO")),
     Column("STATE", folds=True),
 )
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """A part of the archive, and what is wrong with it, None for nothing that was found."""
-
-    partition: int
-    part: Part
-    problem: str | None
 
 
 def print_listed(output: OutputForm, listed: Sequence[Listed], nothing: str) -> None:
