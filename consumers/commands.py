@@ -6,6 +6,7 @@ import click
 from msgspec.structs import replace
 
 from consumers.checker_process import run_checker
+from consumers.deployment import current_settings, keep_settings
 from consumers.exposition.exposed import ExposedSupervisor
 from consumers.exposition.exposition import exposition
 from consumers.groups import (
@@ -19,7 +20,7 @@ from consumers.groups import (
 from consumers.metrics_settings import MetricsSettings
 from consumers.operating.retention import run_retention
 from consumers.operating.retention_settings import RETENTION
-from consumers.settings import SETTINGS, Settings, current_settings
+from consumers.settings import Settings
 from consumers.supervisor import Supervisor, routestream_command
 from events.terminal.output import Deployment, command_of
 
@@ -36,7 +37,7 @@ def _take_metrics_port(context: click.Context, _option: click.Parameter, port: i
     if port is not None:
         settings = current_settings()
         metrics = replace(settings.metrics, port=port)
-        context.meta[SETTINGS] = replace(settings, metrics=metrics)
+        keep_settings(context, replace(settings, metrics=metrics))
 
 
 metrics_port_option = click.option(

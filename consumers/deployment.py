@@ -7,10 +7,13 @@ from types import MappingProxyType
 import click
 
 from consumers.logs import configure_logs
-from consumers.settings import SETTINGS, read_settings
+from consumers.settings import Settings, read_settings
 from events.terminal.output import Deployment
 from producers.backend_ai import wire as backend_ai_wire
 from producers.backend_ai.printed_entry import printed_entry
+
+_SETTINGS = "routestream.settings"
+"""Where click's context keeps the settings."""
 
 FOREIGN_DECODERS = MappingProxyType({backend_ai_wire.STREAM.decode(): printed_entry})
 """What reads the entries of other systems' streams, by the stream's key."""
@@ -34,4 +37,14 @@ def set_up(context: click.Context, config: Path | None, log_level: str) -> None:
         snapshots=settings.snapshots.directory,
         retention=None if retention.keep_s is None else retention.rule,
     )
-    context.meta[SETTINGS] = settings
+    keep_settings(context, settings)
+
+
+def keep_settings(context: click.Context, settings: Settings) -> None:
+    """Let `current_settings` return *settings* from now on."""
+    context.meta[_SETTINGS] = settings
+
+
+def current_settings() -> Settings:
+    """Return the settings that the command now running was started with."""
+    return click.get_current_context().meta.get(_SETTINGS) or Settings()

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 import yaml
 
@@ -22,10 +21,6 @@ from projections.snapshots.snapshot import SnapshotSettings
 
 PREFIX = "ROUTESTREAM_"
 _FILE_BYTES_MAX = 1_048_576
-
-
-SETTINGS = "routestream.settings"
-"""Where click's context keeps them for the commands that run processes."""
 
 
 class InvalidSettingsError(ConsumersError):
@@ -102,8 +97,3 @@ def _take_environment(
                 _take_environment(field.type, f"{name}_", environment, part)
         elif name in environment:
             given[field.name] = environment[name]
-
-
-def current_settings() -> Settings:
-    """Return the settings that the command now running was started with."""
-    return click.get_current_context().meta.get(SETTINGS) or Settings()

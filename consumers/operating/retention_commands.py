@@ -7,9 +7,9 @@ from typing import Any
 import click
 from rich.text import Text
 
+from consumers.deployment import current_settings
 from consumers.holder import deadness_of, is_dead, remedy_of
 from consumers.operating.retention_settings import REQUIRED
-from consumers.settings import current_settings
 from events.entry_id import START, EntryId
 from events.log import EventLog
 from events.position import parse_span, time_of

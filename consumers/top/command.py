@@ -7,8 +7,8 @@ import anyio
 import click
 from anyio.abc import TaskStatus
 
+from consumers.deployment import current_settings
 from consumers.logs import configure_logs
-from consumers.settings import current_settings
 from consumers.top.app import TopApp
 from consumers.top.watch import Watch
 from events.archive import open_archive
