@@ -8,6 +8,7 @@ import msgspec
 Severity = Literal["ok", "warning", "error"]
 
 _RANKS: dict[Severity, int] = {"ok": 0, "warning": 1, "error": 2}
+_SIZE_UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -60,3 +61,11 @@ def counted(count: int, what: str) -> str:
         return f"{count} {what}"
     plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
     return f"{count} {plural}"
+
+
+def size_in_words(size_bytes: int) -> str:
+    """Return `90 bytes`, `1.2 MB`: a size in the largest decimal unit that it fills."""
+    if size_bytes < 1_000:
+        return counted(size_bytes, "byte")
+    power = min((len(str(size_bytes)) - 1) // 3, len(_SIZE_UNITS))
+    return f"{size_bytes / 1_000**power:,.1f} {_SIZE_UNITS[power - 1]}"

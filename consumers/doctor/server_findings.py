@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 
-from rich.filesize import decimal
-
-from consumers.doctor.finding import Finding, error, ok, warning
+from consumers.doctor.finding import Finding, error, ok, size_in_words, warning
 from consumers.doctor.server_facts import ServerFacts
 from events.server import VERSION_MIN
 
@@ -118,7 +116,7 @@ def _memory(facts: ServerFacts) -> Iterator[Finding]:
     if not most:
         return
     part = used / most
-    figure = f"{decimal(used)} of {decimal(most)} ({part:.0%})"
+    figure = f"{size_in_words(used)} of {size_in_words(most)} ({part:.0%})"
     if part >= MEMORY_WARNING:
         say = error if part >= MEMORY_ERROR else warning
         yield say(

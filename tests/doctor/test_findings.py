@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from consumers.doctor.finding import Finding, counted, worst_first, worst_of
+from consumers.doctor.finding import Finding, counted, size_in_words, worst_first, worst_of
 from consumers.doctor.log_facts import GroupFacts
 from consumers.doctor.log_findings import group_findings
 from consumers.doctor.server_facts import ServerFacts
@@ -113,3 +113,21 @@ def test_things_are_counted_in_words() -> None:
     assert [counted(1, "entry"), counted(2, "entry"), counted(0, "error")] == [
         *("1 entry", "2 entries", "0 errors"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1_000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (1_000_000, "1.0 MB"),
+        (1_234_567, "1.2 MB"),
+        (5 * 10**11, "500.0 GB"),
+        (10**21, "1,000.0 EB"),
+    ],
+)
+def test_a_size_is_told_in_the_largest_unit_that_it_fills(size_bytes: int, words: str) -> None:
+    assert size_in_words(size_bytes) == words
