@@ -24,6 +24,8 @@ from producers.errors import (
     UnknownRouteError,
 )
 from projections.errors import (
+    AmbiguousEndpointError,
+    EndpointNotFoundError,
     NoEventsError,
     NoLiveGenerationError,
     NoSnapshotError,
@@ -37,6 +39,7 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
         (
             UnknownEndpointError,
             UnknownRouteError,
+            EndpointNotFoundError,
             NoEventsError,
             NoLiveGenerationError,
             NoSnapshotError,
@@ -59,6 +62,7 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
             UnreadableCaptureError,
             UnreadableExportError,
             UnknownGroupError,
+            AmbiguousEndpointError,
         ),
         EXIT_USAGE,
     ),

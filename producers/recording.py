@@ -9,6 +9,7 @@ from producers.decisions import Decision
 from producers.endpoint_service import EndpointService
 from producers.plan import plan_of
 from projections.endpoint import Endpoint
+from projections.endpoint_at import say_left_out
 from projections.endpoint_lookup import find_endpoint
 
 
@@ -28,7 +29,11 @@ async def record(
         return decision
 
     async with deployment.open_log(create=True) as log:
-        endpoint_id = endpoint if isinstance(endpoint, UUID) else await find_endpoint(log, endpoint)
+        endpoint_id = (
+            endpoint
+            if isinstance(endpoint, UUID)
+            else await find_endpoint(log, endpoint, say_left_out)
+        )
         recorded = await EndpointService(log).record(endpoint_id, decide_and_ask)
     if not recorded.entry_ids:
         say("nothing to record: it is so already")

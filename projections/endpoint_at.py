@@ -12,9 +12,11 @@ from events.log import EventLog
 from events.position import parse_position, time_of
 from events.reading import Note
 from events.terminal.age import now_of
-from events.terminal.output import Deployment, NotFoundError
+from events.terminal.output import Deployment
+from events.terminal.talk import say
 from projections.endpoint import Endpoint
 from projections.endpoint_lookup import choose_endpoint, live_endpoints, read_endpoint, whole_id
+from projections.errors import EndpointNotFoundError
 from projections.replay.as_of import as_of
 from projections.replay.past import Source
 from projections.route_table import ROUTE_TABLE
@@ -35,14 +37,14 @@ async def endpoint_at(
     """Return revision (0: of the past) and state of an endpoint, and the moment to count ages from.
 
     Raises:
-        NotFoundError: No endpoint was named like that then.
+        EndpointNotFoundError: No endpoint was named like that then.
         NoLiveGenerationError: There is no read model to look in.
         HistoryMissingError: Entries are gone that say how it was then.
-        click.UsageError: It could be several.
+        AmbiguousEndpointError: It could be several.
     """
     now = await now_of(log.server)
     if position is None:
-        return *await read_endpoint(log, named), now
+        return *await read_endpoint(log, named, say_left_out), now
     until = parse_position(position, now)
     whole = whole_id(named)
     if whole is None:
@@ -54,7 +56,7 @@ async def endpoint_at(
     folding = await as_of(source, ROUTE_TABLE, snapshots, until, only(whole))
     state = folding.states.get(whole)
     if state is None:
-        raise NotFoundError(f"endpoint {whole} had no event yet at {position}")
+        raise EndpointNotFoundError(f"endpoint {whole} had no event yet at {position}")
     return 0, state, moment_of(until, now)
 
 
@@ -69,9 +71,14 @@ async def endpoints_at(
     """
     now = await now_of(log.server)
     if position is None:
-        return [one async for one in live_endpoints(log)], now
+        return [one async for one in live_endpoints(log, say_left_out)], now
     until = parse_position(position, now)
     return await _all_at(deployment, log, until), moment_of(until, now)
+
+
+def say_left_out(partition: int) -> None:
+    """Say that no endpoint of *partition* is among those that are looked through."""
+    say(f"partition {partition} is left out: it is not live")
 
 
 def source_of(deployment: Deployment, log: EventLog, on_gap: Note | None = None) -> Source:

@@ -1,17 +1,14 @@
 """The endpoint lookup: the endpoint that a person names by its id, its beginning, or its name."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import islice
 from uuid import UUID
-
-import click
 
 from events.keys import partition_of
 from events.log import EventLog
 from events.partitions import ASKED_AT_ONCE, ask_each
-from events.terminal.output import NotFoundError
-from events.terminal.talk import say
 from projections.endpoint import Endpoint
+from projections.errors import AmbiguousEndpointError, EndpointNotFoundError
 from projections.route_table import ROUTE_TABLE
 from projections.store import ReadModelStore, no_live_generation
 
@@ -21,44 +18,49 @@ BEGINNING_CHARACTERS_MIN = 4
 CANDIDATES_MAX = 5
 """Endpoints that are listed where a name could be any of them."""
 
+LeftOut = Callable[[int], None]
+"""Is called with each partition that is not searched: its read model is not live."""
 
-async def find_endpoint(log: EventLog, named: str) -> UUID:
+
+async def find_endpoint(log: EventLog, named: str, left_out: LeftOut | None = None) -> UUID:
     """Return the id of the endpoint that *named* stands for.
 
     A whole id is taken as it is, without a look whether that endpoint exists: who records facts
     needs no read model. All else is looked for in the live documents.
 
     Raises:
-        NotFoundError: No endpoint is named like that.
+        EndpointNotFoundError: No endpoint is named like that.
         NoLiveGenerationError: There is no read model to look in.
-        click.UsageError: It could be several.
+        AmbiguousEndpointError: It could be several.
     """
     whole = whole_id(named)
-    return whole if whole is not None else (await _search(log, named))[1].endpoint_id
+    return whole if whole is not None else (await _search(log, named, left_out))[1].endpoint_id
 
 
-async def read_endpoint(log: EventLog, named: str) -> tuple[int, Endpoint]:
+async def read_endpoint(
+    log: EventLog, named: str, left_out: LeftOut | None = None
+) -> tuple[int, Endpoint]:
     """Return revision and state of the endpoint that *named* stands for, as it is live.
 
     Raises:
-        NotFoundError: No live document is that endpoint's.
+        EndpointNotFoundError: No live document is that endpoint's.
         NoLiveGenerationError: There is no read model to look in.
-        click.UsageError: It could be several.
+        AmbiguousEndpointError: It could be several.
     """
     whole = whole_id(named)
     if whole is None:
-        return await _search(log, named)
+        return await _search(log, named, left_out)
     store = _store(log, partition_of(whole, log.partitions))
     found = await store.live_document(str(whole))
     if found is None:
-        raise NotFoundError(f"endpoint {whole} is not in the live read model")
+        raise EndpointNotFoundError(f"endpoint {whole} is not in the live read model")
     return found
 
 
-async def live_endpoints(log: EventLog) -> AsyncGenerator[tuple[int, Endpoint]]:
-    """Yield revision and state of every endpoint once.
-
-    A partition whose read model is not live yet is told of on standard error.
+async def live_endpoints(
+    log: EventLog, left_out: LeftOut | None = None
+) -> AsyncGenerator[tuple[int, Endpoint]]:
+    """Yield revision and state of every endpoint once, of each partition that is live.
 
     Raises:
         NoLiveGenerationError: No partition's read model is live.
@@ -69,10 +71,10 @@ async def live_endpoints(log: EventLog) -> AsyncGenerator[tuple[int, Endpoint]]:
         raise no_live_generation(ROUTE_TABLE)
     pages = {}
     for partition, generation in generations.items():
-        if generation is None:
-            say(f"partition {partition} is left out: it is not live")
-        else:
+        if generation is not None:
             pages[partition] = stores[partition].load_pages(generation)
+        elif left_out is not None:
+            left_out(partition)
     # A scan may meet a document twice while the hash grows.
     seen: set[UUID] = set()
     while pages:
@@ -99,8 +101,8 @@ def _store(log: EventLog, partition: int) -> ReadModelStore[Endpoint]:
     return ReadModelStore(log.server, log.keys, ROUTE_TABLE, partition)
 
 
-async def _search(log: EventLog, named: str) -> tuple[int, Endpoint]:
-    return choose_endpoint([one async for one in live_endpoints(log)], named)
+async def _search(log: EventLog, named: str, left_out: LeftOut | None) -> tuple[int, Endpoint]:
+    return choose_endpoint([one async for one in live_endpoints(log, left_out)], named)
 
 
 def choose_endpoint(
@@ -111,8 +113,8 @@ def choose_endpoint(
     *when* is told of where there is none.
 
     Raises:
-        NotFoundError: None is named like that.
-        click.UsageError: It could be several.
+        EndpointNotFoundError: None is named like that.
+        AmbiguousEndpointError: It could be several.
     """
     fitting = [one for one in found if str(one[1].endpoint_id) == named or _fits(one[1], named)]
     # One that is destroyed counts only where no other fits.
@@ -120,12 +122,12 @@ def choose_endpoint(
     chosen = present or fitting
     if not chosen:
         least = f"; {BEGINNING_CHARACTERS_MIN} characters of an id are the least"
-        raise NotFoundError(
+        raise EndpointNotFoundError(
             f"no endpoint has the name {named!r}, or an id that begins like that{when}"
             f"{least if len(named) < BEGINNING_CHARACTERS_MIN else ''}"
         )
     if len(chosen) > 1:
-        raise click.UsageError(_ambiguous(named, [endpoint for _, endpoint in chosen]))
+        raise AmbiguousEndpointError(_ambiguous(named, [endpoint for _, endpoint in chosen]))
     return chosen[0]
 
 

@@ -35,6 +35,14 @@ class DocumentsMissingError(ProjectionsError):
     """The live generation has not all the documents that were written."""
 
 
+class EndpointNotFoundError(ProjectionsError):
+    """No endpoint has that id, an id that begins like that, or that name."""
+
+
+class AmbiguousEndpointError(ProjectionsError):
+    """Several endpoints have that name, or an id that begins like that."""
+
+
 class NoLiveGenerationError(ProjectionsError):
     """The read model is not there: never built, deleted, or being rebuilt."""
 

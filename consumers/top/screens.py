@@ -11,7 +11,7 @@ from textual.worker import Worker
 
 from consumers.top.detail import Detail
 from events.errors import EventsError, ServerUnavailableError
-from events.terminal.output import NotFoundError, as_text
+from events.terminal.output import as_text
 from projections.errors import ProjectionsError
 
 REFRESH_S = 2.0
@@ -91,7 +91,7 @@ class DetailScreen(Screen[None]):
         except ServerUnavailableError as error:
             banner.update(as_text(f" no connection: {error}; this is what there was"))
             banner.display = True
-        except (EventsError, ProjectionsError, NotFoundError) as error:
+        except (EventsError, ProjectionsError) as error:
             banner.update(as_text(f" {error}"))
             banner.display = True
         else:

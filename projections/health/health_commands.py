@@ -27,6 +27,7 @@ from events.terminal.output import (
 from events.terminal.talk import say
 from events.window import WINDOW_ENTRIES_MAX
 from projections.endpoint import Endpoint
+from projections.endpoint_at import say_left_out
 from projections.endpoint_lookup import live_endpoints, read_endpoint
 from projections.endpoint_table import health_check_in_words
 from projections.errors import NoLiveGenerationError
@@ -97,7 +98,9 @@ async def list_health(
     async with deployment.open_log() as log:
 
         async def show_all() -> None:
-            there = [one async for _, one in live_endpoints(log) if not one.is_destroyed]
+            there = [
+                one async for _, one in live_endpoints(log, say_left_out) if not one.is_destroyed
+            ]
             there.sort(key=lambda one: one.endpoint_id.int)
             chosen = there[:limit]
             found = await read_health_list(log, chosen, *await _window_of(log, since))
@@ -159,7 +162,7 @@ async def show(
     async with deployment.open_history() as history:
 
         async def show_it() -> None:
-            _, state = await read_endpoint(history.log, endpoint)
+            _, state = await read_endpoint(history.log, endpoint, say_left_out)
             found = await _read(history, state, since)
             if output != "table":
                 value = as_json(state, found.routes, found.window, is_whole=found.is_whole)

@@ -28,7 +28,7 @@ from events.terminal.table import Column
 from events.terminal.talk import say
 from projections.catalogue import PROJECTIONS
 from projections.endpoint import Endpoint
-from projections.endpoint_at import as_of_option, endpoint_at, source_of
+from projections.endpoint_at import as_of_option, endpoint_at, say_left_out, source_of
 from projections.endpoint_lookup import find_endpoint
 from projections.endpoint_table import health_check_in_words
 from projections.errors import NoLiveGenerationError
@@ -230,7 +230,7 @@ async def trace_events(
 async def _named(deployment: Deployment, log: EventLog, endpoint: str) -> UUID:
     """Return its id; where no read model is live, the log itself knows the names."""
     try:
-        return await find_endpoint(log, endpoint)
+        return await find_endpoint(log, endpoint, say_left_out)
     except NoLiveGenerationError:
         _, state, _ = await endpoint_at(deployment, log, endpoint, "end")
         return state.endpoint_id

@@ -4,7 +4,6 @@ import json
 from typing import Any
 from uuid import UUID
 
-import click
 import pytest
 
 from events import (
@@ -23,14 +22,13 @@ from events import (
     RouteTrafficRatioUpdatedEvent,
     open_log,
 )
-from events.terminal.output import NotFoundError
 from projections.build import build
 from projections.commands import endpoints
 from projections.endpoint_lookup import find_endpoint, read_endpoint
-from projections.errors import NoLiveGenerationError
+from projections.errors import AmbiguousEndpointError, EndpointNotFoundError, NoLiveGenerationError
 from projections.route_table import ROUTE_TABLE
 from projections.store import ReadModelStore
-from tests.cli.running import Commands
+from tests.cli.running import Commands, end_of
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EMBED = UUID("e0bed000-0000-4000-8000-000000000002")
@@ -257,6 +255,10 @@ async def test_endpoints_of_all_partitions_are_listed_by_their_ids(
         result = await run(endpoints, "ls", "-o", "json")
         assert 0 < len(json.loads(result.stdout)) < 8
         assert "partition 1 is left out" in result.stderr
+        left_out: list[int] = []
+        with pytest.raises(EndpointNotFoundError):
+            await find_endpoint(log, "nobody", left_out.append)
+        assert left_out == [1, 2]
         await go_live(log)
         listed = await shown(run, "ls", "-o", "json")
         assert [one["endpoint_id"] for one in listed] == [str(one) for one in ids]
@@ -269,9 +271,9 @@ async def test_an_endpoint_is_found_by_its_id_its_beginning_and_its_name(log: Ev
         assert (await read_endpoint(log, named))[1].endpoint_id == CHAT
         assert await find_endpoint(log, named) == CHAT
     for unknown in ("7cc", "cha", "7ccd26ed", ""):
-        with pytest.raises(NotFoundError):
+        with pytest.raises(EndpointNotFoundError):
             await find_endpoint(log, unknown)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(EndpointNotFoundError):
         await read_endpoint(log, str(ROUTES[0]))
 
 
@@ -285,10 +287,21 @@ async def test_a_name_of_several_endpoints_is_refused_with_five_of_them(log: Eve
         *(EndpointCreatedEvent(endpoint_id=one, name="same", model="m") for one in ids)
     )
     await go_live(log)
-    with pytest.raises(click.UsageError) as refused:
+    with pytest.raises(AmbiguousEndpointError) as refused:
         await find_endpoint(log, "same")
-    assert all(str(one) in refused.value.message for one in ids[:5])
-    assert "and 2 more" in refused.value.message
+    assert all(str(one) in str(refused.value) for one in ids[:5])
+    assert "and 2 more" in str(refused.value)
+
+
+async def test_a_name_of_no_endpoint_and_one_of_several_end_a_command_with_their_exit_codes(
+    log: EventLog, run: Commands
+) -> None:
+    await log.append(
+        *(EndpointCreatedEvent(endpoint_id=UUID(int=n), name="same", model="m") for n in range(2))
+    )
+    await go_live(log)
+    assert end_of(await run(endpoints, "show", "nobody")) == 3
+    assert end_of(await run(endpoints, "show", "same")) == 2
 
 
 async def test_the_name_of_a_destroyed_endpoint_is_free_for_another(log: EventLog) -> None:

@@ -31,7 +31,7 @@ from projections.projection import Projection
 from projections.route_table import ROUTE_TABLE
 from projections.store import ReadModelStore
 from projections.transitions import TRANSITIONS_MAX
-from tests.cli.running import Commands
+from tests.cli.running import Commands, end_of
 from tests.events.archive.archive_bench import archive_in, trim
 from tests.events.archive.archive_bench import run as archive_all
 
@@ -276,7 +276,7 @@ async def test_a_window_that_begins_in_the_future_is_refused(
 async def test_bad_arguments_are_named(log: EventLog, run: Commands) -> None:
     await record(log)
     await go_live(log, ROUTE_TABLE)
-    assert (await run(health, "show", "nobody")).exit_code == 3
+    assert end_of(await run(health, "show", "nobody")) == 3
     result = await run(health, "show", "chat", "--from", "yesterday")
     assert isinstance(result.exception, InvalidPositionError)
 

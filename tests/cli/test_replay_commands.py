@@ -218,7 +218,7 @@ async def test_as_of_shows_what_was_routed_then(run: Commands, ids: list[EntryId
         assert [one["routable"] for one in shown["routes"]] == [True, True]
     [now] = lines_of(await run(show, "--as-of", "end", "-o", "jsonl"))
     assert [one["routable"] for one in now["routes"]] == [True, False]
-    assert (await run(endpoints, "show", "chat", "--as-of", "start")).exit_code == 3
+    assert end_of(await run(endpoints, "show", "chat", "--as-of", "start")) == 3
     [health] = lines_of(
         await run(show, "--projection", "health-state", "--as-of", str(ids[3]), "-o", "jsonl")
     )
