@@ -80,14 +80,15 @@ async def show(  # noqa: PLR0913 - the options of the command
             _print_fields(output, entry, as_hex=as_hex)
             return
         groups = await read_entry_groups(log.log, entry.partition, wanted)
-        if output != "table":
+        if not output.is_table:
             told = [msgspec.to_builtins(group) for group in groups]
             print_value(output, {**_value(selection.reading, entry), "groups": told})
             return
-        place = f"{entry.partition}, " if stream is None else ""
+        key = log.keys.events(entry.partition)
+        place = f"{entry.partition}, {key}" if stream is None else key
         age = age_of(wanted, await now_of(log.server))
-        _print_entry(selection.reading, entry, f"{place}{log.keys.events(entry.partition)}", age)
-        _print_groups(groups)
+        _print_entry(output, selection.reading, entry, place, age)
+        _print_groups(output, groups)
 
 
 async def _find(log: History, entry_id: EntryId, partition: int | None) -> Entry:
@@ -112,17 +113,17 @@ def _named(entry: Entry) -> str:
 
 
 def _print_fields(output: OutputForm, entry: Entry, *, as_hex: bool) -> None:
-    if output != "table":
+    if not output.is_table:
         fields = fields_as_text(entry.fields)
         if as_hex:
             fields = {printable(_text(k)): v.hex() for k, v in entry.fields.items()}
         print_value(output, {"entry_id": str(entry.entry_id), "fields": fields})
         return
     if not as_hex:
-        print_pairs((_text(name), _text(value)) for name, value in entry.fields.items())
+        print_pairs(output, ((_text(name), _text(value)) for name, value in entry.fields.items()))
         return
     for name, value in entry.fields.items():
-        print_rich(Text(f"{printable(_text(name))}, {len(value)} bytes", "bold"))
+        print_rich(output, Text(f"{printable(_text(name))}, {len(value)} bytes", "bold"))
         for line in hex_dump(value):
             click.echo(f"  {line}")
 
@@ -146,13 +147,16 @@ def _read_as(entry: Entry) -> Any:  # noqa: ANN401 - JSON
         return None
 
 
-def _print_entry(reading: Reading, entry: Entry, place: str, age: str | None) -> None:
+def _print_entry(
+    output: OutputForm, reading: Reading, entry: Entry, place: str, age: str | None
+) -> None:
     told = _value(reading, entry)
     payload, read_as = told.pop("payload", None), told.pop("read_as")
     fields, upcasted = told.pop("fields", {}), told.pop("upcasts")
     told.pop("partition")
     led = (f"version {step['from']} to {step['to']} by {step['by']}" for step in upcasted)
     print_pairs(
+        output,
         [
             ("entry", told.pop("entry_id")),
             ("time", f"{times_of(entry.entry_id)}, {age or '0s'} ago"),
@@ -160,11 +164,11 @@ def _print_entry(reading: Reading, entry: Entry, place: str, age: str | None) ->
             *((name.replace("_", " "), value or None) for name, value in told.items()),
             *((f"field {name}", _field(value)) for name, value in fields.items()),
             ("upcast", ", ".join(led) or None),
-        ]
+        ],
     )
     for name, shown in (("payload", payload), ("read as", read_as)):
         if shown is not None:
-            print_rich(Text(name, "bold"))
+            print_rich(output, Text(name, "bold"))
             text = msgspec.json.format(msgspec.json.encode(shown), indent=2).decode()
             click.echo("\n".join(f"  {printable(line)}" for line in text.splitlines()))
 
@@ -173,7 +177,7 @@ def _field(value: str | dict[str, str]) -> str:
     return value if isinstance(value, str) else f"{BINARY} {value[BINARY]}"
 
 
-def _print_groups(groups: list[EntryGroup]) -> None:
+def _print_groups(output: OutputForm, groups: list[EntryGroup]) -> None:
     if not groups:
         say("no group reads it")
         return
@@ -189,4 +193,4 @@ def _print_groups(groups: list[EntryGroup]) -> None:
         )
         for one in groups
     )
-    print_table(_GROUP_COLUMNS, rows)
+    print_table(output, _GROUP_COLUMNS, rows)

@@ -66,7 +66,7 @@ async def tail(
     Example: routestream events tail --where 'payload.new_status == "unhealthy"' -n 5
     Example: routestream events tail --stream events -o json
     """
-    if follow and output == "json":
+    if follow and output is OutputForm.JSON:
         raise click.UsageError("-o json prints one list, which has no end with -f; use -o jsonl")
     async with open_selection(deployment, asked) as selection:
         now = await now_of(selection.log.server)

@@ -1,7 +1,7 @@
 """The foreign stream: any Redis stream, read as a log of one partition."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -30,8 +30,11 @@ class Told(msgspec.Struct, frozen=True):
     endpoint: str = ""
 
 
-ForeignDecoder = Callable[[Entry], Told]
-"""Reads an entry that another system wrote; an EventsError says why it cannot be read."""
+class ForeignDecoder(Protocol):
+    """Reads an entry that another system wrote; an EventsError says why it cannot be read."""
+
+    def __call__(self, entry: Entry, *, wide: bool = False) -> Told:
+        """Return what the entry says; a *wide* summary has whole ids."""
 
 
 class NoStreamError(EventsError):

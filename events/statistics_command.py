@@ -24,7 +24,7 @@ from events.terminal.output import (
     output_option,
     print_rows,
     room_of,
-    short_id,
+    shown_id,
 )
 from events.terminal.span_command import SpanCommand
 from events.terminal.table import Column
@@ -118,7 +118,7 @@ async def stats(
         Column("LAST", is_wide=True),
         Column(""),
     )
-    rows = _rows(counted, dimension, total)
+    rows = _rows(output, counted, dimension, total)
     print_rows(output, columns, rows, values, fields=_FIELDS, nothing="no events")
 
 
@@ -171,10 +171,13 @@ def _filled(counted: list[Counted]) -> list[Counted]:
     ]
 
 
-def _rows(counted: list[Counted], dimension: Dimension, total: int) -> list[tuple[object, ...]]:
+def _rows(
+    output: OutputForm, counted: list[Counted], dimension: Dimension, total: int
+) -> list[tuple[object, ...]]:
     most = max((one.count for one in counted), default=0)
-    keys = [short_id(one.key) if dimension == "endpoint" else one.key for one in counted]
-    room = room_of() or _BAR_WIDTH_MAX + _BESIDE_BAR
+    whole = output.is_wide or dimension != "endpoint"
+    keys = [shown_id(one.key, wide=whole) for one in counted]
+    room = room_of(output) or _BAR_WIDTH_MAX + _BESIDE_BAR
     left = room - max(map(len, keys), default=0) - _BESIDE_BAR
     width = min(_BAR_WIDTH_MAX, max(_BAR_WIDTH_MIN, left))
     return [

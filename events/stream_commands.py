@@ -171,8 +171,8 @@ async def show_stream(
             found = await read_redis_stream(log.server, key, _ms(now))
             cut = await _cut(log, partition, found, deployment.retention, _ms(now))
             warnings = warnings_of(cut) + await log.server.weaknesses()
-            if output == "table":
-                print_stream(partition, cut, now)
+            if output.is_table:
+                print_stream(output, partition, cut, now)
                 for warning in warnings:
                     click.echo(f"warning: {printable(warning)}")
             else:

@@ -10,7 +10,7 @@ from events.entry_id import END, START, EntryId
 from events.redis_stream import RedisStream, StreamGroup
 from events.retention import Cut
 from events.terminal.age import age_of
-from events.terminal.output import print_pairs, print_table
+from events.terminal.output import OutputForm, print_pairs, print_table
 from events.terminal.table import Column
 
 _COUNTED = ("LENGTH", "BYTES", "ADDED", "RATE/S", "GROUPS", "MAX LAG")
@@ -74,10 +74,13 @@ def stream_as_json(partition: int | None, stream: RedisStream) -> dict[str, Any]
     }
 
 
-def print_stream(partition: int | None, cut: Cut[RedisStream], now: datetime) -> None:
+def print_stream(
+    output: OutputForm, partition: int | None, cut: Cut[RedisStream], now: datetime
+) -> None:
     """Print one stream with its groups and its holders, for a person."""
     stream = cut.stream
     print_pairs(
+        output,
         [
             ("stream", stream.name),
             ("partition", partition),
@@ -89,18 +92,18 @@ def print_stream(partition: int | None, cut: Cut[RedisStream], now: datetime) ->
                 for name, at in (("first", stream.first), ("last", stream.last))
             ),
             ("safe to cut", _safe(cut, now)),
-        ]
+        ],
     )
     if stream.groups:
         click.echo()
-        print_table(_GROUP_COLUMNS, (_group_row(one, now) for one in stream.groups))
+        print_table(output, _GROUP_COLUMNS, (_group_row(one, now) for one in stream.groups))
     if cut.holders:
         click.echo()
         rows = (
             (one.name, one.stands_at, one.keeps_from, _age(one.keeps_from, now))
             for one in cut.holders
         )
-        print_table(_HOLDER_COLUMNS, rows)
+        print_table(output, _HOLDER_COLUMNS, rows)
     click.echo()
 
 

@@ -14,6 +14,7 @@ from events.terminal.output import (
     Deployment,
     OutputForm,
     command_of,
+    is_narrow,
     output_option,
     print_pairs,
     print_rows,
@@ -78,7 +79,8 @@ async def list_endpoints(
             shown.sort(key=lambda one: one[1].endpoint_id.int)
             partitions = () if position else range(log.partitions)
             known = await ask_each(partitions, lambda p: _knowledge(log, p))
-            rows = (endpoint_row(endpoint, now) for _, endpoint in shown)
+            narrow = is_narrow(output)
+            rows = (endpoint_row(endpoint, now, narrow=narrow) for _, endpoint in shown)
             values = (
                 as_json(revision, endpoint) | _told(known.get(_partition(log, endpoint)), now)
                 for revision, endpoint in shown
@@ -122,18 +124,21 @@ async def show(
         async def show_it() -> None:
             revision, state, now = await endpoint_at(deployment, log, endpoint, position)
             known = None if position else await _knowledge(log, _partition(log, state))
-            if output != "table":
+            if not output.is_table:
                 print_value(output, as_json(revision, state) | _told(known, now), _FIELDS)
                 return
             names = await _names_of(log, state)
             pairs = endpoint_pairs(revision, state, now)
-            print_pairs([*pairs, *([("knowledge", known.in_words(now))] if known else [])])
+            if known is not None:
+                pairs.append(("knowledge", known.in_words(now)))
+            print_pairs(output, pairs)
             if state.present_routes:
                 click.echo()
-                print_table(ROUTE_COLUMNS, route_rows(state, now, names))
+                rows = route_rows(state, now, names, narrow=is_narrow(output))
+                print_table(output, ROUTE_COLUMNS, rows)
             elif not state.is_destroyed:
                 say("no routes")
-            remarks = list(notes(state))
+            remarks = list(notes(state, wide=output.is_wide))
             if remarks:
                 click.echo()
             for remark in remarks:

@@ -9,7 +9,7 @@ from rich.text import Text
 from events.entry_id import START, EntryId
 from events.health_check import HealthCheck
 from events.terminal.age import age_of
-from events.terminal.output import is_narrow, printable, short_id
+from events.terminal.output import printable, shown_id
 from events.terminal.summary import address
 from events.terminal.table import Column
 from projections.endpoint import Endpoint
@@ -47,9 +47,9 @@ ROUTE_COLUMNS = (
 )
 
 
-def endpoint_row(endpoint: Endpoint, now: datetime) -> tuple[object, ...]:
-    """Return the cells of `ENDPOINT_COLUMNS`."""
-    shown = short_id(endpoint.endpoint_id) if is_narrow() else str(endpoint.endpoint_id)
+def endpoint_row(endpoint: Endpoint, now: datetime, *, narrow: bool) -> tuple[object, ...]:
+    """Return the cells of `ENDPOINT_COLUMNS`; a *narrow* row has the beginning of the id."""
+    shown = shown_id(endpoint.endpoint_id, wide=not narrow)
     changed = age_of(endpoint.version, now)
     if endpoint.is_destroyed:
         routes, health, shown_shares = "destroyed", "", ""
@@ -118,16 +118,18 @@ def health_check_in_words(health_check: HealthCheck | None) -> str:
 
 
 def route_rows(
-    endpoint: Endpoint, now: datetime, names: Mapping[EntryId, str] | None = None
+    endpoint: Endpoint, now: datetime, names: Mapping[EntryId, str], *, narrow: bool
 ) -> Iterator[tuple[object, ...]]:
-    """Yield the cells of `ROUTE_COLUMNS` for each route; *names* are the types of events by id."""
+    """Yield the cells of `ROUTE_COLUMNS` for each route; *names* are the types of events by id.
+
+    A *narrow* row has the beginning of the route's id.
+    """
     traffic = traffic_of(endpoint)
-    narrow = is_narrow()
     for route in endpoint.present_routes:
         gets = traffic[route.route_id]
         health_at = route.started_at if route.health == "not_checked" else route.health_at
         yield (
-            short_id(route.route_id) if narrow else route.route_id,
+            shown_id(route.route_id, wide=not narrow),
             address(route.kernel_host, route.kernel_port) or "none",
             route.status,
             age_of(route.status_since, now),
@@ -135,7 +137,7 @@ def route_rows(
             age_of(health_at, now),
             _per_cent(gets.share) if gets.why_not is None else f"({route.traffic_ratio:g})",
             _traffic(gets),
-            _decider(gets.decided_at, names or {}),
+            _decider(gets.decided_at, names),
         )
 
 
@@ -149,17 +151,17 @@ def _traffic(gets: Traffic) -> Text:
     return Text(f"no: {gets.why_not}", "red")
 
 
-def notes(endpoint: Endpoint) -> Iterator[str]:
-    """Yield what there is to say of single routes, one line each."""
+def notes(endpoint: Endpoint, *, wide: bool = False) -> Iterator[str]:
+    """Yield what there is to say of single routes, one line each; a *wide* one has whole ids."""
     for route in endpoint.present_routes:
-        yield from _notes_of(route)
+        yield from _notes_of(route, wide=wide)
     awaiting = len(endpoint.routes) - len(endpoint.present_routes)
     if awaiting:
         yield f"{awaiting} more heard of, but never created and in no list of routes"
 
 
-def _notes_of(route: Route) -> Iterator[str]:
-    shown = short_id(route.route_id)
+def _notes_of(route: Route, *, wide: bool) -> Iterator[str]:
+    shown = shown_id(route.route_id, wide=wide)
     for error in route.errors:
         yield printable(f"{shown} {route.status}: {error}")
     if route.health_reason is not None:

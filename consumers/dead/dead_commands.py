@@ -91,7 +91,7 @@ async def print_dead(
     """Print dead letters as rows, or as JSON."""
     requeues = await _requeues(log, meant)
     columns = _columns(log.partitions)
-    rows = (_dead_row(one, requeues, now) for one in meant)
+    rows = (_dead_row(one, requeues, now, wide=output.is_wide) for one in meant)
     values = (_dead_as_json(one, requeues) for one in meant)
     print_rows(output, columns, rows, values, fields=_DEAD_FIELDS, nothing="no dead letters")
 
@@ -128,9 +128,9 @@ def _times(one: Meant, requeues: Requeues) -> int:
     return requeues.get((one.group, one.partition, one.letter.original.entry_id), 0)
 
 
-def _dead_row(one: Meant, requeues: Requeues, now: datetime) -> tuple[object, ...]:
+def _dead_row(one: Meant, requeues: Requeues, now: datetime, *, wide: bool) -> tuple[object, ...]:
     letter = one.letter
-    line = Line.of(letter.original)
+    line = Line.of(letter.original, wide=wide)
     return (
         letter.dead_id,
         one.group,
@@ -192,10 +192,10 @@ async def show_dead_letter(
     async with deployment.open_log() as log:
         one = await _the_one(log, DeadFilter(group=group, partition=partition), dead_id)
         requeues = await _requeues(log, [one])
-        if output != "table":
+        if not output.is_table:
             print_value(output, _dead_as_json(one, requeues))
             return
-        _print_letter(one, _times(one, requeues), await now_of(log.server))
+        _print_letter(output, one, _times(one, requeues), await now_of(log.server))
         place = f" --partition {one.partition}" if log.partitions > 1 else ""
         command = f"routestream dead requeue {one.group}{place} --ids {one.letter.dead_id}"
         say("")
@@ -217,10 +217,12 @@ async def _the_one(log: EventLog, among: DeadFilter, dead_id: str) -> Meant:
     return found[0]
 
 
-def _print_letter(one: Meant, requeued: int, now: datetime) -> None:
+def _print_letter(output: OutputForm, one: Meant, requeued: int, now: datetime) -> None:
     letter = one.letter
-    line, original = Line.of(letter.original), letter.original
+    original = letter.original
+    line = Line.of(original, wide=output.is_wide)
     print_pairs(
+        output,
         [
             ("dead letter", f"{letter.dead_id}, {age_of(letter.dead_id, now)} ago"),
             ("group", f"{one.group}, partition {one.partition}"),
@@ -235,7 +237,7 @@ def _print_letter(one: Meant, requeued: int, now: datetime) -> None:
             ("consumer", letter.consumer),
             ("tried", f"{_clock(letter.first_at)} to {_clock(letter.last_at)} UTC"),
             *_fields(letter),
-        ]
+        ],
     )
 
 

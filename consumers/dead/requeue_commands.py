@@ -122,7 +122,7 @@ def _tell(output: OutputForm, done: Sequence[tuple[Place, Requeued]]) -> None:
         }
         for (group, partition), one in done
     )
-    if output != "table":
+    if not output.is_table:
         print_values(output, values, _REQUEUED_FIELDS)
     counts = Counter(one.outcome for _, one in done)
     say(f"{counts['requeued']} requeued")
@@ -172,7 +172,7 @@ async def drop_dead(  # noqa: PLR0913 - the options of the command
             dropped = await Requeue(log, partition, group).drop(letters, what)
             told.append({"group": group, "partition": partition, "dropped": dropped})
             total += dropped
-        if output != "table":
+        if not output.is_table:
             print_values(output, told, _DROPPED_FIELDS)
         say(f"{total} dropped")
 

@@ -80,23 +80,24 @@ async def show_group(
             now_ms = round(now.timestamp() * 1_000)
             states = await states_of(log, group)
             details = [await read_details(log, state, now_ms) for state in states]
-            if output != "table":
+            if not output.is_table:
                 print_values(output, map(_details_as_json, details), _DETAIL_FIELDS)
                 return
             for place, one in enumerate(details):
                 if place:
                     click.echo()
-                _print_details(one, now)
+                _print_details(output, one, now)
 
         await watched(watch, show_it)
 
 
-def _print_details(details: GroupDetails, now: datetime) -> None:
+def _print_details(output: OutputForm, details: GroupDetails, now: datetime) -> None:
     state, pending = details.state, details.pending
     delivered, oldest = state.last_delivered, state.oldest_pending
     is_known = delivered > START
     counted = "" if pending.counted >= state.pending else f" (of the oldest {pending.counted})"
     print_pairs(
+        output,
         [
             ("group", f"{state.group}, partition {state.partition}"),
             ("state", state.activity),
@@ -114,11 +115,11 @@ def _print_details(details: GroupDetails, now: datetime) -> None:
             ("lost", "unknown" if state.lost is None else state.lost),
             *(("loss", _loss_as_text(loss)) for loss in details.losses),
             *(("operation", _operation_as_text(one)) for one in details.operations),
-        ]
+        ],
     )
     if details.members:
         click.echo()
-        print_table(_MEMBER_COLUMNS, map(_member_row, details.members))
+        print_table(output, _MEMBER_COLUMNS, map(_member_row, details.members))
     elif state.activity != "missing":
         say("no consumers")
 

@@ -95,7 +95,7 @@ async def show_pending(  # noqa: PLR0913 - the options of the command
             oldest = sorted(found, key=lambda one: (one[1].entry_id, one[0]))[:limit]
             shown = await look_up(log, group, oldest)
             now = await now_of(log.server)
-            rows = (_pending_row(p, item, now) for p, item in shown)
+            rows = (_pending_row(p, item, now, wide=output.is_wide) for p, item in shown)
             values = (_pending_as_json(p, item) for p, item in shown)
             nothing = "" if shown else await _why_nothing(log, states, consumer)
             print_rows(output, _COLUMNS, rows, values, fields=_FIELDS, nothing=nothing)
@@ -118,8 +118,10 @@ async def _why_nothing(log: EventLog, states: Sequence[GroupState], consumer: st
     return f"none of the {pending} pending entries is meant" if pending else "nothing is pending"
 
 
-def _pending_row(partition: int, item: PendingItem, now: datetime) -> tuple[object, ...]:
-    line = None if item.entry is None else Line.of(item.entry)
+def _pending_row(
+    partition: int, item: PendingItem, now: datetime, *, wide: bool
+) -> tuple[object, ...]:
+    line = None if item.entry is None else Line.of(item.entry, wide=wide)
     return (
         item.entry_id,
         partition,

@@ -93,7 +93,7 @@ async def trim(  # noqa: PLR0913 - the options of the command
         now = await now_of(log.server)
         wanted = partitions_of(log, partition)
         plans = [one for p in wanted if (one := await _plan(log, p, rule, now)) is not None]
-        if dry_run or output == "table":
+        if dry_run or output.is_table:
             _print_plans(output, plans, now)
         if not dry_run:
             await _carry_out(log, rule, plans, output=output, yes=yes)
@@ -120,7 +120,7 @@ def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> N
     nothing = "nothing was ever appended: nothing to trim"
     print_rows(output, _COLUMNS, rows, values, fields=_PLAN_FIELDS, nothing=nothing)
     for cut, _ in plans:
-        for holder in cut.held_by if output == "table" else ():
+        for holder in cut.held_by if output.is_table else ():
             if deadness_of(holder):
                 from_ = holder.keeps_from
                 all_of_it = from_ <= START
@@ -177,9 +177,9 @@ async def _carry_out(
         async for step in Trim(log, partition, rule).steps(now_ms):
             removed, at = removed + step.removed, step.cut
         told.append({"partition": partition, "removed": removed, "cut": str(at)})
-        if output == "table":
+        if output.is_table:
             click.echo(f"{cut.stream.stream}: {removed} entries removed, kept from {at} on")
-    if output != "table":
+    if not output.is_table:
         print_values(output, told, _TRIMMED_FIELDS)
     elif not going:
         say("nothing to trim")

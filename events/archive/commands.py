@@ -84,7 +84,7 @@ async def run_archive(  # noqa: PLR0913 - the options of the command
         written: list[Written] = []
         for one in wanted:
             async for segment in archive_partition(log, there, one, bound, accept_gap=accept_gap):
-                if output == "jsonl":
+                if output.is_lines:
                     print_value(output, as_value(one, segment.segment), LISTED_FIELDS)
                 else:
                     written.append(segment)

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from events.recorded import Entry
-from events.terminal.form import OutputForm, as_json, is_csv, print_csv
+from events.terminal.form import OutputForm, as_json, print_csv
 from events.terminal.line import LinePrinter
 from events.terminal.output import print_value
 from events.terminal.reading import ENTRY_FIELDS, Reading
@@ -21,24 +21,23 @@ async def print_entries(
 ) -> int:
     """Print the entries, the first *limit* of them, and return how many there were."""
     printed = 0
-    print_line = LinePrinter()
+    print_line = LinePrinter(output)
     while limit is None or printed < limit:
         entry = await anext(entries, None)
         if entry is None:
             break
-        match output:
-            case "table":
-                print_line(reading.line(entry))
-            case "jsonl":
-                print_value(output, reading.value(entry), ENTRY_FIELDS)
-            case "json":
-                _print_item(reading.value(entry), is_first=not printed)
+        if output.is_table:
+            print_line(reading.line(entry, wide=output.is_wide))
+        elif output.is_lines:
+            print_value(output, reading.value(entry), ENTRY_FIELDS)
+        else:
+            _print_item(reading.value(entry), is_first=not printed)
         printed += 1
-    if output == "json":
+    if output is OutputForm.JSON:
         click.echo("\n]" if printed else "[]")
-    elif not printed and is_csv():
+    elif not printed and output is OutputForm.CSV:
         print_csv((), ENTRY_FIELDS)
-    elif not printed and output == "table":
+    elif not printed and output.is_table:
         say("no events")
     return printed
 

@@ -1,63 +1,56 @@
-"""The form: how a reading command prints, as `-o` says.
-
-A command is told one of three: a table, one JSON value, or one value a line. `wide` is a table
-and `csv` is values, one a line; what is particular to them is done by those who print, so that no
-command need know of them.
-"""
+"""The form: how a reading command prints, as `-o` says."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from csv import writer
+from enum import Enum
 from io import StringIO
 from json import dumps
-from typing import Any, Literal
+from typing import Any
 
 import click
 import msgspec
 
 from events.terminal.talk import printable
 
-OutputForm = Literal["table", "json", "jsonl"]
-"""What a command is told."""
-
-FORMS = ("table", "wide", "json", "jsonl", "csv")
-"""What a person says."""
-
-_TOLD: dict[str, OutputForm] = {"wide": "table", "csv": "jsonl"}
-_FORM = "routestream.form"
 _HEADER = "routestream.csv_header"
 
 
-def _remember(context: click.Context, _parameter: click.Parameter, form: str) -> str:
-    context.meta[_FORM] = form
-    return _TOLD.get(form, form)
+class OutputForm(Enum):
+    """How a command prints: for a person as a table, or for a program as values."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a person reads it."""
+        return self in {OutputForm.TABLE, OutputForm.WIDE}
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a person asked for all there is, however wide."""
+        return self is OutputForm.WIDE
+
+    @property
+    def is_lines(self) -> bool:
+        """Whether each value has its own line, so that it can be printed as soon as it is known."""
+        return self in {OutputForm.JSONL, OutputForm.CSV}
 
 
 output_option = click.option(
     "-o",
     "--output",
-    type=click.Choice(FORMS),
+    type=click.Choice([form.value for form in OutputForm]),
     default="table",
     show_default=True,
-    callback=_remember,
+    callback=lambda _context, _option, form: OutputForm(form),
     help="How to print: a table, a table with whole ids, times and more columns; JSON as one value"
     " or one a line; or CSV with a header.",
 )
-
-
-def is_wide() -> bool:
-    """Whether a person asked for all there is, however wide."""
-    return _form() == "wide"
-
-
-def is_csv() -> bool:
-    """Whether values are to be printed as CSV."""
-    return _form() == "csv"
-
-
-def _form() -> str:
-    context = click.get_current_context(silent=True)
-    return "table" if context is None else str(context.meta.get(_FORM, "table"))
 
 
 def as_json(value: object) -> bytes:
@@ -78,9 +71,9 @@ def print_values(output: OutputForm, values: Iterable[Any], fields: Sequence[str
     *fields* names all that such a value can have: the header of the CSV is always the same, also
     where there are no values, and where none has a field.
     """
-    if output == "json":
+    if output is OutputForm.JSON:
         click.echo(msgspec.json.format(as_json(list(values)), indent=2).decode())
-    elif is_csv():
+    elif output is OutputForm.CSV:
         print_csv(values, fields)
     else:
         for value in values:

@@ -5,6 +5,7 @@ from typing import Self
 
 import click
 import msgspec
+from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
@@ -13,13 +14,13 @@ from events.entry_id import EntryId
 from events.errors import EventsError
 from events.position import time_of
 from events.recorded import Entry
-from events.terminal.form import is_wide
+from events.terminal.form import OutputForm
 from events.terminal.output import (
     as_text,
     is_narrow,
     print_rich,
     printable,
-    short_id,
+    shown_id,
     times_of,
 )
 from events.terminal.summary import summary
@@ -33,7 +34,7 @@ _UNKNOWN = "?"
 class Line(msgspec.Struct, frozen=True):
     """What is told of one entry; where it cannot be read, *summary* says why.
 
-    What others wrote is escaped when it is printed.
+    What others wrote is escaped when it is printed. A wide line has whole ids, and its time here.
     """
 
     entry_id: EntryId
@@ -42,22 +43,25 @@ class Line(msgspec.Struct, frozen=True):
     source: str
     summary: str
     is_readable: bool = True
+    is_wide: bool = False
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
+    def of(cls, entry: Entry, *, wide: bool = False) -> Self:
         """Read the entry, as far as it can be read."""
         name, source = text_of(entry, b"name"), text_of(entry, b"source")
         try:
             event = decode(entry).event
         except EventsError as error:
             known = name or _UNKNOWN
-            return cls(entry.entry_id, _UNKNOWN, known, source, str(error), is_readable=False)
-        return cls(entry.entry_id, str(event.endpoint_id), name, source, summary(event))
+            unread = cls(entry.entry_id, _UNKNOWN, known, source, str(error), is_wide=wide)
+            return replace(unread, is_readable=False)
+        says = summary(event, wide=wide)
+        return cls(entry.entry_id, str(event.endpoint_id), name, source, says, is_wide=wide)
 
     @property
     def endpoint(self) -> str:
-        """The beginning of the endpoint's id, all of it in a wide table."""
-        return short_id(self.endpoint_id)
+        """The beginning of the endpoint's id, all of it in a wide line."""
+        return shown_id(self.endpoint_id, wide=self.is_wide)
 
     @property
     def day(self) -> str:
@@ -71,7 +75,7 @@ class Line(msgspec.Struct, frozen=True):
 
     def as_text(self) -> str:
         """Return it for a file or a pipe: all on one line."""
-        time = times_of(self.entry_id) if is_wide() else f"{self.day} {self.clock}"
+        time = times_of(self.entry_id) if self.is_wide else f"{self.day} {self.clock}"
         cells = (time, str(self.entry_id), self.endpoint, self.name, self.source)
         padded = (f"{printable(c):{w}}" for c, w in zip(cells, _WIDTHS, strict=True))
         return "  ".join((*padded, printable(self.summary))).rstrip()
@@ -105,16 +109,17 @@ def text_of(entry: Entry, field: bytes) -> str:
 class LinePrinter:
     """Prints entries as they come, on a narrow terminal each day once before its first entry."""
 
-    def __init__(self) -> None:
-        self._narrow = is_narrow()
+    def __init__(self, output: OutputForm) -> None:
+        self._output = output
+        self._narrow = is_narrow(output)
         self._day: str | None = None
 
     def __call__(self, line: Line) -> None:
         """Print one entry."""
-        if not sys.stdout.isatty() or is_wide():
+        if not sys.stdout.isatty() or self._output.is_wide:
             click.echo(line.as_text())
             return
         if self._narrow and line.day != self._day:
             click.echo(f"{line.day} UTC")
             self._day = line.day
-        print_rich(line.as_grid(narrow=self._narrow))
+        print_rich(self._output, line.as_grid(narrow=self._narrow))

@@ -33,8 +33,6 @@ from events.terminal.exit_code import EXIT_NOT_FOUND
 from events.terminal.form import (
     OutputForm,
     as_json,
-    is_csv,
-    is_wide,
     output_option,
     print_csv,
     print_values,
@@ -132,13 +130,14 @@ def print_rows(
     nothing: str | None = None,
 ) -> None:
     """Print *rows* under *columns* as a table, or *values* as JSON or CSV; see `print_values`."""
-    if output == "table":
-        print_table(columns, rows, nothing=nothing)
+    if output.is_table:
+        print_table(output, columns, rows, nothing=nothing)
     else:
         print_values(output, values, fields)
 
 
 def print_table(
+    output: OutputForm,
     columns: Sequence[str | Column],
     rows: Iterable[Sequence[object]],
     *,
@@ -149,29 +148,31 @@ def print_table(
     A column given by its name alone folds.
     """
     as_columns = [Column(c, folds=True) if isinstance(c, str) else c for c in columns]
-    shown = [place for place, column in enumerate(as_columns) if is_wide() or not column.is_wide]
-    filled = [[as_text(row[place]) for place in shown] for row in rows]
+    shown = [
+        place for place, column in enumerate(as_columns) if output.is_wide or not column.is_wide
+    ]
+    filled = [[as_text(row[place], wide=output.is_wide) for place in shown] for row in rows]
     if not filled and nothing is not None:
         say(nothing)
         return
-    print_rich(table_of([as_columns[place] for place in shown], filled, room_of()))
+    print_rich(output, table_of([as_columns[place] for place in shown], filled, room_of(output)))
 
 
-def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+def print_pairs(output: OutputForm, pairs: Iterable[tuple[str, object]]) -> None:
     """Print what each name stands for, one a line; what is None is left out."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
     for name, value in pairs:
         if value is not None:
-            grid.add_row(as_text(name), as_text(value))
-    print_rich(grid)
+            grid.add_row(as_text(name), as_text(value, wide=output.is_wide))
+    print_rich(output, grid)
 
 
-def print_rich(shown: RenderableType) -> None:
+def print_rich(output: OutputForm, shown: RenderableType) -> None:
     """Print it as wide as the terminal is; into a pipe or a file as wide as it wants to be."""
     console = Console(
-        width=room_of() or _UNBOUNDED_WIDTH,
+        width=room_of(output) or _UNBOUNDED_WIDTH,
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
     with console.capture() as capture:
@@ -180,21 +181,21 @@ def print_rich(shown: RenderableType) -> None:
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def room_of() -> int | None:
+def room_of(output: OutputForm) -> int | None:
     """Return how many columns the terminal has; None where nothing is to be fitted into any."""
-    if is_wide() or not sys.stdout.isatty():
+    if output.is_wide or not sys.stdout.isatty():
         return None
     return shutil.get_terminal_size().columns
 
 
-def as_text(cell: object, style: str = "") -> Text:
+def as_text(cell: object, style: str = "", *, wide: bool = False) -> Text:
     """Return *cell* as it may be shown: None as nothing, what would steer a terminal escaped.
 
-    An entry id has its times beside it in a wide table.
+    *wide*: an entry id has its times beside it.
     """
     if isinstance(cell, Text):
         return cell
-    if isinstance(cell, EntryId) and is_wide():
+    if isinstance(cell, EntryId) and wide:
         return Text(f"{cell} ({times_of(cell)})", style)
     return Text("" if cell is None else printable(str(cell)), style)
 
@@ -213,27 +214,29 @@ def times_of(entry_id: EntryId) -> str:
     return f"{utc}, {day}{here:%H:%M:%S.%f}"[:-3] + f"{here: %z}"
 
 
-def is_narrow() -> bool:
+def is_narrow(output: OutputForm) -> bool:
     """Whether a person reads this, on a terminal with little room."""
-    room = room_of()
+    room = room_of(output)
     return room is not None and room < WIDE_FROM
 
 
 def short_id(some_id: object) -> str:
-    """Return the first characters of an id: enough to tell it from others, and to name it.
+    """Return the first characters of an id: enough to tell it from others, and to name it."""
+    return str(some_id)[:_SHORT_ID_CHARACTERS]
 
-    In a wide table all of them.
-    """
-    return str(some_id) if is_wide() else str(some_id)[:_SHORT_ID_CHARACTERS]
+
+def shown_id(some_id: object, *, wide: bool) -> str:
+    """Return the id as a table shows it: whole in a wide one, else its `short_id`."""
+    return str(some_id) if wide else short_id(some_id)
 
 
 def print_value(output: OutputForm, value: object, fields: Sequence[str] | None = None) -> None:
     """Print one value as JSON, on several lines or on one, or as CSV under *fields*."""
-    if is_csv():
+    if output is OutputForm.CSV:
         print_csv([value], fields)
         return
     raw = as_json(value)
-    shown = raw if output == "jsonl" else msgspec.json.format(raw, indent=2)
+    shown = raw if output is OutputForm.JSONL else msgspec.json.format(raw, indent=2)
     click.echo(shown.decode())
 
 

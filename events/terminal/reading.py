@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from events.codec import decode
 from events.errors import EventsError
@@ -36,19 +37,21 @@ class Reading(msgspec.Struct, frozen=True):
     is_foreign: bool = False
     decoder: ForeignDecoder | None = None
 
-    def line(self, entry: Entry) -> Line:
-        """Return the entry as a person reads it."""
+    def line(self, entry: Entry, *, wide: bool = False) -> Line:
+        """Return the entry as a person reads it; a wide one has whole ids."""
         if not self.is_foreign or (self.decoder is None and _is_ours(entry)):
-            return Line.of(entry)
+            return Line.of(entry, wide=wide)
+        name, source = text_of(entry, b"name"), text_of(entry, b"source")
+        line = Line(entry.entry_id, "", name, source, _raw(entry), is_wide=wide)
+        if self.decoder is None:
+            return line
         try:
-            told = self.decoder(entry) if self.decoder else None
+            told = self.decoder(entry, wide=wide)
         except EventsError as error:
-            name, source = text_of(entry, b"name"), text_of(entry, b"source")
-            return Line(entry.entry_id, "", name, source, str(error), is_readable=False)
-        if told is None:
-            name, source = text_of(entry, b"name"), text_of(entry, b"source")
-            return Line(entry.entry_id, "", name, source, _raw(entry))
-        return Line(entry.entry_id, told.endpoint, told.name, told.source, told.summary)
+            return replace(line, summary=str(error), is_readable=False)
+        return Line(
+            *(entry.entry_id, told.endpoint, told.name, told.source, told.summary), is_wide=wide
+        )
 
     def value(self, entry: Entry) -> dict[str, Any]:
         """Return the entry as JSON; its partition is null on a foreign stream."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from events.endpoint import EndpointCreatedEvent, EndpointHealthCheckUpdatedEvent
@@ -17,13 +18,15 @@ from events.route import (
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
 )
-from events.terminal.output import short_id
+from events.terminal.output import shown_id
+
+_ShowId = Callable[[object], str]
 
 
-def summary(event: Event) -> str:
-    """Return what *event* says beside its name and its endpoint."""
+def summary(event: Event, *, wide: bool = False) -> str:
+    """Return what *event* says beside its name and its endpoint; a wide one has whole ids."""
     says = _SAYS.get(type(event))
-    return "" if says is None else says(event)
+    return "" if says is None else says(event, partial(shown_id, wide=wide))
 
 
 def address(host: str | None, port: int | None) -> str | None:
@@ -47,23 +50,23 @@ def _counted(routes: tuple[RouteRecord, ...]) -> str:
     return f"{len(routes)} route{'s' if len(routes) > 1 else ''}: {listed}"
 
 
-def _observed(event: ModelServiceStatusEvent) -> str:
+def _observed(event: ModelServiceStatusEvent, show: _ShowId) -> str:
     times = event.consecutive_failures
     after = f" after {times} failure{'s' if times > 1 else ''}" if times else ""
     reason = f": {event.reason}" if event.reason else ""
-    return f"{short_id(event.route_id)} {event.new_status}{after}{reason}"
+    return f"{show(event.route_id)} {event.new_status}{after}{reason}"
 
 
-_SAYS: dict[type[Event], Callable[[Any], str]] = {
-    EndpointCreatedEvent: lambda e: f"{e.name}: model {e.model}, {_checked(e.health_check)}",
-    EndpointHealthCheckUpdatedEvent: lambda e: _checked(e.health_check),
-    EndpointRouteListUpdatedEvent: lambda e: _counted(e.routes),
-    RouteCreatedEvent: lambda e: f"{short_id(e.route.route_id)} {e.route.status}",
-    RouteStartedEvent: lambda e: (
-        f"{short_id(e.route_id)} at {address(e.kernel_host, e.kernel_port)}"
+_SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
+    EndpointCreatedEvent: lambda e, _: f"{e.name}: model {e.model}, {_checked(e.health_check)}",
+    EndpointHealthCheckUpdatedEvent: lambda e, _: _checked(e.health_check),
+    EndpointRouteListUpdatedEvent: lambda e, _: _counted(e.routes),
+    RouteCreatedEvent: lambda e, show: f"{show(e.route.route_id)} {e.route.status}",
+    RouteStartedEvent: lambda e, show: (
+        f"{show(e.route_id)} at {address(e.kernel_host, e.kernel_port)}"
     ),
-    RouteTerminatingEvent: lambda e: short_id(e.route_id),
-    RouteFailedEvent: lambda e: ": ".join((short_id(e.route_id), *e.errors)),
-    RouteTrafficRatioUpdatedEvent: lambda e: f"{short_id(e.route_id)} weight {e.traffic_ratio:g}",
+    RouteTerminatingEvent: lambda e, show: show(e.route_id),
+    RouteFailedEvent: lambda e, show: ": ".join((show(e.route_id), *e.errors)),
+    RouteTrafficRatioUpdatedEvent: lambda e, show: f"{show(e.route_id)} weight {e.traffic_ratio:g}",
     ModelServiceStatusEvent: _observed,
 }

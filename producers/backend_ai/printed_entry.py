@@ -13,7 +13,7 @@ import msgspec
 from events.errors import UndecodableEntryError
 from events.foreign_stream import Told
 from events.recorded import Entry
-from events.terminal.output import short_id
+from events.terminal.output import shown_id
 from events.terminal.printed import fields_as_text
 from producers.backend_ai import wire
 from producers.backend_ai.wire import MalformedEntryError
@@ -30,19 +30,19 @@ _UNREADABLE = (
 _KNOWN = frozenset({b"name", b"source", b"args", b"payload", b"metadata", b"_retry_count"})
 
 
-def printed_entry(entry: Entry) -> Told:
-    """Return what the entry says.
+def printed_entry(entry: Entry, *, wide: bool = False) -> Told:
+    """Return what the entry says; a *wide* summary has whole ids.
 
     Raises:
         UndecodableEntryError: It is not what any release of Backend.AI writes.
     """
     try:
-        return _told(entry.fields)
+        return _told(entry.fields, wide=wide)
     except MalformedEntryError as error:
         raise UndecodableEntryError(str(error)) from None
 
 
-def _told(fields: Mapping[bytes, bytes]) -> Told:
+def _told(fields: Mapping[bytes, bytes], *, wide: bool) -> Told:
     said = wire.decode(fields)
     name = _text(fields, b"name")
     content = _content(name, fields)
@@ -57,7 +57,7 @@ def _told(fields: Mapping[bytes, bytes]) -> Told:
     if others := {key: value for key, value in fields.items() if key not in _KNOWN}:
         values["fields"] = fields_as_text(others)
     endpoint = str(said.endpoint_id) if isinstance(said, wire.RouteListUpdated) else ""
-    summary = _summary(said, content)
+    summary = _summary(said, content, wide=wide)
     if copies:
         summary = f"{summary} (copy {copies})"
     return Told(name, values["source"], summary, values, endpoint)
@@ -104,10 +104,10 @@ def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
     return fields.get(name, b"").decode("utf-8", "backslashreplace")
 
 
-def _summary(said: wire.Said, content: Any) -> str:  # noqa: ANN401 - JSON
+def _summary(said: wire.Said, content: Any, *, wide: bool) -> str:  # noqa: ANN401 - JSON
     match said:
         case wire.StatusUpdated():
-            return f"session {short_id(said.session_id)} {said.new_status}"
+            return f"session {shown_id(said.session_id, wide=wide)} {said.new_status}"
         case wire.RouteListUpdated():
             return "its hand-off keys hold the routes"
     if isinstance(content, dict):

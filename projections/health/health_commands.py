@@ -14,13 +14,14 @@ from events.terminal.output import (
     Deployment,
     OutputForm,
     command_of,
+    is_narrow,
     output_option,
     print_pairs,
     print_rich,
     print_rows,
     print_table,
     print_value,
-    short_id,
+    shown_id,
     watch_option,
     watched,
 )
@@ -108,14 +109,14 @@ async def list_health(
             _say_what_lacks(found)
             if left_out := len(there) - len(chosen):
                 say(f"{left_out} more endpoints: -n says how many are listed")
-            unicode = speaks_unicode()
+            narrow, unicode = is_narrow(output), speaks_unicode()
             pairs = [(one, found.routes[one.endpoint_id]) for one in listed]
             blocks = [
-                endpoint_cells(histories, found.window) if output == "table" else []
+                endpoint_cells(histories, found.window, narrow=narrow) if output.is_table else []
                 for _, histories in pairs
             ]
             rows = (
-                endpoint_health_row(one, histories, own, unicode=unicode)
+                endpoint_health_row(one, histories, own, narrow=narrow, unicode=unicode)
                 for (one, histories), own in zip(pairs, blocks, strict=True)
             )
             values = (
@@ -124,8 +125,9 @@ async def list_health(
             )
             columns, nothing = ENDPOINT_HEALTH_COLUMNS, "no endpoints"
             print_rows(output, columns, rows, values, fields=HEALTH_FIELDS, nothing=nothing)
-            if output == "table" and listed:
-                _print_legend(found.window, [c for own in blocks for c in own], unicode=unicode)
+            if output.is_table and listed:
+                cells = [cell for own in blocks for cell in own]
+                _print_legend(output, found.window, cells, unicode=unicode)
 
         await watched(watch, show_all, (NoLiveGenerationError,))
 
@@ -164,36 +166,43 @@ async def show(
         async def show_it() -> None:
             _, state = await read_endpoint(history.log, endpoint, say_left_out)
             found = await _read(history, state, since)
-            if output != "table":
+            if not output.is_table:
                 value = as_json(state, found.routes, found.window, is_whole=found.is_whole)
                 print_value(output, value)
                 return
-            _print_endpoint(state, found)
+            _print_endpoint(output, state, found)
 
         await watched(watch, show_it, (NoLiveGenerationError,))
 
 
-def _print_endpoint(endpoint: Endpoint, found: HealthWindow) -> None:
-    histories = found.routes
+def _print_endpoint(output: OutputForm, endpoint: Endpoint, found: HealthWindow) -> None:
+    histories, wide = found.routes, output.is_wide
     check = health_check_in_words(endpoint.health_check)
     print_pairs(
+        output,
         [
-            ("endpoint", f"{short_id(endpoint.endpoint_id)} {endpoint.name or ''}".rstrip()),
+            (
+                "endpoint",
+                f"{shown_id(endpoint.endpoint_id, wide=wide)} {endpoint.name or ''}".rstrip(),
+            ),
             ("health check", check),
             ("healthy", per_cent(healthy_share(histories)) or None),
             ("window", axis(found.window)),
-        ]
+        ],
     )
     if not histories:
         say("no routes")
         return
     click.echo()
-    unicode = speaks_unicode()
-    rows = route_health_rows(endpoint.routes, histories, found.window, unicode=unicode)
-    print_table(ROUTE_HEALTH_COLUMNS, rows)
-    cells = [c for h in histories for c in cells_of(h.intervals, found.window, cells_shown())]
+    narrow, unicode = is_narrow(output), speaks_unicode()
+    rows = route_health_rows(
+        endpoint.routes, histories, found.window, narrow=narrow, unicode=unicode
+    )
+    print_table(output, ROUTE_HEALTH_COLUMNS, rows)
+    count = cells_shown(narrow=narrow)
+    cells = [c for h in histories for c in cells_of(h.intervals, found.window, count)]
     click.echo()
-    _print_legend(found.window, cells, unicode=unicode)
+    _print_legend(output, found.window, cells, unicode=unicode)
 
 
 async def _window_of(log: EventLog, since: str) -> tuple[EntryId, int]:
@@ -217,8 +226,10 @@ async def _read(history: History, endpoint: Endpoint, since: str) -> HealthWindo
     return found
 
 
-def _print_legend(window: Span, cells: Sequence[Cell], *, unicode: bool) -> None:
-    print_rich(legend(cells, unicode=unicode).append(f"   {axis(window)}", "dim"))
+def _print_legend(
+    output: OutputForm, window: Span, cells: Sequence[Cell], *, unicode: bool
+) -> None:
+    print_rich(output, legend(cells, unicode=unicode).append(f"   {axis(window)}", "dim"))
 
 
 def speaks_unicode() -> bool:

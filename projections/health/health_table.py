@@ -8,7 +8,7 @@ from rich.text import Text
 
 from events.entry_id import START
 from events.terminal.age import span
-from events.terminal.output import is_narrow, short_id
+from events.terminal.output import shown_id
 from events.terminal.summary import address
 from events.terminal.table import Column
 from projections.endpoint import Endpoint
@@ -47,9 +47,9 @@ _COLOURS: dict[Condition, str] = {
 }
 
 
-def cells_shown() -> int:
+def cells_shown(*, narrow: bool) -> int:
     """Return how many blocks there is room for."""
-    return CELLS_NARROW if is_narrow() else CELLS_WIDE
+    return CELLS_NARROW if narrow else CELLS_WIDE
 
 
 def healthy_share(histories: Sequence[RouteHistory]) -> float | None:
@@ -67,10 +67,14 @@ def per_cent(share: float | None) -> str:
 
 
 def endpoint_health_row(
-    endpoint: Endpoint, histories: Sequence[RouteHistory], blocks: Sequence[Cell], *, unicode: bool
+    endpoint: Endpoint,
+    histories: Sequence[RouteHistory],
+    blocks: Sequence[Cell],
+    *,
+    narrow: bool,
+    unicode: bool,
 ) -> tuple[object, ...]:
     """Return the cells of `ENDPOINT_HEALTH_COLUMNS`; *blocks* is what `endpoint_cells` made."""
-    whole = str(endpoint.endpoint_id)
     now = [one.intervals[-1].condition for one in histories]
     here = [one for one in now if one not in {"absent", "ended"}]
     healthy = here.count("healthy")
@@ -79,7 +83,7 @@ def endpoint_health_row(
     else:
         state = Text(f"{healthy}/{len(here)} healthy", "green" if healthy == len(here) else "red")
     return (
-        short_id(whole) if is_narrow() else whole,
+        shown_id(endpoint.endpoint_id, wide=not narrow),
         endpoint.name,
         per_cent(healthy_share(histories)),
         sum(one.changes for one in histories),
@@ -88,13 +92,19 @@ def endpoint_health_row(
     )
 
 
-def endpoint_cells(histories: Sequence[RouteHistory], window: Span) -> list[Cell]:
+def endpoint_cells(histories: Sequence[RouteHistory], window: Span, *, narrow: bool) -> list[Cell]:
     """Return one strip for all routes of an endpoint."""
-    return together([cells_of(one.intervals, window, cells_shown()) for one in histories])
+    count = cells_shown(narrow=narrow)
+    return together([cells_of(one.intervals, window, count) for one in histories])
 
 
 def route_health_rows(
-    routes: dict[Any, Route], histories: Sequence[RouteHistory], window: Span, *, unicode: bool
+    routes: dict[Any, Route],
+    histories: Sequence[RouteHistory],
+    window: Span,
+    *,
+    narrow: bool,
+    unicode: bool,
 ) -> Iterator[tuple[object, ...]]:
     """Yield the cells of `ROUTE_HEALTH_COLUMNS`."""
     for one in histories:
@@ -102,8 +112,8 @@ def route_health_rows(
         now = one.intervals[-1]
         since = "before" if now.by is None else span((window.end_ms - now.span.start_ms) / 1_000)
         yield (
-            short_id(one.route_id) if is_narrow() else one.route_id,
-            strip(cells_of(one.intervals, window, cells_shown()), unicode=unicode),
+            shown_id(one.route_id, wide=not narrow),
+            strip(cells_of(one.intervals, window, cells_shown(narrow=narrow)), unicode=unicode),
             per_cent(one.healthy_share),
             one.changes,
             Text(now.condition.replace("_", " "), _COLOURS[now.condition]),

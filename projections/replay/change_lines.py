@@ -5,20 +5,23 @@ from itertools import groupby
 from typing import Any
 
 from events.entry_id import START, EntryId
-from events.terminal.output import short_id
+from events.terminal.output import shown_id
 from projections.replay.mismatch_table import shown, value
 from projections.replay.registers import Difference, Register
 
 
-def in_words(differences: Sequence[Difference]) -> list[tuple[str, EntryId]]:
-    """Return a line for each part that changed, with the entry of the event that did it."""
+def in_words(differences: Sequence[Difference], *, wide: bool) -> list[tuple[str, EntryId]]:
+    """Return a line for each part that changed, with the entry of the event that did it.
+
+    A *wide* line has whole ids.
+    """
     lines: list[tuple[str, EntryId]] = []
     for route_id, group in groupby(differences, key=lambda one: one.register.route_id):
         of_route = list(group)
         if route_id is None:
             lines += [(_line(one), one.register.at) for one in of_route if _is_new(one)]
             continue
-        name = f"route {short_id(route_id)}"
+        name = f"route {shown_id(route_id, wide=wide)}"
         if all(one.before is None or value(one.after) is None for one in of_route):
             lines.append((f"{name} {_came_or_went(of_route)}", _newest(of_route)))
             continue

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from events.entry_id import START, EntryId
-from events.terminal.output import print_table, printable
+from events.terminal.output import OutputForm, print_table, printable
 from events.terminal.table import Column
 from events.terminal.talk import say
 from projections.projection import Projection
@@ -28,7 +28,9 @@ PRINTED_MAX = 1_000
 """Registers that are printed: who sees more of them than that looks at none."""
 
 
-async def print_mismatches(log: Source, partition: int, comparison: Comparison) -> None:
+async def print_mismatches(
+    output: OutputForm, log: Source, partition: int, comparison: Comparison
+) -> None:
     """Print each register that differs, with the event that last set it."""
     found = [
         (mismatch.endpoint_id, one)
@@ -49,7 +51,7 @@ async def print_mismatches(log: Source, partition: int, comparison: Comparison) 
         for endpoint_id, one in printed
     )
     if printed:
-        print_table(COLUMNS, rows)
+        print_table(output, COLUMNS, rows)
     if len(found) > len(printed):
         say(f"{len(found) - len(printed)} more registers differ: -o json has all")
     for endpoint_id in comparison.undecided:

@@ -15,9 +15,10 @@ from events.terminal.output import (
     Deployment,
     OutputForm,
     command_of,
+    is_narrow,
     output_option,
     print_rows,
-    short_id,
+    shown_id,
 )
 from events.terminal.partition import partitions_of
 from events.terminal.table import Column
@@ -70,8 +71,8 @@ async def show(
         until = parse_position(position, now)
         states = await all_as_of(deployment, log, of, until)
         if of is ROUTE_TABLE:
-            moment = moment_of(until, now)
-            rows = [endpoint_row(state, moment) for state in states]
+            moment, narrow = moment_of(until, now), is_narrow(output)
+            rows = [endpoint_row(state, moment, narrow=narrow) for state in states]
             values: list[Any] = [as_json(0, state) for state in states]
             print_rows(
                 *(output, ENDPOINT_COLUMNS, rows, values),
@@ -116,8 +117,8 @@ async def diff(
         for one in partitions_of(log, None):
             changed = await changes_between(source, of, snapshots_of(deployment, log, one), between)
             changes += changed
-            if output == "table":
-                rows += await _rows(source, one, changed)
+            if output.is_table:
+                rows += await _rows(source, one, changed, wide=output.is_wide)
         fields = ("endpoint_id", "changes")
         values = (
             {"endpoint_id": str(change.endpoint_id), "changes": told}
@@ -139,12 +140,12 @@ async def all_as_of(
 
 
 async def _rows(
-    log: Source, partition: int, changes: Sequence[Change[Any]]
+    log: Source, partition: int, changes: Sequence[Change[Any]], *, wide: bool
 ) -> list[tuple[object, ...]]:
     lines = [
-        (short_id(change.endpoint_id), words, at)
+        (shown_id(change.endpoint_id, wide=wide), words, at)
         for change in changes
-        for words, at in in_words(change.differences)
+        for words, at in in_words(change.differences, wide=wide)
     ]
     names = await names_of_events(log, partition, (at for _, _, at in lines))
     return [(*line, at if at > START else None, names.get(at)) for *line, at in lines]

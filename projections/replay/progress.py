@@ -107,7 +107,7 @@ class ProgressPrinter:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Show the progress within the block."""
-        if self._output == "jsonl" or not sys.stderr.isatty():
+        if self._output.is_lines or not sys.stderr.isatty():
             yield
             return
         columns = (
@@ -124,7 +124,7 @@ class ProgressPrinter:
         now = monotonic()
         began_at = self._began_at.setdefault(phase, now)
         is_first = began_at == now
-        every_s = _EVERY_S if self._output == "jsonl" or self._progress else _QUIET_EVERY_S
+        every_s = _EVERY_S if self._output.is_lines or self._progress else _QUIET_EVERY_S
         if not is_first and now - self._printed_at < every_s:
             return
         self._printed_at = now
@@ -148,8 +148,8 @@ class ProgressPrinter:
         return None
 
     def _print(self, told: Told) -> None:
-        if self._output == "jsonl":
-            print_value("jsonl", as_json(self._plan.partition, told))
+        if self._output.is_lines:
+            print_value(self._output, as_json(self._plan.partition, told))
             return
         if self._progress is None:
             share = f"{told.done:,} of {told.of:,}" if told.of else ""

@@ -72,10 +72,10 @@ async def _print(
     ]
     fields = ("phase", "partition", *Rebuilt.__struct_fields__)
     print_rows(output, _COLUMNS, rows, values, fields=fields)
-    if output == "table":
+    if output.is_table:
         for partition, one in done.items():
             if one.comparison is not None:
-                await print_mismatches(log, partition, one.comparison)
+                await print_mismatches(output, log, partition, one.comparison)
 
 
 def _differ(comparison: Comparison | None) -> str:

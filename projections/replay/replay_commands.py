@@ -222,7 +222,7 @@ async def _mend(  # noqa: PLR0913 - the options of the command
     confirm([(f"endpoint {endpoint_id}", before, "folded again")], yes=yes)
     source = source_of(deployment, log, say_note if accept_loss else None)
     revision = await mend(source, store, endpoint_id, folding, accept_loss=accept_loss)
-    if output != "table":
+    if not output.is_table:
         print_value(output, {"endpoint_id": str(endpoint_id), "revision": revision})
     elif revision is None:
         say("it is as it should be; nothing was written")

@@ -21,7 +21,7 @@ from events.terminal.output import (
     print_rows,
     print_value,
     printable,
-    short_id,
+    shown_id,
 )
 from events.terminal.summary import address, summary
 from events.terminal.table import Column
@@ -84,10 +84,11 @@ async def why(
         _, state, now = await endpoint_at(deployment, log, endpoint, position)
         partition = partition_of(state.endpoint_id, log.partitions)
         source = source_of(deployment, log)
-        links = _links(state) if output != "table" else _links_in_short(state)
+        links = _links_in_short(state) if output.is_table else _links(state)
         stamps = {link.at for link in links if link.at > START}
         events = {at: await _event_at(source, partition, at) for at in stamps}
-        rows = (_why_row(link, events.get(link.at), now) for link in links)
+        wide = output.is_wide
+        rows = (_why_row(link, events.get(link.at), now, wide=wide) for link in links)
         values = (_why_value(link, events.get(link.at)) for link in links)
         print_rows(output, _WHY_COLUMNS, rows, values, fields=_WHY_FIELDS)
 
@@ -150,14 +151,17 @@ async def _event_at(log: Source, partition: int, at: EntryId) -> RecordedEvent |
     return None if entry is None else readable(entry)
 
 
-def _why_row(link: Register, event: RecordedEvent | None, now: datetime) -> tuple[object, ...]:
-    told = "" if event is None else f"{event.event.wire_name} {summary(event.event)}"
-    if event is None and link.at > START:
-        told = "no longer in the log"
+def _why_row(
+    link: Register, event: RecordedEvent | None, now: datetime, *, wide: bool
+) -> tuple[object, ...]:
+    if event is not None:
+        told = f"{event.event.wire_name} {summary(event.event, wide=wide)}"
+    else:
+        told = "no longer in the log" if link.at > START else ""
     is_traffic = link.name == "traffic"
     value = Text(shown(link), "bold" if is_traffic else "")
     return (
-        "endpoint" if link.route_id is None else f"route {short_id(link.route_id)}",
+        "endpoint" if link.route_id is None else f"route {shown_id(link.route_id, wide=wide)}",
         link.name.replace("_", " "),
         value,
         age_of(link.at, now),
@@ -216,11 +220,11 @@ async def trace_events(
         steps = trace(source_of(deployment, log), begin, endpoint_id, after, last)
         kept = []
         async for step in steps:
-            if output == "jsonl":
+            if output.is_lines:
                 print_value(output, _step_value(step, endpoint_id), _STEP_FIELDS)
             else:
                 kept.append(step)
-        rows = (_step_row(step) for step in kept)
+        rows = (_step_row(step, wide=output.is_wide) for step in kept)
         values = (_step_value(step, endpoint_id) for step in kept)
         within = "" if since is until is None else " in that range"
         nothing = f"no events of that endpoint{within}"
@@ -258,9 +262,9 @@ async def _begin(
     return begin
 
 
-def _step_row(step: Step) -> tuple[object, ...]:
+def _step_row(step: Step, *, wide: bool) -> tuple[object, ...]:
     recorded = step.recorded
-    changes = "; ".join(words for words, _ in in_words(step.differences))
+    changes = "; ".join(words for words, _ in in_words(step.differences, wide=wide))
     if step.problem is not None:
         changes = f"not folded: {step.problem}"
     return (

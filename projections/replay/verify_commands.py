@@ -78,9 +78,9 @@ async def verify(
                     else await snapshots.newest(of, wants=wants)
                 )
                 found[one] = await _compared(source, store_of(log, of, one), folding)
-        if output == "table":
+        if output.is_table:
             for one, comparison in found.items():
-                await print_mismatches(source, one, comparison)
+                await print_mismatches(output, source, one, comparison)
         if found:
             _print(of, found, output)
     failures.tell()

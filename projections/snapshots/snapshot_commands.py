@@ -95,8 +95,8 @@ async def take(
                         for old in await run_sync(snapshots.prune, of, keep):
                             say(f"deleted {snapshots.folder / old.file}")
                     found.append(mismatch_values(of, comparison))
-                    if comparison is not None and output == "table":
-                        await print_mismatches(snapshots.source, one, comparison)
+                    if comparison is not None and output.is_table:
+                        await print_mismatches(output, snapshots.source, one, comparison)
     values = (
         {**msgspec.to_builtins(manifest), "comparison": comparison}
         for manifest, comparison in zip(taken, found, strict=True)

@@ -13,7 +13,9 @@ import pytest
 from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog
 from events.entry_id import EntryId
 from events.event_commands import events
+from events.recorded import Entry
 from events.stream_commands import streams
+from events.terminal.line import Line
 from events.terminal.output import times_of
 from projections.build import build
 from projections.commands import endpoints
@@ -69,6 +71,26 @@ async def test_wide_has_whole_ids_with_their_times(
     lines = (await run(streams, "ls", "-o", "wide")).stdout.splitlines()
     assert len(lines) == 2
     assert f"{await log.head(0)} ({times_of(await log.head(0))})" in lines[1]
+
+
+def test_a_wide_line_has_whole_ids_and_any_other_their_beginnings() -> None:
+    route = UUID("1b2c3d4e-0000-4000-8000-000000000003")
+    entry = Entry(
+        EntryId(1_769_896_800_123, 0),
+        0,
+        {
+            b"name": b"route_terminating",
+            b"v": b"1",
+            b"id": b"01a21088-2012-70e1-8000-000000000000",
+            b"source": b"test",
+            b"payload": b'{"endpoint_id":"%s","route_id":"%s"}'
+            % (str(CHAT).encode(), str(route).encode()),
+        },
+    )
+    short, wide = Line.of(entry), Line.of(entry, wide=True)
+    assert (short.endpoint, short.summary) == ("7ccd26ec", "1b2c3d4e")
+    assert (wide.endpoint, wide.summary) == (str(CHAT), str(route))
+    assert wide.as_text().startswith("2026-01-31 22:00:00.123 UTC")
 
 
 def test_an_id_has_its_time_in_utc_and_here(monkeypatch: pytest.MonkeyPatch) -> None:
