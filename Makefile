@@ -39,10 +39,10 @@ bench: $(VENV)/installed ## measure append, project and append-to-routable besid
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/installed ## write the pages that are made from the code and from what commands print
-	$(BIN)/python -m consumers.cli_pages docs/cli.md
-	$(BIN)/python -m consumers.exposition.metrics_page > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
-	$(BIN)/python -m consumers.top.screenshot docs/top.svg
-	$(BIN)/python -m consumers.demo.runbook docs/runbook.md
+	$(BIN)/python -m docs.pages.cli_pages docs/cli.md
+	$(BIN)/python -m docs.pages.metrics_page > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+	$(BIN)/python -m docs.pages.screenshot docs/top.svg
+	$(BIN)/python -m docs.pages.runbook docs/runbook.md
 
 lock: $(VENV)/installed ## pin every dependency anew, on the oldest Python, with hashes and without an index
 	$(BIN)/pip-compile --upgrade --all-extras --generate-hashes --allow-unsafe --strip-extras \

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import append, groups, latency, project, replay
-from consumers.embedded import embedded_server
-from consumers.logs import configure_logs
+from consumers.processes.embedded import embedded_server
+from consumers.processes.logs import configure_logs
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 

@@ -21,17 +21,17 @@ from redis.asyncio import Redis
 
 from benchmarks.append import fill
 from benchmarks.workload import beginnings, endpoints
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.embedded import embedded_server
-from consumers.logs import configure_logs
-from consumers.outcome import RetryPolicy
-from consumers.processor import HandlerProcessor
-from consumers.stopping import stopping
-from consumers.supervisor import routestream_command
-from consumers.waking import connection_name
+from consumers.processes.embedded import embedded_server
+from consumers.processes.logs import configure_logs
+from consumers.processes.stopping import stopping
+from consumers.processes.supervisor import routestream_command
+from consumers.runtime.consumer import Consumer, ConsumerSettings
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.processor import HandlerProcessor
+from consumers.runtime.waking import connection_name
 from events import EventLog, open_log
+from events.entry.recorded import RecordedEvent
 from events.errors import NoGroupError
-from events.recorded import RecordedEvent
 from projections import ROUTE_TABLE
 
 CLAIM_IDLE_MS = 1_000

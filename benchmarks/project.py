@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 
 from benchmarks.append import fill
 from benchmarks.workload import beginnings, changes, endpoints
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.garbage import collect_rarely
-from consumers.logs import configure_logs
-from consumers.projector import Projector
+from consumers.cli.garbage import collect_rarely
+from consumers.processes.logs import configure_logs
+from consumers.runtime.consumer import Consumer, ConsumerSettings
+from consumers.runtime.projector import Projector
 from events import EventLog, open_log
 from projections import ROUTE_TABLE
 

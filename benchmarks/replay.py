@@ -23,19 +23,19 @@ from redis.asyncio import Redis
 from benchmarks.append import fill
 from benchmarks.project import project_until_stopped, until_worked_off
 from benchmarks.workload import beginnings, changes, endpoints
-from consumers.garbage import collect_rarely
-from consumers.logs import configure_logs
+from consumers.cli.garbage import collect_rarely
+from consumers.cli.replay.progress import Eta
+from consumers.processes.logs import configure_logs
 from events import EntryId, EventLog, open_log
 from projections import HEALTH_STATE, ROUTE_TABLE
 from projections.projection import Projection
-from projections.replay.as_of import as_of
+from projections.read_model.store import ReadModelStore
 from projections.replay.folding import Folding
 from projections.replay.plan import Plan, plan_of
-from projections.replay.progress import Eta
 from projections.replay.rebuild import Phase, Rebuild
+from projections.snapshots.as_of import as_of
 from projections.snapshots.snapshot import SnapshotSettings
-from projections.snapshots.snapshots import Snapshots, only
-from projections.store import ReadModelStore
+from projections.snapshots.snapshot_store import Snapshots, only
 
 EVENTS = int(os.environ.get("BENCH_REPLAY_EVENTS", "1000000"))
 ENDPOINTS = 10_000

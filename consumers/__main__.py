@@ -12,10 +12,10 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command; an interrupt ends the program quietly, however early it comes."""
     # Python's own handler raises wherever the program is, and what imports catch is lost. While a
-    # command runs it has a handler of its own: see `events.terminal.interrupt`.
+    # command runs it has a handler of its own: see `consumers.cli.terminal.interrupt`.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
-    from consumers.program import run_program  # noqa: PLC0415 - an interrupt may come meanwhile
+    from consumers.cli.program import run_program  # noqa: PLC0415 - an interrupt may come meanwhile
 
     run_program()
 

@@ -7,16 +7,16 @@ from typing import Any
 import msgspec
 import yaml
 
-from consumers.consumer import ConsumerSettings
 from consumers.errors import ConsumersError
-from consumers.metrics_settings import MetricsSettings
-from consumers.operating.retention_settings import RetentionSettings
+from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.retention.settings import RetentionSettings
+from consumers.runtime.consumer import ConsumerSettings
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.archive import ArchiveSettings
-from events.server import ServerSettings
-from producers.checker_settings import CheckerSettings
-from producers.ownership import MembershipSettings
-from projections.reader import ReaderSettings
+from events.server.server import ServerSettings
+from producers.checker.membership import MembershipSettings
+from producers.checker.settings import CheckerSettings
+from projections.read_model.reader import ReaderSettings
 from projections.snapshots.snapshot import SnapshotSettings
 
 PREFIX = "ROUTESTREAM_"

@@ -1,20 +1,14 @@
 """What happened, and the log it lies on."""
 
-from events.append import Appended
-from events.durability import FSYNC, MEMORY, Durability
-from events.endpoint import (
+from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
 )
-from events.entry_id import END, START, EntryId
-from events.event import Event
-from events.fold import fold
-from events.health_check import HealthCheck
-from events.log import EventLog, open_log
-from events.model_service import ModelServiceStatusEvent
-from events.recorded import Entry, Metadata, RecordedEvent
-from events.route import (
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
     RouteFailedEvent,
@@ -23,6 +17,12 @@ from events.route import (
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
 )
+from events.entry.entry_id import END, START, EntryId
+from events.entry.fold import fold
+from events.entry.recorded import Entry, Metadata, RecordedEvent
+from events.log.append import Appended
+from events.log.durability import FSYNC, MEMORY, Durability
+from events.log.log import EventLog, open_log
 
 __all__ = [
     "END",

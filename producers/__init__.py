@@ -1,5 +1,5 @@
 """Whatever records facts: commands in, events out."""
 
-from producers.endpoint_service import EndpointService, Recorded
+from producers.endpoints.endpoint_service import EndpointService, Recorded
 
 __all__ = ["EndpointService", "Recorded"]

@@ -1,12 +1,12 @@
 """What the events amount to: folds, read models, and the reader that a proxy routes by."""
 
-from projections.endpoint import Endpoint
-from projections.health_state import HEALTH_STATE
+from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
-from projections.reader import ReaderSettings, RouteTableReader, open_reader
-from projections.route import Route
-from projections.route_table import ROUTE_TABLE
-from projections.routing import gets_traffic, is_reachable, routable
+from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Route
+from projections.route_table.route_table import ROUTE_TABLE
+from projections.route_table.routing import gets_traffic, is_reachable, routable
 
 __all__ = [
     "HEALTH_STATE",

@@ -3,9 +3,9 @@
 from types import MappingProxyType
 from typing import Any
 
-from projections.health_state import HEALTH_STATE
+from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 
 PROJECTIONS: MappingProxyType[str, Projection[Any]] = MappingProxyType(
     {one.name: one for one in (ROUTE_TABLE, HEALTH_STATE)}

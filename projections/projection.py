@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
-from events.event import Event
-from events.recorded import RecordedEvent
+from events.catalogue.event import Event
+from events.entry.recorded import RecordedEvent
 
 State = TypeVar("State")
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from events.entry_id import EntryId
-from events.route import ROUTES_MAX, RouteRecord
+from events.catalogue.route import ROUTES_MAX, RouteRecord
+from events.entry.entry_id import EntryId
 from projections.errors import TooManyRoutesError
 
 FOLLOWED_MAX = 2 * ROUTES_MAX

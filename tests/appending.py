@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from events import EventLog, RecordedEvent
-from events.event import Event
+from events.catalogue.event import Event
 from projections.projection import Projection
 from tests.histories import (
     created,

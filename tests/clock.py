@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.embedded import EmbeddedServer, embedded_server, server_program
+from consumers.processes.embedded import EmbeddedServer, embedded_server, server_program
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 

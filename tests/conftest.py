@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from consumers.embedded import EmbeddedServer, embedded_server
+from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events import EventLog, open_log
 
 

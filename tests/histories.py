@@ -7,18 +7,15 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from events.endpoint import (
+from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
 )
-from events.entry_id import EntryId
-from events.event import Event
-from events.fold import fold
-from events.health_check import HealthCheck
-from events.model_service import ModelServiceStatus, ModelServiceStatusEvent
-from events.recorded import Metadata, RecordedEvent
-from events.route import (
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatus, ModelServiceStatusEvent
+from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
     RouteFailedEvent,
@@ -27,11 +24,14 @@ from events.route import (
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
 )
-from projections.endpoint import Endpoint
-from projections.endpoint_health import EndpointHealth
-from projections.health_state import HEALTH_STATE
+from events.entry.entry_id import EntryId
+from events.entry.fold import fold
+from events.entry.recorded import Metadata, RecordedEvent
+from projections.health_state.endpoint_health import EndpointHealth
+from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
 
 E = UUID(int=0xE)
 ROUTES = tuple(UUID(int=0xA0 + number) for number in range(3))

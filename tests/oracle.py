@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from events.endpoint import (
+from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
 )
-from events.entry_id import EntryId
-from events.health_check import HealthCheck
-from events.model_service import ModelServiceStatusEvent
-from events.recorded import RecordedEvent
-from events.route import (
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
     RouteFailedEvent,
@@ -26,6 +24,8 @@ from events.route import (
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
 )
+from events.entry.entry_id import EntryId
+from events.entry.recorded import RecordedEvent
 
 Address = tuple[UUID | None, str, str | None, int | None, str]
 

@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from events.log import EventLog
-from projections.endpoint import Endpoint
-from projections.route_table import ROUTE_TABLE
-from projections.store import Applied, Change, ReadModelStore
+from events.log.log import EventLog
+from projections.read_model.store import Applied, Change, ReadModelStore
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
 
 
 class WrittenTable:

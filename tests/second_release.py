@@ -6,9 +6,9 @@ It runs as `python -m tests.second_release`, with the arguments of `routestream`
 import msgspec
 
 from consumers.__main__ import main
-from events.recorded import RecordedEvent
-from projections.endpoint import Endpoint
-from projections.route_table import ROUTE_TABLE, evolve
+from events.entry.recorded import RecordedEvent
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE, evolve
 
 
 def _evolve(state: Endpoint, recorded: RecordedEvent) -> Endpoint:

@@ -7,9 +7,9 @@ from threading import Thread
 
 import anyio.to_thread
 
-from consumers.embedded import EmbeddedServer, embedded_server
+from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events.errors import ServerUnavailableError
-from events.server import Client, Server, ServerSettings
+from events.server.server import Client, Server, ServerSettings
 from tests.waiting import wait_until
 
 Breaking = Callable[[EmbeddedServer], AbstractAsyncContextManager[None]]

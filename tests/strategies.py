@@ -4,17 +4,15 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
-from events.endpoint import (
+from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
 )
-from events.entry_id import EntryId
-from events.event import Event
-from events.health_check import HealthCheck
-from events.model_service import ModelServiceStatusEvent
-from events.recorded import Metadata
-from events.route import (
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
     RouteFailedEvent,
@@ -23,6 +21,8 @@ from events.route import (
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
 )
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Metadata
 
 names = st.text(min_size=1, max_size=256)
 paths = st.from_regex(r"/[^\s]*\Z", fullmatch=True).filter(lambda path: len(path) <= 2048)

@@ -34,7 +34,7 @@ def modules(*folders: str) -> list[Path]:
 
 OURS = modules(*PACKAGES)
 TESTS = modules("tests")
-PARTS = sorted((ROOT / "events" / "lua" / "parts").glob("*.lua"))
+PARTS = sorted((ROOT / "events" / "server" / "lua" / "parts").glob("*.lua"))
 SCRIPTS = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.lua") if path not in PARTS
 )
@@ -104,17 +104,17 @@ def test_a_file_is_named_after_what_it_is_about(path: Path) -> None:
 
 def test_one_python_module_acknowledges() -> None:
     acknowledging = [name_of(p) for p in OURS if re.search(r"\bxack\b", code_of(p), re.IGNORECASE)]
-    assert acknowledging == ["consumers/settlement.py"]
+    assert acknowledging == ["consumers/runtime/settlement.py"]
 
 
 def test_a_script_that_acknowledges_forgets_the_error_in_the_same_step() -> None:
     acknowledging = [path for path in SCRIPTS if "redis.call('XACK'" in path.read_text()]
     assert [name_of(path) for path in acknowledging] == [
-        "consumers/dead/lua/dead_letter.lua",
         "consumers/handlers/lua/owned_acknowledge.lua",
         "consumers/handlers/lua/owned_dead_letter.lua",
-        "consumers/lua/acknowledge.lua",
-        "projections/lua/apply.lua",
+        "consumers/runtime/lua/acknowledge.lua",
+        "consumers/runtime/lua/dead_letter.lua",
+        "projections/read_model/lua/apply.lua",
     ]
     forgetting = re.compile(r"KEYS\[(\d)\]  hash[^\n]*:errors:GROUP.*'HDEL', KEYS\[\1\]", re.DOTALL)
     assert [one for one in acknowledging if not forgetting.search(one.read_text())] == []
@@ -122,7 +122,7 @@ def test_a_script_that_acknowledges_forgets_the_error_in_the_same_step() -> None
 
 def test_the_outcome_is_matched_once() -> None:
     matching = [name_of(path) for path in OURS if "match outcome" in path.read_text()]
-    assert matching == ["consumers/settlement.py"]
+    assert matching == ["consumers/runtime/settlement.py"]
 
 
 def code_of(path: Path) -> str:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from consumers.demo.checks import Check, Checks
+from consumers.cli.demo.checks import Check, Checks
 
 ROUTESTREAM = str(Path(sys.executable).parent / "routestream")
 MARK = "ROUTESTREAM_TEST_MARK"

@@ -6,10 +6,10 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from consumers.demo.live_changes import Witness
-from consumers.demo.shell import Printed, Shell
+from consumers.cli.demo.live_changes import Witness
+from consumers.cli.demo.shell import Printed, Shell
 from events import EventLog
-from projections.reader import ReaderSettings, open_reader
+from projections.read_model.reader import ReaderSettings, open_reader
 from tests.histories import E, endpoint_of, history, listed, observed, record
 from tests.read_model import WrittenTable
 from tests.waiting import wait_until

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from consumers.command_tree import routestream
-from consumers.embedded import EmbeddedServer
+from consumers.cli.command_tree import routestream
+from consumers.processes.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

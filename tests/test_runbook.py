@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from consumers.demo import runbook
-from consumers.demo.runbook import COMMANDS, RunbookError
+from docs.pages import runbook
+from docs.pages.runbook import COMMANDS, RunbookError
 
 PAGE = Path(__file__).parents[1] / "docs" / "runbook.md"
 

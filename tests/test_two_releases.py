@@ -13,10 +13,10 @@ from typing import Any
 import anyio
 import pytest
 
-from consumers.supervisor import routestream_command
+from consumers.processes.supervisor import routestream_command
 from events import EventLog
-from events.positions import Positions
-from tests.cli.terminal import environment_of, run_in_terminal
+from events.log.positions import Positions
+from tests.consumers.cli.terminal import environment_of, run_in_terminal
 from tests.consumers.consumer_bench import until_settled
 from tests.events.old_entries import add_old, old_id, there
 from tests.histories import ROUTES, E, created, listed, record

@@ -7,11 +7,11 @@ from datetime import datetime
 
 import msgspec
 
-from consumers.doctor.held import Place
 from consumers.doctor.questions import Questions
-from events.entry_id import START, EntryId
-from events.keys import Keys
-from events.positions import group_holder
+from consumers.doctor.stray_values import Place
+from events.entry.entry_id import START, EntryId
+from events.log.keys import Keys
+from events.log.positions import group_holder
 
 HEADS_SAMPLE = 100
 """Endpoints of a partition that are looked at, by chance."""

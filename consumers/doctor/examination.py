@@ -20,7 +20,7 @@ from consumers.doctor.questions import Questions, refusal_findings
 from consumers.doctor.read_models import read_model_findings, read_read_model
 from consumers.doctor.server_facts import read_server
 from consumers.doctor.server_findings import server_findings
-from events.keys import Keys
+from events.log.keys import Keys
 from projections.catalogue import READ_MODELS
 
 LOOK_AGAIN_AFTER_S = 0.5

@@ -5,8 +5,8 @@ from collections.abc import Set as AbstractSet
 
 from consumers.doctor.finding import Finding, counted, error, ok, warning
 from consumers.doctor.log_facts import LayoutFacts, PartitionFacts
-from events.keys import Keys
-from events.layout import PARTITIONS_MAX
+from events.log.keys import Keys
+from events.log.layout import PARTITIONS_MAX
 
 
 def layout_findings(

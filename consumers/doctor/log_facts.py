@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 
 from consumers.doctor.beside_stream import BesideStream, Reached, read_beside
-from consumers.doctor.held import SHOWN_BYTES
 from consumers.doctor.questions import Questions
-from consumers.operating.group_state import count_lag, lost_of
-from events.entry_id import START, EntryId
+from consumers.doctor.stray_values import SHOWN_BYTES
+from consumers.groups.state import count_lag, lost_of
+from events.entry.entry_id import START, EntryId
 from events.errors import LayoutError
-from events.keys import Keys
-from events.layout import partitions_in
-from events.positions import group_holder
-from events.streams import StreamState
+from events.log.keys import Keys
+from events.log.layout import partitions_in
+from events.log.positions import group_holder
+from events.streams.partition_stream import StreamState
 
 DEAD_SAMPLE = 100
 """Dead letters whose reasons are counted: the newest."""

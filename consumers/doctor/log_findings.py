@@ -10,12 +10,12 @@ from consumers.doctor.log_facts import (
     OldestPending,
     PartitionFacts,
 )
-from consumers.groups import GROUPS
+from consumers.groups.state import SILENT_MS
 from consumers.handlers.handler_settings import TOLD_MAX_S
-from consumers.operating.group_state import SILENT_MS
-from events.entry_id import START, EntryId
-from events.keys import Keys
-from events.terminal.age import span
+from consumers.shipped import GROUPS
+from events.entry.age import span
+from events.entry.entry_id import START, EntryId
+from events.log.keys import Keys
 
 PENDING_IDLE_WARNING_S = TOLD_MAX_S + 60.0
 PENDING_IDLE_ERROR_S = 1_800.0

@@ -13,9 +13,9 @@ from consumers.doctor.log_facts import (
     read_lag,
 )
 from consumers.doctor.questions import Questions
-from consumers.groups import GROUPS
-from events.entry_id import START
-from events.keys import Keys
+from consumers.shipped import GROUPS
+from events.entry.entry_id import START
+from events.log.keys import Keys
 
 
 async def with_missing_groups(

@@ -7,11 +7,11 @@ from typing import Any
 import redis.exceptions as redis_errors
 
 from consumers.doctor.finding import Finding, error, warning
-from consumers.doctor.held import Unreadable
-from events.connection import NeverSentError
+from consumers.doctor.stray_values import Unreadable
 from events.errors import ServerRefusedError, ServerUnavailableError, WrongTypeError
-from events.keys import Keys
-from events.server import Client, was_not_carried_out
+from events.log.keys import Keys
+from events.server.connection import NeverSentError
+from events.server.server import Client, was_not_carried_out
 
 _NO_RIGHT = "no permission"
 _OF_KEYS = re.compile(r"permissions to access (a key|one of the keys)")

@@ -6,15 +6,15 @@ from typing import Any
 import msgspec
 
 from consumers.doctor.finding import Finding, counted, error, ok
-from consumers.doctor.held import Place
 from consumers.doctor.log_facts import PartitionFacts, read_oldest
 from consumers.doctor.questions import Questions
-from events.codec import decode
-from events.entry_id import START, EntryId
+from consumers.doctor.stray_values import Place
+from events.entry.codec import decode
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import Entry
 from events.errors import UndecodableEntryError, UnknownEventTypeError
-from events.keys import Keys
-from events.positions import group_holder
-from events.recorded import Entry
+from events.log.keys import Keys
+from events.log.positions import group_holder
 from projections.errors import UnreadableDocumentError
 from projections.projection import Projection
 

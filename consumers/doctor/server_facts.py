@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from consumers.doctor.questions import Questions
-from events.keys import Keys
-from projections.route_table import ROUTE_TABLE
+from events.log.keys import Keys
+from projections.route_table.route_table import ROUTE_TABLE
 
 _ID = "0-1"
 

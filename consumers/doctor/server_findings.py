@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from consumers.doctor.finding import Finding, error, ok, size_in_words, warning
 from consumers.doctor.server_facts import ServerFacts
-from events.server import VERSION_MIN
+from events.server.server import VERSION_MIN
 
 MEMORY_WARNING = 0.80
 MEMORY_ERROR = 0.95

@@ -5,19 +5,19 @@ from contextlib import suppress
 import anyio
 import structlog
 
-from consumers.group import Group
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
 from consumers.handlers.lease import Lease
 from consumers.handlers.owned_entries import OwnedEntries
 from consumers.handlers.ownership import Ownership
 from consumers.handlers.tries import Tries
-from consumers.interruption import INTERRUPTIONS, Interruptions
-from consumers.progress import Progress
-from consumers.remembered import RememberedEntries
-from events.entry_id import END
+from consumers.runtime.group import Group
+from consumers.runtime.interruption import INTERRUPTIONS, Interruptions
+from consumers.runtime.last_read import RememberedEntries
+from consumers.runtime.progress import Progress
+from events.entry.entry_id import END
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
-from events.log import EventLog
+from events.log.log import EventLog
 
 _HAND_OVER_TIMEOUT_S = 1.0
 

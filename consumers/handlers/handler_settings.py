@@ -2,7 +2,7 @@
 
 import msgspec
 
-from consumers.outcome import RetryPolicy
+from consumers.runtime.outcome import RetryPolicy
 
 HELD_MAX = 5_000
 """What a script can be told of at once has a limit."""

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from consumers.processor import Handler
-from events.entry_id import END, EntryId
+from consumers.runtime.processor import Handler
+from events.entry.entry_id import END, EntryId
 
 
 class HandlerWork(msgspec.Struct, frozen=True):

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from consumers.delivery import Delivery
-from events.entry_id import EntryId
-from events.recorded import Entry
+from consumers.runtime.delivery import Delivery
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
 
 
 @dataclass(slots=True)

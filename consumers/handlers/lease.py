@@ -5,10 +5,10 @@ from secrets import token_hex
 from time import monotonic
 
 from consumers.errors import LeaseLostError
-from consumers.waking import connection_name
-from events.entry_id import EntryId
-from events.keys import Keys
-from events.server import Server
+from consumers.runtime.waking import connection_name
+from events.entry.entry_id import EntryId
+from events.log.keys import Keys
+from events.server.server import Server
 
 NOT_THE_OWNER = -1
 """What the scripts of an owner answer to one that is none any more."""

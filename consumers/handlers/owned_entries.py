@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from consumers.dead.dead_letters import letter_of
 from consumers.errors import LeaseLostError
 from consumers.handlers.held_entry import HeldEntry
 from consumers.handlers.lease import NOT_THE_OWNER, Lease
-from consumers.last_errors import shortened
-from consumers.losses import Losses
-from consumers.outcome import DeadLetter
-from events.entry_id import START, EntryId
-from events.keys import Keys
-from events.log import entries_of
-from events.positions import group_holder
-from events.server import Script, Server
+from consumers.runtime.dead_letters import letter_of
+from consumers.runtime.last_errors import shortened
+from consumers.runtime.losses import Losses
+from consumers.runtime.outcome import DeadLetter
+from events.entry.entry_id import START, EntryId
+from events.log.keys import Keys
+from events.log.log import entries_of
+from events.log.positions import group_holder
+from events.server.server import Script, Server
 
 
 class OwnedEntries:

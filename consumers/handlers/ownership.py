@@ -6,18 +6,18 @@ import anyio
 import structlog
 
 from consumers.errors import LeaseLostError
-from consumers.group import Group
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.lanes import Lanes
 from consumers.handlers.lease import Lease
 from consumers.handlers.owned_entries import OwnedEntries
 from consumers.handlers.patience import be_patient
 from consumers.handlers.tries import Tries
-from consumers.progress import note_read
-from consumers.remembered import RememberedEntries
-from events.entry_id import EntryId
+from consumers.runtime.group import Group
+from consumers.runtime.last_read import RememberedEntries
+from consumers.runtime.progress import note_read
+from events.entry.entry_id import EntryId
 from events.errors import ServerUnavailableError
-from events.server import Server
+from events.server.server import Server
 
 READ_MAX = 100
 """Entries asked for at a time: each can have 1 MiB."""

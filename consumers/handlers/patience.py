@@ -6,8 +6,8 @@ from typing import TypeVar
 import anyio
 import structlog
 
-from events.backoff import Backoff
 from events.errors import ServerUnavailableError
+from events.server.backoff import Backoff
 
 PATIENCE = Backoff(first_s=0.05, most_s=1.0)
 

@@ -13,12 +13,19 @@ from consumers.handlers.handler_work import HandlerWork
 from consumers.handlers.held_entry import HeldEntry
 from consumers.handlers.owned_entries import OwnedEntries
 from consumers.handlers.patience import patiently
-from consumers.outcome import DeadLetter, Outcome, Retry, Skipped, given_up_unseen, outcome_of
-from consumers.progress import note_ended, waiting
-from events.backoff import Backoff
-from events.codec import decode
-from events.entry_id import EntryId
+from consumers.runtime.outcome import (
+    DeadLetter,
+    Outcome,
+    Retry,
+    Skipped,
+    given_up_unseen,
+    outcome_of,
+)
+from consumers.runtime.progress import note_ended, waiting
+from events.entry.codec import decode
+from events.entry.entry_id import EntryId
 from events.errors import EventsError, ServerRefusedError, ServerUnavailableError
+from events.server.backoff import Backoff
 
 _TAKE_BACK_TIMEOUT_S = 0.5
 

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from events.position import time_of
-from events.recorded import RecordedEvent
+from events.entry.position import time_of
+from events.entry.recorded import RecordedEvent
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 

@@ -14,7 +14,7 @@ from consumers.handlers.handler_settings import TOLD_MAX_S
 from consumers.webhook.cloud_event import CONTENT_TYPE, cloud_event, id_of
 from consumers.webhook.signature import sign
 from consumers.webhook.webhook_settings import WebhookSettings
-from events.recorded import RecordedEvent
+from events.entry.recorded import RecordedEvent
 
 ANSWER_BYTES_MAX = 1_024
 """What is read of an answer that is no success, for the dead letter."""

@@ -10,7 +10,7 @@ from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_work import HandlerWork
 from consumers.webhook.webhook import open_webhook
 from consumers.webhook.webhook_settings import WebhookSettings
-from events.log import EventLog
+from events.log.log import EventLog
 
 WEBHOOK = "webhook"
 

@@ -4,10 +4,10 @@ from urllib.parse import urlsplit
 
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.webhook.signature import key_of
-from events.endpoint import EndpointCreatedEvent, EndpointDestroyedEvent
-from events.model_service import ModelServiceStatusEvent
-from events.registry import BY_WIRE_NAME
-from events.route import RouteFailedEvent
+from events.catalogue.endpoint import EndpointCreatedEvent, EndpointDestroyedEvent
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.registry import BY_WIRE_NAME
+from events.catalogue.route import RouteFailedEvent
 
 SECRETS_MAX = 5
 

@@ -14,8 +14,8 @@ from events.archive.manifest import Manifest, Part
 from events.archive.place import Place, open_place
 from events.archive.segment import Segment, check, chunks
 from events.archive.settings import ArchiveSettings
-from events.entry_id import END, START, EntryId
-from events.entry_line import RawEntry
+from events.entry.entry_id import END, START, EntryId
+from events.entry.entry_line import RawEntry
 
 MANIFEST = "manifest.json"
 

@@ -6,8 +6,8 @@ from events.archive.archive import MANIFEST, Archive
 from events.archive.archiver import HOLDER
 from events.archive.errors import DamagedArchiveError
 from events.archive.manifest import Gap, Part
-from events.log import EventLog
-from events.positions import Positions
+from events.log.log import EventLog
+from events.log.positions import Positions
 
 _SHOWN_FILES = 3
 

@@ -1,6 +1,6 @@
 """What can go wrong with the archive; each message is a sentence to act on."""
 
-from events.entry_id import EntryId
+from events.entry.entry_id import EntryId
 from events.errors import EventsError
 
 

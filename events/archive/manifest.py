@@ -8,7 +8,7 @@ import msgspec
 
 from events.archive.errors import DamagedArchiveError, ForeignArchiveError
 from events.archive.segment import Segment
-from events.entry_id import START, EntryId
+from events.entry.entry_id import START, EntryId
 from events.errors import EventsError
 
 VERSION = 1

@@ -7,8 +7,8 @@ import msgspec
 import zstandard
 
 from events.archive.errors import DamagedArchiveError
-from events.entry_id import EntryId
-from events.entry_line import EntryLineError, RawEntry, entry_of, line_of
+from events.entry.entry_id import EntryId
+from events.entry.entry_line import EntryLineError, RawEntry, entry_of, line_of
 
 CHUNK = 1_000
 """Entries that a segment is read in."""

@@ -8,10 +8,10 @@ import anyio
 import msgspec
 import structlog
 
-from events.backoff import Backoff
-from events.entry_id import EntryId
+from events.entry.entry_id import EntryId
 from events.errors import EventsError, ServerUnavailableError
-from events.log import EventLog
+from events.log.log import EventLog
+from events.server.backoff import Backoff
 
 BATCH_ENTRIES_MAX = 500
 BATCH_BYTES_MAX = 1_048_576

@@ -13,8 +13,8 @@ from typing import Annotated, BinaryIO, Literal
 import msgspec
 from msgspec import Meta
 
-from events.entry_id import EntryId
-from events.entry_line import EntryLineError, RawEntry, entry_of, line_of
+from events.entry.entry_id import EntryId
+from events.entry.entry_line import EntryLineError, RawEntry, entry_of, line_of
 from events.errors import EventsError
 
 FORMAT = "routestream-log"

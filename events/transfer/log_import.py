@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 from anyio.lowlevel import checkpoint
 
-from events.chunk import Chunk, read_chunk_back
-from events.entry_id import END, START, EntryId
+from events.entry.entry_id import END, START, EntryId
 from events.errors import EventsError
-from events.log import EventLog
+from events.log.chunk import Chunk, read_chunk_back
+from events.log.log import EventLog
 from events.transfer.copy import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,

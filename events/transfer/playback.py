@@ -7,13 +7,13 @@ from time import monotonic
 import anyio
 import msgspec
 
-from events.entry_id import EntryId
+from events.catalogue.event_id import new_event_id
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
 from events.errors import EventsError
-from events.event_id import new_event_id
-from events.history import History
-from events.keys import partition_of
-from events.log import EventLog, merged
-from events.recorded import Entry
+from events.history.history import History
+from events.log.keys import partition_of
+from events.log.log import EventLog, merged
 from events.transfer.copy import STRINGS_MAX, Copied, Copy, endpoint_of
 
 BATCH_MAX = 200

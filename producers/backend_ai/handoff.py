@@ -12,11 +12,11 @@ from uuid import UUID
 
 import msgspec
 
-from events import codec
-from events.health_check import HealthCheck, health_check_from
-from events.route import Host, Port, Protocol, RouteRecord, TrafficRatio
+from events.catalogue.health_check import HealthCheck, health_check_from
+from events.catalogue.route import Host, Port, Protocol, RouteRecord, TrafficRatio
+from events.entry import codec
 from producers.errors import ProducersError
-from projections.endpoint import Endpoint
+from projections.route_table.endpoint import Endpoint
 
 KeyKind = Literal[
     "route_connection_info", "health_check_enabled", "health_check_config", "traffic_ratio"

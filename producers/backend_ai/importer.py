@@ -7,11 +7,11 @@ from pathlib import Path
 import structlog
 from anyio.lowlevel import checkpoint
 
-from events.append import APPEND_MAX
-from events.event import Event
-from events.keys import partition_of
-from events.log import EventLog
-from events.recorded import Metadata, RecordedEvent
+from events.catalogue.event import Event
+from events.entry.recorded import Metadata, RecordedEvent
+from events.log.append import APPEND_MAX
+from events.log.keys import partition_of
+from events.log.log import EventLog
 from producers.backend_ai.capture import read_capture
 from producers.backend_ai.translation import Counts, Translation
 from producers.errors import ProducersError

@@ -10,17 +10,17 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from events.endpoint import EndpointHealthCheckUpdatedEvent
-from events.entry_id import START
+from events.catalogue.endpoint import EndpointHealthCheckUpdatedEvent
+from events.catalogue.event import Event
+from events.entry.entry_id import START
+from events.entry.recorded import RecordedEvent
 from events.errors import InvalidEventError
-from events.event import Event
-from events.recorded import RecordedEvent
-from producers import decisions
 from producers.backend_ai import handoff, wire
 from producers.backend_ai.handoff import HandoffKey, MalformedHandoffError
+from producers.endpoints import decisions
 from producers.errors import ProducersError
-from projections.endpoint import Endpoint
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
 
 Happened = Literal[
     "handed_over",

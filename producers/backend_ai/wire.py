@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from events.model_service import ModelServiceStatus
+from events.catalogue.model_service import ModelServiceStatus
 from producers.errors import ProducersError
 
 STREAM = b"events"

@@ -8,15 +8,15 @@ from uuid import UUID
 import anyio
 import msgspec
 
-from events.entry_id import START, EntryId
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import RecordedEvent
 from events.errors import EventsError, NoGroupError
-from events.recorded import RecordedEvent
 from projections.errors import HistoryMissingError
+from projections.read_model.store import ReadModelStore, no_live_generation
 from projections.replay.folding import Folding
-from projections.replay.past import Source, find_entries, raw_entries
 from projections.replay.raw_entry import recorded_of
 from projections.replay.replay import replay
-from projections.store import ReadModelStore, no_live_generation
+from projections.replay.source import Source, find_entries, raw_entries
 
 PATIENCE_S = 10.0
 """How long an endpoint may go on changing before it is left undecided."""

@@ -9,13 +9,12 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from events.entry_id import START, EntryId
+from events.catalogue.event import Event
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import RecordedEvent
 from events.errors import EventsError, UnknownEventTypeError
-from events.event import Event
-from events.recorded import RecordedEvent
 from projections.projection import Projection
-from projections.replay.holding import Gathered, Newest
-from projections.replay.past import RawEntry
+from projections.replay.held_back import Gathered, Newest
 from projections.replay.raw_entry import (
     UNREADABLE,
     USUAL_FIELDS,
@@ -23,6 +22,7 @@ from projections.replay.raw_entry import (
     recorded_of,
     subject_of,
 )
+from projections.replay.source import RawEntry
 
 NEWEST_MAX = 100_000
 """What is held back at once: undecoded events are about 40 MB, routes with all that counts 100."""

@@ -3,11 +3,11 @@
 from uuid import UUID
 
 from projections.errors import NoEventsError, NotSwappedError
+from projections.read_model.store import Change, ReadModelStore, State, no_live_generation
 from projections.replay.comparison import Mismatch, check_not_ahead, find_ahead
 from projections.replay.folding import Folding
-from projections.replay.past import Source, check_complete, extent_of
 from projections.replay.replay import replay
-from projections.store import Change, ReadModelStore, State, no_live_generation
+from projections.replay.source import Source, check_complete, extent_of
 
 TRIES_MAX = 20
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from events.entry_id import EntryId
+from events.entry.entry_id import EntryId
+from projections.read_model.store import ReadModelStore
 from projections.replay.folding import NEWEST_MAX, Folding
-from projections.replay.pace import SAMPLE, Pace, sample_of
-from projections.replay.past import Extent, Source, extent_of
-from projections.store import ReadModelStore
+from projections.replay.sample import SAMPLE, Pace, sample_of
+from projections.replay.source import Extent, Source, extent_of
 
 _PROCESS_BYTES = 75_000_000
 _HELD_BYTES = 1_000

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from events.codec import FIELDS, decode, decode_values
-from events.entry_id import EntryId
-from events.recorded import Entry, Metadata, RecordedEvent
-from projections.replay.past import RawEntry
+from events.entry.codec import FIELDS, decode, decode_values
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry, Metadata, RecordedEvent
+from projections.replay.source import RawEntry
 
 USUAL_FIELDS = (FIELDS, [*FIELDS, b"metadata"])
 """Fields of an entry, in this order, whose parts can be told by their places."""

@@ -6,19 +6,19 @@ from typing import Any, Generic, Literal
 
 import msgspec
 
-from events.entry_id import START, EntryId
+from events.entry.entry_id import START, EntryId
 from projections.errors import (
     HistoryMissingError,
     NoLiveGenerationError,
     NothingKeptError,
     NotSwappedError,
 )
-from projections.generations import WRITE_CHUNK
+from projections.read_model.generations import WRITE_CHUNK
+from projections.read_model.store import ReadModelStore, State
 from projections.replay.comparison import Comparison, check_not_ahead, compare
 from projections.replay.folding import Base, Folding
-from projections.replay.past import Extent, Source, check_complete, extent_of
 from projections.replay.replay import replay
-from projections.store import ReadModelStore, State
+from projections.replay.source import Extent, Source, check_complete, extent_of
 
 SWAP_TRIES_MAX = 20
 """Each with what came since folded in, until the group has settled nothing newer meanwhile."""

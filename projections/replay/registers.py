@@ -6,11 +6,11 @@ from uuid import UUID
 
 import msgspec
 
-from events.entry_id import START, EntryId
-from projections.endpoint import Endpoint
-from projections.endpoint_health import EndpointHealth
-from projections.route import Route
-from projections.traffic import address_since, ratio_since
+from events.entry.entry_id import START, EntryId
+from projections.health_state.endpoint_health import EndpointHealth
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Route
+from projections.route_table.traffic import address_since, ratio_since
 
 BOOKKEEPING = frozenset({"version", "list_at", "absent_at"})
 """Registers that only say when something was heard."""

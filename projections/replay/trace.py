@@ -6,14 +6,14 @@ from uuid import UUID
 
 import msgspec
 
-from events.entry_id import END, START, EntryId
+from events.entry.entry_id import END, START, EntryId
+from events.entry.recorded import RecordedEvent
 from events.errors import EventsError
-from events.keys import partition_of
-from events.recorded import RecordedEvent
+from events.log.keys import partition_of
 from projections.replay.folding import Folding
-from projections.replay.past import Source, raw_entries
 from projections.replay.raw_entry import endpoint_of, recorded_of
 from projections.replay.registers import Difference, differences
+from projections.replay.source import Source, raw_entries
 
 
 class Step(msgspec.Struct, frozen=True):

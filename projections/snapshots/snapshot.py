@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import zstandard
 
-from events.entry_id import EntryId
+from events.entry.entry_id import EntryId
 from projections.errors import DamagedSnapshotError, SnapshotError, WrongSnapshotError
 from projections.projection import Projection
 from projections.snapshots.whole_file import (

@@ -8,23 +8,23 @@ from uuid import UUID, uuid4
 
 import anyio
 
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.dead.dead_letters import DeadEntry, DeadLetters
-from consumers.outcome import RetryPolicy
-from consumers.processor import Handler, HandlerProcessor, Processor
-from events.endpoint import EndpointCreatedEvent
-from events.entry_id import START, EntryId
-from events.errors import NoGroupError
-from events.event import Event
-from events.log import EventLog
-from events.model_service import ModelServiceStatusEvent
-from events.recorded import RecordedEvent
-from events.route import (
+from consumers.runtime.consumer import Consumer, ConsumerSettings
+from consumers.runtime.dead_letters import DeadEntry, DeadLetters
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.processor import Handler, HandlerProcessor, Processor
+from events.catalogue.endpoint import EndpointCreatedEvent
+from events.catalogue.event import Event
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteRecord,
     RouteStartedEvent,
     RouteTrafficRatioUpdatedEvent,
 )
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import RecordedEvent
+from events.errors import NoGroupError
+from events.log.log import EventLog
 from projections.projection import Projection
 from tests.waiting import wait_until
 

@@ -9,13 +9,13 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from consumers.exposition import exposed as exposed_module
-from consumers.exposition.exposed import ExposedConsumers
-from consumers.exposition.exposition import Exposed, exposition
-from consumers.exposition.vitals import VitalsSettings
-from consumers.groups import Member
-from consumers.metrics_settings import MetricsSettings
-from events.log import EventLog
+from consumers.monitoring import targets as exposed_module
+from consumers.monitoring.http import Exposed, exposition
+from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.targets import ExposedConsumers
+from consumers.monitoring.vitals import VitalsSettings
+from consumers.shipped import Member
+from events.log.log import EventLog
 from tests.waiting import wait_until
 
 PATIENT = VitalsSettings()

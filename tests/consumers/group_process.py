@@ -9,9 +9,9 @@ from subprocess import DEVNULL
 import anyio
 from anyio.abc import Process
 
-from consumers.supervisor import routestream_command
-from consumers.waking import connection_name
-from events.log import EventLog
+from consumers.processes.supervisor import routestream_command
+from consumers.runtime.waking import connection_name
+from events.log.log import EventLog
 from tests.waiting import wait_until
 
 CLAIM_IDLE_MS = 1_000

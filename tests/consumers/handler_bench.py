@@ -10,12 +10,12 @@ from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
 from consumers.handlers.lease import Lease
-from consumers.processor import Handler
-from events.entry_id import START, EntryId
-from events.event import Event
-from events.log import EventLog
-from events.recorded import RecordedEvent
-from events.route import RouteTrafficRatioUpdatedEvent
+from consumers.runtime.processor import Handler
+from events.catalogue.event import Event
+from events.catalogue.route import RouteTrafficRatioUpdatedEvent
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import RecordedEvent
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import GROUP
 from tests.waiting import wait_until
 

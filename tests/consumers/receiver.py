@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from consumers.webhook.webhook_settings import WebhookSettings
-from events.entry_id import EntryId
+from events.entry.entry_id import EntryId
 from tests.waiting import wait_until
 
 

@@ -7,9 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from consumers.errors import UnprocessableError
-from consumers.projector import Projector
+from consumers.runtime.projector import Projector
 from events import EventLog
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     GROUP,
     QUICK,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from consumers.batch_size import BATCH_BYTES, BatchSize
-from consumers.delivery import Delivery
-from events.entry_id import EntryId
-from events.recorded import Entry
+from consumers.runtime.batch_size import BATCH_BYTES, BatchSize
+from consumers.runtime.delivery import Delivery
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
 
 MIB = 1_048_576
 

@@ -11,17 +11,17 @@ import anyio
 import msgspec
 import pytest
 
-from consumers.delivery import Delivery
-from consumers.outcome import RetryPolicy
-from consumers.projector import Projector
-from consumers.supervisor import routestream_command
-from events.entry_id import EntryId
-from events.log import EventLog, open_log
+from consumers.processes.supervisor import routestream_command
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.projector import Projector
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog, open_log
 from producers.backend_ai.importer import SOURCE, import_capture
-from projections.endpoint_health import EndpointHealth
-from projections.health_state import HEALTH_STATE
+from projections.health_state.endpoint_health import EndpointHealth
+from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     create_group,
     dead_letters,

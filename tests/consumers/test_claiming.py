@@ -7,12 +7,12 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import ConsumerSettings
-from consumers.outcome import RetryPolicy
-from consumers.pending import PendingEntries
-from events.entry_id import EntryId
-from events.log import EventLog
-from events.recorded import RecordedEvent
+from consumers.runtime.consumer import ConsumerSettings
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.pending import PendingEntries
+from events.entry.entry_id import EntryId
+from events.entry.recorded import RecordedEvent
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import (
     GROUP,
     QUICK,

@@ -3,11 +3,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from consumers.errors import UnprocessableError
-from consumers.outcome import RetryPolicy
-from consumers.processor import HandlerProcessor
-from events.entry_id import EntryId
-from events.log import EventLog
-from events.recorded import RecordedEvent
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.processor import HandlerProcessor
+from events.entry.entry_id import EntryId
+from events.entry.recorded import RecordedEvent
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import (
     QUICK,
     Handling,

@@ -7,13 +7,13 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import Consumer
-from consumers.embedded import EmbeddedServer
-from consumers.projector import Projector
+from consumers.processes.embedded import EmbeddedServer
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.projector import Projector
+from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError
-from events.log import EventLog, open_log
-from events.recorded import RecordedEvent
-from projections.route_table import ROUTE_TABLE
+from events.log.log import EventLog, open_log
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     QUICK,
     Handling,

@@ -4,11 +4,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.embedded import EmbeddedServer
-from events.entry_id import EntryId
-from events.log import EventLog, open_log
-from events.recorded import RecordedEvent
+from consumers.processes.embedded import EmbeddedServer
+from consumers.runtime.consumer import Consumer, ConsumerSettings
+from events.entry.entry_id import EntryId
+from events.entry.recorded import RecordedEvent
+from events.log.log import EventLog, open_log
 from tests.consumers.consumer_bench import (
     QUICK,
     Handling,

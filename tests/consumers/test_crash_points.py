@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from events.log import EventLog
-from events.server import script_text
-from projections.route_table import ROUTE_TABLE
+from events.log.log import EventLog
+from events.server.server import script_text
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     created,
     dead_letters,
@@ -30,12 +30,12 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 NAME = ROUTE_TABLE.name
-APPLY = call_of("projections", "apply")
+APPLY = call_of("projections.read_model", "apply")
 
 
 @pytest.fixture
 async def started(log: EventLog, redis_url: str) -> AsyncIterator[Processes]:
-    await log.server.client.call("SCRIPT LOAD", script_text("projections", "apply"))
+    await log.server.client.call("SCRIPT LOAD", script_text("projections.read_model", "apply"))
     async with processes(log, redis_url) as some:
         yield some
 

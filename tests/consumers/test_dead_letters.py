@@ -2,12 +2,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from consumers.dead.dead_letters import DeadLetters
-from consumers.delivery import Delivery
-from consumers.outcome import DeadLetter
-from events.entry_id import EntryId
-from events.log import EventLog
-from events.recorded import Entry
+from consumers.runtime.dead_letters import DeadLetters
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import DeadLetter
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import (
     GROUP,
     add_raw,

@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import Consumer
-from consumers.embedded import EmbeddedServer, embedded_server
-from consumers.losses import Losses
-from consumers.projector import Projector
-from events.entry_id import EntryId
+from consumers.processes.embedded import EmbeddedServer, embedded_server
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.losses import Losses
+from consumers.runtime.projector import Projector
+from events.entry.entry_id import EntryId
 from events.errors import ServerUnavailableError
-from events.log import EventLog, open_log
-from events.server import ServerSettings, open_server
-from projections.route_table import ROUTE_TABLE
+from events.log.log import EventLog, open_log
+from events.server.server import ServerSettings, open_server
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     QUICK,
     Handling,

@@ -2,14 +2,14 @@
 
 import pytest
 
-from consumers.dead.requeue import REQUEUER
-from consumers.losses import Losses
-from consumers.operating.group_change import GroupActiveError, GroupChange, GroupMovedError
-from consumers.operating.group_state import GroupState, read_group_states
-from consumers.operating.operations import newest_operations, operation
-from events.entry_id import END, START, EntryId
-from events.log import EventLog
-from events.positions import Positions
+from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
+from consumers.groups.journal import newest_operations, operation
+from consumers.groups.requeue import REQUEUER
+from consumers.groups.state import GroupState, read_group_states
+from consumers.runtime.losses import Losses
+from events.entry.entry_id import END, START, EntryId
+from events.log.log import EventLog
+from events.log.positions import Positions
 from tests.events.old_entries import acknowledge, add_old, create, old_id, read
 
 pytestmark = pytest.mark.anyio

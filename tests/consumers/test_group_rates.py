@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from consumers.operating.group_rates import RateMeter, Rates, rates
-from consumers.operating.group_state import GroupState
+from consumers.groups.rates import RateMeter, Rates, rates
+from consumers.groups.state import GroupState
 
 STATE = GroupState(
     group="g", partition=0, activity="working", lag=100, added=1_000, entries_read=900

@@ -6,12 +6,12 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import ConsumerSettings
-from consumers.group import Group
-from consumers.outcome import RetryPolicy
-from consumers.waking import connection_name
-from events.entry_id import START, EntryId
-from events.log import EventLog
+from consumers.runtime.consumer import ConsumerSettings
+from consumers.runtime.group import Group
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.waking import connection_name
+from events.entry.entry_id import START, EntryId
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import (
     GROUP,
     Handling,

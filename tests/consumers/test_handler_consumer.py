@@ -7,12 +7,12 @@ from msgspec.structs import replace
 from consumers.errors import TryLaterError, UnprocessableError
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_work import HandlerWork
-from consumers.losses import Losses
-from events.entry_id import END, START, EntryId
-from events.event import Event
-from events.log import EventLog, open_log
-from events.positions import Positions, group_holder
-from events.recorded import RecordedEvent
+from consumers.runtime.losses import Losses
+from events.catalogue.event import Event
+from events.entry.entry_id import END, START, EntryId
+from events.entry.recorded import RecordedEvent
+from events.log.log import EventLog, open_log
+from events.log.positions import Positions, group_holder
 from tests.consumers.consumer_bench import (
     GROUP,
     Handling,

@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from consumers.embedded import EmbeddedServer
-from events.entry_id import EntryId
-from events.event import Event
-from events.log import EventLog, open_log
-from events.recorded import RecordedEvent
+from consumers.processes.embedded import EmbeddedServer
+from events.catalogue.event import Event
+from events.entry.entry_id import EntryId
+from events.entry.recorded import RecordedEvent
+from events.log.log import EventLog, open_log
 from tests.consumers.consumer_bench import (
     GROUP,
     Handling,

@@ -5,7 +5,7 @@ import pytest
 
 from consumers.errors import UnprocessableError
 from events import EventLog
-from events.recorded import RecordedEvent
+from events.entry.recorded import RecordedEvent
 from tests.consumers.consumer_bench import (
     GROUP,
     Handling,

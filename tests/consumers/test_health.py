@@ -9,13 +9,13 @@ import aiohttp
 import anyio
 import pytest
 
-from consumers.embedded import EmbeddedServer
-from consumers.exposition.exposed import LOOK_TIMEOUT_S, ExposedChecker
-from consumers.exposition.vitals import VitalsSettings
+from consumers.monitoring.targets import LOOK_TIMEOUT_S, ExposedChecker
+from consumers.monitoring.vitals import VitalsSettings
+from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
-from events.recorded import RecordedEvent
-from producers.ownership import MembershipSettings, join
-from projections.route_table import ROUTE_TABLE
+from events.entry.recorded import RecordedEvent
+from producers.checker.membership import MembershipSettings, join
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     GROUP,
     QUICK,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.log import EventLog
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import (
     GROUP,
     Handling,

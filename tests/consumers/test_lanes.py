@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from consumers.handlers.held_entry import HeldEntry
 from consumers.handlers.lanes import Lanes
-from events.entry_id import EntryId
-from events.recorded import Entry
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

@@ -3,12 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
-from consumers.last_errors import CHARACTERS_MAX, LastErrors
-from consumers.outcome import RetryPolicy
-from consumers.projector import Projector
-from events.entry_id import EntryId
-from events.log import EventLog
-from projections.route_table import ROUTE_TABLE
+from consumers.runtime.last_errors import CHARACTERS_MAX, LastErrors
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.projector import Projector
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     GROUP,
     QUICK,

@@ -4,8 +4,8 @@ import anyio
 import pytest
 
 from consumers.errors import LeaseLostError
-from events.entry_id import EntryId
-from events.log import EventLog
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import GROUP, create_group, created, deliver, pending
 from tests.consumers.handler_bench import lease_of, owner
 from tests.waiting import wait_until

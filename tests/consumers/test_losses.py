@@ -3,13 +3,13 @@
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.delivery import Delivery
-from consumers.group import Group
-from consumers.losses import Losses
-from consumers.remembered import REMEMBERED_MAX, RememberedEntries
-from events.entry_id import START, EntryId
-from events.log import EventLog
-from events.recorded import Entry
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.group import Group
+from consumers.runtime.last_read import REMEMBERED_MAX, RememberedEntries
+from consumers.runtime.losses import Losses
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import Entry
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import (
     GROUP,
     Handling,

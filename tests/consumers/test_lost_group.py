@@ -2,13 +2,13 @@
 
 import pytest
 
-from consumers.group import Group
-from events.entry_id import START, EntryId
-from events.keys import Keys
-from events.log import EventLog, open_log
-from events.positions import Positions, group_holder
-from events.retention import KEEP_MIN_S, RetentionRule
-from events.trim import Trim
+from consumers.runtime.group import Group
+from events.entry.entry_id import START, EntryId
+from events.log.keys import Keys
+from events.log.log import EventLog, open_log
+from events.log.positions import Positions, group_holder
+from events.retention.retention import KEEP_MIN_S, RetentionRule
+from events.retention.trim import Trim
 from tests.consumers.consumer_bench import (
     GROUP,
     Handling,

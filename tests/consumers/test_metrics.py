@@ -10,19 +10,19 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.embedded import EmbeddedServer
 from consumers.errors import UnprocessableError
-from consumers.exposition import exposed as exposed_module
-from consumers.exposition.exposed import ExposedSupervisor
-from consumers.exposition.exposition import exposition
-from consumers.exposition.metrics import METRICS
-from consumers.exposition.metrics_page import metrics_page
-from consumers.metrics_settings import MetricsSettings
-from consumers.progress import Distribution
-from consumers.projector import Projector
-from consumers.supervisor import Supervisor
+from consumers.monitoring import targets as exposed_module
+from consumers.monitoring.http import exposition
+from consumers.monitoring.metrics import METRICS
+from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.targets import ExposedSupervisor
+from consumers.processes.embedded import EmbeddedServer
+from consumers.processes.supervisor import Supervisor
+from consumers.runtime.progress import Distribution
+from consumers.runtime.projector import Projector
+from docs.pages.metrics_page import metrics_page
 from events import EventLog, open_log
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     GROUP,
     UNCLAIMED,
@@ -292,6 +292,4 @@ def test_names_have_their_unit_last_and_are_told_once() -> None:
 
 def test_the_page_of_the_metrics_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs" / "metrics.md"
-    assert page.read_text() == metrics_page(), (
-        "python -m consumers.exposition.metrics_page > docs/metrics.md"
-    )
+    assert page.read_text() == metrics_page(), "python -m docs.pages.metrics_page > docs/metrics.md"

@@ -1,7 +1,7 @@
 import pytest
 
 from consumers.errors import UnprocessableError
-from consumers.outcome import (
+from consumers.runtime.outcome import (
     DeadLetter,
     Handled,
     Outcome,

@@ -5,8 +5,8 @@ import pytest
 from consumers.errors import LeaseLostError
 from consumers.handlers.held_entry import HeldEntry
 from consumers.handlers.owned_entries import OwnedEntries
-from consumers.outcome import DeadLetter
-from events.log import EventLog
+from consumers.runtime.outcome import DeadLetter
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import GROUP, create_group, created, dead_letters, pending
 from tests.consumers.handler_bench import lease_of, tries
 

@@ -6,20 +6,20 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from consumers import projector as projector_module
-from consumers.consumer import Consumer
-from consumers.delivery import Delivery
-from consumers.outcome import DeadLetter, Outcome, Retry
-from consumers.projector import Projector
-from events.log import EventLog
-from events.recorded import RecordedEvent
-from events.route import RouteTrafficRatioUpdatedEvent
-from projections.build import build
-from projections.endpoint import Endpoint
-from projections.health_state import HEALTH_STATE
+from consumers.runtime import projector as projector_module
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import DeadLetter, Outcome, Retry
+from consumers.runtime.projector import Projector
+from events.catalogue.route import RouteTrafficRatioUpdatedEvent
+from events.entry.recorded import RecordedEvent
+from events.log.log import EventLog
+from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
-from projections.route_table import ROUTE_TABLE
-from projections.store import ReadModelStore
+from projections.read_model.store import ReadModelStore
+from projections.replay.build import build
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     QUICK,
     add_raw,

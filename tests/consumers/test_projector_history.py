@@ -6,12 +6,12 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import Consumer
-from consumers.projector import Projector
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.projector import Projector
 from events import EventLog
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
-from projections.snapshots.snapshots import Snapshots
+from projections.snapshots.snapshot_store import Snapshots
 from tests.appending import Appending, truth
 from tests.consumers.consumer_bench import QUICK, consuming, states, until_settled
 from tests.projections.test_rebuild import store_of

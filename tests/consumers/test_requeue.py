@@ -6,23 +6,27 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from consumers.dead.dead_letters import DeadLetters
-from consumers.dead.requeue import REQUEUER, Requeue, Requeued
-from consumers.delivery import Delivery
 from consumers.errors import UnprocessableError
-from consumers.operating.group_details import read_members
-from consumers.operating.operations import newest_operations, operation
-from consumers.outcome import DeadLetter
-from consumers.projector import Projector
-from events.entry_id import EntryId
+from consumers.groups.details import read_members
+from consumers.groups.journal import newest_operations, operation
+from consumers.groups.requeue import REQUEUER, Requeue, Requeued
+from consumers.runtime.dead_letters import DeadLetters
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import DeadLetter
+from consumers.runtime.projector import Projector
+from events.catalogue.route import (
+    EndpointRouteListUpdatedEvent,
+    RouteRecord,
+    RouteTrafficRatioUpdatedEvent,
+)
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
 from events.errors import NoGroupError
-from events.log import EventLog
-from events.positions import Positions
-from events.recorded import Entry
-from events.retention import RetentionRule
-from events.route import EndpointRouteListUpdatedEvent, RouteRecord, RouteTrafficRatioUpdatedEvent
-from events.trim import Trim
-from projections.route_table import ROUTE_TABLE
+from events.log.log import EventLog
+from events.log.positions import Positions
+from events.retention.retention import RetentionRule
+from events.retention.trim import Trim
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     GROUP,
     UNCLAIMED,

@@ -10,15 +10,15 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.commands import groups_to_run
-from consumers.embedded import EmbeddedServer
+from consumers.cli.consume import groups_to_run
 from consumers.errors import MissingSettingError
-from consumers.operating.retention import Retention
-from consumers.operating.retention_settings import RETENTION, RetentionSettings
+from consumers.processes.embedded import EmbeddedServer
+from consumers.processes.retention_process import Retention
+from consumers.processes.supervisor import routestream_command
+from consumers.retention.settings import RETENTION, RetentionSettings
 from consumers.settings import Settings
-from consumers.supervisor import routestream_command
-from events.log import EventLog, open_log
-from events.positions import Positions
+from events.log.log import EventLog, open_log
+from events.log.positions import Positions
 from tests.events.old_entries import acknowledge, add_old, create, old_id, read, there
 from tests.waiting import wait_until
 

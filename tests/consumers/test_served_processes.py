@@ -12,10 +12,10 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-from consumers.projector import Projector
-from consumers.supervisor import routestream_command
+from consumers.processes.supervisor import routestream_command
+from consumers.runtime.projector import Projector
 from events import EventLog
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     QUICK,
     consumer_of,

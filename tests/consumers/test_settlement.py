@@ -1,12 +1,12 @@
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.delivery import Delivery
-from consumers.outcome import DeadLetter, Handled, Outcome, Retry, Skipped
-from consumers.pending import PendingEntries
-from consumers.settlement import Settlement
-from events.log import EventLog
-from events.recorded import Entry
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import DeadLetter, Handled, Outcome, Retry, Skipped
+from consumers.runtime.pending import PendingEntries
+from consumers.runtime.settlement import Settlement
+from events.entry.recorded import Entry
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import (
     GROUP,
     add_raw,

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.anyio
 PROGRAM = """
 import sys
 import anyio
-from consumers.logs import configure_logs
-from consumers.stopping import stopping
+from consumers.processes.logs import configure_logs
+from consumers.processes.stopping import stopping
 
 async def main(mode, timeout_s, supervised):
     finished = anyio.Event()

@@ -12,9 +12,9 @@ import anyio.lowlevel
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.supervisor import Supervisor, routestream_command
+from consumers.processes.supervisor import Supervisor, routestream_command
 from events.errors import NoGroupError
-from events.log import EventLog
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import fill, members, until_settled
 from tests.waiting import wait_until
 

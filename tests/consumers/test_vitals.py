@@ -2,8 +2,8 @@
 
 import pytest
 
-from consumers.delivery import Delivery
-from consumers.exposition.vitals import (
+from consumers.groups.backlog import Backlog
+from consumers.monitoring.vitals import (
     Health,
     Look,
     Problem,
@@ -11,11 +11,11 @@ from consumers.exposition.vitals import (
     liveness_of,
     readiness_of,
 )
-from consumers.operating.backlog import Backlog
-from consumers.progress import Progress, State
-from events.entry_id import EntryId
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.progress import Progress, State
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
-from events.recorded import Entry
 
 SETTINGS = VitalsSettings(stalled_s=60, patience_s=600)
 NOTHING_LEFT = Look(Backlog(lag=0, pending=0, oldest_pending_s=0, lost=0))

@@ -19,9 +19,9 @@ from consumers.webhook import signature
 from consumers.webhook.signature import is_signed, sign
 from consumers.webhook.webhook import FailedRequestError, failure_of, open_webhook
 from consumers.webhook.webhook_settings import WebhookSettings
-from events.entry_id import EntryId
-from events.model_service import ModelServiceStatusEvent
-from events.recorded import Metadata, RecordedEvent
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Metadata, RecordedEvent
 from tests.consumers.receiver import Call, Receiver, receiving, settings_of
 
 pytestmark = pytest.mark.anyio

@@ -15,9 +15,9 @@ import yaml
 from consumers.webhook.cloud_event import cloud_event
 from consumers.webhook.signature import sign
 from consumers.webhook.webhook_settings import WebhookSettings
-from events.entry_id import EntryId
-from events.model_service import ModelServiceStatusEvent
-from events.recorded import Metadata, RecordedEvent
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Metadata, RecordedEvent
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhook.md").read_text()
 

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from consumers.webhook.webhook_group import WEBHOOK
-from events.entry_id import EntryId
-from events.log import EventLog
-from events.model_service import ModelServiceStatusEvent
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog
 from tests.consumers.consumer_bench import created, dead_letters, members, pending, until_settled
 from tests.consumers.handler_bench import owner, tries, until_owned
 from tests.consumers.receiver import Call, Receiver, receiving

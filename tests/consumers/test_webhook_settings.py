@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from consumers.groups import GROUPS, set_up_groups
+from consumers.processes.supervisor import routestream_command
 from consumers.settings import InvalidSettingsError, Settings, read_settings
-from consumers.supervisor import routestream_command
+from consumers.shipped import GROUPS, set_up_groups
 from consumers.webhook.webhook_settings import WebhookSettings
 
 URL = "https://chat.example/hooks/T0/very-secret-part"

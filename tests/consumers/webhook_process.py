@@ -7,10 +7,10 @@ from subprocess import DEVNULL
 
 import anyio
 
-from consumers.supervisor import routestream_command
-from consumers.waking import connection_name
+from consumers.processes.supervisor import routestream_command
+from consumers.runtime.waking import connection_name
 from consumers.webhook.webhook_group import WEBHOOK
-from events.log import EventLog
+from events.log.log import EventLog
 from tests.consumers.group_process import GroupProcess
 from tests.consumers.handler_bench import owner
 from tests.consumers.receiver import Receiver

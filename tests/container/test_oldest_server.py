@@ -11,9 +11,9 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.embedded import answers
-from consumers.projector import Projector
+from consumers.processes.embedded import answers
+from consumers.runtime.consumer import Consumer, ConsumerSettings
+from consumers.runtime.projector import Projector
 from events import (
     FSYNC,
     EndpointCreatedEvent,

@@ -1,7 +1,7 @@
 """Entries of long ago, for tests of what may go: each a second after the one before."""
 
-from events.entry_id import EntryId
-from events.log import EventLog
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog
 
 BEGAN_MS = 1_700_000_000_000
 _STEP_MS = 1_000

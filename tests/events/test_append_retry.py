@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 import anyio
 import pytest
 
-from consumers.embedded import EmbeddedServer
+from consumers.processes.embedded import EmbeddedServer
 from events import (
     FSYNC,
     START,
@@ -13,14 +13,14 @@ from events import (
     RouteTrafficRatioUpdatedEvent,
     open_log,
 )
-from events import append as append_module
 from events.errors import (
     ConflictError,
     NotDurableError,
     ServerUnavailableError,
     UncertainAppendError,
 )
-from events.server import ServerSettings
+from events.log import append as append_module
+from events.server.server import ServerSettings
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.anyio

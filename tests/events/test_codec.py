@@ -9,17 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events import codec
-from events.codec import ENTRY_BYTES_MAX, decode, encode
-from events.endpoint import EndpointCreatedEvent, EndpointHealthCheckUpdatedEvent
-from events.entry_id import EntryId
-from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
-from events.event import Event
-from events.health_check import HealthCheck, health_check_from
-from events.model_service import ModelServiceStatusEvent
-from events.recorded import Entry, Metadata
-from events.registry import EVENT_TYPES
-from events.route import (
+from events.catalogue.endpoint import EndpointCreatedEvent, EndpointHealthCheckUpdatedEvent
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck, health_check_from
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.registry import EVENT_TYPES
+from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
     RouteFailedEvent,
@@ -27,6 +22,11 @@ from events.route import (
     RouteStartedEvent,
     RouteTrafficRatioUpdatedEvent,
 )
+from events.entry import codec
+from events.entry.codec import ENTRY_BYTES_MAX, decode, encode
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry, Metadata
+from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
 from tests.strategies import EVENTS, entry_ids, metadata
 
 E, R = UUID(int=0xE), UUID(int=0xA)

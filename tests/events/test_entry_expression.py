@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.entry_expression import (
+from consumers.cli.events.expression import (
     DEPTH_MAX,
     EXPRESSION_CHARACTERS_MAX,
     parse_expression,

@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import anyio
 import pytest
 
-from consumers.embedded import EmbeddedServer
+from consumers.processes.embedded import EmbeddedServer
 from events import END, START, EntryId, EventLog, RouteTrafficRatioUpdatedEvent, open_log
-from events.keys import partition_of
+from events.log.keys import partition_of
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from events.keys import Keys, partition_of
+from events.log.keys import Keys, partition_of
 
 KEYS = Keys("ns")
 OF_A_PARTITION: dict[str, Callable[[int], str]] = {

@@ -5,7 +5,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from consumers.embedded import EmbeddedServer, embedded_server
+from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events import (
     FSYNC,
     MEMORY,
@@ -19,7 +19,6 @@ from events import (
     RouteTrafficRatioUpdatedEvent,
     open_log,
 )
-from events.append import APPEND_MAX
 from events.errors import (
     ConflictError,
     InvalidEventError,
@@ -28,9 +27,10 @@ from events.errors import (
     ServerRefusedError,
     ServerUnavailableError,
 )
-from events.keys import Keys, partition_of
-from events.log import READ_COUNT
-from events.server import Server, ServerSettings, open_server
+from events.log.append import APPEND_MAX
+from events.log.keys import Keys, partition_of
+from events.log.log import READ_COUNT
+from events.server.server import Server, ServerSettings, open_server
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

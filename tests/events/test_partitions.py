@@ -5,7 +5,7 @@ import anyio.lowlevel
 import pytest
 
 from events.errors import ServerUnavailableError
-from events.partitions import ASKED_AT_ONCE, ask_each
+from events.log.partitions import ASKED_AT_ONCE, ask_each
 
 pytestmark = pytest.mark.anyio
 

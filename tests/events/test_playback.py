@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.embedded import EmbeddedServer
+from consumers.processes.embedded import EmbeddedServer
 from events import (
     END,
     START,
@@ -18,8 +18,8 @@ from events import (
     RouteTrafficRatioUpdatedEvent,
     open_log,
 )
-from events.history import History
-from events.keys import partition_of
+from events.history.history import History
+from events.log.keys import partition_of
 from events.transfer.playback import GAP_MAX_S, Pace, Playback, SameLogError, refuse_same_log
 from tests.events.archive.archive_bench import add, in_stream
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events import END, START, EntryId
+from events.entry.position import parse_position, parse_range, time_of
 from events.errors import InvalidPositionError
-from events.position import parse_position, parse_range, time_of
 from tests.strategies import entry_ids, times
 
 NOW = datetime(2026, 1, 31, 22, 0, 0, tzinfo=UTC)

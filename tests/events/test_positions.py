@@ -2,9 +2,9 @@
 
 import pytest
 
-from events.entry_id import EntryId
-from events.log import EventLog
-from events.positions import Positions, group_holder
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog
+from events.log.positions import Positions, group_holder
 
 pytestmark = pytest.mark.anyio
 

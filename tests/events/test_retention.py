@@ -4,11 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.entry_id import START, EntryId
-from events.log import EventLog
-from events.positions import Positions
-from events.retention import Cut, Holder, RetentionRule, read_cut, read_holders, trimmed_to
-from events.streams import StreamState
+from events.entry.entry_id import START, EntryId
+from events.log.log import EventLog
+from events.log.positions import Positions
+from events.retention.retention import (
+    Cut,
+    Holder,
+    RetentionRule,
+    read_cut,
+    read_holders,
+    trimmed_to,
+)
+from events.streams.partition_stream import StreamState
 from tests.events.old_entries import add_old, create, old_id, read
 from tests.strategies import entry_ids
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from consumers.embedded import EmbeddedServer
+from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
-from events.durability import Durability
 from events.errors import NotDurableError
+from events.log.durability import Durability
 from tests.consumers.consumer_bench import created
 from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
@@ -39,7 +39,7 @@ async def test_one_that_is_forgotten_between_its_loading_and_its_call_runs_all_t
             tasks.start_soon(log.append, created())
             with anyio.fail_after(10):
                 await loading.arrived.wait()
-                call = proxy.hold_next(call_of("events", "append"))
+                call = proxy.hold_next(call_of("events.log", "append"))
                 await loading.release()
                 await call.arrived.wait()
             await direct.server.client.call("SCRIPT FLUSH")

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from anyio.to_thread import run_sync
 
-from consumers.embedded import EmbeddedServer
+from consumers.processes.embedded import EmbeddedServer
 from events import (
     START,
     EndpointCreatedEvent,
@@ -21,7 +21,7 @@ from events import (
     open_log,
 )
 from events.errors import ConflictError
-from events.history import History
+from events.history.history import History
 from events.transfer.copy import MovedError
 from events.transfer.export_file import ExportWriter, Header, UnreadableExportError
 from events.transfer.log_import import ForeignTargetError, import_log, plan_import

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events import open_log
-from events import trim as trim_module
-from events.entry_id import EntryId
-from events.log import EventLog
-from events.positions import Positions
-from events.retention import RetentionRule, trimmed_to
-from events.trim import Step, Trim, count_before, is_ours
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog
+from events.log.positions import Positions
+from events.retention import trim as trim_module
+from events.retention.retention import RetentionRule, trimmed_to
+from events.retention.trim import Step, Trim, count_before, is_ours
 from tests.events.old_entries import acknowledge, add_old, create, old_id, read, there
 
 pytestmark = pytest.mark.anyio

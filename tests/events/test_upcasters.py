@@ -4,11 +4,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from events.codec import decode
-from events.entry_id import EntryId
-from events.recorded import Entry
-from events.registry import BY_WIRE_NAME, EVENT_TYPES
-from events.upcasters import UPCASTERS
+from events.catalogue.registry import BY_WIRE_NAME, EVENT_TYPES
+from events.catalogue.upcasters import UPCASTERS
+from events.entry.codec import decode
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
 
 RECORDED = Path(__file__).with_name("recorded")
 EXAMPLES = sorted(path.stem for path in RECORDED.glob("*.json"))

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.delivery import Delivery
-from consumers.outcome import RetryPolicy
-from consumers.projector import Projector
+from consumers.runtime.consumer import Consumer, ConsumerSettings
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.projector import Projector
 from events import EventLog
 from events.errors import NoGroupError
-from events.log import entries_of
+from events.log.log import entries_of
 from projections.projection import Projection
-from projections.snapshots.snapshots import Snapshots
+from projections.snapshots.snapshot_store import Snapshots
 
 BATCH = 100
 NEVER_GIVEN_UP = RetryPolicy(deliveries_max=1_000, first_s=0.01, most_s=0.02)

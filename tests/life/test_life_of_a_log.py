@@ -21,18 +21,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from consumers.embedded import EmbeddedServer, embedded_server
-from consumers.losses import Losses
+from consumers.processes.embedded import EmbeddedServer, embedded_server
+from consumers.runtime.losses import Losses
 from events import EntryId
-from events.endpoint import EndpointDestroyedEvent
+from events.catalogue.endpoint import EndpointDestroyedEvent
+from events.catalogue.event import Event
 from events.errors import ConflictError
-from events.event import Event
 from projections.catalogue import PROJECTIONS
 from projections.errors import NothingKeptError, NotSwappedError, SnapshotError
-from projections.replay.as_of import as_of
 from projections.replay.comparison import compare
 from projections.replay.rebuild import Rebuild, Rebuilt, rollback
 from projections.replay.replay import replay
+from projections.snapshots.as_of import as_of
 from tests.histories import happening
 from tests.life.told import Told
 from tests.life.world import open_world
@@ -361,7 +361,7 @@ def _agrees(done: Rebuilt) -> None:
 def test_the_life_of_a_log_is_what_its_producers_were_told(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is pending for good is not waited for: it is left undecided at once.
     monkeypatch.setattr("projections.replay.rebuild.COMPARE_PATIENCE_S", 0.0)
-    monkeypatch.setattr("projections.snapshots.snapshots.PATIENCE_S", 0.0)
+    monkeypatch.setattr("projections.snapshots.snapshot_store.PATIENCE_S", 0.0)
     with embedded_server() as server, start_blocking_portal() as portal:
         LifeOfALog.server, LifeOfALog.portal = server, portal
         machine = LifeOfALog.TestCase

@@ -7,20 +7,20 @@ from uuid import UUID, uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import Consumer
-from consumers.projector import Projector
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.projector import Projector
 from events import EventLog
-from events.entry_id import EntryId
-from events.history import History
-from events.retention import KEEP_MIN_S, RetentionRule
-from events.terminal.age import now_of
-from events.trim import Trim
+from events.entry.age import now_of
+from events.entry.entry_id import EntryId
+from events.history.history import History
+from events.retention.retention import KEEP_MIN_S, RetentionRule
+from events.retention.trim import Trim
 from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
-from projections.reader import ReaderSettings, open_reader
-from projections.route_table import ROUTE_TABLE
+from projections.read_model.reader import ReaderSettings, open_reader
+from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
-from projections.snapshots.snapshots import Snapshots
+from projections.snapshots.snapshot_store import Snapshots
 from tests.appending import Appending
 from tests.consumers.consumer_bench import QUICK, consuming, members, pending, until_settled
 from tests.events.archive.archive_bench import archive_in, in_stream, run

@@ -6,9 +6,9 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 from uuid import UUID
 
-from events.entry_id import END, START, EntryId
-from events.event import Event
-from events.recorded import RecordedEvent
+from events.catalogue.event import Event
+from events.entry.entry_id import END, START, EntryId
+from events.entry.recorded import RecordedEvent
 from tests.histories import recorded
 from tests.soak.verdict import parsed, wrong_documents
 

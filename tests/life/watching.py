@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from events.entry_id import EntryId
-from projections.endpoint import Endpoint
-from projections.reader import RouteTableReader
+from events.entry.entry_id import EntryId
+from projections.read_model.reader import RouteTableReader
+from projections.route_table.endpoint import Endpoint
 
 
 class Watching:

@@ -13,16 +13,16 @@ import zstandard
 
 from events import EntryId, EventLog, open_log
 from events.archive import Archive
-from events.history import History
-from events.retention import KEEP_MIN_S, Kind, RetentionRule
-from events.server import ServerSettings
-from events.terminal.age import now_of
-from events.trim import Trim
+from events.entry.age import now_of
+from events.history.history import History
+from events.retention.retention import KEEP_MIN_S, Kind, RetentionRule
+from events.retention.trim import Trim
+from events.server.server import ServerSettings
 from projections.catalogue import PROJECTIONS
-from projections.reader import ReaderSettings, open_reader
+from projections.read_model.reader import ReaderSettings, open_reader
+from projections.read_model.store import ReadModelStore
 from projections.snapshots.snapshot import SnapshotSettings
-from projections.snapshots.snapshots import Snapshots
-from projections.store import ReadModelStore
+from projections.snapshots.snapshot_store import Snapshots
 from tests.consumers.consumer_bench import is_settled
 from tests.events.archive.archive_bench import archive_in, in_stream, run
 from tests.life.member import BATCH, Member

@@ -9,15 +9,15 @@ import anyio
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from events.entry_id import EntryId
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatus
+from events.entry.entry_id import EntryId
 from events.errors import EventsError
-from events.health_check import HealthCheck
-from events.model_service import ModelServiceStatus
-from producers.checker_settings import CheckerSettings
+from producers.checker.health_checker import HealthChecker
+from producers.checker.settings import CheckerSettings
 from producers.errors import ProducersError
-from producers.health_checker import HealthChecker
-from projections.endpoint import Endpoint
-from projections.route import Health, Route
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Health, Route
 
 ENDPOINT_ID = UUID(int=1)
 STARTED_MS = 1_700_000_000_000

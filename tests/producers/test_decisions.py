@@ -5,14 +5,14 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.route import ROUTES_MAX, RouteRecord
+from events.entry.fold import fold
 from events.errors import InvalidEventError
-from events.event import Event
-from events.fold import fold
-from events.health_check import HealthCheck
-from events.model_service import ModelServiceStatusEvent
-from events.route import ROUTES_MAX, RouteRecord
-from producers import decisions
-from producers.decisions import Decision, record_of
+from producers.endpoints import decisions
+from producers.endpoints.decisions import Decision, record_of
 from producers.errors import (
     EndpointDestroyedError,
     EndpointExistsError,
@@ -21,8 +21,8 @@ from producers.errors import (
     UnknownEndpointError,
     UnknownRouteError,
 )
-from projections.endpoint import Endpoint
-from projections.route_table import evolve
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import evolve
 from tests.histories import (
     OBSERVED,
     ROUTES,

@@ -5,22 +5,22 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from consumers.embedded import EmbeddedServer
+from consumers.cli.endpoints.route_input import read_routes, route_at
+from consumers.processes.embedded import EmbeddedServer
 from events import START, EndpointCreatedEvent, EventLog, Metadata, RouteRecord, open_log
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
 from events.errors import InvalidEventError
-from events.event import Event
-from events.health_check import HealthCheck
-from producers import endpoint_service, endpoint_state
-from producers.endpoint_service import EndpointService, Recorded
+from producers.endpoints import endpoint_service, endpoint_state
+from producers.endpoints.endpoint_service import EndpointService, Recorded
 from producers.errors import (
     BacklogError,
     ContendedEndpointError,
     EndpointExistsError,
     UnknownRouteError,
 )
-from producers.route_input import read_routes, route_at
-from projections.endpoint import Endpoint
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import consuming, pending, until_settled
 from tests.histories import E, created, listed, record, route_created, terminating, weighted
 from tests.projections.test_two_projectors import POLITE, member

@@ -9,14 +9,14 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from events.entry_id import EntryId
+from events.entry.entry_id import EntryId
 from events.errors import EventsError, ServerUnavailableError, UncertainAppendError
-from producers.checker_settings import CheckerSettings
+from producers.checker.probe import open_session
+from producers.checker.settings import CheckerSettings
+from producers.checker.verdict import VerdictSettings
 from producers.errors import ContendedEndpointError, ProducersError
-from producers.probe import open_session
-from producers.verdict import VerdictSettings
-from projections.endpoint import Endpoint
-from projections.route import Health
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Health
 from tests.producers.checker_bench import CHECK, QUICK, STARTED_MS, Bench, route_at
 
 pytestmark = pytest.mark.anyio

@@ -5,9 +5,8 @@ from textwrap import dedent
 
 import pytest
 
-from events.health_check import HealthCheck
-from producers.errors import InvalidModelDefinitionError
-from producers.model_definition import (
+from events.catalogue.health_check import HealthCheck
+from producers.endpoints.model_definition import (
     DEFINITION_BYTES_MAX,
     ModelDefinition,
     find_model_definition,
@@ -15,6 +14,7 @@ from producers.model_definition import (
     resolve_health_check,
     validate_model_definition,
 )
+from producers.errors import InvalidModelDefinitionError
 
 FULL = """
 models:

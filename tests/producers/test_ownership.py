@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from events.errors import ServerUnavailableError
-from events.keys import Keys
-from events.server import Server, ServerSettings, open_server
-from producers.ownership import Membership, MembershipSettings, join, owner_of
+from events.log.keys import Keys
+from events.server.server import Server, ServerSettings, open_server
+from producers.checker.membership import Membership, MembershipSettings, join, owner_of
 
 ids = st.text(min_size=1, max_size=20)
 checker_sets = st.sets(ids, min_size=1, max_size=12)

@@ -8,10 +8,10 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, unused_port
 from anyio.abc import SocketAttribute, SocketStream
 
-from events.health_check import HealthCheck
-from events.route import Protocol
-from producers.probe import Address, open_session, probe
-from producers.verdict import ProbeResult
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.route import Protocol
+from producers.checker.probe import Address, open_session, probe
+from producers.checker.verdict import ProbeResult
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,6 @@
 import pytest
 
-from producers.runtime_variant import RUNTIME_VARIANTS, runtime_variant
+from producers.endpoints.runtime_variant import RUNTIME_VARIANTS, runtime_variant
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.health_check import HealthCheck
-from producers.verdict import CheckState, ProbeResult, Transition, VerdictSettings, judge
-from projections.route import Health
+from events.catalogue.health_check import HealthCheck
+from producers.checker.verdict import CheckState, ProbeResult, Transition, VerdictSettings, judge
+from projections.route_table.route import Health
 
 WELL = ProbeResult(success=True)
 ILL = ProbeResult(success=False, reason="HTTP 500, expected 200")

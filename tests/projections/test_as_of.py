@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 
 from events import START, EventLog, RecordedEvent
-from events.event import Event
+from events.catalogue.event import Event
 from projections.errors import HistoryMissingError
 from projections.projection import Projection
-from projections.replay.as_of import as_of, changes_between
 from projections.replay.folding import Folding
 from projections.replay.registers import differences
 from projections.replay.trace import trace
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
+from projections.snapshots.as_of import as_of, changes_between
 from projections.snapshots.snapshot import SnapshotSettings
-from projections.snapshots.snapshots import Snapshots, only
+from projections.snapshots.snapshot_store import Snapshots, only
 from tests import oracle
 from tests.appending import Appending
 from tests.histories import (

@@ -7,18 +7,18 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.embedded import EmbeddedServer
+from consumers.processes.embedded import EmbeddedServer
 from events import START, EntryId, EventLog, RouteCreatedEvent, RouteRecord, fold, open_log
+from events.catalogue.event import Event
 from events.errors import ServerUnavailableError
-from events.event import Event
-from projections.build import build
 from projections.errors import TooManyRoutesError
-from projections.health_state import HEALTH_STATE
+from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
+from projections.read_model.store import ReadModelStore
+from projections.replay.build import build
 from projections.replay.folding import Folding
 from projections.replay.replay import replay
-from projections.route_table import ROUTE_TABLE
-from projections.store import ReadModelStore
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.histories import E, created, listed, observed, record, started
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 

@@ -6,10 +6,10 @@ import anyio
 import pytest
 
 from events import EventLog
-from events.codec import encode
+from events.entry.codec import encode
 from projections.replay.folding import Folding
 from projections.replay.rebuild import PAUSE_AFTER, SWAP_TRIES_MAX, Rebuild
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.appending import Appending, truth
 from tests.consumers.consumer_bench import consuming, states, until_settled
 from tests.histories import E, created, observed

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from events import EventLog, open_log
-from projections.build import build
 from projections.errors import NoLiveGenerationError
 from projections.projection import Projection
+from projections.replay.build import build
 from projections.replay.comparison import compare, settled_until
 from projections.replay.folding import Folding
 from projections.replay.replay import replay
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.appending import Appending
 from tests.consumers.consumer_bench import (
     consuming,

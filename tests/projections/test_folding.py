@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.codec import decode_values, encode
-from events.entry_id import EntryId
-from events.fold import fold
-from events.recorded import RecordedEvent
+from events.entry.codec import decode_values, encode
+from events.entry.entry_id import EntryId
+from events.entry.fold import fold
+from events.entry.recorded import RecordedEvent
 from projections.projection import Projection
 from projections.replay import folding as folding_module
 from projections.replay import raw_entry as raw_entry_module
 from projections.replay.folding import Folding
-from projections.replay.past import RawEntry
-from projections.route_table import ROUTE_TABLE
+from projections.replay.source import RawEntry
+from projections.route_table.route_table import ROUTE_TABLE
 from tests import oracle
 from tests.histories import (
     PROJECTIONS,

@@ -6,22 +6,22 @@ from uuid import UUID, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.endpoint import EndpointDestroyedEvent
-from events.entry_id import START, EntryId
-from events.event import Event
-from events.model_service import ModelServiceStatus, ModelServiceStatusEvent
-from events.recorded import Metadata, RecordedEvent
-from events.route import (
+from consumers.cli.health.strip import MIXED, cells_of, strip, together
+from events.catalogue.endpoint import EndpointDestroyedEvent
+from events.catalogue.event import Event
+from events.catalogue.model_service import ModelServiceStatus, ModelServiceStatusEvent
+from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteRecord,
     RouteStartedEvent,
     RouteTerminatingEvent,
 )
-from projections.endpoint_health import EndpointHealth
-from projections.health.health_history import Interval, RouteHistory, Span, histories, known_before
-from projections.health.health_strip import MIXED, cells_of, strip, together
-from projections.health_state import evolve
-from projections.transitions import Transition
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import Metadata, RecordedEvent
+from projections.health_state.endpoint_health import EndpointHealth
+from projections.health_state.health_state import evolve
+from projections.health_state.history import Interval, RouteHistory, Span, histories, known_before
+from projections.health_state.transitions import Transition
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 ROUTE = UUID("00000001-0000-4000-8000-000000000000")

@@ -5,22 +5,22 @@ from uuid import UUID, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.endpoint import EndpointCreatedEvent
-from events.entry_id import EntryId
-from events.event import Event
-from events.model_service import ModelServiceStatus, ModelServiceStatusEvent
-from events.recorded import Metadata, RecordedEvent
-from events.route import (
+from events.catalogue.endpoint import EndpointCreatedEvent
+from events.catalogue.event import Event
+from events.catalogue.model_service import ModelServiceStatus, ModelServiceStatusEvent
+from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteRecord,
     RouteStartedEvent,
     RouteTerminatingEvent,
 )
-from projections.health.health_history import RouteHistory, Span, histories
-from projections.health.health_list import kept_history
-from projections.health_state import HEALTH_STATE
-from projections.route_table import ROUTE_TABLE
-from projections.transitions import TRANSITIONS_MAX
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Metadata, RecordedEvent
+from projections.health_state.health_state import HEALTH_STATE
+from projections.health_state.history import RouteHistory, Span, histories
+from projections.health_state.overview import kept_history
+from projections.health_state.transitions import TRANSITIONS_MAX
+from projections.route_table.route_table import ROUTE_TABLE
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 ROUTE = UUID("00000001-0000-4000-8000-000000000000")

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.codec import decode, encode
-from events.entry_id import EntryId
+from events.entry.codec import decode, encode
+from events.entry.entry_id import EntryId
+from events.entry.fold import fold
+from events.entry.recorded import Entry, Metadata
 from events.errors import EventsError
-from events.fold import fold
-from events.recorded import Entry, Metadata
-from projections.endpoint_health import EndpointHealth
-from projections.health_state import HEALTH_STATE
+from projections.health_state.endpoint_health import EndpointHealth
+from projections.health_state.health_state import HEALTH_STATE
+from projections.health_state.transitions import TRANSITIONS_MAX
 from projections.replay.folding import Folding
-from projections.replay.past import RawEntry
-from projections.transitions import TRANSITIONS_MAX
+from projections.replay.source import RawEntry
 from tests.histories import ROUTES, SESSIONS, E, at, history, listed, observed, record, started
 from tests.projections.test_folding import folded, raw
 

@@ -2,13 +2,13 @@ from uuid import UUID
 
 import pytest
 
-from events.entry_id import START
-from events.event import Event
-from events.health_check import HealthCheck
-from projections.endpoint_health import RouteHealth, decode, encode
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
+from events.entry.entry_id import START
 from projections.errors import UnreadableDocumentError
-from projections.health_state import HEALTH_STATE
-from projections.transitions import TRANSITIONS_MAX
+from projections.health_state.endpoint_health import RouteHealth, decode, encode
+from projections.health_state.health_state import HEALTH_STATE
+from projections.health_state.transitions import TRANSITIONS_MAX
 from tests.histories import (
     ROUTES,
     SESSIONS,

@@ -6,13 +6,13 @@ from hypothesis import HealthCheck as Slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from events.entry_id import START
-from events.fold import fold
-from events.model_service import ModelServiceStatusEvent
-from events.recorded import RecordedEvent
-from projections.endpoint import Endpoint
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.entry.entry_id import START
+from events.entry.fold import fold
+from events.entry.recorded import RecordedEvent
+from projections.health_state.transitions import TRANSITIONS_MAX
 from projections.projection import Projection
-from projections.transitions import TRANSITIONS_MAX
+from projections.route_table.endpoint import Endpoint
 from tests import oracle
 from tests.histories import (
     PROJECTIONS,

@@ -1,9 +1,9 @@
 import pytest
 
 from events import START, EntryId, EventLog
-from events.positions import Positions
+from events.log.positions import Positions
 from projections.errors import HistoryMissingError
-from projections.replay.past import (
+from projections.replay.source import (
     CHUNK,
     TRIMMED,
     check_complete,

@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import pytest
 
+from consumers.cli.replay.progress import Eta
 from events import EventLog
-from events.entry_id import START
+from events.entry.entry_id import START
 from projections.replay.folding import Base, Folding
-from projections.replay.pace import Pace
 from projections.replay.plan import Plan, distinct, plan_of
-from projections.replay.progress import Eta
-from projections.route_table import ROUTE_TABLE
+from projections.replay.sample import Pace
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.appending import Appending
 from tests.projections.test_rebuild import settled, store_of
 

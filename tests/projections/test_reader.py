@@ -8,12 +8,12 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from consumers.embedded import EmbeddedServer
+from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
-from events.health_check import HealthCheck
-from events.keys import partition_of
-from projections.endpoint import Endpoint
-from projections.reader import ReaderSettings, RouteTableReader, open_reader
+from events.catalogue.health_check import HealthCheck
+from events.log.keys import partition_of
+from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
+from projections.route_table.endpoint import Endpoint
 from tests.histories import E, endpoint_of, history, listed, observed, record
 from tests.read_model import WrittenTable
 from tests.waiting import wait_until

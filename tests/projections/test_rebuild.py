@@ -8,15 +8,16 @@ from uuid import UUID, uuid4
 import anyio
 import pytest
 
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.outcome import RetryPolicy
-from consumers.projector import Projector
+from consumers.runtime.consumer import Consumer, ConsumerSettings
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.projector import Projector
 from events import EntryId, EventLog, open_log
-from projections.build import build
 from projections.errors import HistoryMissingError, NothingKeptError, NotSwappedError
-from projections.generations import BUILD_TTL_S
 from projections.projection import Projection
-from projections.reader import ReaderSettings, RouteTableReader, open_reader
+from projections.read_model.generations import BUILD_TTL_S
+from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
+from projections.read_model.store import ReadModelStore
+from projections.replay.build import build
 from projections.replay.folding import Folding
 from projections.replay.mend import mend
 from projections.replay.rebuild import (
@@ -25,8 +26,7 @@ from projections.replay.rebuild import (
     Rebuilt,
     rollback,
 )
-from projections.route_table import ROUTE_TABLE
-from projections.store import ReadModelStore
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.appending import Appending, truth
 from tests.consumers.consumer_bench import consuming, documents, states, until_settled
 from tests.histories import PROJECTIONS, E, created, listed, observed, record, started

@@ -13,7 +13,7 @@ from projections.replay.comparison import compare
 from projections.replay.folding import Folding
 from projections.replay.mend import mend
 from projections.replay.rebuild import Rebuild, rollback
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import documents
 from tests.histories import PROJECTIONS, E, created, listed, observed, record
 from tests.projections.test_rebuild import rebuild, settled, store_of

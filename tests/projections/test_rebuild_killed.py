@@ -17,10 +17,10 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from events import EventLog
-from projections.generations import BUILD_TTL_S
-from projections.route_table import ROUTE_TABLE
+from projections.read_model.generations import BUILD_TTL_S
+from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
-from projections.snapshots.snapshots import Snapshots
+from projections.snapshots.snapshot_store import Snapshots
 from tests.appending import Appending, anything, truth
 from tests.consumers.consumer_bench import documents, states
 from tests.life.told import Told

@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from events import EventLog, open_log
-from projections.reader import ReaderSettings, open_reader
+from projections.read_model.reader import ReaderSettings, open_reader
 from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild, Rebuilt, rollback
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.appending import anything
 from tests.consumers.consumer_bench import consuming, until_settled
 from tests.life.told import Told

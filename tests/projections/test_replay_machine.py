@@ -13,17 +13,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from consumers.consumer import Consumer
-from consumers.embedded import embedded_server
-from consumers.projector import Projector
+from consumers.processes.embedded import embedded_server
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.projector import Projector
 from events import EntryId, EventLog, open_log
 from projections.errors import NothingKeptError
 from projections.replay.comparison import compare
 from projections.replay.rebuild import Rebuild, rollback
 from projections.replay.replay import replay
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
-from projections.snapshots.snapshots import Snapshots
+from projections.snapshots.snapshot_store import Snapshots
 from tests import oracle
 from tests.appending import Appending, truth
 from tests.consumers.consumer_bench import (

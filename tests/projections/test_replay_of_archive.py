@@ -7,21 +7,21 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from consumers.cli.replay.rebuild import replay
 from events import EventLog
 from events.archive import ArchiveSettings
-from events.entry_id import EntryId
+from events.entry.entry_id import EntryId
 from events.errors import TrimmedError
-from events.history import History
-from projections.build import build
-from projections.replay.as_of import as_of
+from events.history.history import History
+from projections.replay.build import build
 from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild
-from projections.replay.replay_commands import replay
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
+from projections.snapshots.as_of import as_of
 from projections.snapshots.snapshot import SnapshotSettings
-from projections.snapshots.snapshots import Snapshots
+from projections.snapshots.snapshot_store import Snapshots
 from tests.appending import Appending, truth
-from tests.cli.running import Commands
+from tests.consumers.cli.running import Commands
 from tests.consumers.consumer_bench import states
 from tests.events.archive.archive_bench import archive_in, run, trim
 from tests.projections.test_rebuild import settled, store_of

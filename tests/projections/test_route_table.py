@@ -3,16 +3,21 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from events.entry_id import START, EntryId
-from events.event import Event
-from events.health_check import HealthCheck
-from events.recorded import RecordedEvent
-from events.route import ROUTES_MAX, EndpointRouteListUpdatedEvent, RouteCreatedEvent, RouteRecord
-from projections.endpoint import decode, encode
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.route import (
+    ROUTES_MAX,
+    EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
+    RouteRecord,
+)
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import RecordedEvent
 from projections.errors import TooManyRoutesError, UnreadableDocumentError
-from projections.route import Route
 from projections.route_set import FOLLOWED_MAX
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.endpoint import decode, encode
+from projections.route_table.route import Route
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.histories import (
     ROUTES,
     SESSIONS,

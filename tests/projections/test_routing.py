@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.entry_id import EntryId
-from events.health_check import HealthCheck
-from events.route import RouteStatus
-from projections.endpoint import Endpoint
-from projections.route import Health, Route
-from projections.routing import gets_traffic, is_reachable, routable
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.route import RouteStatus
+from events.entry.entry_id import EntryId
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Health, Route
+from projections.route_table.routing import gets_traffic, is_reachable, routable
 from tests.histories import E
 
 STATUSES: tuple[RouteStatus, ...] = (

@@ -11,8 +11,7 @@ import msgspec
 import pytest
 
 from events import END, START, EventLog
-from events.positions import Positions
-from projections.build import build
+from events.log.positions import Positions
 from projections.errors import (
     DamagedSnapshotError,
     HistoryMissingError,
@@ -20,14 +19,15 @@ from projections.errors import (
     SnapshotError,
     WrongSnapshotError,
 )
-from projections.health_state import HEALTH_STATE
+from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
+from projections.replay.build import build
 from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild
 from projections.replay.replay import replay
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import Manifest, SnapshotSettings, read_manifest, read_snapshot
-from projections.snapshots.snapshots import Snapshots
+from projections.snapshots.snapshot_store import Snapshots
 from projections.snapshots.whole_file import checksum_at
 from tests.appending import Appending, truth
 from tests.consumers.consumer_bench import documents, states

@@ -6,11 +6,11 @@ import anyio
 import pytest
 
 from events import EntryId, EventLog, RouteTerminatingEvent
-from projections.endpoint import Endpoint
 from projections.errors import NoLiveGenerationError
-from projections.generations import CHANGES_MAX
-from projections.route_table import ROUTE_TABLE
-from projections.store import Applied, Change, ReadModelStore
+from projections.read_model.generations import CHANGES_MAX
+from projections.read_model.store import Applied, Change, ReadModelStore
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.read_model import WrittenTable
 from tests.waiting import wait_until
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.entry_id import START, EntryId
-from events.model_service import ModelServiceStatus
-from projections.transitions import TRANSITIONS_MAX, Transition, Transitions
+from events.catalogue.model_service import ModelServiceStatus
+from events.entry.entry_id import START, EntryId
+from projections.health_state.transitions import TRANSITIONS_MAX, Transition, Transitions
 
 stamps = st.builds(EntryId, st.integers(0, 3), st.integers(0, 20))
 

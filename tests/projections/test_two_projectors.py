@@ -5,10 +5,10 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from consumers import projector as projector_module
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.outcome import RetryPolicy
-from consumers.projector import Projector
+from consumers.runtime import projector as projector_module
+from consumers.runtime.consumer import Consumer, ConsumerSettings
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.projector import Projector
 from events import EventLog, open_log
 from projections.projection import Projection
 from tests.appending import Appending, truth

@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 
 import anyio
 
-from consumers.logs import configure_logs
+from consumers.processes.logs import configure_logs
 from tests.soak.soak import Soak
 
 _SHOWN_MAX = 20

@@ -12,11 +12,11 @@ import anyio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from consumers.embedded import EmbeddedServer, NoServerProgramError
-from consumers.groups import new_consumer_name
-from consumers.supervisor import Supervisor, routestream_command
-from events.keys import Keys
-from events.recorded import Entry
+from consumers.processes.embedded import EmbeddedServer, NoServerProgramError
+from consumers.processes.supervisor import Supervisor, routestream_command
+from consumers.shipped import new_consumer_name
+from events.entry.recorded import Entry
+from events.log.keys import Keys
 from tests.soak.verdict import HEALTH_STATE, ROUTE_TABLE, entry_of, parsed
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 

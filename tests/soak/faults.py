@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio
 from redis.exceptions import RedisError
 
-from consumers.supervisor import Supervisor
+from consumers.processes.supervisor import Supervisor
 from tests.script_calls import call_of
 from tests.soak.deployment import CLAIM_IDLE_MS, GROUPS, PARTITIONS, Deployment
 
@@ -19,8 +19,8 @@ Fault = Callable[[Deployment, Random], Awaitable[str]]
 
 
 _REQUESTS = {
-    "append": call_of("events", "append"),
-    "apply": call_of("projections", "apply"),
+    "append": call_of("events.log", "append"),
+    "apply": call_of("projections.read_model", "apply"),
     "read": b"XREADGROUP",
     "claim": b"XCLAIM",
 }

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import msgspec
 
-from events.entry_id import EntryId
-from events.event import Event
+from events.catalogue.event import Event
+from events.entry.entry_id import EntryId
 
 End = Literal["acknowledged", "uncertain", "refused"]
 """The append is in the log for good; it may be there; it certainly is not."""

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import anyio
 from msgspec.structs import replace
 
-from consumers.logs import configure_logs
-from consumers.stopping import stopping
+from consumers.processes.logs import configure_logs
+from consumers.processes.stopping import stopping
 from events import EventLog, Metadata, open_log
-from events.durability import FSYNC, MEMORY
-from events.entry_id import EntryId
+from events.catalogue.event import Event
+from events.entry.entry_id import EntryId
 from events.errors import (
     ConflictError,
     NotDurableError,
@@ -22,8 +22,8 @@ from events.errors import (
     ServerUnavailableError,
     UncertainAppendError,
 )
-from events.event import Event
-from events.server import ServerSettings
+from events.log.durability import FSYNC, MEMORY
+from events.server.server import ServerSettings
 from tests.histories import (
     checked,
     created,

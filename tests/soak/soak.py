@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from events import open_log
-from events.entry_id import EntryId
-from projections.reader import ReaderSettings, RouteTableReader, open_reader
+from events.entry.entry_id import EntryId
+from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 from tests.histories import observed
 from tests.soak.deployment import GROUPS, NAMESPACE, Deployment, deployed
 from tests.soak.faults import FAULTS, Fault

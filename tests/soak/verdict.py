@@ -12,9 +12,9 @@ from uuid import UUID
 
 import msgspec
 
-from events.codec import decode
-from events.entry_id import START, EntryId
-from events.recorded import Entry, RecordedEvent
+from events.entry.codec import decode
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import Entry, RecordedEvent
 from tests import oracle
 from tests.soak.journal import Request
 

@@ -17,16 +17,16 @@ from uuid import uuid4
 import anyio
 from anyio.abc import Process
 
-from consumers.consumer import Consumer, ConsumerSettings
-from consumers.logs import configure_logs
-from consumers.outcome import RetryPolicy
-from consumers.processor import HandlerProcessor
-from consumers.stopping import stopping
-from consumers.supervisor import Supervisor
-from events.endpoint import EndpointCreatedEvent
-from events.entry_id import EntryId
-from events.log import EventLog, open_log
-from events.recorded import RecordedEvent
+from consumers.processes.logs import configure_logs
+from consumers.processes.stopping import stopping
+from consumers.processes.supervisor import Supervisor
+from consumers.runtime.consumer import Consumer, ConsumerSettings
+from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.processor import HandlerProcessor
+from events.catalogue.endpoint import EndpointCreatedEvent
+from events.entry.entry_id import EntryId
+from events.entry.recorded import RecordedEvent
+from events.log.log import EventLog, open_log
 from tests.consumers.consumer_bench import GROUP
 from tests.waiting import wait_until
 

@@ -6,8 +6,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from events.log import EventLog, open_log
-from events.server import ServerSettings
+from events.log.log import EventLog, open_log
+from events.server.server import ServerSettings
 from tests.consumers.consumer_bench import (
     Handling,
     consumer_of,
@@ -76,7 +76,7 @@ async def test_an_append_cancelled_while_its_answer_is_awaited_is_in_the_log_onc
         b"XREADGROUP",
         b"XACK",
         b"XPENDING",
-        pytest.param(call_of("consumers", "join"), id="join"),
+        pytest.param(call_of("consumers.runtime", "join"), id="join"),
     ],
 )
 async def test_a_consumer_cancelled_in_the_middle_of_a_command_loses_nothing(

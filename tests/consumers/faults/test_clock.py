@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from consumers.consumer import Consumer
-from consumers.embedded import EmbeddedServer
-from consumers.projector import Projector
-from events.entry_id import EntryId
-from events.log import EventLog, open_log
-from projections.route_table import ROUTE_TABLE
+from consumers.processes.embedded import EmbeddedServer
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.projector import Projector
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog, open_log
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.clock import Clock, server_with
 from tests.consumers.consumer_bench import (
     QUICK,

@@ -8,20 +8,20 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import Consumer
-from consumers.embedded import EmbeddedServer
 from consumers.errors import UnprocessableError
-from consumers.projector import Projector
-from events.codec import encode
-from events.endpoint import EndpointDestroyedEvent
-from events.entry_id import EntryId
+from consumers.processes.embedded import EmbeddedServer
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.projector import Projector
+from events.catalogue.endpoint import EndpointDestroyedEvent
+from events.catalogue.event import Event
+from events.catalogue.event_id import new_event_id
+from events.entry.codec import encode
+from events.entry.entry_id import EntryId
+from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError
-from events.event import Event
-from events.event_id import new_event_id
-from events.log import EventLog, open_log
-from events.recorded import RecordedEvent
-from events.server import Client
-from projections.route_table import ROUTE_TABLE
+from events.log.log import EventLog, open_log
+from events.server.server import Client
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     QUICK,
     Handling,

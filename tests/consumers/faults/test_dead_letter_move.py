@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from consumers.embedded import EmbeddedServer
-from events.entry_id import EntryId
-from events.log import EventLog, open_log
-from events.server import script_text
-from projections.route_table import ROUTE_TABLE
+from consumers.processes.embedded import EmbeddedServer
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog, open_log
+from events.server.server import script_text
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     add_raw,
     created,
@@ -27,13 +27,15 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 NAME = ROUTE_TABLE.name
-MOVE = call_of("consumers.dead", "dead_letter")
+MOVE = call_of("consumers.runtime", "dead_letter")
 
 
 @pytest.fixture
 async def log(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[EventLog]:
     async with open_log(own_server.url, namespace=namespace, source="test") as opened:
-        await opened.server.client.call("SCRIPT LOAD", script_text("consumers.dead", "dead_letter"))
+        await opened.server.client.call(
+            "SCRIPT LOAD", script_text("consumers.runtime", "dead_letter")
+        )
         yield opened
 
 

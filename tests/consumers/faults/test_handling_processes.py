@@ -8,10 +8,10 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-from consumers.waking import connection_name
-from events.entry_id import EntryId
-from events.log import EventLog
-from projections.route_table import ROUTE_TABLE
+from consumers.runtime.waking import connection_name
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     GROUP,
     dead_letters,

@@ -5,9 +5,9 @@ from importlib.resources import files
 
 import pytest
 
-from events.entry_id import EntryId
-from events.log import EventLog, open_log
-from events.server import ServerSettings
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog, open_log
+from events.server.server import ServerSettings
 from tests.consumers.consumer_bench import (
     GROUP,
     UNCLAIMED,
@@ -51,7 +51,7 @@ async def until_lost(proxy: TcpProxy, count: int) -> None:
     await wait_until(lambda: proxy.lost >= count, f"{count} replies are lost")
 
 
-JOIN = call_of("consumers", "join")
+JOIN = call_of("consumers.runtime", "join")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_a_lost_reply_to_a_dead_letter_move_makes_one_dead_letter(
     await log.server.client.call(
         "SCRIPT LOAD", files("consumers.dead").joinpath("lua", "dead_letter.lua").read_text()
     )
-    proxy.lose_next_reply_to(call_of("consumers.dead", "dead_letter"))
+    proxy.lose_next_reply_to(call_of("consumers.runtime", "dead_letter"))
     async with consuming(consumer_of(through, handling, settings=UNCLAIMED)):
         [dead] = await until_dead(log, 1)
         await until_lost(proxy, 1)

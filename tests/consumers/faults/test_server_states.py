@@ -7,13 +7,13 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import ConsumerSettings
-from consumers.embedded import EmbeddedServer
-from events.entry_id import EntryId
+from consumers.processes.embedded import EmbeddedServer
+from consumers.runtime.consumer import ConsumerSettings
+from events.entry.entry_id import EntryId
+from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError, UncertainAppendError
-from events.log import EventLog, open_log
-from events.recorded import RecordedEvent
-from events.server import ServerSettings
+from events.log.log import EventLog, open_log
+from events.server.server import ServerSettings
 from tests.consumers.consumer_bench import (
     QUICK,
     Handling,

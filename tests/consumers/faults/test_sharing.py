@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import ConsumerSettings
-from consumers.processor import HandlerProcessor
-from consumers.projector import Projector
-from events.entry_id import EntryId
-from events.log import EventLog, open_log
-from events.server import ServerSettings
-from projections.route_table import ROUTE_TABLE
+from consumers.runtime.consumer import ConsumerSettings
+from consumers.runtime.processor import HandlerProcessor
+from consumers.runtime.projector import Projector
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog, open_log
+from events.server.server import ServerSettings
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     GROUP,
     QUICK,

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import ConsumerSettings
-from consumers.embedded import EmbeddedServer
-from consumers.group import Group
-from consumers.losses import Losses
-from events.log import EventLog, open_log
+from consumers.processes.embedded import EmbeddedServer
+from consumers.runtime.consumer import ConsumerSettings
+from consumers.runtime.group import Group
+from consumers.runtime.losses import Losses
+from events.log.log import EventLog, open_log
 from tests.consumers.consumer_bench import (
     GROUP,
     QUICK,

@@ -6,13 +6,13 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.consumer import ConsumerSettings
-from consumers.embedded import EmbeddedServer
-from consumers.projector import Projector
+from consumers.processes.embedded import EmbeddedServer
+from consumers.runtime.consumer import ConsumerSettings
+from consumers.runtime.projector import Projector
 from events.errors import ServerRefusedError, UncertainAppendError
-from events.log import EventLog, open_log
-from projections.reader import ReaderSettings, open_reader
-from projections.route_table import ROUTE_TABLE
+from events.log.log import EventLog, open_log
+from projections.read_model.reader import ReaderSettings, open_reader
+from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     QUICK,
     Handling,

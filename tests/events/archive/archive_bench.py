@@ -5,8 +5,8 @@ from pathlib import Path
 
 from events.archive import Archive, ArchiveSettings
 from events.archive.archiver import Written, archive_partition
-from events.entry_id import END, EntryId
-from events.log import EventLog
+from events.entry.entry_id import END, EntryId
+from events.log.log import EventLog
 
 Raw = tuple[bytes, list[bytes]]
 

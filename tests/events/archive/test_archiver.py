@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from events.archive import Archive, ArchiveSettings
 from events.archive.errors import ForeignArchiveError, GapError
-from events.entry_id import END, EntryId
-from events.log import EventLog
-from events.positions import Positions
+from events.entry.entry_id import END, EntryId
+from events.log.log import EventLog
+from events.log.positions import Positions
 from tests.events.archive.archive_bench import (
     Raw,
     add,

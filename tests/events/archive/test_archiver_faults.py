@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 from events import EntryId, EventLog
 from events.archive import Archive
 from events.archive.errors import DamagedArchiveError, PlaceError
-from events.positions import Positions
+from events.log.positions import Positions
 from tests.disk import mounted
 from tests.events.archive.archive_bench import (
     add_many,

@@ -17,7 +17,7 @@ from events import EventLog
 from events.archive import Archive, ArchiveSettings
 from events.archive.bucket import Bucket
 from events.archive.errors import DamagedArchiveError, PlaceError
-from events.history import History
+from events.history.history import History
 from tests.events.archive.archive_bench import add_many, archived, in_stream, run, trim
 
 pytestmark = pytest.mark.anyio
@@ -156,6 +156,6 @@ def test_without_the_extra_a_location_in_s3_says_what_to_install() -> None:
 
 
 def test_a_folder_needs_nothing_of_s3() -> None:
-    code = "import sys; import consumers.program; print('obstore' in sys.modules)"
+    code = "import sys; import consumers.cli.program; print('obstore' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

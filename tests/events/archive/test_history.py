@@ -9,8 +9,8 @@ import pytest
 from events import END, START, EntryId, EventLog
 from events.archive import Archive
 from events.errors import TrimmedError
-from events.history import History
-from events.positions import Positions
+from events.history.history import History
+from events.log.positions import Positions
 from tests.events.archive.archive_bench import (
     add_many,
     archive_in,

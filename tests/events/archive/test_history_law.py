@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consumers.embedded import EmbeddedServer
+from consumers.processes.embedded import EmbeddedServer
 from events import EntryId, EventLog, open_log
 from events.archive import Archive
-from events.history import History
-from events.positions import Positions
+from events.history.history import History
+from events.log.positions import Positions
 from tests.events.archive.archive_bench import add, archive_in, run, trim
 
 pytestmark = pytest.mark.anyio

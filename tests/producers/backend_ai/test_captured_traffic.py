@@ -10,12 +10,12 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from events.entry_id import EntryId
-from events.recorded import Metadata, RecordedEvent
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Metadata, RecordedEvent
 from producers.backend_ai.capture import read_capture
 from producers.backend_ai.translation import Translation
-from projections.endpoint import Endpoint
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
 
 DATA = Path(__file__).parents[2] / "data"
 CAPTURE = DATA / "backend-ai-25.15.0-traffic.jsonl"

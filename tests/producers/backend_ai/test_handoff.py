@@ -4,13 +4,13 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from events.entry_id import EntryId
-from events.health_check import HealthCheck
-from events.route import RouteRecord
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.route import RouteRecord
+from events.entry.entry_id import EntryId
 from producers.backend_ai import handoff
 from producers.backend_ai.handoff import HandoffKey, MalformedHandoffError
-from projections.endpoint import Endpoint
-from projections.route import present, unheard_of
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import present, unheard_of
 
 ENDPOINT = UUID("00000000-0000-4000-8000-0000000000e1")
 SESSION = UUID("00000000-0000-4000-8000-0000000000a1")

@@ -11,8 +11,8 @@ from events import START, EventLog, ModelServiceStatusEvent
 from producers.backend_ai.capture import UnreadableCaptureError
 from producers.backend_ai.importer import import_capture
 from producers.backend_ai.translation import Counts
-from projections.endpoint import Endpoint
-from projections.route_table import ROUTE_TABLE
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
 
 DATA = Path(__file__).parents[2] / "data"
 CAPTURE = DATA / "backend-ai-25.15.0-traffic.jsonl"

@@ -5,27 +5,27 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from events.endpoint import (
+from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
 )
-from events.entry_id import EntryId
-from events.event import Event
-from events.health_check import HealthCheck
-from events.model_service import ModelServiceStatus, ModelServiceStatusEvent
-from events.recorded import Metadata, RecordedEvent
-from events.route import (
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatus, ModelServiceStatusEvent
+from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteRecord,
     RouteStartedEvent,
     RouteTrafficRatioUpdatedEvent,
 )
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Metadata, RecordedEvent
 from producers.backend_ai.handoff import MalformedHandoffError
 from producers.backend_ai.translation import Counts, Translation
 from producers.backend_ai.wire import MalformedEntryError
 from producers.errors import EndpointDestroyedError
-from projections.endpoint import Endpoint
+from projections.route_table.endpoint import Endpoint
 
 OBSERVED_AT = datetime(2025, 11, 1, tzinfo=UTC)
 ENDPOINT, OTHER_ENDPOINT = UUID(int=0xE1), UUID(int=0xE2)

@@ -1,0 +1,190 @@
+"""The commands of the archive."""
+
+import click
+import msgspec
+
+from consumers.cli.archive.table import LISTED_FIELDS, as_value, print_listed, told_of
+from consumers.cli.terminal.exit_code import EXIT_FAILED
+from consumers.cli.terminal.options import partition_option, partitions_of
+from consumers.cli.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    confirm,
+    output_option,
+    print_value,
+    yes_option,
+)
+from consumers.cli.terminal.talk import say
+from events.archive.archive import Archive
+from events.archive.archiver import HOLDER, Written, archive_partition, bound_of
+from events.archive.check import Listed, check_partition
+from events.archive.manifest import Gap, Part
+from events.entry.age import now_of
+from events.entry.entry_id import EntryId
+from events.entry.position import parse_position
+from events.log.chunk import read_chunk_back
+from events.log.log import EventLog
+from events.log.positions import Positions
+
+location_option = click.option(
+    "--location",
+    metavar="PLACE",
+    help="A folder or s3://BUCKET/PREFIX; the setting archive.location unless given.",
+)
+
+
+@click.group()
+def archive() -> None:
+    """Keep closed segments of the log outside of Redis."""
+
+
+@archive.command("run")
+@location_option
+@click.option(
+    "--to",
+    "until",
+    metavar="POSITION",
+    help="Archive entries up to here; without it all that are older than archive.margin_s.",
+)
+@partition_option
+@click.option(
+    "--accept-gap",
+    is_flag=True,
+    help="Go on where entries were trimmed before they were archived; the manifest will say so.",
+)
+@yes_option
+@output_option
+@command_of
+async def run_archive(  # noqa: PLR0913 - the options of the command
+    deployment: Deployment,
+    *,
+    location: str | None,
+    until: str | None,
+    partition: int | None,
+    accept_gap: bool,
+    yes: bool,
+    output: OutputForm,
+) -> None:
+    """Write what is not archived yet, as segments; only then may it be trimmed.
+
+    Each segment is written, synced, read back and checked before the manifest names it. It can be
+    interrupted at any moment, and run twice at once.
+
+    \b
+    Example: routestream archive run --location /var/lib/routestream/archive --yes
+    """
+    there = open_at(deployment, location)
+    async with deployment.open_log() as log:
+        wanted = partitions_of(log, partition)
+        bound = await bound_of(log, there)
+        if until is not None:
+            bound = parse_position(until, await now_of(log.server))
+        confirm([row for one in wanted for row in await _plan(log, there, one, bound)], yes=yes)
+        written: list[Written] = []
+        for one in wanted:
+            async for segment in archive_partition(log, there, one, bound, accept_gap=accept_gap):
+                if output.is_lines:
+                    print_value(output, as_value(one, segment.segment), LISTED_FIELDS)
+                else:
+                    written.append(segment)
+                    say(f"partition {one}: {told_of(segment.segment)}")
+        listed = [Listed(one.partition, one.segment, None) for one in written]
+        print_listed(output, listed, "nothing was to be archived")
+
+
+async def _plan(
+    log: EventLog, there: Archive, partition: int, bound: EntryId
+) -> list[tuple[str, object, object]]:
+    position = await Positions(log.server, log.keys, partition).of(HOLDER)
+    end = (await there.state(partition)).manifest.end
+    newest = (await read_chunk_back(log, partition, bound, 1)).entries
+    until = max([end, *(EntryId.parse(entry_id) for entry_id, _ in newest)])
+    where = f"partition {partition} in {there.place.name}"
+    plan: list[tuple[str, object, object]] = [(where, f"archived up to {end}", f"up to {until}")]
+    if position is not None and position > end:
+        what = f"partition {partition}, up to where the log says it is archived"
+        plan.append(
+            (what, position, f"set back to {end}: this archive has no more; is it another?")
+        )
+    return plan
+
+
+@archive.command("ls")
+@location_option
+@partition_option
+@output_option
+@command_of
+async def list_segments(
+    deployment: Deployment, *, location: str | None, partition: int | None, output: OutputForm
+) -> None:
+    """List the segments of the archive, what lies between them, and whether the files are there.
+
+    The chain of the manifest is checked; `archive check` reads the files as well.
+
+    \b
+    Example: routestream archive ls -o jsonl
+    """
+    there = open_at(deployment, location)
+    async with deployment.open_log() as log:
+        wanted = partitions_of(log, partition)
+    listed = [one for p in wanted for one in await _listed(there, p)]
+    is_empty = not any([await there.sizes(p) for p in wanted])
+    nothing = "nothing is archived" if is_empty else "no manifest names what lies"
+    print_listed(output, listed, f"{nothing} in {there.place.name}")
+
+
+async def _listed(there: Archive, partition: int) -> list[Listed]:
+    manifest = (await there.state(partition)).manifest
+    sizes = await there.sizes(partition)
+    return [Listed(partition, part, _problem(part, sizes)) for part in manifest.parts]
+
+
+def _problem(part: Part, sizes: dict[str, int]) -> str | None:
+    if isinstance(part, Gap):
+        return None
+    size = sizes.get(part.file)
+    if size is None:
+        return "the file is missing"
+    return None if size == part.stored_bytes else f"the file has {size} bytes"
+
+
+@archive.command("check")
+@location_option
+@partition_option
+@output_option
+@command_of
+async def check_archive(
+    deployment: Deployment, *, location: str | None, partition: int | None, output: OutputForm
+) -> None:
+    """Read the whole archive again: chain, checksums, entries; exit 1 if anything is damaged.
+
+    \b
+    Example: routestream archive check
+    """
+    there = open_at(deployment, location)
+    async with deployment.open_log() as log:
+        checked = [await check_partition(log, there, p) for p in partitions_of(log, partition)]
+    problems = [problem for one in checked for problem in one.problems]
+    is_empty = not (problems or any(one.strays for one in checked))
+    nothing = "nothing is archived" if is_empty else "no segment can be listed"
+    listed = [part for one in checked for part in one.parts]
+    print_listed(output, listed, f"{nothing} in {there.place.name}")
+    for problem in problems:
+        say(f"damaged: {problem}")
+    for one in checked:
+        if one.strays:
+            say(one.told_of_strays())
+    if problems:
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def open_at(deployment: Deployment, location: str | None) -> Archive:
+    """Return the archive at *location*, or where the settings say."""
+    settings = deployment.archive
+    if location is not None:
+        try:
+            settings = msgspec.structs.replace(settings, location=location)
+        except ValueError as error:
+            raise click.UsageError(f"--location: {error}") from None
+    return Archive.open(settings, deployment.namespace)

@@ -1,0 +1,120 @@
+"""The printed entry: what an entry of Backend.AI's own stream says, for a person or a program.
+
+All events of a cluster lie on the stream, most of them about other things than routes; each is
+shown with its content as it was written, in either wire format (see `producers.backend_ai.wire`).
+What msgpack calls an extension stands as its number and its size: Backend.AI's carry pickles.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from consumers.cli.terminal.entry_json import fields_as_text
+from consumers.cli.terminal.output import shown_id
+from events.entry.recorded import Entry
+from events.errors import UndecodableEntryError
+from events.streams.foreign_stream import Told
+from producers.backend_ai import wire
+from producers.backend_ai.wire import MalformedEntryError
+
+_TEXT_CHARACTERS_MAX = 60
+_UNREADABLE = (
+    msgspec.DecodeError,
+    UnicodeDecodeError,
+    RecursionError,
+    ValueError,
+    OverflowError,
+    TypeError,
+)
+_KNOWN = frozenset({b"name", b"source", b"args", b"payload", b"metadata", b"_retry_count"})
+
+
+def printed_entry(entry: Entry, *, wide: bool = False) -> Told:
+    """Return what the entry says; a *wide* summary has whole ids.
+
+    Raises:
+        UndecodableEntryError: It is not what any release of Backend.AI writes.
+    """
+    try:
+        return _told(entry.fields, wide=wide)
+    except MalformedEntryError as error:
+        raise UndecodableEntryError(str(error)) from None
+
+
+def _told(fields: Mapping[bytes, bytes], *, wide: bool) -> Told:
+    said = wire.decode(fields)
+    name = _text(fields, b"name")
+    content = _content(name, fields)
+    values: dict[str, Any] = {
+        "name": name,
+        "source": _text(fields, b"source"),
+        "metadata": _json(name, "metadata", fields[b"metadata"]) if b"metadata" in fields else None,
+        "payload": content,
+    }
+    if copies := wire.retry_count(fields):
+        values["retry_count"] = copies
+    if others := {key: value for key, value in fields.items() if key not in _KNOWN}:
+        values["fields"] = fields_as_text(others)
+    endpoint = str(said.endpoint_id) if isinstance(said, wire.RouteListUpdated) else ""
+    summary = _summary(said, content, wide=wide)
+    if copies:
+        summary = f"{summary} (copy {copies})"
+    return Told(name, values["source"], summary, values, endpoint)
+
+
+def _content(name: str, fields: Mapping[bytes, bytes]) -> Any:  # noqa: ANN401 - JSON
+    if b"payload" in fields:
+        return _json(name, "payload", fields[b"payload"])
+    if b"args" in fields:
+        try:
+            return _without_extensions(msgspec.msgpack.decode(fields[b"args"], strict=False))
+        except _UNREADABLE as error:
+            raise MalformedEntryError(f"{name}: args: {error}") from None
+    raise MalformedEntryError(f"{name}: the entry has neither args nor payload")
+
+
+def _json(name: str, field: str, raw: bytes) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return msgspec.json.decode(raw)
+    except _UNREADABLE as error:
+        raise MalformedEntryError(f"{name}: {field}: {error}") from None
+
+
+def _without_extensions(value: Any) -> Any:  # noqa: ANN401 - what msgpack can hold
+    match value:
+        case msgspec.msgpack.Ext():
+            return {"extension": value.code, "bytes": memoryview(value.data).nbytes}
+        case list():
+            return [_without_extensions(one) for one in value]
+        case dict():
+            return {_name(key): _without_extensions(one) for key, one in value.items()}
+        case bytes():
+            return {"bytes": len(value)}
+        case None | bool() | int() | float() | str():
+            return value
+    return str(value)
+
+
+def _name(key: Any) -> str:  # noqa: ANN401 - what msgpack can hold
+    return key if isinstance(key, str) else msgspec.json.encode(_without_extensions(key)).decode()
+
+
+def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
+    return fields.get(name, b"").decode("utf-8", "backslashreplace")
+
+
+def _summary(said: wire.Said, content: Any, *, wide: bool) -> str:  # noqa: ANN401 - JSON
+    match said:
+        case wire.StatusUpdated():
+            return f"session {shown_id(said.session_id, wide=wide)} {said.new_status}"
+        case wire.RouteListUpdated():
+            return "its hand-off keys hold the routes"
+    if isinstance(content, dict):
+        return ", ".join(f"{name} {_short(value)}" for name, value in content.items())
+    return ", ".join(map(_short, content if isinstance(content, list) else [content]))
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _TEXT_CHARACTERS_MAX else f"{text[:_TEXT_CHARACTERS_MAX]}..."

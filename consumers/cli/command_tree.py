@@ -1,0 +1,236 @@
+"""The command tree: which commands there are, where each is written, what is said to all of them.
+
+Nothing here imports a command: each is imported when it is asked for, so that none waits for what
+the others stand on. What its help says first stands here, too: a list of commands imports none.
+"""
+
+import os
+from pathlib import Path
+from types import MappingProxyType
+
+import click
+
+from consumers.cli.terminal.command_group import CommandGroup, Place
+
+COMPLETE_VARIABLE = "_ROUTESTREAM_COMPLETE"
+"""Set by a shell's script when it asks what to offer."""
+
+LEVELS = ("debug", "info", "warning", "error")
+
+PLACES = MappingProxyType(
+    {
+        "archive": Place(
+            "consumers.cli.archive.archive:archive",
+            "Keep closed segments of the log outside of Redis.",
+        ),
+        "check": Place(
+            "consumers.cli.doctor.check:check",
+            "Say in one line whether all is well, for a monitor.",
+        ),
+        "checkers": Place("consumers.cli.consume:checkers", "Run the health checkers."),
+        "completion": Place(
+            "consumers.cli.completion:completion",
+            "Print the script that lets a shell complete commands, options, groups and endpoints.",
+        ),
+        "consume": Place(
+            "consumers.cli.consume:consume",
+            "Run the consumers of a group until a signal stops them.",
+        ),
+        "dead": Place(
+            "consumers.cli.dead.dead:dead",
+            "Look at dead letters, the entries that a group has given up on; have them tried"
+            " again.",
+        ),
+        "dead drop": Place(
+            "consumers.cli.dead.requeue:drop_dead",
+            "Delete dead letters of GROUP for good, those that the options mean.",
+        ),
+        "dead requeue": Place(
+            "consumers.cli.dead.requeue:requeue_dead",
+            "Have dead letters of GROUP tried again, those that the options mean.",
+        ),
+        "demo": Place(
+            "consumers.cli.demo.command:demo",
+            "Run everything on this machine: servers, checkers, projectors, a proxy; and prove it.",
+        ),
+        "doctor": Place(
+            "consumers.cli.doctor.doctor:doctor",
+            "Look at the server and the log, and say what is wrong and what to do about it.",
+        ),
+        "endpoints": Place(
+            "consumers.cli.endpoints.endpoints:endpoints",
+            "Look at endpoints and their routes, and record what happens to them.",
+        ),
+        "endpoints create": Place(
+            "consumers.cli.endpoints.record:create", "Create an endpoint, and print its id."
+        ),
+        "endpoints destroy": Place(
+            "consumers.cli.endpoints.record:destroy",
+            "Destroy an endpoint and all its routes, for good.",
+        ),
+        "endpoints update": Place(
+            "consumers.cli.endpoints.record:update", "Update how an endpoint's routes are checked."
+        ),
+        "endpoints why": Place(
+            "consumers.cli.endpoints.why:why",
+            "Show the chain of events behind what is routed now.",
+        ),
+        "events": Place("consumers.cli.events.tail:events", "Look at the events of the log."),
+        "events export": Place(
+            "consumers.cli.events.transfer:export_events",
+            "Write the log, archive and stream, into FILE, to be brought in elsewhere by"
+            " import-log.",
+        ),
+        "events import": Place(
+            "consumers.cli.events.import_backend_ai:import_events",
+            "Import what another system's producers wrote, as our events.",
+        ),
+        "events import-log": Place(
+            "consumers.cli.events.transfer:import_exported",
+            "Bring an export into a log: the same entries, under the same ids, on the same"
+            " partitions.",
+        ),
+        "events trace": Place(
+            "consumers.cli.endpoints.why:trace_events",
+            "Show all events of one endpoint, in their order, with the change that each made.",
+        ),
+        "groups": Place(
+            "consumers.cli.groups.groups:groups",
+            "Look at the groups that read the log, move them, and remove what is left of them.",
+        ),
+        "groups losses": Place(
+            "consumers.cli.groups.show:show_losses",
+            "List what GROUP found gone before it had ended it, when, and why.",
+        ),
+        "groups pending": Place(
+            "consumers.cli.groups.pending:show_pending",
+            "List what was delivered to GROUP and not acknowledged: what it is, with whom, since"
+            " when.",
+        ),
+        "groups prune": Place(
+            "consumers.cli.groups.change:prune_groups",
+            "Remove the consumers, of GROUP or of all groups, that are gone and have nothing"
+            " pending.",
+        ),
+        "groups remove": Place(
+            "consumers.cli.groups.change:remove_group",
+            "Remove GROUP: it holds nothing back any more, and what it had not ended nobody ends.",
+        ),
+        "groups reset": Place(
+            "consumers.cli.groups.change:reset_group",
+            "Move GROUP, so that it is given next what lies at POSITION: start, end, an id, a"
+            " time, -2h.",
+        ),
+        "groups show": Place(
+            "consumers.cli.groups.show:show_group",
+            "Show one group: who its consumers are, what is pending, what was lost, what people"
+            " did to it.",
+        ),
+        "health": Place(
+            "consumers.cli.health.health:health",
+            "Look at the health of routes, as it was and as it is.",
+        ),
+        "replay": Place(
+            "consumers.cli.replay.rebuild:replay",
+            "Read the recorded history again: into read models, or as of a moment that is past.",
+        ),
+        "replay diff": Place(
+            "consumers.cli.replay.past:diff",
+            "Show what is another after --to than it was after --from, and which events did it.",
+        ),
+        "replay run": Place(
+            "consumers.cli.replay.playback:run_replay",
+            "Append recorded events once more, to another namespace: real traffic for tests and"
+            " load.",
+        ),
+        "replay show": Place(
+            "consumers.cli.replay.past:show",
+            "Show a whole projection as it was after all up to POSITION had happened.",
+        ),
+        "replay verify": Place(
+            "consumers.cli.replay.verify:verify",
+            "Fold the log independently, and compare each live document with what came of it.",
+        ),
+        "routes": Place(
+            "consumers.cli.endpoints.routes:routes",
+            "Record what happens to the routes of an endpoint.",
+        ),
+        "snapshot": Place(
+            "consumers.cli.replay.snapshot:snapshot",
+            "Keep the state of a projection at a position in a file, and begin with it again.",
+        ),
+        "status": Place("consumers.cli.endpoints.routes:status", "Record the health of routes."),
+        "streams": Place(
+            "consumers.cli.streams.streams:streams",
+            "Look at the streams that the log lies on, and at any other.",
+        ),
+        "streams trim": Place(
+            "consumers.cli.streams.trim:trim",
+            "Cut the oldest events off the log, as far as nobody needs them any more.",
+        ),
+        "top": Place(
+            "consumers.cli.top.command:top",
+            "Watch live: endpoints, groups, dead letters and the log, on the whole screen.",
+        ),
+    }
+)
+"""The commands by their paths; those that are written in their group are not here."""
+
+SECTIONS = MappingProxyType(
+    {
+        "Look": ("top", "endpoints", "health", "events", "groups", "dead", "streams"),
+        "Watch over": ("doctor", "check"),
+        "Record": ("routes", "status"),
+        "Run": ("consume", "checkers", "demo"),
+        "Keep and repair": ("replay", "snapshot", "archive"),
+        "Set up": ("completion",),
+    }
+)
+
+
+@click.group(
+    cls=CommandGroup,
+    places=PLACES,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="routestream")
+@click.option("--url", metavar="URL", help="The server, before REDIS_URL and the settings file.")
+@click.option("--namespace", help="The deployment's namespace.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="ROUTESTREAM_CONFIG",
+    help="A YAML file of settings.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    envvar="ROUTESTREAM_LOG_LEVEL",
+    show_default=True,
+    help="What is logged to standard error, from this level on.",
+)
+@click.pass_context
+def routestream(
+    context: click.Context,
+    url: str | None,
+    namespace: str | None,
+    config: Path | None,
+    log_level: str,
+) -> None:
+    """The durable log of model-serving routes, and the tables that a proxy routes by.
+
+    Exit codes: 0 done, 1 failed or differs, 2 usage, 3 not found, 4 no connection, 130 interrupted.
+    """
+    from consumers.cli.deployment import set_up  # noqa: PLC0415 - help and version need none of it
+
+    given = {
+        "ROUTESTREAM_SERVER_URL": url,
+        "ROUTESTREAM_NAMESPACE": namespace,
+        "ROUTESTREAM_CONFIG": None if config is None else str(config),
+        "ROUTESTREAM_LOG_LEVEL": log_level,
+    }
+    # What was said on the command line holds for the processes that it starts, too.
+    os.environ.update({name: value for name, value in given.items() if value is not None})
+    set_up(context, config, log_level)

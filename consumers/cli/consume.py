@@ -1,0 +1,162 @@
+"""The commands that run processes."""
+
+from collections.abc import Mapping, Sequence
+
+import click
+from msgspec.structs import replace
+
+from consumers.cli.deployment import current_settings, keep_settings
+from consumers.cli.terminal.output import Deployment, command_of
+from consumers.monitoring.http import exposition
+from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.targets import ExposedSupervisor
+from consumers.processes.checker_process import run_checker
+from consumers.processes.retention_process import run_retention
+from consumers.processes.supervisor import Supervisor, routestream_command
+from consumers.retention.settings import RETENTION
+from consumers.settings import Settings
+from consumers.shipped import (
+    check_settings,
+    group_named,
+    new_consumer_name,
+    run_group,
+    set_up_groups,
+    warn_of_weaknesses,
+)
+
+PROCESSES_MAX = 64
+
+processes_option = click.option(
+    "--processes",
+    type=click.IntRange(1, PROCESSES_MAX),
+    help="Run so many supervised processes; without it, this process does the work itself.",
+)
+
+
+def _take_metrics_port(context: click.Context, _option: click.Parameter, port: int | None) -> None:
+    if port is not None:
+        settings = current_settings()
+        metrics = replace(settings.metrics, port=port)
+        keep_settings(context, replace(settings, metrics=metrics))
+
+
+metrics_port_option = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    expose_value=False,
+    callback=_take_metrics_port,
+    help="Where to serve /metrics, /livez and /readyz, before the settings; 0: any free port.",
+)
+supervised_option = click.option("--supervised", is_flag=True, hidden=True)
+
+
+@click.command()
+@click.argument("group", required=False)
+@click.option("--all", "every_group", is_flag=True, help="Run every group that is set up.")
+@processes_option
+@click.option("--consumer", help="The consumer's name; a new one unless given.")
+@metrics_port_option
+@supervised_option
+@command_of
+async def consume(
+    deployment: Deployment,
+    *,
+    group: str | None,
+    every_group: bool,
+    processes: int | None,
+    consumer: str | None,
+    supervised: bool,
+) -> None:
+    """Run the consumers of a group until a signal stops them.
+
+    The first SIGTERM or SIGINT lets them finish what is in flight, a second one does not wait.
+    GROUP is a group's name, or that of the projection that it folds. It may also be `retention`,
+    which trims the log; --all runs it only where the setting
+    retention.keep_s says how many seconds of the log are kept.
+
+    \b
+    Example: routestream consume route-table --processes 2
+    """
+    if (group is None) != every_group:
+        raise click.UsageError("give either GROUP or --all")
+    settings = current_settings()
+    names = groups_to_run(group, settings)
+    if processes is None and not every_group:
+        async with deployment.open_log(create=True) as log:
+            name = consumer or new_consumer_name()
+            if group == RETENTION:
+                await run_retention(log, settings.retention, supervised=supervised)
+            else:
+                await run_group(log, names[0], name, settings, supervised=supervised)
+        return
+    if consumer is not None:
+        raise click.UsageError("--consumer names one process; it does not go with several")
+    commands = {
+        f"{name}-{slot}": ("consume", name, "--consumer", new_consumer_name())
+        for name in names
+        for slot in range(processes or 1)
+    }
+    await _supervise(deployment, commands, settings.metrics)
+
+
+def groups_to_run(group: str | None, settings: Settings) -> list[str]:
+    """Return what is to be run: *group*, or all that are set up, the retention among them.
+
+    Raises:
+        UnknownGroupError: There is no such group.
+        MissingSettingError: What it needs is not set.
+    """
+    retention = settings.retention
+    if group is None:
+        return [*set_up_groups(settings), *([] if retention.keep_s is None else [RETENTION])]
+    if group == RETENTION:
+        _ = retention.rule  # raises where it is not set
+        return [RETENTION]
+    named = group_named(group)
+    check_settings(named, settings)
+    return [named]
+
+
+@click.group()
+def checkers() -> None:
+    """Run the health checkers."""
+
+
+@checkers.command("run")
+@processes_option
+@metrics_port_option
+@supervised_option
+@command_of
+async def run_checkers(deployment: Deployment, *, processes: int | None, supervised: bool) -> None:
+    """Probe the routes of all endpoints that have a health check, and record what changes.
+
+    The living checkers share the endpoints among them.
+
+    \b
+    Example: routestream checkers run --processes 2
+    """
+    settings = current_settings()
+    if processes is not None:
+        commands = {f"checker-{slot}": ("checkers", "run") for slot in range(processes)}
+        await _supervise(deployment, commands, settings.metrics)
+        return
+    async with deployment.open_log(create=True) as log:
+        await run_checker(log, settings, supervised=supervised)
+
+
+async def _supervise(
+    deployment: Deployment, commands: Mapping[str, Sequence[str]], metrics: MetricsSettings
+) -> None:
+    """Run *commands* as supervised processes, once it is known that the server is fit for them."""
+    async with deployment.open_log(create=True) as log:
+        await warn_of_weaknesses(log.server)
+    supervisor = Supervisor(
+        {
+            name: routestream_command(
+                *(*arguments, "--metrics-port", str(metrics.port_of(slot)), "--supervised")
+            )
+            for slot, (name, arguments) in enumerate(commands.items())
+        }
+    )
+    async with exposition(ExposedSupervisor(supervisor), metrics):
+        await supervisor.run()

@@ -1,0 +1,222 @@
+"""The commands that end dead letters: they are tried again, or dropped."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from consumers.cli.dead.dead import print_dead
+from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_dead
+from consumers.cli.groups.change import reason_option
+from consumers.cli.terminal.form import print_values
+from consumers.cli.terminal.output import (
+    Deployment,
+    NotFoundError,
+    OutputForm,
+    command_of,
+    confirm,
+    output_option,
+    yes_option,
+)
+from consumers.cli.terminal.talk import say
+from consumers.groups.journal import operation
+from consumers.groups.requeue import Requeue, Requeued
+from consumers.runtime.dead_letters import DeadEntry
+from events.entry.age import now_of
+from events.errors import NoGroupError
+from events.log.log import EventLog
+
+AT_ONCE = 1_000
+AT_ONCE_MAX = 100_000
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Place = tuple[str, int]
+"""A group and a partition."""
+
+
+def _ending_options(command: Command) -> Command:
+    options = (
+        filter_options,
+        click.option(
+            "--all",
+            "everything",
+            is_flag=True,
+            help="All there are, of GROUP or else of every group.",
+        ),
+        click.option(
+            "--limit",
+            type=click.IntRange(1, AT_ONCE_MAX),
+            default=AT_ONCE,
+            show_default=True,
+            help="So many at most, the oldest first.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Only show which ones are meant."),
+        reason_option,
+        yes_option,
+        output_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command("requeue")
+@_ending_options
+@command_of
+async def requeue_dead(  # noqa: PLR0913 - the options of the command
+    deployment: Deployment,
+    /,
+    *,
+    everything: bool,
+    limit: int,
+    dry_run: bool,
+    reason: str,
+    yes: bool,
+    output: OutputForm,
+    **given: Any,  # noqa: ANN401 - see filter_options
+) -> None:
+    """Have dead letters of GROUP tried again, those that the options mean.
+
+    Each becomes pending again under its own id, in one step; its consumers claim it at once, with
+    all its tries before it. Nothing is appended: no other group sees it, and an old event sets
+    nothing that was set by a newer one. What is not in the log any more stays a dead letter.
+
+    \b
+    Example: routestream dead requeue webhook --error timeout --from -2h --dry-run
+    """
+    async with deployment.open_log() as log:
+        meant = await _meant(log, limit, given, everything=everything)
+        if dry_run or not meant:
+            await print_dead(log, output, meant, await now_of(log.server))
+            return
+        places = _by_place(meant)
+        confirm(_plan(places, "pending again"), yes=yes)
+        done: list[tuple[Place, Requeued]] = []
+        for (group, partition), letters in places.items():
+            what = operation(group, "dead requeue", reason)
+            try:
+                found = await Requeue(log, partition, group).requeue(letters, what)
+            except NoGroupError:
+                raise NotFoundError(
+                    f"group {group!r} is not there any more: nobody would try its dead letters;"
+                    " start its consumers first"
+                ) from None
+            done += (((group, partition), one) for one in found)
+        _tell(output, done)
+
+
+_REQUEUED_FIELDS = ("group", "partition", "dead_id", "entry_id", "outcome", "requeued")
+_DROPPED_FIELDS = ("group", "partition", "dropped")
+
+
+def _tell(output: OutputForm, done: Sequence[tuple[Place, Requeued]]) -> None:
+    values = (
+        {
+            "group": group,
+            "partition": partition,
+            "dead_id": str(one.letter.dead_id),
+            "entry_id": str(one.letter.original.entry_id),
+            "outcome": one.outcome,
+            "requeued": one.times,
+        }
+        for (group, partition), one in done
+    )
+    if not output.is_table:
+        print_values(output, values, _REQUEUED_FIELDS)
+    counts = Counter(one.outcome for _, one in done)
+    say(f"{counts['requeued']} requeued")
+    if counts["gone"]:
+        say(f"{counts['gone']} were no dead letters any more")
+    if counts["trimmed"]:
+        first = next(one for _, one in done if one.outcome == "trimmed")
+        raise click.ClickException(
+            f"{counts['trimmed']} stay dead letters, their entries are not in the log any more,"
+            f" such as {first.letter.original.entry_id}; `routestream dead show` has what they"
+            " held: record anew what still is so"
+        )
+
+
+@click.command("drop")
+@_ending_options
+@command_of
+async def drop_dead(  # noqa: PLR0913 - the options of the command
+    deployment: Deployment,
+    /,
+    *,
+    everything: bool,
+    limit: int,
+    dry_run: bool,
+    reason: str,
+    yes: bool,
+    output: OutputForm,
+    **given: Any,  # noqa: ANN401 - see filter_options
+) -> None:
+    """Delete dead letters of GROUP for good, those that the options mean.
+
+    Their entries stay in the log.
+
+    \b
+    Example: routestream dead drop route-table --error truncated --reason "a broken producer"
+    """
+    async with deployment.open_log() as log:
+        meant = await _meant(log, limit, given, everything=everything)
+        if dry_run or not meant:
+            await print_dead(log, output, meant, await now_of(log.server))
+            return
+        places = _by_place(meant)
+        confirm(_plan(places, "gone for good"), yes=yes)
+        told, total = [], 0
+        for (group, partition), letters in places.items():
+            what = operation(group, "dead drop", reason)
+            dropped = await Requeue(log, partition, group).drop(letters, what)
+            told.append({"group": group, "partition": partition, "dropped": dropped})
+            total += dropped
+        if not output.is_table:
+            print_values(output, told, _DROPPED_FIELDS)
+        say(f"{total} dropped")
+
+
+async def _meant(
+    log: EventLog, limit: int, given: Mapping[str, Any], *, everything: bool
+) -> list[Meant]:
+    wanted = DeadFilter.parse(await now_of(log.server), **given)
+    if wanted.has_conditions == everything:
+        raise click.UsageError(
+            "say which ones: by options such as --error or --ids, or else --all, of GROUP or of"
+            " every group"
+        )
+    found = await find_dead(log, wanted, limit, oldest=True)
+    await _refuse_unknown(log, wanted, found)
+    if len(found) == limit:
+        say(f"these are the oldest {limit}, there may be more; see --limit")
+    return found
+
+
+async def _refuse_unknown(log: EventLog, wanted: DeadFilter, found: Sequence[Meant]) -> None:
+    """Refuse ids that are nowhere; those that other options leave out are there all the same."""
+    left = wanted.ids - {one.letter.dead_id for one in found}
+    if left:
+        named = DeadFilter(group=wanted.group, partition=wanted.partition, ids=left)
+        there = await find_dead(log, named, AT_ONCE_MAX, oldest=True)
+        left -= {one.letter.dead_id for one in there}
+    if left:
+        told = ", ".join(map(str, sorted(left)))
+        where = "" if wanted.group is None else f" of group {wanted.group!r}"
+        raise NotFoundError(f"no such dead letter{where}: {told}; nothing was changed")
+
+
+def _by_place(meant: Sequence[Meant]) -> dict[Place, list[DeadEntry]]:
+    places: dict[Place, list[DeadEntry]] = {}
+    for one in meant:
+        places.setdefault((one.group, one.partition), []).append(one.letter)
+    return places
+
+
+def _plan(places: Mapping[Place, Sequence[DeadEntry]], after: str) -> list[tuple[str, str, str]]:
+    plan = []
+    for (group, partition), letters in places.items():
+        reasons = Counter(letter.reason for letter in letters)
+        told = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
+        plan.append((f"{group}, partition {partition}", f"{len(letters)} dead ({told})", after))
+    return plan

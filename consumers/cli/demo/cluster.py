@@ -1,0 +1,142 @@
+"""The cluster: all that the demo runs, as a small deployment would have it."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import anyio
+
+from consumers.cli.demo.proxy import Proxy
+from consumers.cli.demo.replica import Replica
+from consumers.processes.embedded import EmbeddedServer
+from consumers.processes.supervisor import Supervisor, routestream_command
+from events.catalogue.endpoint import EndpointCreatedEvent
+from events.log.log import EventLog, open_log
+from producers.checker.probe import open_session
+from producers.endpoints.endpoint_service import EndpointService
+from producers.endpoints.model_definition import (
+    find_model_definition,
+    read_model_definition,
+    resolve_health_check,
+    validate_model_definition,
+)
+from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
+
+REPLICAS = {"chat": 4, "embed": 3, "rerank": 2}
+"""How many model servers each of the endpoints in `examples/` has."""
+
+_PROCESSES = {
+    "route-table-0": ("consume", "route-table", "--consumer", "route-table-0"),
+    "route-table-1": ("consume", "route-table", "--consumer", "route-table-1"),
+    "health-state-0": ("consume", "health-state", "--consumer", "health-state-0"),
+    "checker-0": ("checkers", "run"),
+    "checker-1": ("checkers", "run"),
+}
+
+
+class Cluster:
+    """The deployment under the demo's hands.
+
+    Attributes:
+        endpoints: Name -> id of each endpoint.
+        replicas: Name -> the endpoint's model servers.
+        environment: With which a process works on this deployment.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        reader: RouteTableReader,
+        proxy: Proxy,
+        supervisor: Supervisor,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.log = log
+        self.reader = reader
+        self.proxy = proxy
+        self.supervisor = supervisor
+        self.environment = environment
+        self.service = EndpointService(log)
+        self.endpoints: dict[str, UUID] = {name: uuid4() for name in REPLICAS}
+        self.replicas = {
+            name: [Replica(name) for _ in range(count)] for name, count in REPLICAS.items()
+        }
+
+    async def start_replicas(self) -> None:
+        """Start all model servers."""
+        async with anyio.create_task_group() as starting:
+            for replicas in self.replicas.values():
+                for replica in replicas:
+                    starting.start_soon(replica.start)
+
+    async def record_endpoints(self) -> None:
+        """Record that the endpoints exist and which routes they have."""
+        for name, endpoint_id in self.endpoints.items():
+            file = find_model_definition(examples_folder() / name)
+            definition = validate_model_definition(read_model_definition(file), file)
+            await self.service.create(
+                EndpointCreatedEvent(
+                    endpoint_id=endpoint_id,
+                    name=name,
+                    model=definition.models[0].name,
+                    health_check=resolve_health_check("custom", definition),
+                )
+            )
+            await self.list_routes(name)
+
+    async def list_routes(self, name: str) -> None:
+        """Record that the endpoint has exactly the routes of its model servers."""
+        records = [replica.record for replica in self.replicas[name]]
+        await self.service.set_route_list(self.endpoints[name], records)
+
+    async def kill_replicas(self) -> None:
+        """End all model servers."""
+        for replicas in self.replicas.values():
+            for replica in replicas:
+                await replica.kill()
+
+
+def examples_folder() -> Path:
+    """Return where `examples/` lies: inside the installed package, else beside it."""
+    inside = Path(__file__).parent / "examples"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "examples"
+
+
+@asynccontextmanager
+async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
+    """Run the whole deployment on *server*; nothing of it runs on afterwards."""
+    environment = {
+        **os.environ,
+        "ROUTESTREAM_SERVER_URL": server.url,
+        "ROUTESTREAM_NAMESPACE": "demo",
+        "ROUTESTREAM_CONSUMER_BLOCK_MS": "500",
+        "ROUTESTREAM_CONSUMER_CLAIM_IDLE_MS": "1000",
+        "ROUTESTREAM_METRICS_PORT": "0",
+        "ROUTESTREAM_SNAPSHOTS_DIRECTORY": str(server.folder / "snapshots"),
+    }
+    with (server.folder / "processes.log").open("ab") as output:
+        supervisor = Supervisor(
+            {name: routestream_command(*c, "--supervised") for name, c in _PROCESSES.items()},
+            environment=environment,
+            stderr=output.fileno(),
+        )
+        async with (
+            open_log(server.url, namespace="demo", source="demo") as log,
+            open_session() as session,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(supervisor.keep_running)
+            try:
+                async with open_reader(log, ReaderSettings(block_ms=300)) as reader:
+                    proxy = Proxy(reader, session)
+                    cluster = Cluster(log, reader, proxy, supervisor, environment)
+                    try:
+                        yield cluster
+                    finally:
+                        with anyio.CancelScope(shield=True):
+                            await cluster.kill_replicas()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await supervisor.stop()

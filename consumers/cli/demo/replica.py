@@ -1,0 +1,53 @@
+"""The replica: a model server's process, and the route that leads to it."""
+
+import subprocess
+import sys
+from uuid import UUID, uuid4
+
+import anyio
+from anyio.abc import Process
+
+from events.catalogue.route import RouteRecord
+
+_START_TIMEOUT_S = 20.0
+
+
+class Replica:
+    """One model server on a loopback port that it keeps for life, also when it dies and returns."""
+
+    def __init__(self, app: str) -> None:
+        self.app = app
+        self.port = 0
+        self.route_id: UUID = uuid4()
+        self._session_id = uuid4()
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Start the process; return when it listens."""
+        command = [sys.executable, "-P", "-m", "consumers.cli.demo.model_server", str(self.port)]
+        self._process = process = await anyio.open_process(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        if process.stdout is not None:
+            with anyio.fail_after(_START_TIMEOUT_S):
+                self.port = int(await process.stdout.receive())
+
+    async def kill(self) -> None:
+        """End it as a crash would."""
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()
+
+    @property
+    def record(self) -> RouteRecord:
+        """The route as the manager would list it."""
+        return RouteRecord(
+            route_id=self.route_id,
+            session_id=self._session_id,
+            app=self.app,
+            kernel_host="127.0.0.1",
+            kernel_port=self.port,
+            status="running",
+        )

@@ -1,0 +1,110 @@
+"""The shell: runs `routestream` commands as a person would, and shows what they print."""
+
+import os
+import pty
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from consumers.processes.supervisor import routestream_command
+
+_READ_BYTES = 65_536
+
+
+class Printed(msgspec.Struct, frozen=True):
+    """A command as it was typed, what it printed for a terminal, and its exit code.
+
+    Attributes:
+        talk: What went to standard error.
+        output: What went to standard output, with its colours.
+        columns: How wide the terminal was.
+    """
+
+    command: str
+    exit_code: int
+    talk: str
+    output: str
+    columns: int
+
+    @property
+    def lines(self) -> Sequence[Text]:
+        """All that it printed, as the terminal broke it, without empty lines around it."""
+        talk = Text(self.talk.strip("\n"), "dim")
+        parts = [talk, Text.from_ansi(self.output.strip("\n"))]
+        whole = Text("\n").join(part for part in parts if part)
+        lines = whole.wrap(Console(), self.columns)
+        for line in lines:
+            line.rstrip()
+        return list(lines)
+
+
+class Shell:
+    """Runs commands on the demo's deployment, at a terminal of *columns*; tells each to *show*."""
+
+    def __init__(
+        self, environment: Mapping[str, str], columns: int, show: Callable[[Printed], None]
+    ) -> None:
+        self._columns = columns
+        self._environment = {**environment, "COLUMNS": str(columns), "TERM": "xterm-256color"}
+        self._show = show
+
+    async def run(self, *arguments: str) -> Printed:
+        """Run `routestream` with *arguments*, and show what it printed."""
+        master, slave = pty.openpty()
+        try:
+            try:
+                process = await anyio.open_process(
+                    routestream_command(*arguments),
+                    stdin=subprocess.DEVNULL,
+                    stdout=slave,
+                    stderr=subprocess.PIPE,
+                    env=self._environment,
+                )
+            finally:
+                os.close(slave)
+            talk = bytearray()
+            async with process, anyio.create_task_group() as reading:
+                reading.start_soon(_read_talk, process, talk)
+                output = await _read_terminal(master)
+        finally:
+            os.close(master)
+        printed = Printed(
+            " ".join(("routestream", *arguments)),
+            process.returncode or 0,
+            talk.decode(errors="replace"),
+            output.decode(errors="replace").replace("\r\n", "\n"),
+            self._columns,
+        )
+        self._show(printed)
+        return printed
+
+    async def ask(self, *arguments: str) -> bytes:
+        """Run `routestream` with *arguments*, show nothing, and return its standard output."""
+        done = await anyio.run_process(
+            routestream_command(*arguments), env=self._environment, check=False
+        )
+        return done.stdout
+
+
+async def _read_talk(process: anyio.abc.Process, talk: bytearray) -> None:
+    if process.stderr is not None:
+        async for part in process.stderr:
+            talk += part
+
+
+async def _read_terminal(master: int) -> bytes:
+    """Read until nobody has the other side open any more."""
+    read = bytearray()
+    while True:
+        await anyio.wait_readable(master)
+        try:
+            part = os.read(master, _READ_BYTES)
+        except OSError:  # how Linux says that the other side is closed
+            return bytes(read)
+        if not part:
+            return bytes(read)
+        read += part

@@ -1,0 +1,101 @@
+"""The `doctor` command."""
+
+import click
+from rich.text import Text
+
+from consumers.cli.terminal.exit_code import EXIT_FAILED
+from consumers.cli.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    output_option,
+    print_rows,
+    watch_option,
+    watched,
+)
+from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.talk import say
+from consumers.doctor.examination import LOOK_AGAIN_AFTER_S, Examination, examine
+from consumers.doctor.finding import Finding, Severity, counted, worst_first, worst_of
+from consumers.doctor.questions import Questions
+from events.errors import ServerRefusedError, ServerUnavailableError
+from events.log.keys import Keys
+from events.server.server import Server
+
+COLUMNS = (
+    Column("SEVERITY"),
+    Column("ABOUT", folds=True),
+    Column("FOUND", folds=True),
+    Column("FIGURE", folds=True),
+    Column("TO DO", folds=True, is_below=True),
+)
+_COLOURS: dict[Severity, str] = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+@click.command()
+@click.option("--user", help="Whose rights to look at; the connection's own unless given.")
+@output_option
+@watch_option
+@command_of
+async def doctor(
+    deployment: Deployment, *, user: str | None, output: OutputForm, watch: float | None
+) -> None:
+    """Look at the server and the log, and say what is wrong and what to do about it.
+
+    It only reads, with short commands, whatever the size of the log; what the server refuses to
+    tell is a finding as well. The exit code is 1 where there is an error, 0 otherwise.
+
+    \b
+    Example: routestream doctor -o jsonl
+    """
+    found: list[Finding] = []
+
+    async def show() -> None:
+        examined = await examination_of(deployment, user=user)
+        found[:] = worst_first(examined.findings)
+        print_rows(output, COLUMNS, map(_row, found), found, fields=Finding.__struct_fields__)
+        say(_summary(found))
+
+    await watched(watch, show)
+    if worst_of(found) == "error":
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+async def examination_of(
+    deployment: Deployment, *, user: str | None = None, look_again_after_s: float | None = None
+) -> Examination:
+    """Examine *deployment*, whose server need not be fit for anything else.
+
+    Raises:
+        ServerUnavailableError: There is no server.
+        ServerRefusedError: It does not let us in.
+    """
+    server = Server(deployment.server)
+    after_s = LOOK_AGAIN_AFTER_S if look_again_after_s is None else look_again_after_s
+    try:
+        return await examine(
+            Questions(server.client),
+            Keys(deployment.namespace),
+            deployment.partitions,
+            user=user,
+            look_again_after_s=after_s,
+        )
+    except ServerUnavailableError as error:
+        raise ServerUnavailableError(f"no Redis at {server.address}: {error}") from None
+    except ServerRefusedError as error:
+        raise ServerRefusedError(f"Redis at {server.address} refuses: {error}") from None
+    finally:
+        await server.aclose()
+
+
+def _row(finding: Finding) -> tuple[object, ...]:
+    severity = Text(finding.severity, _COLOURS[finding.severity])
+    return (severity, finding.about, finding.what, finding.figure, finding.to_do)
+
+
+def _summary(findings: list[Finding]) -> str:
+    errors = sum(one.severity == "error" for one in findings)
+    warnings = sum(one.severity == "warning" for one in findings)
+    if not errors and not warnings:
+        return f"all is well: {counted(len(findings), 'finding')}"
+    return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"

@@ -1,0 +1,1 @@
+"""The commands about endpoints, their routes and recorded facts."""

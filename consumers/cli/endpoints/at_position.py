@@ -1,0 +1,107 @@
+"""The endpoint at a position: as it is live, or as it was after any entry of the log."""
+
+from datetime import datetime
+
+import click
+
+from consumers.cli.terminal.output import Deployment
+from consumers.cli.terminal.talk import say
+from events.archive import open_archive
+from events.entry.age import now_of
+from events.entry.entry_id import EntryId
+from events.entry.position import parse_position, time_of
+from events.history.cursor import Note
+from events.history.history import History
+from events.log.keys import partition_of
+from events.log.log import EventLog
+from projections.errors import EndpointNotFoundError
+from projections.replay.source import Source
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.lookup import choose_endpoint, live_endpoints, read_endpoint, whole_id
+from projections.route_table.route_table import ROUTE_TABLE
+from projections.snapshots.as_of import as_of
+from projections.snapshots.snapshot import SnapshotSettings
+from projections.snapshots.snapshot_store import Snapshots, only
+
+as_of_option = click.option(
+    "--as-of",
+    "position",
+    metavar="POSITION",
+    help="As it was then: start, end, an entry id, an RFC 3339 time, or a span such as -2h.",
+)
+
+
+async def endpoint_at(
+    deployment: Deployment, log: EventLog, named: str, position: str | None
+) -> tuple[int, Endpoint, datetime]:
+    """Return revision (0: of the past) and state of an endpoint, and the moment to count ages from.
+
+    Raises:
+        EndpointNotFoundError: No endpoint was named like that then.
+        NoLiveGenerationError: There is no read model to look in.
+        HistoryMissingError: Entries are gone that say how it was then.
+        AmbiguousEndpointError: It could be several.
+    """
+    now = await now_of(log.server)
+    if position is None:
+        return *await read_endpoint(log, named, say_left_out), now
+    until = parse_position(position, now)
+    whole = whole_id(named)
+    if whole is None:
+        found = await _all_at(deployment, log, until)
+        return *choose_endpoint(found, named, f" at {position}"), moment_of(until, now)
+    partition = partition_of(whole, log.partitions)
+    snapshots = _snapshots(deployment, log, partition)
+    source = source_of(deployment, log)
+    folding = await as_of(source, ROUTE_TABLE, snapshots, until, only(whole))
+    state = folding.states.get(whole)
+    if state is None:
+        raise EndpointNotFoundError(f"endpoint {whole} had no event yet at {position}")
+    return 0, state, moment_of(until, now)
+
+
+async def endpoints_at(
+    deployment: Deployment, log: EventLog, position: str | None
+) -> tuple[list[tuple[int, Endpoint]], datetime]:
+    """Return revision and state of every endpoint, and the moment to count ages from.
+
+    Raises:
+        NoLiveGenerationError: There is no read model to look in.
+        HistoryMissingError: Entries are gone that say how it was then.
+    """
+    now = await now_of(log.server)
+    if position is None:
+        return [one async for one in live_endpoints(log, say_left_out)], now
+    until = parse_position(position, now)
+    return await _all_at(deployment, log, until), moment_of(until, now)
+
+
+def say_left_out(partition: int) -> None:
+    """Say that no endpoint of *partition* is among those that are looked through."""
+    say(f"partition {partition} is left out: it is not live")
+
+
+def source_of(deployment: Deployment, log: EventLog, on_gap: Note | None = None) -> Source:
+    """Return *log* together with its archive, where the settings name one; see `History`."""
+    archive = open_archive(deployment.archive, deployment.namespace)
+    return log if archive is None else History(log, archive, on_gap)
+
+
+def moment_of(position: EntryId, now: datetime) -> datetime:
+    """Return the moment from which ages are counted: now, where *position* lies ahead."""
+    return min(now, time_of(position))
+
+
+async def _all_at(
+    deployment: Deployment, log: EventLog, until: EntryId
+) -> list[tuple[int, Endpoint]]:
+    found: list[tuple[int, Endpoint]] = []
+    for partition in range(log.partitions):
+        snapshots = _snapshots(deployment, log, partition)
+        folding = await as_of(source_of(deployment, log), ROUTE_TABLE, snapshots, until)
+        found += ((0, state) for state in folding.states.values())
+    return found
+
+
+def _snapshots(deployment: Deployment, log: EventLog, partition: int) -> Snapshots:
+    return Snapshots(source_of(deployment, log), partition, SnapshotSettings(deployment.snapshots))

@@ -1,0 +1,174 @@
+"""The commands that show what is routed where; those that record facts join them."""
+
+from datetime import datetime
+
+import click
+
+from consumers.cli.endpoints.as_json import ENDPOINT_FIELDS, as_json
+from consumers.cli.endpoints.at_position import as_of_option, endpoint_at, endpoints_at
+from consumers.cli.endpoints.table import (
+    ENDPOINT_COLUMNS,
+    ROUTE_COLUMNS,
+    endpoint_pairs,
+    endpoint_row,
+    notes,
+    route_rows,
+)
+from consumers.cli.terminal.command_group import CommandGroup
+from consumers.cli.terminal.entry_line import Line
+from consumers.cli.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    is_narrow,
+    output_option,
+    print_pairs,
+    print_rows,
+    print_table,
+    print_value,
+    watch_option,
+    watched,
+)
+from consumers.cli.terminal.talk import say
+from events.entry.entry_id import START, EntryId
+from events.log.keys import partition_of
+from events.log.log import EventLog, entries_of
+from events.log.partitions import ask_each
+from projections.errors import NoLiveGenerationError
+from projections.read_model.knowledge import Knowledge, read_knowledge
+from projections.read_model.knowledge import as_json as knowledge_as_json
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
+from projections.route_table.traffic import traffic_of
+
+NAMED_MAX = 100
+"""Deciding entries whose type is looked up, oldest first."""
+
+
+@click.group(cls=CommandGroup)
+def endpoints() -> None:
+    """Look at endpoints and their routes, and record what happens to them."""
+
+
+@endpoints.command("ls")
+@click.option("--all", "destroyed_too", is_flag=True, help="The destroyed ones, too.")
+@as_of_option
+@output_option
+@watch_option
+@command_of
+async def list_endpoints(
+    deployment: Deployment,
+    *,
+    destroyed_too: bool,
+    position: str | None,
+    output: OutputForm,
+    watch: float | None,
+) -> None:
+    """List the endpoints: how many of their routes get traffic, and in which shares.
+
+    What is not yet folded from the log is told of on standard error.
+
+    \b
+    Example: routestream endpoints ls --watch 2
+    """
+    async with deployment.open_log() as log:
+
+        async def show_all() -> None:
+            found, now = await endpoints_at(deployment, log, position)
+            shown = [one for one in found if destroyed_too or not one[1].is_destroyed]
+            shown.sort(key=lambda one: one[1].endpoint_id.int)
+            partitions = () if position else range(log.partitions)
+            known = await ask_each(partitions, lambda p: _knowledge(log, p))
+            narrow = is_narrow(output)
+            rows = (endpoint_row(endpoint, now, narrow=narrow) for _, endpoint in shown)
+            values = (
+                as_json(revision, endpoint) | _told(known.get(_partition(log, endpoint)), now)
+                for revision, endpoint in shown
+            )
+            nothing = "no endpoints"
+            print_rows(output, ENDPOINT_COLUMNS, rows, values, fields=_FIELDS, nothing=nothing)
+            for one in known.values():
+                if one.behind_s(now) and shown:
+                    told = f"knowledge of partition {one.partition}: {one.in_words(now)}"
+                    say(told)
+
+        await watched(watch, show_all, (NoLiveGenerationError,))
+
+
+@endpoints.command()
+@click.argument("endpoint")
+@as_of_option
+@output_option
+@watch_option
+@command_of
+async def show(
+    deployment: Deployment,
+    *,
+    endpoint: str,
+    position: str | None,
+    output: OutputForm,
+    watch: float | None,
+) -> None:
+    """Show one endpoint: its routes, which of them get traffic, since when, and why.
+
+    ENDPOINT is its id, the beginning of it (4 characters or more), or its name. WEIGHT is the
+    route's share of the traffic, or its ratio in brackets where it gets none. BY is the
+    event that last decided about its traffic; `routestream events show` shows that. KNOWLEDGE says
+    how far the log has been folded into what is shown.
+
+    \b
+    Example: routestream endpoints show chat --watch 2
+    """
+    async with deployment.open_log() as log:
+
+        async def show_it() -> None:
+            revision, state, now = await endpoint_at(deployment, log, endpoint, position)
+            known = None if position else await _knowledge(log, _partition(log, state))
+            if not output.is_table:
+                print_value(output, as_json(revision, state) | _told(known, now), _FIELDS)
+                return
+            names = await _names_of(log, state)
+            pairs = endpoint_pairs(revision, state, now)
+            if known is not None:
+                pairs.append(("knowledge", known.in_words(now)))
+            print_pairs(output, pairs)
+            if state.present_routes:
+                click.echo()
+                rows = route_rows(state, now, names, narrow=is_narrow(output))
+                print_table(output, ROUTE_COLUMNS, rows)
+            elif not state.is_destroyed:
+                say("no routes")
+            remarks = list(notes(state, wide=output.is_wide))
+            if remarks:
+                click.echo()
+            for remark in remarks:
+                click.echo(remark)
+
+        await watched(watch, show_it, (NoLiveGenerationError,))
+
+
+def _partition(log: EventLog, endpoint: Endpoint) -> int:
+    return partition_of(endpoint.endpoint_id, log.partitions)
+
+
+async def _knowledge(log: EventLog, partition: int) -> Knowledge:
+    return await read_knowledge(log, ROUTE_TABLE.read_model, partition)
+
+
+_FIELDS = (*ENDPOINT_FIELDS, "knowledge")
+
+
+def _told(known: Knowledge | None, now: datetime) -> dict[str, object]:
+    return {} if known is None else {"knowledge": knowledge_as_json(known, now)}
+
+
+async def _names_of(log: EventLog, endpoint: Endpoint) -> dict[EntryId, str]:
+    """Return the types of the events that decided about its routes, those the log still has."""
+    decided = {one.decided_at for one in traffic_of(endpoint).values() if one.decided_at > START}
+    stream = log.keys.events(_partition(log, endpoint))
+    names = {}
+    for entry_id in sorted(decided)[:NAMED_MAX]:
+        raw = await log.server.client.call("XRANGE", stream, str(entry_id), str(entry_id))
+        for entry in entries_of(raw, 0):
+            names[entry_id] = Line.of(entry).name
+    return names

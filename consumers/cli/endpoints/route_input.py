@@ -1,0 +1,69 @@
+"""Route input: routes as a person or a script gives them."""
+
+import re
+from uuid import UUID, uuid4
+
+import msgspec
+
+from events.catalogue.route import RouteRecord
+from events.entry.codec import invalid_event
+from events.errors import InvalidEventError
+from producers.endpoints.decisions import record_of
+from projections.route_table.endpoint import Endpoint
+
+INPUT_BYTES_MAX = 1_048_576
+_PORT = re.compile(r"\d{1,5}\Z", re.ASCII)
+
+
+class GivenRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A route in a file: a mistyped field name is an error here, not a default."""
+
+    route_id: UUID
+    session_id: UUID | None = None
+    app: str = ""
+    kernel_host: str | None = None
+    kernel_port: int | None = None
+    protocol: str = "http"
+    traffic_ratio: float = 1.0
+    status: str = "running"
+
+
+def read_routes(content: bytes, name: str) -> list[RouteRecord]:
+    """Return the routes that the JSON list *content*, read from *name*, gives.
+
+    Raises:
+        InvalidEventError: It is no such list; the field, its value and the limit are named.
+    """
+    if len(content) > INPUT_BYTES_MAX:
+        raise InvalidEventError(name, f"{len(content)} bytes, the limit is {INPUT_BYTES_MAX}")
+    try:
+        given = msgspec.json.decode(content)
+        routes = msgspec.convert(given, list[GivenRoute])
+        return msgspec.convert([msgspec.structs.asdict(r) for r in routes], list[RouteRecord])
+    except msgspec.ValidationError as error:
+        wrong = invalid_event(error, given)
+        raise InvalidEventError(f"{name}: {wrong.field}", wrong.problem) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidEventError(name, f"no JSON: {error}") from None
+
+
+def route_at(endpoint: Endpoint, address: str) -> RouteRecord:
+    """Return the endpoint's route at HOST:PORT as it is, a new running one where it has none.
+
+    Raises:
+        InvalidEventError: The address is not HOST:PORT.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not _PORT.match(port) or not 1 <= int(port) <= 65_535:
+        raise InvalidEventError("route", f"{address!r} is not HOST:PORT with a port of 1 to 65535")
+    host = host.removeprefix("[").removesuffix("]")
+    for route in endpoint.present_routes:
+        if (route.kernel_host, route.kernel_port) == (host, int(port)):
+            return msgspec.structs.replace(record_of(route), status="running")
+    return RouteRecord(
+        route_id=uuid4(),
+        session_id=uuid4(),
+        kernel_host=host,
+        kernel_port=int(port),
+        status="running",
+    )

@@ -1,0 +1,158 @@
+"""The commands that record what happens to routes, and their health."""
+
+from typing import BinaryIO, get_args
+from uuid import UUID
+
+import click
+
+from consumers.cli.endpoints.recording import record
+from consumers.cli.endpoints.route_input import read_routes, route_at
+from consumers.cli.terminal.output import Deployment, NotFoundError, command_of, yes_option
+from events.catalogue.model_service import ModelServiceStatus
+from events.catalogue.route import RouteRecord
+from producers.endpoints import decisions
+from producers.endpoints.decisions import Decision
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.lookup import BEGINNING_CHARACTERS_MIN
+
+
+@click.group()
+def routes() -> None:
+    """Record what happens to the routes of an endpoint."""
+
+
+@click.group()
+def status() -> None:
+    """Record the health of routes."""
+
+
+@routes.command("set")
+@click.argument("endpoint")
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option(
+    "--route",
+    "addresses",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="A running route at this address; may be given several times.",
+)
+@yes_option
+@command_of
+async def set_routes(
+    deployment: Deployment,
+    *,
+    endpoint: str,
+    file: BinaryIO | None,
+    addresses: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Let an endpoint have exactly these routes, and print their ids.
+
+    FILE is a JSON list of routes (- for standard input), each with at least `route_id`. A route
+    given by its address keeps its id where the endpoint has one there already.
+
+    \b
+    Example: routestream routes set chat --route 10.0.0.1:8000 --route 10.0.0.2:8000 --yes
+    """
+    if (file is None) == (not addresses):
+        raise click.UsageError("give either FILE or at least one --route HOST:PORT")
+    listed = read_routes(file.read(), file.name) if file is not None else None
+    chosen: list[RouteRecord] = []
+
+    def decide(state: Endpoint) -> Decision:
+        chosen[:] = listed if listed is not None else [route_at(state, a) for a in addresses]
+        return decisions.set_route_list(state, chosen)
+
+    await record(deployment, endpoint, decide, yes=yes)
+    for route in chosen:
+        click.echo(route.route_id)
+
+
+@routes.command("ratio")
+@click.argument("endpoint")
+@click.argument("route")
+@click.argument("traffic_ratio", type=float)
+@yes_option
+@command_of
+async def ratio(
+    deployment: Deployment, *, endpoint: str, route: str, traffic_ratio: float, yes: bool
+) -> None:
+    """Give a route a weight from 0 (no traffic) to 1.
+
+    \b
+    Example: routestream routes ratio chat 7ccd26ec 0.25 --yes
+    """
+    await record(
+        deployment,
+        endpoint,
+        lambda state: decisions.set_traffic_ratio(state, _route_id(state, route), traffic_ratio),
+        yes=yes,
+    )
+
+
+@routes.command("terminate")
+@click.argument("endpoint")
+@click.argument("route")
+@yes_option
+@command_of
+async def terminate(deployment: Deployment, *, endpoint: str, route: str, yes: bool) -> None:
+    """Give a route no new traffic from now on.
+
+    \b
+    Example: routestream routes terminate chat 7ccd26ec --yes
+    """
+    await record(
+        deployment,
+        endpoint,
+        lambda state: decisions.terminate_route(state, _route_id(state, route)),
+        yes=yes,
+    )
+
+
+@status.command("record")
+@click.argument("endpoint")
+@click.argument("route")
+@click.argument("new_status", type=click.Choice(get_args(ModelServiceStatus)))
+@click.option("--reason", help="Why; shown beside the status.")
+@yes_option
+@command_of
+async def record_status(
+    deployment: Deployment,
+    *,
+    endpoint: str,
+    route: str,
+    new_status: ModelServiceStatus,
+    reason: str | None,
+    yes: bool,
+) -> None:
+    """Record that a route has become healthy or unhealthy.
+
+    \b
+    Example: routestream status record chat 7ccd26ec unhealthy --reason 'GPU lost' --yes
+    """
+
+    def decide(state: Endpoint) -> Decision:
+        route_id = _route_id(state, route)
+        return decisions.record_status(state, route_id, new_status, reason=reason)
+
+    await record(deployment, endpoint, decide, yes=yes)
+
+
+def _route_id(endpoint: Endpoint, text: str) -> UUID:
+    """Find a route of the endpoint by its id, or the beginning of it."""
+    if len(text) < BEGINNING_CHARACTERS_MIN:
+        raise click.UsageError(
+            f"route {text!r}: give at least {BEGINNING_CHARACTERS_MIN} characters of its id"
+        )
+    beginning = text.lower()
+    found = [r.route_id for r in endpoint.present_routes if str(r.route_id).startswith(beginning)]
+    if len(found) > 1:
+        raise click.UsageError(f"route {text!r} could be {', '.join(map(str, found[:5]))}")
+    if found:
+        return found[0]
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFoundError(
+            f"endpoint {endpoint.endpoint_id} has no route whose id begins with {text!r}"
+        ) from None

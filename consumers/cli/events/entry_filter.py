@@ -1,0 +1,119 @@
+"""The entry filter: which entries a person wants to see."""
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Self
+from uuid import UUID
+
+import click
+import msgspec
+
+from consumers.cli.events.expression import Expression, parse_expression
+from consumers.cli.terminal.entry_reading import EXPRESSION_ROOTS, Reading
+from events.catalogue.registry import BY_WIRE_NAME
+from events.entry.recorded import Entry
+from events.log.keys import partition_of
+
+ENDPOINT_CHARACTERS_MIN = 4
+"""Of an endpoint's id, to name it by the beginning."""
+
+_UUID_CHARACTERS = 36
+_BEGINNING = re.compile(rf"[0-9a-f-]{{{ENDPOINT_CHARACTERS_MIN},{_UUID_CHARACTERS}}}\Z")
+
+
+class _Addressed(msgspec.Struct):
+    endpoint_id: str
+
+
+_DECODE = msgspec.json.Decoder(_Addressed).decode
+
+
+class EntryFilter(msgspec.Struct, frozen=True):
+    """Entries of these types, or of any where there are none, of this endpoint, and so on.
+
+    Attributes:
+        names: Patterns of types.
+        endpoint: The beginning of an endpoint's id.
+        sources: Patterns of who recorded it.
+        condition: What must hold of the entry's record.
+        reading: How an entry becomes that record.
+    """
+
+    names: tuple[str, ...] = ()
+    endpoint: str | None = None
+    sources: tuple[str, ...] = ()
+    condition: Expression | None = None
+    reading: Reading = Reading()
+
+    @classmethod
+    def parse(
+        cls,
+        names: Sequence[str] = (),
+        endpoint: str | None = None,
+        sources: Sequence[str] = (),
+        where: str | None = None,
+        reading: Reading = Reading(),  # noqa: B008 - it is frozen
+    ) -> Self:
+        """Read what was given on the command line.
+
+        Raises:
+            click.UsageError: No type has that name, or it is no beginning of an id.
+            InvalidExpressionError: *where* cannot be read.
+        """
+        for name in () if reading.is_foreign else names:
+            if not any(fnmatchcase(known, name) for known in BY_WIRE_NAME):
+                raise click.UsageError(f"--type {name!r} is none of {', '.join(BY_WIRE_NAME)}")
+        condition = None if where is None else parse_expression(where, EXPRESSION_ROOTS)
+        beginning = None if endpoint is None else endpoint.lower()
+        if beginning is not None and not _BEGINNING.match(beginning):
+            raise click.UsageError(
+                f"--endpoint {endpoint!r} is neither an endpoint's id nor its beginning,"
+                f" {ENDPOINT_CHARACTERS_MIN} characters or more"
+            )
+        return cls(tuple(names), beginning, tuple(sources), condition, reading)
+
+    def partitions(self, partitions: int) -> list[int]:
+        """Return the partitions that entries can lie on: a whole id has only one."""
+        if self.endpoint is not None and len(self.endpoint) == _UUID_CHARACTERS:
+            try:
+                return [partition_of(UUID(self.endpoint), partitions)]
+            except ValueError:
+                pass  # 36 of these characters may still be no UUID; nothing will be found
+        return list(range(partitions))
+
+    def __bool__(self) -> bool:
+        """Whether it leaves anything out."""
+        return bool(self.names or self.sources or self.endpoint or self.condition)
+
+    def wants(self, entry: Entry) -> bool:
+        """Whether the entry is one of those wanted."""
+        return (
+            _fits(entry, b"name", self.names)
+            and _fits(entry, b"source", self.sources)
+            and (self.endpoint is None or self._is_of(entry, self.endpoint))
+            and (self.condition is None or self.condition(self.reading.record(entry)))
+        )
+
+    def _is_of(self, entry: Entry, beginning: str) -> bool:
+        if self.reading.decoder is not None:
+            return (self.reading.foreign_endpoint(entry) or "").startswith(beginning)
+        # Most entries are of others, and looking for the bytes is quicker than reading JSON.
+        if beginning.encode() not in entry.fields.get(b"payload", b"").lower():
+            return False
+        return endpoint_of(entry).startswith(beginning)
+
+
+def _fits(entry: Entry, field: bytes, patterns: tuple[str, ...]) -> bool:
+    if not patterns:
+        return True
+    text = entry.fields.get(field, b"").decode("utf-8", "replace")
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def endpoint_of(entry: Entry) -> str:
+    """Return the id of the endpoint that the payload names, nothing where it names none."""
+    try:
+        return _DECODE(entry.fields.get(b"payload", b"")).endpoint_id.lower()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,169 @@
+"""The selection: the entries that a command works on, of the log or of any other stream."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import Any
+
+import click
+import msgspec
+
+from consumers.cli.events.entry_filter import EntryFilter
+from consumers.cli.events.missing_log import tell_missing_log
+from consumers.cli.terminal.entry_reading import Reading
+from consumers.cli.terminal.output import Deployment
+from consumers.cli.terminal.talk import say
+from events.entry.entry_id import END, EntryId
+from events.entry.recorded import Entry
+from events.history.history import History
+from events.history.tail import SEARCHED_MAX, Wanted, entries_from, read_tail
+from events.server.server import open_server
+from events.streams.foreign_stream import open_foreign_stream
+
+Callback = Callable[..., None]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What the options said; see their help."""
+
+    names: tuple[str, ...] = ()
+    endpoint: str | None = None
+    sources: tuple[str, ...] = ()
+    where: str | None = None
+    stream: str | None = None
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """An open log, which of its entries are wanted, and how they are read."""
+
+    log: History
+    wanted: EntryFilter
+    reading: Reading
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions on which entries can lie that are wanted."""
+        if self.reading.is_foreign:
+            return [0]
+        return self.wanted.partitions(self.log.partitions)
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """How much of it: the newest *count*, or those from *start* to *end* (*count* of them)."""
+
+    count: int | None = None
+    start: EntryId | None = None
+    end: EntryId = END
+    follow: bool = False
+
+
+stream_option = click.option(
+    "--stream",
+    metavar="KEY",
+    help="Not the log but any Redis stream; what nobody here can read is shown raw.",
+)
+
+
+def selection_options(command: Callback) -> Callback:
+    """Add the options that say which entries are wanted; the callback gets them as *asked*."""
+
+    @wraps(command)
+    def with_asked(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever click passes
+        asked = Asked(**{name: kwargs.pop(name) for name in Asked.__struct_fields__})
+        command(*args, asked=asked, **kwargs)
+
+    decorated: Callback = with_asked
+    for option in (
+        stream_option,
+        click.option(
+            "--where",
+            metavar="EXPR",
+            help="Only what this holds of, such as 'payload.new_status == \"unhealthy\"'; its"
+            " fields are those of -o json.",
+        ),
+        click.option(
+            "--source",
+            "sources",
+            multiple=True,
+            metavar="NAME",
+            help="Only what this source recorded; a pattern too; may be given several times.",
+        ),
+        click.option(
+            "--endpoint",
+            metavar="ID",
+            help="Only events of this endpoint; a beginning will do.",
+        ),
+        click.option(
+            "--type",
+            "names",
+            multiple=True,
+            metavar="NAME",
+            help="Only events of this type; a pattern such as 'route_*' too; may be given several"
+            " times.",
+        ),
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
+@asynccontextmanager
+async def open_selection(deployment: Deployment, asked: Asked) -> AsyncIterator[Selection]:
+    """Open the log, or the stream that was asked for, to read from it.
+
+    Raises:
+        NoStreamError: There is no such stream.
+        InvalidExpressionError: The expression cannot be read.
+        click.UsageError: Another of the options is wrong.
+    """
+    reading = Reading()
+    if asked.stream is not None:
+        reading = Reading(is_foreign=True, decoder=deployment.foreign.get(asked.stream))
+    wanted = EntryFilter.parse(asked.names, asked.endpoint, asked.sources, asked.where, reading)
+    if asked.stream is None:
+        async with deployment.open_history() as history:
+            await tell_missing_log(history.log)
+            yield Selection(history, wanted, reading)
+        return
+    async with open_server(deployment.server) as server:
+        foreign = await open_foreign_stream(server, asked.stream)
+        # Who trims a stream that is not ours means to.
+        yield Selection(History(foreign, on_gap=lambda _gap: None), wanted, reading)
+
+
+async def selected_entries(
+    selection: Selection, extent: Extent, wanted: Wanted | None
+) -> AsyncGenerator[Entry]:
+    """Yield the wanted entries that are there, oldest first, then those that come."""
+    log, partitions = selection.log, selection.partitions
+    if extent.start is None:
+        newest = await read_tail(log, partitions, extent.count or 0, wanted)
+        tell_unsearched(newest.unsearched)
+        for entry in newest.entries:
+            yield entry
+        cursors = newest.cursors
+    else:
+        cursors = {p: await _before(log, p, extent.start) for p in partitions}
+        async for entry in entries_from(log, partitions, extent.start, extent.end):
+            cursors[entry.partition] = entry.entry_id
+            if wanted is None or wanted(entry):
+                yield entry
+    if extent.follow:
+        async for entry in log.follow_entries(cursors):
+            if wanted is None or wanted(entry):
+                yield entry
+
+
+def tell_unsearched(unsearched: EntryId | None) -> None:
+    """Say that older entries were not looked at, where that is so."""
+    if unsearched is not None:
+        say(
+            f"looked through {SEARCHED_MAX} entries, back to {unsearched};"
+            " --from looks further back"
+        )
+
+
+async def _before(log: History, partition: int, start: EntryId) -> EntryId:
+    """Return a cursor after which *start* comes; the present end for `END`."""
+    if start == END:
+        return await log.head(partition)
+    return start.before()

@@ -1,0 +1,196 @@
+"""The command that shows one entry."""
+
+from typing import Any
+
+import click
+import msgspec
+from rich.text import Text
+
+from consumers.cli.events.hex_dump import hex_dump
+from consumers.cli.events.selection import Asked, open_selection, stream_option
+from consumers.cli.terminal.entry_json import BINARY, fields_as_text
+from consumers.cli.terminal.entry_reading import Reading
+from consumers.cli.terminal.options import partitions_of
+from consumers.cli.terminal.output import (
+    Deployment,
+    NotFoundError,
+    OutputForm,
+    command_of,
+    output_option,
+    print_pairs,
+    print_rich,
+    print_table,
+    print_value,
+    printable,
+    times_of,
+)
+from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.talk import say
+from events.entry.age import age_of, now_of, span
+from events.entry.codec import decode, upcasts
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
+from events.errors import EventsError
+from events.history.history import History
+from events.streams.entry_groups import EntryGroup, read_entry_groups
+
+_GROUP_COLUMNS = (
+    Column("GROUP", folds=True),
+    Column("STATE"),
+    Column("CONSUMER", folds=True, is_below=True),
+    Column("IDLE"),
+    Column("DELIVERIES", is_number=True),
+    Column("LAST ERROR", folds=True, is_below=True),
+)
+
+
+@click.command()
+@click.argument("entry_id", metavar="ID")
+@click.option("--partition", type=click.IntRange(min=0), help="Where the id lies on several.")
+@click.option("--raw", is_flag=True, help="Its fields as they were written, nothing decoded.")
+@click.option("--hex", "as_hex", is_flag=True, help="The bytes of its fields.")
+@stream_option
+@output_option
+@command_of
+async def show(  # noqa: PLR0913 - the options of the command
+    deployment: Deployment,
+    *,
+    entry_id: str,
+    partition: int | None,
+    raw: bool,
+    as_hex: bool,
+    stream: str | None,
+    output: OutputForm,
+) -> None:
+    """Show one entry with all that it holds, and what each group has done with it.
+
+    A payload of an older version is shown as it was written and as it is read, with the upcasts
+    between. A group has acknowledged an entry, has it pending with a consumer, or it is not
+    delivered to it yet.
+
+    \b
+    Example: routestream events show 1769896800123-0
+    Example: routestream events show 1769896800123-0 --hex
+    """
+    wanted = EntryId.parse(entry_id)
+    async with open_selection(deployment, Asked(stream=stream)) as selection:
+        log = selection.log
+        entry = await _find(log, wanted, partition)
+        if raw or as_hex:
+            _print_fields(output, entry, as_hex=as_hex)
+            return
+        groups = await read_entry_groups(log.log, entry.partition, wanted)
+        if not output.is_table:
+            told = [msgspec.to_builtins(group) for group in groups]
+            print_value(output, {**_value(selection.reading, entry), "groups": told})
+            return
+        key = log.keys.events(entry.partition)
+        place = f"{entry.partition}, {key}" if stream is None else key
+        age = age_of(wanted, await now_of(log.server))
+        _print_entry(output, selection.reading, entry, place, age)
+        _print_groups(output, groups)
+
+
+async def _find(log: History, entry_id: EntryId, partition: int | None) -> Entry:
+    looked = [await log.find(one, entry_id) for one in partitions_of(log.log, partition)]
+    found = [entry for entry in looked if entry is not None]
+    if not found:
+        where = "" if partition is None else f" in partition {partition} of"
+        raise NotFoundError(f"entry {entry_id} is not{where or ' in'} {log.keys.of_what}")
+    if len(found) > 1:
+        which = "; ".join(f"--partition {one.partition} for {_named(one)}" for one in found)
+        raise click.UsageError(f"{len(found)} partitions have an entry {entry_id}: {which}")
+    return found[0]
+
+
+def _named(entry: Entry) -> str:
+    """Say what an entry is, so that it can be told from others of the same id."""
+    try:
+        recorded = decode(entry)
+    except EventsError:
+        return "one that cannot be read"
+    return f"{recorded.event.wire_name} of endpoint {recorded.endpoint_id}"
+
+
+def _print_fields(output: OutputForm, entry: Entry, *, as_hex: bool) -> None:
+    if not output.is_table:
+        fields = fields_as_text(entry.fields)
+        if as_hex:
+            fields = {printable(_text(k)): v.hex() for k, v in entry.fields.items()}
+        print_value(output, {"entry_id": str(entry.entry_id), "fields": fields})
+        return
+    if not as_hex:
+        print_pairs(output, ((_text(name), _text(value)) for name, value in entry.fields.items()))
+        return
+    for name, value in entry.fields.items():
+        print_rich(output, Text(f"{printable(_text(name))}, {len(value)} bytes", "bold"))
+        for line in hex_dump(value):
+            click.echo(f"  {line}")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _value(reading: Reading, entry: Entry) -> dict[str, Any]:
+    """Return the entry as JSON, with how an older version is read; null where it is the newest."""
+    value = reading.value(entry)
+    steps = [] if "problem" in value else upcasts(entry)
+    told = [{"from": old, "to": old + 1, "by": name} for old, name in steps]
+    return {**value, "upcasts": told, "read_as": _read_as(entry) if steps else None}
+
+
+def _read_as(entry: Entry) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return msgspec.to_builtins(decode(entry).event)
+    except EventsError:
+        return None
+
+
+def _print_entry(
+    output: OutputForm, reading: Reading, entry: Entry, place: str, age: str | None
+) -> None:
+    told = _value(reading, entry)
+    payload, read_as = told.pop("payload", None), told.pop("read_as")
+    fields, upcasted = told.pop("fields", {}), told.pop("upcasts")
+    told.pop("partition")
+    led = (f"version {step['from']} to {step['to']} by {step['by']}" for step in upcasted)
+    print_pairs(
+        output,
+        [
+            ("entry", told.pop("entry_id")),
+            ("time", f"{times_of(entry.entry_id)}, {age or '0s'} ago"),
+            ("partition" if not reading.is_foreign else "stream", place),
+            *((name.replace("_", " "), value or None) for name, value in told.items()),
+            *((f"field {name}", _field(value)) for name, value in fields.items()),
+            ("upcast", ", ".join(led) or None),
+        ],
+    )
+    for name, shown in (("payload", payload), ("read as", read_as)):
+        if shown is not None:
+            print_rich(output, Text(name, "bold"))
+            text = msgspec.json.format(msgspec.json.encode(shown), indent=2).decode()
+            click.echo("\n".join(f"  {printable(line)}" for line in text.splitlines()))
+
+
+def _field(value: str | dict[str, str]) -> str:
+    return value if isinstance(value, str) else f"{BINARY} {value[BINARY]}"
+
+
+def _print_groups(output: OutputForm, groups: list[EntryGroup]) -> None:
+    if not groups:
+        say("no group reads it")
+        return
+    click.echo()
+    rows = (
+        (
+            one.group,
+            one.state,
+            one.consumer,
+            None if one.idle_ms is None else span(one.idle_ms / 1_000),
+            one.deliveries,
+            one.last_error,
+        )
+        for one in groups
+    )
+    print_table(output, _GROUP_COLUMNS, rows)

@@ -1,0 +1,207 @@
+"""The command that counts entries."""
+
+from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import click
+import msgspec
+from rich.text import Text
+
+from consumers.cli.events.bar_chart import bar
+from consumers.cli.events.entry_filter import endpoint_of
+from consumers.cli.events.selection import Asked, Selection, open_selection, selection_options
+from consumers.cli.terminal.entry_line import text_of
+from consumers.cli.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    output_option,
+    print_rows,
+    room_of,
+    shown_id,
+)
+from consumers.cli.terminal.span_command import SpanCommand
+from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.talk import say
+from events.entry.age import now_of
+from events.entry.entry_id import EntryId
+from events.entry.position import parse_range, time_of
+from events.entry.recorded import Entry
+from events.history.tail import entries_from
+
+COUNTED_MAX = 10_000
+"""Entries of each partition that are counted where no range is given: the newest."""
+
+ROWS_MAX = 10_000
+"""Different things that are told apart; the rest are counted together."""
+
+_REST = "(others)"
+_MINUTES_FILLED_MAX = 180
+_BAR_WIDTH_MIN, _BAR_WIDTH_MAX = 10, 60
+_BESIDE_BAR = 24
+
+Dimension = Literal["type", "endpoint", "minute", "source"]
+
+
+class Counted(msgspec.Struct):
+    """How many entries there were of one kind, and between which of them."""
+
+    key: str
+    count: int = 0
+    first: EntryId | None = None
+    last: EntryId | None = None
+
+    def add(self, entry_id: EntryId) -> None:
+        """Count one more."""
+        self.count += 1
+        self.first = entry_id if self.first is None else min(self.first, entry_id)
+        self.last = entry_id if self.last is None else max(self.last, entry_id)
+
+
+def _minute(entry: Entry) -> str:
+    return f"{time_of(entry.entry_id):%Y-%m-%dT%H:%M}Z"
+
+
+_KEY_OF: dict[Dimension, Callable[[Entry], str]] = {
+    "type": lambda entry: text_of(entry, b"name") or "(none)",
+    "endpoint": lambda entry: endpoint_of(entry) or "(none)",
+    "minute": _minute,
+    "source": lambda entry: text_of(entry, b"source") or "(none)",
+}
+
+
+@click.command(cls=SpanCommand)
+@click.argument("span", metavar="[A..B]", required=False)
+@click.option(
+    "--by",
+    "dimension",
+    type=click.Choice(list(_KEY_OF)),
+    default="type",
+    show_default=True,
+    help="What is told apart.",
+)
+@selection_options
+@output_option
+@command_of
+async def stats(
+    deployment: Deployment,
+    *,
+    asked: Asked,
+    span: str | None,
+    dimension: Dimension,
+    output: OutputForm,
+) -> None:
+    """Count the events by type, endpoint, minute or source.
+
+    Without A..B the newest 10,000 entries of each partition are counted; with it all between these
+    two positions.
+
+    \b
+    Example: routestream events stats --by minute -1h..
+    Example: routestream events stats --by endpoint --type route_failed
+    """
+    async with open_selection(deployment, asked) as selection:
+        now = await now_of(selection.log.server)
+        counted = await _count(_entries(selection, span, now), selection, dimension)
+    total = sum(one.count for one in counted)
+    if dimension == "minute":
+        counted = _filled(sorted(counted, key=lambda one: one.key))
+    else:
+        counted.sort(key=lambda one: (-one.count, one.key))
+    values = (_as_json(one, dimension, total) for one in counted)
+    columns = (
+        Column(dimension.upper(), folds=True),
+        Column("COUNT", is_number=True),
+        Column("SHARE", is_number=True),
+        Column("FIRST", is_wide=True),
+        Column("LAST", is_wide=True),
+        Column(""),
+    )
+    rows = _rows(output, counted, dimension, total)
+    print_rows(output, columns, rows, values, fields=_FIELDS, nothing="no events")
+
+
+async def _entries(selection: Selection, span: str | None, now: datetime) -> AsyncGenerator[Entry]:
+    log, partitions = selection.log, selection.partitions
+    if span is not None:
+        async for entry in entries_from(log, partitions, *parse_range(span, now)):
+            yield entry
+        return
+    for partition in partitions:
+        left = COUNTED_MAX
+        async for entries in log.chunks_back(partition, 100):
+            for entry in entries[:left]:
+                yield entry
+            left -= len(entries)
+            if left <= 0:
+                say(f"the newest {COUNTED_MAX} entries; start.. counts all")
+                break
+
+
+async def _count(
+    entries: AsyncGenerator[Entry], selection: Selection, dimension: Dimension
+) -> list[Counted]:
+    counted: dict[str, Counted] = {}
+    key_of, wants = _KEY_OF[dimension], selection.wanted.wants
+    is_filtered = bool(selection.wanted)
+    async for entry in entries:
+        if is_filtered and not wants(entry):
+            continue
+        key = key_of(entry)
+        one = counted.get(key)
+        if one is None:
+            key = key if len(counted) < ROWS_MAX else _REST
+            one = counted.setdefault(key, Counted(key))
+        one.add(entry.entry_id)
+    return list(counted.values())
+
+
+def _filled(counted: list[Counted]) -> list[Counted]:
+    """Add the minutes in which nothing happened, where they are not too many."""
+    if not counted or any(one.first is None or one.key == _REST for one in counted):
+        return counted
+    minutes = [int(time_of(one.first).timestamp()) // 60 for one in counted if one.first]
+    if minutes[-1] - minutes[0] >= _MINUTES_FILLED_MAX:
+        return counted
+    found = dict(zip(minutes, counted, strict=True))
+    return [
+        found.get(m) or Counted(f"{datetime.fromtimestamp(m * 60, UTC):%Y-%m-%dT%H:%M}Z")
+        for m in range(minutes[0], minutes[-1] + 1)
+    ]
+
+
+def _rows(
+    output: OutputForm, counted: list[Counted], dimension: Dimension, total: int
+) -> list[tuple[object, ...]]:
+    most = max((one.count for one in counted), default=0)
+    whole = output.is_wide or dimension != "endpoint"
+    keys = [shown_id(one.key, wide=whole) for one in counted]
+    room = room_of(output) or _BAR_WIDTH_MAX + _BESIDE_BAR
+    left = room - max(map(len, keys), default=0) - _BESIDE_BAR
+    width = min(_BAR_WIDTH_MAX, max(_BAR_WIDTH_MIN, left))
+    return [
+        (
+            key,
+            one.count,
+            f"{one.count / total:.1%}" if total else "",
+            one.first,
+            one.last,
+            Text(bar(one.count, most, width), "green"),
+        )
+        for key, one in zip(keys, counted, strict=True)
+    ]
+
+
+_FIELDS = ("by", "key", "count", "share", "first", "last")
+
+
+def _as_json(counted: Counted, dimension: Dimension, total: int) -> dict[str, Any]:
+    return {
+        "by": dimension,
+        "key": counted.key,
+        "count": counted.count,
+        "share": round(counted.count / total, 6) if total else 0.0,
+        "first": None if counted.first is None else str(counted.first),
+        "last": None if counted.last is None else str(counted.last),
+    }

@@ -1,0 +1,80 @@
+"""The exit codes: what a script is told of each failure that is known."""
+
+from consumers.cli.events.text_search import SearchError
+from consumers.cli.terminal.exit_code import (
+    EXIT_FAILED,
+    EXIT_NO_CONNECTION,
+    EXIT_NOT_FOUND,
+    EXIT_USAGE,
+)
+from consumers.errors import ConsumersError, MissingSettingError, UnknownGroupError
+from consumers.settings import InvalidSettingsError
+from events.archive.errors import NoArchiveError
+from events.errors import (
+    EventsError,
+    InvalidEventError,
+    InvalidExpressionError,
+    InvalidPositionError,
+    ServerUnavailableError,
+    UncertainAppendError,
+)
+from events.streams.foreign_stream import NoStreamError
+from events.transfer.export_file import UnreadableExportError
+from events.transfer.playback import SameLogError
+from producers.backend_ai.capture import UnreadableCaptureError
+from producers.errors import (
+    InvalidModelDefinitionError,
+    ProducersError,
+    UnknownEndpointError,
+    UnknownRouteError,
+)
+from projections.errors import (
+    AmbiguousEndpointError,
+    EndpointNotFoundError,
+    NoEventsError,
+    NoLiveGenerationError,
+    NoSnapshotError,
+    NothingKeptError,
+    ProjectionsError,
+)
+
+_EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
+    ((ServerUnavailableError, UncertainAppendError), EXIT_NO_CONNECTION),
+    (
+        (
+            UnknownEndpointError,
+            UnknownRouteError,
+            EndpointNotFoundError,
+            NoEventsError,
+            NoLiveGenerationError,
+            NoSnapshotError,
+            NothingKeptError,
+            NoStreamError,
+        ),
+        EXIT_NOT_FOUND,
+    ),
+    (
+        (
+            InvalidEventError,
+            InvalidExpressionError,
+            InvalidPositionError,
+            SearchError,
+            InvalidModelDefinitionError,
+            NoArchiveError,
+            InvalidSettingsError,
+            MissingSettingError,
+            SameLogError,
+            UnreadableCaptureError,
+            UnreadableExportError,
+            UnknownGroupError,
+            AmbiguousEndpointError,
+        ),
+        EXIT_USAGE,
+    ),
+    ((EventsError, ProjectionsError, ProducersError, ConsumersError), EXIT_FAILED),
+)
+
+
+def exit_code_of(failure: Exception) -> int | None:
+    """Return the exit code of a failure that is ours to tell; None: it is a fault of the code."""
+    return next((code for kinds, code in _EXIT_CODES if isinstance(failure, kinds)), None)

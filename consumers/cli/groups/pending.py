@@ -1,0 +1,156 @@
+"""The command that lists what is pending in a group."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from consumers.cli.groups.show import states_of
+from consumers.cli.terminal.entry_line import Line
+from consumers.cli.terminal.output import (
+    Deployment,
+    NotFoundError,
+    OutputForm,
+    command_of,
+    output_option,
+    print_rows,
+    watch_option,
+    watched,
+)
+from consumers.cli.terminal.table import Column
+from consumers.groups.details import PendingItem, list_pending, look_up, read_members
+from consumers.groups.state import GroupState
+from events.entry.age import age_of, now_of, span
+from events.entry.position import parse_span, time_of
+from events.log.log import EventLog
+
+LIMIT = 20
+LIMIT_MAX = 10_000
+
+_COLUMNS = (
+    Column("ENTRY"),
+    Column("PARTITION", is_number=True),
+    Column("AGE"),
+    Column("TYPE", is_below=True),
+    Column("ENDPOINT"),
+    Column("CONSUMER", folds=True),
+    Column("IDLE"),
+    Column("DELIVERIES", is_number=True),
+    Column("LAST ERROR", folds=True, is_below=True),
+)
+_UNKNOWN = "—"
+
+
+@click.command("pending")
+@click.argument("group")
+@click.option("--consumer", help="Only with this consumer.")
+@click.option("--idle", metavar="AGE", help="Only what nobody has worked on for so long: 90s.")
+@click.option(
+    "-n",
+    "--count",
+    "limit",
+    type=click.IntRange(1, LIMIT_MAX),
+    default=LIMIT,
+    show_default=True,
+    help="How many, the oldest first.",
+)
+@output_option
+@watch_option
+@command_of
+async def show_pending(  # noqa: PLR0913 - the options of the command
+    deployment: Deployment,
+    *,
+    group: str,
+    consumer: str | None,
+    idle: str | None,
+    limit: int,
+    output: OutputForm,
+    watch: float | None,
+) -> None:
+    """List what was delivered to GROUP and not acknowledged: what it is, with whom, since when.
+
+    IDLE is how long nobody has worked on it. LAST ERROR is what its last failed try ended with; of
+    an entry that was requeued and not tried since, of what it died before.
+
+    \b
+    Example: routestream groups pending webhook --idle 1m
+    """
+    min_idle_ms = 0 if idle is None else round(parse_span(idle) * 1_000)
+    async with deployment.open_log() as log:
+
+        async def show_it() -> None:
+            found: list[tuple[int, PendingItem]] = []
+            states = await states_of(log, group)
+            for state in states:
+                if state.activity == "missing":
+                    continue
+                items = await list_pending(
+                    *(log, state.partition, group),
+                    consumer=consumer,
+                    min_idle_ms=min_idle_ms,
+                    limit=limit,
+                )
+                found += [(state.partition, item) for item in items]
+            oldest = sorted(found, key=lambda one: (one[1].entry_id, one[0]))[:limit]
+            shown = await look_up(log, group, oldest)
+            now = await now_of(log.server)
+            rows = (_pending_row(p, item, now, wide=output.is_wide) for p, item in shown)
+            values = (_pending_as_json(p, item) for p, item in shown)
+            nothing = "" if shown else await _why_nothing(log, states, consumer)
+            print_rows(output, _COLUMNS, rows, values, fields=_FIELDS, nothing=nothing)
+
+        await watched(watch, show_it)
+
+
+async def _why_nothing(log: EventLog, states: Sequence[GroupState], consumer: str | None) -> str:
+    """Say why none is shown; raise NotFoundError where there is no such consumer."""
+    group, pending = states[0].group, sum(state.pending for state in states)
+    if consumer is not None:
+        known = set[str]()
+        for state in states:
+            if state.activity != "missing":
+                members = await read_members(log, state.partition, group)
+                known |= {member.name for member in members}
+        if consumer not in known:
+            there = f"there are {', '.join(sorted(known))}" if known else "there are none"
+            raise NotFoundError(f"group {group!r} has no consumer {consumer!r}; {there}")
+    return f"none of the {pending} pending entries is meant" if pending else "nothing is pending"
+
+
+def _pending_row(
+    partition: int, item: PendingItem, now: datetime, *, wide: bool
+) -> tuple[object, ...]:
+    line = None if item.entry is None else Line.of(item.entry, wide=wide)
+    return (
+        item.entry_id,
+        partition,
+        age_of(item.entry_id, now),
+        "gone from the log" if line is None else line.name,
+        "" if line is None else line.endpoint,
+        item.consumer,
+        span(item.idle_ms / 1_000),
+        item.deliveries,
+        item.last_error or _UNKNOWN,
+    )
+
+
+_FIELDS = (
+    *("entry_id", "partition", "time", "type", "endpoint"),
+    *("consumer", "idle_ms", "deliveries", "last_error"),
+)
+
+
+def _pending_as_json(partition: int, item: PendingItem) -> dict[str, Any]:
+    line = None if item.entry is None else Line.of(item.entry)
+    return {
+        "entry_id": str(item.entry_id),
+        "partition": partition,
+        "time": time_of(item.entry_id).isoformat(),
+        "type": None if line is None else line.name,
+        "endpoint": None if line is None else line.endpoint_id,
+        "consumer": item.consumer,
+        "idle_ms": item.idle_ms,
+        "deliveries": item.deliveries,
+        "last_error": item.last_error,
+    }

@@ -1,0 +1,204 @@
+"""The commands that show one group: its members, what it lost."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+from rich.text import Text
+
+from consumers.cli.groups.groups import GROUP_FIELDS, group_as_json, lag_of
+from consumers.cli.terminal.form import print_values
+from consumers.cli.terminal.output import (
+    Deployment,
+    NotFoundError,
+    OutputForm,
+    command_of,
+    output_option,
+    print_pairs,
+    print_rows,
+    print_table,
+    watch_option,
+    watched,
+)
+from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.talk import say
+from consumers.groups.details import (
+    GroupDetails,
+    Member,
+    read_details,
+)
+from consumers.groups.journal import Operation
+from consumers.groups.state import GroupState, read_group_states
+from consumers.runtime.losses import Loss, Losses
+from events.entry.age import age_of, now_of, span
+from events.entry.entry_id import START
+from events.log.log import EventLog
+
+_MEMBER_COLUMNS = (
+    Column("CONSUMER", folds=True),
+    Column("HOST", folds=True),
+    Column("PID", is_number=True),
+    Column("PENDING", is_number=True),
+    Column("IDLE"),
+    Column("STATE"),
+)
+
+
+async def states_of(log: EventLog, group: str) -> list[GroupState]:
+    """Return the group in every partition; raise NotFoundError naming the groups there are."""
+    states = [state async for state in read_group_states(log, group)]
+    if not states:
+        known = sorted({state.group async for state in read_group_states(log)})
+        there = f"there are {', '.join(known)}" if known else "there are none"
+        raise NotFoundError(f"the log {log.keys.namespace!r} has no group {group!r}; {there}")
+    return states
+
+
+@click.command("show")
+@click.argument("group")
+@output_option
+@watch_option
+@command_of
+async def show_group(
+    deployment: Deployment, *, group: str, output: OutputForm, watch: float | None
+) -> None:
+    """Show one group: who its consumers are, what is pending, what was lost, what people did to it.
+
+    PENDING by age counts from when the entry was appended, by deliveries how often it was given to
+    a consumer; of very many the oldest 20,000 are looked at. HOST and PID are where the consumer's
+    name was given: in its own process, or by the supervisor that starts it again under that name.
+
+    \b
+    Example: routestream groups show route-table --watch 2
+    """
+    async with deployment.open_log() as log:
+
+        async def show_it() -> None:
+            now = await now_of(log.server)
+            now_ms = round(now.timestamp() * 1_000)
+            states = await states_of(log, group)
+            details = [await read_details(log, state, now_ms) for state in states]
+            if not output.is_table:
+                print_values(output, map(_details_as_json, details), _DETAIL_FIELDS)
+                return
+            for place, one in enumerate(details):
+                if place:
+                    click.echo()
+                _print_details(output, one, now)
+
+        await watched(watch, show_it)
+
+
+def _print_details(output: OutputForm, details: GroupDetails, now: datetime) -> None:
+    state, pending = details.state, details.pending
+    delivered, oldest = state.last_delivered, state.oldest_pending
+    is_known = delivered > START
+    counted = "" if pending.counted >= state.pending else f" (of the oldest {pending.counted})"
+    print_pairs(
+        output,
+        [
+            ("group", f"{state.group}, partition {state.partition}"),
+            ("state", state.activity),
+            (
+                "last delivered",
+                f"{delivered}, {age_of(delivered, now)} ago" if is_known else "none",
+            ),
+            ("position kept", details.position),
+            ("lag", lag_of(state)),
+            ("pending", state.pending),
+            ("oldest pending", oldest and f"{oldest}, {age_of(oldest, now)} old"),
+            ("pending by age", _shares(pending.by_age, counted)),
+            ("pending by deliveries", _shares(pending.by_deliveries, counted)),
+            ("dead letters", details.dead),
+            ("lost", "unknown" if state.lost is None else state.lost),
+            *(("loss", _loss_as_text(loss)) for loss in details.losses),
+            *(("operation", _operation_as_text(one)) for one in details.operations),
+        ],
+    )
+    if details.members:
+        click.echo()
+        print_table(output, _MEMBER_COLUMNS, map(_member_row, details.members))
+    elif state.activity != "missing":
+        say("no consumers")
+
+
+def _shares(counts: Mapping[str, int], counted: str) -> str | None:
+    told = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
+    return f"{told}{counted}" if told else None
+
+
+def _operation_as_text(one: Operation) -> str:
+    told = f"{one.at} {one.who} {one.what}: {one.before} -> {one.after}"
+    return f"{told}, {one.reason!r}" if one.reason else told
+
+
+def _loss_as_text(loss: Loss) -> str:
+    return f"{loss.at:%Y-%m-%d %H:%M:%S} UTC {loss.entries} {loss.why}, {loss.first} to {loss.last}"
+
+
+def _member_row(member: Member) -> tuple[object, ...]:
+    state = Text(member.state, "green" if member.state == "active" else "yellow")
+    idle = span(member.idle_ms / 1_000)
+    return (member.name, member.host, member.pid, member.pending, idle, state)
+
+
+_DETAIL_FIELDS = (
+    *GROUP_FIELDS,
+    *("position", "dead", "members", "pending_looked_at", "pending_by_age"),
+    *("pending_by_deliveries", "losses", "operations"),
+)
+
+
+def _details_as_json(details: GroupDetails) -> dict[str, Any]:
+    return {
+        **group_as_json(details.state),
+        "position": None if details.position is None else str(details.position),
+        "dead": details.dead,
+        "members": msgspec.to_builtins(details.members),
+        "pending_looked_at": details.pending.counted,
+        "pending_by_age": dict(details.pending.by_age),
+        "pending_by_deliveries": dict(details.pending.by_deliveries),
+        "losses": [_loss_as_json(loss) for loss in details.losses],
+        "operations": msgspec.to_builtins(details.operations),
+    }
+
+
+_LOSS_FIELDS = ("why", "entries", "first", "last", "at")
+
+
+def _loss_as_json(loss: Loss) -> dict[str, Any]:
+    return {
+        "why": loss.why,
+        "entries": loss.entries,
+        "first": str(loss.first),
+        "last": str(loss.last),
+        "at": loss.at.isoformat(),
+    }
+
+
+@click.command("losses")
+@click.argument("group")
+@output_option
+@command_of
+async def show_losses(deployment: Deployment, *, group: str, output: OutputForm) -> None:
+    """List what GROUP found gone before it had ended it, when, and why.
+
+    \b
+    Example: routestream groups losses route-table
+    """
+    async with deployment.open_log() as log:
+        found: list[tuple[int, Loss]] = []
+        for state in await states_of(log, group):
+            losses = await Losses(log.server, log.keys, state.partition, group).read()
+            found += [(state.partition, loss) for loss in losses]
+        found.sort(key=lambda one: one[1].at)
+        columns = ("AT", "PARTITION", "ENTRIES", "WHY", "FROM", "TO")
+        rows = (
+            (f"{loss.at:%Y-%m-%d %H:%M:%S}", p, loss.entries, loss.why, loss.first, loss.last)
+            for p, loss in found
+        )
+        values = ({"partition": p, **_loss_as_json(loss)} for p, loss in found)
+        fields = ("partition", *_LOSS_FIELDS)
+        print_rows(output, columns, rows, values, fields=fields, nothing="nothing was lost")

@@ -1,0 +1,238 @@
+"""The commands that show the health of routes, and how it came to be."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from consumers.cli.endpoints.at_position import say_left_out
+from consumers.cli.endpoints.table import health_check_in_words
+from consumers.cli.health.strip import Cell, cells_of, legend
+from consumers.cli.health.table import (
+    ENDPOINT_HEALTH_COLUMNS,
+    HEALTH_FIELDS,
+    ROUTE_HEALTH_COLUMNS,
+    as_json,
+    axis,
+    cells_shown,
+    endpoint_cells,
+    endpoint_health_row,
+    healthy_share,
+    per_cent,
+    route_health_rows,
+)
+from consumers.cli.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    is_narrow,
+    output_option,
+    print_pairs,
+    print_rich,
+    print_rows,
+    print_table,
+    print_value,
+    shown_id,
+    watch_option,
+    watched,
+)
+from consumers.cli.terminal.talk import say
+from events.entry.age import now_of
+from events.entry.entry_id import EntryId
+from events.entry.position import parse_position
+from events.history.history import History
+from events.log.log import EventLog
+from events.log.window import WINDOW_ENTRIES_MAX
+from projections.errors import NoLiveGenerationError
+from projections.health_state.health_state import HEALTH_STATE
+from projections.health_state.history import Span
+from projections.health_state.overview import HealthList, read_health_list
+from projections.health_state.window import HealthWindow, read_health
+from projections.read_model.store import no_live_generation
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.lookup import live_endpoints, read_endpoint
+
+LIST_LIMIT = 500
+"""Endpoints that are listed unless more are asked for: each has its whole history worked out."""
+
+from_option = click.option(
+    "--from",
+    "since",
+    default="-1h",
+    show_default=True,
+    metavar="POSITION",
+    help="Where the window begins: start, an entry id, an RFC 3339 time, or a span such as -2h.",
+)
+
+
+@click.group()
+def health() -> None:
+    """Look at the health of routes, as it was and as it is."""
+
+
+@health.command("ls")
+@from_option
+@click.option(
+    "-n",
+    "--count",
+    "limit",
+    type=click.IntRange(min=1),
+    default=LIST_LIMIT,
+    show_default=True,
+    help="How many, by their ids.",
+)
+@output_option
+@watch_option
+@command_of
+async def list_health(
+    deployment: Deployment, *, since: str, limit: int, output: OutputForm, watch: float | None
+) -> None:
+    """List the endpoints: how much of the time their routes were healthy, and how it changed.
+
+    HEALTHY is the mean over the routes that there are of the time in which each was there. HISTORY
+    shows the window from left to right. It is told from the health state, which keeps the newest
+    32 changes of each route and its newest start; `health show` reads the log itself.
+
+    \b
+    Example: routestream health ls --from -2h
+    """
+    async with deployment.open_log() as log:
+
+        async def show_all() -> None:
+            there = [
+                one async for _, one in live_endpoints(log, say_left_out) if not one.is_destroyed
+            ]
+            there.sort(key=lambda one: one.endpoint_id.int)
+            chosen = there[:limit]
+            found = await read_health_list(log, chosen, *await _window_of(log, since))
+            listed = [one for one in chosen if one.endpoint_id in found.routes]
+            _say_what_lacks(found)
+            if left_out := len(there) - len(chosen):
+                say(f"{left_out} more endpoints: -n says how many are listed")
+            narrow, unicode = is_narrow(output), speaks_unicode()
+            pairs = [(one, found.routes[one.endpoint_id]) for one in listed]
+            blocks = [
+                endpoint_cells(histories, found.window, narrow=narrow) if output.is_table else []
+                for _, histories in pairs
+            ]
+            rows = (
+                endpoint_health_row(one, histories, own, narrow=narrow, unicode=unicode)
+                for (one, histories), own in zip(pairs, blocks, strict=True)
+            )
+            values = (
+                as_json(one, kept, found.window, is_whole=one.endpoint_id not in found.cut)
+                for one, kept in pairs
+            )
+            columns, nothing = ENDPOINT_HEALTH_COLUMNS, "no endpoints"
+            print_rows(output, columns, rows, values, fields=HEALTH_FIELDS, nothing=nothing)
+            if output.is_table and listed:
+                cells = [cell for own in blocks for cell in own]
+                _print_legend(output, found.window, cells, unicode=unicode)
+
+        await watched(watch, show_all, (NoLiveGenerationError,))
+
+
+def _say_what_lacks(found: HealthList) -> None:
+    for partition in found.left_out:
+        say(f"partition {partition} is left out: its health state is not live")
+    if found.cut:
+        many = "s" if len(found.cut) > 1 else ""
+        say(
+            f"{len(found.cut)} endpoint{many} changed more often in the window than the health"
+            " state keeps; `routestream health show` reads the log"
+        )
+
+
+@health.command()
+@click.argument("endpoint")
+@from_option
+@output_option
+@watch_option
+@command_of
+async def show(
+    deployment: Deployment, *, endpoint: str, since: str, output: OutputForm, watch: float | None
+) -> None:
+    """Show the health of an endpoint's routes over a window of time, each as a strip.
+
+    ENDPOINT is its id, the beginning of it (4 characters or more), or its name. A block of the
+    strip shows the worst that happened in its part of the time. BY is the entry that began what
+    is now; `routestream events show` shows that.
+
+    \b
+    Example: routestream health show chat --from -2h
+    """
+    async with deployment.open_history() as history:
+
+        async def show_it() -> None:
+            _, state = await read_endpoint(history.log, endpoint, say_left_out)
+            found = await _read(history, state, since)
+            if not output.is_table:
+                value = as_json(state, found.routes, found.window, is_whole=found.is_whole)
+                print_value(output, value)
+                return
+            _print_endpoint(output, state, found)
+
+        await watched(watch, show_it, (NoLiveGenerationError,))
+
+
+def _print_endpoint(output: OutputForm, endpoint: Endpoint, found: HealthWindow) -> None:
+    histories, wide = found.routes, output.is_wide
+    check = health_check_in_words(endpoint.health_check)
+    print_pairs(
+        output,
+        [
+            (
+                "endpoint",
+                f"{shown_id(endpoint.endpoint_id, wide=wide)} {endpoint.name or ''}".rstrip(),
+            ),
+            ("health check", check),
+            ("healthy", per_cent(healthy_share(histories)) or None),
+            ("window", axis(found.window)),
+        ],
+    )
+    if not histories:
+        say("no routes")
+        return
+    click.echo()
+    narrow, unicode = is_narrow(output), speaks_unicode()
+    rows = route_health_rows(
+        endpoint.routes, histories, found.window, narrow=narrow, unicode=unicode
+    )
+    print_table(output, ROUTE_HEALTH_COLUMNS, rows)
+    count = cells_shown(narrow=narrow)
+    cells = [c for h in histories for c in cells_of(h.intervals, found.window, count)]
+    click.echo()
+    _print_legend(output, found.window, cells, unicode=unicode)
+
+
+async def _window_of(log: EventLog, since: str) -> tuple[EntryId, int]:
+    """Return where the window begins, and where it ends: now, in milliseconds."""
+    now = await now_of(log.server)
+    now_ms = int(now.timestamp() * 1_000)
+    start = parse_position(since, now)
+    if start > EntryId(now_ms, 0):
+        raise click.UsageError(f"--from {since!r} is not before now")
+    return start, now_ms
+
+
+async def _read(history: History, endpoint: Endpoint, since: str) -> HealthWindow:
+    found = await read_health(history, endpoint, *await _window_of(history.log, since))
+    if not found.is_whole:
+        say(
+            f"the window begins later than --from: {WINDOW_ENTRIES_MAX} entries were looked through"
+        )
+    if not found.is_kept:
+        say(f"{no_live_generation(HEALTH_STATE)}; what was before the window is not known")
+    return found
+
+
+def _print_legend(
+    output: OutputForm, window: Span, cells: Sequence[Cell], *, unicode: bool
+) -> None:
+    print_rich(output, legend(cells, unicode=unicode).append(f"   {axis(window)}", "dim"))
+
+
+def speaks_unicode() -> bool:
+    """Whether who reads standard output can be shown blocks."""
+    encoding = getattr(sys.stdout, "encoding", None) or getattr(sys.__stdout__, "encoding", None)
+    return (encoding or "").lower().replace("-", "") == "utf8"

@@ -1,0 +1,63 @@
+"""The program: runs the command that was asked for, and tells what came of it."""
+
+import os
+import signal
+import sys
+
+import click
+
+from consumers.cli.command_tree import COMPLETE_VARIABLE, routestream
+from consumers.cli.garbage import collect_rarely
+from consumers.cli.terminal.closed_pipe import quiet_on_closed_pipe
+from consumers.cli.terminal.exit_code import EXIT_INTERRUPTED
+from consumers.cli.terminal.standard_output import hold_standard_streams
+from consumers.cli.terminal.talk import say
+from events.errors import first_failure
+
+
+def run_program() -> None:
+    """Run the command, and turn every known failure into one line and its exit code."""
+    collect_rarely()
+    hold_standard_streams()
+    if COMPLETE_VARIABLE in os.environ:
+        from consumers.cli.completion import complete_by_name  # noqa: PLC0415 - a shell asks
+
+        routestream.prepare(complete_by_name)
+    try:
+        code = routestream(prog_name="routestream", standalone_mode=False)
+        with quiet_on_closed_pipe():
+            sys.stdout.flush()
+        sys.exit(code or 0)
+    except (click.Abort, KeyboardInterrupt):
+        # Who presses Ctrl-C once more would else be told by a signal what the exit code says.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        say("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        code = _tell(error)
+        if code is None:
+            raise
+        sys.exit(code)
+
+
+def _tell(error: Exception) -> int | None:
+    """Say what failed, and return its exit code; None, and nothing said: a fault of the code."""
+    failure = first_failure(error)
+    if isinstance(failure, click.exceptions.NoArgsIsHelpError):
+        failure.show()
+        return failure.exit_code
+    if isinstance(failure, click.ClickException):
+        say(f"Error: {_sentence(failure)}")
+        return failure.exit_code
+    from consumers.cli.exit_codes import exit_code_of  # noqa: PLC0415 - only where something failed
+
+    code = exit_code_of(failure)
+    if code is not None:
+        say(f"Error: {failure}")
+    return code
+
+
+def _sentence(failure: click.ClickException) -> str:
+    message = failure.format_message()
+    # click lists what there is to choose from line by line.
+    return " ".join(message.split()) if isinstance(failure, click.MissingParameter) else message

@@ -1,0 +1,248 @@
+"""The commands that build a read model anew, and that go back."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import click
+from anyio import CancelScope, get_cancelled_exc_class
+from rich.filesize import decimal
+
+from consumers.cli.endpoints.at_position import source_of
+from consumers.cli.replay.progress import ProgressPrinter
+from consumers.cli.replay.rebuilt_table import printing_rebuilt
+from consumers.cli.terminal.command_group import CommandGroup
+from consumers.cli.terminal.options import partition_option, partitions_of
+from consumers.cli.terminal.output import (
+    Deployment,
+    NotFoundError,
+    OutputForm,
+    command_of,
+    confirm,
+    output_option,
+    print_value,
+    yes_option,
+)
+from consumers.cli.terminal.talk import say, say_note
+from events.entry.age import span
+from events.errors import EventsError
+from events.log.keys import partition_of
+from events.log.log import EventLog
+from projections.catalogue import PROJECTIONS
+from projections.errors import NothingKeptError, ProjectionsError
+from projections.projection import Projection
+from projections.read_model.store import ReadModelStore
+from projections.replay.folding import Folding
+from projections.replay.mend import mend
+from projections.replay.plan import Plan, plan_of
+from projections.replay.rebuild import Rebuild, rollback
+from projections.replay.source import check_complete, extent_of
+from projections.snapshots.snapshot import SnapshotSettings
+from projections.snapshots.snapshot_store import Snapshots, only
+
+projection_argument = click.argument("projection", type=click.Choice(list(PROJECTIONS)))
+
+_KEPT_FROM = 10_000
+"""Entries folded; fewer are folded again as soon as they are read from a file."""
+
+
+@click.group(cls=CommandGroup)
+def replay() -> None:
+    """Read the recorded history again: into read models, or as of a moment that is past."""
+
+
+@replay.command()
+@projection_argument
+@partition_option
+@click.option("--endpoint", type=click.UUID, help="Mend only the document of this endpoint.")
+@click.option("--from-start", is_flag=True, help="Use no snapshot.")
+@click.option(
+    "--accept-loss", is_flag=True, help="Go on where entries are gone: what they said is lost."
+)
+@yes_option
+@output_option
+@command_of
+async def rebuild(  # noqa: PLR0913 - the options of the command
+    deployment: Deployment,
+    *,
+    projection: str,
+    partition: int | None,
+    endpoint: UUID | None,
+    from_start: bool,
+    accept_loss: bool,
+    yes: bool,
+    output: OutputForm,
+) -> None:
+    """Fold the log into a new generation, compare it with the live one, and swap it in.
+
+    What is live goes on meanwhile, and is kept for `replay rollback`. One partition comes after the
+    other. Interrupted at any moment, nothing is changed in the one that is under way, and what was
+    folded is kept as a snapshot: the same command goes on there, without --from-start.
+
+    \b
+    Example: routestream replay rebuild route-table --yes
+    """
+    of = PROJECTIONS[projection]
+    async with deployment.open_log() as log:
+        if endpoint is not None:
+            there = partition_of(endpoint, log.partitions)
+            if partition not in {None, there}:
+                raise click.UsageError(f"--partition {partition}: that endpoint is in {there}")
+            await _mend(
+                log, deployment, of, endpoint, accept_loss=accept_loss, yes=yes, output=output
+            )
+            return
+        foldings = {
+            one: Folding(of, one)
+            if from_start
+            else await snapshots_of(deployment, log, one).newest(of)
+            for one in partitions_of(log, partition)
+        }
+        source = source_of(deployment, log, say_note if accept_loss else None)
+        stores = {one: store_of(log, of, one) for one in foldings}
+        if not accept_loss:
+            for one, folding in foldings.items():
+                extent = await extent_of(source, one)
+                check_complete(one, folding.position, extent, folding.appended)
+        plans = [await plan_of(source, stores[one], foldings[one]) for one in foldings]
+        if not any(plan.endpoints or plan.entries or plan.live for plan in plans):
+            raise NotFoundError(f"log {log.keys.namespace!r} has no entries: nothing to fold")
+        for plan in plans:
+            _tell(plan)
+        confirm([_change(plan) for plan in plans], yes=yes)
+        async with printing_rebuilt(source, of, list(foldings), output) as done:
+            for plan in plans:
+                folding = foldings[plan.partition]
+                note = ProgressPrinter(output, plan)
+                note.folding = folding
+                snapshots = None if accept_loss else snapshots_of(deployment, log, plan.partition)
+                store = stores[plan.partition]
+                rebuild = Rebuild(source, store, folding, accept_loss=accept_loss, note=note)
+                async with _kept(folding, snapshots, from_start=from_start):
+                    with note.shown():
+                        done[plan.partition] = await rebuild.run()
+
+
+@replay.command("rollback")
+@projection_argument
+@partition_option
+@yes_option
+@output_option
+@command_of
+async def go_back(
+    deployment: Deployment,
+    *,
+    projection: str,
+    partition: int | None,
+    yes: bool,
+    output: OutputForm,
+) -> None:
+    """Bring the generation that was live before up to date, and swap it in again.
+
+    \b
+    Example: routestream replay rollback route-table --yes
+    """
+    of = PROJECTIONS[projection]
+    async with deployment.open_log() as log:
+        partitions = partitions_of(log, partition)
+        stores = [store_of(log, of, one) for one in partitions]
+        changes = []
+        for store in stores:
+            kept = await store.kept()
+            if kept is None:
+                raise NothingKeptError(
+                    f"{projection}, partition {store.partition}: no earlier generation is kept"
+                )
+            live = await store.live_generation()
+            what = f"partition {store.partition}, live generation"
+            changes.append((what, live or "none", kept.generation))
+        confirm(changes, yes=yes)
+        source = source_of(deployment, log)
+        async with printing_rebuilt(source, of, partitions, output) as done:
+            for store in stores:
+                done[store.partition] = await rollback(source, store)
+
+
+@asynccontextmanager
+async def _kept(
+    folding: Folding[Any], snapshots: Snapshots | None, *, from_start: bool
+) -> AsyncIterator[None]:
+    """Where the block is interrupted, keep what was folded for the next rebuild to go on from."""
+    try:
+        yield
+    except get_cancelled_exc_class():
+        if snapshots is not None and folding.entries >= _KEPT_FROM:
+            with CancelScope(shield=True):
+                say(await _keep(folding, snapshots, from_start=from_start))
+        raise
+
+
+async def _keep(folding: Folding[Any], snapshots: Snapshots, *, from_start: bool) -> str:
+    try:
+        kept = await snapshots.keep(folding)
+    except (ProjectionsError, EventsError) as error:
+        return f"interrupted; what was folded is not kept: {error}"
+    if kept is None:
+        return "interrupted; what was folded is not kept, for a part of it has to be folded again"
+    following = "the command without --from-start" if from_start else "the same command"
+    return (
+        f"interrupted; {folding.entries:,} entries, folded up to {kept.position}, are kept in"
+        f" {snapshots.folder / kept.file}: {following} goes on there"
+    )
+
+
+def store_of(log: EventLog, projection: Projection[Any], partition: int) -> ReadModelStore[Any]:
+    """Return the read model of one partition."""
+    return ReadModelStore(log.server, log.keys, projection, partition)
+
+
+def snapshots_of(deployment: Deployment, log: EventLog, partition: int) -> Snapshots:
+    """Return the snapshots of one partition."""
+    return Snapshots(source_of(deployment, log), partition, SnapshotSettings(deployment.snapshots))
+
+
+async def _mend(  # noqa: PLR0913 - the options of the command
+    log: EventLog,
+    deployment: Deployment,
+    projection: Projection[Any],
+    endpoint_id: UUID,
+    *,
+    accept_loss: bool,
+    yes: bool,
+    output: OutputForm,
+) -> None:
+    partition = partition_of(endpoint_id, log.partitions)
+    store = store_of(log, projection, partition)
+    folding = await snapshots_of(deployment, log, partition).newest(
+        projection, wants=only(endpoint_id)
+    )
+    held = await store.live_document(str(endpoint_id))
+    before = "no document" if held is None else f"revision {held[0]}"
+    confirm([(f"endpoint {endpoint_id}", before, "folded again")], yes=yes)
+    source = source_of(deployment, log, say_note if accept_loss else None)
+    revision = await mend(source, store, endpoint_id, folding, accept_loss=accept_loss)
+    if not output.is_table:
+        print_value(output, {"endpoint_id": str(endpoint_id), "revision": revision})
+    elif revision is None:
+        say("it is as it should be; nothing was written")
+    else:
+        click.echo(f"written as revision {revision}")
+
+
+def _tell(plan: Plan) -> None:
+    entries = f"{plan.entries:,} entries up to {plan.until}"
+    memory = decimal(plan.memory_bytes)
+    say(
+        f"partition {plan.partition}: {entries}, from {plan.since};"
+        f" about {span(plan.seconds)}, {plan.endpoints:,} documents, {memory} of memory here"
+    )
+    if plan.unknown:
+        named = ", ".join(f"{name} ({count})" for name, count in plan.unknown.items())
+        say(f"not known here, left out: {named}, in {plan.sample:,} entries")
+    if plan.undecodable:
+        say(f"unreadable: {plan.undecodable} of {plan.sample:,} entries")
+
+
+def _change(plan: Plan) -> tuple[str, object, object]:
+    return f"partition {plan.partition}, live generation", plan.live or "none", "a new one"

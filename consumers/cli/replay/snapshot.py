@@ -1,0 +1,198 @@
+"""The commands that take, list and restore snapshots."""
+
+from typing import Any
+
+import click
+import msgspec
+from anyio.to_thread import run_sync
+from rich.filesize import decimal
+
+from consumers.cli.endpoints.at_position import source_of
+from consumers.cli.endpoints.mismatches import mismatch_values, print_mismatches
+from consumers.cli.replay.failures import Failures
+from consumers.cli.replay.rebuild import (
+    projection_argument,
+    snapshots_of,
+    store_of,
+)
+from consumers.cli.replay.rebuilt_table import printing_rebuilt
+from consumers.cli.terminal.exit_code import EXIT_FAILED
+from consumers.cli.terminal.options import partition_option, partitions_of
+from consumers.cli.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    confirm,
+    output_option,
+    print_rows,
+    yes_option,
+)
+from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.talk import say
+from events.entry.entry_id import EntryId
+from projections.catalogue import PROJECTIONS
+from projections.replay.rebuild import Rebuild
+from projections.snapshots.snapshot import Manifest, problem_of
+
+_COLUMNS = (
+    Column("PROJECTION"),
+    Column("VERSION", is_number=True),
+    Column("PARTITION", is_number=True),
+    Column("POSITION"),
+    Column("DOCUMENTS", is_number=True),
+    Column("SIZE", is_number=True),
+    Column("VERIFIED"),
+    Column("TAKEN"),
+    Column("FILE", is_below=True),
+)
+_LISTED = (*_COLUMNS, Column("STATE", folds=True))
+_VERIFIED = {True: "yes", False: "no: it differs from what is live", None: "not compared"}
+
+
+@click.group("snapshot")
+def snapshot() -> None:
+    """Keep the state of a projection at a position in a file, and begin with it again."""
+
+
+@snapshot.command()
+@click.argument("projection", type=click.Choice(list(PROJECTIONS)), required=False)
+@partition_option
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    help="Delete all but so many of the newest, and the newest verified one.",
+)
+@output_option
+@command_of
+async def take(
+    deployment: Deployment,
+    *,
+    projection: str | None,
+    partition: int | None,
+    keep: int | None,
+    output: OutputForm,
+) -> None:
+    """Fold the log independently, compare that with what is live, and keep what was folded.
+
+    Of every projection unless PROJECTION is given. Exit code 1 where what is live differs, or could
+    not be compared: the snapshot is right all the same, but it lets nothing be trimmed.
+
+    \b
+    Example: routestream snapshot take route-table --keep 7
+    """
+    chosen = list(PROJECTIONS.values()) if projection is None else [PROJECTIONS[projection]]
+    taken: list[Manifest] = []
+    found: list[Any] = []
+    failures = Failures()
+    async with deployment.open_log() as log:
+        for of in chosen:
+            for one in partitions_of(log, partition):
+                snapshots = snapshots_of(deployment, log, one)
+                with failures.kept():
+                    manifest, comparison = await snapshots.take(store_of(log, of, one))
+                    taken.append(manifest)
+                    if keep is not None:
+                        for old in await run_sync(snapshots.prune, of, keep):
+                            say(f"deleted {snapshots.folder / old.file}")
+                    found.append(mismatch_values(of, comparison))
+                    if comparison is not None and output.is_table:
+                        await print_mismatches(output, snapshots.source, one, comparison)
+    values = (
+        {**msgspec.to_builtins(manifest), "comparison": comparison}
+        for manifest, comparison in zip(taken, found, strict=True)
+    )
+    fields = (*Manifest.__struct_fields__, "comparison")
+    if taken:
+        print_rows(output, _COLUMNS, map(_row, taken), values, fields=fields)
+    failures.tell()
+    if not all(manifest.verified for manifest in taken):
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+@snapshot.command("ls")
+@partition_option
+@output_option
+@command_of
+async def list_snapshots(
+    deployment: Deployment, *, partition: int | None, output: OutputForm
+) -> None:
+    """List the snapshots, the newest first.
+
+    The state says where a file is missing or has another size than it had; a restore reads it.
+
+    \b
+    Example: routestream snapshot ls
+    """
+    async with deployment.open_log() as log:
+        found = [
+            (manifest, problem_of(snapshots.folder, manifest))
+            for one in partitions_of(log, partition)
+            for snapshots in [snapshots_of(deployment, log, one)]
+            for manifest in snapshots.manifests()
+        ]
+    nothing = f"no snapshots in {deployment.snapshots}"
+    rows = ((*_row(manifest), problem or "ok") for manifest, problem in found)
+    values = ({**msgspec.to_builtins(one), "problem": problem} for one, problem in found)
+    fields = (*Manifest.__struct_fields__, "problem")
+    print_rows(output, _LISTED, rows, values, fields=fields, nothing=nothing)
+
+
+@snapshot.command()
+@projection_argument
+@partition_option
+@click.option("--position", metavar="ID", help="Of the snapshot; the newest one unless given.")
+@yes_option
+@output_option
+@command_of
+async def restore(
+    deployment: Deployment,
+    *,
+    projection: str,
+    partition: int | None,
+    position: str | None,
+    yes: bool,
+    output: OutputForm,
+) -> None:
+    """Make a snapshot, with all that came since folded in, the live generation.
+
+    A snapshot that is damaged, or of another log, projection or version, is refused.
+
+    \b
+    Example: routestream snapshot restore route-table --yes
+    """
+    of = PROJECTIONS[projection]
+    at = None if position is None else EntryId.parse(position)
+    async with deployment.open_log() as log:
+        partitions = partitions_of(log, partition)
+        foldings = []
+        for one in partitions:
+            snapshots = snapshots_of(deployment, log, one)
+            foldings.append(await snapshots.load(snapshots.find(of, at), of))
+        stores = [store_of(log, of, one) for one in partitions]
+        plan = [
+            (
+                f"partition {store.partition}, live generation",
+                await store.live_generation() or "none",
+                f"a new one from the snapshot at {folding.position}",
+            )
+            for store, folding in zip(stores, foldings, strict=True)
+        ]
+        confirm(plan, yes=yes)
+        source = source_of(deployment, log)
+        async with printing_rebuilt(source, of, partitions, output) as done:
+            for store, folding in zip(stores, foldings, strict=True):
+                done[store.partition] = await Rebuild(source, store, folding).run()
+
+
+def _row(manifest: Manifest) -> tuple[object, ...]:
+    return (
+        manifest.projection,
+        manifest.version,
+        manifest.partition,
+        manifest.position,
+        manifest.documents,
+        decimal(manifest.size_bytes).replace(" bytes", " B"),
+        _VERIFIED[manifest.verified],
+        manifest.taken_at,
+        manifest.file,
+    )

@@ -1,0 +1,147 @@
+"""The command that compares a read model with its events."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+import click
+
+from consumers.cli.endpoints.at_position import source_of
+from consumers.cli.endpoints.mismatches import COMPARISON_FIELDS, mismatch_values, print_mismatches
+from consumers.cli.replay.failures import Failures
+from consumers.cli.replay.rebuild import (
+    projection_argument,
+    snapshots_of,
+    store_of,
+)
+from consumers.cli.terminal.exit_code import EXIT_FAILED
+from consumers.cli.terminal.options import partition_option, partitions_of
+from consumers.cli.terminal.output import (
+    Deployment,
+    OutputForm,
+    command_of,
+    output_option,
+    print_rows,
+)
+from consumers.cli.terminal.talk import say
+from events.log.log import EventLog
+from projections.catalogue import PROJECTIONS
+from projections.errors import HistoryMissingError
+from projections.projection import Projection
+from projections.read_model.store import ReadModelStore
+from projections.replay.comparison import PATIENCE_S, Comparison, compare
+from projections.replay.folding import Folding, Wants
+from projections.replay.replay import replay
+from projections.replay.source import Source, check_complete, extent_of
+
+_COLUMNS = ("PARTITION", "GENERATION", "POSITION", "ENDPOINTS", "DIFFER", "UNDECIDED")
+
+
+@click.command()
+@projection_argument
+@partition_option
+@click.option("--sample", type=click.IntRange(min=1), help="Compare so many endpoints, about.")
+@click.option("--from-start", is_flag=True, help="Use no snapshot.")
+@output_option
+@command_of
+async def verify(
+    deployment: Deployment,
+    *,
+    projection: str,
+    partition: int | None,
+    sample: int | None,
+    from_start: bool,
+    output: OutputForm,
+) -> None:
+    """Fold the log independently, and compare each live document with what came of it.
+
+    Exit code 1 where one differs; each register that does is printed with the event that last set
+    it. It can run while events flow: a document that changes meanwhile is looked at again, and told
+    as undecided, exit code 1, too, where the group did not settle its events in time.
+
+    \b
+    Example: routestream replay verify route-table --sample 1000
+    """
+    of = PROJECTIONS[projection]
+    async with deployment.open_log() as log:
+        found: dict[int, Comparison] = {}
+        failures = Failures()
+        source = source_of(deployment, log)
+        for one in partitions_of(log, partition):
+            wants = await _sampled(log, of, one, sample)
+            snapshots = snapshots_of(deployment, log, one)
+            with failures.kept():
+                folding = (
+                    Folding(of, one, None, wants)
+                    if from_start
+                    else await snapshots.newest(of, wants=wants)
+                )
+                found[one] = await _compared(source, store_of(log, of, one), folding)
+        if output.is_table:
+            for one, comparison in found.items():
+                await print_mismatches(output, source, one, comparison)
+        if found:
+            _print(of, found, output)
+    failures.tell()
+    if not all(comparison.agrees for comparison in found.values()):
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _print(of: Projection[Any], found: Mapping[int, Comparison], output: OutputForm) -> None:
+    rows = (
+        (
+            partition,
+            comparison.generation,
+            comparison.position,
+            comparison.endpoints,
+            len(comparison.mismatches),
+            len(comparison.undecided),
+        )
+        for partition, comparison in found.items()
+    )
+    values = (
+        {"partition": partition, **(mismatch_values(of, comparison) or {})}
+        for partition, comparison in found.items()
+    )
+    print_rows(output, _COLUMNS, rows, values, fields=("partition", *COMPARISON_FIELDS))
+    if undecided := {one: len(found[one].undecided) for one in found if found[one].undecided}:
+        say(
+            f"{sum(undecided.values())} undecided in partition {', '.join(map(str, undecided))}:"
+            f" group {of.read_model} did not settle their events within {PATIENCE_S:.0f} s; see"
+            f" `routestream groups show {of.read_model}`"
+        )
+
+
+async def _compared(log: Source, store: ReadModelStore[Any], folding: Folding[Any]) -> Comparison:
+    begin, before, partition = folding.position, folding.appended, folding.partition
+    extent = await extent_of(log, partition)
+    check_complete(partition, begin, extent, before)
+    await replay(log, folding, extent.last)
+    comparison = await compare(log, store, folding, PATIENCE_S)
+    try:
+        check_complete(partition, begin, await extent_of(log, partition), before)
+    except HistoryMissingError as error:
+        raise HistoryMissingError(f"{error}; it was trimmed meanwhile") from None
+    return comparison
+
+
+async def _sampled(
+    log: EventLog, of: Projection[Any], partition: int, sample: int | None
+) -> Wants | None:
+    """Return what wants about *sample* of the endpoints, other ones each time."""
+    if sample is None:
+        return None
+    store = store_of(log, of, partition)
+    live = await store.live_generation()
+    there = 0 if live is None else await store.count(live)
+    if there <= sample:
+        return None
+    seconds, microseconds = await log.server.client.call("TIME")
+    salt = b"%d" % (seconds * 1_000_000 + microseconds)
+    most = int(sample / there * 2**32)
+
+    def wants(endpoint_id: UUID) -> bool:
+        return crc32(salt, crc32(endpoint_id.bytes)) < most
+
+    return wants

@@ -1,0 +1,1 @@
+"""How commands read their options, print data and talk to a person."""

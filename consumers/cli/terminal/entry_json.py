@@ -1,0 +1,51 @@
+"""The printed entry: as JSON for a program; `entry_line` has it for a person."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from events.entry.codec import decode
+from events.entry.recorded import Entry
+from events.errors import EventsError
+
+BINARY = "base64"
+"""Names what stands for bytes that are no text."""
+
+
+def as_json(entry: Entry) -> dict[str, Any]:
+    """Return the entry with its payload as it was recorded; raw where it cannot be decoded."""
+    place = {"entry_id": str(entry.entry_id), "partition": entry.partition}
+    try:
+        recorded = decode(entry)
+    except EventsError as error:
+        return {**place, "problem": str(error), "fields": fields_as_text(entry.fields)}
+    return {
+        **place,
+        "name": recorded.event.wire_name,
+        "version": int(entry.fields.get(b"v", b"1")),
+        "event_id": recorded.event_id,
+        "source": recorded.source,
+        "metadata": msgspec.to_builtins(recorded.metadata),
+        "payload": msgspec.json.decode(entry.fields[b"payload"]),
+    }
+
+
+def fields_as_text(fields: Mapping[bytes, bytes]) -> dict[str, str | dict[str, str]]:
+    """Return raw fields as JSON can hold them."""
+    return {_name(name): _value(value) for name, value in fields.items()}
+
+
+def _name(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return f"{BINARY}:{b64encode(raw).decode()}"
+
+
+def _value(raw: bytes) -> str | dict[str, str]:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return {BINARY: b64encode(raw).decode()}

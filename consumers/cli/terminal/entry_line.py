@@ -1,0 +1,125 @@
+"""The line: one entry as a person reads it while the log grows."""
+
+import sys
+from typing import Self
+
+import click
+import msgspec
+from msgspec.structs import replace
+from rich.table import Table
+from rich.text import Text
+
+from consumers.cli.terminal.event_summary import summary
+from consumers.cli.terminal.form import OutputForm
+from consumers.cli.terminal.output import (
+    as_text,
+    is_narrow,
+    print_rich,
+    printable,
+    shown_id,
+    times_of,
+)
+from events.entry.codec import decode
+from events.entry.entry_id import EntryId
+from events.entry.position import time_of
+from events.entry.recorded import Entry
+from events.errors import EventsError
+
+_WIDTHS = (23, 20, 8, 28, 12)
+"""Of all columns but the last: time, entry id, endpoint, name, source."""
+
+_UNKNOWN = "?"
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What is told of one entry; where it cannot be read, *summary* says why.
+
+    What others wrote is escaped when it is printed. A wide line has whole ids, and its time here.
+    """
+
+    entry_id: EntryId
+    endpoint_id: str
+    name: str
+    source: str
+    summary: str
+    is_readable: bool = True
+    is_wide: bool = False
+
+    @classmethod
+    def of(cls, entry: Entry, *, wide: bool = False) -> Self:
+        """Read the entry, as far as it can be read."""
+        name, source = text_of(entry, b"name"), text_of(entry, b"source")
+        try:
+            event = decode(entry).event
+        except EventsError as error:
+            known = name or _UNKNOWN
+            unread = cls(entry.entry_id, _UNKNOWN, known, source, str(error), is_wide=wide)
+            return replace(unread, is_readable=False)
+        says = summary(event, wide=wide)
+        return cls(entry.entry_id, str(event.endpoint_id), name, source, says, is_wide=wide)
+
+    @property
+    def endpoint(self) -> str:
+        """The beginning of the endpoint's id, all of it in a wide line."""
+        return shown_id(self.endpoint_id, wide=self.is_wide)
+
+    @property
+    def day(self) -> str:
+        """The day in UTC on which the entry was appended."""
+        return f"{time_of(self.entry_id):%Y-%m-%d}"
+
+    @property
+    def clock(self) -> str:
+        """The time of day in UTC at which the entry was appended."""
+        return f"{time_of(self.entry_id):%H:%M:%S.%f}"[:-3]
+
+    def as_text(self) -> str:
+        """Return it for a file or a pipe: all on one line."""
+        time = times_of(self.entry_id) if self.is_wide else f"{self.day} {self.clock}"
+        cells = (time, str(self.entry_id), self.endpoint, self.name, self.source)
+        padded = (f"{printable(c):{w}}" for c, w in zip(cells, _WIDTHS, strict=True))
+        return "  ".join((*padded, printable(self.summary))).rstrip()
+
+    def as_grid(self, *, narrow: bool) -> Table:
+        """Return it for a terminal: what has no room goes on below itself."""
+        name = as_text(self.name, "bold" if self.is_readable else "bold red")
+        first = Text(self.clock if narrow else f"{self.day} {self.clock}", "dim")
+        cells = [first, Text(str(self.entry_id)), as_text(self.endpoint)]
+        source, summed_up = as_text(self.source, "dim"), as_text(self.summary)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        if narrow:
+            told = (part for part in (name, summed_up, source) if part)
+            cells.append(Text("  ").join(told))
+            widths: tuple[int | None, ...] = (None, None, _WIDTHS[2])
+        else:
+            cells += (name, source, summed_up)
+            widths = _WIDTHS
+        for width in widths:
+            grid.add_column(no_wrap=True, min_width=width)
+        grid.add_column(overflow="fold")
+        grid.add_row(*cells)
+        return grid
+
+
+def text_of(entry: Entry, field: bytes) -> str:
+    """Return a field as text, what is none of it escaped; nothing where it is missing."""
+    return entry.fields.get(field, b"").decode("utf-8", "backslashreplace")
+
+
+class LinePrinter:
+    """Prints entries as they come, on a narrow terminal each day once before its first entry."""
+
+    def __init__(self, output: OutputForm) -> None:
+        self._output = output
+        self._narrow = is_narrow(output)
+        self._day: str | None = None
+
+    def __call__(self, line: Line) -> None:
+        """Print one entry."""
+        if not sys.stdout.isatty() or self._output.is_wide:
+            click.echo(line.as_text())
+            return
+        if self._narrow and line.day != self._day:
+            click.echo(f"{line.day} UTC")
+            self._day = line.day
+        print_rich(self._output, line.as_grid(narrow=self._narrow))

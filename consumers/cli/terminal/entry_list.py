@@ -1,0 +1,48 @@
+"""The entry list: entries printed one by one as they come, in the form that was asked for."""
+
+import textwrap
+from collections.abc import AsyncGenerator
+
+import click
+import msgspec
+
+from consumers.cli.terminal.entry_line import LinePrinter
+from consumers.cli.terminal.entry_reading import ENTRY_FIELDS, Reading
+from consumers.cli.terminal.form import OutputForm, as_json, print_csv
+from consumers.cli.terminal.output import print_value
+from consumers.cli.terminal.talk import say
+from events.entry.recorded import Entry
+
+_INDENT = 2
+
+
+async def print_entries(
+    output: OutputForm, reading: Reading, entries: AsyncGenerator[Entry], limit: int | None
+) -> int:
+    """Print the entries, the first *limit* of them, and return how many there were."""
+    printed = 0
+    print_line = LinePrinter(output)
+    while limit is None or printed < limit:
+        entry = await anext(entries, None)
+        if entry is None:
+            break
+        if output.is_table:
+            print_line(reading.line(entry, wide=output.is_wide))
+        elif output.is_lines:
+            print_value(output, reading.value(entry), ENTRY_FIELDS)
+        else:
+            _print_item(reading.value(entry), is_first=not printed)
+        printed += 1
+    if output is OutputForm.JSON:
+        click.echo("\n]" if printed else "[]")
+    elif not printed and output is OutputForm.CSV:
+        print_csv((), ENTRY_FIELDS)
+    elif not printed and output.is_table:
+        say("no events")
+    return printed
+
+
+def _print_item(value: object, *, is_first: bool) -> None:
+    """Print one value of a list that is never held as a whole."""
+    text = msgspec.json.format(as_json(value), indent=_INDENT).decode()
+    click.echo(("[\n" if is_first else ",\n") + textwrap.indent(text, " " * _INDENT), nl=False)

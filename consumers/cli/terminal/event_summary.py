@@ -1,0 +1,72 @@
+"""The summary: what an event says, in a few words for a person."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from consumers.cli.terminal.output import shown_id
+from events.catalogue.endpoint import EndpointCreatedEvent, EndpointHealthCheckUpdatedEvent
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.route import (
+    EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
+    RouteFailedEvent,
+    RouteRecord,
+    RouteStartedEvent,
+    RouteTerminatingEvent,
+    RouteTrafficRatioUpdatedEvent,
+)
+
+_ShowId = Callable[[object], str]
+
+
+def summary(event: Event, *, wide: bool = False) -> str:
+    """Return what *event* says beside its name and its endpoint; a wide one has whole ids."""
+    says = _SAYS.get(type(event))
+    return "" if says is None else says(event, partial(shown_id, wide=wide))
+
+
+def address(host: str | None, port: int | None) -> str | None:
+    """Return `host:port`, with the brackets that an IPv6 host needs; None unless both are known."""
+    if host is None or port is None:
+        return None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _checked(health_check: HealthCheck | None) -> str:
+    if health_check is None:
+        return "no health check"
+    return f"health check {health_check.path} every {health_check.interval:g}s"
+
+
+def _counted(routes: tuple[RouteRecord, ...]) -> str:
+    if not routes:
+        return "no routes"
+    counted = Counter(route.status for route in routes)
+    listed = ", ".join(f"{count} {status}" for status, count in counted.most_common())
+    return f"{len(routes)} route{'s' if len(routes) > 1 else ''}: {listed}"
+
+
+def _observed(event: ModelServiceStatusEvent, show: _ShowId) -> str:
+    times = event.consecutive_failures
+    after = f" after {times} failure{'s' if times > 1 else ''}" if times else ""
+    reason = f": {event.reason}" if event.reason else ""
+    return f"{show(event.route_id)} {event.new_status}{after}{reason}"
+
+
+_SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
+    EndpointCreatedEvent: lambda e, _: f"{e.name}: model {e.model}, {_checked(e.health_check)}",
+    EndpointHealthCheckUpdatedEvent: lambda e, _: _checked(e.health_check),
+    EndpointRouteListUpdatedEvent: lambda e, _: _counted(e.routes),
+    RouteCreatedEvent: lambda e, show: f"{show(e.route.route_id)} {e.route.status}",
+    RouteStartedEvent: lambda e, show: (
+        f"{show(e.route_id)} at {address(e.kernel_host, e.kernel_port)}"
+    ),
+    RouteTerminatingEvent: lambda e, show: show(e.route_id),
+    RouteFailedEvent: lambda e, show: ": ".join((show(e.route_id), *e.errors)),
+    RouteTrafficRatioUpdatedEvent: lambda e, show: f"{show(e.route_id)} weight {e.traffic_ratio:g}",
+    ModelServiceStatusEvent: _observed,
+}

@@ -1,0 +1,259 @@
+"""The terminal: what all commands share in talking to a person or a program.
+
+Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed or differs,
+2 usage, 3 not found, 4 no connection, 130 interrupted.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import wraps
+from types import MappingProxyType
+from typing import Any, Concatenate, ParamSpec
+
+import click
+import msgspec
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumers.cli.terminal.closed_pipe import quiet_on_closed_pipe
+from consumers.cli.terminal.exit_code import EXIT_NOT_FOUND
+from consumers.cli.terminal.form import (
+    OutputForm,
+    as_json,
+    output_option,
+    print_csv,
+    print_values,
+)
+from consumers.cli.terminal.interrupt import interrupted_at_once, run_until_interrupted
+from consumers.cli.terminal.table import Column, table_of
+from consumers.cli.terminal.talk import printable, say, say_note
+from consumers.cli.terminal.watch import watch_option, watched
+from events.archive import ArchiveSettings, open_archive
+from events.entry.entry_id import EntryId
+from events.entry.position import time_of
+from events.history.history import History
+from events.log.keys import Keys
+from events.log.log import EventLog
+from events.retention.retention import RetentionRule
+from events.server.server import ServerSettings, open_server
+from events.streams.foreign_stream import ForeignDecoder
+
+__all__ = ("OutputForm", "output_option", "printable", "watch_option", "watched")
+
+WIDE_FROM = 120
+"""Columns from which on a terminal has room for whole ids of endpoints, and for dates."""
+
+_SHORT_ID_CHARACTERS = 8
+_UNBOUNDED_WIDTH = 1_000_000
+
+P = ParamSpec("P")
+
+
+class NotFoundError(click.ClickException):
+    """What was named is not there."""
+
+    exit_code = EXIT_NOT_FOUND
+
+
+class NotConfirmedError(click.UsageError):
+    """A writing command was neither confirmed nor could it ask."""
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """Which log a command works on, and as whom: click's context object.
+
+    *foreign* has what reads the entries of another system's streams, by their keys. *retention* is
+    what the settings say has to be kept, None where they say nothing of it.
+    """
+
+    server: ServerSettings
+    namespace: str
+    partitions: int | None = None
+    source: str = "routestream"
+    archive: ArchiveSettings = ArchiveSettings()
+    foreign: Mapping[str, ForeignDecoder] = MappingProxyType({})
+    snapshots: str = "snapshots"
+    retention: RetentionRule | None = None
+
+    @asynccontextmanager
+    async def open_log(self, *, create: bool = False) -> AsyncIterator[EventLog]:
+        """Open the log; without *create* nothing is written, not even that it exists."""
+        async with open_server(self.server) as server:
+            yield await EventLog.open(
+                server,
+                Keys(self.namespace),
+                partitions=self.partitions,
+                source=self.source,
+                create=create,
+            )
+
+    @asynccontextmanager
+    async def open_history(self) -> AsyncIterator[History]:
+        """Open the log to read it together with its archive; what neither has is said aloud."""
+        async with self.open_log() as log:
+            archive = open_archive(self.archive, self.namespace)
+            yield History(log, archive, say_note)
+
+
+def command_of(
+    run: Callable[Concatenate[Deployment, P], Awaitable[None]],
+) -> Callable[P, None]:
+    """Make a click callback of an async function that takes the deployment first."""
+
+    @wraps(run)
+    def callback(*args: P.args, **kwargs: P.kwargs) -> None:
+        deployment = click.get_current_context().ensure_object(Deployment)
+
+        async def call() -> None:
+            await run(deployment, *args, **kwargs)
+
+        with quiet_on_closed_pipe():
+            run_until_interrupted(call)
+
+    return callback
+
+
+yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
+
+
+def print_rows(
+    output: OutputForm,
+    columns: Sequence[str | Column],
+    rows: Iterable[Sequence[object]],
+    values: Iterable[Any],
+    *,
+    fields: Sequence[str],
+    nothing: str | None = None,
+) -> None:
+    """Print *rows* under *columns* as a table, or *values* as JSON or CSV; see `print_values`."""
+    if output.is_table:
+        print_table(output, columns, rows, nothing=nothing)
+    else:
+        print_values(output, values, fields)
+
+
+def print_table(
+    output: OutputForm,
+    columns: Sequence[str | Column],
+    rows: Iterable[Sequence[object]],
+    *,
+    nothing: str | None = None,
+) -> None:
+    """Print *rows* under *columns*; where there are none, the note *nothing* on standard error.
+
+    A column given by its name alone folds.
+    """
+    as_columns = [Column(c, folds=True) if isinstance(c, str) else c for c in columns]
+    shown = [
+        place for place, column in enumerate(as_columns) if output.is_wide or not column.is_wide
+    ]
+    filled = [[as_text(row[place], wide=output.is_wide) for place in shown] for row in rows]
+    if not filled and nothing is not None:
+        say(nothing)
+        return
+    print_rich(output, table_of([as_columns[place] for place in shown], filled, room_of(output)))
+
+
+def print_pairs(output: OutputForm, pairs: Iterable[tuple[str, object]]) -> None:
+    """Print what each name stands for, one a line; what is None is left out."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        if value is not None:
+            grid.add_row(as_text(name), as_text(value, wide=output.is_wide))
+    print_rich(output, grid)
+
+
+def print_rich(output: OutputForm, shown: RenderableType) -> None:
+    """Print it as wide as the terminal is; into a pipe or a file as wide as it wants to be."""
+    console = Console(
+        width=room_of(output) or _UNBOUNDED_WIDTH,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+    )
+    with console.capture() as capture:
+        console.print(shown)
+    # click ends quietly where rich would exit: when nobody reads on.
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def room_of(output: OutputForm) -> int | None:
+    """Return how many columns the terminal has; None where nothing is to be fitted into any."""
+    if output.is_wide or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def as_text(cell: object, style: str = "", *, wide: bool = False) -> Text:
+    """Return *cell* as it may be shown: None as nothing, what would steer a terminal escaped.
+
+    *wide*: an entry id has its times beside it.
+    """
+    if isinstance(cell, Text):
+        return cell
+    if isinstance(cell, EntryId) and wide:
+        return Text(f"{cell} ({times_of(cell)})", style)
+    return Text("" if cell is None else printable(str(cell)), style)
+
+
+def times_of(entry_id: EntryId) -> str:
+    """Return when the entry was appended: in UTC, and here where the clock says otherwise."""
+    time = time_of(entry_id)
+    utc = f"{time:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+    try:
+        here = time.astimezone()
+    except (OverflowError, ValueError):
+        return utc  # beyond the calendar of this place
+    if not here.utcoffset():
+        return utc
+    day = "" if here.date() == time.date() else f"{here:%Y-%m-%d} "
+    return f"{utc}, {day}{here:%H:%M:%S.%f}"[:-3] + f"{here: %z}"
+
+
+def is_narrow(output: OutputForm) -> bool:
+    """Whether a person reads this, on a terminal with little room."""
+    room = room_of(output)
+    return room is not None and room < WIDE_FROM
+
+
+def short_id(some_id: object) -> str:
+    """Return the first characters of an id: enough to tell it from others, and to name it."""
+    return str(some_id)[:_SHORT_ID_CHARACTERS]
+
+
+def shown_id(some_id: object, *, wide: bool) -> str:
+    """Return the id as a table shows it: whole in a wide one, else its `short_id`."""
+    return str(some_id) if wide else short_id(some_id)
+
+
+def print_value(output: OutputForm, value: object, fields: Sequence[str] | None = None) -> None:
+    """Print one value as JSON, on several lines or on one, or as CSV under *fields*."""
+    if output is OutputForm.CSV:
+        print_csv([value], fields)
+        return
+    raw = as_json(value)
+    shown = raw if output is OutputForm.JSONL else msgspec.json.format(raw, indent=2)
+    click.echo(shown.decode())
+
+
+def confirm(plan: Iterable[tuple[str, object, object]], *, yes: bool) -> None:
+    """Print the plan, what will change from what to what, and go on only if that is wanted.
+
+    Raises:
+        NotConfirmedError: There is no terminal to ask at, and no `--yes`.
+        click.ClickException: The answer was no.
+    """
+    for what, before, after in plan:
+        say(f"{what}: {before} -> {after}")
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise NotConfirmedError("there is no terminal to ask at; add --yes to do it")
+    with interrupted_at_once():
+        wanted = click.confirm("Do it?", err=True)
+    if not wanted:
+        raise click.ClickException("nothing was recorded, as you said")

@@ -1,0 +1,57 @@
+"""The `top` command."""
+
+import signal
+import sys
+
+import anyio
+import click
+from anyio.abc import TaskStatus
+
+from consumers.cli.deployment import current_settings
+from consumers.cli.terminal.output import Deployment, command_of
+from consumers.cli.top.app import TopApp
+from consumers.cli.top.watch import Watch
+from consumers.processes.logs import configure_logs
+from events.archive import open_archive
+from projections.read_model.reader import RouteTableReader
+
+_SIGNALLED = 128
+"""Added to the number of the signal that ended a program, where a shell tells its exit code."""
+
+
+@click.command()
+@command_of
+async def top(deployment: Deployment) -> None:
+    """Watch live: endpoints, groups, dead letters and the log, on the whole screen.
+
+    It never writes; an account that may only read will do. While the server is away it shows what
+    there was. The key ? tells the keys.
+
+    Its exit code is 0 after the key q, 130 after Ctrl-C; a signal that ends it gives the terminal
+    back first, and is told as shells do: 143 for SIGTERM, 129 for SIGHUP.
+
+    \b
+    Example: routestream top
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("top needs a terminal; `endpoints ls --watch` does not")
+    # What is logged would be written across the screen; what matters of it is shown there.
+    configure_logs("critical")
+    async with deployment.open_log() as log, anyio.create_task_group() as tasks:
+        reader = RouteTableReader(log.server, log.keys, log.partitions, current_settings().reader)
+        tasks.start_soon(reader.run)
+        archive = open_archive(deployment.archive, deployment.namespace)
+        app = TopApp(Watch(log, reader, archive))
+        await tasks.start(_end_on_signal, app)
+        await app.run_async()
+        tasks.cancel_scope.cancel()
+    click.get_current_context().exit(app.return_code or 0)
+
+
+async def _end_on_signal(app: TopApp, *, task_status: TaskStatus[None]) -> None:
+    """End the app on a signal, for it has to give the terminal back; the next one ends at once."""
+    ending = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    heard = [one for one in ending if signal.getsignal(one) is not signal.SIG_IGN]
+    with anyio.open_signal_receiver(*heard) as signals:
+        task_status.started()
+        app.exit(return_code=_SIGNALLED + await anext(signals))

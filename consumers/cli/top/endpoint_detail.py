@@ -1,0 +1,130 @@
+"""The endpoint's detail: its routes, what their health was, and its last events."""
+
+from uuid import UUID
+
+from rich.console import Group as Lines
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumers.cli.endpoints.table import HEALTH_COLOURS, endpoint_pairs, notes
+from consumers.cli.events.entry_filter import EntryFilter
+from consumers.cli.health.strip import cells_of, strip
+from consumers.cli.health.table import axis, per_cent
+from consumers.cli.terminal.entry_line import Line
+from consumers.cli.terminal.event_summary import address
+from consumers.cli.terminal.output import as_text, short_id
+from consumers.cli.terminal.table import Column, table_of
+from events.entry.age import age_of, now_of
+from events.entry.entry_id import EntryId
+from events.entry.position import time_of
+from events.entry.recorded import Entry
+from events.history.history import History
+from events.history.tail import read_tail
+from events.log.keys import partition_of
+from projections.health_state.history import RouteHistory, Span
+from projections.health_state.window import read_health
+from projections.read_model.knowledge import read_knowledge
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.lookup import read_endpoint
+from projections.route_table.route_table import ROUTE_TABLE
+from projections.route_table.traffic import traffic_of
+
+HISTORY_S = 3_600
+"""How far back the strips go."""
+
+EVENTS_SHOWN = 15
+
+_CELLS_NARROW, _CELLS_WIDE = 20, 60
+_WIDE_FROM = 110
+_COLUMNS = (
+    Column("ROUTE"),
+    Column("ADDRESS", is_below=True),
+    Column("STATUS"),
+    Column("HEALTH"),
+    Column("SINCE"),
+    Column("WEIGHT", is_number=True),
+    Column("HISTORY"),
+    Column("HEALTHY", is_number=True, is_below=True),
+    Column("TRAFFIC", is_below=True),
+)
+
+
+async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> RenderableType:
+    """Read all that is to be said of the endpoint, as it is live."""
+    log = history.log
+    revision, endpoint = await read_endpoint(log, str(endpoint_id))
+    now = await now_of(log.server)
+    partition = partition_of(endpoint_id, log.partitions)
+    known = await read_knowledge(log, ROUTE_TABLE.read_model, partition)
+    now_ms = int(now.timestamp() * 1_000)
+    health = await read_health(history, endpoint, EntryId(now_ms - HISTORY_S * 1_000, 0), now_ms)
+    wants = EntryFilter(endpoint=str(endpoint_id)).wants
+    tail = await read_tail(history, [partition], EVENTS_SHOWN, wants)
+    pairs = [*endpoint_pairs(revision, endpoint, now), ("knowledge", known.in_words(now))]
+    grid = pairs_grid(pairs)
+    histories = {one.route_id: one for one in health.routes}
+    rows = [
+        _route_row(endpoint, route_id, (histories.get(route_id), health.window), room)
+        for route_id in (route.route_id for route in endpoint.present_routes)
+    ]
+    remarks = [as_text(one, "red" if _is_bad(one) else "dim") for one in notes(endpoint)]
+    return Lines(
+        grid,
+        Text(f"\nroutes, their health {axis(health.window)}", "bold"),
+        table_of(_COLUMNS, rows, room) if rows else Text("none", "dim"),
+        *remarks,
+        Text("\nlast events", "bold"),
+        *_lines(tail.entries[::-1], room),
+    )
+
+
+def _is_bad(note: str) -> bool:
+    return any(word in note for word in ("unhealthy", "failed"))
+
+
+def pairs_grid(pairs: list[tuple[str, object | None]]) -> Table:
+    """Return what each name stands for, one a line; what is None is left out."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        if value is not None:
+            grid.add_row(as_text(name), as_text(value))
+    return grid
+
+
+def _route_row(
+    endpoint: Endpoint, route_id: UUID, history: tuple[RouteHistory | None, Span], room: int
+) -> list[Text]:
+    route = endpoint.routes[route_id]
+    gets = traffic_of(endpoint)[route_id]
+    told, window = history
+    now = EntryId(window.end_ms, 0)
+    since = max(route.health_at, route.started_at)
+    cells = cells_of(told.intervals, window, _cells(room)) if told is not None else []
+    weight = f"{gets.share:.0%}" if gets.why_not is None else f"({route.traffic_ratio:g})"
+    why_not = Text("gets traffic", "green")
+    if gets.why_not is not None:
+        why_not = as_text(f"none: {gets.why_not}", "red")
+    return [
+        Text(short_id(route_id)),
+        as_text(address(route.kernel_host, route.kernel_port) or "none"),
+        as_text(route.status),
+        Text(route.health.replace("_", " "), HEALTH_COLOURS[route.health]),
+        as_text(age_of(since, time_of(now))),
+        Text(weight),
+        strip(cells, unicode=True),
+        Text(per_cent(told.healthy_share) if told is not None else ""),
+        why_not,
+    ]
+
+
+def _cells(room: int) -> int:
+    return _CELLS_WIDE if room >= _WIDE_FROM else _CELLS_NARROW
+
+
+def _lines(entries: list[Entry], room: int) -> list[RenderableType]:
+    if not entries:
+        return [Text("none in the part of the log that was looked through", "dim")]
+    return [Line.of(entry).as_grid(narrow=room < _WIDE_FROM) for entry in entries]

@@ -1,1 +1,0 @@
-"""Dead letters: what a group has given up on, and the way back."""

@@ -1,0 +1,87 @@
+"""What Redis holds where a number or an entry id belongs: read, or noted as a finding."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from consumers.doctor.finding import Finding, error
+from events.entry.entry_id import EntryId
+from events.errors import InvalidPositionError
+
+_DIGITS_MAX = 19
+SHOWN_BYTES = 60
+"""Of a value that cannot be read."""
+
+Value = TypeVar("Value")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a value is held.
+
+    Attributes:
+        about: What a finding about it is about.
+        key: Its key.
+        field: Its field, None where the key is no hash.
+        mend: What to do where it cannot be read; to take it away unless given.
+    """
+
+    about: str
+    key: str
+    field: str | None = None
+    mend: str = ""
+
+    def __str__(self) -> str:
+        return self.key if self.field is None else f"field {self.field} of {self.key}"
+
+    @property
+    def to_do(self) -> str:
+        """What to do where the value cannot be read."""
+        taken_away = (
+            f"DEL '{self.key}'" if self.field is None else f"HDEL '{self.key}' '{self.field}'"
+        )
+        return self.mend or f"redis-cli {taken_away}"
+
+
+class Unreadable:
+    """Reads values, and notes those that cannot be read.
+
+    Attributes:
+        findings: One for each of them.
+    """
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def number(self, held: bytes | None, place: Place) -> int | None:
+        """Return the whole number that is *held*, None where there is none."""
+        return self._read(held, place, _whole_number, "a whole number")
+
+    def entry_id(self, held: bytes | None, place: Place) -> EntryId | None:
+        """Return the entry id that is *held*, None where there is none."""
+        return self._read(held, place, EntryId.parse, "an entry id")
+
+    def _read(
+        self, held: bytes | None, place: Place, parse: Callable[[bytes], Value], wanted: str
+    ) -> Value | None:
+        if held is None:
+            return None
+        try:
+            return parse(held)
+        except (ValueError, InvalidPositionError):
+            shown = held[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
+            self.findings.append(
+                error(
+                    place.about,
+                    f"{place} is not {wanted}: somebody else wrote it",
+                    repr(shown),
+                    to_do=place.to_do,
+                )
+            )
+            return None
+
+
+def _whole_number(held: bytes) -> int:
+    if not held.isdigit() or len(held) > _DIGITS_MAX:
+        raise ValueError(held)
+    return int(held)

@@ -1,1 +1,0 @@
-"""What a process tells of itself while it runs: metrics, whether it lives, whether it is ready."""

@@ -1,0 +1,1 @@
+"""The state of groups, and what people do to them."""

@@ -1,0 +1,99 @@
+"""Changes of a group by hand: it is moved, or removed."""
+
+from collections.abc import Sequence
+
+from consumers.errors import ConsumersError
+from consumers.groups.journal import Operation, as_arguments
+from consumers.groups.requeue import REQUEUER
+from consumers.groups.state import SILENT_MS
+from events.entry.entry_id import EntryId
+from events.log.log import EventLog
+from events.log.positions import group_holder, snapshot_holder
+
+
+class GroupActiveError(ConsumersError):
+    """Consumers of the group are at work."""
+
+    def __init__(self, group: str, consumers: Sequence[str]) -> None:
+        super().__init__(
+            f"group {group!r} is being read by {', '.join(consumers)}:"
+            " stop them first, or add --force"
+        )
+
+
+class GroupMovedError(ConsumersError):
+    """The group is not where it was when the change was decided."""
+
+
+class GroupChange:
+    """Changes one group in one partition; each change is one step, and noted with who and why."""
+
+    def __init__(self, log: EventLog, partition: int, group: str) -> None:
+        keys = log.keys
+        self._group = group
+        self._partition = partition
+        self._events, self._positions = keys.events(partition), keys.positions(partition)
+        self._operations = keys.operations(partition)
+        self._lost = keys.lost(partition)
+        self._kept = [
+            *(keys.requeues(partition, group), keys.tries(partition, group)),
+            *(keys.lease(partition, group), keys.fence(partition, group)),
+            *(keys.handover(partition, group), keys.errors(partition, group)),
+        ]
+        self._reset = log.server.client.script("consumers.groups", "reset")
+        self._remove = log.server.client.script("consumers.groups", "remove")
+
+    async def reset(
+        self, to: EntryId, seen: EntryId, what: Operation, *, force: bool = False
+    ) -> EntryId | None:
+        """Let the group be given the entries from *to* on, if it was given *seen* last.
+
+        Its kept position goes with it. What is pending stays pending. Returns the entry behind
+        which it stands now, None where there is no such group.
+
+        Raises:
+            GroupActiveError: Somebody reads for it, and *force* is not given.
+            GroupMovedError: It has gone on since *seen*.
+        """
+        keys = [self._events, self._positions, self._operations]
+        args = [self._group, group_holder(self._group), str(to), str(seen)]
+        reply = await self._reset(
+            keys, [*args, *self._who_counts(force=force), *as_arguments(what)]
+        )
+        answer, *rest = [part.decode("utf-8", "replace") for part in reply]
+        match answer:
+            case "active":
+                raise GroupActiveError(self._group, rest)
+            case "moved":
+                raise GroupMovedError(
+                    f"group {self._group!r} has gone on to {rest[0]} in partition"
+                    f" {self._partition} meanwhile; nothing was changed there, look again"
+                )
+            case "missing":
+                return None
+            case _:
+                return EntryId.parse(rest[0])
+
+    async def remove(
+        self, what: Operation, *, force: bool = False, with_snapshots: bool = False
+    ) -> int | None:
+        """Remove the group; return how many entries were pending, None where it was not there.
+
+        *with_snapshots*: those of the read model that it folded hold nothing back any more either.
+
+        Raises:
+            GroupActiveError: Somebody reads for it, and *force* is not given.
+        """
+        keys = [self._events, self._positions, self._lost, self._operations, *self._kept]
+        snapshots = snapshot_holder(self._group) if with_snapshots else ""
+        args = [self._group, group_holder(self._group), snapshots]
+        outcome, *rest = await self._remove(
+            keys, [*args, *self._who_counts(force=force), *as_arguments(what)]
+        )
+        if outcome == b"active":
+            raise GroupActiveError(self._group, [one.decode("utf-8", "replace") for one in rest])
+        return int(rest[0]) if rest else None
+
+    @staticmethod
+    def _who_counts(*, force: bool) -> tuple[int, str]:
+        return (0 if force else SILENT_MS, REQUEUER)

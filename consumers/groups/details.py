@@ -1,0 +1,222 @@
+"""The details of a group: who its members are, and what is pending with them."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from consumers.groups.journal import Operation, newest_operations
+from consumers.groups.requeue import REQUEUER, Requeue
+from consumers.groups.state import SILENT_MS, GroupState
+from consumers.runtime.last_errors import LastErrors
+from consumers.runtime.losses import Loss, Losses
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
+from events.log.log import EventLog, entries_of
+from events.log.positions import Positions, group_holder
+
+PENDING_LOOKED_AT_MAX = 20_000
+"""Pending entries of a partition that are looked at one by one."""
+
+MEMBERS_SHOWN_MAX = 1_000
+
+_COUNT = 1_000
+_OPERATIONS_SHOWN = 5
+_OURS = re.compile(r"(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{6}\Z")
+
+AGES: tuple[tuple[str, float], ...] = (
+    ("under 10s", 10),
+    ("10s to 1m", 60),
+    ("1m to 10m", 600),
+    ("10m to 1h", 3_600),
+    ("1h to 1d", 86_400),
+    ("over 1d", float("inf")),
+)
+"""How long ago an entry was appended, in seconds below which it counts here."""
+
+DELIVERIES: tuple[tuple[str, float], ...] = (
+    ("0", 1),
+    ("1", 2),
+    ("2", 3),
+    ("3 to 5", 6),
+    ("6 to 10", 11),
+    ("over 10", float("inf")),
+)
+"""How often an entry was delivered, below which it counts here."""
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One consumer of a group.
+
+    Attributes:
+        name: Its name; of one of ours it tells *host* and *pid*, else these are None.
+        host: Where the name was given.
+        pid: The process that gave it: the consumer's own, or that of the supervisor which starts
+            it again under that name, so that it takes up its entries.
+        pending: Entries that it was given and has not ended.
+        idle_ms: How long ago it was last heard of.
+        state: Active, or silent for `SILENT_MS`; `requeued`: no consumer, here wait the requeued
+            entries.
+    """
+
+    name: str
+    host: str | None
+    pid: int | None
+    pending: int
+    idle_ms: int
+    state: Literal["active", "silent", "requeued"]
+
+
+class PendingItem(msgspec.Struct, frozen=True):
+    """One pending entry.
+
+    Attributes:
+        entry_id: The entry.
+        consumer: With whom it is pending.
+        idle_ms: How long ago it was delivered, or last worked on.
+        deliveries: How often it was delivered.
+        entry: What it holds, None where it was deleted from the log or not looked up.
+        last_error: What its last failed try ended with, or of what it died before it was requeued;
+            None where it never failed.
+    """
+
+    entry_id: EntryId
+    consumer: str
+    idle_ms: int
+    deliveries: int
+    entry: Entry | None = None
+    last_error: str | None = None
+
+
+class PendingCounts(msgspec.Struct, frozen=True):
+    """How many entries are pending by age and by deliveries, of the oldest *counted*."""
+
+    counted: int
+    by_age: Mapping[str, int]
+    by_deliveries: Mapping[str, int]
+
+
+class GroupDetails(msgspec.Struct, frozen=True):
+    """All there is to tell of one group in one partition."""
+
+    state: GroupState
+    position: EntryId | None
+    dead: int
+    members: list[Member]
+    pending: PendingCounts
+    losses: list[Loss]
+    operations: list[Operation]
+
+
+async def read_details(log: EventLog, state: GroupState, now_ms: int) -> GroupDetails:
+    """Look closely at one group in one partition."""
+    group, partition = state.group, state.partition
+    is_there = state.activity != "missing"
+    losses = await Losses(log.server, log.keys, partition, group).read()
+    return GroupDetails(
+        state=state,
+        position=await Positions(log.server, log.keys, partition).of(group_holder(group)),
+        dead=await log.server.client.call("XLEN", log.keys.dead(partition, group)),
+        members=await read_members(log, partition, group) if is_there else [],
+        pending=await _counts(log, partition, group, now_ms) if is_there else counts_of((), 0),
+        losses=losses[-_OPERATIONS_SHOWN:],
+        operations=await newest_operations(log, partition, group, _OPERATIONS_SHOWN),
+    )
+
+
+async def read_members(log: EventLog, partition: int, group: str) -> list[Member]:
+    """Return the consumers of the group, the busiest first."""
+    stream = log.keys.events(partition)
+    raw = await log.server.client.call("XINFO CONSUMERS", stream, group)
+    members = [_member(one["name"].decode("utf-8", "replace"), one) for one in raw]
+    return sorted(members, key=lambda one: (-one.pending, one.idle_ms, one.name))
+
+
+def _member(name: str, about: Mapping[str, int]) -> Member:
+    ours = _OURS.match(name)
+    idle_ms = about["idle"]
+    state: Literal["active", "silent"] = "active" if idle_ms < SILENT_MS else "silent"
+    return Member(
+        name=name,
+        host=ours["host"] if ours else None,
+        pid=int(ours["pid"]) if ours else None,
+        pending=about["pending"],
+        idle_ms=idle_ms,
+        state="requeued" if name == REQUEUER else state,
+    )
+
+
+async def list_pending(
+    log: EventLog, partition: int, group: str, *, consumer: str | None, min_idle_ms: int, limit: int
+) -> list[PendingItem]:
+    """Return the oldest *limit* pending entries, of *consumer* only, idle for so long at least."""
+    found: list[PendingItem] = []
+    cursor = "-"
+    while len(found) < limit:
+        count = min(_COUNT, limit - len(found))
+        raw = await log.server.client.call(
+            *("XPENDING", log.keys.events(partition), group),
+            *(("IDLE", min_idle_ms) if min_idle_ms else ()),
+            *(cursor, "+", count, *(() if consumer is None else (consumer,))),
+        )
+        found += [
+            PendingItem(EntryId.parse(entry_id), name.decode("utf-8", "replace"), idle, times)
+            for entry_id, name, idle, times in raw
+        ]
+        if len(raw) < count:
+            break
+        cursor = f"({found[-1].entry_id}"
+    return found
+
+
+async def look_up(
+    log: EventLog, group: str, found: Sequence[tuple[int, PendingItem]]
+) -> list[tuple[int, PendingItem]]:
+    """Return *found*, items with their partitions, with what the log holds and what failed."""
+    looked_up = {
+        partition: iter(
+            await _look_up(log, partition, group, [i for p, i in found if p == partition])
+        )
+        for partition in {partition for partition, _ in found}
+    }
+    return [(partition, next(looked_up[partition])) for partition, _ in found]
+
+
+async def _look_up(
+    log: EventLog, partition: int, group: str, items: Sequence[PendingItem]
+) -> list[PendingItem]:
+    entry_ids = [one.entry_id for one in items]
+    died = await Requeue(log, partition, group).history(entry_ids)
+    errors = await LastErrors(log.server, log.keys, partition, group).of(entry_ids)
+    looked_up = []
+    for item in items:
+        entry_id = str(item.entry_id)
+        raw = await log.server.client.call("XRANGE", log.keys.events(partition), entry_id, entry_id)
+        entry = next(iter(entries_of(raw, partition)), None)
+        _, before = died.get(item.entry_id, (0, None))
+        error = errors.get(item.entry_id, before)
+        looked_up.append(msgspec.structs.replace(item, entry=entry, last_error=error))
+    return looked_up
+
+
+async def _counts(log: EventLog, partition: int, group: str, now_ms: int) -> PendingCounts:
+    limit = PENDING_LOOKED_AT_MAX
+    items = await list_pending(log, partition, group, consumer=None, min_idle_ms=0, limit=limit)
+    return counts_of(items, now_ms)
+
+
+def counts_of(items: Iterable[PendingItem], now_ms: int) -> PendingCounts:
+    """Count pending entries by age at *now_ms*, and by deliveries."""
+    by_age = dict.fromkeys((name for name, _ in AGES), 0)
+    by_deliveries = dict.fromkeys((name for name, _ in DELIVERIES), 0)
+    counted = 0
+    for item in items:
+        counted += 1
+        by_age[_bucket(AGES, (now_ms - item.entry_id.ms) / 1_000)] += 1
+        by_deliveries[_bucket(DELIVERIES, item.deliveries)] += 1
+    return PendingCounts(counted, by_age, by_deliveries)
+
+
+def _bucket(buckets: Iterable[tuple[str, float]], value: float) -> str:
+    return next(name for name, below in buckets if value < below)

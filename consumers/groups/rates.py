@@ -1,0 +1,74 @@
+"""The rates of a group: how fast it reads, and when it will have caught up."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from consumers.groups.state import GroupState
+
+SAMPLE_S = 0.4
+"""Between the two looks that a rate is measured by, where there was none before."""
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """How fast something goes on in one group and partition, between two looks.
+
+    Attributes:
+        read_s: Entries a second that the group was given; None where that cannot be told.
+        added_s: Entries a second that were appended.
+        eta_s: Seconds until nothing is left to be delivered if it goes on like this; None where
+            that is never, or cannot be told.
+    """
+
+    read_s: float | None = None
+    added_s: float | None = None
+    eta_s: float | None = None
+
+
+class RateMeter:
+    """Compares each look at the groups with the one before."""
+
+    def __init__(self) -> None:
+        self._at_s = 0.0
+        self._before: Mapping[tuple[str, int], GroupState] = {}
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether there is a look to compare with."""
+        return bool(self._before)
+
+    def note(self, states: Iterable[GroupState], at_s: float) -> dict[tuple[str, int], Rates]:
+        """Take in what was seen at *at_s*, by the server's clock; return the rates since before."""
+        now = {(one.group, one.partition): one for one in states}
+        passed_s, before = at_s - self._at_s, self._before
+        self._at_s, self._before = at_s, now
+        return {
+            key: rates(before[key], state, passed_s) if key in before else Rates()
+            for key, state in now.items()
+        }
+
+
+def rates(before: GroupState, now: GroupState, passed_s: float) -> Rates:
+    """Say how fast a group and its log went on from *before* to *now*."""
+    if passed_s <= 0 or now.activity == "missing" or before.activity == "missing":
+        return Rates()
+    added_s = max(0, now.added - before.added) / passed_s
+    was, read = _read(before, now), _read(now, before)
+    # A group that was set back reads nothing less for it.
+    read_s = None if was is None or read is None else max(0, read - was) / passed_s
+    return Rates(read_s, added_s, _eta_s(now.lag_max, read_s, added_s))
+
+
+def _read(state: GroupState, other: GroupState) -> int | None:
+    """Return how far the group has come, counted as it can be in both states."""
+    if state.entries_read is not None and other.entries_read is not None:
+        return state.entries_read
+    return None if state.lag is None or other.lag is None else state.added - state.lag
+
+
+def _eta_s(lag: int | None, read_s: float | None, added_s: float) -> float | None:
+    if lag == 0:
+        return 0.0
+    if lag is None or read_s is None or read_s <= added_s:
+        return None
+    return lag / (read_s - added_s)

@@ -1,0 +1,1 @@
+"""Metrics, vital signs, and the HTTP server that shows them."""

@@ -1,0 +1,102 @@
+"""The exposition: a process's metrics and health over HTTP, on loopback unless told otherwise."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import anyio
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric as Family
+
+from consumers.monitoring.metrics import registry_of
+from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.vitals import Health
+
+_STOP_TIMEOUT_S = 0.2
+
+_log = structlog.get_logger()
+
+
+class Exposed(Protocol):
+    """What a process has to tell."""
+
+    async def metrics(self) -> Iterable[Family]:
+        """Return all metrics, with what the server tells, which may be up to 1 s old."""
+
+    async def liveness(self) -> Health:
+        """Say whether the process should go on, or be started again."""
+
+    async def readiness(self) -> Health:
+        """Say whether the process can do its work now."""
+
+
+@asynccontextmanager
+async def exposition(exposed: Exposed, settings: MetricsSettings) -> AsyncIterator[str | None]:
+    """Serve `/metrics`, `/livez` and `/readyz` beside the block; yield where, None for nowhere.
+
+    A port that cannot be had is a warning: a process that works is worth more than its metrics.
+    """
+    if not settings.enabled:
+        yield None
+        return
+    runner = web.AppRunner(
+        _application(exposed),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=_STOP_TIMEOUT_S,
+    )
+    await runner.setup()
+    try:
+        yield await _listen(runner, settings)
+    finally:
+        with anyio.move_on_after(2 * _STOP_TIMEOUT_S, shield=True):
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: MetricsSettings) -> str | None:
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        _log.warning(
+            "metrics_unavailable",
+            host=settings.host,
+            port=settings.port,
+            why=(error.strerror or str(error)).lower(),
+            what="set another with --metrics-port or ROUTESTREAM_METRICS_PORT",
+        )
+        return None
+    host, port = runner.addresses[0][:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    _log.info("metrics_served", url=f"{url}/metrics")
+    return url
+
+
+def _application(exposed: Exposed) -> web.Application:
+    async def metrics(request: web.Request) -> web.Response:
+        families = list(await exposed.metrics())
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = encode(registry_of(lambda: families))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def livez(_request: web.Request) -> web.Response:
+        return _told(await exposed.liveness())
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return _told(await exposed.readiness())
+
+    application = web.Application()
+    application.router.add_get("/metrics", metrics)
+    application.router.add_get("/livez", livez)
+    application.router.add_get("/readyz", readyz)
+    return application
+
+
+def _told(health: Health) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(health),
+        status=200 if health.ok else 503,
+        content_type="application/json",
+    )

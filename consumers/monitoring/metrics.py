@@ -1,0 +1,212 @@
+"""The metrics: what a process tells Prometheus, each with its name, its labels and its help."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+from prometheus_client.core import (
+    CollectorRegistry,
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.metrics_core import Metric as Family
+
+from consumers.groups.backlog import Backlog
+from consumers.runtime.progress import Distribution, Progress
+
+PREFIX = "routestream_"
+
+Kind = Literal["counter", "gauge", "histogram"]
+Value = Callable[[Progress], float]
+
+_OF_GROUP = ("group", "partition")
+_OF_PROCESS = ("process",)
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric.
+
+    Attributes:
+        name: Its name without the prefix; a counter's samples have `_total` behind it.
+        kind: What may be done with its numbers.
+        help: What it counts, and what to know before adding it up.
+        labels: What its samples differ by. The consumer's name is none: each start has a new one.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = _OF_GROUP
+
+    @property
+    def full_name(self) -> str:
+        """The name that samples have."""
+        return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
+
+    def family(self) -> Family:
+        """Return it without samples."""
+        kinds = {
+            "counter": CounterMetricFamily,
+            "gauge": GaugeMetricFamily,
+            "histogram": HistogramMetricFamily,
+        }
+        family: Family = kinds[self.kind](PREFIX + self.name, self.help, labels=self.labels)
+        return family
+
+
+_COUNTED: Mapping[Metric, Value] = {
+    Metric(
+        "entries_handled", "counter", "Entries whose work was done, since the process began."
+    ): lambda of: of.counts.handled,
+    Metric("entries_skipped", "counter", "Entries that the group had no work for."): lambda of: (
+        of.counts.skipped
+    ),
+    Metric(
+        "entries_failed", "counter", "Tries that did not succeed: retried and dead together."
+    ): lambda of: of.counts.failed,
+    Metric(
+        "entries_retried", "counter", "Tries after which the entry stays pending for another one."
+    ): lambda of: of.counts.retried,
+    Metric(
+        "entries_dead", "counter", "Entries that were given up on: see `routestream dead ls`."
+    ): lambda of: of.counts.dead,
+    Metric(
+        "entries_claimed",
+        "counter",
+        "Entries taken over: idle for the claim time, or left by a former owner.",
+    ): lambda of: of.counts.claimed,
+    Metric(
+        "revision_conflicts",
+        "counter",
+        "Documents that another projector had written first, so that they were folded anew.",
+    ): lambda of: of.counts.conflicts,
+    Metric(
+        "consumer_connected",
+        "gauge",
+        "1 while the consumer consumes or waits for its turn, else 0.",
+    ): lambda of: float(of.state in {"consuming", "waiting"}),
+}
+_DISTRIBUTED: Mapping[Metric, Callable[[Progress], Distribution]] = {
+    Metric(
+        "batch_size_entries", "histogram", "Entries that were read and processed together."
+    ): lambda of: of.batch_sizes,
+    Metric(
+        "apply_time_seconds",
+        "histogram",
+        "How long the script took that writes documents and acknowledges their entries.",
+    ): lambda of: of.apply_times_s,
+}
+_OF_WHOLE_GROUP = "Read from Redis, the same in every process of the group: take the maximum."
+_BACKLOG: Mapping[Metric, Callable[[Backlog], float]] = {
+    Metric(
+        "lag_entries",
+        "gauge",
+        f"Entries not yet delivered. {_OF_WHOLE_GROUP}",
+    ): lambda of: of.lag,
+    Metric(
+        "pending_entries",
+        "gauge",
+        f"Entries delivered, but not acknowledged. {_OF_WHOLE_GROUP}",
+    ): lambda of: of.pending,
+    Metric(
+        "oldest_pending_age_seconds",
+        "gauge",
+        f"How long ago the oldest pending entry was appended, 0 for none. {_OF_WHOLE_GROUP}",
+    ): lambda of: of.oldest_pending_s,
+    Metric(
+        "entries_lost",
+        "counter",
+        f"Entries that the group found gone before it had handled them. {_OF_WHOLE_GROUP}",
+    ): lambda of: of.lost,
+}
+_SERVER_UP = Metric(
+    "server_up", "gauge", "1 when the server answered the last look, at most 1 s ago, else 0.", ()
+)
+_RESTARTS = Metric(
+    "process_restarts",
+    "counter",
+    "How often the supervisor started the process again after it had ended by itself.",
+    _OF_PROCESS,
+)
+_RUNNING = Metric("process_running", "gauge", "1 while the supervised process runs.", _OF_PROCESS)
+_LIVING = Metric(
+    "checkers_living", "gauge", "Health checkers that share the endpoints, as this one knows.", ()
+)
+
+METRICS = (
+    *(*_COUNTED, *_DISTRIBUTED, *_BACKLOG),
+    *(_SERVER_UP, _RESTARTS, _RUNNING, _LIVING),
+)
+
+
+def registry_of(collect: Callable[[], Iterable[Family]]) -> CollectorRegistry:
+    """Return a registry of its own that asks *collect* at each scrape."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(collect))
+    return registry
+
+
+class _Collected:
+    def __init__(self, collect: Callable[[], Iterable[Family]]) -> None:
+        self.collect = collect
+
+
+def of_consumers(
+    progresses: Sequence[Progress], backlogs: Mapping[int, Backlog], *, server_up: bool
+) -> Iterable[Family]:
+    """Yield what the consumers of one process did, and what is left by partition.
+
+    Where the server did not answer, what is left is left out: an old number would be a lie.
+    """
+    for metric, value in _COUNTED.items():
+        family = metric.family()
+        for progress in progresses:
+            family.add_sample(metric.full_name, _labels(progress), value(progress))
+        yield family
+    for metric, distribution_of in _DISTRIBUTED.items():
+        yield _histogram(metric, [(one, distribution_of(one)) for one in progresses])
+    for metric, left in _BACKLOG.items():
+        family = metric.family()
+        for progress in progresses:
+            if (backlog := backlogs.get(progress.partition)) is not None:
+                family.add_sample(metric.full_name, _labels(progress), left(backlog))
+        yield family
+    yield _one(_SERVER_UP, float(server_up))
+
+
+def of_processes(restarts: Mapping[str, int], running: Iterable[str]) -> Iterable[Family]:
+    """Yield how the supervised processes fare; *restarts* names all of them."""
+    runs = set(running)
+    restarted, is_running = _RESTARTS.family(), _RUNNING.family()
+    for name, count in restarts.items():
+        restarted.add_sample(_RESTARTS.full_name, {"process": name}, count)
+        is_running.add_sample(_RUNNING.full_name, {"process": name}, float(name in runs))
+    yield from (restarted, is_running)
+
+
+def of_checker(living: int, *, server_up: bool) -> Iterable[Family]:
+    """Yield what a checker knows of itself and the others."""
+    yield _one(_LIVING, living)
+    yield _one(_SERVER_UP, float(server_up))
+
+
+def _one(metric: Metric, value: float) -> Family:
+    family = metric.family()
+    family.add_sample(metric.full_name, {}, value)
+    return family
+
+
+def _labels(progress: Progress) -> dict[str, str]:
+    return {"group": progress.group, "partition": str(progress.partition)}
+
+
+def _histogram(metric: Metric, of: Iterable[tuple[Progress, Distribution]]) -> Family:
+    family = metric.family()
+    for progress, distribution in of:
+        labels, buckets = _labels(progress), distribution.cumulated()
+        for bound, count in buckets:
+            family.add_sample(f"{metric.full_name}_bucket", {**labels, "le": bound}, count)
+        family.add_sample(f"{metric.full_name}_count", labels, buckets[-1][1])
+        family.add_sample(f"{metric.full_name}_sum", labels, distribution.total)
+    return family

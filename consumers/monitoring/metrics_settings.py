@@ -1,0 +1,35 @@
+"""The settings of the metrics: where a process tells how it fares."""
+
+import msgspec
+
+from consumers.monitoring.vitals import VitalsSettings
+
+PORT = 9_464
+_PORT_MAX = 65_535
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a process tells how it fares.
+
+    Attributes:
+        enabled: Whether it does at all.
+        host: The address it listens at. Whoever can reach it can read it.
+        port: The port of a process that runs alone, and of a supervisor; the processes that a
+            supervisor starts have the ports after it, in the order in which they are started. 0
+            takes any free port; the log says which.
+        vitals: When a process is given up on.
+    """
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = PORT
+    vitals: VitalsSettings = VitalsSettings()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= _PORT_MAX:
+            raise ValueError(f"port is {self.port}, 0 to {_PORT_MAX} is allowed")
+
+    def port_of(self, slot: int) -> int:
+        """Return the port of a supervisor's process number *slot*, from 0 on; 0 for any."""
+        port = self.port + 1 + slot
+        return port if self.port and port <= _PORT_MAX else 0

@@ -1,0 +1,166 @@
+"""What is exposed of each kind of process: of consumers, of a supervisor, of a health checker."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Protocol
+
+import anyio
+from prometheus_client.metrics_core import Metric as Family
+
+from consumers.groups.backlog import read_backlog
+from consumers.monitoring.metrics import of_checker, of_consumers, of_processes
+from consumers.monitoring.vitals import (
+    Health,
+    Look,
+    Problem,
+    VitalsSettings,
+    is_silent,
+    liveness_of,
+    readiness_of,
+)
+from consumers.runtime.progress import Progress
+from events.errors import EventsError, ServerUnavailableError
+from events.log.log import EventLog
+from projections.catalogue import READ_MODELS
+
+LOOKED_EVERY_S = 1.0
+"""What the server told is told again for so long, however often it is asked for."""
+
+LOOK_TIMEOUT_S = 0.5
+"""The longest wait for the server: many probers take no answer within 1 s for a no."""
+
+
+class ExposedConsumers:
+    """The consumers of one group in one process, one for each partition."""
+
+    def __init__(
+        self, log: EventLog, progresses: Sequence[Progress], settings: VitalsSettings
+    ) -> None:
+        self._log = log
+        self._progresses = progresses
+        self._settings = settings
+        self._looks: Mapping[int, Look] = {}
+        self._looked_at: float | None = None
+        self._lock = anyio.Lock()
+
+    async def metrics(self) -> Iterable[Family]:
+        """Return what they did, and what is left to do."""
+        looks = await self._look()
+        backlogs = {p: look.backlog for p, look in looks.items() if look.backlog is not None}
+        is_up = not any(look.is_away for look in looks.values())
+        return of_consumers(self._progresses, backlogs, server_up=is_up)
+
+    async def liveness(self) -> Health:
+        """Say whether each of them gets on; see `consumers.monitoring.vitals.liveness_of`.
+
+        The server is asked only where one of them is silent.
+        """
+        now = monotonic()
+        if not any(is_silent(progress, now, self._settings) for progress in self._progresses):
+            return Health(ok=True)
+        looks = await self._look()
+        found = [liveness_of(p, looks[p.partition], now, self._settings) for p in self._progresses]
+        return Health.of(found)
+
+    async def readiness(self) -> Health:
+        """Say whether each of them can get on; see `consumers.monitoring.vitals.readiness_of`."""
+        looks = await self._look()
+        now = monotonic()
+        return Health.of([readiness_of(p, looks[p.partition], now) for p in self._progresses])
+
+    async def _look(self) -> Mapping[int, Look]:
+        """Ask the server, at most every `LOOKED_EVERY_S`, however many ask here together."""
+        async with self._lock:
+            if self._looked_at is None or monotonic() - self._looked_at >= LOOKED_EVERY_S:
+                looks: dict[int, Look] = {}
+                with anyio.move_on_after(LOOK_TIMEOUT_S):
+                    for progress in self._progresses:
+                        looks[progress.partition] = await self._look_at(progress)
+                late = Look(error=ServerUnavailableError(f"no answer within {LOOK_TIMEOUT_S:g} s"))
+                self._looks = {p.partition: looks.get(p.partition, late) for p in self._progresses}
+                self._looked_at = monotonic()
+            return self._looks
+
+    async def _look_at(self, progress: Progress) -> Look:
+        group, partition = progress.group, progress.partition
+        has_read_model = None
+        try:
+            if group in READ_MODELS:
+                key = self._log.keys.live(partition, group)
+                has_read_model = bool(await self._log.server.client.call("EXISTS", key))
+            backlog = await read_backlog(self._log, group, partition)
+        except EventsError as error:
+            return Look(error=error, has_read_model=has_read_model)
+        return Look(backlog, has_read_model=has_read_model)
+
+
+class Supervised(Protocol):
+    """The processes of a supervisor; see `consumers.processes.supervisor.Supervisor`."""
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        """How often each was started again."""
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Those that run now."""
+
+
+class ExposedSupervisor:
+    """A supervisor: it lives as long as it answers, and is ready when all its processes run."""
+
+    def __init__(self, supervisor: Supervised) -> None:
+        self._supervisor = supervisor
+
+    async def metrics(self) -> Iterable[Family]:
+        """Return how often each process was started again, and whether it runs."""
+        return of_processes(self._supervisor.restarts, self._supervisor.pids)
+
+    async def liveness(self) -> Health:
+        """It answers."""
+        return Health(ok=True)
+
+    async def readiness(self) -> Health:
+        """Say which of its processes do not run now."""
+        missing = self._supervisor.restarts.keys() - self._supervisor.pids.keys()
+        return Health.of([Problem(f"process {name} does not run") for name in sorted(missing)])
+
+
+class Living(Protocol):
+    """One checker among the living; see `producers.checker.membership.Membership`."""
+
+    @property
+    def living(self) -> Collection[str]:
+        """The checkers that share the endpoints."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the server took its last sign of life."""
+
+
+class ExposedChecker:
+    """A health checker: it lives as long as it answers; what it cannot record, it tries again.
+
+    Attributes:
+        membership: What it is among the others, None until it has the route table and has joined.
+    """
+
+    def __init__(self, membership: Living | None = None) -> None:
+        self.membership = membership
+
+    async def metrics(self) -> Iterable[Family]:
+        """Return how many checkers share the endpoints."""
+        if self.membership is None:
+            return of_checker(0, server_up=False)
+        return of_checker(len(self.membership.living), server_up=self.membership.is_heard)
+
+    async def liveness(self) -> Health:
+        """It answers."""
+        return Health(ok=True)
+
+    async def readiness(self) -> Health:
+        """Say whether it has the route table, and whether its last sign of life was heard."""
+        if self.membership is None:
+            return Health.of([Problem("it waits for the route table")])
+        silent = Problem("the server did not take the last sign of life")
+        return Health.of([None if self.membership.is_heard else silent])

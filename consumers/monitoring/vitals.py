@@ -1,0 +1,147 @@
+"""The vitals: whether a process lives, and whether it is ready to do its work."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from consumers.groups.backlog import Backlog
+from consumers.runtime.progress import Progress
+from events.errors import EventsError, NoGroupError, ServerUnavailableError
+
+
+class VitalsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a process is given up on.
+
+    Attributes:
+        stalled_s: A consumer that for so long had no read answered and no batch settled, although
+            there was something to do, does not live. It must be longer than any handler's deadline.
+        patience_s: The same while a read model is built, or while the server is away: starting the
+            process again would not help, unless the cause lies in itself after all.
+    """
+
+    stalled_s: float = 60.0
+    patience_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not self.stalled_s > 0:
+            raise ValueError(f"stalled_s is {self.stalled_s}, it must be more than 0")
+        if self.patience_s < self.stalled_s:
+            raise ValueError(f"patience_s is {self.patience_s}, the least is stalled_s")
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What the server told of one group in one partition, or why it did not.
+
+    Attributes:
+        backlog: What is left to do, None where that was not told.
+        error: Why it was not told.
+        has_read_model: Whether there is a live generation; None where the group keeps none.
+    """
+
+    backlog: Backlog | None = None
+    error: EventsError | None = None
+    has_read_model: bool | None = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the server did not answer."""
+        return isinstance(self.error, ServerUnavailableError)
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a process does not live or is not ready.
+
+    Attributes:
+        why: In words.
+        since: The RFC 3339 time at which it was last well.
+        group: Whose consumer it is about.
+        partition: Which partition it is about.
+    """
+
+    why: str
+    since: str = ""
+    group: str = ""
+    partition: int | None = None
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether all is well, and if not, what is the matter; what `/livez` and `/readyz` answer."""
+
+    ok: bool
+    problems: Sequence[Problem] = ()
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem | None]) -> "Health":
+        """All is well where there is no problem."""
+        there = [one for one in problems if one is not None]
+        return cls(ok=not there, problems=there)
+
+
+def liveness_of(
+    progress: Progress, look: Look, now: float, settings: VitalsSettings
+) -> Problem | None:
+    """Say why a consumer does not live, None where it does; *now* by the monotonic clock.
+
+    | read or settled lately | at work on a batch | server | lag | lives |
+    |---|---|---|---|---|
+    | yes | any | any | any | yes |
+    | no | yes | any | any | no |
+    | no | no | answers | 0 | yes: there was nothing to read |
+    | no | no | answers | more | no |
+    | no | no | has lost the group | any | no: it should have been made again |
+    | no | no | away | any | yes, for `patience_s` |
+    """
+    if not is_silent(progress, now, settings):
+        return None
+    silent_s = now - progress.active_at
+    if not progress.batch and look.is_away and silent_s < settings.patience_s:
+        return None
+    why = _stalled_at(progress, look)
+    return None if why is None else _problem(progress, silent_s, why)
+
+
+def readiness_of(progress: Progress, look: Look, now: float) -> Problem | None:
+    """Say why a consumer is not ready, None where it is.
+
+    It is when it consumes, or waits for its turn, the server answers, the group exists, and what a
+    projector writes to is there.
+    """
+    silent_s = now - progress.active_at
+    if progress.state not in {"consuming", "waiting"}:
+        why = f": {progress.problem}" if progress.problem else ""
+        return _problem(progress, silent_s, f"the consumer is {progress.state}{why}")
+    if look.error is not None:
+        return _problem(progress, silent_s, str(look.error))
+    if look.has_read_model is False:
+        return _problem(progress, silent_s, "the read model has no live generation")
+    return None
+
+
+def is_silent(progress: Progress, now: float, settings: VitalsSettings) -> bool:
+    """Whether a consumer got on with nothing for so long that it has to be asked why."""
+    limit_s = settings.patience_s if progress.is_building else settings.stalled_s
+    return progress.state != "waiting" and now - progress.active_at >= limit_s
+
+
+def _stalled_at(progress: Progress, look: Look) -> str | None:
+    """Say what a silent consumer hangs at, None where there is nothing for it to do."""
+    last = f"; last: {progress.problem}" if progress.problem else ""
+    if progress.is_building:
+        return "a build of the read model does not end"
+    if progress.batch:
+        first = progress.batch[0].entry_id
+        return f"{len(progress.batch)} entries from {first} on are not settled"
+    if look.is_away:
+        return f"the server is away: {look.error}"
+    if isinstance(look.error, NoGroupError):
+        return f"the group is gone and not made again{last}"
+    if look.backlog is not None and look.backlog.lag > 0:
+        return f"nothing is read although {look.backlog.lag} entries are there{last}"
+    return None
+
+
+def _problem(progress: Progress, silent_s: float, why: str) -> Problem:
+    since = datetime.now(UTC) - timedelta(seconds=silent_s)
+    told = f"{why}, for {silent_s:.1f} s"
+    return Problem(told, since.isoformat(timespec="seconds"), progress.group, progress.partition)

@@ -1,1 +1,0 @@
-"""What an operator looks at and does: groups, and how much of the log is kept."""

@@ -1,0 +1,43 @@
+"""The checker process: one health checker with all that it stands on."""
+
+import anyio
+import structlog
+
+from consumers.monitoring.http import exposition
+from consumers.monitoring.targets import ExposedChecker
+from consumers.processes.stopping import stopping
+from consumers.settings import Settings
+from consumers.shipped import new_consumer_name, warn_of_weaknesses
+from events.log.log import EventLog
+from producers.checker.health_checker import HealthChecker
+from producers.checker.membership import join
+from producers.checker.probe import open_session
+from producers.endpoints.endpoint_service import EndpointService
+from projections.read_model.reader import open_reader
+
+_log = structlog.get_logger()
+
+
+async def run_checker(log: EventLog, settings: Settings, *, supervised: bool) -> None:
+    """Check until a signal stops it; the others take its endpoints over at once."""
+    await warn_of_weaknesses(log.server)
+    checker = new_consumer_name()
+    async with anyio.create_task_group() as tasks:
+
+        async def stop() -> None:
+            tasks.cancel_scope.cancel()
+
+        exposed = ExposedChecker()
+        async with (
+            exposition(exposed, settings.metrics),
+            stopping(stop, supervised=supervised),
+            open_reader(log, settings.reader) as reader,
+            open_session() as session,
+            join(log.server, log.keys, checker, settings.membership) as membership,
+        ):
+            exposed.membership = membership
+            _log.info("process_started", checker=checker, server=log.server.address)
+            await HealthChecker(
+                reader, EndpointService(log), membership, session, settings.checker
+            ).run()
+    _log.info("process_stopped", checker=checker)

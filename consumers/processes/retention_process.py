@@ -1,0 +1,120 @@
+"""The retention: a process that trims the log, and says who holds it back."""
+
+import anyio
+import structlog
+
+from consumers.processes.stopping import stopping
+from consumers.retention.holder import deadness_of, remedy_of
+from consumers.retention.settings import RETENTION, RetentionSettings
+from consumers.shipped import warn_of_weaknesses
+from events.entry.age import now_of
+from events.errors import ServerUnavailableError
+from events.log.log import EventLog
+from events.retention.retention import Cut, read_cut
+from events.retention.trim import Trim, count_before, is_ours
+from events.server.backoff import Backoff
+from events.streams.partition_stream import StreamState
+
+_log = structlog.get_logger()
+
+
+class Retention:
+    """Trims all partitions of a log again and again; several of them do no harm to each other."""
+
+    def __init__(self, log: EventLog, settings: RetentionSettings) -> None:
+        self._log = log
+        self._settings = settings
+        self._rule = settings.rule
+        self._stopping = anyio.Event()
+        self._warned: dict[int, frozenset[str]] = {}
+
+    async def run(self) -> None:
+        """Trim every `interval_s` until stopped, however often the server goes away."""
+        backoff = Backoff(first_s=0.2, most_s=self._settings.interval_s + 0.2)
+        failures = 0
+        while not self._stopping.is_set():
+            wait_s = self._settings.interval_s
+            try:
+                await self.trim()
+                failures = 0
+            except ServerUnavailableError as error:
+                failures += 1
+                wait_s = backoff.delay_s(failures)
+                _log.warning("server_unavailable", error=str(error), failures=failures)
+            with anyio.move_on_after(wait_s):
+                await self._stopping.wait()
+
+    async def stop(self) -> None:
+        """Stop after the step that is being made: what it has cut is told."""
+        self._stopping.set()
+
+    async def trim(self) -> int:
+        """Trim every partition once; return how many entries were removed."""
+        if not await is_ours(self._log):
+            return 0
+        return sum([await self._trim(partition) for partition in range(self._log.partitions)])
+
+    async def _trim(self, partition: int) -> int:
+        now = await now_of(self._log.server)
+        now_ms = round(now.timestamp() * 1_000)
+        removed = 0
+        async for step in Trim(self._log, partition, self._rule).steps(now_ms):
+            removed += step.removed
+            if self._stopping.is_set():
+                break
+        cut = await read_cut(self._log, partition, self._rule, now_ms)
+        if cut is None:
+            return removed
+        held = await self._held(cut) if cut.held_by else 0
+        _log.log(
+            _INFO if removed else _DEBUG,
+            "log_trimmed",
+            partition=partition,
+            removed=removed,
+            to=str(cut.at),
+            held_by=[holder.name for holder in cut.held_by],
+            held_entries=held,
+        )
+        self._warn(cut, held)
+        return removed
+
+    async def _held(self, cut: Cut[StreamState]) -> int:
+        """Count what would go without those who hold it back, up to one more than is warned of."""
+        limit = self._settings.held_max + 1
+        partition = cut.stream.partition
+        counts = await count_before(self._log, partition, [cut.floor], limit)
+        counted = counts[cut.floor]
+        return limit if counted is None else min(counted, limit)
+
+    def _warn(self, cut: Cut[StreamState], held: int) -> None:
+        """Say once who holds the log back for no good reason, and again when that changes."""
+        partition = cut.stream.partition
+        idle = [one for one in cut.held_by if deadness_of(one)]
+        told = frozenset(one.name for one in idle if one.kind != "group" or self._is_much(held))
+        if told and told != self._warned.get(partition):
+            for one in idle:
+                if one.name in told:
+                    _log.warning(
+                        "trim_held_back",
+                        partition=partition,
+                        held_by=one.name,
+                        held_entries=held,
+                        what_to_do=remedy_of(one),
+                    )
+        self._warned[partition] = told
+
+    def _is_much(self, held: int) -> bool:
+        return held > self._settings.held_max
+
+
+_INFO, _DEBUG = 20, 10
+
+
+async def run_retention(log: EventLog, settings: RetentionSettings, *, supervised: bool) -> None:
+    """Trim the log until a signal stops it."""
+    retention = Retention(log, settings)
+    await warn_of_weaknesses(log.server)
+    _log.info("process_started", process=RETENTION, server=log.server.address)
+    async with stopping(retention.stop, supervised=supervised):
+        await retention.run()
+    _log.info("process_stopped", process=RETENTION)

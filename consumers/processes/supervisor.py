@@ -1,0 +1,121 @@
+"""The supervisor: starts the processes of groups, and starts again what crashes."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from time import monotonic
+
+import anyio
+import structlog
+from anyio.abc import Process
+
+from consumers.processes.stopping import SOFT_STOP_TIMEOUT_S, stopping
+from events.server.backoff import Backoff
+
+STABLE_S = 30.0
+"""A process that has run for so long begins with the shortest backoff again."""
+
+_KILL_AFTER_S = SOFT_STOP_TIMEOUT_S + 2.0
+_RESTART = Backoff(first_s=0.2, most_s=30.0)
+
+_log = structlog.get_logger()
+
+
+class Supervisor:
+    """Keeps one process running for each command it is given, until it is stopped.
+
+    Its processes read their end of input when it dies, however it dies, and stop.
+
+    Attributes:
+        restarts: How often each process was started again.
+    """
+
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        *,
+        environment: Mapping[str, str] | None = None,
+        stderr: int | None = None,
+    ) -> None:
+        self._commands = commands
+        self._environment = environment
+        self._stderr = stderr
+        self._processes: dict[str, Process] = {}
+        self.restarts = dict.fromkeys(commands, 0)
+        self._stopping = anyio.Event()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of each command that runs now."""
+        return {n: p.pid for n, p in self._processes.items() if p.returncode is None}
+
+    async def run(self) -> None:
+        """Run until a signal comes; end when all processes have ended."""
+        async with stopping(self.stop, timeout_s=_KILL_AFTER_S + 1.0):
+            await self.keep_running()
+
+    async def keep_running(self) -> None:
+        """Keep all processes running until `stop`."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                for name, command in self._commands.items():
+                    tasks.start_soon(self._keep, name, command)
+        finally:
+            for process in self._processes.values():
+                if process.returncode is None:
+                    process.kill()
+
+    async def stop(self) -> None:
+        """Let all processes stop softly; kill those that do not in time."""
+        self._stopping.set()
+        with anyio.move_on_after(_KILL_AFTER_S) as patience:
+            for process in self._processes.values():
+                if process.returncode is None:
+                    process.send_signal(signal.SIGTERM)
+            for process in list(self._processes.values()):
+                await process.wait()
+        if patience.cancelled_caught:
+            for name, process in self._processes.items():
+                if process.returncode is None:
+                    _log.warning("process_killed", name=name, pid=process.pid)
+                    process.kill()
+
+    async def _keep(self, name: str, command: Sequence[str]) -> None:
+        crashes = 0
+        while not self._stopping.is_set():
+            started_at = monotonic()
+            process = await anyio.open_process(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=None,
+                stderr=self._stderr,
+                env=self._environment,
+                # Ctrl-C is for the supervisor alone: with its own signal that would be two.
+                start_new_session=True,
+            )
+            self._processes[name] = process
+            if self._stopping.is_set():
+                process.terminate()
+            _log.info("process_supervised", name=name, pid=process.pid)
+            code = await process.wait()
+            if self._stopping.is_set():
+                return
+            crashes = 1 if monotonic() - started_at >= STABLE_S else crashes + 1
+            delay_s = _RESTART.delay_s(crashes)
+            _log.error(
+                "process_crashed",
+                name=name,
+                pid=process.pid,
+                code=code,
+                restart_s=round(delay_s, 2),
+            )
+            with anyio.move_on_after(delay_s):
+                await self._stopping.wait()
+                return
+            self.restarts[name] += 1
+
+
+def routestream_command(*arguments: str) -> list[str]:
+    """Return the command line that runs `routestream` with *arguments* in this environment."""
+    return [sys.executable, "-P", "-m", "consumers", *arguments]

@@ -1,0 +1,1 @@
+"""What holds the log back: groups, archive, snapshots and settings."""

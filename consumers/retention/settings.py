@@ -1,0 +1,61 @@
+"""The settings of the retention: how much of the log is kept, and what must hold the rest."""
+
+import msgspec
+
+from consumers.errors import MissingSettingError
+from events.log.positions import snapshot_holder
+from events.retention.retention import KEEP_MIN_S, Kind, RetentionRule
+from projections.catalogue import READ_MODELS
+
+RETENTION = "retention"
+"""What the process is called where groups are named; it is none, for it reads no events."""
+
+REQUIRED = ("archive", *map(snapshot_holder, READ_MODELS))
+"""Without these nothing is cut: what is gone from the log could not be had from elsewhere."""
+
+_INTERVAL_MIN_S = 1.0
+
+
+class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the log is trimmed, by `routestream consume retention`.
+
+    Attributes:
+        keep_s: Seconds of the log that are kept at least; None: nothing is ever trimmed.
+        interval_s: Seconds between two trims.
+        without_archive: Trim what is in no archive as well.
+        without_snapshot: Trim what is in no snapshot of the read models as well.
+        held_max: A group without a living consumer that holds back more entries is warned of.
+    """
+
+    keep_s: float | None = None
+    interval_s: float = 60.0
+    without_archive: bool = False
+    without_snapshot: bool = False
+    held_max: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.keep_s is not None and not self.keep_s >= KEEP_MIN_S:
+            raise ValueError(f"keep_s is {self.keep_s}, the least is {KEEP_MIN_S:.0f}")
+        if not self.interval_s >= _INTERVAL_MIN_S:
+            raise ValueError(f"interval_s is {self.interval_s}, the least is {_INTERVAL_MIN_S}")
+        if not 1 <= self.held_max <= 1_000_000:
+            raise ValueError(f"held_max is {self.held_max}, 1 to 1000000 is allowed")
+
+    @property
+    def rule(self) -> RetentionRule:
+        """What has to be kept.
+
+        Raises:
+            MissingSettingError: That is not set.
+        """
+        if self.keep_s is None:
+            raise MissingSettingError(
+                "setting retention.keep_s is not set: say how many seconds of the log are kept"
+                " at least, such as ROUTESTREAM_RETENTION_KEEP_S=604800"
+            )
+        passed_over: tuple[tuple[Kind, bool], ...] = (
+            ("archive", self.without_archive),
+            ("snapshot", self.without_snapshot),
+        )
+        without = tuple(kind for kind, is_passed_over in passed_over if is_passed_over)
+        return RetentionRule(self.keep_s, REQUIRED, without)

@@ -1,0 +1,1 @@
+"""The core path of a group: read, process, settle, claim, dead letters."""

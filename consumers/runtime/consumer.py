@@ -1,0 +1,229 @@
+"""The consumer: reads one partition for a group, has each batch processed, settles each entry."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from time import monotonic
+
+import anyio
+import msgspec
+import structlog
+
+from consumers.runtime.batch_size import BatchSize
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.group import Group
+from consumers.runtime.interruption import INTERRUPTIONS, Interruptions
+from consumers.runtime.last_read import RememberedEntries
+from consumers.runtime.new_entries import NewEntries
+from consumers.runtime.outcome import Outcome, RetryPolicy, given_up_unseen
+from consumers.runtime.pending import ALONE_FROM, PendingEntries
+from consumers.runtime.processor import Processor
+from consumers.runtime.progress import Progress
+from consumers.runtime.settlement import Settlement
+from consumers.runtime.waking import connection_name, wake_others
+from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
+from events.log.log import EventLog
+
+PRUNE_EVERY_S = 60.0
+"""How often consumers are looked for that are gone; at each start, too."""
+
+_PRUNED_AFTER_CLAIM_TIMES = 3
+_KEEP_POSITION_EVERY_S = 0.2
+_UNBLOCK_EVERY_S = 0.05
+
+
+class ConsumerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a consumer reads.
+
+    Attributes:
+        batch_size: Entries read and processed together, at most; fewer where they are large.
+        block_ms: The longest wait for new entries; between two waits pending ones are looked for.
+        claim_idle_ms: An entry that its consumer has not ended for so long is claimed.
+        policy: What becomes of entries that fail.
+    """
+
+    batch_size: int = 10_000
+    block_ms: int = 2_500
+    claim_idle_ms: int = 5_000
+    policy: RetryPolicy = RetryPolicy()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= 10_000:
+            raise ValueError(f"batch_size is {self.batch_size}, 1 to 10000 is allowed")
+        if self.block_ms < 1:
+            raise ValueError(f"block_ms is {self.block_ms}, the least is 1")
+        if self.claim_idle_ms < 1:
+            raise ValueError(f"claim_idle_ms is {self.claim_idle_ms}, the least is 1")
+
+
+class Consumer:
+    """A named member of a group, for one partition.
+
+    `run` reads a batch, `_process` has it worked on, the processor does the work, the settlement
+    ends each entry. What fails is an outcome; what takes the server away is waited out.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        partition: int,
+        name: tuple[str, str],
+        processor: Processor,
+        settings: ConsumerSettings,
+    ) -> None:
+        group, self.name = name
+        self._log_of = log
+        self._server = log.server
+        self._keys = log.keys
+        self._partition = partition
+        self._settings = settings
+        self._processor = processor
+        self._group = Group(log.server, log.keys, partition, group)
+        self._pending = PendingEntries(log.server, log.keys, partition, group, self.name)
+        self.progress = Progress(group, partition, self.name)
+        self._settlement = Settlement(log.server, log.keys, self._pending, group, self.name)
+        self._remembered = RememberedEntries(log.server, log.keys, partition, self._pending.losses)
+        self._batch_size = BatchSize(settings.batch_size)
+        self._pruned_at: float | None = None
+        self._moved_at: float | None = None
+        self._stopping = anyio.Event()
+        self._stopped = anyio.Event()
+        self._connection: int | None = None
+        self._log = structlog.get_logger().bind(
+            group=group, consumer=self.name, partition=partition
+        )
+        self._interruptions = Interruptions(self._log, self.progress, self._stopping)
+
+    async def run(self) -> None:
+        """Consume until stopped, however often the server or the group goes away."""
+        self.progress.follow()
+        while not self._stopping.is_set():
+            try:
+                async with self._begun() as new:
+                    self._interruptions.over()
+                    await self._consume(new)
+            except INTERRUPTIONS as error:
+                await self._interruptions.wait_out(error)
+        if not self._interruptions.failures:
+            await self._leave()
+        self._stopped.set()
+
+    async def stop(self) -> None:
+        """Stop softly: read nothing more, finish what is in flight; return when that is done."""
+        self._stopping.set()
+        while not self._stopped.is_set():
+            if self._connection is not None:
+                # A read that is cut off could take entries with it; one that is woken takes none.
+                with suppress(ServerUnavailableError):
+                    await self._server.client.call("CLIENT UNBLOCK", self._connection)
+            with anyio.move_on_after(_UNBLOCK_EVERY_S):
+                await self._stopped.wait()
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncGenerator[NewEntries]:
+        """Make sure of all that is consumed from, and open the connection for it."""
+        await self._remembered.compare()
+        await self._log_of.keep_layout()
+        start = await self._processor.prepare()
+        await self._group.ensure(start)
+        await self._group.join(self.name)
+        self._pruned_at = None
+        of = (self._group.name, self.name)
+        block_ms = self._settings.block_ms
+        async with NewEntries.open(self._server, self._keys, self._partition, of, block_ms) as new:
+            name = connection_name(self._keys, self._partition, *of)
+            self._connection = await new.introduce(name)
+            self._log.info("consumer_started", start=str(start))
+            self.progress.consuming()
+            yield new
+
+    async def _consume(self, new: NewEntries) -> None:
+        """Process batch after batch until stopped, and then what was asked for ahead."""
+        async with aclosing(self._batches(new)) as batches:
+            async for batch in batches:
+                await self._process(batch)
+                if self._stopping.is_set():
+                    break
+        if rest := await new.rest():
+            await self._process(rest)
+
+    async def _batches(self, new: NewEntries) -> AsyncGenerator[Sequence[Delivery]]:
+        """Yield our own pending entries, then what is due, idle or new, until stopped."""
+        size = self._batch_size
+        async for batch in self._pending.own(size.count):
+            yield batch
+        while not self._stopping.is_set():
+            async for batch in self._pending.due(size.count):
+                yield batch
+            if not self._pending.next_look_s:
+                await self._look_after_group()
+                async for batch in self._pending.idle(size.count, self._settings.claim_idle_ms):
+                    self.progress.claimed(batch)
+                    yield batch
+            await new.ask(size.count, self._wait_ms())
+            arrived = await new.receive()
+            self.progress.read()
+            if not arrived:
+                self._pending.look_now()
+                await self._processor.idle()
+                continue
+            self._remembered.note(arrived)
+            size.note(arrived)
+            if len(arrived) == new.count and not self._stopping.is_set():
+                # There is a backlog: Redis looks for the next batch while we process this one.
+                await new.ask(size.count, self._settings.block_ms)
+            yield arrived
+
+    def _wait_ms(self) -> int:
+        """Wait for new entries, but not longer than until the next due try, or the next look."""
+        ends_s = [self._settings.block_ms / 1_000, self._pending.next_look_s]
+        if self._pending.next_due_s is not None:
+            ends_s.append(self._pending.next_due_s)
+        return max(1, round(min(ends_s) * 1_000))
+
+    async def _look_after_group(self) -> None:
+        """Note what was lost, remove who is gone, and keep how far the group has come."""
+        await self._pending.losses.look(self.name)
+        if self._pruned_at is None or monotonic() - self._pruned_at >= PRUNE_EVERY_S:
+            await self._group.prune(_PRUNED_AFTER_CLAIM_TIMES * self._settings.claim_idle_ms)
+            await self._group.redate()
+            self._pruned_at = monotonic()
+        if self._moved_at is not None:
+            await self._group.keep_position()
+            self._moved_at = None
+
+    async def _process(self, batch: Sequence[Delivery]) -> None:
+        self.progress.processing(batch)
+        # What was only ever delivered with others may owe its end to one of them.
+        deliveries_max = max(self._settings.policy.deliveries_max, ALONE_FROM + 1)
+        hopeless = [d for d in batch if d.deliveries > deliveries_max]
+        ended: list[tuple[Delivery, Outcome]] = [
+            (delivery, given_up_unseen(delivery.deliveries - 1)) for delivery in hopeless
+        ]
+        if len(hopeless) < len(batch):
+            worth = [d for d in batch if d.deliveries <= deliveries_max] if hopeless else batch
+            ended += await self._processor.process(worth)
+        dead = await self._settlement.settle(ended)
+        self.progress.settled(ended, dead)
+        await self._keep_position()
+
+    async def _keep_position(self) -> None:
+        """Keep how far the group has come, not too often; the next look does what is left."""
+        now = monotonic()
+        if self._moved_at is None:
+            self._moved_at = now
+        elif now - self._moved_at >= _KEEP_POSITION_EVERY_S:
+            await self._group.keep_position()
+            self._moved_at = now
+
+    async def _leave(self) -> None:
+        """Hand back what is pending with us, wake the others for it, and leave the group."""
+        of = (self._group.name, self.name)
+        try:
+            await self._group.keep_position()
+            handed = await self._group.hand_back(self.name)
+            await self._group.leave(self.name)
+            if handed:
+                await wake_others(self._server, self._keys, self._partition, of)
+        except (NoGroupError, ServerUnavailableError, ServerRefusedError) as error:
+            self._log.warning("consumer_kept", why=str(error))
+        self._log.info("consumer_stopped")

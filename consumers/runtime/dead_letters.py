@@ -1,0 +1,144 @@
+"""Dead letters: the entries that a group has given up on."""
+
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import DeadLetter
+from events.entry.entry_id import START, EntryId
+from events.entry.position import time_of
+from events.entry.recorded import Entry
+from events.log.keys import Keys
+from events.log.log import entries_of
+from events.server.server import Server
+
+FIELDS_MAX = 1_000
+"""Fields of an entry that its dead letter keeps; a script can pass on some thousands at most."""
+
+UNREADABLE = "unreadable"
+"""The reason of what is among the dead letters and is none."""
+
+_ABOUT = ("entry_id", "reason", "error", "deliveries", "consumer", "first_at", "last_at")
+_PREFIX = "dead_"
+_READ_COUNT = 500
+_ERROR_CHARACTERS_MAX = 2_000
+
+
+class DeadEntry(msgspec.Struct, frozen=True):
+    """One dead letter: the original entry, and why and when it was given up on."""
+
+    dead_id: EntryId
+    original: Entry
+    reason: str
+    error: str
+    deliveries: int
+    consumer: str
+    first_at: datetime
+    last_at: datetime
+
+
+class DeadLetters:
+    """The dead letters of one group in one partition."""
+
+    def __init__(self, server: Server, keys: Keys, partition: int, group: str) -> None:
+        self._client = server.client
+        self._stream = keys.events(partition)
+        self._dead = keys.dead(partition, group)
+        self._errors = keys.errors(partition, group)
+        self._partition = partition
+        self._group = group
+        self._move = server.client.script("consumers.runtime", "dead_letter")
+
+    async def move(self, delivery: Delivery, outcome: DeadLetter, consumer: str) -> bool:
+        """Move the entry here; say whether it still was pending."""
+        args = [self._group, str(delivery.entry_id), *letter_of(delivery, outcome, consumer)]
+        keys = [self._stream, self._dead, self._errors]
+        return await self._move(keys, args) is not None
+
+    async def read(self, since: str = "-", until: str = "+") -> AsyncGenerator[DeadEntry]:
+        """Yield the dead letters, oldest first, also those that others wrote there.
+
+        *since* and *until* are ids of dead letters as Redis takes them, which tell when it was
+        that the entries were given up on.
+        """
+        start = since
+        while True:
+            raw = await self._client.call("XRANGE", self._dead, start, until, "COUNT", _READ_COUNT)
+            for letter in _letters(raw, self._partition):
+                yield letter
+            if len(raw) < _READ_COUNT:
+                return
+            start = f"({raw[-1][0].decode()}"
+
+    async def newest(self, count: int) -> list[DeadEntry]:
+        """Return the newest *count* dead letters, oldest first, without reading the others."""
+        raw = await self._client.call("XREVRANGE", self._dead, "+", "-", "COUNT", count)
+        return list(_letters(reversed(raw), self._partition))
+
+
+def letter_of(delivery: Delivery, outcome: DeadLetter, consumer: str) -> list[str | bytes]:
+    """Return fields and values of the dead letter that *consumer* makes of a delivery."""
+    fields = list(delivery.entry.fields.items())
+    error = outcome.error[:_ERROR_CHARACTERS_MAX]
+    if len(fields) > FIELDS_MAX:
+        error += f" (the first {FIELDS_MAX} of {len(fields)} fields are kept here)"
+    about = (
+        str(delivery.entry_id),
+        outcome.reason,
+        error,
+        str(delivery.deliveries),
+        consumer,
+        time_of(delivery.entry_id).isoformat(),
+        datetime.now(UTC).isoformat(),
+    )
+    strings: list[str | bytes] = []
+    for name, value in zip(_ABOUT, about, strict=True):
+        strings += (_PREFIX + name, value)
+    for field in fields[:FIELDS_MAX]:
+        strings += field
+    return strings
+
+
+def _letters(raw: Iterable[Any], partition: int) -> Iterator[DeadEntry]:
+    for dead_id, strings in raw:
+        try:
+            yield _dead_entry(dead_id, strings, partition)
+        except (ValueError, KeyError) as error:
+            yield _foreign(dead_id, strings, partition, str(error))
+
+
+def _foreign(dead_id: bytes, strings: list[Any], partition: int, why: str) -> DeadEntry:
+    """What somebody else wrote: it stands for no entry, and can be looked at and dropped."""
+    [written] = entries_of([(dead_id, strings)], partition)
+    at = time_of(written.entry_id)
+    return DeadEntry(
+        dead_id=written.entry_id,
+        original=msgspec.structs.replace(written, entry_id=START),
+        reason=UNREADABLE,
+        error=f"it is no dead letter that routestream wrote: {why}",
+        deliveries=0,
+        consumer="",
+        first_at=at,
+        last_at=at,
+    )
+
+
+def _dead_entry(dead_id: bytes, strings: list[Any], partition: int) -> DeadEntry:
+    """Read what stands in front as ours; what follows may have any names, ours as well."""
+    at = 2 * len(_ABOUT)
+    values = (value.decode("utf-8", "replace") for value in strings[1:at:2])
+    about = dict(zip(_ABOUT, values, strict=True))
+    [original] = entries_of([(about["entry_id"], strings[at:])], partition)
+    return DeadEntry(
+        dead_id=EntryId.parse(dead_id),
+        original=original,
+        reason=about["reason"],
+        error=about["error"],
+        deliveries=int(about["deliveries"]),
+        consumer=about["consumer"],
+        first_at=datetime.fromisoformat(about["first_at"]),
+        last_at=datetime.fromisoformat(about["last_at"]),
+    )

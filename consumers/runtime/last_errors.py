@@ -1,0 +1,48 @@
+"""The last errors: what the last failed try of each pending entry of a group ended with."""
+
+from collections.abc import Sequence
+
+from events.entry.entry_id import EntryId
+from events.log.keys import Keys
+from events.server.server import Server
+
+CHARACTERS_MAX = 200
+"""Of one error; the log of its consumer has the whole of it."""
+
+_CHUNK = 1_000
+
+
+class LastErrors:
+    """The last errors of one group in one partition; they go when their entries are ended."""
+
+    def __init__(self, server: Server, keys: Keys, partition: int, group: str) -> None:
+        self._client = server.client
+        self._group = group
+        self._keys = [keys.events(partition), keys.errors(partition, group)]
+        self._keep = server.client.script("consumers.runtime", "keep_errors")
+
+    async def keep(self, errors: Sequence[tuple[EntryId, str]]) -> None:
+        """Keep the error of each entry that still is pending."""
+        for at in range(0, len(errors), _CHUNK):
+            args = [self._group]
+            for entry_id, error in errors[at : at + _CHUNK]:
+                args += (str(entry_id), shortened(error))
+            await self._keep(self._keys, args)
+
+    async def of(self, entry_ids: Sequence[EntryId]) -> dict[EntryId, str]:
+        """Return the errors there are of *entry_ids*."""
+        told: dict[EntryId, str] = {}
+        for at in range(0, len(entry_ids), _CHUNK):
+            some = entry_ids[at : at + _CHUNK]
+            raw = await self._client.call("HMGET", self._keys[1], *map(str, some))
+            told |= {
+                entry_id: error.decode("utf-8", "replace")
+                for entry_id, error in zip(some, raw, strict=True)
+                if error is not None
+            }
+        return told
+
+
+def shortened(error: str) -> str:
+    """Return *error* in one line of `CHARACTERS_MAX` at most."""
+    return " ".join(error.split())[:CHARACTERS_MAX]

@@ -1,0 +1,88 @@
+"""Remembered entries: what this consumer was given, to notice a server whose history is older."""
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.losses import Losses
+from events.entry.entry_id import START, EntryId
+from events.log.keys import Keys
+from events.server.server import Server
+
+REMEMBERED_MAX = 10_000
+"""Entries that are remembered: a failover loses what was written within the last seconds."""
+
+_CHUNK = 1_000
+
+
+class RememberedEntries:
+    """The newest entries that one consumer was given, of one partition.
+
+    A replica that took over may lack what was last written, and a server may come back with an
+    older file. Group, positions and documents lie in the same server and went back with the log;
+    what was read of it and is gone is known only here.
+    """
+
+    def __init__(self, server: Server, keys: Keys, partition: int, losses: Losses) -> None:
+        self._client = server.client
+        self._stream = keys.events(partition)
+        self._losses = losses
+        self._missing = server.client.script("consumers.runtime", "missing")
+        self._remembered: deque[EntryId] = deque(maxlen=REMEMBERED_MAX)
+
+    def note(self, deliveries: Iterable[Delivery]) -> None:
+        """Remember what was given for the first time."""
+        self._remembered.extend(delivery.entry_id for delivery in deliveries)
+
+    async def compare(self) -> None:
+        """Note as lost what is remembered, but not in the log any more, and forget it.
+
+        What was trimmed or deleted after it had been read is no loss.
+        """
+        there = await self._told()
+        gone: list[EntryId] = []
+        remembered = sorted(self._remembered)
+        for at in range(0, len(remembered), _CHUNK):
+            some = [str(one) for one in remembered[at : at + _CHUNK]]
+            gone += [EntryId.parse(one) for one in await self._missing([self._stream], some)]
+        if not gone:
+            return
+        forget = set(gone)
+        kept = (one for one in self._remembered if one not in forget)
+        self._remembered = deque(kept, maxlen=REMEMBERED_MAX)
+        if rewound := [one for one in gone if there.never_had(one)]:
+            await self._losses.note("rewound", rewound)
+
+    async def _told(self) -> "_History":
+        if not await self._client.call("EXISTS", self._stream):
+            return _History(is_whole=True, first=START, last=START, deleted=START)
+        about = await self._client.call("XINFO STREAM", self._stream)
+        last = EntryId.parse(about["last-generated-id"])
+        return _History(
+            is_whole=about["entries-added"] == about["length"],
+            first=EntryId.parse(about["first-entry"][0]) if about["first-entry"] else last,
+            last=last,
+            deleted=EntryId.parse(about["max-deleted-entry-id"]),
+        )
+
+
+class _History(msgspec.Struct, frozen=True):
+    """What a server tells of its log's history.
+
+    Attributes:
+        is_whole: Whether all is there that was ever added to it.
+        first: The first entry that is left.
+        last: The last one that was added.
+        deleted: The highest one that was deleted singly.
+    """
+
+    is_whole: bool
+    first: EntryId
+    last: EntryId
+    deleted: EntryId
+
+    def never_had(self, missing: EntryId) -> bool:
+        """Whether *missing* was neither trimmed nor deleted, but belongs to another history."""
+        return self.is_whole or missing > self.last or missing > max(self.first, self.deleted)

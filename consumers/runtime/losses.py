@@ -1,0 +1,119 @@
+"""Losses: what a group found gone, each noted once and counted for good."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+import structlog
+
+from events.entry.entry_id import EntryId
+from events.log.keys import Keys
+from events.server.server import Server
+
+KEPT_MAX = 1_000
+"""Losses that are kept, about; the total counts those before, too."""
+
+_SHOWN_MAX = 10
+
+Why = Literal["trimmed", "deleted", "rewound"]
+"""Trimmed before it was read; deleted while it was pending; gone with an older history."""
+
+_log = structlog.get_logger()
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """Entries of a partition that a group will not get (again).
+
+    Attributes:
+        group: Who found them gone.
+        why: What became of them.
+        entries: How many they are.
+        first: Where they begin; of what was trimmed, the last entry before that was read.
+        last: Where they end; of what was trimmed, the first entry that was left.
+        at: When it was found.
+    """
+
+    group: str
+    why: Why
+    entries: int
+    first: EntryId
+    last: EntryId
+    at: datetime
+
+
+class Losses:
+    """The losses of one group in one partition."""
+
+    def __init__(self, server: Server, keys: Keys, partition: int, group: str) -> None:
+        self._client = server.client
+        self._stream = keys.events(partition)
+        self._losses = keys.losses(partition)
+        self._lost = keys.lost(partition)
+        self._partition = partition
+        self._group = group
+        self._gap = server.client.script("consumers.runtime", "gap")
+        self._lose = server.client.script("consumers.runtime", "lose")
+
+    async def look(self, consumer: str) -> None:
+        """Note what was trimmed before the group had read it; *consumer*, who looks, is heard of.
+
+        That can be told only until the group has read on, so look before each read that may.
+
+        Raises:
+            NoGroupError: The group is not there.
+        """
+        gap = await self._gap([self._stream], [self._group, consumer])
+        if gap:
+            entries, delivered, first = gap
+            # Where Redis cannot tell how many it were, it was one at least.
+            await self._note("trimmed", EntryId.parse(delivered), EntryId.parse(first), entries)
+
+    async def note(self, why: Why, entry_ids: Sequence[EntryId]) -> None:
+        """Note that *entry_ids*, in their order, are gone."""
+        await self._note(why, entry_ids[0], entry_ids[-1], len(entry_ids), entry_ids)
+
+    async def _note(
+        self,
+        why: Why,
+        first: EntryId,
+        last: EntryId,
+        entries: int,
+        entry_ids: Sequence[EntryId] = (),
+    ) -> None:
+        at = datetime.now(UTC).isoformat()
+        about = [self._group, why, str(first), str(last), max(1, entries), at]
+        noted = await self._lose([self._losses, self._lost], [KEPT_MAX, *about])
+        if noted:
+            _log.error(
+                "history_lost",
+                group=self._group,
+                partition=self._partition,
+                why=why,
+                entries=noted if entries > 0 else f"{noted} at least",
+                first=str(first),
+                last=str(last),
+                entry_ids=[str(one) for one in entry_ids[:_SHOWN_MAX]],
+            )
+
+    async def total(self) -> int:
+        """Return how many entries the group ever found gone."""
+        return int(await self._client.call("HGET", self._lost, self._group) or 0)
+
+    async def read(self) -> list[Loss]:
+        """Return the group's losses that are kept, oldest first."""
+        raw = await self._client.call("XRANGE", self._losses, "-", "+", "COUNT", 2 * KEPT_MAX)
+        found = (_loss(dict(zip(flat[::2], flat[1::2], strict=True))) for _, flat in raw)
+        return [loss for loss in found if loss.group == self._group]
+
+
+def _loss(about: dict[bytes, bytes]) -> Loss:
+    strings = {name.decode(): value.decode() for name, value in about.items()}
+    return Loss(
+        group=strings["group"],
+        why=msgspec.convert(strings["why"], Why),
+        entries=int(strings["entries"]),
+        first=EntryId.parse(strings["first"]),
+        last=EntryId.parse(strings["last"]),
+        at=datetime.fromisoformat(strings["at"]),
+    )

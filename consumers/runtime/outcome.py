@@ -1,0 +1,77 @@
+"""The outcome: how an entry's delivery ends."""
+
+import msgspec
+
+from consumers.errors import TryLaterError, UnprocessableError
+from events.errors import UndecodableEntryError, UnknownEventTypeError
+from events.server.backoff import Backoff
+
+
+class Handled(msgspec.Struct, frozen=True):
+    """The work is done; the entry is acknowledged."""
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """The group has no work for it; the entry is acknowledged."""
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """It failed; the entry stays pending and is tried again after *after_s* seconds.
+
+    *error* says of what, "" where it was no fault of the entry's.
+    """
+
+    after_s: float
+    error: str = ""
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """It is given up on: moved to the group's dead letters, with the reason."""
+
+    reason: str
+    error: str = ""
+
+
+Outcome = Handled | Skipped | Retry | DeadLetter
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often a failing entry is tried, and how long it waits in between."""
+
+    deliveries_max: int = 5
+    first_s: float = 0.1
+    most_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.deliveries_max < 1:
+            raise ValueError(f"deliveries_max is {self.deliveries_max}, the least is 1")
+        if not 0 < self.first_s <= self.most_s:
+            raise ValueError(f"first_s is {self.first_s}, it must be more than 0, at most most_s")
+
+
+def outcome_of(error: Exception | None, deliveries: int, policy: RetryPolicy) -> Outcome:
+    """Decide how a delivery ends that raised *error*, or nothing."""
+    match error:
+        case None:
+            return Handled()
+        case UnknownEventTypeError():
+            return Skipped()
+        case UndecodableEntryError():
+            return DeadLetter("undecodable", str(error))
+        case UnprocessableError():
+            return DeadLetter(error.reason, str(error))
+        case _ if deliveries >= policy.deliveries_max:
+            return DeadLetter(f"failed {deliveries} times", _shown(error))
+        case _:
+            told_s = error.after_s if isinstance(error, TryLaterError) else 0.0
+            backoff_s = Backoff(policy.first_s, policy.most_s).delay_s(deliveries)
+            return Retry(max(told_s, backoff_s), _shown(error))
+
+
+def given_up_unseen(deliveries: int) -> DeadLetter:
+    """Return the end of an entry whose deliveries all ended without any outcome."""
+    return DeadLetter(f"delivered {deliveries} times without an outcome", "its consumers died")
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

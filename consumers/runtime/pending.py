@@ -1,0 +1,146 @@
+"""Pending entries: delivered, but not acknowledged, by us or by a consumer that went silent."""
+
+import heapq
+from collections.abc import AsyncGenerator, Sequence
+from time import monotonic
+from typing import NamedTuple
+
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.losses import Losses
+from events.entry.entry_id import EntryId
+from events.log.keys import Keys
+from events.log.log import entries_of
+from events.server.server import Server
+
+ALONE_FROM = 2
+"""Deliveries after which an entry is processed alone: one of its batch may kill its process."""
+
+RETRIES_MAX = 10_000
+"""Entries whose next try is remembered; beyond that they wait to be claimed as idle."""
+
+_LOOK_AGAIN_MIN_S = 0.02
+
+
+class Pending(NamedTuple):
+    """One pending entry, as Redis lists it."""
+
+    entry_id: EntryId
+    idle_ms: int
+    deliveries: int
+
+
+class PendingEntries:
+    """Claims entries of one group's partition for one consumer.
+
+    The idle ones are looked for from where the last look ended, so that many fresh ones in front
+    hide none; the next look comes when the first of those that were not idle enough will be.
+
+    Attributes:
+        partition: Which one it is.
+        losses: Where entries are noted that were deleted while they were pending.
+    """
+
+    def __init__(self, server: Server, keys: Keys, partition: int, group: str, name: str) -> None:
+        self._client = server.client
+        self.losses = Losses(server, keys, partition, group)
+        self._stream = keys.events(partition)
+        self.partition = partition
+        self._group = group
+        self._name = name
+        self._cursor = "-"
+        self._retries: list[tuple[float, EntryId]] = []
+        self._began = False
+        self._look_at = 0.0
+
+    async def own(self, count: int) -> AsyncGenerator[list[Delivery]]:
+        """Claim again all that is pending with ourselves: we do not know how it ended.
+
+        At first a consumer of our name may have died of it, which counts as a delivery; later
+        only the connection was lost, which does not.
+        """
+        began, self._began = self._began, True
+        self._retries.clear()
+        cursor = "-"
+        while found := await self._list(cursor, count, 0, self._name):
+            cursor = f"({found[-1].entry_id}"
+            async for batch in self._claimed(found, 0, counted=not began):
+                yield batch
+
+    async def idle(self, count: int, idle_ms: int) -> AsyncGenerator[list[Delivery]]:
+        """Claim, of up to *count* entries, those that no consumer has touched for *idle_ms*."""
+        found = await self._list(self._cursor, count, idle_ms // 2, None)
+        is_page = len(found) == count
+        self._cursor = f"({found[-1].entry_id}" if is_page else "-"
+        waiting = {entry_id for _, entry_id in self._retries}
+        claimable = [one for one in found if one.entry_id not in waiting]
+        almost = [one.idle_ms for one in claimable if one.idle_ms < idle_ms]
+        again_ms = 0 if is_page else min(idle_ms - max(almost, default=0), idle_ms / 2)
+        self._look_at = monotonic() + max(_LOOK_AGAIN_MIN_S, again_ms / 1_000)
+        idle = [one for one in claimable if one.idle_ms >= idle_ms]
+        async for batch in self._claimed(idle, idle_ms):
+            yield batch
+
+    @property
+    def next_look_s(self) -> float:
+        """Seconds until idle entries are looked for again."""
+        return max(0.0, self._look_at - monotonic())
+
+    def look_now(self) -> None:
+        """Let the next look for idle entries be now."""
+        self._look_at = 0.0
+
+    def later(self, delivery: Delivery, after_s: float) -> None:
+        """Remember to try the entry again after *after_s*; it stays pending with us."""
+        if len(self._retries) < RETRIES_MAX:
+            heapq.heappush(self._retries, (monotonic() + after_s, delivery.entry_id))
+
+    @property
+    def next_due_s(self) -> float | None:
+        """Seconds until the next remembered try, None when there is none."""
+        return max(0.0, self._retries[0][0] - monotonic()) if self._retries else None
+
+    async def due(self, count: int) -> AsyncGenerator[list[Delivery]]:
+        """Claim the entries whose next try is due, if no other consumer has taken them."""
+        found: list[Pending] = []
+        while self._retries and len(found) < count and self._retries[0][0] <= monotonic():
+            due = str(heapq.heappop(self._retries)[1])
+            found += await self._list(due, 1, 0, self._name, end=due)
+        async for batch in self._claimed(found, 0):
+            yield batch
+
+    async def _list(
+        self, start: str, count: int, idle_ms: int, consumer: str | None, end: str = "+"
+    ) -> list[Pending]:
+        """List what is pending, in the order of the ids."""
+        idle = ("IDLE", idle_ms) if idle_ms else ()
+        of = () if consumer is None else (consumer,)
+        raw = await self._client.call(
+            "XPENDING", self._stream, self._group, *idle, start, end, count, *of
+        )
+        return [Pending(EntryId.parse(entry_id), idle, times) for entry_id, _, idle, times in raw]
+
+    async def _claimed(
+        self, found: Sequence[Pending], idle_ms: int, *, counted: bool = True
+    ) -> AsyncGenerator[list[Delivery]]:
+        """Claim what was found: at first tries together, after that one by one."""
+        together = [one for one in found if one.deliveries < ALONE_FROM]
+        alone = [[one] for one in found if one.deliveries >= ALONE_FROM]
+        for some in [together, *alone] if together else alone:
+            deliveries = {one.entry_id: one.deliveries + counted for one in some}
+            as_before = () if counted else ("RETRYCOUNT", some[0].deliveries)
+            raw = await self._client.call(
+                *("XCLAIM", self._stream, self._group, self._name, idle_ms),
+                *(*map(str, deliveries), *as_before),
+            )
+            entries = entries_of((one for one in raw if one), self.partition)
+            if len(entries) < len(deliveries):
+                await self._note_lost(deliveries.keys() - {entry.entry_id for entry in entries})
+            if entries:
+                yield [Delivery(entry, deliveries[entry.entry_id]) for entry in entries]
+
+    async def _note_lost(self, missing: set[EntryId]) -> None:
+        """An entry that could not be claimed was taken by another consumer, or was deleted."""
+        for entry_id in sorted(missing):
+            raw = await self._client.call("XRANGE", self._stream, str(entry_id), str(entry_id))
+            if not raw:
+                await self.losses.note("deleted", [entry_id])

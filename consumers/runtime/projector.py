@@ -1,0 +1,244 @@
+"""The projector: folds a group's deliveries into the documents of its projection."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+from uuid import UUID
+
+import structlog
+
+from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import Outcome, Retry, RetryPolicy, outcome_of
+from consumers.runtime.progress import applying, building, note_conflicts
+from events.archive.errors import ArchiveError
+from events.entry.codec import decode
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import RecordedEvent
+from events.errors import EventsError, ServerUnavailableError, TrimmedError
+from events.log.log import EventLog
+from projections.errors import HistoryMissingError
+from projections.projection import Projection
+from projections.read_model.store import APPLY_MAX, Applied, Change, ReadModelStore, State
+from projections.replay.build import build
+from projections.replay.folding import Folding
+from projections.snapshots.snapshot_store import Snapshots
+
+HELD_MAX = 100_000
+"""Documents that a projector keeps in memory; beyond that it begins anew."""
+
+APPLY_TRIES_MAX = 20
+_CONTENDED_RETRY_S = 0.05
+
+
+@dataclass
+class Changed(Generic[State]):
+    """What a batch makes of one endpoint."""
+
+    endpoint_id: UUID
+    state: State
+    change: Change
+    deliveries: list[Delivery]
+
+
+@dataclass
+class Folded(Generic[State]):
+    """What a batch leads to: documents to write, entries without effect, entries that failed."""
+
+    changed: list[Changed[State]] = field(default_factory=list)
+    unchanged: list[Delivery] = field(default_factory=list)
+    failed: list[tuple[Delivery, Exception]] = field(default_factory=list)
+
+
+class Projector(Generic[State]):
+    """Keeps one partition of a read model, together with any number of others of its group.
+
+    It folds on from the documents it holds in memory. If another projector has written one of
+    them meanwhile, the apply says so, and that endpoint is folded again from what is there.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        projection: Projection[State],
+        partition: int,
+        policy: RetryPolicy,
+        snapshots: Snapshots | None = None,
+    ) -> None:
+        self._log_of = log
+        self._projection = projection
+        self._store = ReadModelStore(log.server, log.keys, projection, partition)
+        self._policy = policy
+        self._snapshots = snapshots
+        self._generation = 0
+        self._held: dict[UUID, tuple[int, State]] = {}
+        self._log = structlog.get_logger().bind(group=projection.read_model, partition=partition)
+
+    async def prepare(self) -> EntryId:
+        """Find the live generation, or build it from the log."""
+        self._held.clear()
+        position = START
+        while not await self._find_generation():
+            try:
+                with building():
+                    source = self._log_of if self._snapshots is None else self._snapshots.source
+                    position = await build(source, self._store, await self._begin())
+            except (HistoryMissingError, TrimmedError, ArchiveError) as error:
+                # Waiting is safe: readers keep their last good table, and nothing is acknowledged.
+                self._log.error("history_missing", error=str(error))
+                raise ServerUnavailableError(str(error)) from error
+        return position
+
+    async def _find_generation(self) -> bool:
+        """Take the live generation, unless there is none, or none that can be folded on from."""
+        generation = await self._store.live_generation()
+        if generation is None:
+            return False
+        if (await self._store.apply(generation, self._store.read_model)).lost:
+            await self._retire(generation, "documents are missing")
+            return False
+        self._generation = generation
+        return True
+
+    async def _begin(self) -> Folding[State] | None:
+        if self._snapshots is None:
+            return None
+        return await self._snapshots.newest(self._projection)
+
+    async def process(self, batch: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:
+        """Fold *batch* and write it, until no other projector's write comes between."""
+        left = list(batch)
+        ended: list[tuple[Delivery, Outcome]] = []
+        for _ in range(APPLY_TRIES_MAX):
+            folded = await self._fold(left)
+            left = await self._apply(folded)
+            ended += (
+                (delivery, outcome_of(error, delivery.deliveries, self._policy))
+                for delivery, error in folded.failed
+            )
+            if not left:
+                return ended
+        return ended + [(delivery, Retry(_CONTENDED_RETRY_S)) for delivery in left]
+
+    async def idle(self) -> None:
+        """Notice a read model that was swapped, or that has lost documents."""
+        await self._is_whole(await self._store.apply(self._generation, self._store.read_model))
+
+    async def _fold(self, batch: Sequence[Delivery]) -> Folded[State]:
+        folded: Folded[State] = Folded()
+        by_endpoint: dict[UUID, list[tuple[Delivery, RecordedEvent]]] = {}
+        for delivery in batch:
+            try:
+                recorded = decode(delivery.entry)
+            except EventsError as error:
+                folded.failed.append((delivery, error))
+            else:
+                by_endpoint.setdefault(recorded.event.endpoint_id, []).append((delivery, recorded))
+        await self._load(by_endpoint)
+        for endpoint_id, delivered in by_endpoint.items():
+            self._fold_endpoint(folded, endpoint_id, delivered)
+        return folded
+
+    async def _load(self, wanted: Iterable[UUID]) -> None:
+        missing = [one for one in wanted if one not in self._held]
+        if not missing:
+            return
+        if len(self._held) + len(missing) > HELD_MAX:
+            self._held.clear()
+            missing = list(wanted)
+        names = {str(endpoint_id): endpoint_id for endpoint_id in missing}
+        loaded = await self._store.load(self._generation, list(names))
+        initial = self._projection.initial
+        self._held.update(
+            (endpoint_id, loaded.get(name) or (0, initial(endpoint_id)))
+            for name, endpoint_id in names.items()
+        )
+
+    def _fold_endpoint(
+        self,
+        folded: Folded[State],
+        endpoint_id: UUID,
+        delivered: list[tuple[Delivery, RecordedEvent]],
+    ) -> None:
+        revision, before = self._held[endpoint_id]
+        evolve = self._projection.evolve
+        state = before
+        done = []
+        for delivery, recorded in delivered:
+            try:
+                state = evolve(state, recorded)
+            except Exception as error:  # noqa: BLE001 - however a fold fails, its entry has an end
+                folded.failed.append((delivery, error))
+            else:
+                done.append(delivery)
+        if not done or (state is before and revision):
+            folded.unchanged += done
+            return
+        entry_ids = [delivery.entry_id for delivery in done]
+        document = self._projection.encode(state, revision + 1)
+        change = Change(str(endpoint_id), revision, document, entry_ids)
+        folded.changed.append(Changed(endpoint_id, state, change, done))
+
+    async def _apply(self, folded: Folded[State]) -> list[Delivery]:
+        """Write what was folded; return what has to be folded again."""
+        left: list[Delivery] = []
+        unchanged = folded.unchanged
+        generation = self._generation
+        for at in range(0, max(1, len(folded.changed)), APPLY_MAX):
+            some = folded.changed[at : at + APPLY_MAX]
+            changes = [changed.change for changed in some]
+            with applying():
+                applied = await self._store.apply(
+                    self._generation,
+                    self._store.read_model,
+                    changes,
+                    [delivery.entry_id for delivery in unchanged],
+                )
+            note_conflicts(len(applied.conflicts))
+            if not await self._is_whole(applied):
+                rest = [d for changed in folded.changed[at:] for d in changed.deliveries]
+                return left + unchanged + rest
+            unchanged = []
+            left += await self._hold(some, applied)
+            if self._generation != generation:
+                # What is left was folded on from documents that are not there any more.
+                later = folded.changed[at + APPLY_MAX :]
+                return left + [d for changed in later for d in changed.deliveries]
+        return left
+
+    async def _is_whole(self, applied: Applied) -> bool:
+        """Say whether the generation is live and has what was written; find another otherwise."""
+        if applied.lost:
+            await self._begin_anew("documents are missing")
+        elif applied.stale:
+            self._log.warning("generation_gone", generation=self._generation)
+            await self.prepare()
+        return not (applied.lost or applied.stale)
+
+    async def _hold(self, written: Sequence[Changed[State]], applied: Applied) -> list[Delivery]:
+        """Hold what was written, or what others have; return what has to be folded again."""
+        left: list[Delivery] = []
+        damaged = False
+        for changed in written:
+            change = changed.change
+            if change.endpoint not in applied.conflicts:
+                self._held[changed.endpoint_id] = (change.revision + 1, changed.state)
+                continue
+            left += changed.deliveries
+            there = applied.conflicts[change.endpoint]
+            held = None if there is None else self._store.read(there)
+            if held is None:
+                damaged = True
+            else:
+                self._held[changed.endpoint_id] = held
+        if damaged:
+            await self._begin_anew("a document is damaged")
+        return left
+
+    async def _begin_anew(self, why: str) -> None:
+        """Have the read model built again: folding on from what is left would make it wrong."""
+        await self._retire(self._generation, why)
+        await self.prepare()
+
+    async def _retire(self, generation: int, why: str) -> None:
+        self._log.error("read_model_lost", generation=generation, why=why)
+        await self._store.retire(generation)

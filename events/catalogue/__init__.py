@@ -1,0 +1,1 @@
+"""The event types, their registry and upcasters: pure."""

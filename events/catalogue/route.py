@@ -1,0 +1,107 @@
+"""Events of an endpoint's routes."""
+
+from collections import Counter
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from events.catalogue.event import Event
+from events.errors import InvalidEventError
+
+ROUTES_MAX = 1_000
+"""Routes that one endpoint may have."""
+
+RouteStatus = Literal["provisioning", "running", "terminating", "terminated", "failed"]
+Protocol = Literal["http", "h2", "grpc", "tcp", "preopen"]
+Host = Annotated[str, Meta(pattern=r"^[^\s/]+\Z", max_length=255)]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+TrafficRatio = Annotated[float, Meta(ge=0, le=1)]
+
+
+class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One route (a replica of the model) as an event tells of it.
+
+    *kernel_host* and *kernel_port* are None until its session has an address. *traffic_ratio* is
+    its weight among the routes that get traffic; 0 means none.
+    """
+
+    route_id: UUID
+    session_id: UUID | None = None
+    app: Annotated[str, Meta(max_length=256)] = ""
+    kernel_host: Host | None = None
+    kernel_port: Port | None = None
+    protocol: Protocol = "http"
+    traffic_ratio: TrafficRatio = 1.0
+    status: RouteStatus = "provisioning"
+
+    @property
+    def has_address(self) -> bool:
+        """Whether a proxy could connect to it."""
+        return self.kernel_host is not None and self.kernel_port is not None
+
+
+class EndpointRouteListUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """The endpoint has exactly these routes from now on; none is a valid list."""
+
+    wire_name: ClassVar[str] = "endpoint_route_list_updated"
+
+    routes: Annotated[tuple[RouteRecord, ...], Meta(max_length=ROUTES_MAX)]
+
+    def __post_init__(self) -> None:
+        if len({route.route_id for route in self.routes}) < len(self.routes):
+            [(twice, times)] = Counter(r.route_id for r in self.routes).most_common(1)
+            raise InvalidEventError(
+                "routes", f"route_id {twice} stands in the list {times} times, the limit is once"
+            )
+
+
+class RouteCreatedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """A route was added; it is provisioning."""
+
+    wire_name: ClassVar[str] = "route_created"
+
+    route: RouteRecord
+
+
+class RouteStartedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """The route's address is known and its session runs: its health check's grace begins.
+
+    Its traffic ratio is not told here: starting never resets a weight.
+    """
+
+    wire_name: ClassVar[str] = "route_started"
+
+    route_id: UUID
+    session_id: UUID | None = None
+    app: Annotated[str, Meta(max_length=256)] = ""
+    kernel_host: Host
+    kernel_port: Port
+    protocol: Protocol = "http"
+
+
+class RouteTerminatingEvent(Event, frozen=True, kw_only=True, gc=False):
+    """The route gets no new traffic from now on."""
+
+    wire_name: ClassVar[str] = "route_terminating"
+
+    route_id: UUID
+
+
+class RouteFailedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """The route could not start, or broke for good."""
+
+    wire_name: ClassVar[str] = "route_failed"
+
+    route_id: UUID
+    errors: Annotated[tuple[Annotated[str, Meta(max_length=4_096)], ...], Meta(max_length=32)] = ()
+
+
+class RouteTrafficRatioUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """The route's weight is this from now on."""
+
+    wire_name: ClassVar[str] = "route_traffic_ratio_updated"
+
+    route_id: UUID
+    traffic_ratio: TrafficRatio

@@ -1,0 +1,1 @@
+"""Entry ids, positions, recorded events and their codec."""

@@ -1,0 +1,39 @@
+"""The age of an entry: how long ago it was appended, by the clock that made its id."""
+
+from datetime import UTC, datetime
+
+from events.entry.entry_id import START, EntryId
+from events.errors import ServerRefusedError
+from events.server.server import Server
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+async def now_of(server: Server) -> datetime:
+    """Return the server's time: ids are made of it, and ours may differ.
+
+    Where the account may not ask for it, ours has to do.
+    """
+    try:
+        seconds, microseconds = await server.client.call("TIME")
+    except ServerRefusedError:
+        return datetime.now(UTC)
+    return datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC)
+
+
+def age_of(entry_id: EntryId, now: datetime) -> str | None:
+    """Return how long before *now* the entry was appended, None for `START`, which is no entry."""
+    if entry_id <= START:
+        return None
+    return span(now.timestamp() - entry_id.ms / 1_000)
+
+
+def span(seconds: float) -> str:
+    """Return a span of time in its two largest units, such as `3m 20s`; never less than `0s`."""
+    left = max(0, int(seconds))
+    for place, (unit, size) in enumerate(_UNITS):
+        if left >= size:
+            whole, rest = divmod(left, size)
+            smaller = rest // _UNITS[place + 1][1] if unit != "s" else 0
+            return f"{whole}{unit} {smaller}{_UNITS[place + 1][0]}" if smaller else f"{whole}{unit}"
+    return "0s"

@@ -1,0 +1,167 @@
+"""The codec: an event as the fields of an entry, and back."""
+
+import re
+import reprlib
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from events.catalogue.event import Event
+from events.catalogue.registry import BY_WIRE_NAME, EVENT_TYPES
+from events.catalogue.upcasters import UPCASTERS
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry, Metadata, RecordedEvent
+from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
+
+ENTRY_BYTES_MAX = 1_048_576
+"""Bytes that the fields of one entry may have together."""
+
+FIELDS = [b"name", b"v", b"id", b"source", b"payload"]
+"""Of every entry that `encode` writes; metadata comes behind them where there is some."""
+
+_ENCODER = msgspec.json.Encoder()
+_DECODERS = {
+    kind.wire_name.encode(): (b"%d" % kind.version, msgspec.json.Decoder(kind).decode)
+    for kind in EVENT_TYPES
+}
+_NO_METADATA = Metadata()
+_METADATA_DECODER = msgspec.json.Decoder(Metadata)
+_PLACE = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+
+
+def encode(
+    event: Event, event_id: UUID, source: str, metadata: Metadata | None = None
+) -> dict[bytes, bytes]:
+    """Return the fields of the entry for *event*.
+
+    Raises:
+        InvalidEventError: A field breaks its limits, or the entry would be too large.
+    """
+    payload = _payload_of(event)
+    check(event, payload)
+    fields = {
+        b"name": event.wire_name.encode(),
+        b"v": b"%d" % event.version,
+        b"id": str(event_id).encode(),
+        b"source": source.encode(),
+        b"payload": payload,
+    }
+    if metadata is not None:
+        fields[b"metadata"] = _ENCODER.encode(metadata)
+    size = sum(len(name) + len(value) for name, value in fields.items())
+    if size > ENTRY_BYTES_MAX:
+        raise InvalidEventError(
+            event.wire_name, f"the entry has {size} bytes, the limit is {ENTRY_BYTES_MAX}"
+        )
+    return fields
+
+
+def check(event: Event, payload: bytes | None = None) -> None:
+    """Read the payload back: what a reader would refuse is refused before it is written.
+
+    Raises:
+        InvalidEventError: A field breaks its limits.
+    """
+    try:
+        msgspec.json.decode(payload or _payload_of(event), type=type(event))
+    except msgspec.ValidationError as error:
+        raise invalid_event(error, event) from None
+
+
+def _payload_of(event: Event) -> bytes:
+    try:
+        return _ENCODER.encode(event)
+    except (UnicodeEncodeError, OverflowError, TypeError) as error:
+        raise InvalidEventError(event.wire_name, str(error)) from None
+
+
+def invalid_event(error: msgspec.ValidationError, given: Any) -> InvalidEventError:  # noqa: ANN401 - whatever a caller gave
+    """Say which field of *given* is wrong, with its value, in place of msgspec's path."""
+    parts = _PLACE.match(str(error))
+    path = (parts and parts["path"]) or ""
+    problem = parts["problem"] if parts else str(error)
+    if not path:
+        return InvalidEventError(getattr(given, "wire_name", "value"), problem)
+    value = msgspec.to_builtins(given)
+    for step in re.findall(r"[^.\[\]]+", path):
+        try:
+            value = value[int(step)] if isinstance(value, list | tuple) else value[step]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return InvalidEventError(path, problem)
+    return InvalidEventError(path, f"{reprlib.repr(value)} is not allowed: {problem}")
+
+
+def decode(entry: Entry) -> RecordedEvent:
+    """Read an entry as an event of its type's newest version.
+
+    Raises:
+        UnknownEventTypeError: The name is of no type known here.
+        UndecodableEntryError: There is no name, or the content is not what the name says.
+    """
+    fields = entry.fields
+    values = [
+        fields.get(b"name", b""),
+        fields.get(b"v", b"1"),
+        fields.get(b"id", b""),
+        fields.get(b"source", b""),
+        fields.get(b"payload", b""),
+    ]
+    if b"metadata" in fields:
+        values.append(fields[b"metadata"])
+    return decode_values(entry.entry_id, entry.partition, values)
+
+
+def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) -> RecordedEvent:
+    """Read the values of `FIELDS`, in their order, and of the metadata if there is some.
+
+    Raises:
+        UnknownEventTypeError: The name is of no type known here.
+        UndecodableEntryError: There is no name, or the content is not what the name says.
+    """
+    name, version, event_id, source, payload, *metadata = values
+    if not name:
+        raise UndecodableEntryError("the entry has no name")
+    known = _DECODERS.get(name)
+    if known is None:
+        raise UnknownEventTypeError(name.decode("utf-8", "replace"))
+    if not payload:
+        raise UndecodableEntryError("the entry has no payload")
+    newest, decoder = known
+    try:
+        return RecordedEvent(
+            entry_id,
+            partition,
+            decoder(payload) if version == newest else _decode_old(name.decode(), version, payload),
+            event_id.decode(),
+            source.decode(),
+            _METADATA_DECODER.decode(metadata[0]) if metadata and metadata[0] else _NO_METADATA,
+        )
+    except Exception as error:  # noqa: BLE001 - an entry may hold anything that breaks a decoder
+        raise UndecodableEntryError(f"{name.decode()}: {error}") from None
+
+
+def _decode_old(name: str, written: bytes, raw: bytes) -> Event:
+    """Lead an older payload up, version by version; who calls it names the type in an error."""
+    kind = BY_WIRE_NAME[name]
+    if not written.isdigit() or not 1 <= int(written) <= kind.version:
+        shown = written.decode("utf-8", "replace")
+        raise UndecodableEntryError(
+            f"version {shown!r} is not known here, the newest is {kind.version};"
+            " after an upgrade the entry can be requeued"
+        )
+    payload = msgspec.json.decode(raw)
+    for version in range(int(written), kind.version):
+        payload = UPCASTERS[name, version](payload)
+    return msgspec.convert(payload, kind)
+
+
+def upcasts(entry: Entry) -> list[tuple[int, str]]:
+    """Return the versions that a readable entry is led up from, each with its upcaster's name."""
+    kind = BY_WIRE_NAME.get(entry.fields.get(b"name", b"").decode("utf-8", "replace"))
+    written = entry.fields.get(b"v", b"1")
+    if kind is None or not written.isdigit():
+        return []
+    steps = range(int(written), kind.version)
+    return [(version, UPCASTERS[kind.wire_name, version].__name__) for version in steps]

@@ -1,0 +1,51 @@
+"""The recorded event: an event read back from the log, and the raw entry it was read from."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import msgspec
+
+from events.catalogue.event import Event
+from events.entry.entry_id import EntryId
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A raw item of a partition: an id, and fields that may be anything."""
+
+    entry_id: EntryId
+    partition: int
+    fields: Mapping[bytes, bytes]
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Where an event came from: the request, the wider action, the event that caused it."""
+
+    request_id: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+
+class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event with its place in the log.
+
+    Attributes:
+        entry_id: Its id in the partition; the stamp of what it sets.
+        partition: Which stream it lies on.
+        event: The fact, in its type's newest version.
+        event_id: The id that its producer gave it, the same however often it is sent.
+        source: Who recorded it.
+        metadata: What it belongs to.
+    """
+
+    entry_id: EntryId
+    partition: int
+    event: Event
+    event_id: str
+    source: str
+    metadata: Metadata
+
+    @property
+    def endpoint_id(self) -> UUID:
+        """The endpoint that it happened to."""
+        return self.event.endpoint_id

@@ -1,0 +1,219 @@
+"""The history: archive and stream of the log read as one, without a gap or a double between."""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+
+import anyio
+import structlog
+
+from events.archive.archive import Archive
+from events.archive.manifest import Manifest
+from events.entry.entry_id import END, START, EntryId
+from events.entry.entry_line import RawEntry
+from events.entry.recorded import Entry, RecordedEvent
+from events.errors import ServerUnavailableError
+from events.history.cursor import Note, Reading
+from events.log.chunk import Chunk, read_chunk, read_chunk_back
+from events.log.keys import Keys
+from events.log.log import READ_COUNT, EventLog, entries_of, merged, readable
+from events.server.backoff import Backoff
+from events.server.server import Server
+
+_BLOCK_MS = 2_000
+_RECONNECT = Backoff(first_s=0.05, most_s=5.0)
+
+_log = structlog.get_logger()
+
+
+class History:
+    """All that a log ever held: what Redis still has, and before that what the archive has.
+
+    Each read asks in one step for entries and for how far back the stream reaches, so a trim that
+    runs meanwhile is noticed: what was trimmed is read from the archive. What neither has is never
+    passed over in silence: it is told to *on_gap*, and reading goes on behind it; without *on_gap*
+    it raises TrimmedError. A gap that was accepted when it was archived raises nothing.
+
+    What is missing is known from Redis's count of entries ever appended. Where an entry was
+    deleted from the middle of the stream the count cannot tell where, and is told all the same.
+    """
+
+    def __init__(
+        self, log: EventLog, archive: Archive | None = None, on_gap: Note | None = None
+    ) -> None:
+        self.log = log
+        self.archive = archive
+        self.on_gap = on_gap
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the log has."""
+        return self.log.partitions
+
+    @property
+    def keys(self) -> Keys:
+        """The names of the log's keys."""
+        return self.log.keys
+
+    @property
+    def server(self) -> Server:
+        """The server that the log lies on."""
+        return self.log.server
+
+    async def head(self, partition: int) -> EntryId:
+        """Return the newest id that the partition ever had, `START` for none."""
+        last = (await read_chunk(self.log, partition, END, END, 1)).last
+        if last == START and self.archive is not None:
+            return (await self.archive.state(partition)).manifest.end
+        return last
+
+    async def raw_chunks(
+        self, partition: int, start: EntryId = START, end: EntryId = END, count: int = READ_COUNT
+    ) -> AsyncGenerator[list[RawEntry]]:
+        """Yield the raw entries from *start* to *end*, both included, in chunks of up to *count*.
+
+        Raises:
+            TrimmedError: Entries in between are gone for good, and there is no *on_gap*.
+            ArchiveError: The archive is needed, and cannot be read or is damaged.
+        """
+        reading = Reading(self.log, self.archive, self.on_gap, partition, start.before())
+        while not reading.is_at_end:
+            chunk = await reading.step(end, count)
+            if chunk:
+                yield chunk
+
+    async def read_entries(
+        self, partition: int, start: EntryId = START, end: EntryId = END, count: int = READ_COUNT
+    ) -> AsyncGenerator[list[Entry]]:
+        """Yield the entries as `EventLog.read_entries` does; it raises what `raw_chunks` does."""
+        async with aclosing(self.raw_chunks(partition, start, end, count)) as chunks:
+            async for chunk in chunks:
+                yield entries_of(chunk, partition)
+
+    async def read(
+        self, start: EntryId = START, end: EntryId = END, partition: int | None = None
+    ) -> AsyncGenerator[RecordedEvent]:
+        """Yield the events as `EventLog.read` does; see `raw_chunks` for what it raises."""
+        wanted = range(self.partitions) if partition is None else [partition]
+        async for entry in merged([self.read_entries(p, start, end) for p in wanted]):
+            recorded = readable(entry)
+            if recorded is not None:
+                yield recorded
+
+    async def chunks_back(self, partition: int, count: int) -> AsyncGenerator[list[Entry]]:
+        """Yield the entries from the newest to the oldest, in chunks that grow from *count*.
+
+        See `raw_chunks` for what it raises.
+        """
+        end = END
+        while True:
+            chunk = await read_chunk_back(self.log, partition, end, count)
+            if chunk.entries:
+                yield entries_of(chunk.entries, partition)
+                end = EntryId.parse(chunk.entries[-1][0]).before()
+            if len(chunk.entries) < count:
+                break
+            count = READ_COUNT
+        if chunk.removed or not chunk.added:
+            manifest = await self._before_stream(partition, chunk)
+            async for entries in self._archived_back(manifest, end):
+                yield entries_of(entries, partition)
+
+    async def _before_stream(self, partition: int, chunk: Chunk) -> Manifest:
+        """Return what is archived, and tell of what is missing between it and the stream."""
+        reading = Reading(self.log, self.archive, self.on_gap, partition)
+        return await reading.look_before(chunk)
+
+    async def _archived_back(
+        self, manifest: Manifest, end: EntryId
+    ) -> AsyncGenerator[list[RawEntry]]:
+        for segment in reversed(manifest.segments):
+            if self.archive is None or segment.first_id > end:
+                continue
+            last = min(segment.last_id, end)
+            kept = [c async for c in self.archive.read(manifest, segment.first_id, last)]
+            for entries in reversed(kept):
+                yield entries[::-1]
+
+    async def find(self, partition: int, entry_id: EntryId) -> Entry | None:
+        """Return the entry with that id, None where there is none."""
+        return (await self.find_all(partition, [entry_id], 1)).get(entry_id)
+
+    async def find_all(
+        self, partition: int, entry_ids: Iterable[EntryId], segments_max: int
+    ) -> dict[EntryId, Entry]:
+        """Return the entries with those ids, as far as there are any.
+
+        Of the archive only the newest *segments_max* segments that should have some are read, each
+        once: every one is unpacked as a whole.
+        """
+        found, left = list[RawEntry](), list[EntryId]()
+        for entry_id in sorted(set(entry_ids), reverse=True):
+            chunk = await read_chunk(self.log, partition, entry_id, entry_id, 1)
+            found += chunk.entries
+            if not chunk.entries:
+                left.append(entry_id)
+        if left and self.archive is not None:
+            manifest = (await self.archive.state(partition)).manifest
+            for segment in reversed(manifest.segments):
+                here = {one for one in left if segment.first_id <= one <= segment.last_id}
+                if not here:
+                    continue
+                if not segments_max:
+                    break
+                segments_max -= 1
+                async for entries in self.archive.read(manifest, min(here), max(here)):
+                    found += (one for one in entries if EntryId.parse(one[0]) in here)
+        return {one.entry_id: one for one in entries_of(found, partition)}
+
+    async def follow(
+        self, cursor: EntryId | Mapping[int, EntryId] = END
+    ) -> AsyncGenerator[RecordedEvent]:
+        """Yield every event after *cursor*, for ever; see `follow_entries`."""
+        async for entry in self.follow_entries(cursor):
+            recorded = readable(entry)
+            if recorded is not None:
+                yield recorded
+
+    async def follow_entries(
+        self, cursor: EntryId | Mapping[int, EntryId] = END
+    ) -> AsyncGenerator[Entry]:
+        """Yield every entry after *cursor*, for ever, as `EventLog.follow_entries` does.
+
+        A follower that was away for so long, or is so slow, that the stream was trimmed beyond it
+        goes on in the archive; see `raw_chunks` for what it raises where that is not enough.
+        """
+        readings = [
+            Reading(self.log, self.archive, self.on_gap, partition, position)
+            for partition, position in (await self._cursors(cursor)).items()
+        ]
+        failures = 0
+        while True:
+            found: list[Entry] = []
+            try:
+                if all(one.is_at_end for one in readings):
+                    await self._wait_for_more(readings)
+                for one in readings:
+                    found += entries_of(await one.step(END, READ_COUNT), one.partition)
+                failures = 0
+            except ServerUnavailableError as error:
+                failures += 1
+                _log.warning("follow_interrupted", error=str(error), failures=failures)
+            for entry in sorted(found, key=lambda entry: entry.entry_id):
+                yield entry
+            if failures:
+                await anyio.sleep(_RECONNECT.delay_s(failures))
+
+    async def _wait_for_more(self, readings: Iterable[Reading]) -> None:
+        """Wait until there is an entry behind one of the readings."""
+        at = {self.log.keys.events(one.partition): str(one.position) for one in readings}
+        words = ("XREAD", "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", *at, *at.values())
+        async with self.log.server.blocking(_BLOCK_MS) as client:
+            while not await client.call(*words):
+                pass
+
+    async def _cursors(self, cursor: EntryId | Mapping[int, EntryId]) -> dict[int, EntryId]:
+        if isinstance(cursor, Mapping):
+            return dict(cursor)
+        if cursor < END:
+            return dict.fromkeys(range(self.partitions), cursor)
+        return {partition: await self.head(partition) for partition in range(self.partitions)}

@@ -1,0 +1,88 @@
+"""The tail: the newest entries of the log, found from its end, and those from a position on."""
+
+import heapq
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import msgspec
+
+from events.entry.entry_id import END, START, EntryId
+from events.entry.recorded import Entry
+from events.history.history import History
+from events.log.log import READ_COUNT
+
+SEARCHED_MAX = 50_000
+"""Entries of a partition that are looked through for those wanted: a long log is never all read."""
+
+Wanted = Callable[[Entry], bool]
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """The newest entries that were wanted, oldest first, and where to go on.
+
+    Attributes:
+        entries: The entries.
+        cursors: The newest entry looked at of each partition: what follows is new.
+        unsearched: Where the search ended before the log did, the oldest entry looked at.
+    """
+
+    entries: list[Entry]
+    cursors: dict[int, EntryId]
+    unsearched: EntryId | None = None
+
+
+async def read_tail(
+    log: History, partitions: Sequence[int], count: int, wanted: Wanted | None
+) -> Tail:
+    """Return the newest *count* entries of *partitions* that are *wanted*, by id."""
+    tails = [await _tail_of(log, partition, count, wanted) for partition in partitions]
+    found = sorted((entry for tail in tails for entry in tail.entries), key=_place)
+    return Tail(
+        entries=found[max(0, len(found) - count) :],
+        cursors={p: at for tail in tails for p, at in tail.cursors.items()},
+        unsearched=max((t.unsearched for t in tails if t.unsearched is not None), default=None),
+    )
+
+
+async def _tail_of(log: History, partition: int, count: int, wanted: Wanted | None) -> Tail:
+    """Read back from the partition's end until there are *count*, or enough was looked through."""
+    found: list[Entry] = []
+    newest = START
+    left = SEARCHED_MAX if wanted else max(1, count)
+    async for entries in log.chunks_back(partition, max(1, min(count, READ_COUNT))):
+        newest = max(newest, entries[0].entry_id)
+        found += filter(wanted, entries) if wanted else entries
+        left -= len(entries)
+        if len(found) >= count:
+            break
+        if left <= 0:
+            return Tail(found, {partition: newest}, entries[-1].entry_id)
+    return Tail(found[:count], {partition: newest})
+
+
+async def entries_from(
+    log: History, partitions: Sequence[int], start: EntryId, end: EntryId = END
+) -> AsyncGenerator[Entry]:
+    """Yield the entries from *start* to *end*, and no further than the present end, by id."""
+    sources = {p: _one_by_one(log, p, start, min(end, await log.head(p))) for p in partitions}
+    firsts = [await anext(source, None) for source in sources.values()]
+    waiting = [(_place(entry), entry) for entry in firsts if entry is not None]
+    heapq.heapify(waiting)
+    while waiting:
+        _, entry = heapq.heappop(waiting)
+        yield entry
+        following = await anext(sources[entry.partition], None)
+        if following is not None:
+            heapq.heappush(waiting, (_place(following), following))
+
+
+async def _one_by_one(
+    log: History, partition: int, start: EntryId, end: EntryId
+) -> AsyncGenerator[Entry]:
+    if start <= end:
+        async for entries in log.read_entries(partition, start, end):
+            for entry in entries:
+                yield entry
+
+
+def _place(entry: Entry) -> tuple[EntryId, int]:
+    return entry.entry_id, entry.partition

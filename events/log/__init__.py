@@ -1,0 +1,1 @@
+"""The log: append, read, follow; its keys, partitions and positions."""

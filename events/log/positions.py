@@ -1,0 +1,50 @@
+"""Positions: up to where each holder has the log for good, kept beside it."""
+
+from events.entry.entry_id import EntryId
+from events.log.keys import Keys
+from events.server.server import Server
+
+
+class Positions:
+    """The positions that are kept of one partition.
+
+    A holder is `group:NAME`, `archive` or `snapshot:READ-MODEL`. All up to its position, inclusive,
+    it has read for good, so that it needs none of it from the log again.
+    """
+
+    def __init__(self, server: Server, keys: Keys, partition: int) -> None:
+        self._client = server.client
+        self._key = keys.positions(partition)
+        self._advance = server.client.script("events.log", "advance")
+
+    async def all(self) -> dict[str, EntryId]:
+        """Return the position of every holder."""
+        raw = await self._client.call("HGETALL", self._key)
+        return {holder.decode(): EntryId.parse(entry_id) for holder, entry_id in raw.items()}
+
+    async def of(self, holder: str) -> EntryId | None:
+        """Return the position of *holder*, None where it has none."""
+        raw = await self._client.call("HGET", self._key, holder)
+        return None if raw is None else EntryId.parse(raw)
+
+    async def advance(self, holder: str, entry_id: EntryId) -> bool:
+        """Raise the position of *holder*; say whether it stood lower. It never goes back."""
+        return bool(await self._advance([self._key], [holder, str(entry_id)]))
+
+    async def set_back(self, holder: str, entry_id: EntryId) -> None:
+        """Let *holder* stand at *entry_id*, also where it had come further."""
+        await self._client.call("HSET", self._key, holder, str(entry_id))
+
+    async def forget(self, holder: str) -> None:
+        """Forget that *holder* was ever there."""
+        await self._client.call("HDEL", self._key, holder)
+
+
+def group_holder(group: str) -> str:
+    """Return the name under which the position of *group* is kept."""
+    return f"group:{group}"
+
+
+def snapshot_holder(read_model: str) -> str:
+    """Return the name under which the position of the snapshots of *read_model* is kept."""
+    return f"snapshot:{read_model}"

@@ -1,0 +1,1 @@
+"""Which entries may leave Redis, and their removal."""

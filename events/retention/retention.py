@@ -1,0 +1,222 @@
+"""Retention: how much of the log is kept, who still needs it, and up to where it may be cut."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from events.entry.entry_id import END, START, EntryId
+from events.log.append import SEEN_MS
+from events.log.log import EventLog
+from events.log.positions import Positions, group_holder
+from events.streams.partition_stream import Stream, StreamState, read_stream
+from events.streams.redis_stream import RedisStream, StreamGroup
+
+KEEP_MIN_S = 2 * SEEN_MS / 1_000
+"""The least that is kept: an append that is tried again reads what its first try has written."""
+
+KEEP_S = 7 * 86_400.0
+"""What is kept unless something else is said: a week."""
+
+TRIMMED = "trimmed"
+"""Among the positions, no holder: up to where the log was cut, inclusive."""
+
+Kind = Literal["archive", "snapshot"]
+"""What may be passed over; the groups never are."""
+
+
+class RetentionRule(msgspec.Struct, frozen=True):
+    """What has to be kept, whatever else could go.
+
+    Attributes:
+        keep_s: Entries younger than this are kept.
+        required: Holders that have to be there; while one is missing nothing is cut.
+        without: Kinds of holders that are passed over, there or not.
+    """
+
+    keep_s: float = KEEP_S
+    required: tuple[str, ...] = ()
+    without: tuple[Kind, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.keep_s >= KEEP_MIN_S:
+            raise ValueError(f"keep_s is {self.keep_s}, the least is {KEEP_MIN_S:.0f}")
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The required holders that are not passed over."""
+        return tuple(one for one in self.required if kind_of(one) not in self.without)
+
+    def floor(self, now_ms: int) -> EntryId:
+        """Return the first id that is too young to be cut at *now_ms*."""
+        return EntryId(max(0, now_ms - round(self.keep_s * 1_000)), 0)
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who reads the log, and what of it must be kept for it.
+
+    Attributes:
+        name: `group:NAME`, `archive` or `snapshot:READ-MODEL`.
+        stands_at: Up to where it has read, inclusive; None where it never did.
+        oldest_pending: The oldest entry that a group was given and has not ended.
+        pending: How many it was given and has not ended.
+        idle_ms: For a group, how long ago one of its consumers was last heard of; None: it has
+            none.
+        is_missing: It is not there; nothing, or its position, is all that is known of it.
+        is_passed_over: It holds nothing back, as was asked for.
+    """
+
+    name: str
+    stands_at: EntryId | None = None
+    oldest_pending: EntryId | None = None
+    pending: int = 0
+    idle_ms: int | None = None
+    is_missing: bool = False
+    is_passed_over: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        return kind_of(self.name)
+
+    @property
+    def keeps_from(self) -> EntryId:
+        """The first entry that must be kept for it; `START` where that is all.
+
+        The entry that it stands at is kept as well: by it a group knows that nothing is missing.
+        """
+        stands_at = START if self.stands_at is None else self.stands_at
+        return stands_at if self.oldest_pending is None else min(stands_at, self.oldest_pending)
+
+
+S_co = TypeVar("S_co", bound=Stream, covariant=True)
+
+
+class Cut(msgspec.Struct, Generic[S_co], frozen=True):
+    """Up to where a stream may be cut now.
+
+    Attributes:
+        stream: The stream, a partition of the log or another.
+        holders: All that read it, by name.
+        floor: The first entry that is too young to go, `END` where none is.
+    """
+
+    stream: S_co
+    holders: tuple[Holder, ...]
+    floor: EntryId
+
+    @property
+    def at(self) -> EntryId:
+        """The first entry that stays."""
+        last = START if self.stream.last is None else self.stream.last
+        return min(self.floor, last, *(one.keeps_from for one in self.holding))
+
+    @property
+    def holding(self) -> tuple[Holder, ...]:
+        """The holders that are not passed over."""
+        return tuple(one for one in self.holders if not one.is_passed_over)
+
+    @property
+    def held_by(self) -> tuple[Holder, ...]:
+        """Those for whom it cannot be later; none where it is the age, or the end of the log."""
+        if self.at >= self.floor or self.at == self.stream.last:
+            return ()
+        return tuple(one for one in self.holding if one.keeps_from == self.at)
+
+
+def cut_for_readers(stream: RedisStream, positions: Mapping[str, EntryId]) -> Cut[RedisStream]:
+    """Say up to where any stream may be cut for those who read it, whatever else has to be kept.
+
+    *positions* are those that are kept beside it; there are none where it is not the log's.
+    """
+    groups = {one.name: one for one in map(_as_holder, stream.groups)}
+    return Cut(stream, tuple(_with_positions(groups, positions)), END)
+
+
+def _as_holder(group: StreamGroup) -> Holder:
+    return Holder(
+        name=group_holder(group.name),
+        stands_at=group.last_delivered,
+        oldest_pending=group.oldest_pending,
+        pending=group.pending,
+    )
+
+
+def _with_positions(
+    groups: Mapping[str, Holder], positions: Mapping[str, EntryId], required: Sequence[str] = ()
+) -> list[Holder]:
+    """Return the groups and those that have a position or are required, by name.
+
+    A group that was lost stands where its position was kept: it will be made again there. While it
+    is there, it needs what lies behind that position as well.
+    """
+    found = dict(groups)
+    for name in {*positions, *required} - {TRIMMED}:
+        at, group = positions.get(name), groups.get(name)
+        if group is None:
+            is_missing = at is None or kind_of(name) == "group"
+            found[name] = Holder(name=name, stands_at=at, is_missing=is_missing)
+        elif at is not None and group.stands_at is not None:
+            stands_at = min(at, group.stands_at)
+            found[name] = msgspec.structs.replace(group, stands_at=stands_at)
+    return [found[name] for name in sorted(found)]
+
+
+def kind_of(holder: str) -> str:
+    """Return what *holder* is: a group, the archive, a snapshot."""
+    return holder.partition(":")[0]
+
+
+async def read_cut(
+    log: EventLog, partition: int, rule: RetentionRule, now_ms: int
+) -> Cut[StreamState] | None:
+    """Say up to where the partition may be cut, None where nothing was ever appended to it."""
+    stream = await read_stream(log, partition)
+    if stream is None:
+        return None
+    holders = await read_holders(log, partition, rule)
+    return Cut(stream, tuple(holders), rule.floor(now_ms))
+
+
+async def read_holders(log: EventLog, partition: int, rule: RetentionRule) -> list[Holder]:
+    """Return all that read the partition, and those that *rule* requires, by name."""
+    positions = await Positions(log.server, log.keys, partition).all()
+    infos = await log.server.client.call("XINFO GROUPS", log.keys.events(partition))
+    groups = [await _read_group(log, partition, about) for about in infos]
+    found = _with_positions({one.name: one for one in groups}, positions, rule.required)
+    return [
+        msgspec.structs.replace(one, is_passed_over=kind_of(one.name) in rule.without)
+        for one in found
+    ]
+
+
+async def _read_group(log: EventLog, partition: int, about: Mapping[str, Any]) -> Holder:
+    client, stream = log.server.client, log.keys.events(partition)
+    consumers: Sequence[Mapping[str, Any]] = await client.call(
+        "XINFO CONSUMERS", stream, about["name"]
+    )
+    pending = await client.call("XPENDING", stream, about["name"], "-", "+", 1)
+    return Holder(
+        name=group_holder(about["name"].decode("utf-8", "replace")),
+        stands_at=EntryId.parse(about["last-delivered-id"]),
+        oldest_pending=EntryId.parse(pending[0][0]) if pending else None,
+        pending=about["pending"],
+        idle_ms=min((one["idle"] for one in consumers), default=None),
+    )
+
+
+async def trimmed_to(log: EventLog, partition: int) -> EntryId | None:
+    """Return the last id up to which entries are missing in the partition, None for none.
+
+    What was read before that can only come from a snapshot or the archive: a read model built of
+    the remaining log alone would lack it. A trim of ours writes it down; one of somebody else, or a
+    deleted entry, shows in what Redis counts. Where entries were deleted from the middle, it is the
+    last of those.
+    """
+    known = await Positions(log.server, log.keys, partition).of(TRIMMED)
+    stream = await read_stream(log, partition)
+    if stream is None or stream.added == stream.length:
+        return known
+    last = START if stream.last is None else stream.last
+    gone = max(stream.deleted, last if stream.first is None else stream.first.before())
+    return gone if known is None else max(known, gone)

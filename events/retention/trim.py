@@ -1,0 +1,81 @@
+"""The trim: cuts the oldest entries off a partition, never one that a reader still needs."""
+
+from collections.abc import AsyncGenerator, Iterable
+
+import msgspec
+
+from events.entry.entry_id import EntryId
+from events.log.log import READ_COUNT, EventLog
+from events.retention.retention import RetentionRule
+
+STEP_ENTRIES = 10_000
+"""Entries that one step cuts, about: the server does nothing else for its time, a few ms."""
+
+COUNTED_MAX = 50_000
+"""Entries that are counted to tell how much would go."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What one step of a trim did.
+
+    Attributes:
+        removed: Entries that it removed, exactly.
+        cut: The first entry that has to stay, as it was at this moment.
+        held_by: The holder that needs it; None where it is the age, or the end of the log.
+        is_done: Whether nothing before the cut is left.
+    """
+
+    removed: int
+    cut: EntryId
+    held_by: str | None
+    is_done: bool
+
+
+class Trim:
+    """Trims one partition of a log that routestream made.
+
+    What must stay is found out in the same script that cuts, so that a group that was created, set
+    back or given something since the plan was made loses nothing.
+    """
+
+    def __init__(self, log: EventLog, partition: int, rule: RetentionRule) -> None:
+        self._log = log
+        self._keys = [log.keys.events(partition), log.keys.positions(partition)]
+        self._rule = rule
+        self._trim = log.server.client.script("events.retention", "trim")
+
+    async def steps(self, now_ms: int) -> AsyncGenerator[Step]:
+        """Cut step by step until nothing older than the rule says is left that nobody needs."""
+        floor = str(self._rule.floor(now_ms))
+        without = self._rule.without
+        args = [floor, STEP_ENTRIES, len(without), *without, *self._rule.wanted]
+        while reply := await self._trim(self._keys, args):
+            removed, cut, holder, is_done = reply
+            step = Step(removed, EntryId.parse(cut), holder.decode() or None, bool(is_done))
+            yield step
+            if step.is_done:
+                return
+
+
+async def is_ours(log: EventLog) -> bool:
+    """Whether routestream made the log: nobody else's stream is ever trimmed."""
+    return bool(await log.server.client.call("HEXISTS", log.keys.layout, "partitions"))
+
+
+async def count_before(
+    log: EventLog, partition: int, places: Iterable[EntryId], counted_max: int = COUNTED_MAX
+) -> dict[EntryId, int | None]:
+    """Count the entries before each of *places*, None where they are more than *counted_max*."""
+    left = sorted(set(places))
+    if not left:
+        return {}
+    counts: dict[EntryId, int | None] = dict.fromkeys(left)
+    counted = 0
+    async for entries in log.read_entries(partition, end=left[-1].before(), count=READ_COUNT):
+        for entry in entries:
+            while left and left[0] <= entry.entry_id:
+                counts[left.pop(0)] = counted
+            counted += 1
+        if counted > counted_max:
+            return counts
+    return counts | dict.fromkeys(left, counted)

@@ -1,0 +1,1 @@
+"""What Redis knows of a stream and its groups."""

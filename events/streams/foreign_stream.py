@@ -1,0 +1,80 @@
+"""The foreign stream: any Redis stream, read as a log of one partition."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from events.entry.recorded import Entry
+from events.errors import EventsError
+from events.log.keys import Keys
+from events.log.log import EventLog
+from events.server.server import Server
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What an entry says that another system wrote.
+
+    Attributes:
+        name: What kind of thing happened.
+        source: Who says so.
+        summary: What it says, in a few words.
+        values: What it says, as JSON can hold it, by the names that an entry's fields have as JSON.
+        endpoint: The endpoint that it is about, as far as it names one.
+    """
+
+    name: str
+    source: str
+    summary: str
+    values: Mapping[str, Any]
+    endpoint: str = ""
+
+
+class ForeignDecoder(Protocol):
+    """Reads an entry that another system wrote; an EventsError says why it cannot be read."""
+
+    def __call__(self, entry: Entry, *, wide: bool = False) -> Told:
+        """Return what the entry says; a *wide* summary has whole ids."""
+
+
+class NoStreamError(EventsError):
+    """There is no stream of that name."""
+
+
+class WrongStreamError(NoStreamError):
+    """Under that name is something else."""
+
+
+class OneStream(Keys, frozen=True):
+    """The keys of a log whose only partition is the stream *key*, whoever made it."""
+
+    key: str = ""
+
+    @property
+    def of_what(self) -> str:
+        """The stream, in an error's words."""
+        return f"the stream {self.key!r}"
+
+    def events(self, partition: int) -> str:  # noqa: ARG002 - there is only one
+        """Stream: the only one there is."""
+        return self.key
+
+
+async def open_foreign_stream(server: Server, key: str) -> EventLog:
+    """Return a log that reads the stream *key*; it is for reading alone.
+
+    Raises:
+        NoStreamError: There is no such key, or it holds something else.
+    """
+    await check_stream(server, key)
+    return EventLog(server, OneStream(key=key), 1, "")
+
+
+async def check_stream(server: Server, key: str | bytes) -> None:
+    """Raise NoStreamError where there is no such key, or it holds something else."""
+    kind = (await server.client.call("TYPE", key)).decode()
+    shown = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key
+    if kind == "none":
+        raise NoStreamError(f"there is no stream {shown!r} on {server.address}")
+    if kind != "stream":
+        raise WrongStreamError(f"the key {shown!r} on {server.address} is a {kind}, no stream")

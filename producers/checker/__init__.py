@@ -1,0 +1,1 @@
+"""The health checker: probes routes and records transitions."""

@@ -1,0 +1,272 @@
+"""The health checker: probes the routes of the endpoints it owns, and records what changes."""
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
+
+import aiohttp
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskGroup
+from msgspec.structs import replace
+
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatus
+from events.entry.entry_id import START, EntryId
+from events.errors import EventsError
+from producers.checker.probe import Address, probe
+from producers.checker.settings import CheckerSettings
+from producers.checker.verdict import CheckState, Transition, judge
+from producers.errors import ProducersError
+from projections.errors import ProjectionsError
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Route
+from projections.route_table.routing import is_reachable
+
+_log = structlog.get_logger()
+
+
+class Reader(Protocol):
+    """The route table in memory, kept up to date by someone else."""
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Return every endpoint, as last known."""
+
+    async def changed(self) -> None:
+        """Wait until something has changed."""
+
+
+class Recorder(Protocol):
+    """Whoever records a route's health in the log, if it is a change."""
+
+    async def record_status(
+        self,
+        endpoint_id: UUID,
+        route_id: UUID,
+        new_status: ModelServiceStatus,
+        *,
+        observed_at: datetime,
+        reason: str,
+        consecutive_failures: int,
+    ) -> object:
+        """Record it."""
+
+
+class Ownership(Protocol):
+    """Which endpoints are this checker's to probe; see `membership.Membership`."""
+
+    def owns(self, endpoint_id: UUID) -> bool:
+        """Whether the endpoint is."""
+
+    async def changed(self) -> None:
+        """Wait until that may have changed."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What is probed, and how; when any of it changes, the failures so far say nothing more."""
+
+    endpoint_id: UUID
+    route_id: UUID
+    address: Address
+    started_at: EntryId
+    health_check: HealthCheck
+
+
+class Watch:
+    """The probing of one target; *due* is its newest transition, until that is recorded."""
+
+    def __init__(self, target: Target, route: Route, state: CheckState, seen_s: float) -> None:
+        self.target = target
+        self.state = replace(state, health=route.health, failures=0, successes=0)
+        self.seen_s = seen_s
+        self.due: Transition | None = None
+        self.is_recording = False
+        self.scope = anyio.CancelScope()
+        self.log = _log.bind(endpoint_id=str(target.endpoint_id), route_id=str(target.route_id))
+        self._health_at = route.health_at
+
+    @property
+    def started_s(self) -> float:
+        """When the grace began, in seconds since 1970: at the start, else when first seen."""
+        started_at = self.target.started_at
+        if started_at <= START:
+            return self.seen_s
+        # Our clock may be behind the server's: nothing starts after it was seen.
+        return min(started_at.ms / 1_000, self.seen_s)
+
+    def go_on_from(self, route: Route) -> None:
+        """Take over a health recorded since the last look, whoever recorded it.
+
+        What is due is judged anew by the next probe.
+        """
+        if route.health_at != self._health_at:
+            self._health_at = route.health_at
+            self.state = replace(self.state, health=route.health)
+            self.due = None
+
+
+class HealthChecker:
+    """Probes each reachable route of each owned endpoint that has a health check.
+
+    Every route is probed on its own schedule. A transition stays due until it is recorded; while
+    it cannot be, probing goes on.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        recorder: Recorder,
+        ownership: Ownership,
+        session: aiohttp.ClientSession,
+        settings: CheckerSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._reader = reader
+        self._recorder = recorder
+        self._ownership = ownership
+        self._session = session
+        self._settings = settings
+        self._clock = clock
+        self._limiter = anyio.CapacityLimiter(settings.concurrency_max)
+        self._noticed = anyio.Event()
+        self._watches: dict[tuple[UUID, UUID], Watch] = {}
+
+    @property
+    def watched(self) -> int:
+        """How many routes are probed now."""
+        return len(self._watches)
+
+    async def run(self) -> None:
+        """Probe and record until cancelled."""
+        _log.info("checker_started", **msgspec.to_builtins(self._settings))
+        async with anyio.create_task_group() as tasks:
+            for changed in (self._reader.changed, self._ownership.changed):
+                tasks.start_soon(self._notice, changed)
+            while True:
+                await self._noticed.wait()
+                self._noticed = anyio.Event()
+                self._update(tasks)
+                await anyio.sleep(self._settings.update_interval_s)
+
+    async def _notice(self, changed: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            self._noticed.set()
+            await changed()
+
+    def _update(self, tasks: TaskGroup) -> None:
+        """Let exactly those routes be watched that shall be, as they are now."""
+        wanted = self._wanted()
+        for key in self._watches.keys() - wanted.keys():
+            ended = self._watches.pop(key)
+            ended.scope.cancel()
+            ended.log.info("route_unwatched")
+        for key, (target, route) in wanted.items():
+            known = self._watches.get(key)
+            if known is not None and known.target == target:
+                known.go_on_from(route)
+                continue
+            if known is not None:
+                known.scope.cancel()
+            self._watches[key] = self._begun(target, route, known)
+            tasks.start_soon(self._watch, self._watches[key], known is None)
+
+    def _wanted(self) -> dict[tuple[UUID, UUID], tuple[Target, Route]]:
+        wanted = {}
+        for endpoint in self._reader.endpoints():
+            check = endpoint.health_check
+            if check is None or not self._ownership.owns(endpoint.endpoint_id):
+                continue
+            for route in endpoint.present_routes:
+                address = _address(route)
+                if address is not None:
+                    target = Target(
+                        endpoint.endpoint_id, route.route_id, address, route.started_at, check
+                    )
+                    wanted[endpoint.endpoint_id, route.route_id] = (target, route)
+        return wanted
+
+    def _begun(self, target: Target, route: Route, before: Watch | None) -> Watch:
+        """Begin to count anew; that it flaps is remembered across a restart of the route."""
+        state = CheckState() if before is None else before.state
+        same = before is not None and before.target.address == target.address
+        seen_s = before.seen_s if before is not None and same else self._clock()
+        watch = Watch(target, route, state, seen_s)
+        watch.log.info("route_watched", address=str(target.address), health=route.health)
+        return watch
+
+    async def _watch(self, watch: Watch, is_new: bool) -> None:  # noqa: FBT001 - start_soon passes no names
+        with watch.scope:
+            if is_new and watch.state.health != "not_checked":
+                # It was probed by another checker; many come over at once when that one dies.
+                await anyio.sleep(watch.target.health_check.interval * _draw(0, 1))
+            async with anyio.create_task_group() as recording:
+                while True:
+                    begun = anyio.current_time()
+                    await self._probe(watch)
+                    if watch.due is not None and not watch.is_recording:
+                        watch.is_recording = True
+                        recording.start_soon(self._record, watch, watch.due)
+                    await anyio.sleep_until(begun + self._interval_s(watch))
+
+    async def _probe(self, watch: Watch) -> None:
+        check = watch.target.health_check
+        async with self._limiter:
+            result = await probe(self._session, watch.target.address, check)
+        was_flapping = watch.state.flapping
+        watch.state, transition = judge(
+            watch.state,
+            result,
+            self._clock(),
+            watch.started_s,
+            check,
+            settings=self._settings.verdict,
+        )
+        watch.due = transition or watch.due
+        if watch.state.flapping and not was_flapping:
+            watch.log.warning(
+                "flapping", successes_min=self._settings.verdict.flapping_successes_min
+            )
+
+    async def _record(self, watch: Watch, transition: Transition) -> None:
+        """Record it beside the probing, which does not wait for the log."""
+        log = watch.log.bind(new_status=transition.new_status, reason=transition.reason)
+        try:
+            await self._recorder.record_status(
+                watch.target.endpoint_id,
+                watch.target.route_id,
+                transition.new_status,
+                observed_at=datetime.fromtimestamp(transition.observed_s, UTC),
+                reason=transition.reason,
+                consecutive_failures=transition.consecutive_failures,
+            )
+        except (EventsError, ProjectionsError, ProducersError) as error:
+            log.warning("health_not_recorded", error=str(error))
+        else:
+            watch.due = None if watch.due is transition else watch.due
+            log.info("health_recorded", consecutive_failures=transition.consecutive_failures)
+        finally:
+            watch.is_recording = False
+
+    def _interval_s(self, watch: Watch) -> float:
+        """Return the time to the next probe; a failing route is decided on sooner."""
+        interval_s = watch.target.health_check.interval
+        failing = watch.state.successes == 0 and watch.state.health != "unhealthy"
+        if failing and self._settings.fast_interval_s is not None:
+            interval_s = min(interval_s, self._settings.fast_interval_s)
+        return interval_s * _draw(1 - self._settings.jitter, 1 + self._settings.jitter)
+
+
+def _address(route: Route) -> Address | None:
+    """Return where to probe it, None where it cannot be reached."""
+    if not is_reachable(route) or route.kernel_host is None or route.kernel_port is None:
+        return None
+    return Address(route.kernel_host, route.kernel_port, route.protocol)
+
+
+def _draw(least: float, most: float) -> float:
+    return random.uniform(least, most)  # noqa: S311 - spreads load, keeps no secret

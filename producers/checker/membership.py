@@ -1,0 +1,134 @@
+"""The ownership of endpoints: which of the living health checkers probes which endpoint."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+from uuid import UUID
+
+import anyio
+import msgspec
+import structlog
+
+from events.errors import EventsError
+from events.log.keys import Keys
+from events.server.server import Server
+
+_log = structlog.get_logger()
+
+
+def owner_of(endpoint_id: UUID, checkers: Collection[str]) -> str | None:
+    """Return which of *checkers* owns the endpoint, None if there are none.
+
+    Whoever knows the same checkers comes to the same owner. A checker that comes takes an equal
+    share from each other one, a checker that goes leaves an equal share to each.
+    """
+    return max(checkers, key=lambda checker: (_weight(endpoint_id, checker), checker), default=None)
+
+
+def _weight(endpoint_id: UUID, checker: str) -> bytes:
+    return blake2b(checker.encode(), digest_size=8, key=endpoint_id.bytes).digest()
+
+
+class MembershipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a checker shows that it lives.
+
+    Attributes:
+        heartbeat_s: Time between two signs of life.
+        lifetime_s: Time without a sign after which a checker is dead and its endpoints move.
+        leave_timeout_s: The longest wait for the server at a clean stop.
+    """
+
+    heartbeat_s: float = 2.0
+    lifetime_s: float = 10.0
+    leave_timeout_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        for field in ("heartbeat_s", "leave_timeout_s"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"{field} is {getattr(self, field)}, it must be more than 0")
+        if self.lifetime_s < 2 * self.heartbeat_s:
+            raise ValueError(
+                f"lifetime_s is {self.lifetime_s}, the least is twice heartbeat_s"
+                f" ({self.heartbeat_s}): one sign may be lost"
+            )
+
+
+class Membership:
+    """One checker among the living; made by `join`.
+
+    Attributes:
+        checker: Its id; no two checkers of a deployment may have the same.
+        living: The checkers that lived at the last heartbeat that was answered; none before
+            that, so that a checker that was not heard yet takes nothing from the others.
+        is_heard: Whether the server took the last sign of life.
+    """
+
+    def __init__(
+        self, server: Server, keys: Keys, checker: str, settings: MembershipSettings
+    ) -> None:
+        self.checker = checker
+        self.living: frozenset[str] = frozenset()
+        self._server = server
+        self._key = keys.checkers
+        self._settings = settings
+        self._script = server.client.script("producers.checker", "heartbeat")
+        self._changed = anyio.Event()
+        self.is_heard = True
+
+    def owns(self, endpoint_id: UUID) -> bool:
+        """Whether this checker probes the endpoint's routes, as far as it knows."""
+        return owner_of(endpoint_id, self.living) == self.checker
+
+    async def changed(self) -> None:
+        """Wait until other checkers live than at the last call; one caller at a time."""
+        await self._changed.wait()
+        self._changed = anyio.Event()
+
+    async def run(self) -> None:
+        """Give a sign of life every `heartbeat_s`, until cancelled; then leave."""
+        try:
+            while True:
+                await anyio.sleep(self._settings.heartbeat_s)
+                await self.heartbeat()
+        finally:
+            await self._leave()
+
+    async def heartbeat(self) -> None:
+        """Give one sign of life; while the server is away, the last answer holds."""
+        lifetime_ms = int(self._settings.lifetime_s * 1_000)
+        try:
+            reply = await self._script([self._key], [self.checker, lifetime_ms])
+        except EventsError as error:
+            if self.is_heard:
+                _log.warning("heartbeat_failed", checker=self.checker, error=str(error))
+            self.is_heard = False
+            return
+        if not self.is_heard:
+            _log.info("heartbeat_resumed", checker=self.checker)
+        self.is_heard = True
+        living = frozenset(checker.decode() for checker in reply)
+        if living != self.living:
+            _log.info("checkers_changed", checker=self.checker, living=sorted(living))
+            self.living = living
+            self._changed.set()
+
+    async def _leave(self) -> None:
+        """Let the others take over at once instead of after `lifetime_s`."""
+        with anyio.move_on_after(self._settings.leave_timeout_s, shield=True):
+            try:
+                await self._server.client.call("ZREM", self._key, self.checker)
+            except EventsError as error:
+                _log.warning("leave_failed", checker=self.checker, error=str(error))
+
+
+@asynccontextmanager
+async def join(
+    server: Server, keys: Keys, checker: str, settings: MembershipSettings
+) -> AsyncIterator[Membership]:
+    """Be one of the living checkers until the end of the block."""
+    membership = Membership(server, keys, checker, settings)
+    await membership.heartbeat()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(membership.run)
+        yield membership
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,120 @@
+"""The probe: asking one route once whether it is well."""
+
+import errno
+import socket
+from typing import NamedTuple
+
+import aiohttp
+import anyio
+from yarl import URL
+
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.route import Protocol
+from producers.checker.verdict import ProbeResult
+
+BODY_BYTES_MAX = 4_096
+"""Bytes of a reply's body that are taken off the wire; none of them is looked at."""
+
+REASON_CHARACTERS_MAX = 256
+"""Characters that are kept of why a probe failed."""
+
+_HTTP: frozenset[Protocol] = frozenset({"http", "h2"})
+_HEADERS = {"User-Agent": "routestream"}
+_NO_TIMEOUTS = aiohttp.ClientTimeout(total=None, sock_connect=None)
+
+
+class Address(NamedTuple):
+    """Where a route answers, and in which protocol."""
+
+    host: str
+    port: int
+    protocol: Protocol = "http"
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {self.host}:{self.port}"
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Return a session fit for probes; it must be closed.
+
+    A probe shall find out whether the route takes new connections, so none is kept. The session
+    does not bound their number: waiting for one would count as the route's own slowness.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
+
+
+async def probe(
+    session: aiohttp.ClientSession, address: Address, health_check: HealthCheck
+) -> ProbeResult:
+    """Ask the route once, for at most `max_wait_time` seconds; redirects are not followed.
+
+    Over HTTP exactly `expected_status_code` is a success, in any other protocol a connection is.
+    No failure of the route raises.
+    """
+    try:
+        with anyio.fail_after(health_check.max_wait_time):
+            if address.protocol in _HTTP:
+                return await _get(session, _url(address, health_check.path), health_check)
+            return await _connect(address)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        why = _why(error, health_check)
+        return ProbeResult(success=False, reason=why[:REASON_CHARACTERS_MAX])
+
+
+def _url(address: Address, path: str) -> URL:
+    """Return what is asked; the path cannot lead to another host."""
+    return URL(f"http://route{path}").with_host(address.host).with_port(address.port)
+
+
+async def _get(session: aiohttp.ClientSession, url: URL, health_check: HealthCheck) -> ProbeResult:
+    async with session.get(
+        url,
+        allow_redirects=False,
+        headers=_HEADERS,
+        timeout=_NO_TIMEOUTS,
+        read_bufsize=BODY_BYTES_MAX,
+    ) as response:
+        if response.status == health_check.expected_status_code:
+            return ProbeResult(success=True)
+        expected = health_check.expected_status_code
+        return ProbeResult(success=False, reason=f"HTTP {response.status}, expected {expected}")
+
+
+async def _connect(address: Address) -> ProbeResult:
+    stream = await anyio.connect_tcp(address.host, address.port)
+    await stream.aclose()
+    return ProbeResult(success=True)
+
+
+def _why(error: Exception, health_check: HealthCheck) -> str:
+    """Say in a few words what the route did, for a person who has to find out why."""
+    match error:
+        case TimeoutError():
+            why = f"no answer within {health_check.max_wait_time} s"
+        case aiohttp.ClientConnectorError():
+            why = _why_unreachable(error.os_error)
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
+            why = "connection closed without an answer"
+        case ValueError():
+            why = f"its address cannot be used: {error}"
+        case OSError():
+            why = _why_unreachable(error)
+        case _:
+            why = f"no valid HTTP answer ({type(error).__name__})"
+    return why
+
+
+def _why_unreachable(error: OSError) -> str:
+    """Name the first cause; a name with several addresses fails at each in its own way."""
+    cause: BaseException = error.__cause__ or error
+    if isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    if isinstance(cause, socket.gaierror):
+        return "the name of its host is not known"
+    if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
+        return "connection refused"
+    return f"cannot connect: {getattr(cause, 'strerror', None) or cause}"

@@ -1,0 +1,1 @@
+"""The endpoint service, its decisions, and model definitions."""

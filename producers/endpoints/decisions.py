@@ -1,0 +1,233 @@
+"""Decisions: which events a command leads to, given the endpoint's state.
+
+Each function is pure. It returns no event where the state already is as asked, and raises where
+the command makes no sense.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from events.catalogue.endpoint import (
+    EndpointCreatedEvent,
+    EndpointDestroyedEvent,
+    EndpointHealthCheckUpdatedEvent,
+)
+from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatus, ModelServiceStatusEvent
+from events.catalogue.route import (
+    ROUTES_MAX,
+    EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
+    RouteFailedEvent,
+    RouteRecord,
+    RouteStartedEvent,
+    RouteTerminatingEvent,
+    RouteTrafficRatioUpdatedEvent,
+)
+from events.entry import codec
+from events.entry.entry_id import START
+from events.errors import InvalidEventError
+from producers.errors import (
+    EndpointDestroyedError,
+    EndpointExistsError,
+    RouteEndedError,
+    RouteExistsError,
+    UnknownEndpointError,
+    UnknownRouteError,
+)
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Route
+from projections.route_table.routing import ENDED
+
+Decision = tuple[Event, ...]
+
+
+def create(endpoint: Endpoint, event: EndpointCreatedEvent) -> Decision:
+    """Create the endpoint."""
+    if endpoint.is_destroyed:
+        raise EndpointDestroyedError(endpoint.endpoint_id)
+    if endpoint.version > START:
+        raise EndpointExistsError(endpoint.endpoint_id)
+    return _checked(event)
+
+
+def update_health_check(endpoint: Endpoint, health_check: HealthCheck | None) -> Decision:
+    """Check the endpoint's routes like this, or not at all."""
+    _must_exist(endpoint)
+    if endpoint.health_check == health_check:
+        return ()
+    return _checked(
+        EndpointHealthCheckUpdatedEvent(endpoint_id=endpoint.endpoint_id, health_check=health_check)
+    )
+
+
+def set_route_list(endpoint: Endpoint, routes: Sequence[RouteRecord]) -> Decision:
+    """Let the endpoint have exactly these routes; those that begin to run have started with it."""
+    _must_exist(endpoint)
+    updated = EndpointRouteListUpdatedEvent(
+        endpoint_id=endpoint.endpoint_id,
+        routes=tuple(sorted(routes, key=lambda route: route.route_id.int)),
+    )
+    if updated.routes == tuple(map(record_of, endpoint.present_routes)):
+        return ()
+    started = [
+        _started(endpoint.endpoint_id, record)
+        for record in updated.routes
+        if record.status == "running"
+        and record.has_address
+        and not _runs(endpoint.routes.get(record.route_id), record)
+    ]
+    return _checked(updated, *started)
+
+
+def create_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
+    """Add a route that is provisioning."""
+    _must_exist(endpoint)
+    present = endpoint.present_routes
+    if any(route.route_id == record.route_id for route in present):
+        raise RouteExistsError(endpoint.endpoint_id, record.route_id)
+    if record.status != "provisioning":
+        raise InvalidEventError("status", f"{record.status!r}, a new route is 'provisioning'")
+    if len(present) >= ROUTES_MAX:
+        raise InvalidEventError(
+            "routes",
+            f"the endpoint has {len(present)}, the limit is {ROUTES_MAX};"
+            " set its route list to the routes that still exist",
+        )
+    return _checked(RouteCreatedEvent(endpoint_id=endpoint.endpoint_id, route=record))
+
+
+def start_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
+    """Record that the route's session runs at a known address; its weight stays as it is."""
+    route = _living_route(endpoint, record.route_id)
+    same = (record.protocol, record.app) == (route.protocol, route.app)
+    if route.status == "running" and same and _runs(route, record):
+        return ()
+    return _checked(_started(endpoint.endpoint_id, record))
+
+
+def terminate_route(endpoint: Endpoint, route_id: UUID) -> Decision:
+    """Give the route no new traffic from now on."""
+    if _route(endpoint, route_id).status in ENDED:
+        return ()
+    return _checked(RouteTerminatingEvent(endpoint_id=endpoint.endpoint_id, route_id=route_id))
+
+
+def fail_route(endpoint: Endpoint, route_id: UUID, errors: Sequence[str]) -> Decision:
+    """Record that the route could not start, or broke for good."""
+    route = _route(endpoint, route_id)
+    if route.status == "failed" and route.errors == tuple(errors):
+        return ()
+    return _checked(
+        RouteFailedEvent(endpoint_id=endpoint.endpoint_id, route_id=route_id, errors=tuple(errors))
+    )
+
+
+def set_traffic_ratio(endpoint: Endpoint, route_id: UUID, traffic_ratio: float) -> Decision:
+    """Give the route this weight."""
+    route = _route(endpoint, route_id)
+    decision = _checked(
+        RouteTrafficRatioUpdatedEvent(
+            endpoint_id=endpoint.endpoint_id, route_id=route_id, traffic_ratio=traffic_ratio
+        )
+    )
+    return () if route.traffic_ratio == traffic_ratio else decision
+
+
+def record_status(
+    endpoint: Endpoint,
+    route_id: UUID,
+    new_status: ModelServiceStatus,
+    *,
+    observed_at: datetime | None = None,
+    reason: str | None = None,
+    consecutive_failures: int = 0,
+) -> Decision:
+    """Record a route's health, if that is a change; it was observed just now unless told."""
+    route = _route(endpoint, route_id)
+    decision = _checked(
+        ModelServiceStatusEvent(
+            endpoint_id=endpoint.endpoint_id,
+            route_id=route_id,
+            session_id=route.session_id,
+            new_status=new_status,
+            reason=reason,
+            observed_at=observed_at or datetime.now(UTC),
+            consecutive_failures=consecutive_failures,
+        )
+    )
+    return () if route.health == new_status else decision
+
+
+def destroy(endpoint: Endpoint) -> Decision:
+    """Destroy the endpoint, with all its routes."""
+    _must_exist(endpoint)
+    return _checked(EndpointDestroyedEvent(endpoint_id=endpoint.endpoint_id))
+
+
+def record_of(route: Route) -> RouteRecord:
+    """Return the route as a list of routes tells of it."""
+    return RouteRecord(
+        route_id=route.route_id,
+        session_id=route.session_id,
+        app=route.app,
+        kernel_host=route.kernel_host,
+        kernel_port=route.kernel_port,
+        protocol=route.protocol,
+        traffic_ratio=route.traffic_ratio,
+        status=route.status,
+    )
+
+
+def _started(endpoint_id: UUID, record: RouteRecord) -> RouteStartedEvent:
+    if record.kernel_host is None or record.kernel_port is None:
+        raise InvalidEventError("kernel_host, kernel_port", "a started route has an address")
+    return RouteStartedEvent(
+        endpoint_id=endpoint_id,
+        route_id=record.route_id,
+        session_id=record.session_id,
+        app=record.app,
+        kernel_host=record.kernel_host,
+        kernel_port=record.kernel_port,
+        protocol=record.protocol,
+    )
+
+
+def _runs(route: Route | None, record: RouteRecord) -> bool:
+    """Whether the route already runs in this session at this address."""
+    return (
+        route is not None
+        and route.started_at > START
+        and route.session_id == record.session_id
+        and (route.kernel_host, route.kernel_port) == (record.kernel_host, record.kernel_port)
+    )
+
+
+def _living_route(endpoint: Endpoint, route_id: UUID) -> Route:
+    route = _route(endpoint, route_id)
+    if route.status in ENDED:
+        raise RouteEndedError(route_id, route.status)
+    return route
+
+
+def _route(endpoint: Endpoint, route_id: UUID) -> Route:
+    _must_exist(endpoint)
+    route = endpoint.routes.get(route_id)
+    if route is None or route.listed_at <= START:
+        raise UnknownRouteError(endpoint.endpoint_id, route_id)
+    return route
+
+
+def _must_exist(endpoint: Endpoint) -> None:
+    if endpoint.is_destroyed:
+        raise EndpointDestroyedError(endpoint.endpoint_id)
+    if endpoint.version <= START:
+        raise UnknownEndpointError(endpoint.endpoint_id)
+
+
+def _checked(*events: Event) -> Decision:
+    for event in events:
+        codec.check(event)
+    return events

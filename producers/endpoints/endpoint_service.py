@@ -1,0 +1,167 @@
+"""The endpoint service: commands in, events out, decided on what the log says."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import anyio
+import msgspec
+
+from events.catalogue.endpoint import EndpointCreatedEvent
+from events.catalogue.health_check import HealthCheck
+from events.catalogue.model_service import ModelServiceStatus
+from events.catalogue.route import RouteRecord
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Metadata
+from events.errors import ConflictError
+from events.log.append import Appended
+from events.log.durability import MEMORY, Durability
+from events.log.log import EventLog
+from events.server.backoff import Backoff
+from producers.endpoints import decisions
+from producers.endpoints.decisions import Decision
+from producers.endpoints.endpoint_state import EndpointStates
+from producers.errors import ContendedEndpointError
+from projections.route_table.endpoint import Endpoint
+
+TRIES_MAX = 20
+_AFTER_CONFLICT = Backoff(first_s=0.002, most_s=0.2)
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What a command did: the state that it was decided on, and what was appended.
+
+    *entry_ids* is empty where the endpoint already was as asked.
+    """
+
+    before: Endpoint
+    decision: Decision
+    entry_ids: tuple[EntryId, ...]
+
+
+class EndpointService:
+    """Records what happens to endpoints.
+
+    Every command reads the endpoint, decides (`decisions`), and appends at the version
+    that it saw; when the endpoint has moved on meanwhile, it reads and decides again.
+
+    All commands raise what their decision raises (`producers.errors`, `InvalidEventError`),
+    `ContendedEndpointError` when others kept being faster, and what `EventLog.append` raises.
+    """
+
+    def __init__(
+        self, log: EventLog, durability: Durability = MEMORY, metadata: Metadata | None = None
+    ) -> None:
+        self._log = log
+        self._durability = durability
+        self._metadata = metadata
+        self._states = EndpointStates(log)
+
+    async def create(self, event: EndpointCreatedEvent) -> Recorded:
+        """Create an endpoint."""
+        return await self.record(
+            event.endpoint_id, lambda endpoint: decisions.create(endpoint, event)
+        )
+
+    async def update_health_check(
+        self, endpoint_id: UUID, health_check: HealthCheck | None
+    ) -> Recorded:
+        """Check the routes like this from now on; None: not at all."""
+        return await self.record(
+            endpoint_id, lambda endpoint: decisions.update_health_check(endpoint, health_check)
+        )
+
+    async def set_route_list(self, endpoint_id: UUID, routes: Sequence[RouteRecord]) -> Recorded:
+        """Let the endpoint have exactly these routes."""
+        return await self.record(
+            endpoint_id, lambda endpoint: decisions.set_route_list(endpoint, routes)
+        )
+
+    async def create_route(self, endpoint_id: UUID, route: RouteRecord) -> Recorded:
+        """Add a route that is provisioning."""
+        return await self.record(
+            endpoint_id, lambda endpoint: decisions.create_route(endpoint, route)
+        )
+
+    async def start_route(self, endpoint_id: UUID, route: RouteRecord) -> Recorded:
+        """Record that the route's session runs at the address that *route* has."""
+        return await self.record(
+            endpoint_id, lambda endpoint: decisions.start_route(endpoint, route)
+        )
+
+    async def terminate_route(self, endpoint_id: UUID, route_id: UUID) -> Recorded:
+        """Give the route no new traffic."""
+        return await self.record(
+            endpoint_id, lambda endpoint: decisions.terminate_route(endpoint, route_id)
+        )
+
+    async def fail_route(
+        self, endpoint_id: UUID, route_id: UUID, errors: Sequence[str] = ()
+    ) -> Recorded:
+        """Record that the route could not start, or broke for good."""
+        return await self.record(
+            endpoint_id, lambda endpoint: decisions.fail_route(endpoint, route_id, errors)
+        )
+
+    async def set_traffic_ratio(
+        self, endpoint_id: UUID, route_id: UUID, traffic_ratio: float
+    ) -> Recorded:
+        """Give the route this weight, 0 to 1."""
+        return await self.record(
+            endpoint_id,
+            lambda endpoint: decisions.set_traffic_ratio(endpoint, route_id, traffic_ratio),
+        )
+
+    async def record_status(
+        self,
+        endpoint_id: UUID,
+        route_id: UUID,
+        new_status: ModelServiceStatus,
+        *,
+        observed_at: datetime | None = None,
+        reason: str | None = None,
+        consecutive_failures: int = 0,
+    ) -> Recorded:
+        """Record a route's health, if that is a change."""
+        return await self.record(
+            endpoint_id,
+            lambda endpoint: decisions.record_status(
+                endpoint,
+                route_id,
+                new_status,
+                observed_at=observed_at,
+                reason=reason,
+                consecutive_failures=consecutive_failures,
+            ),
+        )
+
+    async def destroy(self, endpoint_id: UUID) -> Recorded:
+        """Destroy the endpoint, with all its routes."""
+        return await self.record(endpoint_id, decisions.destroy)
+
+    async def read(self, endpoint_id: UUID) -> Endpoint:
+        """Return the endpoint as the log has it now."""
+        endpoint, _ = await self._states.read(endpoint_id)
+        return endpoint
+
+    async def record(self, endpoint_id: UUID, decide: Callable[[Endpoint], Decision]) -> Recorded:
+        """Append what *decide* makes of the state; after a conflict it is asked again."""
+        for tries in range(1, TRIES_MAX + 1):
+            endpoint, head = await self._states.read(endpoint_id)
+            decision = decide(endpoint)
+            if not decision:
+                return Recorded(endpoint, (), ())
+            try:
+                appended = await self._append(decision, head)
+            except ConflictError:
+                await anyio.sleep(_AFTER_CONFLICT.delay_s(tries))
+                continue
+            return Recorded(endpoint, decision, appended.entry_ids)
+        raise ContendedEndpointError(
+            f"endpoint {endpoint_id} was changed by others {TRIES_MAX} times in a row; try again"
+        )
+
+    async def _append(self, decision: Decision, head: EntryId) -> Appended:
+        return await self._log.append(
+            *decision, expected=head, durability=self._durability, metadata=self._metadata
+        )

@@ -1,0 +1,96 @@
+"""The endpoint's state: what the log says of it now, however far the projectors are."""
+
+from contextlib import suppress
+from uuid import UUID
+
+from events.entry.entry_id import START, EntryId
+from events.errors import ServerRefusedError
+from events.log.keys import partition_of
+from events.log.log import EventLog, readable
+from producers.errors import BacklogError
+from projections.errors import NoLiveGenerationError, ProjectionsError
+from projections.read_model.store import ReadModelStore
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
+
+CATCH_UP_MAX = 1_000_000
+"""Entries that are folded over a document before a command gives up waiting for projectors."""
+
+_GROUP = ROUTE_TABLE.read_model
+
+
+class EndpointStates:
+    """Reads the state of single endpoints, with the head that it is the state of.
+
+    A document lacks what the route table's group has not applied yet: entries that are pending
+    (an older one can be pending while a newer one is in the document) and entries not delivered.
+    All of these lie at or behind the group's first pending entry, or its last delivered one where
+    none is pending. Folding an event twice changes nothing, so everything from there on is folded
+    over the document.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._client = log.server.client
+        self._stores = [
+            ReadModelStore(log.server, log.keys, ROUTE_TABLE, partition)
+            for partition in range(log.partitions)
+        ]
+
+    async def read(self, endpoint_id: UUID) -> tuple[Endpoint, EntryId]:
+        """Return the state of the endpoint, and its head (`START` where it has no event)."""
+        partition = partition_of(endpoint_id, self._log.partitions)
+        head = await self._head(partition, endpoint_id)
+        floor = await self._applied_below(partition)
+        try:
+            document = await self._stores[partition].live_document(str(endpoint_id))
+        except NoLiveGenerationError:
+            document, floor = None, START
+        endpoint = document[1] if document else ROUTE_TABLE.initial(endpoint_id)
+        if floor <= head:
+            endpoint = await self._fold(endpoint, partition, (floor, head))
+        if document is None and head > START and endpoint.created_at <= START:
+            # Its beginning lies below the floor: the document was lost.
+            endpoint = await self._fold(endpoint, partition, (START, head))
+        return endpoint, head
+
+    async def _head(self, partition: int, endpoint_id: UUID) -> EntryId:
+        heads = self._log.keys.heads(partition)
+        head = await self._client.call("HGET", heads, str(endpoint_id))
+        return START if head is None else EntryId.parse(head)
+
+    async def _applied_below(self, partition: int) -> EntryId:
+        """Return an id such that every entry below it is in the documents, or given up on.
+
+        What is delivered between the two questions is pending at the second, or applied by then.
+        """
+        stream = self._log.keys.events(partition)
+        try:
+            groups = await self._client.call("XINFO GROUPS", stream)
+            _, first, *_ = await self._client.call("XPENDING", stream, _GROUP)
+        except ServerRefusedError:
+            return START
+        if first is not None:
+            return EntryId.parse(first)
+        for group in groups:
+            if group["name"] == _GROUP.encode():
+                return EntryId.parse(group["last-delivered-id"]).after()
+        return START
+
+    async def _fold(
+        self, endpoint: Endpoint, partition: int, span: tuple[EntryId, EntryId]
+    ) -> Endpoint:
+        folded = 0
+        async for entries in self._log.read_entries(partition, *span):
+            for entry in entries:
+                recorded = readable(entry)
+                if recorded is not None and recorded.endpoint_id == endpoint.endpoint_id:
+                    with suppress(ProjectionsError):
+                        endpoint = ROUTE_TABLE.evolve(endpoint, recorded)
+            folded += len(entries)
+            if folded > CATCH_UP_MAX:
+                raise BacklogError(
+                    f"group {_GROUP} has a backlog of more than {CATCH_UP_MAX} entries;"
+                    f" start it (`routestream consume {_GROUP}`) and try again"
+                )
+        return endpoint

@@ -1,0 +1,1 @@
+"""The health state: its definition, and what is asked of it."""

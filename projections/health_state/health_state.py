@@ -1,0 +1,178 @@
+"""The health state: each route's health, since when, and how it came to be."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from events.catalogue.endpoint import (
+    EndpointCreatedEvent,
+    EndpointDestroyedEvent,
+    EndpointHealthCheckUpdatedEvent,
+)
+from events.catalogue.event import Event
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.route import (
+    EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
+    RouteFailedEvent,
+    RouteRecord,
+    RouteStartedEvent,
+    RouteTerminatingEvent,
+    RouteTrafficRatioUpdatedEvent,
+)
+from events.entry.entry_id import START, EntryId
+from events.entry.recorded import RecordedEvent
+from projections.health_state.endpoint_health import EndpointHealth, RouteHealth, decode, encode
+from projections.health_state.health_runs import HealthRuns
+from projections.health_state.transitions import STAMP, Transitions, said
+from projections.projection import Projection
+from projections.route_set import in_order, listed
+
+
+def evolve(state: EndpointHealth, recorded: RecordedEvent) -> EndpointHealth:
+    """Return the health after one more event, in whatever order they come."""
+    at = recorded.entry_id
+    event = recorded.event
+    if state.destroyed_at > START and not isinstance(event, EndpointDestroyedEvent):
+        after = state
+    else:
+        change = _CHANGES.get(type(event))
+        after = state if change is None else change(state, event, at)
+    return _seen(state, after, at)
+
+
+def _gathered(route_id: UUID, found: Transitions, state: EndpointHealth) -> EndpointHealth:
+    """Fold in many transitions of a route, as `evolve` does one by one."""
+    at, after = found.newest_at, state
+    if state.destroyed_at <= START:
+        after = _with_route(state, route_id, at, lambda route: _observed(route, found))
+    return _seen(state, after, at)
+
+
+def _seen(before: EndpointHealth, after: EndpointHealth, at: EntryId) -> EndpointHealth:
+    if at > after.version:
+        return replace(after, version=at)
+    return after if at > before.version or after != before else before
+
+
+def _destroyed(
+    state: EndpointHealth, _event: EndpointDestroyedEvent, at: EntryId
+) -> EndpointHealth:
+    first = min(at, state.destroyed_at) if state.destroyed_at > START else at
+    return EndpointHealth(endpoint_id=state.endpoint_id, version=state.version, destroyed_at=first)
+
+
+def _listed(
+    state: EndpointHealth, event: EndpointRouteListUpdatedEvent, at: EntryId
+) -> EndpointHealth:
+    routes = listed(
+        state.routes,
+        event.routes,
+        at,
+        newest_at=state.list_at,
+        present=_present,
+        absent=_absent,
+        fresh=_unheard_of,
+    )
+    return replace(state, routes=routes, list_at=max(state.list_at, at))
+
+
+def _route_created(state: EndpointHealth, event: RouteCreatedEvent, at: EntryId) -> EndpointHealth:
+    record = event.route
+    return _with_route(state, record.route_id, at, lambda route: _present(route, record, at))
+
+
+def _route_started(state: EndpointHealth, event: RouteStartedEvent, at: EntryId) -> EndpointHealth:
+    return _with_route(
+        state,
+        event.route_id,
+        at,
+        lambda route: replace(route, started_at=max(route.started_at, at)),
+    )
+
+
+def _status_changed(
+    state: EndpointHealth, event: ModelServiceStatusEvent, at: EntryId
+) -> EndpointHealth:
+    found = Transitions(
+        STAMP.pack(*at), (said(event.new_status, event.reason, event.consecutive_failures),)
+    )
+    return _with_route(state, event.route_id, at, lambda route: _observed(route, found))
+
+
+_CHANGES: dict[type[Event], Callable[[EndpointHealth, Any, EntryId], EndpointHealth]] = {
+    EndpointDestroyedEvent: _destroyed,
+    EndpointRouteListUpdatedEvent: _listed,
+    RouteCreatedEvent: _route_created,
+    RouteStartedEvent: _route_started,
+    ModelServiceStatusEvent: _status_changed,
+}
+
+
+def _with_route(
+    state: EndpointHealth,
+    route_id: UUID,
+    at: EntryId,
+    change: Callable[[RouteHealth], RouteHealth],
+) -> EndpointHealth:
+    """Change one route, unless what happened lies before it was last absent."""
+    known = state.routes.get(route_id)
+    before = known or _unheard_of(route_id, state.list_at)
+    if at <= before.absent_at:
+        return state
+    routes = {**state.routes, route_id: change(before)}
+    if known is None:
+        routes = in_order(routes)
+    return replace(state, routes=routes, version=max(state.version, at))
+
+
+def _unheard_of(route_id: UUID, absent_at: EntryId) -> RouteHealth:
+    return RouteHealth(route_id=route_id, absent_at=absent_at)
+
+
+def _observed(route: RouteHealth, found: Transitions) -> RouteHealth:
+    told = route.told.merged(found.after(route.absent_at))
+    return route if told is route.told else replace(route, told=told)
+
+
+def _present(route: RouteHealth, record: RouteRecord, at: EntryId) -> RouteHealth:
+    if at <= max(route.listed_at, route.absent_at):
+        return route
+    return replace(route, session_id=record.session_id, listed_at=at)
+
+
+def _absent(route: RouteHealth, at: EntryId) -> RouteHealth | None:
+    """Keep of the route only what was said after *at*."""
+    if at <= route.absent_at:
+        return route
+    told = route.told.after(at)
+    started_at = route.started_at if route.started_at > at else START
+    if route.listed_at > at:
+        return replace(route, absent_at=at, started_at=started_at, told=told)
+    if not told and started_at <= START:
+        return None
+    return replace(_unheard_of(route.route_id, at), started_at=started_at, told=told)
+
+
+HEALTH_STATE = Projection(
+    name="health-state",
+    version=1,
+    initial=lambda endpoint_id: EndpointHealth(endpoint_id=endpoint_id),
+    evolve=evolve,
+    encode=encode,
+    decode=decode,
+    newest_counts=frozenset({EndpointRouteListUpdatedEvent}),
+    newest_of_endpoint=frozenset(
+        {
+            EndpointCreatedEvent,
+            EndpointHealthCheckUpdatedEvent,
+            RouteFailedEvent,
+            RouteTerminatingEvent,
+            RouteTrafficRatioUpdatedEvent,
+        }
+    ),
+    gathering=partial(HealthRuns, _gathered),
+)

@@ -1,0 +1,137 @@
+"""The health list: what the routes of all endpoints were, as the health-state documents hold it.
+
+Nothing of the log is read: it costs the same however long that is. A document holds a route's
+newest `TRANSITIONS_MAX` transitions, its newest start, and since when it has ended; a start before
+that one is not told any more, and what lies before the oldest transition is unknown once so many
+were kept.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from events.entry.entry_id import END, START, EntryId
+from events.log.keys import partition_of
+from events.log.log import EventLog
+from projections.health_state.endpoint_health import RouteHealth
+from projections.health_state.health_documents import read_documents
+from projections.health_state.health_state import HEALTH_STATE
+from projections.health_state.history import Condition, Interval, RouteHistory, Span, go_on
+from projections.health_state.transitions import TRANSITIONS_MAX
+from projections.read_model.store import no_live_generation
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.routing import ENDED
+
+
+class HealthList(msgspec.Struct, frozen=True):
+    """What the routes of many endpoints were in a window.
+
+    Attributes:
+        window: Of which time; it begins no earlier than what is known of any of the endpoints.
+        routes: The history of each endpoint's routes.
+        cut: Endpoints with a route that changed more often in the window than is kept.
+        left_out: Partitions whose health state is not live; their endpoints are in no *routes*.
+    """
+
+    window: Span
+    routes: Mapping[UUID, list[RouteHistory]]
+    cut: frozenset[UUID]
+    left_out: list[int]
+
+
+class _Mark(NamedTuple):
+    at: EntryId
+    condition: Condition
+    reason: str | None = None
+    is_transition: bool = False
+
+
+async def read_health_list(
+    log: EventLog, endpoints: Iterable[Endpoint], since: EntryId, now_ms: int
+) -> HealthList:
+    """Return the health of *endpoints* from *since* to now, by the documents alone.
+
+    Raises:
+        NoLiveGenerationError: The health state of none of their partitions is live.
+    """
+    wanted = {one.endpoint_id: one for one in endpoints}
+    documents = await read_documents(log, wanted)
+    left_out = [partition for partition, held in documents.items() if held is None]
+    if documents and len(left_out) == len(documents):
+        raise no_live_generation(HEALTH_STATE)
+    routes: dict[UUID, list[RouteHealth]] = {one: [] for one in wanted}
+    for held in documents.values():
+        for one, state in (held or {}).items():
+            routes[one] = list(state.routes.values())
+    known = [first for one, own in routes.items() for first in _firsts(wanted[one], own)]
+    start = max(since, min(known, default=EntryId(now_ms, 0)))
+    start_ms = min(start.ms, now_ms)
+    window = Span(start_ms, max(now_ms, start_ms + 1))
+    return HealthList(
+        window=window,
+        routes={
+            one: [kept_history(wanted[one], route, start, window) for route in own]
+            for one, own in routes.items()
+            if partition_of(one, log.partitions) not in left_out
+        },
+        cut=frozenset(one for one, own in routes.items() if any(_is_cut(r, start) for r in own)),
+        left_out=left_out,
+    )
+
+
+def kept_history(
+    endpoint: Endpoint, route: RouteHealth, start: EntryId, window: Span
+) -> RouteHistory:
+    """Return the history of *route* in *window*, which begins at *start*, as far as it is kept."""
+    before: Condition = "unknown" if endpoint.created_at == START else "absent"
+    intervals = [Interval(before, window)]
+    changes = 0
+    for mark in sorted(_marks(endpoint, route), key=lambda mark: mark.at):
+        if mark.condition == intervals[-1].condition:
+            continue
+        if mark.at < start:
+            intervals = [Interval(mark.condition, window)]
+        else:
+            go_on(intervals, mark.condition, mark.at, mark.reason)
+            changes += mark.is_transition
+    return RouteHistory(route.route_id, [one for one in intervals if one.ms], changes)
+
+
+def _marks(endpoint: Endpoint, route: RouteHealth) -> Iterator[_Mark]:
+    """Yield from when on it was what; where it has ended, nothing after that counts."""
+    in_table = endpoint.routes.get(route.route_id)
+    has_ended = in_table is not None and in_table.status in ENDED
+    ended_at = in_table.status_since if in_table is not None and has_ended else END
+    if endpoint.created_at > START:
+        yield _Mark(endpoint.created_at, "unknown")
+    yield from (mark for mark in _checked(route) if mark.at < ended_at)
+    if ended_at < END:
+        yield _Mark(ended_at, "ended")
+
+
+def _checked(route: RouteHealth) -> list[_Mark]:
+    told = route.told
+    marks = [_Mark(one.at, one.new_status, one.reason, is_transition=True) for one in told]
+    # Before the oldest of so many there may have been others, which are not kept.
+    kept_from = told.oldest_at if len(told) == TRANSITIONS_MAX else START
+    if route.started_at > kept_from:
+        marks.append(_Mark(route.started_at, "not_checked"))
+    is_first = all(route.listed_at < mark.at for mark in marks)
+    if kept_from == START < route.listed_at and is_first:
+        marks.append(_Mark(route.listed_at, "not_checked"))
+    return marks
+
+
+def _firsts(endpoint: Endpoint, routes: Iterable[RouteHealth]) -> Iterator[EntryId]:
+    """Yield entries before which nothing is known of the endpoint."""
+    if endpoint.created_at > START:
+        yield endpoint.created_at
+        return
+    for route in routes:
+        yield from (mark.at for mark in _checked(route))
+
+
+def _is_cut(route: RouteHealth, start: EntryId) -> bool:
+    return len(route.told) == TRANSITIONS_MAX and route.told.oldest_at > start

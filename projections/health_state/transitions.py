@@ -1,0 +1,138 @@
+"""The transitions: the newest of a route, packed, for a million of them lie in memory at once."""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - an error, whatever its module calls it
+from typing import NamedTuple
+
+import msgspec
+
+from events.catalogue.model_service import ModelServiceStatus
+from events.entry.entry_id import START, EntryId
+
+TRANSITIONS_MAX = 32
+"""Transitions that are kept of a route: the newest."""
+
+Said = tuple[ModelServiceStatus, str | None, int]
+"""What a transition says beside its stamp: new status, reason, consecutive failures."""
+
+STAMP = Struct(">QQ")
+"""A stamp as bytes: these compare as the stamps do."""
+
+_BYTES = STAMP.size
+_SAID_MAX = 1_024
+
+
+class Transition(NamedTuple):
+    """A route became healthy or unhealthy: at this stamp, for this reason."""
+
+    at: EntryId
+    new_status: ModelServiceStatus
+    reason: str | None
+    consecutive_failures: int
+
+
+@lru_cache(maxsize=_SAID_MAX)
+def said(new_status: ModelServiceStatus, reason: str | None, consecutive_failures: int) -> Said:
+    """Return it as one object: of a million transitions a few say something else."""
+    return new_status, reason, consecutive_failures
+
+
+class Transitions(msgspec.Struct, frozen=True, gc=False):
+    """A route's newest transitions, oldest first, one of each stamp.
+
+    Attributes:
+        stamps: Their stamps, packed.
+        each: What each of them says.
+    """
+
+    stamps: bytes = b""
+    each: tuple[Said, ...] = ()
+
+    @classmethod
+    def of(cls, transitions: Iterable[Transition]) -> "Transitions":
+        """Pack *transitions*, which are in order; raise ValueError for a stamp that is none."""
+        told = tuple(transitions)
+        try:
+            stamps = b"".join([STAMP.pack(*one.at) for one in told])
+        except StructError:
+            raise ValueError("a transition has a stamp that is no entry id") from None
+        return cls(stamps, tuple([said(*one[1:]) for one in told]))
+
+    def __len__(self) -> int:
+        return len(self.each)
+
+    def __iter__(self) -> Iterator[Transition]:
+        for (ms, seq), one in zip(STAMP.iter_unpack(self.stamps), self.each, strict=True):
+            yield Transition(EntryId(ms, seq), *one)
+
+    def rows(self) -> tuple[tuple[object, ...], ...]:
+        """Return them as a document has them; plain tuples, for they are made to be encoded."""
+        return tuple(
+            zip(STAMP.iter_unpack(self.stamps), *zip(*self.each, strict=True), strict=True)
+        )
+
+    def pairs(self) -> list[tuple[bytes, Said]]:
+        """Return each packed stamp with what was said at it."""
+        stamps = self.stamps
+        places = range(0, len(stamps), _BYTES)
+        return list(zip([stamps[at : at + _BYTES] for at in places], self.each, strict=True))
+
+    @property
+    def newest_at(self) -> EntryId:
+        """The stamp of the newest, `START` where there is none."""
+        return self._stamp(len(self.each) - 1) if self.each else START
+
+    @property
+    def oldest_at(self) -> EntryId:
+        """The stamp of the oldest that is kept, `START` where there is none."""
+        return self._stamp(0) if self.each else START
+
+    def ends_before(self, at: EntryId) -> bool:
+        """Say whether all of them lie before *at*."""
+        return self.stamps[-_BYTES:] < STAMP.pack(*at)
+
+    def status_since(self, begin: EntryId) -> EntryId:
+        """Return the stamp since which the newest status was said again and again from *begin*."""
+        stamps, each, key = self.stamps, self.each, STAMP.pack(*begin)
+        place = len(each) - 1
+        while (
+            place
+            and each[place - 1][0] == each[-1][0]
+            and stamps[(place - 1) * _BYTES : place * _BYTES] >= key
+        ):
+            place -= 1
+        return self._stamp(place)
+
+    def merged(self, others: "Transitions") -> "Transitions":
+        """Return the newest of both together; this very object where *others* has nothing new."""
+        if not self.each and len(others) <= TRANSITIONS_MAX:
+            return others
+        if not self.each or others.stamps[:_BYTES] > self.stamps[-_BYTES:]:
+            stamps, each = self.stamps + others.stamps, self.each + others.each
+        else:
+            told = sorted((dict(others.pairs()) | dict(self.pairs())).items())
+            stamps, each = b"".join([at for at, _ in told]), tuple([one for _, one in told])
+        newest = Transitions(stamps[-TRANSITIONS_MAX * _BYTES :], each[-TRANSITIONS_MAX:])
+        return self if newest.stamps == self.stamps else newest
+
+    def before(self, at: EntryId) -> "Transitions":
+        """Return those that lie before *at*."""
+        place = self._place(at)
+        return Transitions(self.stamps[: place * _BYTES], self.each[:place])
+
+    def after(self, at: EntryId) -> "Transitions":
+        """Return those that lie after *at*; this very object where all do."""
+        place = self._place(at.after())
+        return Transitions(self.stamps[place * _BYTES :], self.each[place:]) if place else self
+
+    def _place(self, at: EntryId) -> int:
+        """Return how many lie before *at*."""
+        stamps, key, place = self.stamps, STAMP.pack(*at), 0
+        while place < len(self.each) and stamps[place * _BYTES : (place + 1) * _BYTES] < key:
+            place += 1
+        return place
+
+    def _stamp(self, place: int) -> EntryId:
+        return EntryId(*STAMP.unpack_from(self.stamps, place * _BYTES))

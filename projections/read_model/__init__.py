@@ -1,0 +1,1 @@
+"""Read models: the store, generations, follower and reader."""

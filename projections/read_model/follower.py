@@ -1,0 +1,208 @@
+"""The follower: one partition of a read model in memory, in step with its change feed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from time import monotonic
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import anyio
+import structlog
+
+from events.errors import ServerRefusedError, ServerUnavailableError
+from events.server.backoff import Backoff
+from events.server.server import Client, Server
+from projections.errors import NoLiveGenerationError, ProjectionsError
+from projections.read_model.store import ReadModelStore, no_live_generation
+
+_READ_COUNT = 500
+_CHANGE_FIELDS = {b"previous", b"generation", b"changes"}
+_RECONNECT = Backoff(first_s=0.05, most_s=2.0)
+_AWAY = (ServerUnavailableError, ServerRefusedError, ProjectionsError)
+
+_log = structlog.get_logger()
+
+
+class OfOneEndpoint(Protocol):
+    """What the follower has to know of a state."""
+
+    @property
+    def endpoint_id(self) -> UUID:
+        """Whose state it is."""
+
+
+State = TypeVar("State", bound=OfOneEndpoint)
+
+
+class OutOfStepError(Exception):
+    """The feed does not continue where it was left: everything has to be loaded anew."""
+
+
+class Follower:
+    """Loads a partition's documents, then follows the changes, and audits itself.
+
+    The feed's entries are chained, each naming the one before, so that a missing one is noticed
+    at once. What was loaded last is kept while Redis or the live generation is away.
+
+    Attributes:
+        held: Endpoint -> (revision, state).
+        in_step_at: When (`time.monotonic`) it last was what Redis had; minus infinity: never.
+        generation: Of which generation they are; 0: none yet.
+        loaded: Set when everything was loaded for the first time.
+        repairs: Documents that an audit had to mend.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        store: ReadModelStore[Any],
+        note: Callable[[Iterable[UUID] | None], None],
+        *,
+        block_ms: int,
+        audit_s: float,
+    ) -> None:
+        self.held: dict[UUID, tuple[int, Any]] = {}
+        self.in_step_at = -inf
+        self.loaded = anyio.Event()
+        self.repairs = 0
+        self._server = server
+        self._store = store
+        self._note = note
+        self._block_ms = block_ms
+        self._audit_s = audit_s
+        self.generation = 0
+        self._cursor = ""
+        self._audited_at = monotonic()
+        self._followed = False
+
+    async def run(self) -> None:
+        """Stay in step until cancelled, however often Redis goes away."""
+        failures = 0
+        is_told = False
+        while True:
+            try:
+                async with self._server.blocking(self._block_ms) as client:
+                    await self._load()
+                    self._followed = False
+                    await self._follow(client)
+            except OutOfStepError as gap:
+                _log.info("table_reloaded", projection=self._store.projection.name, why=str(gap))
+                failures = 0 if self._followed else failures + 1
+                is_told = False  # there was a generation: that it is missing now is news
+                if failures:
+                    await anyio.sleep(_RECONNECT.delay_s(failures))
+            except _AWAY as error:
+                failures = 1 if self._followed else failures + 1
+                if self._followed or not is_told:
+                    self._log_away(error)
+                self._followed, is_told = False, True
+                await anyio.sleep(_RECONNECT.delay_s(failures))
+
+    async def _load(self) -> None:
+        """Load all documents; the feed is read from where it stood before."""
+        generation = await self._store.live_generation()
+        if generation is None:
+            raise no_live_generation(self._store.projection)
+        cursor = await self._store.last_change()
+        held = {
+            state.endpoint_id: (revision, state)
+            async for revision, state in self._store.load_all(generation)
+        }
+        if await self._store.live_generation() != generation:
+            raise OutOfStepError("another generation went live while this one was loaded")
+        await self._store.check_whole(generation)
+        self.held, self.generation, self._cursor = held, generation, cursor
+        self._in_step()
+        self._note(None)
+        self.loaded.set()
+
+    async def _follow(self, client: Client) -> None:
+        while True:
+            arrived = await self._read(client, self._block_ms)
+            if arrived:
+                await self._take(arrived)
+            elif await self._store.live_generation() != self.generation:
+                raise OutOfStepError(f"generation {self.generation} is no longer live")
+            self._in_step()
+            self._followed = True
+            if monotonic() - self._audited_at >= self._audit_s:
+                await self._audit(client)
+
+    async def _read(self, client: Client, block_ms: int | None) -> Sequence[Any]:
+        block = () if block_ms is None else ("BLOCK", block_ms)
+        after = self._cursor or "0-0"
+        reply = await client.call(
+            "XREAD", "COUNT", _READ_COUNT, *block, "STREAMS", self._store.changes, after
+        )
+        return reply[0][1] if reply else ()
+
+    async def _take(self, arrived: Sequence[Any]) -> None:
+        """Load the documents that the entries of the feed name, if ours are others.
+
+        One that was lost and folded again begins with revision 1, so a lower one is newer, too.
+        """
+        wanted: dict[str, int] = {}
+        for entry_id, flat in arrived:
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            if not fields.keys() >= _CHANGE_FIELDS:
+                raise OutOfStepError(f"the change feed has an alien entry {entry_id.decode()}")
+            if fields[b"previous"].decode() != self._cursor:
+                raise OutOfStepError(
+                    f"the change feed has a gap after {self._cursor or 'its start'}"
+                )
+            if int(fields[b"generation"]) != self.generation:
+                raise OutOfStepError(f"generation {int(fields[b'generation'])} went live")
+            pairs = fields[b"changes"].decode().split()
+            wanted |= zip(pairs[::2], map(int, pairs[1::2]), strict=True)
+            self._cursor = entry_id.decode()
+        others = [one for one, newest in wanted.items() if self._revision(UUID(one)) != newest]
+        if others:
+            self._hold((await self._store.load(self.generation, others)).values())
+
+    async def _audit(self, client: Client) -> None:
+        """Look for documents in Redis that are newer than what is held, and take them over."""
+        found = [
+            (revision, state)
+            async for revision, state in self._store.load_all(self.generation)
+            if revision > self._revision(state.endpoint_id)
+        ]
+        while arrived := await self._read(client, None):
+            await self._take(arrived)
+        missed = [
+            (revision, state)
+            for revision, state in found
+            if revision > self._revision(state.endpoint_id)
+        ]
+        self._audited_at = monotonic()
+        if missed:
+            self.repairs += len(missed)
+            self._hold(missed)
+            _log.error(
+                "table_repaired",
+                projection=self._store.projection.name,
+                endpoints=[str(state.endpoint_id) for _, state in missed[:10]],
+                documents=len(missed),
+            )
+
+    def _hold(self, documents: Iterable[tuple[int, Any]]) -> None:
+        others = {
+            state.endpoint_id: (revision, state)
+            for revision, state in documents
+            if revision != self._revision(state.endpoint_id)
+        }
+        self.held.update(others)
+        if others:
+            self._note(others)
+
+    def _revision(self, endpoint_id: UUID) -> int:
+        held = self.held.get(endpoint_id)
+        return 0 if held is None else held[0]
+
+    def _in_step(self) -> None:
+        self.in_step_at = monotonic()
+
+    def _log_away(self, error: Exception) -> None:
+        event = "generation_missing" if isinstance(error, NoLiveGenerationError) else "redis_away"
+        _log.warning(
+            event, projection=self._store.projection.name, kept=len(self.held), error=str(error)
+        )

@@ -1,0 +1,203 @@
+"""The generations: which builds of a read model there are, and which of them is live."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, Literal
+
+import msgspec
+
+from events.entry.entry_id import EntryId
+from events.errors import InvalidPositionError
+from events.log.keys import Keys
+from events.server.server import Server
+from projections.errors import UnreadableGenerationError
+
+CHANGES_MAX = 1_000
+"""Entries that the change feed keeps, about: a reader that missed more loads all anew."""
+
+BUILD_TTL_S = 600
+"""How long the documents of a generation that is not live outlast who last wrote to it."""
+
+WRITE_CHUNK = 500
+"""Documents that are written, or read, at a time."""
+
+_DIGITS_MAX = 19
+
+Swapped = Literal["live", "moved", "ahead", "short"]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The generation that was live before.
+
+    *since* is an entry before which it has folded all, *documents* how many it had when another
+    took its place.
+    """
+
+    generation: int
+    since: EntryId
+    documents: int
+
+
+class Generations:
+    """The generations of one read model in one partition.
+
+    Documents of a generation that is being built have a time to live, which ends when it goes
+    live: what a killed build leaves behind goes away by itself.
+    """
+
+    def __init__(self, server: Server, keys: Keys, read_model: str, partition: int) -> None:
+        self.client = server.client
+        self.read_model = read_model
+        self.partition = partition
+        self.changes = keys.changes(partition, read_model)
+        self._keys = keys
+        self._live = keys.live(partition, read_model)
+        self._pause = keys.pause(partition, read_model)
+        self._generations = keys.generations(partition)
+        self._swap = server.client.script("projections.read_model", "swap")
+        self._retire = server.client.script("projections.read_model", "retire")
+
+    async def live_generation(self) -> int | None:
+        """Return the number of the live generation, None when there is none.
+
+        Raises:
+            UnreadableGenerationError: There is something else than a number.
+        """
+        return whole_number(await self.client.call("GET", self._live), self._live)
+
+    async def kept(self) -> Kept | None:
+        """Return the generation that was live before, None where none is kept.
+
+        Raises:
+            UnreadableGenerationError: There is something else than numbers and an entry id.
+        """
+        of = [f"{self.read_model}:{field}" for field in ("kept", "kept-since", "kept-documents")]
+        raw, since, counted = await self.client.call("HMGET", self._generations, *of)
+        generation = whole_number(raw, self._generations, of[0])
+        documents = whole_number(counted, self._generations, of[2]) or 0
+        if generation is None or not await self.client.call("EXISTS", self._of(generation)):
+            return None
+        try:
+            return Kept(generation, EntryId.parse(since or b""), documents)
+        except InvalidPositionError:
+            place, held = (self._generations, of[1]), since or b""
+            raise UnreadableGenerationError(*place, held, "an entry id") from None
+
+    async def new_generation(self) -> int:
+        """Return a number that no generation of the projection has had before."""
+        number = await self.client.call("HINCRBY", self._generations, self.read_model, 1)
+        return int(number)
+
+    async def write(
+        self, generation: int, documents: Iterable[tuple[str, bytes]], *, is_kept: bool = False
+    ) -> None:
+        """Write documents of a generation that is not live, a few at a time as they come."""
+        key, left = self._of(generation), iter(documents)
+        while chunk := list(islice(left, WRITE_CHUNK)):
+            flat = [part for pair in chunk for part in pair]
+            await self.client.call("HSET", key, *flat)
+            if not is_kept:
+                await self.client.call("EXPIRE", key, BUILD_TTL_S)
+
+    async def count(self, generation: int) -> int:
+        """Return how many documents *generation* has."""
+        return int(await self.client.call("HLEN", self._of(generation)))
+
+    async def discard(self, generation: int) -> None:
+        """Delete the documents of a generation that is not live."""
+        await self.client.call("UNLINK", self._of(generation))
+
+    async def go_live(
+        self,
+        generation: int,
+        seen: int | None,
+        since: str | None = None,
+        count: int | None = None,
+    ) -> bool:
+        """Make *generation* live if *seen* still is; say whether it was done.
+
+        With *since*, the change feed's last entry must still be that one: nothing was written, and
+        no other generation went live, after it was asked for. With *count*, it must have so many
+        documents.
+        """
+        last_change = "*" if since is None else since
+        return await self._swapped(generation, seen, last_change=last_change, count=count) == "live"
+
+    async def pause(self, generation: int, seconds: float) -> None:
+        """Have the group wait with its next apply, until *generation* is live or time is up.
+
+        A group that never comes to rest would else be ahead of every generation. Nothing depends
+        on it but who goes first: the swap decides by what was acknowledged.
+        """
+        await self.client.call("SET", self._pause, generation, "PX", round(seconds * 1_000))
+
+    async def swap(
+        self,
+        generation: int,
+        seen: int | None,
+        position: EntryId,
+        documents: Sequence[tuple[str, bytes]] = (),
+        count: int | None = None,
+    ) -> Swapped:
+        """Write *documents*, the last of *count*, and make *generation* live in the same step.
+
+        It is refused while the group has acknowledged anything after *position*, up to which
+        *generation* has folded all. The generation that was live is kept, the one that was kept
+        before is deleted.
+        """
+        return await self._swapped(
+            generation, seen, position=str(position), documents=documents, count=count
+        )
+
+    async def _swapped(
+        self,
+        generation: int,
+        seen: int | None,
+        *,
+        last_change: str = "*",
+        position: str = "",
+        documents: Sequence[tuple[str, bytes]] = (),
+        count: int | None = None,
+    ) -> Swapped:
+        field = f"{self.read_model}:kept"
+        raw = await self.client.call("HGET", self._generations, field)
+        before = whole_number(raw, self._generations, field)
+        kept = "" if before is None else raw.decode()
+        keys = [
+            *(self._live, self.changes, self._generations, self._of(generation)),
+            *(self._keys.events(self.partition), self._of(before or 0), self._pause),
+        ]
+        args: list[Any] = [
+            *("" if seen is None else seen, generation, self.read_model, CHANGES_MAX),
+            *(last_change, position, kept, "*" if count is None else count, len(documents)),
+        ]
+        args += [part for pair in documents for part in pair]
+        outcome: Swapped = (await self._swap(keys, args)).decode()
+        return outcome
+
+    async def retire(self, generation: int) -> None:
+        """Take *generation* away if it is live, for another to be built."""
+        await self._retire([self._live, self._of(generation)], [generation, BUILD_TTL_S])
+
+    async def last_change(self) -> str:
+        """Return the id of the change feed's last entry, "" where there was none."""
+        field = f"{self.read_model}:changes"
+        last = await self.client.call("HGET", self._generations, field)
+        return last.decode() if last else ""
+
+    def _of(self, generation: int) -> str:
+        """Return the key of its documents."""
+        return self._keys.documents(self.partition, self.read_model, generation)
+
+
+def whole_number(raw: bytes | None, key: str, field: str | None = None) -> int | None:
+    """Return the number that *key*, or its *field*, holds as *raw*; None where it is not there.
+
+    Raises:
+        UnreadableGenerationError: It is no number.
+    """
+    if raw is None:
+        return None
+    if not raw.isdigit() or len(raw) > _DIGITS_MAX:
+        raise UnreadableGenerationError(key, field, raw, "a whole number")
+    return int(raw)

@@ -1,0 +1,96 @@
+"""The knowledge: how old what a read model says is, measured on the log."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from events.entry.age import age_of, span
+from events.entry.entry_id import START, EntryId
+from events.log.log import EventLog
+
+
+class Knowledge(msgspec.Struct, frozen=True):
+    """How far the group that folds a read model has come in one partition.
+
+    Attributes:
+        group: The group; it is called like the read model.
+        partition: Which partition.
+        is_kept: Whether there is such a group at all.
+        head: The partition's last entry, `START` for none.
+        unfolded: The oldest entry that is not folded yet, None where all are.
+        pending: Entries that a consumer has, and has not folded yet.
+        consumers: Consumers that the group has.
+    """
+
+    group: str
+    partition: int
+    is_kept: bool
+    head: EntryId
+    unfolded: EntryId | None = None
+    pending: int = 0
+    consumers: int = 0
+
+    def behind_s(self, now: datetime) -> float | None:
+        """Return how old the knowledge is: 0 where all is folded, None where nobody folds."""
+        if not self.is_kept:
+            return None
+        if self.unfolded is None:
+            return 0.0
+        return max(0.0, now.timestamp() - self.unfolded.ms / 1_000)
+
+    def in_words(self, now: datetime) -> str:
+        """Return it as a sentence for a person."""
+        if not self.is_kept:
+            return f"unknown: no group {self.group} folds partition {self.partition}"
+        if self.unfolded is None:
+            return f"up to date: all is folded up to {self.head}, {age_of(self.head, now)} ago"
+        who = "no consumer runs" if self.consumers == 0 else f"{self.pending} pending"
+        old = span(self.behind_s(now) or 0.0)
+        return f"{old} old: not folded since {self.unfolded} ({who}); the log ends at {self.head}"
+
+
+async def read_knowledge(log: EventLog, group: str, partition: int) -> Knowledge:
+    """Ask the log how far *group* has come in the partition: a handful of short commands."""
+    head = await log.head(partition)
+    about = await _about(log, group, partition)
+    if about is None:
+        return Knowledge(group=group, partition=partition, is_kept=False, head=head)
+    return Knowledge(
+        group=group,
+        partition=partition,
+        is_kept=True,
+        head=head,
+        unfolded=await _unfolded(log, partition, about),
+        pending=about["pending"],
+        consumers=about["consumers"],
+    )
+
+
+async def _about(log: EventLog, group: str, partition: int) -> Mapping[str, Any] | None:
+    stream, client = log.keys.events(partition), log.server.client
+    if not await client.call("EXISTS", stream):
+        return None
+    infos: list[Mapping[str, Any]] = await client.call("XINFO GROUPS", stream)
+    return next((one for one in infos if one["name"] == group.encode()), None)
+
+
+async def _unfolded(log: EventLog, partition: int, about: Mapping[str, Any]) -> EntryId | None:
+    stream, client = log.keys.events(partition), log.server.client
+    pending = await client.call("XPENDING", stream, about["name"], "-", "+", 1)
+    delivered = EntryId.parse(about["last-delivered-id"])
+    following = await client.call("XRANGE", stream, f"({delivered}", "+", "COUNT", 1)
+    waiting = [EntryId.parse(one[0]) for one in (*pending, *following)]
+    return min(waiting, default=None)
+
+
+def as_json(known: Knowledge, now: datetime) -> dict[str, Any]:
+    """Return it for a program; *behind_s* is null where no group folds the partition."""
+    behind_s = known.behind_s(now)
+    return {
+        "group": known.group,
+        "head": None if known.head <= START else str(known.head),
+        "unfolded": None if known.unfolded is None else str(known.unfolded),
+        "behind_s": None if behind_s is None else round(behind_s, 3),
+    }

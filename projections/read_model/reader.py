@@ -1,0 +1,140 @@
+"""The reader: the whole route table in a proxy's memory, kept up to date."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from time import monotonic
+from uuid import UUID
+
+import anyio
+import msgspec
+from anyio.abc import TaskStatus
+
+from events.log.keys import Keys, partition_of
+from events.log.log import EventLog
+from events.server.server import Server
+from projections.read_model.follower import Follower
+from projections.read_model.store import ReadModelStore
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Route
+from projections.route_table.route_table import ROUTE_TABLE
+from projections.route_table.routing import routable
+
+
+class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a reader follows.
+
+    Attributes:
+        block_ms: The longest wait for a change before the generation is looked at again.
+        audit_s: Seconds between two comparisons of the whole table with Redis.
+        panic_threshold: See `projections.route_table.routing.routable`; 0 switches it off.
+    """
+
+    block_ms: int = 1_000
+    audit_s: float = 30.0
+    panic_threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.block_ms < 1:
+            raise ValueError(f"block_ms is {self.block_ms}, the least is 1")
+        if self.audit_s <= 0:
+            raise ValueError(f"audit_s is {self.audit_s}, it must be more than 0")
+        if not 0 <= self.panic_threshold <= 1:
+            raise ValueError(f"panic_threshold is {self.panic_threshold}, 0 to 1 is allowed")
+
+
+class RouteTableReader:
+    """Answers from memory which routes of an endpoint get traffic.
+
+    While Redis or the projectors are away it goes on with the last good table and knows how old
+    that is. Run by `open_reader`, or as a task of a caller's own group.
+    """
+
+    def __init__(
+        self, server: Server, keys: Keys, partitions: int, settings: ReaderSettings
+    ) -> None:
+        self._settings = settings
+        self._changed = anyio.Event()
+        self._routable: dict[UUID, tuple[Route, ...]] = {}
+        self._followers = [
+            Follower(
+                server,
+                ReadModelStore(server, keys, ROUTE_TABLE, partition),
+                self._note,
+                block_ms=settings.block_ms,
+                audit_s=settings.audit_s,
+            )
+            for partition in range(partitions)
+        ]
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Follow until cancelled; started when the whole table is there for the first time."""
+        async with anyio.create_task_group() as followers:
+            for follower in self._followers:
+                followers.start_soon(follower.run)
+            for follower in self._followers:
+                await follower.loaded.wait()
+            task_status.started()
+
+    def routable(self, endpoint_id: UUID) -> tuple[Route, ...]:
+        """Return the routes that share the endpoint's traffic by their `traffic_ratio`.
+
+        Empty where none is fit, and for an endpoint that is not known: see `endpoint`.
+        """
+        known = self._routable.get(endpoint_id)
+        if known is None:
+            endpoint = self.endpoint(endpoint_id)
+            known = () if endpoint is None else routable(endpoint, self._settings.panic_threshold)
+            if endpoint is not None:
+                self._routable[endpoint_id] = known
+        return known
+
+    def endpoint(self, endpoint_id: UUID) -> Endpoint | None:
+        """Return all that is known of the endpoint, None where it was never heard of."""
+        follower = self._followers[partition_of(endpoint_id, len(self._followers))]
+        held = follower.held.get(endpoint_id)
+        return None if held is None else held[1]
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Return every endpoint of the table."""
+        return [state for follower in self._followers for _, state in follower.held.values()]
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the table was last known to be what Redis has; infinite before that."""
+        return monotonic() - min(follower.in_step_at for follower in self._followers)
+
+    @property
+    def generations(self) -> tuple[int, ...]:
+        """The generation held of each partition; 0 before anything was loaded."""
+        return tuple(follower.generation for follower in self._followers)
+
+    @property
+    def repairs(self) -> int:
+        """Documents that an audit found to differ although no change had been missed."""
+        return sum(follower.repairs for follower in self._followers)
+
+    async def changed(self) -> None:
+        """Wait until something in the table changes."""
+        await self._changed.wait()
+
+    def _note(self, endpoints: Iterable[UUID] | None) -> None:
+        """Forget what was worked out for *endpoints*, None for all; wake who waits."""
+        if endpoints is None:
+            self._routable.clear()
+        else:
+            for endpoint_id in endpoints:
+                self._routable.pop(endpoint_id, None)
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+@asynccontextmanager
+async def open_reader(
+    log: EventLog, settings: ReaderSettings | None = None
+) -> AsyncIterator[RouteTableReader]:
+    """Run a reader beside the caller; it has the whole table when the block is entered."""
+    reader = RouteTableReader(log.server, log.keys, log.partitions, settings or ReaderSettings())
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(reader.run)
+        yield reader
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,173 @@
+"""The store: where the documents of a projection's generations lie."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Generic, TypeVar
+
+import anyio
+import msgspec
+import structlog
+
+from events.entry.entry_id import EntryId
+from events.log.keys import Keys
+from events.server.server import Server
+from projections.errors import (
+    DocumentsMissingError,
+    NoLiveGenerationError,
+    UnreadableDocumentError,
+)
+from projections.projection import Projection
+from projections.read_model.generations import CHANGES_MAX, WRITE_CHUNK, Generations, whole_number
+
+APPLY_MAX = 1_000
+"""Documents that one apply changes: the server does nothing else for their time, about 10 ms."""
+
+State = TypeVar("State")
+
+_log = structlog.get_logger()
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One endpoint's document as it shall be, and the entries that led from *revision* to it."""
+
+    endpoint: str
+    revision: int
+    document: bytes
+    entry_ids: Sequence[EntryId]
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What an apply did not do.
+
+    Attributes:
+        stale: The generation is not live (any more); nothing was done at all.
+        lost: It has not as many documents as were written; nothing was done at all.
+        conflicts: Endpoints that had another revision, with the document that is there now, None
+            for none; they were not written, their entries not acknowledged.
+    """
+
+    stale: bool
+    conflicts: dict[str, bytes | None]
+    lost: bool = False
+
+
+class ReadModelStore(Generations, Generic[State]):
+    """Reads and changes the documents of one projection in one partition."""
+
+    def __init__(
+        self, server: Server, keys: Keys, projection: Projection[State], partition: int
+    ) -> None:
+        super().__init__(server, keys, projection.read_model, partition)
+        self.projection = projection
+        self._apply = server.client.script("projections.read_model", "apply")
+
+    async def load(self, generation: int, endpoints: Sequence[str]) -> dict[str, tuple[int, State]]:
+        """Return revision and state of each of *endpoints* that has a readable document."""
+        raw: list[bytes | None] = []
+        for at in range(0, len(endpoints), WRITE_CHUNK):
+            raw += await self.client.call(
+                "HMGET", self._of(generation), *endpoints[at : at + WRITE_CHUNK]
+            )
+        return {
+            endpoint: held
+            for endpoint, document in zip(endpoints, raw, strict=True)
+            if document is not None and (held := self.read(document)) is not None
+        }
+
+    async def load_all(self, generation: int) -> AsyncGenerator[tuple[int, State]]:
+        """Yield revision and state of every readable document of *generation*."""
+        async for page in self.load_pages(generation):
+            for held in page:
+                yield held
+
+    async def load_pages(self, generation: int) -> AsyncGenerator[list[tuple[int, State]]]:
+        """Yield the same, as many at a time as the server tells at once."""
+        cursor = b"0"
+        while True:
+            cursor, flat = await self.client.call(
+                "HSCAN", self._of(generation), cursor, "COUNT", WRITE_CHUNK
+            )
+            documents = flat.values() if isinstance(flat, dict) else flat[1::2]
+            yield [held for one in documents if (held := self.read(one)) is not None]
+            if int(cursor) == 0:
+                return
+
+    def read(self, document: bytes) -> tuple[int, State] | None:
+        """Return revision and state of *document*, None where it is none of ours."""
+        try:
+            return self.projection.decode(document)
+        except UnreadableDocumentError as error:
+            _log.error("document_unreadable", projection=self.projection.name, error=str(error))
+            return None
+
+    async def live_document(self, endpoint: str) -> tuple[int, State] | None:
+        """Return revision and state of *endpoint* in the live generation, None where it has none.
+
+        Raises:
+            NoLiveGenerationError: There is no live generation now.
+        """
+        generation = await self.live_generation()
+        if generation is None:
+            raise no_live_generation(self.projection)
+        return (await self.load(generation, [endpoint])).get(endpoint)
+
+    async def apply(
+        self,
+        generation: int,
+        group: str,
+        changes: Sequence[Change] = (),
+        unchanged: Sequence[EntryId] = (),
+    ) -> Applied:
+        """Write *changes* and acknowledge their entries and *unchanged*, in one step.
+
+        With neither, it only says whether the generation is live and whole. It waits for one
+        pause, and goes on through the next: a group is never kept from its work.
+        """
+        args: list[Any] = [len(changes)]
+        for change in changes:
+            args += (change.endpoint, change.revision, change.document, len(change.entry_ids))
+            args += map(str, change.entry_ids)
+        args.append(len(unchanged))
+        args += map(str, unchanged)
+        keys = [
+            self._live,
+            self._of(generation),
+            self.changes,
+            self._generations,
+            self._keys.events(self.partition),
+            self._pause,
+            self._keys.errors(self.partition, group),
+        ]
+        first = [generation, self.read_model, group, CHANGES_MAX]
+        waits = int(bool(changes or unchanged))
+        outcome, *rest = await self._apply(keys, [*first, waits, *args])
+        if outcome == b"paused":
+            await anyio.sleep(rest[0] / 1_000)
+            outcome, *rest = await self._apply(keys, [*first, 0, *args])
+        conflicts = {
+            endpoint.decode(): document or None
+            for endpoint, document in zip(rest[::2], rest[1::2], strict=True)
+        }
+        return Applied(stale=outcome == b"stale", conflicts=conflicts, lost=outcome == b"lost")
+
+    async def check_whole(self, generation: int) -> None:
+        """Raise DocumentsMissingError where *generation*, which is live, lacks documents."""
+        field = f"{self.read_model}:documents"
+        raw = await self.client.call("HGET", self._generations, field)
+        counted = whole_number(raw, self._generations, field) or 0
+        there = await self.client.call("HLEN", self._of(generation))
+        if there < counted:
+            raise DocumentsMissingError(
+                f"read model {self.read_model} has {there} of {counted} documents;"
+                " a projector builds it anew"
+            )
+
+
+def no_live_generation(
+    projection: Projection[Any], partition: int | None = None
+) -> NoLiveGenerationError:
+    """Say what to do where a read model is missing, in *partition* or, without it, in any."""
+    where = "" if partition is None else f" in partition {partition}"
+    return NoLiveGenerationError(
+        f"read model {projection.read_model} has no live generation{where};"
+        f" `routestream consume {projection.read_model}` builds it from the log"
+    )

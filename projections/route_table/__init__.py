@@ -1,0 +1,1 @@
+"""The route table: its definition, and what is asked of it."""

@@ -1,0 +1,119 @@
+"""The endpoint as the route table keeps it, and its document."""
+
+from uuid import UUID
+
+import msgspec
+
+from events.catalogue.health_check import HealthCheck
+from events.entry.entry_id import START, EntryId
+from projections.errors import UnreadableDocumentError
+from projections.route_set import in_order
+from projections.route_table.route import Route
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The state of one endpoint: the newest stamp seen is its *version*."""
+
+    endpoint_id: UUID
+    version: EntryId = START
+    name: str | None = None
+    model: str | None = None
+    runtime_variant: str | None = None
+    open_to_public: bool = False
+    created_at: EntryId = START
+    health_check: HealthCheck | None = None
+    health_check_at: EntryId = START
+    destroyed_at: EntryId = START
+    list_at: EntryId = START
+    routes: dict[UUID, Route] = {}
+
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether its tombstone was seen; nothing brings it back."""
+        return self.destroyed_at > START
+
+    @property
+    def present_routes(self) -> list[Route]:
+        """The routes that the endpoint has."""
+        return [route for route in self.routes.values() if route.listed_at > START]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The JSON document of one endpoint; stamps are `[ms, seq]`.
+
+    *awaiting* are routes of which something was heard before they were listed.
+    """
+
+    revision: int
+    endpoint_id: UUID
+    version: EntryId
+    name: str | None
+    model: str | None
+    runtime_variant: str | None
+    open_to_public: bool
+    health_check: HealthCheck | None
+    routes: list[Route]
+    awaiting: list[Route] = []
+    created_at: EntryId = START
+    health_check_at: EntryId = START
+    destroyed_at: EntryId = START
+    list_at: EntryId = START
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Document)
+
+
+def encode(state: Endpoint, revision: int) -> bytes:
+    """Return the document of *state*."""
+    present = state.present_routes
+    awaiting = []
+    if len(present) < len(state.routes):
+        awaiting = [route for route in state.routes.values() if route.listed_at <= START]
+    return _ENCODER.encode(
+        Document(
+            revision=revision,
+            endpoint_id=state.endpoint_id,
+            version=state.version,
+            name=state.name,
+            model=state.model,
+            runtime_variant=state.runtime_variant,
+            open_to_public=state.open_to_public,
+            health_check=state.health_check,
+            routes=present,
+            awaiting=awaiting,
+            created_at=state.created_at,
+            health_check_at=state.health_check_at,
+            destroyed_at=state.destroyed_at,
+            list_at=state.list_at,
+        )
+    )
+
+
+def decode(document: bytes) -> tuple[int, Endpoint]:
+    """Return the revision and the state of *document*.
+
+    Raises:
+        UnreadableDocumentError: It is not what this release writes.
+    """
+    try:
+        read = _DECODER.decode(document)
+    except msgspec.DecodeError as error:
+        raise UnreadableDocumentError(f"route-table document: {error}") from None
+    routes = {route.route_id: route for route in read.routes}
+    if read.awaiting:
+        routes = in_order(routes | {route.route_id: route for route in read.awaiting})
+    return read.revision, Endpoint(
+        endpoint_id=read.endpoint_id,
+        version=read.version,
+        name=read.name,
+        model=read.model,
+        runtime_variant=read.runtime_variant,
+        open_to_public=read.open_to_public,
+        created_at=read.created_at,
+        health_check=read.health_check,
+        health_check_at=read.health_check_at,
+        destroyed_at=read.destroyed_at,
+        list_at=read.list_at,
+        routes=routes,
+    )

@@ -1,0 +1,150 @@
+"""The endpoint lookup: the endpoint that a person names by its id, its beginning, or its name."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from itertools import islice
+from uuid import UUID
+
+from events.log.keys import partition_of
+from events.log.log import EventLog
+from events.log.partitions import ASKED_AT_ONCE, ask_each
+from projections.errors import AmbiguousEndpointError, EndpointNotFoundError
+from projections.read_model.store import ReadModelStore, no_live_generation
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
+
+BEGINNING_CHARACTERS_MIN = 4
+"""Of an endpoint's id, to name it by."""
+
+CANDIDATES_MAX = 5
+"""Endpoints that are listed where a name could be any of them."""
+
+LeftOut = Callable[[int], None]
+"""Is called with each partition that is not searched: its read model is not live."""
+
+
+async def find_endpoint(log: EventLog, named: str, left_out: LeftOut | None = None) -> UUID:
+    """Return the id of the endpoint that *named* stands for.
+
+    A whole id is taken as it is, without a look whether that endpoint exists: who records facts
+    needs no read model. All else is looked for in the live documents.
+
+    Raises:
+        EndpointNotFoundError: No endpoint is named like that.
+        NoLiveGenerationError: There is no read model to look in.
+        AmbiguousEndpointError: It could be several.
+    """
+    whole = whole_id(named)
+    return whole if whole is not None else (await _search(log, named, left_out))[1].endpoint_id
+
+
+async def read_endpoint(
+    log: EventLog, named: str, left_out: LeftOut | None = None
+) -> tuple[int, Endpoint]:
+    """Return revision and state of the endpoint that *named* stands for, as it is live.
+
+    Raises:
+        EndpointNotFoundError: No live document is that endpoint's.
+        NoLiveGenerationError: There is no read model to look in.
+        AmbiguousEndpointError: It could be several.
+    """
+    whole = whole_id(named)
+    if whole is None:
+        return await _search(log, named, left_out)
+    store = _store(log, partition_of(whole, log.partitions))
+    found = await store.live_document(str(whole))
+    if found is None:
+        raise EndpointNotFoundError(f"endpoint {whole} is not in the live read model")
+    return found
+
+
+async def live_endpoints(
+    log: EventLog, left_out: LeftOut | None = None
+) -> AsyncGenerator[tuple[int, Endpoint]]:
+    """Yield revision and state of every endpoint once, of each partition that is live.
+
+    Raises:
+        NoLiveGenerationError: No partition's read model is live.
+    """
+    stores = [_store(log, partition) for partition in range(log.partitions)]
+    generations = await ask_each(range(log.partitions), lambda p: stores[p].live_generation())
+    if all(generation is None for generation in generations.values()):
+        raise no_live_generation(ROUTE_TABLE)
+    pages = {}
+    for partition, generation in generations.items():
+        if generation is not None:
+            pages[partition] = stores[partition].load_pages(generation)
+        elif left_out is not None:
+            left_out(partition)
+    # A scan may meet a document twice while the hash grows.
+    seen: set[UUID] = set()
+    while pages:
+        asked = islice(pages, ASKED_AT_ONCE)
+        for partition, page in (await ask_each(asked, lambda p: anext(pages[p], None))).items():
+            if page is None:
+                del pages[partition]
+                continue
+            for revision, endpoint in page:
+                if endpoint.endpoint_id not in seen:
+                    seen.add(endpoint.endpoint_id)
+                    yield revision, endpoint
+
+
+def whole_id(named: str) -> UUID | None:
+    """Return *named* as the id that it is, None where it is a beginning or a name."""
+    try:
+        return UUID(named)
+    except ValueError:
+        return None
+
+
+def _store(log: EventLog, partition: int) -> ReadModelStore[Endpoint]:
+    return ReadModelStore(log.server, log.keys, ROUTE_TABLE, partition)
+
+
+async def _search(log: EventLog, named: str, left_out: LeftOut | None) -> tuple[int, Endpoint]:
+    return choose_endpoint([one async for one in live_endpoints(log, left_out)], named)
+
+
+def choose_endpoint(
+    found: Sequence[tuple[int, Endpoint]], named: str, when: str = ""
+) -> tuple[int, Endpoint]:
+    """Return the one of *found*, each with its revision, that *named* stands for.
+
+    *when* is told of where there is none.
+
+    Raises:
+        EndpointNotFoundError: None is named like that.
+        AmbiguousEndpointError: It could be several.
+    """
+    fitting = [one for one in found if str(one[1].endpoint_id) == named or _fits(one[1], named)]
+    # One that is destroyed counts only where no other fits.
+    present = [one for one in fitting if not one[1].is_destroyed]
+    chosen = present or fitting
+    if not chosen:
+        least = f"; {BEGINNING_CHARACTERS_MIN} characters of an id are the least"
+        raise EndpointNotFoundError(
+            f"no endpoint has the name {named!r}, or an id that begins like that{when}"
+            f"{least if len(named) < BEGINNING_CHARACTERS_MIN else ''}"
+        )
+    if len(chosen) > 1:
+        raise AmbiguousEndpointError(_ambiguous(named, [endpoint for _, endpoint in chosen]))
+    return chosen[0]
+
+
+def _fits(endpoint: Endpoint, named: str) -> bool:
+    if endpoint.name == named:
+        return True
+    beginning = named.lower()
+    return len(named) >= BEGINNING_CHARACTERS_MIN and str(endpoint.endpoint_id).startswith(
+        beginning
+    )
+
+
+def _ambiguous(named: str, endpoints: Sequence[Endpoint]) -> str:
+    in_order = sorted(endpoints, key=lambda endpoint: str(endpoint.endpoint_id))
+    listed = ", ".join(
+        f"{endpoint.endpoint_id} ({endpoint.name or 'no name'})"
+        for endpoint in in_order[:CANDIDATES_MAX]
+    )
+    more = f" and {len(in_order) - CANDIDATES_MAX} more" if len(in_order) > CANDIDATES_MAX else ""
+    return f"endpoint {named!r} could be {listed}{more}; give the id"

@@ -1,0 +1,139 @@
+"""The route as the route table keeps it: registers, each with the stamp that last set it."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from events.catalogue.route import Protocol, RouteRecord, RouteStatus
+from events.entry.entry_id import START, EntryId
+
+Health = Literal["not_checked", "healthy", "unhealthy", "degraded"]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One route, each of its registers with the stamp of the event that last set it.
+
+    Address, status and traffic ratio are set whenever the route is listed or created, at
+    *listed_at*; a stamp of their own stands only where a newer event set one of them alone.
+
+    Attributes:
+        listed_at: The newest event that says it is there; `START` while only heard of.
+        absent_at: The newest list without it: what was said before does not count.
+        started_at: When its session ran with a known address: its grace begins.
+    """
+
+    route_id: UUID
+    session_id: UUID | None
+    app: str
+    kernel_host: str | None
+    kernel_port: int | None
+    protocol: Protocol
+    traffic_ratio: float
+    status: RouteStatus
+    health: Health
+    errors: tuple[str, ...] = ()
+    health_reason: str | None = None
+    consecutive_failures: int = 0
+    listed_at: EntryId = START
+    absent_at: EntryId = START
+    address_at: EntryId = START
+    ratio_at: EntryId = START
+    status_at: EntryId = START
+    started_at: EntryId = START
+    health_at: EntryId = START
+
+    @property
+    def status_since(self) -> EntryId:
+        """The event that last said its status."""
+        return max(self.status_at, self.listed_at)
+
+
+def unheard_of(route_id: UUID, absent_at: EntryId) -> Route:
+    """Return a route of which nothing is known but when it was last absent."""
+    return Route(
+        route_id=route_id,
+        session_id=None,
+        app="",
+        kernel_host=None,
+        kernel_port=None,
+        protocol="http",
+        traffic_ratio=1.0,
+        status="provisioning",
+        health="not_checked",
+        absent_at=absent_at,
+    )
+
+
+def with_status(
+    route: Route, status: RouteStatus, at: EntryId, errors: tuple[str, ...] = ()
+) -> Route:
+    """Set its status, unless a newer event has."""
+    if at <= route.status_since:
+        return route
+    return replace(route, status=status, errors=errors, status_at=at)
+
+
+def present(route: Route, record: RouteRecord, at: EntryId) -> Route:
+    """Take over all that the list says, but for what a newer event has set since."""
+    if at <= max(route.listed_at, route.absent_at):
+        return route
+    changes: dict[str, Any] = {"listed_at": at}
+    if at > route.address_at:
+        changes |= {
+            "session_id": record.session_id,
+            "app": record.app,
+            "kernel_host": record.kernel_host,
+            "kernel_port": record.kernel_port,
+            "protocol": record.protocol,
+            "address_at": START,
+        }
+    if at > route.ratio_at:
+        changes |= {"traffic_ratio": record.traffic_ratio, "ratio_at": START}
+    if at > route.status_at:
+        changes |= {"status": record.status, "errors": (), "status_at": START}
+    return replace(route, **changes)
+
+
+NOT_CHECKED: dict[str, Any] = {
+    "health": "not_checked",
+    "health_reason": None,
+    "consecutive_failures": 0,
+    "health_at": START,
+}
+"""The registers of a health of which nothing is known."""
+
+
+def absent(route: Route, at: EntryId) -> Route | None:
+    """Keep of the route only what was said after *at*."""
+    if at <= route.absent_at:
+        return route
+    left = unheard_of(route.route_id, at)
+    if route.listed_at > at:
+        return _without_older(route, left, at)
+    changes: dict[str, Any] = {}
+    for stamp, registers in _REGISTERS.items():
+        if getattr(route, stamp) > at:
+            changes |= {name: getattr(route, name) for name in (stamp, *registers)}
+    return replace(left, **changes) if changes else None
+
+
+def _without_older(route: Route, left: Route, at: EntryId) -> Route:
+    """A route listed since keeps all, but for a health and a start from before its absence."""
+    changes: dict[str, Any] = {"absent_at": at}
+    for stamp in ("started_at", "health_at"):
+        if getattr(route, stamp) <= at:
+            names = (stamp, *_REGISTERS[stamp])
+            changes |= {name: getattr(left, name) for name in names}
+    return replace(route, **changes)
+
+
+_REGISTERS = {
+    "address_at": ("session_id", "app", "kernel_host", "kernel_port", "protocol"),
+    "ratio_at": ("traffic_ratio",),
+    "status_at": ("status", "errors"),
+    "started_at": (),
+    "health_at": ("health", "health_reason", "consecutive_failures"),
+}
+"""The stamp of each register, and what it consists of."""

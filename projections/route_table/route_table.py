@@ -1,0 +1,226 @@
+"""The route table: what AppProxy routes by, and what an operator needs to understand it."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from events.catalogue.endpoint import (
+    EndpointCreatedEvent,
+    EndpointDestroyedEvent,
+    EndpointHealthCheckUpdatedEvent,
+)
+from events.catalogue.event import Event
+from events.catalogue.model_service import ModelServiceStatusEvent
+from events.catalogue.route import (
+    EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
+    RouteFailedEvent,
+    RouteStartedEvent,
+    RouteTerminatingEvent,
+    RouteTrafficRatioUpdatedEvent,
+)
+from events.entry.entry_id import EntryId
+from events.entry.recorded import RecordedEvent
+from projections.projection import Projection
+from projections.route_set import in_order, listed
+from projections.route_table.endpoint import Endpoint, decode, encode
+from projections.route_table.route import (
+    NOT_CHECKED,
+    Route,
+    absent,
+    present,
+    unheard_of,
+    with_status,
+)
+
+
+def evolve(state: Endpoint, recorded: RecordedEvent) -> Endpoint:
+    """Return the endpoint after one more event, in whatever order they come."""
+    at = recorded.entry_id
+    event = recorded.event
+    if state.is_destroyed:
+        after = _evolve_destroyed(state, event, at)
+    else:
+        change = _CHANGES.get(type(event))
+        after = state if change is None else change(state, event, at)
+    if at > after.version:
+        return replace(after, version=at)
+    return after if at > state.version or after != state else state
+
+
+def _evolve_destroyed(state: Endpoint, event: Event, at: EntryId) -> Endpoint:
+    """A tombstone keeps only who the endpoint was and when it first was destroyed."""
+    if isinstance(event, EndpointCreatedEvent):
+        return _described(state, event, at)
+    if isinstance(event, EndpointDestroyedEvent):
+        return replace(state, destroyed_at=min(state.destroyed_at, at))
+    return state
+
+
+def _created(state: Endpoint, event: EndpointCreatedEvent, at: EntryId) -> Endpoint:
+    state = _described(state, event, at)
+    return _checked(state, event, at)
+
+
+def _described(state: Endpoint, event: EndpointCreatedEvent, at: EntryId) -> Endpoint:
+    if at <= state.created_at:
+        return state
+    return replace(
+        state,
+        name=event.name,
+        model=event.model,
+        runtime_variant=event.runtime_variant,
+        open_to_public=event.open_to_public,
+        created_at=at,
+    )
+
+
+def _checked(
+    state: Endpoint, event: EndpointCreatedEvent | EndpointHealthCheckUpdatedEvent, at: EntryId
+) -> Endpoint:
+    if at <= state.health_check_at:
+        return state
+    return replace(state, health_check=event.health_check, health_check_at=at)
+
+
+def _destroyed(state: Endpoint, _event: EndpointDestroyedEvent, at: EntryId) -> Endpoint:
+    return replace(
+        Endpoint(endpoint_id=state.endpoint_id),
+        version=state.version,
+        name=state.name,
+        model=state.model,
+        runtime_variant=state.runtime_variant,
+        open_to_public=state.open_to_public,
+        created_at=state.created_at,
+        destroyed_at=at,
+    )
+
+
+def _listed(state: Endpoint, event: EndpointRouteListUpdatedEvent, at: EntryId) -> Endpoint:
+    routes = listed(
+        state.routes,
+        event.routes,
+        at,
+        newest_at=state.list_at,
+        present=present,
+        absent=absent,
+        fresh=unheard_of,
+    )
+    return replace(state, routes=routes, list_at=max(state.list_at, at))
+
+
+def _route_created(state: Endpoint, event: RouteCreatedEvent, at: EntryId) -> Endpoint:
+    return _with_route(
+        state, event.route.route_id, at, lambda route: present(route, event.route, at)
+    )
+
+
+def _route_started(state: Endpoint, event: RouteStartedEvent, at: EntryId) -> Endpoint:
+    def started(route: Route) -> Route:
+        if at > max(route.address_at, route.listed_at):
+            route = replace(
+                route,
+                session_id=event.session_id,
+                app=event.app,
+                kernel_host=event.kernel_host,
+                kernel_port=event.kernel_port,
+                protocol=event.protocol,
+                address_at=at,
+            )
+        return _begun(with_status(route, "running", at), at)
+
+    return _with_route(state, event.route_id, at, started)
+
+
+def _begun(route: Route, at: EntryId) -> Route:
+    """A start is the start of another process: what was found of the one before says nothing."""
+    if at <= route.started_at:
+        return route
+    if at < route.health_at:
+        return replace(route, started_at=at)
+    return replace(route, started_at=at, **NOT_CHECKED)
+
+
+def _route_terminating(state: Endpoint, event: RouteTerminatingEvent, at: EntryId) -> Endpoint:
+    return _with_route(state, event.route_id, at, lambda r: with_status(r, "terminating", at))
+
+
+def _route_failed(state: Endpoint, event: RouteFailedEvent, at: EntryId) -> Endpoint:
+    return _with_route(
+        state, event.route_id, at, lambda r: with_status(r, "failed", at, event.errors)
+    )
+
+
+def _ratio_updated(state: Endpoint, event: RouteTrafficRatioUpdatedEvent, at: EntryId) -> Endpoint:
+    def weighted(route: Route) -> Route:
+        if at <= max(route.ratio_at, route.listed_at):
+            return route
+        return replace(route, traffic_ratio=event.traffic_ratio, ratio_at=at)
+
+    return _with_route(state, event.route_id, at, weighted)
+
+
+def _status_changed(state: Endpoint, event: ModelServiceStatusEvent, at: EntryId) -> Endpoint:
+    def observed(route: Route) -> Route:
+        if at <= max(route.health_at, route.started_at):
+            return route
+        return replace(
+            route,
+            health=event.new_status,
+            health_reason=event.reason,
+            consecutive_failures=event.consecutive_failures,
+            health_at=at,
+        )
+
+    return _with_route(state, event.route_id, at, observed)
+
+
+_CHANGES: dict[type[Event], Callable[[Endpoint, Any, EntryId], Endpoint]] = {
+    EndpointCreatedEvent: _created,
+    EndpointHealthCheckUpdatedEvent: _checked,
+    EndpointDestroyedEvent: _destroyed,
+    EndpointRouteListUpdatedEvent: _listed,
+    RouteCreatedEvent: _route_created,
+    RouteStartedEvent: _route_started,
+    RouteTerminatingEvent: _route_terminating,
+    RouteFailedEvent: _route_failed,
+    RouteTrafficRatioUpdatedEvent: _ratio_updated,
+    ModelServiceStatusEvent: _status_changed,
+}
+
+
+def _with_route(
+    state: Endpoint, route_id: UUID, at: EntryId, change: Callable[[Route], Route]
+) -> Endpoint:
+    """Change one route, unless what happened lies before it was last absent."""
+    known = state.routes.get(route_id)
+    before = known or unheard_of(route_id, state.list_at)
+    after = change(before) if at > before.absent_at else before
+    if after is before:
+        return state
+    routes = {**state.routes, route_id: after}
+    if known is None:
+        routes = in_order(routes)
+    return replace(state, routes=routes, version=max(state.version, at))
+
+
+ROUTE_TABLE = Projection(
+    name="route-table",
+    version=1,
+    initial=lambda endpoint_id: Endpoint(endpoint_id=endpoint_id),
+    evolve=evolve,
+    encode=encode,
+    decode=decode,
+    newest_counts=frozenset(
+        {
+            EndpointHealthCheckUpdatedEvent,
+            EndpointRouteListUpdatedEvent,
+            ModelServiceStatusEvent,
+            RouteFailedEvent,
+            RouteTerminatingEvent,
+            RouteTrafficRatioUpdatedEvent,
+        }
+    ),
+)

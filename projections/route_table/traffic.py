@@ -1,0 +1,70 @@
+"""The traffic of a route: which share of it, and if none, why, and which event decided that."""
+
+from uuid import UUID
+
+import msgspec
+
+from events.entry.entry_id import EntryId
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Route
+from projections.route_table.routing import ENDED, is_reachable, routable
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What one route gets.
+
+    Attributes:
+        share: Its part of the endpoint's traffic, 0 to 1.
+        why_not: Why it gets none, None where it gets some.
+        decided_at: The event that last set what decides.
+    """
+
+    share: float
+    why_not: str | None
+    decided_at: EntryId
+
+
+def traffic_of(endpoint: Endpoint) -> dict[UUID, Traffic]:
+    """Return what each route of the endpoint gets, by the rule that AppProxy routes by."""
+    chosen = {route.route_id: route.traffic_ratio for route in routable(endpoint)}
+    total = sum(chosen.values())
+    traffic = {}
+    for route in endpoint.present_routes:
+        if route.route_id in chosen:
+            share = chosen[route.route_id] / total
+            traffic[route.route_id] = Traffic(share, None, _chosen_at(endpoint, route))
+        else:
+            traffic[route.route_id] = _none_for(endpoint, route)
+    return traffic
+
+
+def address_since(route: Route) -> EntryId:
+    """Return the event that last said its address."""
+    return max(route.address_at, route.listed_at)
+
+
+def ratio_since(route: Route) -> EntryId:
+    """Return the event that last said its weight."""
+    return max(route.ratio_at, route.listed_at)
+
+
+def _chosen_at(endpoint: Endpoint, route: Route) -> EntryId:
+    """All registers say yes: the newest of them made it so."""
+    health = endpoint.health_check_at if endpoint.health_check is None else route.health_at
+    return max(route.status_since, address_since(route), ratio_since(route), health)
+
+
+def _none_for(endpoint: Endpoint, route: Route) -> Traffic:
+    if not is_reachable(route):
+        if route.status in ENDED:
+            return Traffic(0.0, route.status, route.status_since)
+        return Traffic(0.0, "no address", address_since(route))
+    if endpoint.health_check is not None and route.health != "healthy":
+        return Traffic(0.0, route.health.replace("_", " "), _health_since(endpoint, route))
+    return Traffic(0.0, "weight 0", ratio_since(route))
+
+
+def _health_since(endpoint: Endpoint, route: Route) -> EntryId:
+    if route.health != "not_checked":
+        return route.health_at
+    return max(endpoint.health_check_at, route.started_at)

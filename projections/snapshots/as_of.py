@@ -1,0 +1,68 @@
+"""As of: the states of a projection after any entry of the log, and what changed between two."""
+
+from typing import Generic
+from uuid import UUID
+
+import msgspec
+
+from events.entry.entry_id import EntryId
+from projections.projection import Projection
+from projections.replay.folding import Folding, State, Wants
+from projections.replay.registers import Difference, differences
+from projections.replay.replay import replay
+from projections.replay.source import Source, check_complete, extent_of
+from projections.snapshots.snapshot_store import Snapshots
+
+
+class Change(msgspec.Struct, Generic[State], frozen=True):
+    """What became of one endpoint between two positions."""
+
+    endpoint_id: UUID
+    before: State | None
+    after: State | None
+
+    @property
+    def differences(self) -> list[Difference]:
+        """The registers that are others now, each with the event that set it."""
+        return differences(self.before, self.after)
+
+
+async def as_of(
+    log: Source,
+    projection: Projection[State],
+    snapshots: Snapshots,
+    until: EntryId,
+    wants: Wants | None = None,
+) -> Folding[State]:
+    """Fold all up to *until*, which is included, from the newest snapshot that is not later.
+
+    Raises:
+        HistoryMissingError: Entries that the fold needs are gone.
+    """
+    folding = await snapshots.newest(projection, until, wants)
+    begin, before, partition = folding.position, folding.appended, folding.partition
+    await replay(log, folding, until)
+    check_complete(partition, begin, await extent_of(log, partition), before)
+    return folding
+
+
+async def changes_between(
+    log: Source,
+    projection: Projection[State],
+    snapshots: Snapshots,
+    positions: tuple[EntryId, EntryId],
+) -> list[Change[State]]:
+    """Return what is another after the second of *positions* than it was after the first.
+
+    Raises:
+        HistoryMissingError: Entries that the folds need are gone.
+    """
+    since, until = positions
+    folding = await as_of(log, projection, snapshots, since)
+    before = dict(folding.states)
+    folding.take_changed()
+    await replay(log, folding, until)
+    return [
+        Change(one, before.get(one), folding.states.get(one))
+        for one in sorted(folding.take_changed(), key=lambda one: one.int)
+    ]

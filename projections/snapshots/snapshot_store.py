@@ -1,0 +1,226 @@
+"""The snapshots: those of one partition, and the fold that begins with the newest fitting one."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import structlog
+from anyio.to_thread import run_sync
+
+from events.entry.entry_id import END, START, EntryId
+from events.log.positions import Positions, snapshot_holder
+from projections.errors import (
+    NoSnapshotError,
+    SnapshotError,
+    WrongSnapshotError,
+)
+from projections.projection import Projection
+from projections.read_model.store import ReadModelStore
+from projections.replay.comparison import PATIENCE_S, Comparison, compare
+from projections.replay.folding import Base, Folding, Wants
+from projections.replay.replay import Note, replay
+from projections.replay.source import Source, check_complete, extent_of, find_entry
+from projections.snapshots.snapshot import (
+    Manifest,
+    SnapshotSettings,
+    State,
+    check_fits,
+    delete_snapshot,
+    read_manifest,
+    read_snapshot,
+    write_snapshot,
+)
+
+_log = structlog.get_logger()
+
+
+class Snapshots:
+    """The snapshots of one partition, in a folder of its own."""
+
+    def __init__(self, log: Source, partition: int, settings: SnapshotSettings) -> None:
+        self.source = log
+        self._partition = partition
+        namespace = quote(log.keys.namespace, safe="")
+        self.folder = Path(settings.directory) / namespace / str(partition)
+
+    def manifests(self) -> list[Manifest]:
+        """Return the manifest of each snapshot, the newest first; a damaged one is logged."""
+        found = []
+        for path in sorted(self.folder.glob("*.manifest.json")):
+            try:
+                found.append(read_manifest(path))
+            except SnapshotError as error:
+                _log.error("snapshot_unusable", error=str(error))
+        return sorted(found, key=lambda one: one.at, reverse=True)
+
+    def find(self, projection: Projection[State], position: EntryId | None) -> Manifest:
+        """Return the snapshot at *position*, the newest one where that is None.
+
+        Raises:
+            NoSnapshotError: There is none.
+        """
+        of = [one for one in self.manifests() if one.is_of(projection)]
+        wanted = [one for one in of if position is None or one.at == position]
+        if not wanted:
+            what = "snapshot" if position is None else f"snapshot at {position}"
+            which = f"{projection.name}, version {projection.version},"
+            raise NoSnapshotError(f"no {what} of {which} in {self.folder}")
+        return wanted[0]
+
+    async def load(
+        self,
+        manifest: Manifest,
+        projection: Projection[State],
+        *,
+        until: EntryId = END,
+        wants: Wants | None = None,
+    ) -> Folding[State]:
+        """Return a folding that begins with a snapshot's states.
+
+        Raises:
+            WrongSnapshotError: It is of another log, projection or version, or later than *until*.
+            DamagedSnapshotError: It is not what was written.
+        """
+        check_fits(manifest, projection)
+        await self._check_log(manifest)
+        if manifest.at > until:
+            raise WrongSnapshotError(f"snapshot {manifest.file}: it is later than {until}")
+        states = await run_sync(read_snapshot, self.folder, manifest, projection)
+        if wants is not None:
+            states = {one: state for one, state in states.items() if wants(one)}
+        base = Base(states=states, position=manifest.at, appended=manifest.appended)
+        return Folding(projection, self._partition, base, wants)
+
+    async def _check_log(self, manifest: Manifest) -> None:
+        log = self.source
+        for what, found, wanted in (
+            ("namespace", manifest.namespace, log.keys.namespace),
+            ("number of partitions", manifest.partitions, log.partitions),
+            ("partition", manifest.partition, self._partition),
+        ):
+            if found != wanted:
+                raise WrongSnapshotError(
+                    f"snapshot {manifest.file}: its {what} is {found!r}, {wanted!r} is needed"
+                )
+        extent = await extent_of(log, self._partition)
+        if extent.removed and (extent.first is None or manifest.at < extent.first):
+            return
+        if manifest.at > START and await find_entry(log, self._partition, manifest.at) is None:
+            raise WrongSnapshotError(
+                f"snapshot {manifest.file}: entry {manifest.position}, at which it was taken,"
+                " is not in this log,"
+                f" which ends with {extent.last}"
+            )
+
+    async def newest(
+        self, projection: Projection[State], until: EntryId = END, wants: Wants | None = None
+    ) -> Folding[State]:
+        """Return a folding that begins with the newest snapshot that fits, or with nothing.
+
+        One that is damaged or wrong is logged and passed over: an older one does it, too.
+        """
+        for manifest in await run_sync(self.manifests):
+            if manifest.at > until or not manifest.is_of(projection):
+                continue
+            try:
+                return await self.load(manifest, projection, until=until, wants=wants)
+            except SnapshotError as error:
+                _log.warning("snapshot_passed_over", error=str(error))
+        return Folding(projection, self._partition, None, wants)
+
+    async def take(
+        self,
+        store: ReadModelStore[State],
+        *,
+        compare_with_live: bool = True,
+        note: Note | None = None,
+    ) -> tuple[Manifest, Comparison | None]:
+        """Fold the log independently, compare with what is live, and write what was folded.
+
+        Only where both agree the log's position `snapshot:READ-MODEL` is raised, which lets the
+        entries be trimmed.
+
+        Raises:
+            HistoryMissingError: Entries that the fold needs are gone.
+            SnapshotError: It could not be written.
+        """
+        log, projection = self.source, store.projection
+        folding = await self.newest(projection)
+        head = (await extent_of(log, self._partition)).last
+        await replay(log, folding, head, note)
+        is_live = compare_with_live and await store.live_generation() is not None
+        comparison = await compare(log, store, folding, PATIENCE_S) if is_live else None
+        extent = await extent_of(log, self._partition)
+        check_complete(self._partition, folding.base.position, extent, folding.base.appended)
+        written = await self._write(folding, verified=_verdict(comparison))
+        if written.verified:
+            positions = Positions(log.server, log.keys, self._partition)
+            await positions.advance(snapshot_holder(projection.read_model), written.at)
+        return written, comparison
+
+    async def keep(self, folding: Folding[State]) -> Manifest | None:
+        """Write what was folded so far, compared with nothing, for the next fold to go on from.
+
+        None: it would be of no use, for endpoints of it had to be folded again.
+
+        Raises:
+            HistoryMissingError: Entries that the fold needs are gone.
+            SnapshotError: It could not be written.
+        """
+        folding.flush()
+        if folding.contested:
+            return None
+        extent = await extent_of(self.source, self._partition)
+        check_complete(self._partition, folding.base.position, extent, folding.base.appended)
+        return await self._write(folding, verified=None)
+
+    async def _write(self, folding: Folding[State], *, verified: bool | None) -> Manifest:
+        log, projection = self.source, folding.projection
+        manifest = Manifest(
+            namespace=log.keys.namespace,
+            partitions=log.partitions,
+            partition=self._partition,
+            projection=projection.name,
+            version=projection.version,
+            position=str(folding.position),
+            appended=folding.appended,
+            taken_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            verified=verified,
+        )
+        return await run_sync(
+            write_snapshot, self.folder, manifest, projection, dict(folding.states)
+        )
+
+    def prune(self, projection: Projection[Any], keep: int) -> list[Manifest]:
+        """Delete all snapshots of *projection* but the *keep* newest; return those deleted.
+
+        Those of another version stay: the release that keeps it goes on from them.
+
+        The newest of which the live documents were the same is never deleted: entries before it may
+        have been trimmed.
+        """
+        of = [one for one in self.manifests() if one.is_of(projection)]
+        verified = next((one for one in of if one.verified), None)
+        old = [one for one in of[keep:] if one is not verified]
+        for one in old:
+            delete_snapshot(self.folder, one)
+        return old
+
+
+SnapshotsOf = Callable[[int], Snapshots]
+"""The snapshots of each partition."""
+
+
+def only(endpoint_id: UUID) -> Wants:
+    """Return what wants this one endpoint."""
+    return lambda one: one == endpoint_id
+
+
+def _verdict(comparison: Comparison | None) -> bool | None:
+    """Say whether what is live is the same; None where that is not known of all of it."""
+    if comparison is None or (comparison.undecided and not comparison.mismatches):
+        return None
+    return comparison.agrees
