@@ -15,7 +15,8 @@ from events.errors import ServerUnavailableError
 from events.history.cursor import Note, Reading
 from events.log.chunk import Chunk, read_chunk, read_chunk_back
 from events.log.keys import Keys
-from events.log.log import READ_COUNT, EventLog, entries_of, merged, readable
+from events.log.log import READ_COUNT, EventLog, entries_of, readable
+from events.merge import by_entry_id, merged
 from events.server.backoff import Backoff
 from events.server.server import Server
 
@@ -94,10 +95,12 @@ class History:
     ) -> AsyncGenerator[RecordedEvent]:
         """Yield the events as `EventLog.read` does; see `raw_chunks` for what it raises."""
         wanted = range(self.partitions) if partition is None else [partition]
-        async for entry in merged([self.read_entries(p, start, end) for p in wanted]):
-            recorded = readable(entry)
-            if recorded is not None:
-                yield recorded
+        sources = [self.read_entries(p, start, end) for p in wanted]
+        async with aclosing(merged(sources)) as entries:
+            async for entry in entries:
+                recorded = readable(entry)
+                if recorded is not None:
+                    yield recorded
 
     async def chunks_back(self, partition: int, count: int) -> AsyncGenerator[list[Entry]]:
         """Yield the entries from the newest to the oldest, in chunks that grow from *count*.
@@ -198,7 +201,7 @@ class History:
             except ServerUnavailableError as error:
                 failures += 1
                 _log.warning("follow_interrupted", error=str(error), failures=failures)
-            for entry in sorted(found, key=lambda entry: entry.entry_id):
+            for entry in by_entry_id(found):
                 yield entry
             if failures:
                 await anyio.sleep(_RECONNECT.delay_s(failures))

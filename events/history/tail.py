@@ -1,7 +1,7 @@
 """The tail: the newest entries of the log, found from its end, and those from a position on."""
 
-import heapq
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 import msgspec
 
@@ -9,6 +9,7 @@ from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import Entry
 from events.history.history import History
 from events.log.log import READ_COUNT
+from events.merge import by_entry_id, merged
 
 SEARCHED_MAX = 50_000
 """Entries of a partition that are looked through for those wanted: a long log is never all read."""
@@ -35,7 +36,7 @@ async def read_tail(
 ) -> Tail:
     """Return the newest *count* entries of *partitions* that are *wanted*, by id."""
     tails = [await _tail_of(log, partition, count, wanted) for partition in partitions]
-    found = sorted((entry for tail in tails for entry in tail.entries), key=_place)
+    found = by_entry_id(entry for tail in tails for entry in tail.entries)
     return Tail(
         entries=found[max(0, len(found) - count) :],
         cursors={p: at for tail in tails for p, at in tail.cursors.items()},
@@ -63,26 +64,8 @@ async def entries_from(
     log: History, partitions: Sequence[int], start: EntryId, end: EntryId = END
 ) -> AsyncGenerator[Entry]:
     """Yield the entries from *start* to *end*, and no further than the present end, by id."""
-    sources = {p: _one_by_one(log, p, start, min(end, await log.head(p))) for p in partitions}
-    firsts = [await anext(source, None) for source in sources.values()]
-    waiting = [(_place(entry), entry) for entry in firsts if entry is not None]
-    heapq.heapify(waiting)
-    while waiting:
-        _, entry = heapq.heappop(waiting)
-        yield entry
-        following = await anext(sources[entry.partition], None)
-        if following is not None:
-            heapq.heappush(waiting, (_place(following), following))
-
-
-async def _one_by_one(
-    log: History, partition: int, start: EntryId, end: EntryId
-) -> AsyncGenerator[Entry]:
-    if start <= end:
-        async for entries in log.read_entries(partition, start, end):
-            for entry in entries:
-                yield entry
-
-
-def _place(entry: Entry) -> tuple[EntryId, int]:
-    return entry.entry_id, entry.partition
+    ends = {partition: min(end, await log.head(partition)) for partition in partitions}
+    sources = [log.read_entries(p, start, last) for p, last in ends.items() if start <= last]
+    async with aclosing(merged(sources)) as entries:
+        async for entry in entries:
+            yield entry

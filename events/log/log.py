@@ -1,7 +1,7 @@
 """The log: all events of a deployment, on one Redis stream for each partition."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Self
 
 import anyio
@@ -21,6 +21,7 @@ from events.log.append import Append, Appended, group_by_partition
 from events.log.durability import MEMORY, Durability
 from events.log.keys import Keys
 from events.log.layout import PARTITIONS_MAX, log_exists, read_partitions
+from events.merge import by_entry_id, merged
 from events.server.backoff import Backoff
 from events.server.server import Server, ServerSettings, open_server
 
@@ -153,10 +154,12 @@ class EventLog:
         Entries that cannot be read as an event are passed over; the tools show them raw.
         """
         wanted = range(self.partitions) if partition is None else [partition]
-        async for entry in merged([self.read_entries(p, start, end) for p in wanted]):
-            recorded = readable(entry)
-            if recorded is not None:
-                yield recorded
+        sources = [self.read_entries(p, start, end) for p in wanted]
+        async with aclosing(merged(sources)) as entries:
+            async for entry in entries:
+                recorded = readable(entry)
+                if recorded is not None:
+                    yield recorded
 
     async def follow(
         self, cursor: EntryId | Mapping[int, EntryId] = END
@@ -205,8 +208,9 @@ class EventLog:
 
     def _arrived(self, reply: Sequence[Any]) -> list[Entry]:
         partitions = {self.keys.events(p).encode(): p for p in range(self.partitions)}
-        arrived = [e for stream, raw in reply for e in entries_of(raw, partitions[stream])]
-        return sorted(arrived, key=lambda entry: entry.entry_id)
+        return by_entry_id(
+            entry for stream, raw in reply for entry in entries_of(raw, partitions[stream])
+        )
 
 
 def entries_of(raw: Iterable[Any], partition: int) -> list[Entry]:
@@ -225,18 +229,6 @@ def readable(entry: Entry) -> RecordedEvent | None:
         return codec.decode(entry)
     except (UnknownEventTypeError, UndecodableEntryError):
         return None
-
-
-async def merged(sources: list[AsyncGenerator[list[Entry]]]) -> AsyncIterator[Entry]:
-    """Yield the entries of all partitions in the order of their ids."""
-    chunks = {place: await anext(source, []) for place, source in enumerate(sources)}
-    at = dict.fromkeys(chunks, 0)
-    while chunks := {place: chunk for place, chunk in chunks.items() if chunk}:
-        place = min(chunks, key=lambda p: chunks[p][at[p]].entry_id)
-        yield chunks[place][at[place]]
-        at[place] += 1
-        if at[place] == len(chunks[place]):
-            chunks[place], at[place] = await anext(sources[place], []), 0
 
 
 @asynccontextmanager

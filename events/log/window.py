@@ -10,6 +10,7 @@ from events.entry.recorded import Entry
 from events.errors import TrimmedError
 from events.history.history import History
 from events.log.log import READ_COUNT
+from events.merge import by_entry_id
 
 WINDOW_ENTRIES_MAX = 100_000
 """Entries of a partition that are looked through: a long window is never all read by accident."""
@@ -50,8 +51,8 @@ async def read_window(
     search = wanted, most or WINDOW_ENTRIES_MAX
     parts = [await _part(history, partition, between, search) for partition in partitions]
     start = max((part.start for part in parts), default=between[0])
-    kept = [entry for part in parts for entry in part.entries if entry.entry_id >= start]
-    kept.sort(key=lambda entry: (entry.entry_id, entry.partition))
+    found = by_entry_id(entry for part in parts for entry in part.entries)
+    kept = [entry for entry in found if entry.entry_id >= start]
     return Window(
         start=start,
         is_whole=all(part.is_whole for part in parts),

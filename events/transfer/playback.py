@@ -1,6 +1,6 @@
 """The playback: recorded history appended once more, to another log, at a pace."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from time import monotonic
 
@@ -13,7 +13,8 @@ from events.entry.recorded import Entry
 from events.errors import EventsError
 from events.history.history import History
 from events.log.keys import partition_of
-from events.log.log import EventLog, merged
+from events.log.log import EventLog
+from events.merge import merged
 from events.transfer.copy import STRINGS_MAX, Copied, Copy, endpoint_of
 
 BATCH_MAX = 200
@@ -94,7 +95,9 @@ class Playback:
         due_at = monotonic()
         batch: list[Entry] = []
         before: EntryId | None = None
-        async with aclosing(self._entries(start, ends)) as entries:
+        read = self._history.read_entries
+        sources = [read(p, start, end) for p, end in enumerate(ends) if end >= start]
+        async with aclosing(merged(sources)) as entries:
             async for entry in entries:
                 if entry.entry_id != before:
                     due_at += self._pace.wait_s(before, entry.entry_id)
@@ -110,12 +113,6 @@ class Playback:
                 batch.append(entry)
         if batch:
             await self._append(batch, note)
-
-    async def _entries(self, start: EntryId, ends: Sequence[EntryId]) -> AsyncGenerator[Entry]:
-        read = self._history.read_entries
-        sources = [read(p, start, end) for p, end in enumerate(ends) if end >= start]
-        async for entry in merged(sources):
-            yield entry
 
     async def _append(self, batch: Sequence[Entry], note: Note) -> None:
         """Append a batch; a cancellation waits for it, so that it is known what is there."""
