@@ -102,24 +102,35 @@ class History:
                 if recorded is not None:
                     yield recorded
 
-    async def chunks_back(self, partition: int, count: int) -> AsyncGenerator[list[Entry]]:
-        """Yield the entries from the newest to the oldest, in chunks that grow from *count*.
+    async def raw_chunks_back(
+        self, partition: int, start: EntryId = START, end: EntryId = END, count: int = READ_COUNT
+    ) -> AsyncGenerator[list[RawEntry]]:
+        """Yield the raw entries from *end* back to *start*, both included, the newest first.
 
-        See `raw_chunks` for what it raises.
+        The first chunk has up to *count*, the following ones up to `READ_COUNT`. See `raw_chunks`
+        for what it raises.
         """
-        end = END
         while True:
-            chunk = await read_chunk_back(self.log, partition, end, count)
+            chunk = await read_chunk_back(self.log, partition, start, end, count)
             if chunk.entries:
-                yield entries_of(chunk.entries, partition)
+                yield chunk.entries
                 end = EntryId.parse(chunk.entries[-1][0]).before()
             if len(chunk.entries) < count:
                 break
             count = READ_COUNT
-        if chunk.removed or not chunk.added:
+        if not (chunk.added and chunk.reaches(start, None)):
             manifest = await self._before_stream(partition, chunk)
-            async for entries in self._archived_back(manifest, end):
-                yield entries_of(entries, partition)
+            async with aclosing(self._archived_back(manifest, start, end)) as archived:
+                async for entries in archived:
+                    yield entries
+
+    async def read_entries_back(
+        self, partition: int, start: EntryId = START, end: EntryId = END, count: int = READ_COUNT
+    ) -> AsyncGenerator[list[Entry]]:
+        """Yield the entries as `raw_chunks_back` does."""
+        async with aclosing(self.raw_chunks_back(partition, start, end, count)) as chunks:
+            async for chunk in chunks:
+                yield entries_of(chunk, partition)
 
     async def _before_stream(self, partition: int, chunk: Chunk) -> Manifest:
         """Return what is archived, and tell of what is missing between it and the stream."""
@@ -127,13 +138,13 @@ class History:
         return await reading.look_before(chunk)
 
     async def _archived_back(
-        self, manifest: Manifest, end: EntryId
+        self, manifest: Manifest, start: EntryId, end: EntryId
     ) -> AsyncGenerator[list[RawEntry]]:
         for segment in reversed(manifest.segments):
-            if self.archive is None or segment.first_id > end:
+            first, last = max(segment.first_id, start), min(segment.last_id, end)
+            if self.archive is None or first > last:
                 continue
-            last = min(segment.last_id, end)
-            kept = [c async for c in self.archive.read(manifest, segment.first_id, last)]
+            kept = [chunk async for chunk in self.archive.read(manifest, first, last)]
             for entries in reversed(kept):
                 yield entries[::-1]
 

@@ -49,14 +49,16 @@ async def _tail_of(log: History, partition: int, count: int, wanted: Wanted | No
     found: list[Entry] = []
     newest = START
     left = SEARCHED_MAX if wanted else max(1, count)
-    async for entries in log.chunks_back(partition, max(1, min(count, READ_COUNT))):
-        newest = max(newest, entries[0].entry_id)
-        found += filter(wanted, entries) if wanted else entries
-        left -= len(entries)
-        if len(found) >= count:
-            break
-        if left <= 0:
-            return Tail(found, {partition: newest}, entries[-1].entry_id)
+    first_count = max(1, min(count, READ_COUNT))
+    async with aclosing(log.read_entries_back(partition, count=first_count)) as chunks:
+        async for entries in chunks:
+            newest = max(newest, entries[0].entry_id)
+            found += filter(wanted, entries) if wanted else entries
+            left -= len(entries)
+            if len(found) >= count:
+                break
+            if left <= 0:
+                return Tail(found, {partition: newest}, entries[-1].entry_id)
     return Tail(found[:count], {partition: newest})
 
 

@@ -52,10 +52,10 @@ async def read_chunk(
 
 
 async def read_chunk_back(
-    log: EventLog, partition: int, end: EntryId, count: int = READ_COUNT
+    log: EventLog, partition: int, start: EntryId, end: EntryId, count: int = READ_COUNT
 ) -> Chunk:
-    """Read up to *count* entries from *end* back, the newest first."""
-    return await _ask(log, partition, ("XREVRANGE", str(end), "-", count))
+    """Read up to *count* entries from *end* back to *start*, the newest first."""
+    return await _ask(log, partition, ("XREVRANGE", str(end), str(start), count))
 
 
 async def _ask(log: EventLog, partition: int, command: tuple[Any, ...]) -> Chunk:

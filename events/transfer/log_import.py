@@ -68,7 +68,7 @@ async def plan_import(log: EventLog, path: Path, note: Note) -> list[PartitionPl
         ForeignTargetError: The log has something else than a beginning of the export.
     """
     header = read_header(path)
-    there = [await read_chunk_back(log, p, END, 1) for p in range(log.partitions)]
+    there = [await read_chunk_back(log, p, START, END, 1) for p in range(log.partitions)]
     contents = [_Contents() for _ in there]
     for seen, entry in enumerate(read_export(path), start=1):
         if len(entry.strings) > STRINGS_MAX:

@@ -67,9 +67,7 @@ async def read_health(
     wanted = endpoint.endpoint_id
     partition = partition_of(wanted, history.partitions)
     between = (since, EntryId(now_ms + 1, 0))
-    found = await read_window(
-        history, [partition], between, lambda entry: _is_wanted(entry, wanted)
-    )
+    found = await read_window(history, partition, between, lambda entry: _is_wanted(entry, wanted))
     read = [recorded for entry in found.entries if (recorded := readable(entry)) is not None]
     documents = (await read_documents(history.log, [wanted]))[partition]
     start_ms = min(found.start.ms, now_ms)

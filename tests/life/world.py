@@ -157,7 +157,7 @@ class World:
         read = [one async for one in self.history.read()]
         assert [one.entry_id for one in read] == self.told.ids
         assert [one.event for one in read] == [one.event for one in self.told.events]
-        back = [one async for some in self.history.chunks_back(0, 3) for one in some]
+        back = [one async for some in self.history.read_entries_back(0, count=3) for one in some]
         assert [one.entry_id for one in back] == self.told.ids[::-1]
 
     async def check_live(self) -> None:

@@ -21,7 +21,7 @@ from events.archive.archiver import HOLDER, Written, archive_partition, bound_of
 from events.archive.check import Listed, check_partition
 from events.archive.manifest import Gap, Part
 from events.entry.age import now_of
-from events.entry.entry_id import EntryId
+from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_position
 from events.log.chunk import read_chunk_back
 from events.log.log import EventLog
@@ -98,7 +98,7 @@ async def _plan(
 ) -> list[tuple[str, object, object]]:
     position = await Positions(log.server, log.keys, partition).of(HOLDER)
     end = (await there.state(partition)).manifest.end
-    newest = (await read_chunk_back(log, partition, bound, 1)).entries
+    newest = (await read_chunk_back(log, partition, START, bound, 1)).entries
     until = max([end, *(EntryId.parse(entry_id) for entry_id, _ in newest)])
     where = f"partition {partition} in {there.place.name}"
     plan: list[tuple[str, object, object]] = [(where, f"archived up to {end}", f"up to {until}")]

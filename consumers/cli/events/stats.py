@@ -1,6 +1,7 @@
 """The command that counts entries."""
 
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -130,13 +131,14 @@ async def _entries(selection: Selection, span: str | None, now: datetime) -> Asy
         return
     for partition in partitions:
         left = COUNTED_MAX
-        async for entries in log.chunks_back(partition, 100):
-            for entry in entries[:left]:
-                yield entry
-            left -= len(entries)
-            if left <= 0:
-                say(f"the newest {COUNTED_MAX} entries; start.. counts all")
-                break
+        async with aclosing(log.read_entries_back(partition, count=100)) as chunks:
+            async for entries in chunks:
+                for entry in entries[:left]:
+                    yield entry
+                left -= len(entries)
+                if left <= 0:
+                    say(f"the newest {COUNTED_MAX} entries; start.. counts all")
+                    break
 
 
 async def _count(

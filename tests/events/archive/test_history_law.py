@@ -65,12 +65,14 @@ class World:
         chunks = History(self.log, self.archive).read_entries(0, start, end, 3)
         read = [entry.entry_id async for chunk in chunks for entry in chunk]
         assert read == [one for one in self.appended if start <= one <= end]
+        back = History(self.log, self.archive).read_entries_back(0, start, end, 3)
+        assert [entry.entry_id async for chunk in back for entry in chunk] == read[::-1]
 
     async def read_all(self) -> None:
         history = History(self.log, self.archive)
         chunks = history.read_entries(0)
         assert [entry.entry_id async for c in chunks for entry in c] == self.appended
-        back = history.chunks_back(0, 3)
+        back = history.read_entries_back(0, count=3)
         assert [entry.entry_id async for c in back for entry in c] == self.appended[::-1]
 
 
