@@ -24,7 +24,7 @@ from benchmarks.append import fill
 from benchmarks.project import project_until_stopped, until_worked_off
 from benchmarks.workload import beginnings, changes, endpoints
 from consumers.cli.garbage import collect_rarely
-from consumers.cli.replay.progress import Eta
+from consumers.cli.replay.progress import TimeLeft
 from consumers.processes.logs import configure_logs
 from events import EntryId, EventLog, open_log
 from projections import HEALTH_STATE, ROUTE_TABLE
@@ -96,12 +96,12 @@ def _rates(done: int, began_at: float, used_s: float) -> dict[str, float]:
 
 
 class _Told:
-    """What a rebuild tells while it runs: when its fold ended, and how far off its ETA was."""
+    """What a rebuild tells while it runs: its rate, and how far off its time left was."""
 
     def __init__(self, plan: Plan, folding: Folding[Any]) -> None:
         self._plan = plan
         self._folding = folding
-        self._eta = Eta(plan)
+        self._time_left = TimeLeft(plan.endpoints, compares=plan.live is not None)
         self._ends: list[float] = []
         self.rates: dict[str, float] = {}
         self.began_at, self._used_s = perf_counter(), process_time()
@@ -110,13 +110,8 @@ class _Told:
         folding = self._folding
         if phase == "write" and not self.rates:
             self.rates = _rates(folding.entries, self.began_at, self._used_s)
-        is_fold = phase == "fold"
-        left_s = (
-            self._eta.left_s(folding.entries, folding.held)
-            if is_fold
-            else self._eta.left_of_documents_s(phase, done, of)
-        )
-        if folding.entries >= _SILENT_SHARE * self._plan.entries:
+        left_s = self._time_left.left_s(phase, done, of, folding.held)
+        if left_s is not None and folding.entries >= _SILENT_SHARE * self._plan.entries:
             self._ends.append(perf_counter() + left_s)
 
     def off_most(self) -> float:
@@ -137,7 +132,6 @@ async def _rebuild(projection: Projection[Any], url: str, namespace: str) -> dic
     return {
         **told.rates,
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024,
-        "planned_s": plan.seconds,
         "planned_mb": plan.memory_bytes / 1e6,
         "took_s": took_s,
         "eta_off_most": off_most,

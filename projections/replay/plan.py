@@ -1,23 +1,26 @@
-"""The plan: what a rebuild will read, and how long and how much memory that takes."""
+"""The plan: what a rebuild will read and write, and how much memory that takes."""
 
-from math import exp
+from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
 from events.entry.entry_id import EntryId
+from events.entry.entry_line import RawEntry
+from events.history.history import History
 from projections.read_model.store import ReadModelStore
 from projections.replay.folding import NEWEST_MAX, Folding
-from projections.replay.sample import SAMPLE, Pace, sample_of
-from projections.replay.source import Extent, Source, extent_of
+from projections.replay.source import Source, extent_of
+
+LOOKED_AT = 1_000
+"""Newest entries that are folded to see of which types and how large they are."""
 
 _PROCESS_BYTES = 75_000_000
 _HELD_BYTES = 1_000
 _STATE_BYTES = 1_500
 _STATE_FACTOR = 0.3
 """A state is that much, and of a longer document so much more: what is long in it is packed."""
-
-_SUBJECTS_MAX = 1e9
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -29,14 +32,12 @@ class Plan(msgspec.Struct, frozen=True):
         since: Where the fold begins: a snapshot's position, or the start.
         until: Where the log ends now.
         entries: How many lie between.
-        endpoints: Documents that there will be, about.
-        held: How many of them are held back in the end, about.
-        seconds: How long it takes, about.
+        endpoints: Documents that there will be, as far as it is known: where events were appended
+            without our own append, the live ones and those looked at.
         memory_bytes: How much memory this process takes, about.
-        unknown: Types of the sample that are not known here, and how many entries they have in it.
-        undecodable: Entries of the sample that cannot be read.
-        sample: Entries that were looked at.
-        pace: What was measured.
+        unknown: Types that are not known here, and how many of the entries looked at have them.
+        undecodable: Entries looked at that cannot be read.
+        looked_at: How many of the newest entries were looked at.
     """
 
     partition: int
@@ -45,31 +46,27 @@ class Plan(msgspec.Struct, frozen=True):
     until: EntryId
     entries: int
     endpoints: int
-    held: float
-    seconds: float
     memory_bytes: int
     unknown: dict[str, int]
     undecodable: int
-    sample: int
-    pace: Pace
+    looked_at: int
 
 
 async def plan_of(log: Source, store: ReadModelStore[Any], folding: Folding[Any]) -> Plan:
-    """Measure a few of the newest entries, and say what a rebuild from *folding* on will take."""
+    """Count what a rebuild from *folding* on will read, and look at the newest of it."""
     extent = await extent_of(log, store.partition)
-    entries = _entries(extent, folding)
+    entries = extent.count_after(folding.appended)
     live = await store.live_generation()
-    sample = await sample_of(log, store, live, min(SAMPLE, extent.length))
-    seen, pace = sample.folding, sample.pace
-    known = max(len(folding.states), 0 if live is None else await store.count(live))
-    heads = await log.server.client.call("HLEN", log.keys.heads(store.partition))
-    guessed = round(distinct(seen.entries, len(seen.states), entries))
-    endpoints = max(known, heads or guessed)
-    routes = sum(len(state.routes) for state in seen.states.values())
-    # Of each route the newest event of two types is held back, and a few of the endpoint's own.
-    subjects = endpoints * (2 * routes / max(1, len(seen.states)) + 1)
-    held = min(distinct(seen.entries, sample.held, entries), subjects)
-    states_bytes = endpoints * (_STATE_BYTES + sample.document_bytes * _STATE_FACTOR)
+    seen = Folding(store.projection, store.partition)
+    seen.take(await _newest(log, store.partition))
+    seen.flush()
+    endpoints = max(
+        len(folding.states),
+        len(seen.states),
+        0 if live is None else await store.count(live),
+        await log.server.client.call("HLEN", log.keys.heads(store.partition)),
+    )
+    states = await _typical_states(store, live, seen)
     return Plan(
         partition=store.partition,
         live=live,
@@ -77,37 +74,38 @@ async def plan_of(log: Source, store: ReadModelStore[Any], folding: Folding[Any]
         until=extent.last,
         entries=entries,
         endpoints=endpoints,
-        held=held,
-        seconds=pace.folding_s(entries, held) + pace.documents_s(endpoints),
-        memory_bytes=_PROCESS_BYTES
-        + round((1 if live is None else 2) * states_bytes + min(held, NEWEST_MAX) * _HELD_BYTES),
+        memory_bytes=_memory_bytes(store, states, entries, endpoints, 1 if live is None else 2),
         unknown=dict(seen.unknown),
         undecodable=seen.undecodable,
-        sample=seen.entries,
-        pace=pace,
+        looked_at=seen.entries,
     )
 
 
-def distinct(entries: int, found: int, wanted: float) -> float:
-    """Say how many different ones *wanted* entries have, where *entries* have *found* of them.
-
-    As if each came as often as the others: found = all * (1 - exp(-entries / all)).
-    """
-    if not entries or not found:
-        return 0.0
-    if found >= entries:
-        return wanted
-    least, most = float(found), _SUBJECTS_MAX
-    while most - least > 1:
-        middle = (least + most) / 2
-        if middle * (1 - exp(-entries / middle)) < found:
-            least = middle
-        else:
-            most = middle
-    return most * (1 - exp(-wanted / most))
+async def _newest(log: Source, partition: int) -> Sequence[RawEntry]:
+    """Return the newest `LOOKED_AT` entries, oldest first."""
+    history = log if isinstance(log, History) else History(log, on_gap=lambda _gap: None)
+    async with aclosing(history.raw_chunks_back(partition, count=LOOKED_AT)) as chunks:
+        async for chunk in chunks:
+            return chunk[::-1]
+    return []
 
 
-def _entries(extent: Extent, folding: Folding[Any]) -> int:
-    if folding.appended is None:
-        return extent.length
-    return max(0, min(extent.length, extent.added - folding.appended))
+async def _typical_states(
+    store: ReadModelStore[Any], live: int | None, seen: Folding[Any]
+) -> list[Any]:
+    """Return the live states of the endpoints seen, or, without any, what was seen of them."""
+    loaded = {} if live is None else await store.load(live, list(map(str, seen.states)))
+    return [state for _, state in loaded.values()] or list(seen.states.values())
+
+
+def _memory_bytes(
+    store: ReadModelStore[Any], states: Sequence[Any], entries: int, endpoints: int, copies: int
+) -> int:
+    """Return about how much memory the process takes, with *copies* of each endpoint's state."""
+    count = max(1, len(states))
+    document_bytes = sum(len(store.projection.encode(state, 1)) for state in states) / count
+    # Of each route the newest event of two types is held back, and a few of the endpoint's own.
+    held_each = 2 * sum(len(state.routes) for state in states) / count + 1
+    held = min(entries, endpoints * held_each, NEWEST_MAX)
+    states_bytes = endpoints * (_STATE_BYTES + document_bytes * _STATE_FACTOR)
+    return _PROCESS_BYTES + round(copies * states_bytes + held * _HELD_BYTES)

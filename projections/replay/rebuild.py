@@ -117,9 +117,10 @@ class Rebuild(Generic[State]):
         folding = self._folding
         begin = folding.position, folding.appended
         extent = await self._check_complete(*begin)
+        count = extent.count_after(folding.appended)
 
         def note(_: Folding[Any]) -> None:
-            self._note("fold", folding.entries, extent.length, folding.position)
+            self._note("fold", folding.entries, count, folding.position)
 
         await replay(self._log, folding, extent.last, note)
         await self._check_complete(*begin)

@@ -50,6 +50,12 @@ class Extent(msgspec.Struct, frozen=True):
         """How many entries were ever taken away."""
         return self.added - self.length
 
+    def count_after(self, appended: int | None) -> int:
+        """Return how many of the entries come after the first *appended* ones; None: all."""
+        if appended is None:
+            return self.length
+        return max(0, min(self.length, self.added - appended))
+
     def missing_until(self, after: EntryId, before: int | None) -> EntryId | None:
         """Return up to where entries behind *after* are missing, None where none is.
 

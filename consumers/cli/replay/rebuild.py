@@ -25,7 +25,6 @@ from consumers.cli.terminal.output import (
     yes_option,
 )
 from consumers.cli.terminal.talk import say, say_note
-from events.entry.age import span
 from events.errors import EventsError
 from events.log.keys import partition_of
 from events.log.log import EventLog
@@ -114,8 +113,7 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
         async with printing_rebuilt(source, of, list(foldings), output) as done:
             for plan in plans:
                 folding = foldings[plan.partition]
-                note = ProgressPrinter(output, plan)
-                note.folding = folding
+                note = ProgressPrinter(output, plan, folding)
                 snapshots = None if accept_loss else snapshots_of(deployment, log, plan.partition)
                 store = stores[plan.partition]
                 rebuild = Rebuild(source, store, folding, accept_loss=accept_loss, note=note)
@@ -235,13 +233,13 @@ def _tell(plan: Plan) -> None:
     memory = decimal(plan.memory_bytes)
     say(
         f"partition {plan.partition}: {entries}, from {plan.since};"
-        f" about {span(plan.seconds)}, {plan.endpoints:,} documents, {memory} of memory here"
+        f" about {plan.endpoints:,} documents, {memory} of memory here"
     )
     if plan.unknown:
         named = ", ".join(f"{name} ({count})" for name, count in plan.unknown.items())
-        say(f"not known here, left out: {named}, in {plan.sample:,} entries")
+        say(f"not known here, left out: {named}, in the newest {plan.looked_at:,} entries")
     if plan.undecodable:
-        say(f"unreadable: {plan.undecodable} of {plan.sample:,} entries")
+        say(f"unreadable: {plan.undecodable} of the newest {plan.looked_at:,} entries")
 
 
 def _change(plan: Plan) -> tuple[str, object, object]:
