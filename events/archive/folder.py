@@ -13,9 +13,7 @@ from typing import Final
 from anyio.to_thread import run_sync
 
 from events.archive.errors import BusyArchiveError, PlaceError
-
-TEMPORARY: Final = ".tmp"
-"""How the names of files end that are being written, or whose writer died."""
+from events.whole_file import replacing, sync_folder
 
 LOCK: Final = ".lock"
 
@@ -65,19 +63,10 @@ class Folder:
 
     def _write(self, name: str, data: bytes) -> None:
         path = self._root / name
-        temporary = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}{TEMPORARY}")
         try:
             _make_folders(path.parent)
-            try:
-                with temporary.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)  # noqa: PTH105 - the step that tests break
-            except OSError:
-                temporary.unlink(missing_ok=True)
-                raise
-            _sync(path.parent)
+            with replacing(path) as file:
+                file.write(data)
         except OSError as error:
             raise _failed("write", path, error) from error
 
@@ -137,15 +126,7 @@ def _make_folders(path: Path) -> None:
     missing = [one for one in (path, *path.parents) if not one.is_dir()]
     for one in reversed(missing):
         one.mkdir(exist_ok=True)
-        _sync(one.parent)
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        sync_folder(one.parent)
 
 
 def _failed(what: str, path: Path, error: OSError) -> PlaceError:

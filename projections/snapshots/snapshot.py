@@ -10,15 +10,10 @@ import msgspec
 import zstandard
 
 from events.entry.entry_id import EntryId
+from events.whole_file import beside, take_place, writing_synced
 from projections.errors import DamagedSnapshotError, SnapshotError, WrongSnapshotError
 from projections.projection import Projection
-from projections.snapshots.whole_file import (
-    beside,
-    checksum_at,
-    checksum_of,
-    take_place,
-    write_synced,
-)
+from projections.snapshots.checksum import checksum_at, checksum_of
 
 FORMAT = 1
 """Of the file; a reader refuses another one."""
@@ -125,15 +120,15 @@ def write_snapshot(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with beside(path) as new, beside(about) as new_about:
-            written = write_synced(
-                new, lambda file: _write_states(file, manifest, projection, states)
-            )
+            with writing_synced(new) as compressed:
+                written = _write_states(compressed, manifest, projection, states)
             _check_read_back(new, written)
             manifest = msgspec.structs.replace(
                 manifest, size_bytes=new.stat().st_size, sha256=checksum_at(new)
             )
             text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-            write_synced(new_about, lambda file: file.write(text))
+            with writing_synced(new_about) as described:
+                described.write(text)
             take_place(new, path)
             take_place(new_about, about)
     except OSError as error:

@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 
 from events import EventLog
+from events.whole_file import take_place
 from projections.errors import SnapshotError
 from projections.replay.folding import Folding
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings, problem_of, read_snapshot
 from projections.snapshots.snapshot_store import Snapshots
-from projections.snapshots.whole_file import take_place
 from tests.appending import Appending, truth
 from tests.disk import fill, mounted
 from tests.projections.test_rebuild import settled, store_of

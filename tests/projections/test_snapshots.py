@@ -26,9 +26,9 @@ from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
+from projections.snapshots.checksum import checksum_at
 from projections.snapshots.snapshot import Manifest, SnapshotSettings, read_manifest, read_snapshot
 from projections.snapshots.snapshot_store import Snapshots
-from projections.snapshots.whole_file import checksum_at
 from tests.appending import Appending, truth
 from tests.consumers.consumer_bench import documents, states
 from tests.histories import PROJECTIONS, E
@@ -206,7 +206,7 @@ async def test_a_full_disk_leaves_nothing_behind(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("projections.snapshots.whole_file.os.fsync", full)
+    monkeypatch.setattr("events.whole_file.os.fsync", full)
     with pytest.raises(SnapshotError, match="no space left on device"):
         await snapshots.take(store_of(log))
     assert list(snapshots.folder.iterdir()) == []

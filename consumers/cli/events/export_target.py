@@ -3,7 +3,6 @@
 import os
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from consumers.cli.terminal.interrupt import interrupted_at_once
 from events.errors import EventsError
+from events.whole_file import replacing
 
 STDOUT = "-"
 
@@ -40,7 +40,7 @@ def export_target(file: str) -> Iterator[BinaryIO]:
         elif _takes_bytes(Path(file)):
             target, left = _opened(Path(file)), "not all was written"
         else:
-            target = _new_file(Path(os.path.realpath(file)))
+            target = replacing(Path(os.path.realpath(file)))
         with target as opened:
             yield opened
     except OSError as error:
@@ -67,16 +67,3 @@ def _takes_bytes(path: Path) -> bool:
 def _opened(path: Path) -> BinaryIO:
     with interrupted_at_once():  # a fifo opens only when somebody reads it
         return path.open("wb")
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
