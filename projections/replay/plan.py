@@ -34,7 +34,8 @@ class Plan(msgspec.Struct, frozen=True):
         entries: How many lie between.
         endpoints: Documents that there will be, as far as it is known: where events were appended
             without our own append, the live ones and those looked at.
-        memory_bytes: How much memory this process takes, about.
+        memory_bytes: How much memory this process takes at most, about: as if of each route all
+            that may be held back was.
         unknown: Types that are not known here, and how many of the entries looked at have them.
         undecodable: Entries looked at that cannot be read.
         looked_at: How many of the newest entries were looked at.
@@ -101,7 +102,7 @@ async def _typical_states(
 def _memory_bytes(
     store: ReadModelStore[Any], states: Sequence[Any], entries: int, endpoints: int, copies: int
 ) -> int:
-    """Return about how much memory the process takes, with *copies* of each endpoint's state."""
+    """Return about how much memory the process takes at most, each state *copies* times."""
     count = max(1, len(states))
     document_bytes = sum(len(store.projection.encode(state, 1)) for state in states) / count
     # Of each route the newest event of two types is held back, and a few of the endpoint's own.

@@ -233,7 +233,7 @@ def _tell(plan: Plan) -> None:
     memory = decimal(plan.memory_bytes)
     say(
         f"partition {plan.partition}: {entries}, from {plan.since};"
-        f" about {plan.endpoints:,} documents, {memory} of memory here"
+        f" about {plan.endpoints:,} documents, up to {memory} of memory here"
     )
     if plan.unknown:
         named = ", ".join(f"{name} ({count})" for name, count in plan.unknown.items())
