@@ -13,7 +13,7 @@ from typing import Final
 from anyio.to_thread import run_sync
 
 from events.archive.errors import BusyArchiveError, PlaceError
-from events.whole_file import replacing, sync_folder
+from events.archive.whole_file import replacing, sync_folder
 
 LOCK: Final = ".lock"
 

@@ -16,7 +16,7 @@ from events.history.cursor import Note, Reading
 from events.log.chunk import Chunk, read_chunk, read_chunk_back
 from events.log.keys import Keys
 from events.log.log import READ_COUNT, EventLog, entries_of, readable
-from events.merge import by_entry_id, merged
+from events.log.merge import by_entry_id, merged
 from events.server.backoff import Backoff
 from events.server.server import Server
 

@@ -21,7 +21,7 @@ from events.log.append import Append, Appended, group_by_partition
 from events.log.durability import MEMORY, Durability
 from events.log.keys import Keys
 from events.log.layout import PARTITIONS_MAX, log_exists, read_partitions
-from events.merge import by_entry_id, merged
+from events.log.merge import by_entry_id, merged
 from events.server.backoff import Backoff
 from events.server.server import Server, ServerSettings, open_server
 

@@ -14,7 +14,7 @@ from events.errors import EventsError
 from events.history.history import History
 from events.log.keys import partition_of
 from events.log.log import EventLog
-from events.merge import merged
+from events.log.merge import merged
 from events.transfer.copy import STRINGS_MAX, Copied, Copy, endpoint_of
 
 BATCH_MAX = 200

@@ -15,9 +15,9 @@ from events.catalogue.route import (
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry
 from events.history.history import History
+from events.history.window import read_window
 from events.log.keys import partition_of
 from events.log.log import readable
-from events.log.window import read_window
 from projections.health_state.health_documents import read_documents
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.history import RouteHistory, Span, histories, known_before

@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 import zstandard
 
+from events.archive.whole_file import beside, take_place, writing_synced
 from events.entry.entry_id import EntryId
-from events.whole_file import beside, take_place, writing_synced
 from projections.errors import DamagedSnapshotError, SnapshotError, WrongSnapshotError
 from projections.projection import Projection
 from projections.snapshots.checksum import checksum_at, checksum_of

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
-from events.merge import by_entry_id, merged
+from events.log.merge import by_entry_id, merged
 
 pytestmark = pytest.mark.anyio
 

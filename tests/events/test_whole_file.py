@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from events.whole_file import TEMPORARY, replacing
+from events.archive.whole_file import TEMPORARY, replacing
 
 parts = st.lists(st.binary(max_size=50), max_size=5)
 
@@ -57,7 +57,7 @@ def test_a_process_that_is_killed_leaves_the_file_as_it_was(tmp_path: Path) -> N
     path.write_bytes(b"before")
     script = (
         "import os, pathlib, signal, sys\n"
-        "from events.whole_file import replacing\n"
+        "from events.archive.whole_file import replacing\n"
         "with replacing(pathlib.Path(sys.argv[1])) as file:\n"
         "    file.write(b'half')\n"
         "    file.flush()\n"

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from events import EventLog
-from events.whole_file import take_place
+from events.archive.whole_file import take_place
 from projections.errors import SnapshotError
 from projections.replay.folding import Folding
 from projections.replay.replay import replay

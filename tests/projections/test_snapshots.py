@@ -206,7 +206,7 @@ async def test_a_full_disk_leaves_nothing_behind(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("events.whole_file.os.fsync", full)
+    monkeypatch.setattr("events.archive.whole_file.os.fsync", full)
     with pytest.raises(SnapshotError, match="no space left on device"):
         await snapshots.take(store_of(log))
     assert list(snapshots.folder.iterdir()) == []

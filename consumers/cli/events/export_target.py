@@ -11,8 +11,8 @@ from typing import BinaryIO
 import click
 
 from consumers.cli.terminal.interrupt import interrupted_at_once
+from events.archive.whole_file import replacing
 from events.errors import EventsError
-from events.whole_file import replacing
 
 STDOUT = "-"
 

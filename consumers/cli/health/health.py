@@ -41,8 +41,8 @@ from events.entry.age import now_of
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position
 from events.history.history import History
+from events.history.window import WINDOW_ENTRIES_MAX
 from events.log.log import EventLog
-from events.log.window import WINDOW_ENTRIES_MAX
 from projections.errors import NoLiveGenerationError
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.history import Span
