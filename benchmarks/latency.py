@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 from benchmarks.append import fill
 from benchmarks.project import project_until_stopped
 from benchmarks.workload import beginnings, endpoints
-from consumers.cli.garbage import collect_rarely
+from consumers.cli.program import collect_rarely
 from consumers.processes.logs import configure_logs
 from events import ModelServiceStatusEvent, open_log
 from projections import open_reader

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from benchmarks.append import fill
 from benchmarks.workload import beginnings, changes, endpoints
-from consumers.cli.garbage import collect_rarely
+from consumers.cli.program import collect_rarely
 from consumers.processes.logs import configure_logs
 from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.projector import Projector

@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 from benchmarks.append import fill
 from benchmarks.project import project_until_stopped, until_worked_off
 from benchmarks.workload import beginnings, changes, endpoints
-from consumers.cli.garbage import collect_rarely
+from consumers.cli.program import collect_rarely
 from consumers.cli.replay.progress import TimeLeft
 from consumers.processes.logs import configure_logs
 from events import EntryId, EventLog, open_log

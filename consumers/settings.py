@@ -8,12 +8,12 @@ import msgspec
 import yaml
 
 from consumers.errors import ConsumersError
-from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.settings import MetricsSettings
 from consumers.retention.settings import RetentionSettings
 from consumers.runtime.consumer import ConsumerSettings
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.archive import ArchiveSettings
-from events.server.server import ServerSettings
+from events.server.settings import ServerSettings
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
 from projections.read_model.reader import ReaderSettings

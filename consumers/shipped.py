@@ -1,20 +1,11 @@
 """The groups that routestream ships, and one process of such a group."""
 
-import os
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from secrets import token_hex
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import anyio
-import structlog
-
 from consumers.errors import UnknownGroupError
-from consumers.monitoring.http import exposition
-from consumers.monitoring.targets import ExposedConsumers
-from consumers.processes.stopping import stopping
 from consumers.runtime.consumer import Consumer
 from consumers.runtime.progress import Progress
 from consumers.runtime.projector import Projector
@@ -23,7 +14,6 @@ from consumers.webhook.webhook_group import WEBHOOK, check_webhook, webhook_cons
 from events.archive import open_archive
 from events.history.history import History
 from events.log.log import EventLog
-from events.server.server import Server
 from projections.catalogue import PROJECTIONS, READ_MODELS
 from projections.projection import Projection
 from projections.snapshots.snapshot_store import Snapshots
@@ -81,8 +71,6 @@ GROUPS: MappingProxyType[str, Members] = MappingProxyType(
 )
 """What makes each group's members, by the group's name."""
 
-_log = structlog.get_logger()
-
 
 def group_named(name: str) -> str:
     """Return the group that *name* stands for: its own name, or its projection's.
@@ -107,46 +95,3 @@ def check_settings(group: str, settings: Settings) -> None:
 def set_up_groups(settings: Settings) -> list[str]:
     """Return the groups that can run with *settings*."""
     return [name for name in GROUPS if name != WEBHOOK or settings.webhook.url]
-
-
-def new_consumer_name() -> str:
-    """Return a name no other consumer has: two with one name would take each other's entries."""
-    return f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
-
-
-async def warn_of_weaknesses(server: Server) -> None:
-    """Log what in the server's settings puts appended events at risk."""
-    for weakness in await server.weaknesses():
-        _log.warning("server_weak", server=server.address, what=weakness)
-
-
-async def run_group(
-    log: EventLog, group: str, consumer: str, settings: Settings, *, supervised: bool
-) -> None:
-    """Consume all partitions for *group* as *consumer*, until a signal stops it."""
-    metrics = settings.metrics
-    await warn_of_weaknesses(log.server)
-    async with GROUPS[group](log, consumer, settings) as members:
-
-        async def stop() -> None:
-            async with anyio.create_task_group() as stops:
-                for one in members:
-                    stops.start_soon(one.stop)
-
-        _log.info(
-            "process_started",
-            group=group,
-            consumer=consumer,
-            server=log.server.address,
-            namespace=log.keys.namespace,
-            partitions=log.partitions,
-        )
-        progresses = [one.progress for one in members]
-        async with (
-            exposition(ExposedConsumers(log, progresses, metrics.vitals), metrics),
-            stopping(stop, supervised=supervised),
-            anyio.create_task_group() as running,
-        ):
-            for one in members:
-                running.start_soon(one.run)
-    _log.info("process_stopped", group=group, consumer=consumer)

@@ -18,10 +18,8 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
 )
 from events.entry.entry_id import END, START, EntryId
-from events.entry.fold import fold
-from events.entry.recorded import Entry, Metadata, RecordedEvent
-from events.log.append import Appended
-from events.log.durability import FSYNC, MEMORY, Durability
+from events.entry.recorded import Entry, Metadata, RecordedEvent, fold
+from events.log.append import FSYNC, MEMORY, Appended, Durability
 from events.log.log import EventLog, open_log
 
 __all__ = [

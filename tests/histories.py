@@ -25,8 +25,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
 )
 from events.entry.entry_id import EntryId
-from events.entry.fold import fold
-from events.entry.recorded import Metadata, RecordedEvent
+from events.entry.recorded import Metadata, RecordedEvent, fold
 from projections.health_state.endpoint_health import EndpointHealth
 from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection

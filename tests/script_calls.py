@@ -2,7 +2,7 @@
 
 from hashlib import sha1
 
-from events.server.server import script_text
+from events.server.script import script_text
 
 
 def call_of(package: str, name: str) -> bytes:

@@ -9,7 +9,8 @@ import anyio.to_thread
 
 from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events.errors import ServerUnavailableError
-from events.server.server import Client, Server, ServerSettings
+from events.server.server import Client, Server
+from events.server.settings import ServerSettings
 from tests.waiting import wait_until
 
 Breaking = Callable[[EmbeddedServer], AbstractAsyncContextManager[None]]

@@ -5,24 +5,17 @@ from collections.abc import Mapping, Sequence
 import click
 from msgspec.structs import replace
 
-from consumers.cli.deployment import current_settings, keep_settings
-from consumers.cli.terminal.output import Deployment, command_of
+from consumers.cli.deployment import Deployment, command_of, current_settings, keep_settings
 from consumers.monitoring.http import exposition
-from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedSupervisor
 from consumers.processes.checker_process import run_checker
+from consumers.processes.group_process import new_consumer_name, run_group, warn_of_weaknesses
 from consumers.processes.retention_process import run_retention
 from consumers.processes.supervisor import Supervisor, routestream_command
 from consumers.retention.settings import RETENTION
 from consumers.settings import Settings
-from consumers.shipped import (
-    check_settings,
-    group_named,
-    new_consumer_name,
-    run_group,
-    set_up_groups,
-    warn_of_weaknesses,
-)
+from consumers.shipped import check_settings, group_named, set_up_groups
 
 PROCESSES_MAX = 64
 

@@ -1,16 +1,94 @@
 """The deployment that a command works on: as the settings say, and with what reads it."""
 
 import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import wraps
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Concatenate, ParamSpec
 
 import click
+import msgspec
 
 from consumers.cli.backend_ai_entry import printed_entry
-from consumers.cli.terminal.output import Deployment
+from consumers.cli.terminal.interrupt import run_until_interrupted
+from consumers.cli.terminal.standard_output import quiet_on_closed_pipe
+from consumers.cli.terminal.talk import say_note
 from consumers.processes.logs import configure_logs
 from consumers.settings import Settings, read_settings
+from events.archive import ArchiveSettings, open_archive
+from events.history.cursor import Note
+from events.history.history import History
+from events.log.keys import Keys
+from events.log.log import EventLog
+from events.retention.retention import RetentionRule
+from events.server.server import open_server
+from events.server.settings import ServerSettings
+from events.streams.foreign_stream import ForeignDecoder
 from producers.backend_ai import wire as backend_ai_wire
+from projections.projection import Projection
+from projections.read_model.store import ReadModelStore
+from projections.replay.source import Source
+from projections.snapshots.snapshot import SnapshotSettings
+from projections.snapshots.snapshot_store import Snapshots
+
+P = ParamSpec("P")
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """Which log a command works on, and as whom: click's context object.
+
+    *foreign* has what reads the entries of another system's streams, by their keys. *retention* is
+    what the settings say has to be kept, None where they say nothing of it.
+    """
+
+    server: ServerSettings
+    namespace: str
+    partitions: int | None = None
+    source: str = "routestream"
+    archive: ArchiveSettings = ArchiveSettings()
+    foreign: Mapping[str, ForeignDecoder] = MappingProxyType({})
+    snapshots: str = "snapshots"
+    retention: RetentionRule | None = None
+
+    @asynccontextmanager
+    async def open_log(self, *, create: bool = False) -> AsyncIterator[EventLog]:
+        """Open the log; without *create* nothing is written, not even that it exists."""
+        async with open_server(self.server) as server:
+            yield await EventLog.open(
+                server,
+                Keys(self.namespace),
+                partitions=self.partitions,
+                source=self.source,
+                create=create,
+            )
+
+    @asynccontextmanager
+    async def open_history(self) -> AsyncIterator[History]:
+        """Open the log to read it together with its archive; what neither has is said aloud."""
+        async with self.open_log() as log:
+            archive = open_archive(self.archive, self.namespace)
+            yield History(log, archive, say_note)
+
+
+def command_of(
+    run: Callable[Concatenate[Deployment, P], Awaitable[None]],
+) -> Callable[P, None]:
+    """Make a click callback of an async function that takes the deployment first."""
+
+    @wraps(run)
+    def callback(*args: P.args, **kwargs: P.kwargs) -> None:
+        deployment = click.get_current_context().ensure_object(Deployment)
+
+        async def call() -> None:
+            await run(deployment, *args, **kwargs)
+
+        with quiet_on_closed_pipe():
+            run_until_interrupted(call)
+
+    return callback
+
 
 _SETTINGS = "routestream.settings"
 """Where click's context keeps the settings."""
@@ -48,3 +126,19 @@ def keep_settings(context: click.Context, settings: Settings) -> None:
 def current_settings() -> Settings:
     """Return the settings that the command now running was started with."""
     return click.get_current_context().meta.get(_SETTINGS) or Settings()
+
+
+def source_of(deployment: Deployment, log: EventLog, on_gap: Note | None = None) -> Source:
+    """Return *log* together with its archive, where the settings name one; see `History`."""
+    archive = open_archive(deployment.archive, deployment.namespace)
+    return log if archive is None else History(log, archive, on_gap)
+
+
+def store_of(log: EventLog, projection: Projection[Any], partition: int) -> ReadModelStore[Any]:
+    """Return the read model of one partition."""
+    return ReadModelStore(log.server, log.keys, projection, partition)
+
+
+def snapshots_of(deployment: Deployment, log: EventLog, partition: int) -> Snapshots:
+    """Return the snapshots of one partition."""
+    return Snapshots(source_of(deployment, log), partition, SnapshotSettings(deployment.snapshots))

@@ -1,12 +1,7 @@
 """The exit codes: what a script is told of each failure that is known."""
 
 from consumers.cli.events.text_search import SearchError
-from consumers.cli.terminal.exit_code import (
-    EXIT_FAILED,
-    EXIT_NO_CONNECTION,
-    EXIT_NOT_FOUND,
-    EXIT_USAGE,
-)
+from consumers.cli.terminal.talk import EXIT_FAILED, EXIT_NO_CONNECTION, EXIT_NOT_FOUND, EXIT_USAGE
 from consumers.errors import ConsumersError, MissingSettingError, UnknownGroupError
 from consumers.settings import InvalidSettingsError
 from events.archive.errors import NoArchiveError

@@ -14,7 +14,7 @@ from consumers.groups.state import count_lag, lost_of
 from events.entry.entry_id import START, EntryId
 from events.errors import LayoutError
 from events.log.keys import Keys
-from events.log.layout import partitions_in
+from events.log.partitions import partitions_in
 from events.log.positions import group_holder
 from events.streams.partition_stream import StreamState
 

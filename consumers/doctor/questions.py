@@ -11,7 +11,8 @@ from consumers.doctor.stray_values import Unreadable
 from events.errors import ServerRefusedError, ServerUnavailableError, WrongTypeError
 from events.log.keys import Keys
 from events.server.connection import NeverSentError
-from events.server.server import Client, was_not_carried_out
+from events.server.server import Client
+from events.server.translation import was_not_carried_out
 
 _NO_RIGHT = "no permission"
 _OF_KEYS = re.compile(r"permissions to access (a key|one of the keys)")

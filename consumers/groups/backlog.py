@@ -3,10 +3,10 @@
 import msgspec
 
 from consumers.groups.state import group_infos
-from events.entry.age import now_of
 from events.entry.entry_id import EntryId
 from events.errors import NoGroupError
 from events.log.log import EventLog
+from events.server.server import now_of
 from events.streams.partition_stream import StreamState, read_stream, told_lag
 
 COUNTED_MAX = 100

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 

@@ -14,7 +14,8 @@ from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
 from events.log.log import entries_of
 from events.log.positions import group_holder
-from events.server.server import Script, Server
+from events.server.script import Script
+from events.server.server import Server
 
 
 class OwnedEntries:

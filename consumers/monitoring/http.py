@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 
 from consumers.monitoring.metrics import registry_of
-from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.vitals import Health
 
 _STOP_TIMEOUT_S = 0.2

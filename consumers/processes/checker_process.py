@@ -5,9 +5,9 @@ import structlog
 
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedChecker
+from consumers.processes.group_process import new_consumer_name, warn_of_weaknesses
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
-from consumers.shipped import new_consumer_name, warn_of_weaknesses
 from events.log.log import EventLog
 from producers.checker.health_checker import HealthChecker
 from producers.checker.membership import join

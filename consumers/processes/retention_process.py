@@ -3,16 +3,16 @@
 import anyio
 import structlog
 
+from consumers.processes.group_process import warn_of_weaknesses
 from consumers.processes.stopping import stopping
 from consumers.retention.holder import deadness_of, remedy_of
 from consumers.retention.settings import RETENTION, RetentionSettings
-from consumers.shipped import warn_of_weaknesses
-from events.entry.age import now_of
 from events.errors import ServerUnavailableError
 from events.log.log import EventLog
 from events.retention.retention import Cut, read_cut
 from events.retention.trim import Trim, count_before, is_ours
 from events.server.backoff import Backoff
+from events.server.server import now_of
 from events.streams.partition_stream import StreamState
 
 _log = structlog.get_logger()

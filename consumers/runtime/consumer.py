@@ -8,13 +8,11 @@ import anyio
 import msgspec
 import structlog
 
-from consumers.runtime.batch_size import BatchSize
-from consumers.runtime.delivery import Delivery
 from consumers.runtime.group import Group
 from consumers.runtime.interruption import INTERRUPTIONS, Interruptions
 from consumers.runtime.last_read import RememberedEntries
-from consumers.runtime.new_entries import NewEntries
-from consumers.runtime.outcome import Outcome, RetryPolicy, given_up_unseen
+from consumers.runtime.new_entries import BatchSize, NewEntries
+from consumers.runtime.outcome import Delivery, Outcome, RetryPolicy, given_up_unseen
 from consumers.runtime.pending import ALONE_FROM, PendingEntries
 from consumers.runtime.processor import Processor
 from consumers.runtime.progress import Progress

@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import DeadLetter
+from consumers.runtime.outcome import DeadLetter, Delivery
 from events.entry.entry_id import START, EntryId
 from events.entry.position import time_of
 from events.entry.recorded import Entry

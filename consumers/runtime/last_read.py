@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from consumers.runtime.delivery import Delivery
 from consumers.runtime.losses import Losses
+from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
 from events.server.server import Server

@@ -1,15 +1,16 @@
 """New entries: what no consumer of the group was given before."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from redis.asyncio.connection import AbstractConnection
 
-from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import Delivery
 from events.log.keys import Keys
 from events.log.log import entries_of
-from events.server.server import Server, translation
+from events.server.server import Server
+from events.server.translation import translation
 
 
 class NewEntries:
@@ -83,3 +84,35 @@ class NewEntries:
     async def _receive(self, *command: str) -> Any:  # noqa: ANN401 - Redis's reply
         with translation(command):
             return await self._connection.read_response()
+
+
+BATCH_BYTES = 16 * 1_048_576
+"""What the entries of a batch shall take together, about."""
+
+
+_FIRST = 256
+
+
+_GROWTH = 4
+
+
+_LOOKED_AT_MAX = 64
+
+
+class BatchSize:
+    """Begins small, grows where there is much to read, and shrinks where entries are large.
+
+    Attributes:
+        count: Entries to ask for next.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.count = min(most, _FIRST)
+
+    def note(self, batch: Sequence[Delivery]) -> None:
+        """Learn from a batch that was read."""
+        some = batch[:: max(1, len(batch) // _LOOKED_AT_MAX)]
+        size = sum(len(value) for one in some for value in one.entry.fields.values())
+        fitting = BATCH_BYTES * len(some) // max(1, size)
+        self.count = max(1, min(self._most, _GROWTH * self.count, fitting))

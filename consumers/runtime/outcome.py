@@ -3,6 +3,8 @@
 import msgspec
 
 from consumers.errors import TryLaterError, UnprocessableError
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
 from events.errors import UndecodableEntryError, UnknownEventTypeError
 from events.server.backoff import Backoff
 
@@ -75,3 +77,15 @@ def given_up_unseen(deliveries: int) -> DeadLetter:
 
 def _shown(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """An entry, and how often it was delivered, this time included."""
+
+    entry: Entry
+    deliveries: int = 1
+
+    @property
+    def entry_id(self) -> EntryId:
+        """The entry's place in its partition."""
+        return self.entry.entry_id

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from consumers.runtime.delivery import Delivery
 from consumers.runtime.losses import Losses
+from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
 from events.log.log import entries_of

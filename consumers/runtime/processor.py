@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import Outcome, RetryPolicy, outcome_of
+from consumers.runtime.outcome import Delivery, Outcome, RetryPolicy, outcome_of
 from events.entry.codec import decode
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent

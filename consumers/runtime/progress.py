@@ -12,8 +12,7 @@ from typing import Literal
 import msgspec
 import structlog
 
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import DeadLetter, Handled, Outcome, Retry, Skipped
+from consumers.runtime.outcome import DeadLetter, Delivery, Handled, Outcome, Retry, Skipped
 
 BATCH_SIZE_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 APPLY_TIME_BOUNDS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)

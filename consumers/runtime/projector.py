@@ -7,8 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import Outcome, Retry, RetryPolicy, outcome_of
+from consumers.runtime.outcome import Delivery, Outcome, Retry, RetryPolicy, outcome_of
 from consumers.runtime.progress import applying, building, note_conflicts
 from events.archive.errors import ArchiveError
 from events.entry.codec import decode

@@ -6,9 +6,8 @@ from typing import assert_never
 import structlog
 
 from consumers.runtime.dead_letters import DeadLetters
-from consumers.runtime.delivery import Delivery
 from consumers.runtime.last_errors import LastErrors
-from consumers.runtime.outcome import DeadLetter, Handled, Outcome, Retry, Skipped
+from consumers.runtime.outcome import DeadLetter, Delivery, Handled, Outcome, Retry, Skipped
 from consumers.runtime.pending import PendingEntries
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys

@@ -3,7 +3,7 @@
 import click
 
 from consumers.monitoring.metrics import METRICS
-from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import LOOKED_EVERY_S
 
 _TEXT = """\

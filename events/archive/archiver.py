@@ -10,11 +10,11 @@ from events.archive.archive import Archive, State
 from events.archive.errors import BusyArchiveError, ForeignArchiveError, GapError
 from events.archive.manifest import Gap, Manifest, Part
 from events.archive.segment import Packing, Segment
-from events.entry.age import now_of
 from events.entry.entry_id import END, EntryId
 from events.log.chunk import Chunk, read_chunk
 from events.log.log import READ_COUNT, EventLog
 from events.log.positions import Positions
+from events.server.server import now_of
 
 HOLDER = "archive"
 """Under which the log's positions tell up to where it is archived."""

@@ -1,24 +1,10 @@
 """The age of an entry: how long ago it was appended, by the clock that made its id."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from events.entry.entry_id import START, EntryId
-from events.errors import ServerRefusedError
-from events.server.server import Server
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-
-
-async def now_of(server: Server) -> datetime:
-    """Return the server's time: ids are made of it, and ours may differ.
-
-    Where the account may not ask for it, ours has to do.
-    """
-    try:
-        seconds, microseconds = await server.client.call("TIME")
-    except ServerRefusedError:
-        return datetime.now(UTC)
-    return datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC)
 
 
 def age_of(entry_id: EntryId, now: datetime) -> str | None:

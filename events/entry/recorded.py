@@ -1,6 +1,8 @@
 """The recorded event: an event read back from the log, and the raw entry it was read from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -49,3 +51,14 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     def endpoint_id(self) -> UUID:
         """The endpoint that it happened to."""
         return self.event.endpoint_id
+
+
+State = TypeVar("State")
+
+
+Evolve = Callable[[State, RecordedEvent], State]
+
+
+def fold(evolve: Evolve[State], initial: State, events: Iterable[RecordedEvent]) -> State:
+    """Return what *events* make of *initial*."""
+    return reduce(evolve, events, initial)

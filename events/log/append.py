@@ -9,8 +9,7 @@ import anyio
 import msgspec
 import structlog
 
-from events.catalogue.event import Event
-from events.catalogue.event_id import new_event_id
+from events.catalogue.event import Event, new_event_id
 from events.entry.codec import encode
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata
@@ -22,10 +21,37 @@ from events.errors import (
     ServerUnavailableError,
     UncertainAppendError,
 )
-from events.log.durability import MEMORY, Durability
 from events.log.keys import Keys, partition_of
 from events.server.backoff import Backoff
-from events.server.server import Server, translation, was_not_carried_out
+from events.server.server import Server
+from events.server.translation import translation, was_not_carried_out
+
+
+class Durability(msgspec.Struct, frozen=True):
+    """Wait until the events are in memory (nothing more), on disk, on replicas.
+
+    Attributes:
+        fsync: Wait until the server has synced its append-only file (Redis 7.2, Valkey 8).
+        replicas: Wait until so many replicas have the events.
+        timeout_ms: The longest wait for either.
+    """
+
+    fsync: bool = False
+    replicas: int = 0
+    timeout_ms: int = 2_000
+
+    def __post_init__(self) -> None:
+        if self.replicas < 0:
+            raise ValueError(f"replicas is {self.replicas}, the least is 0")
+        if self.timeout_ms < 1:
+            raise ValueError(f"timeout_ms is {self.timeout_ms}, the least is 1")
+
+
+MEMORY = Durability()
+
+
+FSYNC = Durability(fsync=True)
+
 
 APPEND_MAX = 2_500
 """Events that one append may have in one partition: a full route list, all routes starting."""

@@ -8,7 +8,7 @@ from events.entry.entry_id import START, EntryId
 from events.entry.entry_line import RawEntry
 from events.errors import ServerRefusedError
 from events.log.log import READ_COUNT, EventLog
-from events.server.server import translation
+from events.server.translation import translation
 
 
 class Chunk(msgspec.Struct, frozen=True):

@@ -17,13 +17,13 @@ from events.errors import (
     UndecodableEntryError,
     UnknownEventTypeError,
 )
-from events.log.append import Append, Appended, group_by_partition
-from events.log.durability import MEMORY, Durability
+from events.log.append import MEMORY, Append, Appended, Durability, group_by_partition
 from events.log.keys import Keys
-from events.log.layout import PARTITIONS_MAX, log_exists, read_partitions
 from events.log.merge import by_entry_id, merged
+from events.log.partitions import PARTITIONS_MAX, log_exists, read_partitions
 from events.server.backoff import Backoff
-from events.server.server import Server, ServerSettings, open_server
+from events.server.server import Server, open_server
+from events.server.settings import ServerSettings
 
 READ_COUNT = 1_000
 """Entries asked for at a time."""

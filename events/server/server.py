@@ -1,114 +1,31 @@
 """The server: one Redis or Valkey, its connections, and what its errors mean."""
 
-import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from importlib.resources import files
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
-import msgspec
-import redis.exceptions as redis_errors
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from events.errors import (
-    NoGroupError,
     ServerRefusedError,
     ServerUnavailableError,
-    WrongTypeError,
 )
-from events.server.command_keys import keys_of
-from events.server.connection import Dialled, NeverSentError
+from events.server.connection import Dialled
+from events.server.script import Script, script_text
+from events.server.settings import ServerSettings
+from events.server.translation import translation
 
 VERSION_MIN = (7, 0)
-DEFAULT_URL = "redis://127.0.0.1:6379"
 
 _CLOSE_TIMEOUT_S = 1.0
 _READ_BYTES = 262_144
 _RAW_REPLIES = ("XREAD", "XREADGROUP", "XRANGE", "XREVRANGE", "XCLAIM", "XPENDING")
-_TRANSIENT = (
-    redis_errors.ConnectionError,  # includes LOADING and refused logins
-    redis_errors.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.ClusterDownError,
-    redis_errors.MasterDownError,
-    redis_errors.TryAgainError,
-    redis_errors.OutOfMemoryError,
-    OSError,
-)
-_INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
-_NOT_NOW = re.compile(r"^(UNBLOCKED|BUSY|MISCONF|NOREPLICAS)\b")
-_MISSING = re.compile(
-    r"^(NOGROUP|UNBLOCKED the stream key|(ERR )?no such key"
-    r"|(ERR )?The XGROUP subcommand requires the key to exist)"
-)
-
-
-class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the server is reached.
-
-    Attributes:
-        url: `redis://`, `rediss://` or `unix://`, with the password if there is one.
-        connections_max: Connections for commands; blocking reads have their own.
-        timeout_s: The longest wait for a reply to a command that does not block.
-    """
-
-    url: str = DEFAULT_URL
-    connections_max: int = 8
-    timeout_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        try:
-            parse_url(self.url)
-        except ValueError as error:
-            raise ValueError(_why_unusable(self.url, error)) from None
-        if self.connections_max < 1:
-            raise ValueError(f"connections_max is {self.connections_max}, the least is 1")
-        if self.timeout_s <= 0:
-            raise ValueError(f"timeout_s is {self.timeout_s}, it must be more than 0")
-
-
-def _why_unusable(url: str, error: ValueError) -> str:
-    scheme = url.partition("://")[0] if "://" in url else "none"
-    if str(error).startswith("Port "):
-        # What stands there is not shown: without an @ it may be a password.
-        return (
-            "the port of the Redis URL is not a number from 0 to 65535;"
-            f" {scheme}://HOST:PORT/DB and {scheme}://:PASSWORD@HOST:PORT/DB are allowed"
-        )
-    return (
-        f"the Redis URL (scheme {scheme!r}) cannot be used;"
-        " redis://HOST:PORT/DB, rediss://HOST:PORT/DB and unix://PATH are allowed"
-    )
-
-
-class Script:
-    """A Lua script, loaded where it is missing."""
-
-    def __init__(self, client: "Client", text: str) -> None:
-        self._client = client
-        self._text = text
-        self._loaded = client.register_script(text)
-
-    async def __call__(self, keys: list[str], args: list[Any]) -> Any:  # noqa: ANN401 - Lua's reply
-        """Run it."""
-        try:
-            return await self._loaded(keys, args)
-        except redis_errors.NoScriptError:
-            # The server forgot it between its loading and its call: sent whole it needs neither.
-            return await self._client.call(*self._whole(keys, args))
-
-    def queue(self, pipeline: Pipeline, keys: list[str], args: list[Any]) -> None:
-        """Let *pipeline* run it."""
-        pipeline.execute_command(*self._whole(keys, args))
-
-    def _whole(self, keys: list[str], args: list[Any]) -> tuple[Any, ...]:
-        return ("EVAL", self._text, len(keys), *keys, *args)
 
 
 class Client(Redis):
@@ -126,58 +43,6 @@ class Client(Redis):
     def script(self, package: str, name: str) -> Script:
         """Return the script *name* of *package*, ready to be called."""
         return Script(self, script_text(package, name))
-
-
-def script_text(package: str, name: str) -> str:
-    """Return the script `lua/NAME.lua` of *package*, with the parts that it includes."""
-    return _INCLUDE.sub(_part, files(package).joinpath("lua", f"{name}.lua").read_text())
-
-
-def _part(included: re.Match[str]) -> str:
-    return files("events.server").joinpath("lua", "parts", f"{included[1]}.lua").read_text()
-
-
-@contextmanager
-def translation(command: Sequence[Any] = ()) -> Iterator[None]:
-    """Raise our errors in place of redis-py's; a missing script is left to who loads it.
-
-    With *command*, the key that holds something else is named: Redis itself does not.
-    """
-    try:
-        yield
-    except redis_errors.NoScriptError:
-        raise
-    except (redis_errors.RedisError, OSError) as error:
-        if command and str(error).startswith("WRONGTYPE"):
-            raise _wrong_type(command, error) from error
-        raise translated(error) from error
-
-
-def _wrong_type(command: Sequence[Any], error: Exception) -> WrongTypeError:
-    keys = keys_of(command)
-    named = keys[0] if len(keys) == 1 else f"one of {', '.join(keys)}"
-    name = str(command[0]).split()[0]
-    return WrongTypeError(f"{named} is not of the type that {name} is for: {error}", keys)
-
-
-def translated(error: redis_errors.RedisError | OSError) -> Exception:
-    """Say what a failure means to its caller: wait, look for the group anew, or give up."""
-    if isinstance(error, _TRANSIENT) and not isinstance(error, redis_errors.AuthenticationError):
-        return ServerUnavailableError(str(error) or type(error).__name__)
-    if _MISSING.match(str(error)):
-        return NoGroupError(str(error))
-    if isinstance(error, redis_errors.NoPermissionError):
-        said = str(error).removeprefix("NOPERM ")
-        return ServerRefusedError(f"the server's ACL gives this account no permission: {said}")
-    if _NOT_NOW.match(str(error)):
-        return ServerUnavailableError(str(error))
-    return ServerRefusedError(str(error))
-
-
-def was_not_carried_out(error: ServerUnavailableError) -> bool:
-    """Whether the command certainly had no effect: it was never sent, or the answer was a no."""
-    no = (NeverSentError, redis_errors.ResponseError, redis_errors.BusyLoadingError)
-    return isinstance(error.__cause__, no)
 
 
 class Server:
@@ -290,3 +155,15 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[Server]:
         yield server
     finally:
         await server.aclose()
+
+
+async def now_of(server: Server) -> datetime:
+    """Return the server's time: ids are made of it, and ours may differ.
+
+    Where the account may not ask for it, ours has to do.
+    """
+    try:
+        seconds, microseconds = await server.client.call("TIME")
+    except ServerRefusedError:
+        return datetime.now(UTC)
+    return datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC)

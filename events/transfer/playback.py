@@ -7,7 +7,7 @@ from time import monotonic
 import anyio
 import msgspec
 
-from events.catalogue.event_id import new_event_id
+from events.catalogue.event import new_event_id
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.errors import EventsError

@@ -15,14 +15,36 @@ import msgspec
 from events.entry.entry_id import END, START, EntryId
 from events.log.keys import partition_of
 from events.log.log import EventLog
-from projections.health_state.endpoint_health import RouteHealth
-from projections.health_state.health_documents import read_documents
+from events.log.partitions import ask_each
+from projections.health_state.endpoint_health import EndpointHealth, RouteHealth
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.history import Condition, Interval, RouteHistory, Span, go_on
 from projections.health_state.transitions import TRANSITIONS_MAX
-from projections.read_model.store import no_live_generation
+from projections.read_model.store import ReadModelStore, no_live_generation
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.routing import ENDED
+
+
+async def read_documents(
+    log: EventLog, endpoints: Iterable[UUID]
+) -> dict[int, dict[UUID, EndpointHealth] | None]:
+    """Return the live documents of *endpoints*, by their partitions.
+
+    A partition without a live generation has None.
+    """
+    own: dict[int, list[str]] = {}
+    for one in endpoints:
+        own.setdefault(partition_of(one, log.partitions), []).append(str(one))
+
+    async def ask(partition: int) -> dict[UUID, EndpointHealth] | None:
+        store = ReadModelStore(log.server, log.keys, HEALTH_STATE, partition)
+        generation = await store.live_generation()
+        if generation is None:
+            return None
+        loaded = await store.load(generation, own[partition])
+        return {UUID(one): state for one, (_, state) in loaded.items()}
+
+    return await ask_each(sorted(own), ask)
 
 
 class HealthList(msgspec.Struct, frozen=True):

@@ -18,9 +18,9 @@ from events.history.history import History
 from events.history.window import read_window
 from events.log.keys import partition_of
 from events.log.log import readable
-from projections.health_state.health_documents import read_documents
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.history import RouteHistory, Span, histories, known_before
+from projections.health_state.overview import read_documents
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.routing import ENDED
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumers.monitoring import targets as exposed_module
 from consumers.monitoring.http import Exposed, exposition
-from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedConsumers
 from consumers.monitoring.vitals import VitalsSettings
 from consumers.shipped import Member

@@ -2,8 +2,8 @@
 
 import pytest
 
-from consumers.runtime.batch_size import BATCH_BYTES, BatchSize
-from consumers.runtime.delivery import Delivery
+from consumers.runtime.new_entries import BATCH_BYTES, BatchSize
+from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 

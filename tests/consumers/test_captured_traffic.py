@@ -12,8 +12,7 @@ import msgspec
 import pytest
 
 from consumers.processes.supervisor import routestream_command
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.outcome import Delivery, RetryPolicy
 from consumers.runtime.projector import Projector
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from events.log.log import EventLog
-from events.server.server import script_text
+from events.server.script import script_text
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     created,

@@ -3,8 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from consumers.runtime.dead_letters import DeadLetters
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import DeadLetter
+from consumers.runtime.outcome import DeadLetter, Delivery
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.log.log import EventLog

@@ -12,7 +12,8 @@ from consumers.runtime.projector import Projector
 from events.entry.entry_id import EntryId
 from events.errors import ServerUnavailableError
 from events.log.log import EventLog, open_log
-from events.server.server import ServerSettings, open_server
+from events.server.server import open_server
+from events.server.settings import ServerSettings
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     QUICK,

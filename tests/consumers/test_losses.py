@@ -3,10 +3,10 @@
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.runtime.delivery import Delivery
 from consumers.runtime.group import Group
 from consumers.runtime.last_read import REMEMBERED_MAX, RememberedEntries
 from consumers.runtime.losses import Losses
+from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry
 from events.log.log import EventLog

@@ -14,7 +14,7 @@ from consumers.errors import UnprocessableError
 from consumers.monitoring import targets as exposed_module
 from consumers.monitoring.http import exposition
 from consumers.monitoring.metrics import METRICS
-from consumers.monitoring.metrics_settings import MetricsSettings
+from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedSupervisor
 from consumers.processes.embedded import EmbeddedServer
 from consumers.processes.supervisor import Supervisor

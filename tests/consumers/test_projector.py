@@ -8,8 +8,7 @@ from structlog.testing import capture_logs
 
 from consumers.runtime import projector as projector_module
 from consumers.runtime.consumer import Consumer
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import DeadLetter, Outcome, Retry
+from consumers.runtime.outcome import DeadLetter, Delivery, Outcome, Retry
 from consumers.runtime.projector import Projector
 from events.catalogue.route import RouteTrafficRatioUpdatedEvent
 from events.entry.recorded import RecordedEvent

@@ -11,8 +11,7 @@ from consumers.groups.details import read_members
 from consumers.groups.journal import newest_operations, operation
 from consumers.groups.requeue import REQUEUER, Requeue, Requeued
 from consumers.runtime.dead_letters import DeadLetters
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import DeadLetter
+from consumers.runtime.outcome import DeadLetter, Delivery
 from consumers.runtime.projector import Projector
 from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,

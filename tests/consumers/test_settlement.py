@@ -1,8 +1,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import DeadLetter, Handled, Outcome, Retry, Skipped
+from consumers.runtime.outcome import DeadLetter, Delivery, Handled, Outcome, Retry, Skipped
 from consumers.runtime.pending import PendingEntries
 from consumers.runtime.settlement import Settlement
 from events.entry.recorded import Entry

@@ -11,7 +11,7 @@ from consumers.monitoring.vitals import (
     liveness_of,
     readiness_of,
 )
-from consumers.runtime.delivery import Delivery
+from consumers.runtime.outcome import Delivery
 from consumers.runtime.progress import Progress, State
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry

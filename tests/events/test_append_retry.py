@@ -20,7 +20,7 @@ from events.errors import (
     UncertainAppendError,
 )
 from events.log import append as append_module
-from events.server.server import ServerSettings
+from events.server.settings import ServerSettings
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.anyio

@@ -1,7 +1,7 @@
 import time
 from uuid import RFC_4122
 
-from events.catalogue.event_id import new_event_id
+from events.catalogue.event import new_event_id
 
 
 def test_an_event_id_is_a_uuid_of_version_7() -> None:

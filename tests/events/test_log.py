@@ -30,7 +30,8 @@ from events.errors import (
 from events.log.append import APPEND_MAX
 from events.log.keys import Keys, partition_of
 from events.log.log import READ_COUNT
-from events.server.server import Server, ServerSettings, open_server
+from events.server.server import Server, open_server
+from events.server.settings import ServerSettings
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

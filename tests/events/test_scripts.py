@@ -8,7 +8,7 @@ import pytest
 from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
 from events.errors import NotDurableError
-from events.log.durability import Durability
+from events.log.append import Durability
 from tests.consumers.consumer_bench import created
 from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy

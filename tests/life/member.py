@@ -3,8 +3,7 @@
 from typing import Any
 
 from consumers.runtime.consumer import Consumer, ConsumerSettings
-from consumers.runtime.delivery import Delivery
-from consumers.runtime.outcome import RetryPolicy
+from consumers.runtime.outcome import Delivery, RetryPolicy
 from consumers.runtime.projector import Projector
 from events import EventLog
 from events.errors import NoGroupError

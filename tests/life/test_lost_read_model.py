@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 from consumers.runtime.consumer import Consumer
 from consumers.runtime.projector import Projector
 from events import EventLog
-from events.entry.age import now_of
 from events.entry.entry_id import EntryId
 from events.history.history import History
 from events.retention.retention import KEEP_MIN_S, RetentionRule
 from events.retention.trim import Trim
+from events.server.server import now_of
 from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
 from projections.read_model.reader import ReaderSettings, open_reader

@@ -13,11 +13,11 @@ import zstandard
 
 from events import EntryId, EventLog, open_log
 from events.archive import Archive
-from events.entry.age import now_of
 from events.history.history import History
 from events.retention.retention import KEEP_MIN_S, Kind, RetentionRule
 from events.retention.trim import Trim
-from events.server.server import ServerSettings
+from events.server.server import now_of
+from events.server.settings import ServerSettings
 from projections.catalogue import PROJECTIONS
 from projections.read_model.reader import ReaderSettings, open_reader
 from projections.read_model.store import ReadModelStore

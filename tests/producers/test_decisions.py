@@ -9,7 +9,7 @@ from events.catalogue.event import Event
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.route import ROUTES_MAX, RouteRecord
-from events.entry.fold import fold
+from events.entry.recorded import fold
 from events.errors import InvalidEventError
 from producers.endpoints import decisions
 from producers.endpoints.decisions import Decision, record_of

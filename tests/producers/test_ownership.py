@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from events.errors import ServerUnavailableError
 from events.log.keys import Keys
-from events.server.server import Server, ServerSettings, open_server
+from events.server.server import Server, open_server
+from events.server.settings import ServerSettings
 from producers.checker.membership import Membership, MembershipSettings, join, owner_of
 
 ids = st.text(min_size=1, max_size=20)

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from events.entry.codec import decode_values, encode
 from events.entry.entry_id import EntryId
-from events.entry.fold import fold
-from events.entry.recorded import RecordedEvent
+from events.entry.recorded import RecordedEvent, fold
 from projections.projection import Projection
 from projections.replay import folding as folding_module
 from projections.replay import raw_entry as raw_entry_module

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from events.entry.codec import decode, encode
 from events.entry.entry_id import EntryId
-from events.entry.fold import fold
-from events.entry.recorded import Entry, Metadata
+from events.entry.recorded import Entry, Metadata, fold
 from events.errors import EventsError
 from projections.health_state.endpoint_health import EndpointHealth
 from projections.health_state.health_state import HEALTH_STATE

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.entry.entry_id import START
-from events.entry.fold import fold
-from events.entry.recorded import RecordedEvent
+from events.entry.recorded import RecordedEvent, fold
 from projections.health_state.transitions import TRANSITIONS_MAX
 from projections.projection import Projection
 from projections.route_table.endpoint import Endpoint

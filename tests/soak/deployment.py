@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from consumers.processes.embedded import EmbeddedServer, NoServerProgramError
+from consumers.processes.group_process import new_consumer_name
 from consumers.processes.supervisor import Supervisor, routestream_command
-from consumers.shipped import new_consumer_name
 from events.entry.recorded import Entry
 from events.log.keys import Keys
 from tests.soak.verdict import HEALTH_STATE, ROUTE_TABLE, entry_of, parsed

@@ -22,8 +22,8 @@ from events.errors import (
     ServerUnavailableError,
     UncertainAppendError,
 )
-from events.log.durability import FSYNC, MEMORY
-from events.server.server import ServerSettings
+from events.log.append import FSYNC, MEMORY
+from events.server.settings import ServerSettings
 from tests.histories import (
     checked,
     created,

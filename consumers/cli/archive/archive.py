@@ -4,28 +4,26 @@ import click
 import msgspec
 
 from consumers.cli.archive.table import LISTED_FIELDS, as_value, print_listed, told_of
-from consumers.cli.terminal.exit_code import EXIT_FAILED
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.options import partition_option, partitions_of
 from consumers.cli.terminal.output import (
-    Deployment,
     OutputForm,
-    command_of,
     confirm,
     output_option,
     print_value,
     yes_option,
 )
-from consumers.cli.terminal.talk import say
+from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.archive.archive import Archive
 from events.archive.archiver import HOLDER, Written, archive_partition, bound_of
 from events.archive.check import Listed, check_partition
 from events.archive.manifest import Gap, Part
-from events.entry.age import now_of
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_position
 from events.log.chunk import read_chunk_back
 from events.log.log import EventLog
 from events.log.positions import Positions
+from events.server.server import now_of
 
 location_option = click.option(
     "--location",

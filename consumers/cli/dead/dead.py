@@ -8,15 +8,14 @@ import click
 from msgspec.structs import replace
 
 from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_dead
-from consumers.cli.events.missing_log import tell_missing_log
+from consumers.cli.deployment import Deployment, command_of
+from consumers.cli.events.selection import tell_missing_log
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_json import BINARY, fields_as_text
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.output import (
-    Deployment,
     NotFoundError,
     OutputForm,
-    command_of,
     output_option,
     print_pairs,
     print_rows,
@@ -29,9 +28,10 @@ from consumers.cli.terminal.table import Column
 from consumers.cli.terminal.talk import say
 from consumers.groups.requeue import Requeue
 from consumers.runtime.dead_letters import DeadEntry
-from events.entry.age import age_of, now_of, span
+from events.entry.age import age_of, span
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
+from events.server.server import now_of
 
 DEAD_COUNT = 20
 

@@ -8,13 +8,12 @@ import click
 
 from consumers.cli.dead.dead import print_dead
 from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_dead
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.change import reason_option
 from consumers.cli.terminal.form import print_values
 from consumers.cli.terminal.output import (
-    Deployment,
     NotFoundError,
     OutputForm,
-    command_of,
     confirm,
     output_option,
     yes_option,
@@ -23,9 +22,9 @@ from consumers.cli.terminal.talk import say
 from consumers.groups.journal import operation
 from consumers.groups.requeue import Requeue, Requeued
 from consumers.runtime.dead_letters import DeadEntry
-from events.entry.age import now_of
 from events.errors import NoGroupError
 from events.log.log import EventLog
+from events.server.server import now_of
 
 AT_ONCE = 1_000
 AT_ONCE_MAX = 100_000

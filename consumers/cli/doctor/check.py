@@ -12,8 +12,9 @@ import anyio
 import click
 import msgspec
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.doctor.doctor import examination_of
-from consumers.cli.terminal.output import Deployment, command_of, printable
+from consumers.cli.terminal.output import printable
 from consumers.doctor.finding import Finding, Severity, counted, worst_first
 from consumers.doctor.log_facts import Amount
 from consumers.doctor.log_findings import totals

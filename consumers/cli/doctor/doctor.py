@@ -3,18 +3,16 @@
 import click
 from rich.text import Text
 
-from consumers.cli.terminal.exit_code import EXIT_FAILED
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.output import (
-    Deployment,
     OutputForm,
-    command_of,
     output_option,
     print_rows,
     watch_option,
     watched,
 )
 from consumers.cli.terminal.table import Column
-from consumers.cli.terminal.talk import say
+from consumers.cli.terminal.talk import EXIT_FAILED, say
 from consumers.doctor.examination import LOOK_AGAIN_AFTER_S, Examination, examine
 from consumers.doctor.finding import Finding, Severity, counted, worst_first, worst_of
 from consumers.doctor.questions import Questions

@@ -4,24 +4,19 @@ from datetime import datetime
 
 import click
 
-from consumers.cli.terminal.output import Deployment
+from consumers.cli.deployment import Deployment, snapshots_of, source_of
 from consumers.cli.terminal.talk import say
-from events.archive import open_archive
-from events.entry.age import now_of
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position, time_of
-from events.history.cursor import Note
-from events.history.history import History
 from events.log.keys import partition_of
 from events.log.log import EventLog
+from events.server.server import now_of
 from projections.errors import EndpointNotFoundError
-from projections.replay.source import Source
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.lookup import choose_endpoint, live_endpoints, read_endpoint, whole_id
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import as_of
-from projections.snapshots.snapshot import SnapshotSettings
-from projections.snapshots.snapshot_store import Snapshots, only
+from projections.snapshots.snapshot_store import only
 
 as_of_option = click.option(
     "--as-of",
@@ -51,7 +46,7 @@ async def endpoint_at(
         found = await _all_at(deployment, log, until)
         return *choose_endpoint(found, named, f" at {position}"), moment_of(until, now)
     partition = partition_of(whole, log.partitions)
-    snapshots = _snapshots(deployment, log, partition)
+    snapshots = snapshots_of(deployment, log, partition)
     source = source_of(deployment, log)
     folding = await as_of(source, ROUTE_TABLE, snapshots, until, only(whole))
     state = folding.states.get(whole)
@@ -81,12 +76,6 @@ def say_left_out(partition: int) -> None:
     say(f"partition {partition} is left out: it is not live")
 
 
-def source_of(deployment: Deployment, log: EventLog, on_gap: Note | None = None) -> Source:
-    """Return *log* together with its archive, where the settings name one; see `History`."""
-    archive = open_archive(deployment.archive, deployment.namespace)
-    return log if archive is None else History(log, archive, on_gap)
-
-
 def moment_of(position: EntryId, now: datetime) -> datetime:
     """Return the moment from which ages are counted: now, where *position* lies ahead."""
     return min(now, time_of(position))
@@ -97,11 +86,7 @@ async def _all_at(
 ) -> list[tuple[int, Endpoint]]:
     found: list[tuple[int, Endpoint]] = []
     for partition in range(log.partitions):
-        snapshots = _snapshots(deployment, log, partition)
+        snapshots = snapshots_of(deployment, log, partition)
         folding = await as_of(source_of(deployment, log), ROUTE_TABLE, snapshots, until)
         found += ((0, state) for state in folding.states.values())
     return found
-
-
-def _snapshots(deployment: Deployment, log: EventLog, partition: int) -> Snapshots:
-    return Snapshots(source_of(deployment, log), partition, SnapshotSettings(deployment.snapshots))

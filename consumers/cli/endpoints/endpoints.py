@@ -4,6 +4,7 @@ from datetime import datetime
 
 import click
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.as_json import ENDPOINT_FIELDS, as_json
 from consumers.cli.endpoints.at_position import as_of_option, endpoint_at, endpoints_at
 from consumers.cli.endpoints.table import (
@@ -17,9 +18,7 @@ from consumers.cli.endpoints.table import (
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.output import (
-    Deployment,
     OutputForm,
-    command_of,
     is_narrow,
     output_option,
     print_pairs,

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from events.catalogue.health_check import HealthCheck
-from events.entry.fold import fold
-from events.entry.recorded import Metadata, RecordedEvent
+from events.entry.recorded import Metadata, RecordedEvent, fold
 from producers.endpoints.decisions import Decision
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route

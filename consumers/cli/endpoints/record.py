@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 import click
 import msgspec
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.recording import record
-from consumers.cli.terminal.output import Deployment, command_of, yes_option
+from consumers.cli.terminal.output import yes_option
 from events.catalogue.endpoint import EndpointCreatedEvent
 from events.catalogue.health_check import HealthCheck, health_check_from
 from events.entry.codec import invalid_event

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from uuid import UUID
 
+from consumers.cli.deployment import Deployment
 from consumers.cli.endpoints.at_position import say_left_out
 from consumers.cli.endpoints.plan import plan_of
-from consumers.cli.terminal.output import Deployment, confirm
+from consumers.cli.terminal.output import confirm
 from consumers.cli.terminal.talk import say
 from producers.endpoints.decisions import Decision
 from producers.endpoints.endpoint_service import EndpointService

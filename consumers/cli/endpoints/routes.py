@@ -5,9 +5,10 @@ from uuid import UUID
 
 import click
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.recording import record
 from consumers.cli.endpoints.route_input import read_routes, route_at
-from consumers.cli.terminal.output import Deployment, NotFoundError, command_of, yes_option
+from consumers.cli.terminal.output import NotFoundError, yes_option
 from events.catalogue.model_service import ModelServiceStatus
 from events.catalogue.route import RouteRecord
 from producers.endpoints import decisions

@@ -7,17 +7,15 @@ from uuid import UUID
 import click
 from rich.text import Text
 
-from consumers.cli.endpoints.at_position import as_of_option, endpoint_at, say_left_out, source_of
+from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of
+from consumers.cli.endpoints.at_position import as_of_option, endpoint_at, say_left_out
 from consumers.cli.endpoints.changes import difference_values, in_words
 from consumers.cli.endpoints.mismatches import shown
 from consumers.cli.endpoints.table import health_check_in_words
-from consumers.cli.replay.past import projection_option
-from consumers.cli.replay.rebuild import snapshots_of
 from consumers.cli.terminal.event_summary import address, summary
+from consumers.cli.terminal.options import projection_option
 from consumers.cli.terminal.output import (
-    Deployment,
     OutputForm,
-    command_of,
     output_option,
     print_rows,
     print_value,
@@ -26,12 +24,13 @@ from consumers.cli.terminal.output import (
 )
 from consumers.cli.terminal.table import Column
 from consumers.cli.terminal.talk import say
-from events.entry.age import age_of, now_of
+from events.entry.age import age_of
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between, time_of
 from events.entry.recorded import RecordedEvent
 from events.log.keys import partition_of
 from events.log.log import EventLog, readable
+from events.server.server import now_of
 from projections.catalogue import PROJECTIONS
 from projections.errors import NoLiveGenerationError
 from projections.projection import Projection

@@ -4,6 +4,7 @@ from contextlib import aclosing
 
 import click
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.selection import (
     Asked,
     Extent,
@@ -13,17 +14,12 @@ from consumers.cli.events.selection import (
 )
 from consumers.cli.events.text_search import TextSearch
 from consumers.cli.terminal.entry_list import print_entries
-from consumers.cli.terminal.exit_code import EXIT_FAILED
-from consumers.cli.terminal.output import (
-    Deployment,
-    OutputForm,
-    command_of,
-    output_option,
-)
-from consumers.cli.terminal.span_command import SpanCommand
-from events.entry.age import now_of
+from consumers.cli.terminal.options import SpanCommand
+from consumers.cli.terminal.output import OutputForm, output_option
+from consumers.cli.terminal.talk import EXIT_FAILED
 from events.entry.position import parse_range
 from events.entry.recorded import Entry
+from events.server.server import now_of
 
 FOUND_COUNT = 100
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from consumers.cli.terminal.output import Deployment, command_of
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.talk import say
 from producers.backend_ai.importer import SOURCE, import_capture
 

@@ -8,17 +8,27 @@ from typing import Any
 import click
 import msgspec
 
+from consumers.cli.deployment import Deployment
 from consumers.cli.events.entry_filter import EntryFilter
-from consumers.cli.events.missing_log import tell_missing_log
 from consumers.cli.terminal.entry_reading import Reading
-from consumers.cli.terminal.output import Deployment
 from consumers.cli.terminal.talk import say
 from events.entry.entry_id import END, EntryId
 from events.entry.recorded import Entry
 from events.history.history import History
 from events.history.tail import SEARCHED_MAX, Wanted, entries_from, read_tail
+from events.log.log import EventLog
 from events.server.server import open_server
 from events.streams.foreign_stream import open_foreign_stream
+
+
+async def tell_missing_log(log: EventLog) -> None:
+    """Say on standard error that there is no such log, where that is so."""
+    if not await log.exists():
+        say(
+            f"there is no log {log.keys.namespace!r} on {log.server.address}:"
+            " --namespace or ROUTESTREAM_NAMESPACE names another"
+        )
+
 
 Callback = Callable[..., None]
 

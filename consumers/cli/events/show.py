@@ -1,21 +1,20 @@
 """The command that shows one entry."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
 import msgspec
 from rich.text import Text
 
-from consumers.cli.events.hex_dump import hex_dump
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.selection import Asked, open_selection, stream_option
 from consumers.cli.terminal.entry_json import BINARY, fields_as_text
 from consumers.cli.terminal.entry_reading import Reading
 from consumers.cli.terminal.options import partitions_of
 from consumers.cli.terminal.output import (
-    Deployment,
     NotFoundError,
     OutputForm,
-    command_of,
     output_option,
     print_pairs,
     print_rich,
@@ -26,13 +25,28 @@ from consumers.cli.terminal.output import (
 )
 from consumers.cli.terminal.table import Column
 from consumers.cli.terminal.talk import say
-from events.entry.age import age_of, now_of, span
+from events.entry.age import age_of, span
 from events.entry.codec import decode, upcasts
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.errors import EventsError
 from events.history.history import History
+from events.server.server import now_of
 from events.streams.entry_groups import EntryGroup, read_entry_groups
+
+_BYTES = 16
+
+
+_PRINTABLE = range(0x20, 0x7F)
+
+
+def hex_dump(raw: bytes) -> Iterator[str]:
+    """Yield the lines: the place of the first byte, the bytes, the characters."""
+    for start in range(0, len(raw), _BYTES):
+        line = raw[start : start + _BYTES]
+        shown = "".join(chr(byte) if byte in _PRINTABLE else "." for byte in line)
+        yield f"{start:08x}  {line.hex(' '):{3 * _BYTES - 1}}  {shown}"
+
 
 _GROUP_COLUMNS = (
     Column("GROUP", folds=True),

@@ -1,5 +1,6 @@
 """The command that counts entries."""
 
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -9,27 +10,44 @@ import click
 import msgspec
 from rich.text import Text
 
-from consumers.cli.events.bar_chart import bar
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.entry_filter import endpoint_of
 from consumers.cli.events.selection import Asked, Selection, open_selection, selection_options
 from consumers.cli.terminal.entry_line import text_of
-from consumers.cli.terminal.output import (
-    Deployment,
-    OutputForm,
-    command_of,
-    output_option,
-    print_rows,
-    room_of,
-    shown_id,
-)
-from consumers.cli.terminal.span_command import SpanCommand
+from consumers.cli.terminal.options import SpanCommand
+from consumers.cli.terminal.output import OutputForm, output_option, print_rows, room_of, shown_id
 from consumers.cli.terminal.table import Column
 from consumers.cli.terminal.talk import say
-from events.entry.age import now_of
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_range, time_of
 from events.entry.recorded import Entry
 from events.history.tail import entries_from
+from events.server.server import now_of
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+_WHOLE = "█"
+
+
+def bar(value: int, most: int, width: int) -> str:
+    """Return a bar for *value*, *width* characters long for *most*; never none for a value."""
+    if value <= 0 or most <= 0:
+        return ""
+    if not _has_blocks():
+        return "#" * max(1, round(width * value / most))
+    whole, eighths = divmod(max(1, round(8 * width * value / most)), 8)
+    return (_WHOLE * whole + _EIGHTHS[eighths]).rstrip()
+
+
+def _has_blocks() -> bool:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        (_EIGHTHS + _WHOLE).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
 
 COUNTED_MAX = 10_000
 """Entries of each partition that are counted where no range is given: the newest."""

@@ -4,6 +4,7 @@ from contextlib import aclosing
 
 import click
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.grep import grep
 from consumers.cli.events.selection import (
     Asked,
@@ -16,10 +17,10 @@ from consumers.cli.events.show import show
 from consumers.cli.events.stats import stats
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_list import print_entries
-from consumers.cli.terminal.output import Deployment, OutputForm, command_of, output_option
-from consumers.cli.terminal.span_command import SpanCommand
-from events.entry.age import now_of
+from consumers.cli.terminal.options import SpanCommand
+from consumers.cli.terminal.output import OutputForm, output_option
 from events.entry.position import parse_position, parse_range
+from events.server.server import now_of
 
 TAIL_COUNT = 10
 

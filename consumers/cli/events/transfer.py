@@ -6,27 +6,19 @@ from pathlib import Path
 import click
 import msgspec
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.export_target import STDOUT, export_target
-from consumers.cli.terminal.output import (
-    Deployment,
-    OutputForm,
-    command_of,
-    confirm,
-    output_option,
-    print_rows,
-    yes_option,
-)
+from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
 from consumers.cli.terminal.progress import Progress
 from consumers.cli.terminal.table import Column
 from consumers.cli.terminal.talk import say_note
 from events.archive import open_archive
-from events.entry.age import now_of
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between
 from events.history.history import History
 from events.log.keys import Keys
 from events.log.log import EventLog
-from events.server.server import open_server
+from events.server.server import now_of, open_server
 from events.transfer.export_file import ExportWriter, Header, read_header
 from events.transfer.log_import import PartitionPlan, import_log, plan_import
 

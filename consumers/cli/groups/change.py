@@ -4,16 +4,11 @@ from collections.abc import Iterable
 
 import click
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.groups import lag_of
 from consumers.cli.groups.show import states_of
 from consumers.cli.terminal.options import partition_option
-from consumers.cli.terminal.output import (
-    Deployment,
-    NotFoundError,
-    command_of,
-    confirm,
-    yes_option,
-)
+from consumers.cli.terminal.output import NotFoundError, confirm, yes_option
 from consumers.cli.terminal.talk import say
 from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
 from consumers.groups.details import read_members
@@ -21,12 +16,13 @@ from consumers.groups.journal import REASON_CHARACTERS_MAX, operation
 from consumers.groups.state import COUNTED_MAX, SILENT_MS, GroupState, count_entries
 from consumers.runtime.group import Group
 from consumers.shipped import GROUPS
-from events.entry.age import now_of, span
+from events.entry.age import span
 from events.entry.entry_id import END, START, EntryId
 from events.entry.position import parse_position, parse_span
 from events.errors import NoGroupError
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder, snapshot_holder
+from events.server.server import now_of
 from projections.catalogue import READ_MODELS
 
 reason_option = click.option(

@@ -8,12 +8,11 @@ import anyio
 import click
 from rich.text import Text
 
-from consumers.cli.events.missing_log import tell_missing_log
+from consumers.cli.deployment import Deployment, command_of
+from consumers.cli.events.selection import tell_missing_log
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.output import (
-    Deployment,
     OutputForm,
-    command_of,
     output_option,
     print_rows,
     watch_option,
@@ -22,9 +21,10 @@ from consumers.cli.terminal.output import (
 from consumers.cli.terminal.table import Column
 from consumers.groups.rates import SAMPLE_S, RateMeter, Rates
 from consumers.groups.state import Activity, GroupState, read_group_states
-from events.entry.age import age_of, now_of, span
+from events.entry.age import age_of, span
 from events.entry.entry_id import START
 from events.log.log import EventLog
+from events.server.server import now_of
 
 GROUP_COLUMNS = (
     Column("GROUP", folds=True),

@@ -6,13 +6,12 @@ from typing import Any
 
 import click
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.show import states_of
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.output import (
-    Deployment,
     NotFoundError,
     OutputForm,
-    command_of,
     output_option,
     print_rows,
     watch_option,
@@ -21,9 +20,10 @@ from consumers.cli.terminal.output import (
 from consumers.cli.terminal.table import Column
 from consumers.groups.details import PendingItem, list_pending, look_up, read_members
 from consumers.groups.state import GroupState
-from events.entry.age import age_of, now_of, span
+from events.entry.age import age_of, span
 from events.entry.position import parse_span, time_of
 from events.log.log import EventLog
+from events.server.server import now_of
 
 LIMIT = 20
 LIMIT_MAX = 10_000

@@ -8,13 +8,12 @@ import click
 import msgspec
 from rich.text import Text
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.groups import GROUP_FIELDS, group_as_json, lag_of
 from consumers.cli.terminal.form import print_values
 from consumers.cli.terminal.output import (
-    Deployment,
     NotFoundError,
     OutputForm,
-    command_of,
     output_option,
     print_pairs,
     print_rows,
@@ -32,9 +31,10 @@ from consumers.groups.details import (
 from consumers.groups.journal import Operation
 from consumers.groups.state import GroupState, read_group_states
 from consumers.runtime.losses import Loss, Losses
-from events.entry.age import age_of, now_of, span
+from events.entry.age import age_of, span
 from events.entry.entry_id import START
 from events.log.log import EventLog
+from events.server.server import now_of
 
 _MEMBER_COLUMNS = (
     Column("CONSUMER", folds=True),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import click
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.at_position import say_left_out
 from consumers.cli.endpoints.table import health_check_in_words
 from consumers.cli.health.strip import Cell, cells_of, legend
@@ -22,9 +23,7 @@ from consumers.cli.health.table import (
     route_health_rows,
 )
 from consumers.cli.terminal.output import (
-    Deployment,
     OutputForm,
-    command_of,
     is_narrow,
     output_option,
     print_pairs,
@@ -37,12 +36,12 @@ from consumers.cli.terminal.output import (
     watched,
 )
 from consumers.cli.terminal.talk import say
-from events.entry.age import now_of
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position
 from events.history.history import History
 from events.history.window import WINDOW_ENTRIES_MAX
 from events.log.log import EventLog
+from events.server.server import now_of
 from projections.errors import NoLiveGenerationError
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.history import Span

@@ -7,41 +7,25 @@ from uuid import UUID
 import click
 import msgspec
 
+from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of
 from consumers.cli.endpoints.as_json import ENDPOINT_FIELDS, as_json
-from consumers.cli.endpoints.at_position import moment_of, source_of
+from consumers.cli.endpoints.at_position import moment_of
 from consumers.cli.endpoints.changes import difference_values, in_words
 from consumers.cli.endpoints.mismatches import names_of_events
 from consumers.cli.endpoints.table import ENDPOINT_COLUMNS, endpoint_row
-from consumers.cli.replay.rebuild import snapshots_of
-from consumers.cli.terminal.options import partitions_of
-from consumers.cli.terminal.output import (
-    Deployment,
-    OutputForm,
-    command_of,
-    is_narrow,
-    output_option,
-    print_rows,
-    shown_id,
-)
+from consumers.cli.terminal.options import partitions_of, projection_option
+from consumers.cli.terminal.output import OutputForm, is_narrow, output_option, print_rows, shown_id
 from consumers.cli.terminal.table import Column
-from events.entry.age import now_of
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between, parse_position
 from events.log.log import EventLog
+from events.server.server import now_of
 from projections.catalogue import PROJECTIONS
 from projections.health_state.endpoint_health import HealthDocument
 from projections.projection import Projection
 from projections.replay.source import Source
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import Change, as_of, changes_between
-
-projection_option = click.option(
-    "--projection",
-    type=click.Choice(list(PROJECTIONS)),
-    default=ROUTE_TABLE.name,
-    show_default=True,
-    help="Which read model's state.",
-)
 
 _POSITION = "start, end, an entry id, an RFC 3339 time, or a span such as -2h"
 _CHANGED_COLUMNS = (

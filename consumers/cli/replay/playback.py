@@ -6,24 +6,17 @@ from time import monotonic
 import click
 import msgspec
 
-from consumers.cli.terminal.output import (
-    Deployment,
-    OutputForm,
-    command_of,
-    confirm,
-    output_option,
-    print_rows,
-    yes_option,
-)
+from consumers.cli.deployment import Deployment, command_of
+from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
 from consumers.cli.terminal.progress import Progress
 from consumers.cli.terminal.talk import say
-from events.entry.age import now_of
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between
 from events.errors import InvalidPositionError
 from events.log.keys import Keys
 from events.log.log import EventLog
-from events.server.server import ServerSettings, open_server
+from events.server.server import now_of, open_server
+from events.server.settings import ServerSettings
 from events.transfer.playback import Pace, Playback, refuse_same_log
 
 _SPEED = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)x?\Z", re.ASCII)

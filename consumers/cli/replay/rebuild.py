@@ -9,16 +9,14 @@ import click
 from anyio import CancelScope, get_cancelled_exc_class
 from rich.filesize import decimal
 
-from consumers.cli.endpoints.at_position import source_of
+from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
 from consumers.cli.replay.progress import ProgressPrinter
 from consumers.cli.replay.rebuilt_table import printing_rebuilt
 from consumers.cli.terminal.command_group import CommandGroup
-from consumers.cli.terminal.options import partition_option, partitions_of
+from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
 from consumers.cli.terminal.output import (
-    Deployment,
     NotFoundError,
     OutputForm,
-    command_of,
     confirm,
     output_option,
     print_value,
@@ -31,16 +29,12 @@ from events.log.log import EventLog
 from projections.catalogue import PROJECTIONS
 from projections.errors import NothingKeptError, ProjectionsError
 from projections.projection import Projection
-from projections.read_model.store import ReadModelStore
 from projections.replay.folding import Folding
 from projections.replay.mend import mend
 from projections.replay.plan import Plan, plan_of
 from projections.replay.rebuild import Rebuild, rollback
 from projections.replay.source import check_complete, extent_of
-from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots, only
-
-projection_argument = click.argument("projection", type=click.Choice(list(PROJECTIONS)))
 
 _KEPT_FROM = 10_000
 """Entries folded; fewer are folded again as soon as they are read from a file."""
@@ -188,16 +182,6 @@ async def _keep(folding: Folding[Any], snapshots: Snapshots, *, from_start: bool
         f"interrupted; {folding.entries:,} entries, folded up to {kept.position}, are kept in"
         f" {snapshots.folder / kept.file}: {following} goes on there"
     )
-
-
-def store_of(log: EventLog, projection: Projection[Any], partition: int) -> ReadModelStore[Any]:
-    """Return the read model of one partition."""
-    return ReadModelStore(log.server, log.keys, projection, partition)
-
-
-def snapshots_of(deployment: Deployment, log: EventLog, partition: int) -> Snapshots:
-    """Return the snapshots of one partition."""
-    return Snapshots(source_of(deployment, log), partition, SnapshotSettings(deployment.snapshots))
 
 
 async def _mend(  # noqa: PLR0913 - the options of the command

@@ -1,7 +1,7 @@
 """The rebuilt table: what is live now in each partition, and how it differs from what was."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from anyio import CancelScope
 from consumers.cli.endpoints.mismatches import mismatch_values, print_mismatches
 from consumers.cli.terminal.output import OutputForm, print_rows
 from consumers.cli.terminal.talk import say
+from projections.errors import ProjectionsError
 from projections.projection import Projection
 from projections.replay.comparison import Comparison
 from projections.replay.rebuild import Rebuilt
@@ -83,3 +84,25 @@ def _differ(comparison: Comparison | None) -> str:
         return "not compared"
     told = str(len(comparison.mismatches))
     return f"{told}, {len(comparison.undecided)} undecided" if comparison.undecided else told
+
+
+class Failures:
+    """The errors of a command that goes on with the next partition."""
+
+    def __init__(self) -> None:
+        self._errors: list[ProjectionsError] = []
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the error in which the block ends."""
+        try:
+            yield
+        except ProjectionsError as error:
+            self._errors.append(error)
+
+    def tell(self) -> None:
+        """Raise the first error, if there was any, and print the others before."""
+        for error in self._errors[1:]:
+            say(f"and: {error}")
+        if self._errors:
+            raise self._errors[0]

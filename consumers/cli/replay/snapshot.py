@@ -7,28 +7,13 @@ import msgspec
 from anyio.to_thread import run_sync
 from rich.filesize import decimal
 
-from consumers.cli.endpoints.at_position import source_of
+from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
 from consumers.cli.endpoints.mismatches import mismatch_values, print_mismatches
-from consumers.cli.replay.failures import Failures
-from consumers.cli.replay.rebuild import (
-    projection_argument,
-    snapshots_of,
-    store_of,
-)
-from consumers.cli.replay.rebuilt_table import printing_rebuilt
-from consumers.cli.terminal.exit_code import EXIT_FAILED
-from consumers.cli.terminal.options import partition_option, partitions_of
-from consumers.cli.terminal.output import (
-    Deployment,
-    OutputForm,
-    command_of,
-    confirm,
-    output_option,
-    print_rows,
-    yes_option,
-)
+from consumers.cli.replay.rebuilt_table import Failures, printing_rebuilt
+from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
+from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
 from consumers.cli.terminal.table import Column
-from consumers.cli.terminal.talk import say
+from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.entry.entry_id import EntryId
 from projections.catalogue import PROJECTIONS
 from projections.replay.rebuild import Rebuild

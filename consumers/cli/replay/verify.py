@@ -7,24 +7,12 @@ from zlib import crc32
 
 import click
 
-from consumers.cli.endpoints.at_position import source_of
+from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
 from consumers.cli.endpoints.mismatches import COMPARISON_FIELDS, mismatch_values, print_mismatches
-from consumers.cli.replay.failures import Failures
-from consumers.cli.replay.rebuild import (
-    projection_argument,
-    snapshots_of,
-    store_of,
-)
-from consumers.cli.terminal.exit_code import EXIT_FAILED
-from consumers.cli.terminal.options import partition_option, partitions_of
-from consumers.cli.terminal.output import (
-    Deployment,
-    OutputForm,
-    command_of,
-    output_option,
-    print_rows,
-)
-from consumers.cli.terminal.talk import say
+from consumers.cli.replay.rebuilt_table import Failures
+from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
+from consumers.cli.terminal.output import OutputForm, output_option, print_rows
+from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.log.log import EventLog
 from projections.catalogue import PROJECTIONS
 from projections.errors import HistoryMissingError

@@ -6,6 +6,7 @@ from datetime import datetime
 import click
 import msgspec
 
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.streams.table import (
     STREAM_COLUMNS,
     STREAM_FIELDS,
@@ -16,23 +17,20 @@ from consumers.cli.streams.table import (
     warnings_of,
 )
 from consumers.cli.terminal.command_group import CommandGroup
-from consumers.cli.terminal.exit_code import EXIT_FAILED
 from consumers.cli.terminal.output import (
-    Deployment,
     OutputForm,
-    command_of,
     output_option,
     print_rows,
     print_value,
     watch_option,
     watched,
 )
-from consumers.cli.terminal.talk import printable, say
-from events.entry.age import now_of
+from consumers.cli.terminal.talk import EXIT_FAILED, printable, say
 from events.errors import ServerRefusedError
 from events.log.log import EventLog
 from events.log.positions import Positions
 from events.retention.retention import Cut, RetentionRule, cut_for_readers, read_holders
+from events.server.server import now_of
 from events.streams.foreign_stream import NoStreamError, WrongStreamError
 from events.streams.redis_stream import RedisStream, read_redis_stream, stream_keys
 

@@ -7,14 +7,12 @@ from typing import Any
 import click
 from rich.text import Text
 
-from consumers.cli.deployment import current_settings
+from consumers.cli.deployment import Deployment, command_of, current_settings
 from consumers.cli.terminal.form import print_values
 from consumers.cli.terminal.options import partition_option, partitions_of
 from consumers.cli.terminal.output import (
-    Deployment,
     NotFoundError,
     OutputForm,
-    command_of,
     confirm,
     output_option,
     print_rows,
@@ -24,12 +22,13 @@ from consumers.cli.terminal.table import Column
 from consumers.cli.terminal.talk import say
 from consumers.retention.holder import deadness_of, is_dead, remedy_of
 from consumers.retention.settings import REQUIRED
-from events.entry.age import age_of, now_of, span
+from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_span, time_of
 from events.log.log import EventLog
 from events.retention.retention import KEEP_S, Cut, Holder, Kind, RetentionRule, read_cut
 from events.retention.trim import COUNTED_MAX, Trim, count_before, is_ours
+from events.server.server import now_of
 from events.streams.partition_stream import StreamState
 
 _COLUMNS = (

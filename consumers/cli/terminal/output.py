@@ -7,11 +7,8 @@ Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 fail
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from functools import wraps
-from types import MappingProxyType
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 import msgspec
@@ -19,8 +16,6 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from consumers.cli.terminal.closed_pipe import quiet_on_closed_pipe
-from consumers.cli.terminal.exit_code import EXIT_NOT_FOUND
 from consumers.cli.terminal.form import (
     OutputForm,
     as_json,
@@ -28,19 +23,12 @@ from consumers.cli.terminal.form import (
     print_csv,
     print_values,
 )
-from consumers.cli.terminal.interrupt import interrupted_at_once, run_until_interrupted
+from consumers.cli.terminal.interrupt import interrupted_at_once
 from consumers.cli.terminal.table import Column, table_of
-from consumers.cli.terminal.talk import printable, say, say_note
+from consumers.cli.terminal.talk import EXIT_NOT_FOUND, printable, say
 from consumers.cli.terminal.watch import watch_option, watched
-from events.archive import ArchiveSettings, open_archive
 from events.entry.entry_id import EntryId
 from events.entry.position import time_of
-from events.history.history import History
-from events.log.keys import Keys
-from events.log.log import EventLog
-from events.retention.retention import RetentionRule
-from events.server.server import ServerSettings, open_server
-from events.streams.foreign_stream import ForeignDecoder
 
 __all__ = ("OutputForm", "output_option", "printable", "watch_option", "watched")
 
@@ -49,8 +37,6 @@ WIDE_FROM = 120
 
 _SHORT_ID_CHARACTERS = 8
 _UNBOUNDED_WIDTH = 1_000_000
-
-P = ParamSpec("P")
 
 
 class NotFoundError(click.ClickException):
@@ -61,60 +47,6 @@ class NotFoundError(click.ClickException):
 
 class NotConfirmedError(click.UsageError):
     """A writing command was neither confirmed nor could it ask."""
-
-
-class Deployment(msgspec.Struct, frozen=True):
-    """Which log a command works on, and as whom: click's context object.
-
-    *foreign* has what reads the entries of another system's streams, by their keys. *retention* is
-    what the settings say has to be kept, None where they say nothing of it.
-    """
-
-    server: ServerSettings
-    namespace: str
-    partitions: int | None = None
-    source: str = "routestream"
-    archive: ArchiveSettings = ArchiveSettings()
-    foreign: Mapping[str, ForeignDecoder] = MappingProxyType({})
-    snapshots: str = "snapshots"
-    retention: RetentionRule | None = None
-
-    @asynccontextmanager
-    async def open_log(self, *, create: bool = False) -> AsyncIterator[EventLog]:
-        """Open the log; without *create* nothing is written, not even that it exists."""
-        async with open_server(self.server) as server:
-            yield await EventLog.open(
-                server,
-                Keys(self.namespace),
-                partitions=self.partitions,
-                source=self.source,
-                create=create,
-            )
-
-    @asynccontextmanager
-    async def open_history(self) -> AsyncIterator[History]:
-        """Open the log to read it together with its archive; what neither has is said aloud."""
-        async with self.open_log() as log:
-            archive = open_archive(self.archive, self.namespace)
-            yield History(log, archive, say_note)
-
-
-def command_of(
-    run: Callable[Concatenate[Deployment, P], Awaitable[None]],
-) -> Callable[P, None]:
-    """Make a click callback of an async function that takes the deployment first."""
-
-    @wraps(run)
-    def callback(*args: P.args, **kwargs: P.kwargs) -> None:
-        deployment = click.get_current_context().ensure_object(Deployment)
-
-        async def call() -> None:
-            await run(deployment, *args, **kwargs)
-
-        with quiet_on_closed_pipe():
-            run_until_interrupted(call)
-
-    return callback
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")

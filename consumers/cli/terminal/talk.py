@@ -18,3 +18,22 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+EXIT_FAILED = 1
+
+
+EXIT_USAGE = 2
+
+
+EXIT_NOT_FOUND = 3
+
+
+EXIT_NO_CONNECTION = 4
+
+
+EXIT_INTERRUPTED = 130
+
+
+EXIT_CLOSED_PIPE = 141
+"""What a shell says of a program that SIGPIPE ended."""

@@ -12,8 +12,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Static
 
-from consumers.cli.terminal.exit_code import EXIT_INTERRUPTED
 from consumers.cli.terminal.output import as_text
+from consumers.cli.terminal.talk import EXIT_INTERRUPTED
 from consumers.cli.top.detail import detail_of
 from consumers.cli.top.pane import Pane
 from consumers.cli.top.picture import SUBJECTS, Picture, Subject, spark

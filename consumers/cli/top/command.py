@@ -7,8 +7,7 @@ import anyio
 import click
 from anyio.abc import TaskStatus
 
-from consumers.cli.deployment import current_settings
-from consumers.cli.terminal.output import Deployment, command_of
+from consumers.cli.deployment import Deployment, command_of, current_settings
 from consumers.cli.top.app import TopApp
 from consumers.cli.top.watch import Watch
 from consumers.processes.logs import configure_logs

@@ -15,11 +15,12 @@ from consumers.cli.terminal.table import Column, table_of
 from consumers.cli.top.endpoint_detail import endpoint_detail, pairs_grid
 from consumers.cli.top.picture import DeadLine, Picture, Subject
 from consumers.cli.top.sheets import key_of
-from events.entry.age import age_of, now_of, span
+from events.entry.age import age_of, span
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.history.history import History
 from events.log.log import EventLog, entries_of
+from events.server.server import now_of
 
 PENDING_MAX = 20
 """Pending entries that are shown of a group: the oldest."""

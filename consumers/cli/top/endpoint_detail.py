@@ -15,13 +15,14 @@ from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.event_summary import address
 from consumers.cli.terminal.output import as_text, short_id
 from consumers.cli.terminal.table import Column, table_of
-from events.entry.age import age_of, now_of
+from events.entry.age import age_of
 from events.entry.entry_id import EntryId
 from events.entry.position import time_of
 from events.entry.recorded import Entry
 from events.history.history import History
 from events.history.tail import read_tail
 from events.log.keys import partition_of
+from events.server.server import now_of
 from projections.health_state.history import RouteHistory, Span
 from projections.health_state.window import read_health
 from projections.read_model.knowledge import read_knowledge

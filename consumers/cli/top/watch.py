@@ -11,13 +11,13 @@ from consumers.groups.state import GroupState, read_group_states
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.shipped import GROUPS
 from events.archive import Archive
-from events.entry.age import now_of
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.errors import ServerRefusedError
 from events.history.history import History
 from events.history.tail import read_tail
 from events.log.log import EventLog
+from events.server.server import now_of
 from events.streams.partition_stream import StreamState, read_stream
 from projections.errors import NoLiveGenerationError, UnreadableGenerationError
 from projections.read_model.knowledge import read_knowledge

@@ -8,9 +8,9 @@ import click
 from anyio.to_thread import run_sync
 from click.testing import CliRunner, Result
 
+from consumers.cli.deployment import Deployment
 from consumers.cli.exit_codes import exit_code_of
-from consumers.cli.terminal.output import Deployment
-from events.server.server import ServerSettings
+from events.server.settings import ServerSettings
 
 _PLACEHOLDERS = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"), "TIME"),

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from consumers.cli.events import stats as statistics_module
-from consumers.cli.events.bar_chart import bar
+from consumers.cli.events.stats import bar
 from consumers.cli.events.tail import events
 from consumers.cli.events.text_search import SearchError
 from events import (

@@ -16,7 +16,7 @@ import redis
 
 from consumers.processes.embedded import embedded_server
 from events.errors import ServerRefusedError, ServerUnavailableError
-from events.server.server import ServerSettings
+from events.server.settings import ServerSettings
 from tests.consumers.cli.long_log import NAMESPACE, make_long_log
 from tests.consumers.cli.running import Commands, end_of
 from tests.consumers.cli.terminal import all_in_terminal, environment_of, in_shell

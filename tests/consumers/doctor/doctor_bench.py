@@ -12,7 +12,8 @@ from consumers.doctor.questions import Questions
 from consumers.runtime.projector import Projector
 from events.log.keys import Keys
 from events.log.log import EventLog
-from events.server.server import Server, ServerSettings
+from events.server.server import Server
+from events.server.settings import ServerSettings
 from projections.health_state.health_state import HEALTH_STATE
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import QUICK, consumer_of, consuming, until_settled

@@ -11,7 +11,8 @@ import pytest
 
 from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events.errors import ServerRefusedError, ServerUnavailableError
-from events.server.server import Server, ServerSettings
+from events.server.server import Server
+from events.server.settings import ServerSettings
 from tests.clock import Clock, server_with
 from tests.consumers.doctor.doctor_bench import examined, found, not_well
 from tests.disk import mounted

@@ -14,7 +14,7 @@ from events import EventLog, open_log
 from events.errors import WrongTypeError
 from events.log.keys import Keys
 from events.log.positions import Positions
-from events.server.command_keys import keys_of
+from events.server.connection import keys_of
 from tests.consumers.cli.running import Commands, end_of
 from tests.consumers.consumer_bench import GROUP, create_group, created, fill
 from tests.consumers.doctor.doctor_bench import examined, examined_log, found, not_well, projecting

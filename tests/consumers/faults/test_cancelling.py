@@ -7,7 +7,7 @@ import anyio.lowlevel
 import pytest
 
 from events.log.log import EventLog, open_log
-from events.server.server import ServerSettings
+from events.server.settings import ServerSettings
 from tests.consumers.consumer_bench import (
     Handling,
     consumer_of,

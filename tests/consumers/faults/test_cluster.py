@@ -13,8 +13,7 @@ from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.consumer import Consumer
 from consumers.runtime.projector import Projector
 from events.catalogue.endpoint import EndpointDestroyedEvent
-from events.catalogue.event import Event
-from events.catalogue.event_id import new_event_id
+from events.catalogue.event import Event, new_event_id
 from events.entry.codec import encode
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent

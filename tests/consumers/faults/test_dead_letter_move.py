@@ -7,7 +7,7 @@ import pytest
 from consumers.processes.embedded import EmbeddedServer
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
-from events.server.server import script_text
+from events.server.script import script_text
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     add_raw,

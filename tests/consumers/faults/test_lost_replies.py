@@ -7,7 +7,7 @@ import pytest
 
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
-from events.server.server import ServerSettings
+from events.server.settings import ServerSettings
 from tests.consumers.consumer_bench import (
     GROUP,
     UNCLAIMED,

@@ -13,7 +13,7 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError, UncertainAppendError
 from events.log.log import EventLog, open_log
-from events.server.server import ServerSettings
+from events.server.settings import ServerSettings
 from tests.consumers.consumer_bench import (
     QUICK,
     Handling,

@@ -10,7 +10,7 @@ from consumers.runtime.processor import HandlerProcessor
 from consumers.runtime.projector import Projector
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
-from events.server.server import ServerSettings
+from events.server.settings import ServerSettings
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.consumer_bench import (
     GROUP,

@@ -12,7 +12,8 @@ from consumers.cli.top.watch import Watch
 from consumers.processes.embedded import EmbeddedServer
 from events import EndpointCreatedEvent, EventLog, open_log
 from events.log.keys import Keys
-from events.server.server import ServerSettings, open_server
+from events.server.server import open_server
+from events.server.settings import ServerSettings
 from projections.read_model.reader import ReaderSettings, RouteTableReader
 from tests.consumers.top.top_bench import GROUP, WIDE, deploy, go_live, record, screen
 

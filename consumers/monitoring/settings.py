@@ -1,10 +1,12 @@
-"""The settings of the metrics: where a process tells how it fares."""
+"""The metrics settings: where a process shows how it is, and what it counts as unwell."""
 
 import msgspec
 
 from consumers.monitoring.vitals import VitalsSettings
 
 PORT = 9_464
+
+
 _PORT_MAX = 65_535
 
 

@@ -1,0 +1,61 @@
+"""TODO docstring of consumers.processes.group_process."""
+
+import os
+import socket
+from secrets import token_hex
+
+import anyio
+import structlog
+
+from consumers.monitoring.http import exposition
+from consumers.monitoring.targets import ExposedConsumers
+from consumers.processes.stopping import stopping
+from consumers.settings import Settings
+from consumers.shipped import GROUPS
+from events.log.log import EventLog
+from events.server.server import Server
+
+_log = structlog.get_logger()
+
+
+def new_consumer_name() -> str:
+    """Return a name no other consumer has: two with one name would take each other's entries."""
+    return f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
+
+
+async def warn_of_weaknesses(server: Server) -> None:
+    """Log what in the server's settings puts appended events at risk."""
+    for weakness in await server.weaknesses():
+        _log.warning("server_weak", server=server.address, what=weakness)
+
+
+async def run_group(
+    log: EventLog, group: str, consumer: str, settings: Settings, *, supervised: bool
+) -> None:
+    """Consume all partitions for *group* as *consumer*, until a signal stops it."""
+    metrics = settings.metrics
+    await warn_of_weaknesses(log.server)
+    async with GROUPS[group](log, consumer, settings) as members:
+
+        async def stop() -> None:
+            async with anyio.create_task_group() as stops:
+                for one in members:
+                    stops.start_soon(one.stop)
+
+        _log.info(
+            "process_started",
+            group=group,
+            consumer=consumer,
+            server=log.server.address,
+            namespace=log.keys.namespace,
+            partitions=log.partitions,
+        )
+        progresses = [one.progress for one in members]
+        async with (
+            exposition(ExposedConsumers(log, progresses, metrics.vitals), metrics),
+            stopping(stop, supervised=supervised),
+            anyio.create_task_group() as running,
+        ):
+            for one in members:
+                running.start_soon(one.run)
+    _log.info("process_stopped", group=group, consumer=consumer)

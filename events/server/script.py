@@ -1,0 +1,44 @@
+"""TODO docstring of events.server.script."""
+
+import re
+from importlib.resources import files
+from typing import Any
+
+import redis.exceptions as redis_errors
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+
+_INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
+
+
+class Script:
+    """A Lua script, loaded where it is missing."""
+
+    def __init__(self, client: Redis, text: str) -> None:
+        self._client = client
+        self._text = text
+        self._loaded = client.register_script(text)
+
+    async def __call__(self, keys: list[str], args: list[Any]) -> Any:  # noqa: ANN401 - Lua's reply
+        """Run it."""
+        try:
+            return await self._loaded(keys, args)
+        except redis_errors.NoScriptError:
+            # The server forgot it between its loading and its call: sent whole it needs neither.
+            return await self._client.execute_command(*self._whole(keys, args))  # type: ignore[no-untyped-call]
+
+    def queue(self, pipeline: Pipeline, keys: list[str], args: list[Any]) -> None:
+        """Let *pipeline* run it."""
+        pipeline.execute_command(*self._whole(keys, args))
+
+    def _whole(self, keys: list[str], args: list[Any]) -> tuple[Any, ...]:
+        return ("EVAL", self._text, len(keys), *keys, *args)
+
+
+def script_text(package: str, name: str) -> str:
+    """Return the script `lua/NAME.lua` of *package*, with the parts that it includes."""
+    return _INCLUDE.sub(_part, files(package).joinpath("lua", f"{name}.lua").read_text())
+
+
+def _part(included: re.Match[str]) -> str:
+    return files("events.server").joinpath("lua", "parts", f"{included[1]}.lua").read_text()

@@ -1,0 +1,44 @@
+"""TODO docstring of events.server.settings."""
+
+import msgspec
+from redis.asyncio.connection import parse_url
+
+DEFAULT_URL = "redis://127.0.0.1:6379"
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the server is reached.
+
+    Attributes:
+        url: `redis://`, `rediss://` or `unix://`, with the password if there is one.
+        connections_max: Connections for commands; blocking reads have their own.
+        timeout_s: The longest wait for a reply to a command that does not block.
+    """
+
+    url: str = DEFAULT_URL
+    connections_max: int = 8
+    timeout_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        try:
+            parse_url(self.url)
+        except ValueError as error:
+            raise ValueError(_why_unusable(self.url, error)) from None
+        if self.connections_max < 1:
+            raise ValueError(f"connections_max is {self.connections_max}, the least is 1")
+        if self.timeout_s <= 0:
+            raise ValueError(f"timeout_s is {self.timeout_s}, it must be more than 0")
+
+
+def _why_unusable(url: str, error: ValueError) -> str:
+    scheme = url.partition("://")[0] if "://" in url else "none"
+    if str(error).startswith("Port "):
+        # What stands there is not shown: without an @ it may be a password.
+        return (
+            "the port of the Redis URL is not a number from 0 to 65535;"
+            f" {scheme}://HOST:PORT/DB and {scheme}://:PASSWORD@HOST:PORT/DB are allowed"
+        )
+    return (
+        f"the Redis URL (scheme {scheme!r}) cannot be used;"
+        " redis://HOST:PORT/DB, rediss://HOST:PORT/DB and unix://PATH are allowed"
+    )
