@@ -1,278 +1,195 @@
-"""The entry expression: what a person wants of an entry, said in a small language of its own.
+"""The entry expression: a condition on an entry, written as in Python.
 
-    name == "route_failed" and not (source in ("a", "b") or payload.errors[0] contains "GPU")
+    name == "route_failed" and not (source in ("a", "b") or "GPU" in payload.errors[0])
 
-A path leads into the entry as JSON has it; what is not there is `null`. Literals are texts in
-quotes, numbers, `true`, `false` and `null`. `==`, `!=`, `in` and `not in` compare anything; `<`,
-`<=`, `>`, `>=` hold between two numbers or two texts alone; `contains` looks into a text, a list,
-or the names of an object. `not` binds closest, then `and`, then `or`. A path that stands alone
-holds where its value is neither null, false, 0 nor empty. Nothing is ever evaluated but this:
-there are no calls and no attributes.
+Python's own parser reads it; nothing is ever run as Python. Fields, values, comparisons, `and`,
+`or` and `not` are translated one by one, and everything else is refused: there are no calls, no
+arithmetic, no attributes of objects. `payload.x` and `payload["x"]` are the same field of the
+JSON, and None where it is missing; `true`, `false` and `null` may be written too. A comparison
+without a meaning, such as None < 1, is false.
 """
 
-import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple, NoReturn, Protocol
+import ast
+import operator
+import warnings
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
 
 from events.errors import InvalidExpressionError
 
 EXPRESSION_CHARACTERS_MAX = 1_000
 DEPTH_MAX = 32
-"""Brackets and `not`s within each other."""
+"""Levels of `and`, `or`, `not`, comparisons and lists within each other."""
 
 
 class Record(Protocol):
-    """What an expression looks into: its roots by name, None for one that is not there."""
+    """What an expression is evaluated on."""
 
     def get(self, name: str, /) -> Any:  # noqa: ANN401 - a value of JSON
-        """Return what the root *name* is."""
+        """Return the field *name*, None where it is missing."""
 
 
 Expression = Callable[[Record], bool]
 _Value = Callable[[Record], Any]
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)(?![\w.])
-    | (?P<word>[^\W\d]\w*)
-    | (?P<sign>==|!=|<=|>=|[<>()\[\],.])
-    )""",
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
-_LITERALS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
-_WORDS = {"and", "or", "not", "in", "contains", *_LITERALS}
-_COMPARED: dict[str, Callable[[Any, Any], bool]] = {
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
+
+def _is_in(part: Any, whole: Any) -> bool:  # noqa: ANN401 - values of JSON
+    try:
+        return part in whole
+    except (TypeError, RecursionError):
+        return False
+
+
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: _is_in,
+    ast.NotIn: lambda part, whole: not _is_in(part, whole),
 }
-
-
-class _Token(NamedTuple):
-    kind: str
-    said: str
-    at: int
+_JSON_NAMES = {"true": True, "false": False, "null": None}
+_HINT = "a condition is written as in Python, with == != < <= > >= in, and, or, not"
 
 
 def parse_expression(text: str, roots: Collection[str]) -> Expression:
-    """Return what tells whether a record is wanted; *roots* are the names that a path begins with.
+    """Return the condition that *text* states; *roots* are the names of a record's fields.
 
     Raises:
-        InvalidExpressionError: It is too long, nested too deeply, or says nothing; the place in
-            the text is named.
+        InvalidExpressionError: It is longer than `EXPRESSION_CHARACTERS_MAX`, nested deeper than
+            `DEPTH_MAX`, no Python, or not a condition; the place in the text is named.
     """
     if len(text) > EXPRESSION_CHARACTERS_MAX:
-        raise InvalidExpressionError(
-            text, EXPRESSION_CHARACTERS_MAX, f"{EXPRESSION_CHARACTERS_MAX} are the most"
-        )
-    parser = _Parser(text, roots)
-    holds = parser.either()
-    parser.end()
-    return lambda record: bool(holds(record))
+        problem = f"it has {len(text)} characters, {EXPRESSION_CHARACTERS_MAX} are allowed"
+        raise InvalidExpressionError(text, EXPRESSION_CHARACTERS_MAX, problem)
+    value = _Translation(text, roots).value(_parse(text), DEPTH_MAX)
+    return lambda record: bool(value(record))
 
 
-def is_same(one: object, other: object) -> bool:
-    """Whether two values of JSON are the same; `true` is not 1."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return one == other
+def _parse(text: str) -> ast.expr:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python only warns of is refused too
+            return ast.parse(_source(text), mode="eval").body
+    except SyntaxError as error:
+        # Python names no place where the text ends too early.
+        at = _place(text, error.lineno or 1, error.offset - 1) if error.offset else len(text)
+        problem = error.msg.partition(". ")[0]  # without its guess at what a program meant
+    except (ValueError, RecursionError, MemoryError) as error:
+        at, problem = 0, str(error)
+    raise InvalidExpressionError(text, at, f"{problem}; {_HINT}") from None
 
 
-def is_in_order(sign: str, one: object, other: object) -> bool:
-    """Whether *sign* holds between two numbers or two texts; False between all else."""
-    if isinstance(one, str) and isinstance(other, str):
-        return _COMPARED[sign](one, other)
-    return _is_number(one) and _is_number(other) and _COMPARED[sign](one, other)
+def _source(text: str) -> str:
+    return text.lstrip(" \t").replace("\r", " ")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _place(text: str, line: int, column: int) -> int:
+    """Return where in *text* a place of its source is: *line* from 1, *column* from 0."""
+    source = _source(text)
+    earlier = source.split("\n")[: line - 1]
+    return len(text) - len(source) + sum(len(one) + 1 for one in earlier) + column
 
 
-def contains(whole: object, part: object) -> bool:
-    """Whether a text, a list, or an object's names have *part* in them."""
-    match whole:
-        case str():
-            return isinstance(part, str) and part in whole
-        case list():
-            return any(is_same(one, part) for one in whole)
-        case dict():
-            return isinstance(part, str) and part in whole
-    return False
-
-
-class _Parser:
-    """Reads by recursive descent, one method for each rule, the loosest first."""
+class _Translation:
+    """Turns the parser's tree into functions of a record; what it does not know, it refuses."""
 
     def __init__(self, text: str, roots: Collection[str]) -> None:
         self._text = text
         self._roots = roots
-        self._tokens = self._read()
-        self._next = 0
-        self._depth = 0
 
-    def _read(self) -> list[_Token]:
-        tokens, at = [], 0
-        while self._text[at:].strip():
-            found = _TOKEN.match(self._text, at)
-            if found is None:
-                at += len(self._text[at:]) - len(self._text[at:].lstrip())
-                self._refuse(at, self._why_unread(self._text[at]))
-            kind = str(found.lastgroup)
-            tokens.append(_Token(kind, found[kind], found.start(kind)))
-            at = found.end()
-        return [*tokens, _Token("end", "", len(self._text))]
+    def value(self, node: ast.expr, levels: int) -> _Value:
+        """Return the function that *node* states, within which *levels* more are allowed."""
+        if levels < 0:
+            raise self._refusal(node, f"it is nested deeper than {DEPTH_MAX} levels")
+        if operands := _operands(node):
+            return _combined(node, [self.value(operand, levels - 1) for operand in operands])
+        match node:
+            case ast.Name(name) if name in _JSON_NAMES:
+                pass
+            case ast.Name() | ast.Attribute() | ast.Subscript():
+                return self._path(node)
+        literal = self._literal(node)
+        return lambda _record: literal
 
-    @staticmethod
-    def _why_unread(character: str) -> str:
-        if character in "\"'":
-            return "the quote is never closed"
-        if character == "=":
-            return "write == to compare"
-        return f"{character!r} means nothing here"
-
-    def _refuse(self, at: int, problem: str) -> NoReturn:
-        raise InvalidExpressionError(self._text, at, problem)
-
-    def _take(self, *said: str, kind: str | None = None) -> _Token | None:
-        """Return the next token and go on, if it is one of these."""
-        token = self._tokens[self._next]
-        fits = token.kind == kind if kind else token.kind != "text" and token.said in said
-        if not fits or (kind is None and token.kind == "end"):
-            return None
-        self._next += 1
-        return token
-
-    def _expect(self, said: str) -> None:
-        if self._take(said) is None:
-            self._expected(f"{said!r}")
-
-    def _expected(self, what: str) -> NoReturn:
-        token = self._tokens[self._next]
-        found = f"{token.said!r}" if token.said else "the end"
-        self._refuse(token.at, f"expected {what}, found {found}")
-
-    def end(self) -> None:
-        if self._tokens[self._next].kind != "end":
-            self._expected("and, or, or the end")
-
-    def either(self) -> _Value:
-        parts = [self._both()]
-        while self._take("or"):
-            parts.append(self._both())
-        return parts[0] if len(parts) == 1 else lambda record: any(p(record) for p in parts)
-
-    def _both(self) -> _Value:
-        parts = [self._negated()]
-        while self._take("and"):
-            parts.append(self._negated())
-        return parts[0] if len(parts) == 1 else lambda record: all(p(record) for p in parts)
-
-    def _negated(self) -> _Value:
-        if token := self._take("not"):
-            self._go_deeper(token)
-            denied = self._negated()
-            self._depth -= 1
-            return lambda record: not denied(record)
-        if token := self._take("("):
-            self._go_deeper(token)
-            inner = self.either()
-            self._depth -= 1
-            self._expect(")")
-            return inner
-        return self._comparison()
-
-    def _go_deeper(self, token: _Token) -> None:
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            self._refuse(token.at, f"more than {DEPTH_MAX} within each other")
-
-    def _comparison(self) -> _Value:
-        left = self._operand()
-        if self._take("=="):
-            right = self._operand()
-            return lambda record: is_same(left(record), right(record))
-        if self._take("!="):
-            other = self._operand()
-            return lambda record: not is_same(left(record), other(record))
-        if order := self._take(*_COMPARED):
-            sign, bound = order.said, self._operand()
-            return lambda record: is_in_order(sign, left(record), bound(record))
-        if self._take("contains"):
-            part = self._operand()
-            return lambda record: contains(left(record), part(record))
-        return self._membership(left)
-
-    def _membership(self, left: _Value) -> _Value:
-        negated = self._take("not") is not None
-        if self._take("in") is None:
-            if negated:
-                self._expected("in")
-            return left
-        self._expect("(")
-        several = [self._operand()]
-        while self._take(","):
-            several.append(self._operand())
-        self._expect(")")
-        return lambda record: (
-            any(is_same(left(record), one(record)) for one in several) is not negated
-        )
-
-    def _operand(self) -> _Value:
-        if token := self._take(kind="text"):
-            text = _ESCAPED.sub(lambda m: _ESCAPES.get(m[1], m[1]), token.said[1:-1])
-            return lambda _: text
-        if token := self._take(kind="number"):
-            number = int(token.said) if token.said.lstrip("-").isdigit() else float(token.said)
-            return lambda _: number
-        if token := self._take(*_LITERALS):
-            literal = _LITERALS[token.said]
-            return lambda _: literal
-        if self._tokens[self._next].said in _WORDS:
-            self._expected("a path or a value")
-        token = self._take(kind="word")
-        if token is None:
-            self._expected("a path or a value")
-        return self._path(token)
-
-    def _path(self, root: _Token) -> _Value:
-        if root.said not in self._roots:
-            self._refuse(
-                root.at,
-                f"there is no field {root.said!r} (a text needs quotes);"
-                f" a path begins with one of {', '.join(self._roots)}",
+    def _path(self, node: ast.expr) -> _Value:
+        """Return the function that follows a path into the JSON, however long."""
+        steps: list[bool | float | str | None] = []
+        while not isinstance(node, ast.Name):
+            match node:
+                case ast.Attribute(inner, name):
+                    steps.insert(0, name)
+                case ast.Subscript(inner, index):
+                    steps.insert(0, self._literal(index))
+                case _:
+                    raise self._refusal(node, f"a path begins with one of {', '.join(self._roots)}")
+            node = inner
+        root = node.id
+        if root not in self._roots:
+            fields = ", ".join(self._roots)
+            raise self._refusal(
+                node, f"no field is named {root!r}, and a text needs quotes; use {fields}"
             )
-        steps: list[str | int] = [root.said]
-        while True:
-            if self._take("."):
-                step = self._take(kind="word") or self._expected("a field's name")
-                steps.append(step.said)
-            elif self._take("["):
-                steps.append(self._step_in_brackets())
-                self._expect("]")
-            else:
-                return lambda record: _follow(record, steps)
+        return lambda record: _follow(record.get(root), steps)
 
-    def _step_in_brackets(self) -> str | int:
-        if token := self._take(kind="text"):
-            return _ESCAPED.sub(lambda m: _ESCAPES.get(m[1], m[1]), token.said[1:-1])
-        token = self._tokens[self._next]
-        if token.kind != "number" or not token.said.isdigit():
-            self._expected("a place such as 0, or a name in quotes")
-        self._next += 1
-        return int(token.said)
+    def _literal(self, node: ast.expr) -> bool | float | str | None:
+        match node:
+            case ast.Constant(None | bool() | int() | float() | str() as value):
+                return value
+            case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as number)):
+                return -number
+            case ast.Name(name) if name in _JSON_NAMES:
+                return _JSON_NAMES[name]
+        raise self._refusal(node, f"this is not allowed; {_HINT}")
+
+    def _refusal(self, node: ast.expr, problem: str) -> InvalidExpressionError:
+        # The parser counts the bytes of a line, a person its characters.
+        line = _source(self._text).split("\n")[node.lineno - 1].encode()
+        column = len(line[: node.col_offset].decode())
+        return InvalidExpressionError(self._text, _place(self._text, node.lineno, column), problem)
 
 
-def _follow(record: Record, steps: list[str | int]) -> Any:  # noqa: ANN401 - a value of JSON
-    root, *further = steps
-    value: Any = record.get(str(root))
-    for step in further:
-        if isinstance(step, int):
-            value = value[step] if isinstance(value, list) and step < len(value) else None
-        else:
-            value = value.get(step) if isinstance(value, Mapping) else None
+def _operands(node: ast.expr) -> list[ast.expr]:
+    match node:
+        case ast.BoolOp(values=operands) | ast.Tuple(operands) | ast.List(operands):
+            return operands
+        case ast.UnaryOp(ast.Not(), operand):
+            return [operand]
+        case ast.Compare(left, signs, others) if all(type(sign) in _COMPARISONS for sign in signs):
+            return [left, *others]
+    return []
+
+
+def _combined(node: ast.expr, operands: list[_Value]) -> _Value:
+    match node:
+        case ast.BoolOp(ast.And()):
+            return lambda record: all(operand(record) for operand in operands)
+        case ast.BoolOp():
+            return lambda record: any(operand(record) for operand in operands)
+        case ast.UnaryOp():
+            return lambda record: not operands[0](record)
+        case ast.Compare(ops=signs):
+            compares = [_COMPARISONS[type(sign)] for sign in signs]
+            pairs = list(zip(compares, operands, operands[1:], strict=False))
+            return lambda record: all(
+                _holds(compare, left(record), right(record)) for compare, left, right in pairs
+            )
+    return lambda record: [operand(record) for operand in operands]
+
+
+def _holds(compare: Callable[[Any, Any], bool], left: object, right: object) -> bool:
+    try:
+        return compare(left, right)
+    except (TypeError, RecursionError):
+        return False
+
+
+def _follow(value: Any, steps: list[Any]) -> Any:  # noqa: ANN401 - values of JSON
+    for step in steps:
+        try:
+            value = value[step]
+        except (TypeError, LookupError):
+            return None
     return value

@@ -88,8 +88,8 @@ def selection_options(command: Callback) -> Callback:
         click.option(
             "--where",
             metavar="EXPR",
-            help="Only what this holds of, such as 'payload.new_status == \"unhealthy\"'; its"
-            " fields are those of -o json.",
+            help="Only what this condition holds for, written as in Python, such as"
+            " 'payload.new_status == \"unhealthy\"'; its fields are those of -o json.",
         ),
         click.option(
             "--source",

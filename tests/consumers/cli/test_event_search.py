@@ -58,7 +58,7 @@ async def test_a_condition_chooses_by_what_the_event_says(log: EventLog, run: Co
     assert await names(run, *where, 'payload.new_status == "unhealthy"') == [
         "model_service_status_updated"
     ]
-    assert await names(run, *where, 'payload.errors[0] contains "CUDA"') == ["route_failed"]
+    assert await names(run, *where, '"CUDA" in payload.errors[0]') == ["route_failed"]
     assert await names(run, *where, 'type in ("endpoint_created", "route_failed")') == [
         *("endpoint_created", "route_failed")
     ]
@@ -77,7 +77,7 @@ async def test_a_condition_chooses_by_what_the_event_says(log: EventLog, run: Co
 async def test_a_condition_that_cannot_be_read_is_refused_with_its_place(run: Commands) -> None:
     result = await run(events, "tail", "--where", "payload.x = 1")
     assert isinstance(result.exception, InvalidExpressionError)
-    assert "character 11: write == to compare" in str(result.exception)
+    assert "character 11: invalid syntax; a condition is written" in str(result.exception)
 
 
 async def test_a_range_has_both_its_ends(log: EventLog, run: Commands) -> None:

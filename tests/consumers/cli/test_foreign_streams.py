@@ -152,7 +152,7 @@ async def test_backend_ais_stream_is_decoded_in_both_its_formats(
     assert "problem" in broken
     assert stray["fields"] == {"stray": "field"}
     for chosen in (
-        ("--where", 'payload[0] contains "00e1"'),
+        ("--where", '"00e1" in payload[0]'),
         ("--where", f'endpoint == "{ENDPOINT}"'),
         ("--endpoint", "0000"),
         ("--type", "endpoint_*", "--source", "manager"),
