@@ -176,7 +176,7 @@ def test_a_path_leads_to_no_attributes() -> None:
 
 
 def test_the_conditions_of_the_documentation_can_be_read() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "json.md").read_text("utf-8")
     conditions = page.partition("(`--where`)")[2].split("```")[1].split("\n")[1:-1]
     assert len(conditions) == 3
     for condition in conditions:
