@@ -15,7 +15,7 @@ from consumers.cli.demo.checks import Check, Checks
 
 ROUTESTREAM = str(Path(sys.executable).parent / "routestream")
 MARK = "ROUTESTREAM_TEST_MARK"
-README = (Path(__file__).parent.parent / "README.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs" / "demo.md").read_text()
 
 
 def test_the_demo_holds_all_its_checks_and_leaves_nothing_running() -> None:
@@ -35,7 +35,7 @@ def test_the_demo_holds_all_its_checks_and_leaves_nothing_running() -> None:
     assert checks == 30
     assert re.fullmatch(rf"all {checks} checks held in \d+ s", done.stdout.splitlines()[-1])
     assert done.stderr == ""
-    assert told(done.stdout) == told(README[README.index("$ make demo") :].partition("```")[0])
+    assert told(done.stdout) == told(PAGE[PAGE.index("$ make demo") :].partition("```")[0])
     assert running_with(mark) == []
 
 
