@@ -59,7 +59,6 @@ def test_an_interrupted_demo_leaves_nothing_running(number: signal.Signals, mome
     assert running_with(mark) == []
 
 
-@pytest.mark.anyio
 async def test_what_does_not_hold_in_time_is_a_failed_check() -> None:
     told: list[Check] = []
     checks = Checks(told.append)

@@ -3,7 +3,6 @@
 import os
 
 import anyio
-import pytest
 from msgspec.structs import replace
 
 from consumers.cli.demo.live_changes import Witness
@@ -13,8 +12,6 @@ from projections.read_model.reader import ReaderSettings, open_reader
 from tests.histories import E, endpoint_of, history, listed, observed, record
 from tests.read_model import WrittenTable
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.anyio
 
 NOBODY = "redis://127.0.0.1:1/0"
 RUNNING = record(0, status="running", kernel_host="10.0.0.1", kernel_port=80)

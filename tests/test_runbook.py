@@ -51,7 +51,6 @@ def normalised(line: str) -> str:
     return line.strip()
 
 
-@pytest.mark.anyio
 async def test_every_command_prints_what_the_page_shows() -> None:
     page = PAGE.read_text(encoding="utf-8")
     made = shown(await runbook.write(page))
@@ -74,7 +73,6 @@ def test_the_page_has_every_command() -> None:
         ]
 
 
-@pytest.mark.anyio
 async def test_a_page_without_a_section_is_refused_before_anything_is_started() -> None:
     with pytest.raises(RunbookError, match="markers"):
         await runbook.write("# nothing here\n")

@@ -26,8 +26,6 @@ OLDER_GROUPS = ("route-table", "health-state")
 NEWER_GROUPS = ("route-table-v2", "health-state")
 DEADLINE_S = 60.0
 
-pytestmark = pytest.mark.anyio
-
 
 class Release:
     """One release of the program, run as a person and as a process manager run it."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pytest
 from structlog.testing import capture_logs
 
 from consumers.errors import UnprocessableError
@@ -25,8 +24,6 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-
-pytestmark = pytest.mark.anyio
 
 KEYS = [
     *("group", "partition", "consumer", "entries", "first", "last"),

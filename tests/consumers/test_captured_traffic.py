@@ -34,8 +34,6 @@ from tests.consumers.consumer_bench import (
 from tests.consumers.group_process import processes
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 DATA = Path(__file__).parents[1] / "data"
 CAPTURE = DATA / "backend-ai-25.15.0-traffic.jsonl"
 EXPECTED = DATA / "backend-ai-25.15.0-expected.json"

@@ -33,8 +33,6 @@ from tests.consumers.consumer_bench import (
 )
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 
 class DiesError(BaseException):
     """Ends the consumer that meets it, as an exit of its process does."""

@@ -25,8 +25,6 @@ from tests.consumers.consumer_bench import (
 )
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 ENDPOINT = b'{"endpoint_id":"00000000-0000-0000-0000-000000000001"'
 DEEP = ENDPOINT + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 

@@ -27,8 +27,6 @@ from tests.consumers.consumer_bench import (
 )
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 NAME = ROUTE_TABLE.name
 
 

@@ -23,8 +23,6 @@ from tests.consumers.consumer_bench import (
 )
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 PATIENT = ConsumerSettings(batch_size=10, block_ms=60_000, claim_idle_ms=600_000)
 
 

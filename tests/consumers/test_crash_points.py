@@ -27,8 +27,6 @@ from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 NAME = ROUTE_TABLE.name
 APPLY = call_of("projections.read_model", "apply")
 

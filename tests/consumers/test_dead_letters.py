@@ -16,8 +16,6 @@ from tests.consumers.consumer_bench import (
     pending,
 )
 
-pytestmark = pytest.mark.anyio
-
 JUNK = {b"": b"", b"\xff\x00": b"\xfe\r\n", b"name": b"odd", b"payload": bytes(range(256))}
 
 

@@ -30,8 +30,6 @@ from tests.consumers.consumer_bench import (
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 NAME = ROUTE_TABLE.name
 
 

@@ -12,8 +12,6 @@ from events.log.log import EventLog
 from events.log.positions import Positions
 from tests.events.old_entries import acknowledge, add_old, create, old_id, read
 
-pytestmark = pytest.mark.anyio
-
 GROUP = "readers"
 WHAT = operation(GROUP, "groups reset", "a test")
 

@@ -3,7 +3,6 @@
 from time import monotonic
 
 import anyio
-import pytest
 from structlog.testing import capture_logs
 
 from consumers.runtime.consumer import ConsumerSettings
@@ -26,8 +25,6 @@ from tests.consumers.consumer_bench import (
     until_settled,
 )
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.anyio
 
 PATIENT = ConsumerSettings(
     batch_size=100,

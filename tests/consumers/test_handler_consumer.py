@@ -1,7 +1,6 @@
 from uuid import uuid4
 
 import anyio
-import pytest
 from msgspec.structs import replace
 
 from consumers.errors import TryLaterError, UnprocessableError
@@ -39,8 +38,6 @@ from tests.consumers.handler_bench import (
     until_owned,
 )
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.anyio
 
 
 async def append(log: EventLog, *events: Event) -> list[EntryId]:

@@ -36,8 +36,6 @@ from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def proxy(own_server: EmbeddedServer) -> AsyncIterator[TcpProxy]:

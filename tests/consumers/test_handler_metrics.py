@@ -26,7 +26,7 @@ from tests.consumers.handler_bench import (
 )
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("look_always")]
+pytestmark = pytest.mark.usefixtures("look_always")
 
 __all__ = ["look_always"]
 

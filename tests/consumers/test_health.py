@@ -31,7 +31,7 @@ from tests.consumers.group_process import processes
 from tests.tcp_proxy import tcp_proxy
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("look_always")]
+pytestmark = pytest.mark.usefixtures("look_always")
 
 __all__ = ["look_always"]
 

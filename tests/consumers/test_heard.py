@@ -1,7 +1,5 @@
 """Who waits in vain is heard of all the same, on every server."""
 
-import pytest
-
 from events.log.log import EventLog
 from tests.consumers.consumer_bench import (
     GROUP,
@@ -18,8 +16,6 @@ from tests.consumers.handler_bench import (
     until_owned,
 )
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.anyio
 
 
 async def until_heard_of(log: EventLog, name: str) -> None:

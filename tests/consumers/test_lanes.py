@@ -3,7 +3,6 @@ from uuid import UUID
 
 import anyio
 import anyio.lowlevel
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +11,6 @@ from consumers.handlers.lanes import Lanes
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.anyio
 
 A, B, C = UUID(int=0xA), UUID(int=0xB), UUID(int=0xC)
 

@@ -1,6 +1,5 @@
 """What the last failed try of an entry ended with: kept as long as the entry is pending."""
 
-import pytest
 from msgspec.structs import replace
 
 from consumers.runtime.last_errors import CHARACTERS_MAX, LastErrors
@@ -24,8 +23,6 @@ from tests.consumers.consumer_bench import (
 )
 from tests.consumers.handler_bench import LASTING, handler_consumer_of, handling_with
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.anyio
 
 KEPT_MAX = 10_000
 PATIENT = replace(QUICK, policy=RetryPolicy(first_s=60.0, most_s=60.0), claim_idle_ms=200)

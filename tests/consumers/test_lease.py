@@ -10,8 +10,6 @@ from tests.consumers.consumer_bench import GROUP, create_group, created, deliver
 from tests.consumers.handler_bench import lease_of, owner
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture(autouse=True)
 async def group(log: EventLog) -> None:

@@ -20,8 +20,6 @@ from tests.consumers.consumer_bench import (
     until_settled,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def losses(log: EventLog) -> Losses:

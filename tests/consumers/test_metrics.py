@@ -43,7 +43,7 @@ from tests.consumers.consumer_bench import (
 from tests.consumers.exposition_bench import Asked, asking, exposed_of, look_always
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("look_always")]
+pytestmark = pytest.mark.usefixtures("look_always")
 
 __all__ = ["look_always"]
 

@@ -10,8 +10,6 @@ from events.log.log import EventLog
 from tests.consumers.consumer_bench import GROUP, create_group, created, dead_letters, pending
 from tests.consumers.handler_bench import lease_of, tries
 
-pytestmark = pytest.mark.anyio
-
 Step = Callable[[OwnedEntries, HeldEntry], Awaitable[object]]
 
 STEPS: dict[str, Step] = {

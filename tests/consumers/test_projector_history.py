@@ -17,8 +17,6 @@ from tests.consumers.consumer_bench import QUICK, consuming, states, until_settl
 from tests.projections.test_rebuild import store_of
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def snapshots(log: EventLog, tmp_path: Path) -> Snapshots:

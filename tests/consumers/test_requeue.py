@@ -46,8 +46,6 @@ from tests.consumers.consumer_bench import (
 from tests.consumers.handler_bench import PROMPT, handler_consumer_of, handling_with
 from tests.events.old_entries import add_old, old_id, there
 
-pytestmark = pytest.mark.anyio
-
 WHAT = operation(GROUP, "dead requeue", "a test")
 
 

@@ -22,8 +22,6 @@ from events.log.positions import Positions
 from tests.events.old_entries import acknowledge, add_old, create, old_id, read, there
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 ALONE = RetentionSettings(keep_s=3_600, without_archive=True, without_snapshot=True, held_max=3)
 """For logs of which there is neither an archive nor a snapshot."""
 

@@ -9,7 +9,6 @@ from subprocess import DEVNULL
 
 import aiohttp
 import anyio
-import pytest
 from anyio.abc import Process
 
 from consumers.processes.supervisor import routestream_command
@@ -25,8 +24,6 @@ from tests.consumers.consumer_bench import (
 )
 from tests.consumers.exposition_bench import Asked
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.anyio
 
 REFUSED = (aiohttp.ClientConnectionError, TimeoutError)
 

@@ -15,8 +15,6 @@ from tests.consumers.consumer_bench import (
     pending,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 class Desk:
     """A settlement, with four entries that are pending with its consumer."""

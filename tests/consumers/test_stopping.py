@@ -11,8 +11,6 @@ import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-pytestmark = pytest.mark.anyio
-
 PROGRAM = """
 import sys
 import anyio

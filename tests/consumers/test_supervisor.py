@@ -18,8 +18,6 @@ from events.log.log import EventLog
 from tests.consumers.consumer_bench import fill, members, until_settled
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 STAYS = "import sys; sys.stdin.read()"
 CRASHES = "raise SystemExit(3)"
 TELLS = """

@@ -24,8 +24,6 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent
 from tests.consumers.receiver import Call, Receiver, receiving, settings_of
 
-pytestmark = pytest.mark.anyio
-
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 TEXT_SECRET = "a secret of any text"  # noqa: S105 - of a test
 ENDPOINT, ROUTE = UUID(int=0xE), UUID(int=0xA)

@@ -12,8 +12,6 @@ from tests.consumers.consumer_bench import created, dead_letters, fill, until_de
 from tests.consumers.handler_bench import handling_with, until_owned
 from tests.consumers.receiver import Call, Receiver, receiving, settings_of
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:

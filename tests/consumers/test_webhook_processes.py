@@ -20,8 +20,6 @@ from tests.consumers.receiver import Call, Receiver, receiving
 from tests.consumers.webhook_process import LEASE_MS, WebhookProcesses, webhook_processes
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:

@@ -64,7 +64,6 @@ def _succeeds(*command: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.anyio
 @pytest.mark.timeout(400)
 async def test_an_event_becomes_a_routing_decision_on_redis_7_0(container_url: str) -> None:
     endpoint_id, route_id = uuid4(), uuid4()
@@ -96,7 +95,6 @@ async def test_an_event_becomes_a_routing_decision_on_redis_7_0(container_url: s
             await consumer.stop()
 
 
-@pytest.mark.anyio
 async def test_a_server_without_waitaof_refuses_fsync_before_anything_is_appended(
     container_url: str,
 ) -> None:

@@ -23,8 +23,6 @@ from events.log import append as append_module
 from events.server.settings import ServerSettings
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
-pytestmark = pytest.mark.anyio
-
 APPEND = b"EVALSHA"
 
 

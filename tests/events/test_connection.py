@@ -5,8 +5,6 @@ import pytest
 
 from events import EventLog
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.mark.parametrize("steps", range(1, 12))
 async def test_a_cancellation_that_comes_while_a_command_is_sent_is_not_lost(

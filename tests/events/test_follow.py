@@ -11,8 +11,6 @@ from events import END, START, EntryId, EventLog, RouteTrafficRatioUpdatedEvent,
 from events.log.keys import partition_of
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 
 def ratio(endpoint_id: UUID | None = None) -> RouteTrafficRatioUpdatedEvent:
     return RouteTrafficRatioUpdatedEvent(

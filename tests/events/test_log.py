@@ -34,8 +34,6 @@ from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 ROUTE = uuid4()
 
 

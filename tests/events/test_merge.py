@@ -3,15 +3,12 @@
 from collections.abc import AsyncGenerator
 
 import anyio
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.log.merge import by_entry_id, merged
-
-pytestmark = pytest.mark.anyio
 
 # Few values, so that partitions share ids and ids share milliseconds.
 ids = st.builds(EntryId, st.integers(1, 6), st.integers(0, 3))

@@ -7,8 +7,6 @@ import pytest
 from events.errors import ServerUnavailableError
 from events.log.partitions import ASKED_AT_ONCE, ask_each
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_as_many_as_may_be_are_asked_at_once_and_answers_stay_in_order() -> None:
     asked: list[int] = []

@@ -6,8 +6,6 @@ from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_nobody_stands_anywhere_at_first(log: EventLog) -> None:
     positions = Positions(log.server, log.keys, 0)

@@ -79,7 +79,6 @@ async def of(log: EventLog, rule: RetentionRule = RULE) -> dict[str, Holder]:
     return {one.name: one for one in await read_holders(log, 0, rule)}
 
 
-@pytest.mark.anyio
 async def test_a_group_needs_what_is_pending_and_what_follows(log: EventLog) -> None:
     await add_old(log, 10)
     await create(log, "readers")
@@ -93,7 +92,6 @@ async def test_a_group_needs_what_is_pending_and_what_follows(log: EventLog) -> 
     assert readers.idle_ms is not None
 
 
-@pytest.mark.anyio
 async def test_a_lost_group_needs_what_follows_its_kept_position(log: EventLog) -> None:
     await add_old(log, 3)
     await Positions(log.server, log.keys, 0).advance("group:lost", old_id(1))
@@ -103,7 +101,6 @@ async def test_a_lost_group_needs_what_follows_its_kept_position(log: EventLog) 
     assert (lost.is_missing, lost.keeps_from, lost.idle_ms) == (True, old_id(1), None)
 
 
-@pytest.mark.anyio
 async def test_a_kept_position_behind_the_groups_own_counts(log: EventLog) -> None:
     await add_old(log, 5)
     await create(log, "readers")
@@ -114,7 +111,6 @@ async def test_a_kept_position_behind_the_groups_own_counts(log: EventLog) -> No
     assert (await of(log))["group:readers"].keeps_from == old_id(0)
 
 
-@pytest.mark.anyio
 async def test_what_is_required_and_missing_is_shown_as_missing(log: EventLog) -> None:
     await add_old(log, 1)
     rule = RetentionRule(3_600, ("archive", "snapshot:route-table"), ("snapshot",))
@@ -127,13 +123,11 @@ async def test_what_is_required_and_missing_is_shown_as_missing(log: EventLog) -
     assert found["snapshot:route-table"].is_passed_over
 
 
-@pytest.mark.anyio
 async def test_where_nothing_was_appended_there_is_nothing_to_cut(log: EventLog) -> None:
     assert await read_cut(log, 0, RULE, 1_800_000_000_000) is None
     assert await trimmed_to(log, 0) is None
 
 
-@pytest.mark.anyio
 async def test_a_trim_by_somebody_else_is_noticed(log: EventLog) -> None:
     await add_old(log, 10)
     assert await trimmed_to(log, 0) is None
@@ -143,7 +137,6 @@ async def test_a_trim_by_somebody_else_is_noticed(log: EventLog) -> None:
     assert await trimmed_to(log, 0) == EntryId(old_id(6).ms - 1, 2**64 - 1)
 
 
-@pytest.mark.anyio
 async def test_a_log_that_somebody_emptied_is_gone_up_to_its_end(log: EventLog) -> None:
     await add_old(log, 3)
 
@@ -152,7 +145,6 @@ async def test_a_log_that_somebody_emptied_is_gone_up_to_its_end(log: EventLog) 
     assert await trimmed_to(log, 0) == old_id(2)
 
 
-@pytest.mark.anyio
 async def test_an_entry_deleted_from_the_middle_is_missing_too(log: EventLog) -> None:
     await add_old(log, 5)
 
@@ -161,7 +153,6 @@ async def test_an_entry_deleted_from_the_middle_is_missing_too(log: EventLog) ->
     assert await trimmed_to(log, 0) == old_id(2)
 
 
-@pytest.mark.anyio
 async def test_what_was_written_down_outlives_the_stream(log: EventLog) -> None:
     await add_old(log, 2)
     await Positions(log.server, log.keys, 0).advance("trimmed", old_id(7))

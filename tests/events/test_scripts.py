@@ -13,8 +13,6 @@ from tests.consumers.consumer_bench import created
 from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def proxy(own_server: EmbeddedServer) -> AsyncIterator[TcpProxy]:

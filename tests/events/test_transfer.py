@@ -27,8 +27,6 @@ from events.transfer.export_file import ExportWriter, Header, UnreadableExportEr
 from events.transfer.log_import import ForeignTargetError, import_log, plan_import
 from tests.events.archive.archive_bench import add_many, archive_in, in_stream, run, trim
 
-pytestmark = pytest.mark.anyio
-
 PARTITIONS = 3
 ROOT = Path(__file__).parents[2]
 

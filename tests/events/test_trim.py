@@ -18,8 +18,6 @@ from events.retention.retention import RetentionRule, trimmed_to
 from events.retention.trim import Step, Trim, count_before, is_ours
 from tests.events.old_entries import acknowledge, add_old, create, old_id, read, there
 
-pytestmark = pytest.mark.anyio
-
 RULE = RetentionRule(keep_s=3_600)
 
 

@@ -29,8 +29,6 @@ from tests.life.watching import Watching
 from tests.projections.test_rebuild import store_of
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 of_each = pytest.mark.parametrize("of", PROJECTIONS.values(), ids=PROJECTIONS)
 _LATER_MS = 86_400_000
 

@@ -27,8 +27,6 @@ from tests.projections.test_two_projectors import POLITE, member
 from tests.tcp_proxy import Held, tcp_proxy
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 GROUP = ROUTE_TABLE.name
 R = record(0).route_id
 

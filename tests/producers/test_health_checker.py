@@ -19,8 +19,6 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Health
 from tests.producers.checker_bench import CHECK, QUICK, STARTED_MS, Bench, route_at
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:

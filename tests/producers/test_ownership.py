@@ -85,7 +85,6 @@ async def until_living(membership: Membership, *checkers: str) -> None:
             await membership.changed()
 
 
-@pytest.mark.anyio
 async def test_those_who_join_know_each_other_and_share_the_endpoints(
     server: Server, keys: Keys
 ) -> None:
@@ -99,7 +98,6 @@ def some_ids() -> list[str]:
     return [str(uuid4()) for _ in range(50)]
 
 
-@pytest.mark.anyio
 async def test_a_clean_stop_leaves_at_once(server: Server, keys: Keys) -> None:
     async with join(server, keys, "stays", QUICK) as stays:
         async with join(server, keys, "leaves", QUICK):
@@ -109,7 +107,6 @@ async def test_a_clean_stop_leaves_at_once(server: Server, keys: Keys) -> None:
     assert await living(server, keys) == set()
 
 
-@pytest.mark.anyio
 async def test_who_gave_no_sign_for_its_lifetime_is_removed(server: Server, keys: Keys) -> None:
     seconds, _ = await server.client.call("TIME")
     now_ms = int(seconds) * 1_000
@@ -119,7 +116,6 @@ async def test_who_gave_no_sign_for_its_lifetime_is_removed(server: Server, keys
     assert await living(server, keys) == {b"alive"}
 
 
-@pytest.mark.anyio
 async def test_the_score_is_the_servers_clock_in_milliseconds(server: Server, keys: Keys) -> None:
     before, _ = await server.client.call("TIME")
     async with join(server, keys, "a", QUICK):
@@ -128,7 +124,6 @@ async def test_the_score_is_the_servers_clock_in_milliseconds(server: Server, ke
     assert int(before) * 1_000 <= score <= (int(after) + 1) * 1_000
 
 
-@pytest.mark.anyio
 async def test_while_the_server_is_away_the_last_answer_holds_and_is_said_once(
     server: Server, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +143,5 @@ async def test_while_the_server_is_away_the_last_answer_holds_and_is_said_once(
     assert [line["event"] for line in logs] == ["heartbeat_failed", "heartbeat_resumed"]
 
 
-@pytest.mark.anyio
 async def test_who_was_not_heard_yet_owns_nothing(server: Server, keys: Keys) -> None:
     assert not Membership(server, keys, "a", QUICK).owns(uuid4())

@@ -13,8 +13,6 @@ from events.catalogue.route import Protocol
 from producers.checker.probe import Address, open_session, probe
 from producers.checker.verdict import ProbeResult
 
-pytestmark = pytest.mark.anyio
-
 WELL = ProbeResult(success=True)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -39,8 +39,6 @@ from tests.histories import (
 )
 from tests.projections.test_rebuild import store_of
 
-pytestmark = pytest.mark.anyio
-
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 LIFE: tuple[Event, ...] = (
     created(),

@@ -22,8 +22,6 @@ from projections.route_table.route_table import ROUTE_TABLE
 from tests.histories import E, created, listed, observed, record, started
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
-pytestmark = pytest.mark.anyio
-
 LIFE: tuple[Event, ...] = (created(), listed(record(0), record(1)), started(), observed("healthy"))
 
 

@@ -3,7 +3,6 @@
 from uuid import uuid4
 
 import anyio
-import pytest
 
 from events import EventLog
 from events.entry.codec import encode
@@ -15,8 +14,6 @@ from tests.consumers.consumer_bench import consuming, states, until_settled
 from tests.histories import E, created, observed
 from tests.projections.test_rebuild import member, rebuild, settled, store_of
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.anyio
 
 _REBUILDS_MAX = 40
 

@@ -26,8 +26,6 @@ from tests.consumers.consumer_bench import (
 from tests.histories import PROJECTIONS, E, created, listed, record, started
 from tests.projections.test_rebuild import member, settled, store_of
 
-pytestmark = pytest.mark.anyio
-
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 GROUP = ROUTE_TABLE.name
 

@@ -12,8 +12,6 @@ from projections.replay.source import (
 )
 from tests.histories import created
 
-pytestmark = pytest.mark.anyio
-
 
 async def append(log: EventLog, count: int) -> list[EntryId]:
     return list((await log.append(*(created() for _ in range(count)))).entry_ids)

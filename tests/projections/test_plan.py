@@ -2,8 +2,6 @@
 
 from uuid import uuid4
 
-import pytest
-
 from events import EventLog
 from events.entry.entry_id import EntryId
 from projections.replay.folding import Base, Folding
@@ -13,8 +11,6 @@ from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.appending import Appending
 from tests.projections.test_rebuild import settled, store_of
-
-pytestmark = pytest.mark.anyio
 
 
 async def test_a_plan_counts_what_there_is_to_read(log: EventLog) -> None:

@@ -18,8 +18,6 @@ from tests.histories import E, endpoint_of, history, listed, observed, record
 from tests.read_model import WrittenTable
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 QUICK = ReaderSettings(block_ms=50, audit_s=3_600)
 AUDITING = ReaderSettings(block_ms=20, audit_s=0.02)
 RUNNING = record(0, status="running", kernel_host="10.0.0.1", kernel_port=80)

@@ -32,8 +32,6 @@ from tests.consumers.consumer_bench import consuming, documents, states, until_s
 from tests.histories import PROJECTIONS, E, created, listed, observed, record, started
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 QUICK = ConsumerSettings(
     batch_size=50, block_ms=20, claim_idle_ms=600_000, policy=RetryPolicy(first_s=0.01, most_s=0.05)

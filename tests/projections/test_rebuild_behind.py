@@ -18,8 +18,6 @@ from tests.consumers.consumer_bench import documents
 from tests.histories import PROJECTIONS, E, created, listed, observed, record
 from tests.projections.test_rebuild import rebuild, settled, store_of
 
-pytestmark = pytest.mark.anyio
-
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 
 

@@ -28,8 +28,6 @@ from tests.projections.test_rebuild import rebuild, settled, store_of
 from tests.projections.test_rebuild_under_load import documents as raw_documents
 from tests.tcp_proxy import tcp_proxy
 
-pytestmark = pytest.mark.anyio
-
 
 async def killed_at(phase: str, url: str, namespace: str) -> None:
     """Start a rebuild, and kill it as soon as it tells of *phase*."""

@@ -5,7 +5,6 @@ from time import monotonic
 from uuid import UUID, uuid4
 
 import anyio
-import pytest
 
 from events import EventLog, open_log
 from projections.read_model.reader import ReaderSettings, open_reader
@@ -18,8 +17,6 @@ from tests.life.told import Told
 from tests.life.watching import Watching
 from tests.projections.test_rebuild import member, store_of
 from tests.waiting import wait_until
-
-pytestmark = pytest.mark.anyio
 
 EVENTS_PER_S = 2_000
 LOAD_S = 8

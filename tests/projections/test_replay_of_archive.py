@@ -26,8 +26,6 @@ from tests.consumers.consumer_bench import states
 from tests.events.archive.archive_bench import archive_in, run, trim
 from tests.projections.test_rebuild import settled, store_of
 
-pytestmark = pytest.mark.anyio
-
 
 async def archived_half(log: EventLog, folder: Path) -> tuple[Appending, History, EntryId]:
     """Let the first half of a log lie in the archive only."""

@@ -21,8 +21,6 @@ from tests.appending import Appending, truth
 from tests.disk import fill, mounted
 from tests.projections.test_rebuild import settled, store_of
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def appending(log: EventLog) -> Appending:

@@ -34,8 +34,6 @@ from tests.consumers.consumer_bench import documents, states
 from tests.histories import PROJECTIONS, E
 from tests.projections.test_rebuild import settled, store_of
 
-pytestmark = pytest.mark.anyio
-
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 
 

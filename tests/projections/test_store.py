@@ -14,8 +14,6 @@ from projections.route_table.route_table import ROUTE_TABLE
 from tests.read_model import WrittenTable
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 GROUP = "route-table"
 DONE = Applied(stale=False, conflicts={})
 

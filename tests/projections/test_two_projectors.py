@@ -25,8 +25,6 @@ from tests.histories import (
 )
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 GREEDY = ConsumerSettings(
     batch_size=9, block_ms=20, claim_idle_ms=20, policy=RetryPolicy(first_s=0.01, most_s=0.05)

@@ -17,8 +17,6 @@ from events.log.positions import Positions
 from tests.consumers.cli.running import Commands
 from tests.events.archive.archive_bench import add_many, names_in, trim
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str, tmp_path: Path) -> Commands:

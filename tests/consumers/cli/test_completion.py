@@ -19,8 +19,6 @@ from tests.waiting import wait_until
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EVIL = UUID("e0bed000-0000-4000-8000-000000000002")
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def environment(redis_url: str, namespace: str) -> dict[str, str]:

@@ -39,8 +39,6 @@ zle -N zle-line-init
 """
 """Writes down what is offered for `$TYPED`, and what the line is after one tab."""
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def environment(log: EventLog, redis_url: str, namespace: str) -> dict[str, str]:

@@ -41,8 +41,6 @@ NEVER_EMPTY = {
 
 ONE_VALUE = {f"{noun} show" for noun in ("dead", "endpoints", "events", "health", "streams")}
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def empty(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:

@@ -25,8 +25,6 @@ GARBAGE: list[tuple[str | bytes, ...]] = [
     ("stray", "field"),
 ]
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

@@ -20,8 +20,6 @@ LETTER = (
     *("dead_last_at", "2026-01-31T22:00:01+00:00", "stray", "field"),
 )
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

@@ -44,8 +44,6 @@ STATUS, GOING, RATIO, CREATED = (
     )
 )
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

@@ -19,8 +19,6 @@ CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 COLUMNS = 300
 READING = (["events", "tail"], ["endpoints", "ls"], ["groups", "ls"], ["streams", "show", "0"])
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def environment(redis_url: str, namespace: str) -> dict[str, str]:

@@ -34,8 +34,6 @@ EMBED = UUID("e0bed000-0000-4000-8000-000000000002")
 ROUTE = UUID("1b2c3d4e-0000-4000-8000-000000000003")
 LINE_BYTES_MAX = 100_000
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

@@ -27,8 +27,6 @@ TOLD = {path: one for path, one in READING.items() if path != "routestream docto
 
 MISSING = {"entry_id": "1-1", "dead_id": "1-1", "event": "1-1", "span": "start..", "stream": "0"}
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture(scope="module")
 def server_url() -> Iterator[str]:

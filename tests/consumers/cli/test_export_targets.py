@@ -15,8 +15,6 @@ from events.transfer.export_file import read_export
 from tests.consumers.cli.running import Commands, end_of
 from tests.events.archive.archive_bench import add_many, names_in
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def here(redis_url: str, namespace: str) -> Commands:

@@ -9,8 +9,6 @@ from tests.consumers.top.top_bench import deploy
 FULL = "Error: cannot write the output: no space left on device\n"
 CLOSED = "Error: cannot write the output: it is closed\n"
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def environment(log: EventLog, redis_url: str, namespace: str) -> dict[str, str]:

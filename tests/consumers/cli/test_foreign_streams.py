@@ -24,8 +24,6 @@ ENDPOINT = "00000000-0000-4000-8000-0000000000e1"
 SESSION = "00000000-0000-4000-8000-0000000000a1"
 METADATA = b'{"request_id":null,"user":null}'
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def stream(namespace: str) -> str:

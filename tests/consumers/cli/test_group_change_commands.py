@@ -19,8 +19,6 @@ from tests.events.old_entries import acknowledge, add_old, create, old_id, read,
 
 GROUP = "readers"
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

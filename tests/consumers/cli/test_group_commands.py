@@ -16,8 +16,6 @@ from tests.consumers.cli.running import Commands
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 GROUP = "readers"
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

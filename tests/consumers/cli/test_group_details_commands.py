@@ -33,8 +33,6 @@ OURS = "node-7.example-4242-0a1b2c"
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

@@ -97,8 +97,6 @@ ENDS = {"doctor": 1, "replay verify": 1}
 WRITING = [path for path, runs in RUNS.items() if any("--yes" in words for words in runs)]
 """What cannot be run twice, for its JSON and for its CSV."""
 
-pytestmark = pytest.mark.anyio
-
 
 def documented() -> dict[str, set[str]]:
     """Return the names of fields for each command that has a section."""

@@ -27,8 +27,6 @@ from tests.consumers.cli.terminal import ROUTESTREAM, environment_of, in_shell, 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EMBED = UUID("e0bed000-0000-4000-8000-000000000002")
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

@@ -24,8 +24,6 @@ from tests.events.old_entries import add_old, create, old_id, read, there
 GROUP = "readers"
 READER = ("+@read", "+@connection", "+info", "+time", "+command")
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def as_reader(log: EventLog, shared_server: EmbeddedServer) -> AsyncIterator[Commands]:

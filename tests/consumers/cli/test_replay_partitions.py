@@ -23,8 +23,6 @@ from tests.consumers.consumer_bench import created
 
 PARTITIONS = 3
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def three(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:

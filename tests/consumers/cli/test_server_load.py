@@ -90,8 +90,6 @@ HARMLESS = {
 }
 SMALL_HASHES = (":positions", ":generations", ":lost", ":layout")
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture(scope="module")
 def long_log() -> Iterator[str]:

@@ -20,8 +20,6 @@ from tests.consumers.cli.terminal import environment_of, in_terminal
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

@@ -31,8 +31,6 @@ from tests.consumers.cli.running import Commands, end_of
 from tests.events.archive.archive_bench import add_many, archive_in, in_stream, names_in, run, trim
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def here(redis_url: str, namespace: str) -> Commands:

@@ -10,8 +10,6 @@ from events.log.positions import Positions
 from tests.consumers.cli.running import Commands
 from tests.events.old_entries import acknowledge, add_old, create, old_id, read, there
 
-pytestmark = pytest.mark.anyio
-
 ALONE = ("--without", "archive", "--without", "snapshot")
 
 

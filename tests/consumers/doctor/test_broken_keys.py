@@ -17,8 +17,6 @@ from tests.consumers.cli.running import Commands, end_of
 from tests.consumers.consumer_bench import GROUP, create_group, created, fill
 from tests.consumers.doctor.doctor_bench import examined_log, found, projecting
 
-pytestmark = pytest.mark.anyio
-
 TABLE = "read model route-table, partition 0"
 
 

@@ -31,8 +31,6 @@ from tests.consumers.consumer_bench import (
 from tests.consumers.doctor.doctor_bench import examined_log, found, not_well, projecting
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 ABOUT = f"group {GROUP}, partition 0"
 TABLE = "read model route-table, partition 0"
 NOT_PROJECTED = {

@@ -18,8 +18,6 @@ from tests.consumers.doctor.doctor_bench import examined, found, not_well
 from tests.disk import mounted
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 NO_LOG = {"layout": "warning"}
 
 

@@ -25,8 +25,6 @@ from tests.consumers.consumer_bench import (
 )
 from tests.consumers.doctor.doctor_bench import projecting
 
-pytestmark = pytest.mark.anyio
-
 BOTH = "lag=0;1000;100000;0 pending=0;;;0 dead=0;1;;0 lost=0;;;0"
 
 

@@ -9,8 +9,6 @@ from tests.consumers.cli.running import Commands
 from tests.consumers.consumer_bench import GROUP, create_group, created
 from tests.consumers.doctor.doctor_bench import examined_log, found
 
-pytestmark = pytest.mark.anyio
-
 LATE = "late"
 ABOUT = f"group {LATE}, partition 0"
 

@@ -16,8 +16,6 @@ from tests.consumers.cli.running import Commands
 from tests.consumers.consumer_bench import created
 from tests.consumers.doctor.doctor_bench import examined_log, found, not_well
 
-pytestmark = pytest.mark.anyio
-
 GROUP = "billing"
 TABLE = "read model route-table, partition 1"
 

@@ -9,8 +9,6 @@ from events import EventLog, open_log
 from tests.consumers.cli.running import Commands
 from tests.consumers.doctor.doctor_bench import examined_log, found
 
-pytestmark = pytest.mark.anyio
-
 GROUP = "billing"
 DEAD = f"dead letters of {GROUP}, partition 1"
 

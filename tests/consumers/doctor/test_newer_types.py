@@ -2,13 +2,9 @@
 
 from uuid import UUID, uuid4
 
-import pytest
-
 from events import EventLog
 from tests.consumers.consumer_bench import add_raw, fill
 from tests.consumers.doctor.doctor_bench import examined_log, found, not_well, projecting
-
-pytestmark = pytest.mark.anyio
 
 TABLE = "read model route-table, partition 0"
 

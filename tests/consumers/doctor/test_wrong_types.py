@@ -19,8 +19,6 @@ from tests.consumers.cli.running import Commands, end_of
 from tests.consumers.consumer_bench import GROUP, create_group, created, fill
 from tests.consumers.doctor.doctor_bench import examined, examined_log, found, not_well, projecting
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def run(redis_url: str, namespace: str) -> Commands:

@@ -19,8 +19,6 @@ from tests.consumers.consumer_bench import (
 from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def proxy(redis_url: str) -> AsyncIterator[TcpProxy]:

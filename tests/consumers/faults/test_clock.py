@@ -28,8 +28,6 @@ from tests.consumers.consumer_bench import (
     until_settled,
 )
 
-pytestmark = pytest.mark.anyio
-
 NAME = ROUTE_TABLE.name
 HOUR = timedelta(hours=1)
 

@@ -39,8 +39,6 @@ from tests.consumers.handler_bench import handler_consumer_of, handling_with
 from tests.servers import SLOTS, asking, cluster_node, until_answering, without_a_slot
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 NAME = ROUTE_TABLE.name
 
 

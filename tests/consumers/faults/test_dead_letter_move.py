@@ -24,8 +24,6 @@ from tests.servers import until_answering
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 NAME = ROUTE_TABLE.name
 MOVE = call_of("consumers.runtime", "dead_letter")
 

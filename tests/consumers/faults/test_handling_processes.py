@@ -31,8 +31,6 @@ from tests.consumers.faults.handling_process import (
 from tests.consumers.group_process import processes
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 _SLACK_S = 8.0
 """A busy machine takes this long for what takes it no time."""
 

@@ -28,8 +28,6 @@ from tests.script_calls import call_of
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def proxy(redis_url: str) -> AsyncIterator[TcpProxy]:

@@ -38,8 +38,6 @@ from tests.servers import (
 )
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 REFUSING: list[tuple[Breaking, str]] = [
     (demoted, "read only replica"),
     (without_its_master, "Link with MASTER"),

@@ -22,8 +22,6 @@ from tests.consumers.consumer_bench import (
 )
 from tests.consumers.faults.logged import until_said
 
-pytestmark = pytest.mark.anyio
-
 PATIENT = ConsumerSettings(block_ms=60_000, claim_idle_ms=600_000, policy=QUICK.policy)
 
 TAKING_AWAY: dict[str, tuple[tuple[str, ...], int]] = {

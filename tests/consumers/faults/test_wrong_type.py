@@ -29,8 +29,6 @@ from tests.consumers.handler_bench import handler_consumer_of, handling_with
 from tests.tcp_proxy import tcp_proxy
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 PATIENT = ConsumerSettings(block_ms=60_000, claim_idle_ms=600_000, policy=QUICK.policy)
 
 

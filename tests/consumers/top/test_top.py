@@ -13,8 +13,6 @@ from tests.consumers.top.top_bench import CHAT, NARROW, WIDE, deploy, go_live, r
 from tests.events.archive.archive_bench import archive_in, trim
 from tests.events.archive.archive_bench import run as archive_all
 
-pytestmark = pytest.mark.anyio
-
 SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x50"])
 KEY_COLUMNS = {
     "2": ("ENDPOINT", "NAME", "ROUTES", "HEALTH", "TRAFFIC", "CHANGED"),

@@ -18,8 +18,6 @@ DETAILS = {
     "5": ("entry ", "payload"),
 }
 
-pytestmark = pytest.mark.anyio
-
 
 async def fill(log: EventLog) -> None:
     """Have something that would steer the terminal in every column that others fill."""

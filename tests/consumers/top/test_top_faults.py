@@ -17,8 +17,6 @@ from events.server.settings import ServerSettings
 from projections.read_model.reader import ReaderSettings, RouteTableReader
 from tests.consumers.top.top_bench import GROUP, WIDE, deploy, go_live, record, screen
 
-pytestmark = pytest.mark.anyio
-
 READING = ("+@read", "+info")
 COMMANDS_MAX = 30
 """Of one look at a deployment with one partition, one group and dead letters of it."""

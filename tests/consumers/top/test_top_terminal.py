@@ -25,8 +25,6 @@ TAKEN = (b"\x1b[?1049h", b"\x1b[?1000h")
 
 COMMAND = [sys.executable, "-m", "consumers", "top"]
 
-pytestmark = pytest.mark.anyio
-
 
 class Terminal:
     """A terminal of 80 columns and 24 lines, and the program that runs in it."""

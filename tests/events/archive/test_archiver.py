@@ -25,8 +25,6 @@ from tests.events.archive.archive_bench import (
     trim,
 )
 
-pytestmark = pytest.mark.anyio
-
 strings = st.one_of(st.binary(max_size=40), st.text(max_size=20).map(str.encode))
 pairs = st.lists(st.tuples(strings, strings), min_size=1, max_size=4)
 histories = st.lists(pairs, min_size=1, max_size=25)

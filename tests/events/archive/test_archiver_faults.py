@@ -26,8 +26,6 @@ from tests.events.archive.archive_bench import (
     run,
 )
 
-pytestmark = pytest.mark.anyio
-
 ROOT = Path(__file__).parents[3]
 PROCESS = "tests.events.archive.archiving_process"
 

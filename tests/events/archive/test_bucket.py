@@ -20,8 +20,6 @@ from events.archive.errors import DamagedArchiveError, PlaceError
 from events.history.history import History
 from tests.events.archive.archive_bench import add_many, archived, in_stream, run, trim
 
-pytestmark = pytest.mark.anyio
-
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 

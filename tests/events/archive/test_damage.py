@@ -18,8 +18,6 @@ from events.archive.segment import check
 from events.history.history import History
 from tests.events.archive.archive_bench import add_many, archive_in, archived, names_in, run, trim
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 async def archive(log: EventLog, tmp_path: Path) -> Archive:

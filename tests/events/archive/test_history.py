@@ -20,8 +20,6 @@ from tests.events.archive.archive_bench import (
 )
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.anyio
-
 
 @pytest.fixture
 def archive(log: EventLog, tmp_path: Path) -> Archive:

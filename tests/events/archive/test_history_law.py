@@ -6,7 +6,6 @@ The oracle is a list that knows nothing of streams and files.
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,8 +15,6 @@ from events.archive import Archive
 from events.history.history import History
 from events.log.positions import Positions
 from tests.events.archive.archive_bench import add, archive_in, run, trim
-
-pytestmark = pytest.mark.anyio
 
 appends = st.tuples(
     st.just("append"),

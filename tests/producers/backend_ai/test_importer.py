@@ -21,8 +21,6 @@ EXPECTED = DATA / "backend-ai-25.15.0-expected.json"
 ENDPOINT, SESSION = UUID(int=0xE1), UUID(int=0xA1)
 LIST_KEY = f"endpoint.{ENDPOINT}.route_connection_info"
 
-pytestmark = pytest.mark.anyio
-
 
 async def folded(log: EventLog) -> dict[UUID, Endpoint]:
     endpoints: dict[UUID, Endpoint] = {}
