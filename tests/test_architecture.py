@@ -102,6 +102,18 @@ def test_a_file_is_named_after_what_it_is_about(path: Path) -> None:
     assert words & FORBIDDEN_NAMES == set()
 
 
+def test_what_tests_stand_on_is_told_apart_from_tests() -> None:
+    """A module under `tests` is a test, or support of its room; the soak is a program."""
+    others = [
+        name_of(path)
+        for path in TESTS
+        if not path.name.startswith("test_")
+        and path.stem != "conftest"
+        and path.parent.name not in {"support", "soak"}
+    ]
+    assert others == []
+
+
 def test_one_python_module_acknowledges() -> None:
     acknowledging = [name_of(p) for p in OURS if re.search(r"\bxack\b", code_of(p), re.IGNORECASE)]
     assert acknowledging == ["consumers/runtime/settlement.py"]

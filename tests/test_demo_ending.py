@@ -9,9 +9,9 @@ from consumers.cli.demo.live_changes import Witness
 from consumers.cli.demo.shell import Printed, Shell
 from events import EventLog
 from projections.read_model.reader import ReaderSettings, open_reader
-from tests.histories import E, endpoint_of, history, listed, observed, record
-from tests.read_model import WrittenTable
-from tests.waiting import wait_until
+from tests.support.histories import E, endpoint_of, history, listed, observed, record
+from tests.support.read_model import WrittenTable
+from tests.support.waiting import wait_until
 
 NOBODY = "redis://127.0.0.1:1/0"
 RUNNING = record(0, status="running", kernel_host="10.0.0.1", kernel_port=80)

@@ -16,12 +16,12 @@ import pytest
 from consumers.processes.supervisor import routestream_command
 from events import EventLog
 from events.log.positions import Positions
-from tests.consumers.cli.terminal import environment_of, run_in_terminal
-from tests.consumers.consumer_bench import until_settled
-from tests.events.old_entries import add_old, old_id, there
-from tests.histories import ROUTES, E, created, listed, record
+from tests.consumers.support.terminal import environment_of, run_in_terminal
+from tests.events.support.old_entries import add_old, old_id, there
+from tests.support.histories import ROUTES, E, created, listed, record
+from tests.support.running_consumer import until_settled
 
-NEWER = [sys.executable, "-m", "tests.second_release"]
+NEWER = [sys.executable, "-m", "tests.support.second_release"]
 OLDER_GROUPS = ("route-table", "health-state")
 NEWER_GROUPS = ("route-table-v2", "health-state")
 DEADLINE_S = 60.0

@@ -9,7 +9,7 @@ from consumers.errors import UnprocessableError
 from consumers.runtime.projector import Projector
 from events import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     GROUP,
     QUICK,
     UNCLAIMED,

@@ -21,7 +21,8 @@ from projections.health_state.endpoint_health import EndpointHealth
 from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.group_process import processes
+from tests.support.running_consumer import (
     create_group,
     dead_letters,
     deliver,
@@ -31,8 +32,7 @@ from tests.consumers.consumer_bench import (
     states,
     until_settled,
 )
-from tests.consumers.group_process import processes
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 DATA = Path(__file__).parents[1] / "data"
 CAPTURE = DATA / "backend-ai-25.15.0-traffic.jsonl"

@@ -13,7 +13,7 @@ from consumers.runtime.pending import PendingEntries
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     GROUP,
     QUICK,
     UNCLAIMED,
@@ -31,7 +31,7 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 class DiesError(BaseException):

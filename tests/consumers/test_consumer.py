@@ -8,7 +8,7 @@ from consumers.runtime.processor import HandlerProcessor
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     QUICK,
     Handling,
     add_raw,
@@ -23,7 +23,7 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ENDPOINT = b'{"endpoint_id":"00000000-0000-0000-0000-000000000001"'
 DEEP = ENDPOINT + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"

@@ -14,7 +14,7 @@ from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError
 from events.log.log import EventLog, open_log
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     QUICK,
     Handling,
     consumer_of,
@@ -25,7 +25,7 @@ from tests.consumers.consumer_bench import (
     states,
     until_settled,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 NAME = ROUTE_TABLE.name
 

@@ -9,7 +9,7 @@ from consumers.runtime.consumer import Consumer, ConsumerSettings
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog, open_log
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     QUICK,
     Handling,
     consumer_of,
@@ -21,7 +21,7 @@ from tests.consumers.consumer_bench import (
     pending,
     until_settled,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PATIENT = ConsumerSettings(batch_size=10, block_ms=60_000, claim_idle_ms=600_000)
 

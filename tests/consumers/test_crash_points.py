@@ -11,7 +11,8 @@ import pytest
 from events.log.log import EventLog
 from events.server.script import script_text
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.group_process import Processes, processes
+from tests.support.running_consumer import (
     created,
     dead_letters,
     documents,
@@ -22,10 +23,9 @@ from tests.consumers.consumer_bench import (
     states,
     until_settled,
 )
-from tests.consumers.group_process import Processes, processes
-from tests.script_calls import call_of
-from tests.tcp_proxy import TcpProxy, tcp_proxy
-from tests.waiting import wait_until
+from tests.support.script_calls import call_of
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.waiting import wait_until
 
 NAME = ROUTE_TABLE.name
 APPLY = call_of("projections.read_model", "apply")

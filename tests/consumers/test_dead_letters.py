@@ -7,7 +7,7 @@ from consumers.runtime.outcome import DeadLetter, Delivery
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     GROUP,
     add_raw,
     create_group,

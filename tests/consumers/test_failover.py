@@ -15,7 +15,7 @@ from events.log.log import EventLog, open_log
 from events.server.server import open_server
 from events.server.settings import ServerSettings
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     QUICK,
     Handling,
     consumer_of,
@@ -27,8 +27,8 @@ from tests.consumers.consumer_bench import (
     states,
     until_settled,
 )
-from tests.tcp_proxy import TcpProxy, tcp_proxy
-from tests.waiting import wait_until
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.waiting import wait_until
 
 NAME = ROUTE_TABLE.name
 

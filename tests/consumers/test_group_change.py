@@ -10,7 +10,7 @@ from consumers.runtime.losses import Losses
 from events.entry.entry_id import END, START, EntryId
 from events.log.log import EventLog
 from events.log.positions import Positions
-from tests.events.old_entries import acknowledge, add_old, create, old_id, read
+from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read
 
 GROUP = "readers"
 WHAT = operation(GROUP, "groups reset", "a test")

@@ -11,7 +11,7 @@ from consumers.runtime.outcome import RetryPolicy
 from consumers.runtime.waking import connection_name
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     GROUP,
     Handling,
     consumer_of,
@@ -24,7 +24,7 @@ from tests.consumers.consumer_bench import (
     pending,
     until_settled,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PATIENT = ConsumerSettings(
     batch_size=100,

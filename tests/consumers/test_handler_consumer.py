@@ -12,7 +12,18 @@ from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog, open_log
 from events.log.positions import Positions, group_holder
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.handler_group import (
+    LASTING,
+    PROMPT,
+    handler_consumer_of,
+    handling_with,
+    in_order,
+    owner,
+    steps,
+    tries,
+    until_owned,
+)
+from tests.support.running_consumer import (
     GROUP,
     Handling,
     add_raw,
@@ -26,18 +37,7 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.consumers.handler_bench import (
-    LASTING,
-    PROMPT,
-    handler_consumer_of,
-    handling_with,
-    in_order,
-    owner,
-    steps,
-    tries,
-    until_owned,
-)
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 async def append(log: EventLog, *events: Event) -> list[EntryId]:

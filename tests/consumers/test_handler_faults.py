@@ -13,16 +13,7 @@ from events.catalogue.event import Event
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog, open_log
-from tests.consumers.consumer_bench import (
-    GROUP,
-    Handling,
-    created,
-    dead_letters,
-    pending,
-    until_dead,
-    until_settled,
-)
-from tests.consumers.handler_bench import (
+from tests.consumers.support.handler_group import (
     LASTING,
     PROMPT,
     handler_consumer_of,
@@ -32,9 +23,18 @@ from tests.consumers.handler_bench import (
     tries,
     until_owned,
 )
-from tests.script_calls import call_of
-from tests.tcp_proxy import TcpProxy, tcp_proxy
-from tests.waiting import wait_until
+from tests.support.running_consumer import (
+    GROUP,
+    Handling,
+    created,
+    dead_letters,
+    pending,
+    until_dead,
+    until_settled,
+)
+from tests.support.script_calls import call_of
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

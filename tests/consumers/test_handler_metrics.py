@@ -6,7 +6,14 @@ import pytest
 from consumers.errors import UnprocessableError
 from events import EventLog
 from events.entry.recorded import RecordedEvent
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.exposition import Asked, asking, exposed_of, look_always
+from tests.consumers.support.handler_group import (
+    LASTING,
+    handler_consumer_of,
+    handling_with,
+    until_owned,
+)
+from tests.support.running_consumer import (
     GROUP,
     Handling,
     add_raw,
@@ -17,14 +24,7 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.consumers.exposition_bench import Asked, asking, exposed_of, look_always
-from tests.consumers.handler_bench import (
-    LASTING,
-    handler_consumer_of,
-    handling_with,
-    until_owned,
-)
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("look_always")
 

@@ -16,7 +16,9 @@ from events import EventLog, open_log
 from events.entry.recorded import RecordedEvent
 from producers.checker.membership import MembershipSettings, join
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.exposition import Asked, asking, exposed_of, look_always
+from tests.consumers.support.group_process import processes
+from tests.support.running_consumer import (
     GROUP,
     QUICK,
     Handling,
@@ -26,10 +28,8 @@ from tests.consumers.consumer_bench import (
     dying,
     until_settled,
 )
-from tests.consumers.exposition_bench import Asked, asking, exposed_of, look_always
-from tests.consumers.group_process import processes
-from tests.tcp_proxy import tcp_proxy
-from tests.waiting import wait_until
+from tests.support.tcp_proxy import tcp_proxy
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("look_always")
 

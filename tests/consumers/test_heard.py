@@ -1,7 +1,13 @@
 """Who waits in vain is heard of all the same, on every server."""
 
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.handler_group import (
+    PROMPT,
+    handler_consumer_of,
+    handling_with,
+    until_owned,
+)
+from tests.support.running_consumer import (
     GROUP,
     Handling,
     consumer_of,
@@ -9,13 +15,7 @@ from tests.consumers.consumer_bench import (
     created,
     members,
 )
-from tests.consumers.handler_bench import (
-    PROMPT,
-    handler_consumer_of,
-    handling_with,
-    until_owned,
-)
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 async def until_heard_of(log: EventLog, name: str) -> None:

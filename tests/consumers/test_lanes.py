@@ -10,7 +10,7 @@ from consumers.handlers.held_entry import HeldEntry
 from consumers.handlers.lanes import Lanes
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 A, B, C = UUID(int=0xA), UUID(int=0xB), UUID(int=0xC)
 

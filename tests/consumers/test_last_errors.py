@@ -8,7 +8,8 @@ from consumers.runtime.projector import Projector
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.handler_group import LASTING, handler_consumer_of, handling_with
+from tests.support.running_consumer import (
     GROUP,
     QUICK,
     Handling,
@@ -21,8 +22,7 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.consumers.handler_bench import LASTING, handler_consumer_of, handling_with
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 KEPT_MAX = 10_000
 PATIENT = replace(QUICK, policy=RetryPolicy(first_s=60.0, most_s=60.0), claim_idle_ms=200)

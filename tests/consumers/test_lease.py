@@ -6,9 +6,9 @@ import pytest
 from consumers.errors import LeaseLostError
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import GROUP, create_group, created, deliver, pending
-from tests.consumers.handler_bench import lease_of, owner
-from tests.waiting import wait_until
+from tests.consumers.support.handler_group import lease_of, owner
+from tests.support.running_consumer import GROUP, create_group, created, deliver, pending
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)

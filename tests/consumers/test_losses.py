@@ -10,7 +10,7 @@ from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     GROUP,
     Handling,
     consumer_of,

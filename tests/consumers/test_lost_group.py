@@ -9,7 +9,7 @@ from events.log.log import EventLog, open_log
 from events.log.positions import Positions, group_holder
 from events.retention.retention import KEEP_MIN_S, RetentionRule
 from events.retention.trim import Trim
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     GROUP,
     Handling,
     consumer_of,

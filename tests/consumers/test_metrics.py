@@ -23,7 +23,8 @@ from consumers.runtime.projector import Projector
 from docs.pages.metrics_page import metrics_page
 from events import EventLog, open_log
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.exposition import Asked, asking, exposed_of, look_always
+from tests.support.running_consumer import (
     GROUP,
     UNCLAIMED,
     Handling,
@@ -40,8 +41,7 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.consumers.exposition_bench import Asked, asking, exposed_of, look_always
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("look_always")
 

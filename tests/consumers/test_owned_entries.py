@@ -7,8 +7,8 @@ from consumers.handlers.held_entry import HeldEntry
 from consumers.handlers.owned_entries import OwnedEntries
 from consumers.runtime.outcome import DeadLetter
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import GROUP, create_group, created, dead_letters, pending
-from tests.consumers.handler_bench import lease_of, tries
+from tests.consumers.support.handler_group import lease_of, tries
+from tests.support.running_consumer import GROUP, create_group, created, dead_letters, pending
 
 Step = Callable[[OwnedEntries, HeldEntry], Awaitable[object]]
 

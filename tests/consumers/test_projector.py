@@ -19,7 +19,7 @@ from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     QUICK,
     add_raw,
     consumer_of,
@@ -34,7 +34,7 @@ from tests.consumers.consumer_bench import (
     states,
     until_settled,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 NAME = ROUTE_TABLE.name
 

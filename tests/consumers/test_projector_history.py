@@ -12,10 +12,10 @@ from events import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
-from tests.appending import Appending, truth
-from tests.consumers.consumer_bench import QUICK, consuming, states, until_settled
 from tests.projections.test_rebuild import store_of
-from tests.waiting import wait_until
+from tests.support.appending import Appending, truth
+from tests.support.running_consumer import QUICK, consuming, states, until_settled
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

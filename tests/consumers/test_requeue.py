@@ -26,7 +26,9 @@ from events.log.positions import Positions
 from events.retention.retention import RetentionRule
 from events.retention.trim import Trim
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.handler_group import PROMPT, handler_consumer_of, handling_with
+from tests.events.support.old_entries import add_old, old_id, there
+from tests.support.running_consumer import (
     GROUP,
     UNCLAIMED,
     Handling,
@@ -43,8 +45,6 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.consumers.handler_bench import PROMPT, handler_consumer_of, handling_with
-from tests.events.old_entries import add_old, old_id, there
 
 WHAT = operation(GROUP, "dead requeue", "a test")
 

@@ -19,8 +19,8 @@ from consumers.retention.settings import RETENTION, RetentionSettings
 from consumers.settings import Settings
 from events.log.log import EventLog, open_log
 from events.log.positions import Positions
-from tests.events.old_entries import acknowledge, add_old, create, old_id, read, there
-from tests.waiting import wait_until
+from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read, there
+from tests.support.waiting import wait_until
 
 ALONE = RetentionSettings(keep_s=3_600, without_archive=True, without_snapshot=True, held_max=3)
 """For logs of which there is neither an archive nor a snapshot."""

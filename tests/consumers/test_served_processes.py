@@ -15,15 +15,15 @@ from consumers.processes.supervisor import routestream_command
 from consumers.runtime.projector import Projector
 from events import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.exposition import Asked
+from tests.support.running_consumer import (
     QUICK,
     consumer_of,
     consuming,
     created,
     until_settled,
 )
-from tests.consumers.exposition_bench import Asked
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 REFUSED = (aiohttp.ClientConnectionError, TimeoutError)
 

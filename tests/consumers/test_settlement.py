@@ -6,7 +6,7 @@ from consumers.runtime.pending import PendingEntries
 from consumers.runtime.settlement import Settlement
 from events.entry.recorded import Entry
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     GROUP,
     add_raw,
     create_group,

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from consumers.processes.supervisor import Supervisor, routestream_command
 from events.errors import NoGroupError
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import fill, members, until_settled
-from tests.waiting import wait_until
+from tests.support.running_consumer import fill, members, until_settled
+from tests.support.waiting import wait_until
 
 STAYS = "import sys; sys.stdin.read()"
 CRASHES = "raise SystemExit(3)"

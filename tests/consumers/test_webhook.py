@@ -22,7 +22,7 @@ from consumers.webhook.webhook_settings import WebhookSettings
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent
-from tests.consumers.receiver import Call, Receiver, receiving, settings_of
+from tests.consumers.support.receiver import Call, Receiver, receiving, settings_of
 
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 TEXT_SECRET = "a secret of any text"  # noqa: S105 - of a test

@@ -8,9 +8,9 @@ from aiohttp import web
 from consumers.webhook.webhook_group import WEBHOOK, webhook_consumers
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import created, dead_letters, fill, until_dead, until_settled
-from tests.consumers.handler_bench import handling_with, until_owned
-from tests.consumers.receiver import Call, Receiver, receiving, settings_of
+from tests.consumers.support.handler_group import handling_with, until_owned
+from tests.consumers.support.receiver import Call, Receiver, receiving, settings_of
+from tests.support.running_consumer import created, dead_letters, fill, until_dead, until_settled
 
 
 @pytest.fixture

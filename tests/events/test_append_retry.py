@@ -21,7 +21,7 @@ from events.errors import (
 )
 from events.log import append as append_module
 from events.server.settings import ServerSettings
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 APPEND = b"EVALSHA"
 

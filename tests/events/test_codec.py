@@ -27,7 +27,7 @@ from events.entry.codec import ENTRY_BYTES_MAX, decode, encode
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry, Metadata
 from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
-from tests.strategies import EVENTS, entry_ids, metadata
+from tests.events.support.strategies import EVENTS, entry_ids, metadata
 
 E, R = UUID(int=0xE), UUID(int=0xA)
 AT = EntryId(5, 7)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from events import END, START, EntryId
 from events.errors import InvalidPositionError
-from tests.strategies import entry_ids
+from tests.events.support.strategies import entry_ids
 
 
 @given(entry_ids)

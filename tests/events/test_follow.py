@@ -9,7 +9,7 @@ import pytest
 from consumers.processes.embedded import EmbeddedServer
 from events import END, START, EntryId, EventLog, RouteTrafficRatioUpdatedEvent, open_log
 from events.log.keys import partition_of
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def ratio(endpoint_id: UUID | None = None) -> RouteTrafficRatioUpdatedEvent:

@@ -32,7 +32,7 @@ from events.log.keys import Keys, partition_of
 from events.log.log import READ_COUNT
 from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ROUTE = uuid4()
 

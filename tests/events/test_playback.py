@@ -21,7 +21,7 @@ from events import (
 from events.history.history import History
 from events.log.keys import partition_of
 from events.transfer.playback import GAP_MAX_S, Pace, Playback, SameLogError, refuse_same_log
-from tests.events.archive.archive_bench import add, in_stream
+from tests.events.support.archives import add, in_stream
 
 entry_ids = st.builds(EntryId, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from events import END, START, EntryId
 from events.entry.position import parse_position, parse_range, time_of
 from events.errors import InvalidPositionError
-from tests.strategies import entry_ids, times
+from tests.events.support.strategies import entry_ids, times
 
 NOW = datetime(2026, 1, 31, 22, 0, 0, tzinfo=UTC)
 NOW_MS = 1_769_896_800_000

@@ -16,8 +16,8 @@ from events.retention.retention import (
     trimmed_to,
 )
 from events.streams.partition_stream import StreamState
-from tests.events.old_entries import add_old, create, old_id, read
-from tests.strategies import entry_ids
+from tests.events.support.old_entries import add_old, create, old_id, read
+from tests.events.support.strategies import entry_ids
 
 RULE = RetentionRule(keep_s=3_600)
 

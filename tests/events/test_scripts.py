@@ -9,9 +9,9 @@ from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
 from events.errors import NotDurableError
 from events.log.append import Durability
-from tests.consumers.consumer_bench import created
-from tests.script_calls import call_of
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.running_consumer import created
+from tests.support.script_calls import call_of
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from events.history.history import History
 from events.transfer.copy import MovedError
 from events.transfer.export_file import ExportWriter, Header, UnreadableExportError
 from events.transfer.log_import import ForeignTargetError, import_log, plan_import
-from tests.events.archive.archive_bench import add_many, archive_in, in_stream, run, trim
+from tests.events.support.archives import add_many, archive_in, in_stream, run, trim
 
 PARTITIONS = 3
 ROOT = Path(__file__).parents[2]

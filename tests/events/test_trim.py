@@ -16,7 +16,7 @@ from events.log.positions import Positions
 from events.retention import trim as trim_module
 from events.retention.retention import RetentionRule, trimmed_to
 from events.retention.trim import Step, Trim, count_before, is_ours
-from tests.events.old_entries import acknowledge, add_old, create, old_id, read, there
+from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read, there
 
 RULE = RetentionRule(keep_s=3_600)
 

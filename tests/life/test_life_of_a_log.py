@@ -1,8 +1,8 @@
 """The life of a log: whatever is done to it in whatever order, nothing of it is lost or made up.
 
 Producers, members of groups that die, trims, snapshots, the archive, rebuilds: each step is the
-real thing on a real server. What is true is told by `tests/oracle.py` of what the producers were
-told; neither the log nor any fold of ours is asked.
+real thing on a real server. `tests/support/oracle.py` derives what is true from what the producers
+were told; neither the log nor any fold of ours is asked.
 """
 
 import os
@@ -33,10 +33,10 @@ from projections.replay.comparison import compare
 from projections.replay.rebuild import Rebuild, Rebuilt, rollback
 from projections.replay.replay import replay
 from projections.snapshots.as_of import as_of
-from tests.histories import happening
-from tests.life.told import Told
-from tests.life.world import open_world
-from tests.waiting import wait_until
+from tests.life.support.world import open_world
+from tests.support.histories import happening
+from tests.support.told import Told
+from tests.support.waiting import wait_until
 
 EXAMPLES = int(os.environ.get("LIFE_EXAMPLES", "20"))
 """Lives in a run of the tests; thousands where there is the time."""

@@ -21,13 +21,13 @@ from projections.read_model.reader import ReaderSettings, open_reader
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
-from tests.appending import Appending
-from tests.consumers.consumer_bench import QUICK, consuming, members, pending, until_settled
-from tests.events.archive.archive_bench import archive_in, in_stream, run
-from tests.life.told import Told
-from tests.life.watching import Watching
+from tests.events.support.archives import archive_in, in_stream, run
 from tests.projections.test_rebuild import store_of
-from tests.waiting import wait_until
+from tests.support.appending import Appending
+from tests.support.running_consumer import QUICK, consuming, members, pending, until_settled
+from tests.support.told import Told
+from tests.support.waiting import wait_until
+from tests.support.watching import Watching
 
 of_each = pytest.mark.parametrize("of", PROJECTIONS.values(), ids=PROJECTIONS)
 _LATER_MS = 86_400_000

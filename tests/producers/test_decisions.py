@@ -23,7 +23,7 @@ from producers.errors import (
 )
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import evolve
-from tests.histories import (
+from tests.support.histories import (
     OBSERVED,
     ROUTES,
     SESSIONS,

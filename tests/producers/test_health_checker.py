@@ -17,7 +17,7 @@ from producers.checker.verdict import VerdictSettings
 from producers.errors import ContendedEndpointError, ProducersError
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Health
-from tests.producers.checker_bench import CHECK, QUICK, STARTED_MS, Bench, route_at
+from tests.producers.support.checker_ports import CHECK, QUICK, STARTED_MS, Bench, route_at
 
 
 @pytest.fixture

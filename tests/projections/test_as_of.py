@@ -20,9 +20,10 @@ from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import as_of, changes_between
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots, only
-from tests import oracle
-from tests.appending import Appending
-from tests.histories import (
+from tests.projections.test_rebuild import store_of
+from tests.support import oracle
+from tests.support.appending import Appending
+from tests.support.histories import (
     PROJECTIONS,
     E,
     created,
@@ -37,7 +38,6 @@ from tests.histories import (
     started,
     weighted,
 )
-from tests.projections.test_rebuild import store_of
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 LIFE: tuple[Event, ...] = (

@@ -19,8 +19,8 @@ from projections.replay.build import build
 from projections.replay.folding import Folding
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.histories import E, created, listed, observed, record, started
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.histories import E, created, listed, observed, record, started
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 LIFE: tuple[Event, ...] = (created(), listed(record(0), record(1)), started(), observed("healthy"))
 

@@ -15,16 +15,16 @@ from projections.replay.comparison import compare, settled_until
 from projections.replay.folding import Folding
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.appending import Appending
-from tests.consumers.consumer_bench import (
+from tests.projections.test_rebuild import member, settled, store_of
+from tests.support.appending import Appending
+from tests.support.histories import PROJECTIONS, E, created, listed, record, started
+from tests.support.running_consumer import (
     consuming,
     create_group,
     deliver,
     documents,
     until_settled,
 )
-from tests.histories import PROJECTIONS, E, created, listed, record, started
-from tests.projections.test_rebuild import member, settled, store_of
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 GROUP = ROUTE_TABLE.name

@@ -17,8 +17,8 @@ from projections.replay import raw_entry as raw_entry_module
 from projections.replay.folding import Folding
 from projections.replay.source import RawEntry
 from projections.route_table.route_table import ROUTE_TABLE
-from tests import oracle
-from tests.histories import (
+from tests.support import oracle
+from tests.support.histories import (
     PROJECTIONS,
     E,
     at,

@@ -17,8 +17,18 @@ from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.transitions import TRANSITIONS_MAX
 from projections.replay.folding import Folding
 from projections.replay.source import RawEntry
-from tests.histories import ROUTES, SESSIONS, E, at, history, listed, observed, record, started
 from tests.projections.test_folding import folded, raw
+from tests.support.histories import (
+    ROUTES,
+    SESSIONS,
+    E,
+    at,
+    history,
+    listed,
+    observed,
+    record,
+    started,
+)
 
 SICK = observed("unhealthy", session_id=SESSIONS[0], reason="HTTP 500", consecutive_failures=3)
 PAYLOAD: dict[str, Any] = msgspec.json.decode(encode(SICK, UUID(int=1), "test")[b"payload"])

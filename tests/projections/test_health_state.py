@@ -9,7 +9,7 @@ from projections.errors import UnreadableDocumentError
 from projections.health_state.endpoint_health import RouteHealth, decode, encode
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.transitions import TRANSITIONS_MAX
-from tests.histories import (
+from tests.support.histories import (
     ROUTES,
     SESSIONS,
     E,

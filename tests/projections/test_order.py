@@ -12,8 +12,8 @@ from events.entry.recorded import RecordedEvent, fold
 from projections.health_state.transitions import TRANSITIONS_MAX
 from projections.projection import Projection
 from projections.route_table.endpoint import Endpoint
-from tests import oracle
-from tests.histories import (
+from tests.support import oracle
+from tests.support.histories import (
     PROJECTIONS,
     E,
     deliveries_of,

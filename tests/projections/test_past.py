@@ -10,7 +10,7 @@ from projections.replay.source import (
     extent_of,
     raw_entries,
 )
-from tests.histories import created
+from tests.support.histories import created
 
 
 async def append(log: EventLog, count: int) -> list[EntryId]:

@@ -14,9 +14,9 @@ from events.catalogue.health_check import HealthCheck
 from events.log.keys import partition_of
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 from projections.route_table.endpoint import Endpoint
-from tests.histories import E, endpoint_of, history, listed, observed, record
-from tests.read_model import WrittenTable
-from tests.waiting import wait_until
+from tests.support.histories import E, endpoint_of, history, listed, observed, record
+from tests.support.read_model import WrittenTable
+from tests.support.waiting import wait_until
 
 QUICK = ReaderSettings(block_ms=50, audit_s=3_600)
 AUDITING = ReaderSettings(block_ms=20, audit_s=0.02)

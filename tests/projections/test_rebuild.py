@@ -27,10 +27,10 @@ from projections.replay.rebuild import (
     rollback,
 )
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.appending import Appending, truth
-from tests.consumers.consumer_bench import consuming, documents, states, until_settled
-from tests.histories import PROJECTIONS, E, created, listed, observed, record, started
-from tests.waiting import wait_until
+from tests.support.appending import Appending, truth
+from tests.support.histories import PROJECTIONS, E, created, listed, observed, record, started
+from tests.support.running_consumer import consuming, documents, states, until_settled
+from tests.support.waiting import wait_until
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 QUICK = ConsumerSettings(

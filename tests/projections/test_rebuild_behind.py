@@ -14,9 +14,9 @@ from projections.replay.folding import Folding
 from projections.replay.mend import mend
 from projections.replay.rebuild import Rebuild, rollback
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import documents
-from tests.histories import PROJECTIONS, E, created, listed, observed, record
 from tests.projections.test_rebuild import rebuild, settled, store_of
+from tests.support.histories import PROJECTIONS, E, created, listed, observed, record
+from tests.support.running_consumer import documents
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 

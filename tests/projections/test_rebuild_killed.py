@@ -21,12 +21,12 @@ from projections.read_model.generations import BUILD_TTL_S
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
-from tests.appending import Appending, anything, truth
-from tests.consumers.consumer_bench import documents, states
-from tests.life.told import Told
 from tests.projections.test_rebuild import rebuild, settled, store_of
 from tests.projections.test_rebuild_under_load import documents as raw_documents
-from tests.tcp_proxy import tcp_proxy
+from tests.support.appending import Appending, anything, truth
+from tests.support.running_consumer import documents, states
+from tests.support.tcp_proxy import tcp_proxy
+from tests.support.told import Told
 
 
 async def killed_at(phase: str, url: str, namespace: str) -> None:

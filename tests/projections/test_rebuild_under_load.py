@@ -11,12 +11,12 @@ from projections.read_model.reader import ReaderSettings, open_reader
 from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild, Rebuilt, rollback
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.appending import anything
-from tests.consumers.consumer_bench import consuming, until_settled
-from tests.life.told import Told
-from tests.life.watching import Watching
 from tests.projections.test_rebuild import member, store_of
-from tests.waiting import wait_until
+from tests.support.appending import anything
+from tests.support.running_consumer import consuming, until_settled
+from tests.support.told import Told
+from tests.support.waiting import wait_until
+from tests.support.watching import Watching
 
 EVENTS_PER_S = 2_000
 LOAD_S = 8

@@ -24,9 +24,10 @@ from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
-from tests import oracle
-from tests.appending import Appending, truth
-from tests.consumers.consumer_bench import (
+from tests.projections.test_rebuild import store_of
+from tests.support import oracle
+from tests.support.appending import Appending, truth
+from tests.support.running_consumer import (
     QUICK,
     consuming,
     deliver,
@@ -35,7 +36,6 @@ from tests.consumers.consumer_bench import (
     states,
     until_settled,
 )
-from tests.projections.test_rebuild import store_of
 
 GROUP = ROUTE_TABLE.read_model
 

@@ -20,11 +20,11 @@ from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import as_of
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
-from tests.appending import Appending, truth
-from tests.consumers.cli.running import Commands
-from tests.consumers.consumer_bench import states
-from tests.events.archive.archive_bench import archive_in, run, trim
+from tests.consumers.support.commands import Commands
+from tests.events.support.archives import archive_in, run, trim
 from tests.projections.test_rebuild import settled, store_of
+from tests.support.appending import Appending, truth
+from tests.support.running_consumer import states
 
 
 async def archived_half(log: EventLog, folder: Path) -> tuple[Appending, History, EntryId]:

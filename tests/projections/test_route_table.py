@@ -18,7 +18,7 @@ from projections.route_set import FOLLOWED_MAX
 from projections.route_table.endpoint import decode, encode
 from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.histories import (
+from tests.support.histories import (
     ROUTES,
     SESSIONS,
     E,

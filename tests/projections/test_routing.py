@@ -12,7 +12,7 @@ from events.entry.entry_id import EntryId
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Health, Route
 from projections.route_table.routing import gets_traffic, is_reachable, routable
-from tests.histories import E
+from tests.support.histories import E
 
 STATUSES: tuple[RouteStatus, ...] = (
     *("provisioning", "running", "terminating", "terminated", "failed"),

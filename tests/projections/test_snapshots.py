@@ -29,10 +29,10 @@ from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.checksum import checksum_at
 from projections.snapshots.snapshot import Manifest, SnapshotSettings, read_manifest, read_snapshot
 from projections.snapshots.snapshot_store import Snapshots
-from tests.appending import Appending, truth
-from tests.consumers.consumer_bench import documents, states
-from tests.histories import PROJECTIONS, E
 from tests.projections.test_rebuild import settled, store_of
+from tests.support.appending import Appending, truth
+from tests.support.histories import PROJECTIONS, E
+from tests.support.running_consumer import documents, states
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 

@@ -11,8 +11,8 @@ from projections.read_model.generations import CHANGES_MAX
 from projections.read_model.store import Applied, Change, ReadModelStore
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.read_model import WrittenTable
-from tests.waiting import wait_until
+from tests.support.read_model import WrittenTable
+from tests.support.waiting import wait_until
 
 GROUP = "route-table"
 DONE = Applied(stale=False, conflicts={})

@@ -11,8 +11,11 @@ from consumers.runtime.outcome import RetryPolicy
 from consumers.runtime.projector import Projector
 from events import EventLog, open_log
 from projections.projection import Projection
-from tests.appending import Appending, truth
-from tests.consumers.consumer_bench import (
+from tests.support.appending import Appending, truth
+from tests.support.histories import (
+    PROJECTIONS,
+)
+from tests.support.running_consumer import (
     consuming,
     documents,
     dying,
@@ -20,10 +23,7 @@ from tests.consumers.consumer_bench import (
     pending,
     until_settled,
 )
-from tests.histories import (
-    PROJECTIONS,
-)
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 GREEDY = ConsumerSettings(

@@ -18,7 +18,7 @@ from consumers.processes.supervisor import Supervisor, routestream_command
 from events.entry.recorded import Entry
 from events.log.keys import Keys
 from tests.soak.verdict import HEALTH_STATE, ROUTE_TABLE, entry_of, parsed
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 NAMESPACE = "soak"
 PARTITIONS = 2

@@ -11,8 +11,8 @@ import anyio
 from redis.exceptions import RedisError
 
 from consumers.processes.supervisor import Supervisor
-from tests.script_calls import call_of
 from tests.soak.deployment import CLAIM_IDLE_MS, GROUPS, PARTITIONS, Deployment
+from tests.support.script_calls import call_of
 
 Fault = Callable[[Deployment, Random], Awaitable[str]]
 """Does harm, and undoes what would stay; returns what exactly it did."""

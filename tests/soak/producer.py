@@ -24,7 +24,8 @@ from events.errors import (
 )
 from events.log.append import FSYNC, MEMORY
 from events.server.settings import ServerSettings
-from tests.histories import (
+from tests.soak.journal import Journal
+from tests.support.histories import (
     checked,
     created,
     destroyed,
@@ -37,7 +38,6 @@ from tests.histories import (
     terminating,
     weighted,
 )
-from tests.soak.journal import Journal
 
 SHARED = tuple(UUID(int=0x50AC_0000 + number) for number in range(6))
 """Endpoints of which all producers tell."""

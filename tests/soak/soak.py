@@ -13,12 +13,12 @@ from redis.exceptions import RedisError
 from events import open_log
 from events.entry.entry_id import EntryId
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
-from tests.histories import observed
 from tests.soak.deployment import GROUPS, NAMESPACE, Deployment, deployed
 from tests.soak.faults import FAULTS, Fault
 from tests.soak.journal import Journal, read_journals
 from tests.soak.producer import Producer
 from tests.soak.verdict import ROUTE_TABLE, Documents, Verdict, judge
+from tests.support.histories import observed
 
 _TOGETHER = 0.25
 """How often a fault does not come alone."""

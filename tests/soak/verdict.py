@@ -15,8 +15,8 @@ import msgspec
 from events.entry.codec import decode
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry, RecordedEvent
-from tests import oracle
 from tests.soak.journal import Request
+from tests.support import oracle
 
 ROUTE_TABLE = "route-table"
 HEALTH_STATE = "health-state"

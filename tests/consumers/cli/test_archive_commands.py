@@ -14,8 +14,8 @@ from events.archive import ArchiveSettings
 from events.archive.errors import GapError, NoArchiveError
 from events.entry.entry_id import EntryId
 from events.log.positions import Positions
-from tests.consumers.cli.running import Commands
-from tests.events.archive.archive_bench import add_many, names_in, trim
+from tests.consumers.support.commands import Commands
+from tests.events.support.archives import add_many, names_in, trim
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from events import EndpointCreatedEvent, EventLog
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.terminal import ROUTESTREAM, environment_of, in_shell
-from tests.waiting import wait_until
+from tests.consumers.support.terminal import ROUTESTREAM, environment_of, in_shell
+from tests.support.waiting import wait_until
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EVIL = UUID("e0bed000-0000-4000-8000-000000000002")

@@ -11,7 +11,7 @@ from events import EndpointCreatedEvent, EventLog
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.terminal import ROUTESTREAM, environment_of, in_shell, run_in_terminal
+from tests.consumers.support.terminal import ROUTESTREAM, environment_of, in_shell, run_in_terminal
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 

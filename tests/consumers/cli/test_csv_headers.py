@@ -15,8 +15,8 @@ from projections.health_state.health_state import HEALTH_STATE
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands, end_of
 from tests.consumers.cli.test_json_fields import CHAT, command_of, fill, more_to_show
+from tests.consumers.support.commands import Commands, end_of
 
 LISTINGS = (
     *("events tail", "events range start..", "events grep a start..", "events stats"),

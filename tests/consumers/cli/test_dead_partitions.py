@@ -10,7 +10,7 @@ from consumers.cli.dead.dead import dead
 from consumers.cli.dead.requeue import drop_dead, requeue_dead
 from events.log.log import EventLog, open_log
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands
+from tests.consumers.support.commands import Commands
 
 GROUP = ROUTE_TABLE.name
 DEAD_ID, ENTRY_ID = "1769896800500-0", "1769896800123-0"

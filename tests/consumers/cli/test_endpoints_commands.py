@@ -28,7 +28,7 @@ from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.lookup import find_endpoint, read_endpoint
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands, end_of
+from tests.consumers.support.commands import Commands, end_of
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EMBED = UUID("e0bed000-0000-4000-8000-000000000002")

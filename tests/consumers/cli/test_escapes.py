@@ -11,7 +11,7 @@ from events import EndpointCreatedEvent, EventLog
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.terminal import environment_of, in_shell, in_terminal
+from tests.consumers.support.terminal import environment_of, in_shell, in_terminal
 
 EVIL = "e\x1b[35mv\x1b]0;pwn\x07\x7f\x9b2J\u2066\u202e\n[bold]il"
 ESCAPED = "e\\x1b[35mv\\x1b]0;pwn\\x07\\x7f\\x9b2J\\u2066\\u202e\\n[bold]il"

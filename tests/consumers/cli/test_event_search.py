@@ -20,8 +20,8 @@ from events import (
 from events.errors import InvalidExpressionError, InvalidPositionError
 from events.history import history as history_module
 from events.history import tail as tail_module
-from tests.consumers.cli.running import Commands
-from tests.consumers.cli.terminal import environment_of, in_shell, in_terminal
+from tests.consumers.support.commands import Commands
+from tests.consumers.support.terminal import environment_of, in_shell, in_terminal
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EMBED = UUID("e0bed000-0000-4000-8000-000000000002")

@@ -27,7 +27,7 @@ from events import (
 )
 from events.errors import InvalidPositionError
 from events.history import tail as tail_module
-from tests.consumers.cli.running import Commands
+from tests.consumers.support.commands import Commands
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EMBED = UUID("e0bed000-0000-4000-8000-000000000002")

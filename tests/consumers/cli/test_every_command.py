@@ -17,10 +17,10 @@ import redis
 from consumers.processes.embedded import embedded_server
 from events.errors import ServerRefusedError, ServerUnavailableError
 from events.server.settings import ServerSettings
-from tests.consumers.cli.long_log import NAMESPACE, make_long_log
-from tests.consumers.cli.running import Commands, end_of
-from tests.consumers.cli.terminal import all_in_terminal, environment_of, in_shell
 from tests.consumers.cli.test_server_load import ENDS, READING, arguments_of
+from tests.consumers.support.commands import Commands, end_of
+from tests.consumers.support.long_log import NAMESPACE, make_long_log
+from tests.consumers.support.terminal import all_in_terminal, environment_of, in_shell
 
 TOLD = {path: one for path, one in READING.items() if path != "routestream doctor"}
 """Those that stop where they may not look; the doctor tells of it, and goes on."""

@@ -12,8 +12,8 @@ from consumers.cli.events.export_target import ExportFailedError
 from consumers.cli.events.transfer import export_events
 from events import EventLog
 from events.transfer.export_file import read_export
-from tests.consumers.cli.running import Commands, end_of
-from tests.events.archive.archive_bench import add_many, names_in
+from tests.consumers.support.commands import Commands, end_of
+from tests.events.support.archives import add_many, names_in
 
 
 @pytest.fixture

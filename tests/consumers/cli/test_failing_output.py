@@ -3,8 +3,8 @@
 import pytest
 
 from events import EventLog
-from tests.consumers.cli.terminal import environment_of, in_shell
-from tests.consumers.top.top_bench import deploy
+from tests.consumers.support.live_view import deploy
+from tests.consumers.support.terminal import environment_of, in_shell
 
 FULL = "Error: cannot write the output: no space left on device\n"
 CLOSED = "Error: cannot write the output: it is closed\n"

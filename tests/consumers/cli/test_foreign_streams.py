@@ -18,7 +18,7 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.errors import UndecodableEntryError
 from events.streams.foreign_stream import NoStreamError
-from tests.consumers.cli.running import Commands
+from tests.consumers.support.commands import Commands
 
 ENDPOINT = "00000000-0000-4000-8000-0000000000e1"
 SESSION = "00000000-0000-4000-8000-0000000000a1"

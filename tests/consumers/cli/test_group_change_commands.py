@@ -14,8 +14,8 @@ from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
 from events.log.positions import Positions
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands
-from tests.events.old_entries import acknowledge, add_old, create, old_id, read, there
+from tests.consumers.support.commands import Commands
+from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read, there
 
 GROUP = "readers"
 

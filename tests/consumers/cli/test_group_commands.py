@@ -11,7 +11,7 @@ from consumers.cli.groups.groups import groups
 from consumers.cli.groups.show import show_group
 from consumers.groups import state as group_state
 from events import EndpointRouteListUpdatedEvent, EventLog, open_log
-from tests.consumers.cli.running import Commands
+from tests.consumers.support.commands import Commands
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 GROUP = "readers"

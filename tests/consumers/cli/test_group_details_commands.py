@@ -22,10 +22,10 @@ from consumers.processes.supervisor import routestream_command
 from consumers.runtime.last_errors import LastErrors
 from consumers.runtime.losses import Losses
 from events import EndpointRouteListUpdatedEvent, EntryId, EventLog
-from tests.consumers.cli.running import Commands
-from tests.consumers.consumer_bench import dead_letters, make_idle
+from tests.consumers.support.commands import Commands
 from tests.consumers.test_requeue import give_up
-from tests.events.old_entries import acknowledge, add_old, create, old_id, read
+from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read
+from tests.support.running_consumer import dead_letters, make_idle
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 GROUP = "readers"

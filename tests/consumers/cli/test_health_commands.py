@@ -31,9 +31,9 @@ from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands, end_of
-from tests.events.archive.archive_bench import archive_in, trim
-from tests.events.archive.archive_bench import run as archive_all
+from tests.consumers.support.commands import Commands, end_of
+from tests.events.support.archives import archive_in, trim
+from tests.events.support.archives import run as archive_all
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EMBED = UUID("e0bed000-0000-4000-8000-000000000002")

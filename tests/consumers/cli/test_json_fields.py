@@ -31,8 +31,8 @@ from projections.health_state.health_state import HEALTH_STATE
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands, end_of
-from tests.waiting import wait_until
+from tests.consumers.support.commands import Commands, end_of
+from tests.support.waiting import wait_until
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "json.md").read_text("utf-8")
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")

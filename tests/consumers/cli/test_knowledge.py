@@ -13,8 +13,8 @@ from consumers.runtime.projector import Projector
 from events import EndpointCreatedEvent, EventLog
 from projections.read_model.store import ReadModelStore
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands
-from tests.waiting import wait_until
+from tests.consumers.support.commands import Commands
+from tests.support.waiting import wait_until
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 

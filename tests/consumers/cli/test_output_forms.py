@@ -21,8 +21,8 @@ from events.entry.recorded import Entry
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands
-from tests.consumers.cli.terminal import ROUTESTREAM, environment_of, in_shell, in_terminal
+from tests.consumers.support.commands import Commands
+from tests.consumers.support.terminal import ROUTESTREAM, environment_of, in_shell, in_terminal
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 EMBED = UUID("e0bed000-0000-4000-8000-000000000002")

@@ -16,10 +16,10 @@ from consumers.cli.streams.trim import trim
 from consumers.processes.embedded import EmbeddedServer
 from events.errors import ServerRefusedError
 from events.log.log import EventLog
-from tests.consumers.cli.running import Commands
-from tests.consumers.consumer_bench import dead_letters, pending
+from tests.consumers.support.commands import Commands
 from tests.consumers.test_requeue import give_up
-from tests.events.old_entries import add_old, create, old_id, read, there
+from tests.events.support.old_entries import add_old, create, old_id, read, there
+from tests.support.running_consumer import dead_letters, pending
 
 GROUP = "readers"
 READER = ("+@read", "+@connection", "+info", "+time", "+command")

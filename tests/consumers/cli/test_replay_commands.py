@@ -27,9 +27,9 @@ from events import (
 )
 from projections.errors import NoEventsError, NoSnapshotError, NothingKeptError
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands, end_of
-from tests.consumers.consumer_bench import documents
+from tests.consumers.support.commands import Commands, end_of
 from tests.projections.test_rebuild import settled
+from tests.support.running_consumer import documents
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 ROUTES = [UUID(f"{n:08x}-0000-4000-8000-000000000000") for n in range(1, 3)]

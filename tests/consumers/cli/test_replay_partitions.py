@@ -18,8 +18,8 @@ from projections.errors import HistoryMissingError, NoLiveGenerationError
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands, end_of
-from tests.consumers.consumer_bench import created
+from tests.consumers.support.commands import Commands, end_of
+from tests.support.running_consumer import created
 
 PARTITIONS = 3
 

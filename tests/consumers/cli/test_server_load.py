@@ -16,8 +16,8 @@ import redis
 from consumers.cli.command_tree import routestream
 from consumers.processes.embedded import embedded_server
 from docs.pages.cli_pages import root_context, walk
-from tests.consumers.cli.long_log import NAMESPACE, make_long_log
-from tests.consumers.cli.running import Commands, end_of
+from tests.consumers.support.commands import Commands, end_of
+from tests.consumers.support.long_log import NAMESPACE, make_long_log
 
 ENTRIES = 1_000_000
 ANSWER_MAX_S = 60.0

@@ -15,8 +15,8 @@ from events.entry.entry_id import EntryId
 from events.log.positions import Positions, group_holder
 from events.retention.retention import RetentionRule
 from events.streams import redis_stream as redis_stream_module
-from tests.consumers.cli.running import Commands, end_of
-from tests.consumers.cli.terminal import environment_of, in_terminal
+from tests.consumers.support.commands import Commands, end_of
+from tests.consumers.support.terminal import environment_of, in_terminal
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 

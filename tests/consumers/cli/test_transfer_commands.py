@@ -27,9 +27,9 @@ from events.errors import LayoutError, TrimmedError
 from events.transfer.export_file import read_export
 from events.transfer.playback import SameLogError
 from producers.backend_ai.capture import UnreadableCaptureError
-from tests.consumers.cli.running import Commands, end_of
-from tests.events.archive.archive_bench import add_many, archive_in, in_stream, names_in, run, trim
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.consumers.support.commands import Commands, end_of
+from tests.events.support.archives import add_many, archive_in, in_stream, names_in, run, trim
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from consumers.cli.streams.trim import trim
 from events.log.log import EventLog, open_log
 from events.log.positions import Positions
-from tests.consumers.cli.running import Commands
-from tests.events.old_entries import acknowledge, add_old, create, old_id, read, there
+from tests.consumers.support.commands import Commands
+from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read, there
 
 ALONE = ("--without", "archive", "--without", "snapshot")
 

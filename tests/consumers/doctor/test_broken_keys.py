@@ -13,9 +13,9 @@ from events import EventLog
 from projections.errors import UnreadableGenerationError
 from projections.read_model.store import ReadModelStore
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands, end_of
-from tests.consumers.consumer_bench import GROUP, create_group, created, fill
-from tests.consumers.doctor.doctor_bench import examined_log, found, projecting
+from tests.consumers.support.commands import Commands, end_of
+from tests.consumers.support.examination import examined_log, found, projecting
+from tests.support.running_consumer import GROUP, create_group, created, fill
 
 TABLE = "read model route-table, partition 0"
 

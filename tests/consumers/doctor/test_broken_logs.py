@@ -12,7 +12,8 @@ from consumers.runtime.group import Group
 from events import EventLog
 from events.entry.entry_id import START
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.examination import examined_log, found, not_well, projecting
+from tests.support.running_consumer import (
     GROUP,
     UNCLAIMED,
     Handling,
@@ -28,8 +29,7 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.consumers.doctor.doctor_bench import examined_log, found, not_well, projecting
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ABOUT = f"group {GROUP}, partition 0"
 TABLE = "read model route-table, partition 0"

@@ -13,10 +13,10 @@ from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events.errors import ServerRefusedError, ServerUnavailableError
 from events.server.server import Server
 from events.server.settings import ServerSettings
-from tests.clock import Clock, server_with
-from tests.consumers.doctor.doctor_bench import examined, found, not_well
-from tests.disk import mounted
-from tests.waiting import wait_until
+from tests.consumers.support.examination import examined, found, not_well
+from tests.support.clock import Clock, server_with
+from tests.support.disk import mounted
+from tests.support.waiting import wait_until
 
 NO_LOG = {"layout": "warning"}
 

@@ -13,8 +13,9 @@ from consumers.processes.embedded import EmbeddedServer, embedded_server
 from consumers.runtime.projector import Projector
 from events import EventLog, open_log
 from projections.health_state.health_state import HEALTH_STATE
-from tests.consumers.cli.running import Commands
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.commands import Commands
+from tests.consumers.support.examination import projecting
+from tests.support.running_consumer import (
     QUICK,
     consumer_of,
     consuming,
@@ -23,7 +24,6 @@ from tests.consumers.consumer_bench import (
     fill,
     until_settled,
 )
-from tests.consumers.doctor.doctor_bench import projecting
 
 BOTH = "lag=0;1000;100000;0 pending=0;;;0 dead=0;1;;0 lost=0;;;0"
 

@@ -5,9 +5,9 @@ import pytest
 from consumers.cli.doctor.check import check
 from consumers.groups import state as group_state
 from events import EventLog
-from tests.consumers.cli.running import Commands
-from tests.consumers.consumer_bench import GROUP, create_group, created
-from tests.consumers.doctor.doctor_bench import examined_log, found
+from tests.consumers.support.commands import Commands
+from tests.consumers.support.examination import examined_log, found
+from tests.support.running_consumer import GROUP, create_group, created
 
 LATE = "late"
 ABOUT = f"group {LATE}, partition 0"

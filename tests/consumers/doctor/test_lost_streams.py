@@ -12,9 +12,9 @@ from events.log.keys import partition_of
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.cli.running import Commands
-from tests.consumers.consumer_bench import created
-from tests.consumers.doctor.doctor_bench import examined_log, found, not_well
+from tests.consumers.support.commands import Commands
+from tests.consumers.support.examination import examined_log, found, not_well
+from tests.support.running_consumer import created
 
 GROUP = "billing"
 TABLE = "read model route-table, partition 1"

@@ -6,8 +6,8 @@ import pytest
 
 from consumers.cli.doctor.check import check
 from events import EventLog, open_log
-from tests.consumers.cli.running import Commands
-from tests.consumers.doctor.doctor_bench import examined_log, found
+from tests.consumers.support.commands import Commands
+from tests.consumers.support.examination import examined_log, found
 
 GROUP = "billing"
 DEAD = f"dead letters of {GROUP}, partition 1"

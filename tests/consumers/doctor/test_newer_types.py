@@ -3,8 +3,8 @@
 from uuid import UUID, uuid4
 
 from events import EventLog
-from tests.consumers.consumer_bench import add_raw, fill
-from tests.consumers.doctor.doctor_bench import examined_log, found, not_well, projecting
+from tests.consumers.support.examination import examined_log, found, not_well, projecting
+from tests.support.running_consumer import add_raw, fill
 
 TABLE = "read model route-table, partition 0"
 

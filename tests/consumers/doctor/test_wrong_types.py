@@ -15,9 +15,9 @@ from events.errors import WrongTypeError
 from events.log.keys import Keys
 from events.log.positions import Positions
 from events.server.connection import keys_of
-from tests.consumers.cli.running import Commands, end_of
-from tests.consumers.consumer_bench import GROUP, create_group, created, fill
-from tests.consumers.doctor.doctor_bench import examined, examined_log, found, not_well, projecting
+from tests.consumers.support.commands import Commands, end_of
+from tests.consumers.support.examination import examined, examined_log, found, not_well, projecting
+from tests.support.running_consumer import GROUP, create_group, created, fill
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from events.log.log import EventLog, open_log
 from events.server.settings import ServerSettings
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     Handling,
     consumer_of,
     consuming,
@@ -16,8 +16,8 @@ from tests.consumers.consumer_bench import (
     dying,
     until_settled,
 )
-from tests.script_calls import call_of
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.script_calls import call_of
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 
 @pytest.fixture

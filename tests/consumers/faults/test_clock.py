@@ -12,8 +12,8 @@ from consumers.runtime.projector import Projector
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.clock import Clock, server_with
-from tests.consumers.consumer_bench import (
+from tests.support.clock import Clock, server_with
+from tests.support.running_consumer import (
     QUICK,
     Handling,
     consumer_of,

@@ -21,7 +21,9 @@ from events.errors import ServerUnavailableError
 from events.log.log import EventLog, open_log
 from events.server.server import Client
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.handler_group import handler_consumer_of, handling_with
+from tests.consumers.support.logged import until_said
+from tests.support.running_consumer import (
     QUICK,
     Handling,
     add_raw,
@@ -34,10 +36,8 @@ from tests.consumers.consumer_bench import (
     states,
     until_settled,
 )
-from tests.consumers.faults.logged import until_said
-from tests.consumers.handler_bench import handler_consumer_of, handling_with
-from tests.servers import SLOTS, asking, cluster_node, until_answering, without_a_slot
-from tests.waiting import wait_until
+from tests.support.servers import SLOTS, asking, cluster_node, until_answering, without_a_slot
+from tests.support.waiting import wait_until
 
 NAME = ROUTE_TABLE.name
 

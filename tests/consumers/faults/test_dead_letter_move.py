@@ -9,7 +9,8 @@ from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
 from events.server.script import script_text
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.group_process import Processes, processes
+from tests.support.running_consumer import (
     add_raw,
     created,
     dead_letters,
@@ -18,11 +19,10 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.consumers.group_process import Processes, processes
-from tests.script_calls import call_of
-from tests.servers import until_answering
-from tests.tcp_proxy import TcpProxy, tcp_proxy
-from tests.waiting import wait_until
+from tests.support.script_calls import call_of
+from tests.support.servers import until_answering
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.waiting import wait_until
 
 NAME = ROUTE_TABLE.name
 MOVE = call_of("consumers.runtime", "dead_letter")

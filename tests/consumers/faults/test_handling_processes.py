@@ -12,15 +12,8 @@ from consumers.runtime.waking import connection_name
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
-    GROUP,
-    dead_letters,
-    members,
-    pending,
-    until_dead,
-    until_settled,
-)
-from tests.consumers.faults.handling_process import (
+from tests.consumers.support.group_process import processes
+from tests.consumers.support.handling_process import (
     CLAIM_IDLE_MS,
     SETTINGS,
     Effects,
@@ -28,8 +21,15 @@ from tests.consumers.faults.handling_process import (
     process,
     supervised,
 )
-from tests.consumers.group_process import processes
-from tests.waiting import wait_until
+from tests.support.running_consumer import (
+    GROUP,
+    dead_letters,
+    members,
+    pending,
+    until_dead,
+    until_settled,
+)
+from tests.support.waiting import wait_until
 
 _SLACK_S = 8.0
 """A busy machine takes this long for what takes it no time."""

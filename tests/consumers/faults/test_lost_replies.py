@@ -8,7 +8,7 @@ import pytest
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
 from events.server.settings import ServerSettings
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     GROUP,
     UNCLAIMED,
     Handling,
@@ -24,9 +24,9 @@ from tests.consumers.consumer_bench import (
     until_dead,
     until_settled,
 )
-from tests.script_calls import call_of
-from tests.tcp_proxy import TcpProxy, tcp_proxy
-from tests.waiting import wait_until
+from tests.support.script_calls import call_of
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

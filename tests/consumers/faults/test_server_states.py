@@ -14,7 +14,8 @@ from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError, UncertainAppendError
 from events.log.log import EventLog, open_log
 from events.server.settings import ServerSettings
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.logged import until_said
+from tests.support.running_consumer import (
     QUICK,
     Handling,
     consumer_of,
@@ -24,8 +25,7 @@ from tests.consumers.consumer_bench import (
     pending,
     until_settled,
 )
-from tests.consumers.faults.logged import until_said
-from tests.servers import (
+from tests.support.servers import (
     Breaking,
     away,
     demoted,
@@ -36,7 +36,7 @@ from tests.servers import (
     without_memory,
     without_replicas,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 REFUSING: list[tuple[Breaking, str]] = [
     (demoted, "read only replica"),

@@ -12,7 +12,7 @@ from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
 from events.server.settings import ServerSettings
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.support.running_consumer import (
     GROUP,
     QUICK,
     Handling,
@@ -26,7 +26,7 @@ from tests.consumers.consumer_bench import (
     states,
     until_settled,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 NAME = ROUTE_TABLE.name
 

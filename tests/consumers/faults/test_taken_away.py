@@ -10,7 +10,8 @@ from consumers.runtime.consumer import ConsumerSettings
 from consumers.runtime.group import Group
 from consumers.runtime.losses import Losses
 from events.log.log import EventLog, open_log
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.logged import until_said
+from tests.support.running_consumer import (
     GROUP,
     QUICK,
     Handling,
@@ -20,7 +21,6 @@ from tests.consumers.consumer_bench import (
     dead_letters,
     until_settled,
 )
-from tests.consumers.faults.logged import until_said
 
 PATIENT = ConsumerSettings(block_ms=60_000, claim_idle_ms=600_000, policy=QUICK.policy)
 

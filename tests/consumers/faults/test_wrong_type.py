@@ -13,7 +13,9 @@ from events.errors import ServerRefusedError, UncertainAppendError
 from events.log.log import EventLog, open_log
 from projections.read_model.reader import ReaderSettings, open_reader
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import (
+from tests.consumers.support.handler_group import handler_consumer_of, handling_with
+from tests.consumers.support.logged import said, until_said
+from tests.support.running_consumer import (
     QUICK,
     Handling,
     consumer_of,
@@ -24,10 +26,8 @@ from tests.consumers.consumer_bench import (
     states,
     until_settled,
 )
-from tests.consumers.faults.logged import said, until_said
-from tests.consumers.handler_bench import handler_consumer_of, handling_with
-from tests.tcp_proxy import tcp_proxy
-from tests.waiting import wait_until
+from tests.support.tcp_proxy import tcp_proxy
+from tests.support.waiting import wait_until
 
 PATIENT = ConsumerSettings(block_ms=60_000, claim_idle_ms=600_000, policy=QUICK.policy)
 

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from consumers.cli.top import pane
 from consumers.cli.top.picture import SUBJECTS
 from events import EndpointCreatedEvent, EventLog
-from tests.consumers.top.top_bench import CHAT, NARROW, WIDE, deploy, go_live, record, screen
-from tests.events.archive.archive_bench import archive_in, trim
-from tests.events.archive.archive_bench import run as archive_all
+from tests.consumers.support.live_view import CHAT, NARROW, WIDE, deploy, go_live, record, screen
+from tests.events.support.archives import archive_in, trim
+from tests.events.support.archives import run as archive_all
 
 SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "200x50"])
 KEY_COLUMNS = {

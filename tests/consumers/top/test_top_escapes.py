@@ -6,7 +6,7 @@ import pytest
 
 from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog
 from events.catalogue.route import RouteFailedEvent
-from tests.consumers.top.top_bench import ROUTES, WIDE, go_live, route, screen
+from tests.consumers.support.live_view import ROUTES, WIDE, go_live, route, screen
 
 EVIL = "E\x1b[35m\x1b]0;pwn\x07\x00\x7f\x9b2J\u2066\u202e[b]L"
 SHOWN = "E\\x1b[35m\\x1b]0;pwn\\x07\\x00\\x7f\\x9b2J\\u2066\\u202e[b]L"

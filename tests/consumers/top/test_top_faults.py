@@ -15,7 +15,7 @@ from events.log.keys import Keys
 from events.server.server import open_server
 from events.server.settings import ServerSettings
 from projections.read_model.reader import ReaderSettings, RouteTableReader
-from tests.consumers.top.top_bench import GROUP, WIDE, deploy, go_live, record, screen
+from tests.consumers.support.live_view import GROUP, WIDE, deploy, go_live, record, screen
 
 READING = ("+@read", "+info")
 COMMANDS_MAX = 30

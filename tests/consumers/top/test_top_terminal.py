@@ -17,7 +17,7 @@ import anyio
 import pytest
 
 from events import EventLog
-from tests.consumers.top.top_bench import deploy
+from tests.consumers.support.live_view import deploy
 
 TIMEOUT_S = 40.0
 TAKEN = (b"\x1b[?1049h", b"\x1b[?1000h")

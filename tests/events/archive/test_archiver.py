@@ -12,7 +12,7 @@ from events.archive.errors import ForeignArchiveError, GapError
 from events.entry.entry_id import END, EntryId
 from events.log.log import EventLog
 from events.log.positions import Positions
-from tests.events.archive.archive_bench import (
+from tests.events.support.archives import (
     Raw,
     add,
     add_many,

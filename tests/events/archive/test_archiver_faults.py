@@ -15,8 +15,7 @@ from events import EntryId, EventLog
 from events.archive import Archive
 from events.archive.errors import DamagedArchiveError, PlaceError
 from events.log.positions import Positions
-from tests.disk import mounted
-from tests.events.archive.archive_bench import (
+from tests.events.support.archives import (
     add_many,
     add_raw,
     archive_in,
@@ -25,9 +24,10 @@ from tests.events.archive.archive_bench import (
     names_in,
     run,
 )
+from tests.support.disk import mounted
 
 ROOT = Path(__file__).parents[3]
-PROCESS = "tests.events.archive.archiving_process"
+PROCESS = "tests.events.support.archiving_process"
 
 
 async def archive_apart(

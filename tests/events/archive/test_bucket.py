@@ -18,7 +18,7 @@ from events.archive import Archive, ArchiveSettings
 from events.archive.bucket import Bucket
 from events.archive.errors import DamagedArchiveError, PlaceError
 from events.history.history import History
-from tests.events.archive.archive_bench import add_many, archived, in_stream, run, trim
+from tests.events.support.archives import add_many, archived, in_stream, run, trim
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 

@@ -16,7 +16,7 @@ from events.archive import Archive, ArchiveSettings
 from events.archive.errors import DamagedArchiveError, ForeignArchiveError
 from events.archive.segment import check
 from events.history.history import History
-from tests.events.archive.archive_bench import add_many, archive_in, archived, names_in, run, trim
+from tests.events.support.archives import add_many, archive_in, archived, names_in, run, trim
 
 
 @pytest.fixture

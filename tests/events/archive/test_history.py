@@ -11,14 +11,14 @@ from events.archive import Archive
 from events.errors import TrimmedError
 from events.history.history import History
 from events.log.positions import Positions
-from tests.events.archive.archive_bench import (
+from tests.events.support.archives import (
     add_many,
     archive_in,
     in_stream,
     run,
     trim,
 )
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from events import EntryId, EventLog, open_log
 from events.archive import Archive
 from events.history.history import History
 from events.log.positions import Positions
-from tests.events.archive.archive_bench import add, archive_in, run, trim
+from tests.events.support.archives import add, archive_in, run, trim
 
 appends = st.tuples(
     st.just("append"),

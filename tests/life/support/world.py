@@ -23,12 +23,12 @@ from projections.read_model.reader import ReaderSettings, open_reader
 from projections.read_model.store import ReadModelStore
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
-from tests.consumers.consumer_bench import is_settled
-from tests.events.archive.archive_bench import archive_in, in_stream, run
-from tests.life.member import BATCH, Member
-from tests.life.told import Told
-from tests.life.watching import Watching
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.events.support.archives import archive_in, in_stream, run
+from tests.life.support.member import BATCH, Member
+from tests.support.running_consumer import is_settled
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.told import Told
+from tests.support.watching import Watching
 
 REQUIRED = ("archive", *(f"snapshot:{name}" for name in PROJECTIONS))
 _LATER_MS = 86_400_000

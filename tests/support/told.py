@@ -9,8 +9,8 @@ from uuid import UUID
 from events.catalogue.event import Event
 from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import RecordedEvent
-from tests.histories import recorded
 from tests.soak.verdict import parsed, wrong_documents
+from tests.support.histories import recorded
 
 
 class Told:

@@ -16,7 +16,7 @@ from events.server.server import Server
 from events.server.settings import ServerSettings
 from projections.health_state.health_state import HEALTH_STATE
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.consumer_bench import QUICK, consumer_of, consuming, until_settled
+from tests.support.running_consumer import QUICK, consumer_of, consuming, until_settled
 
 
 async def examined(

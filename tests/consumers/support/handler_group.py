@@ -16,8 +16,8 @@ from events.catalogue.route import RouteTrafficRatioUpdatedEvent
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog
-from tests.consumers.consumer_bench import GROUP
-from tests.waiting import wait_until
+from tests.support.running_consumer import GROUP
+from tests.support.waiting import wait_until
 
 PROMPT = HandlerSettings(
     deadline_s=10.0, failures_max=3, first_s=0.01, most_s=0.02, lease_ms=600, block_ms=100

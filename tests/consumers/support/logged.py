@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def said(logs: Sequence[Mapping[str, Any]], event: str, word: str = "") -> list[Mapping[str, Any]]:

@@ -11,10 +11,10 @@ from consumers.processes.supervisor import routestream_command
 from consumers.runtime.waking import connection_name
 from consumers.webhook.webhook_group import WEBHOOK
 from events.log.log import EventLog
-from tests.consumers.group_process import GroupProcess
-from tests.consumers.handler_bench import owner
-from tests.consumers.receiver import Receiver
-from tests.waiting import wait_until
+from tests.consumers.support.group_process import GroupProcess
+from tests.consumers.support.handler_group import owner
+from tests.consumers.support.receiver import Receiver
+from tests.support.waiting import wait_until
 
 LEASE_MS = 1_000
 

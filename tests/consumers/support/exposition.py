@@ -16,7 +16,7 @@ from consumers.monitoring.targets import ExposedConsumers
 from consumers.monitoring.vitals import VitalsSettings
 from consumers.shipped import Member
 from events.log.log import EventLog
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PATIENT = VitalsSettings()
 

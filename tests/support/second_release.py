@@ -1,6 +1,6 @@
 """A second release of the program: its route table has version 2, and its names are capitals.
 
-It runs as `python -m tests.second_release`, with the arguments of `routestream`.
+It runs as `python -m tests.support.second_release`, with the arguments of `routestream`.
 """
 
 import msgspec

@@ -27,8 +27,8 @@ from events.catalogue.endpoint import EndpointCreatedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog, open_log
-from tests.consumers.consumer_bench import GROUP
-from tests.waiting import wait_until
+from tests.support.running_consumer import GROUP
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 CLAIM_IDLE_MS = 400
@@ -90,7 +90,7 @@ class Effects:
 
 
 def command(log: EventLog, folder: Path, name: str) -> list[str]:
-    module = "tests.consumers.faults.handling_process"
+    module = "tests.consumers.support.handling_process"
     url = log.server.settings.url
     return [sys.executable, "-m", module, url, log.keys.namespace, str(folder), name]
 

@@ -26,7 +26,7 @@ from events.entry.recorded import RecordedEvent
 from events.errors import NoGroupError
 from events.log.log import EventLog
 from projections.projection import Projection
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 GROUP = "a-group"
 QUICK = ConsumerSettings(

@@ -19,7 +19,7 @@ import anyio
 
 from events import open_log
 from events.archive.errors import ArchiveError
-from tests.events.archive.archive_bench import archive_in, run
+from tests.events.support.archives import archive_in, run
 
 
 def end_at(call: str, count: int, when: str) -> None:

@@ -12,7 +12,7 @@ from anyio.abc import Process
 from consumers.processes.supervisor import routestream_command
 from consumers.runtime.waking import connection_name
 from events.log.log import EventLog
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 CLAIM_IDLE_MS = 1_000
 

@@ -11,7 +11,7 @@ from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events.errors import ServerUnavailableError
 from events.server.server import Client, Server
 from events.server.settings import ServerSettings
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 Breaking = Callable[[EmbeddedServer], AbstractAsyncContextManager[None]]
 """Breaks a server for as long as the block runs."""

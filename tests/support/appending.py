@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from events import EventLog, RecordedEvent
 from events.catalogue.event import Event
 from projections.projection import Projection
-from tests.histories import (
+from tests.support.histories import (
     created,
     failed,
     listed,

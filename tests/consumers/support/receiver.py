@@ -10,7 +10,7 @@ from aiohttp import web
 
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.entry.entry_id import EntryId
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 class Call(msgspec.Struct, frozen=True):
