@@ -42,10 +42,6 @@ def destroyed(given_payload: str = TOMBSTONE, **fields: bytes) -> Entry:
     return Entry(AT, 0, {name.encode(): value for name, value in {**known, **fields}.items()})
 
 
-def test_there_is_a_strategy_for_every_event_type() -> None:
-    assert set(EVENTS) == set(EVENT_TYPES)
-
-
 @pytest.mark.parametrize("kind", EVENT_TYPES, ids=lambda kind: kind.wire_name)
 @given(data=st.data())
 @settings(

@@ -26,9 +26,9 @@ from events.catalogue.route import (
 )
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent, fold
+from projections import catalogue
 from projections.health_state.endpoint_health import EndpointHealth
 from projections.health_state.health_state import HEALTH_STATE
-from projections.projection import Projection
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 
@@ -36,7 +36,7 @@ E = UUID(int=0xE)
 ROUTES = tuple(UUID(int=0xA0 + number) for number in range(3))
 SESSIONS = (UUID(int=0x51), UUID(int=0x52))
 OBSERVED = datetime(2026, 1, 31, 22, tzinfo=UTC)
-PROJECTIONS: tuple[Projection[Any], ...] = (ROUTE_TABLE, HEALTH_STATE)
+PROJECTIONS = tuple(catalogue.PROJECTIONS.values())
 
 
 def at(place: int) -> EntryId:

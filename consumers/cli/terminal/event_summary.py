@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from uuid import UUID
+
+import msgspec
 
 from consumers.cli.terminal.output import shown_id
 from events.catalogue.endpoint import EndpointCreatedEvent, EndpointHealthCheckUpdatedEvent
@@ -16,7 +19,6 @@ from events.catalogue.route import (
     RouteFailedEvent,
     RouteRecord,
     RouteStartedEvent,
-    RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
 )
 
@@ -25,8 +27,8 @@ _ShowId = Callable[[object], str]
 
 def summary(event: Event, *, wide: bool = False) -> str:
     """Return what *event* says beside its name and its endpoint; a wide one has whole ids."""
-    says = _SAYS.get(type(event))
-    return "" if says is None else says(event, partial(shown_id, wide=wide))
+    says = _SAYS.get(type(event), _all_fields)
+    return says(event, partial(shown_id, wide=wide))
 
 
 def address(host: str | None, port: int | None) -> str | None:
@@ -57,6 +59,20 @@ def _observed(event: ModelServiceStatusEvent, show: _ShowId) -> str:
     return f"{show(event.route_id)} {event.new_status}{after}{reason}"
 
 
+def _all_fields(event: Event, show: _ShowId) -> str:
+    """Say what a type without words of its own holds; an id goes without saying what it is of."""
+    held = {name: getattr(event, name) for name in event.__struct_fields__ if name != "endpoint_id"}
+    return ", ".join(
+        show(value) if isinstance(value, UUID) else f"{name.replace('_', ' ')} {_in_text(value)}"
+        for name, value in held.items()
+        if value is not None
+    )
+
+
+def _in_text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
+
+
 _SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
     EndpointCreatedEvent: lambda e, _: f"{e.name}: model {e.model}, {_checked(e.health_check)}",
     EndpointHealthCheckUpdatedEvent: lambda e, _: _checked(e.health_check),
@@ -65,8 +81,8 @@ _SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
     RouteStartedEvent: lambda e, show: (
         f"{show(e.route_id)} at {address(e.kernel_host, e.kernel_port)}"
     ),
-    RouteTerminatingEvent: lambda e, show: show(e.route_id),
     RouteFailedEvent: lambda e, show: ": ".join((show(e.route_id), *e.errors)),
     RouteTrafficRatioUpdatedEvent: lambda e, show: f"{show(e.route_id)} weight {e.traffic_ratio:g}",
     ModelServiceStatusEvent: _observed,
 }
+"""Types whose fields, one after another, would not be how a person says it."""

@@ -1,63 +1,29 @@
-"""Events of every type, drawn within their limits."""
+"""Events of every registered type, drawn within the limits that their fields declare."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
+import msgspec.inspect as declared
 from hypothesis import strategies as st
 
-from events.catalogue.endpoint import (
-    EndpointCreatedEvent,
-    EndpointDestroyedEvent,
-    EndpointHealthCheckUpdatedEvent,
-)
 from events.catalogue.event import Event
-from events.catalogue.health_check import HealthCheck
-from events.catalogue.model_service import ModelServiceStatusEvent
-from events.catalogue.route import (
-    EndpointRouteListUpdatedEvent,
-    RouteCreatedEvent,
-    RouteFailedEvent,
-    RouteRecord,
-    RouteStartedEvent,
-    RouteTerminatingEvent,
-    RouteTrafficRatioUpdatedEvent,
-)
+from events.catalogue.registry import EVENT_TYPES
+from events.catalogue.route import EndpointRouteListUpdatedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata
 
-names = st.text(min_size=1, max_size=256)
-paths = st.from_regex(r"/[^\s]*\Z", fullmatch=True).filter(lambda path: len(path) <= 2048)
-hosts = st.from_regex(r"[^\s/]+\Z", fullmatch=True).filter(lambda host: len(host) <= 255)
-ports = st.integers(1, 65_535)
-ratios = st.floats(0, 1)
-protocols = st.sampled_from(["http", "h2", "grpc", "tcp", "preopen"])
-statuses = st.sampled_from(["provisioning", "running", "terminating", "terminated", "failed"])
+TEXT_MAX = 300
+"""Characters of a drawn text that may be longer, or as long as it likes."""
+
+INTEGER_MAX = 2**63 - 1
+
 times = st.datetimes(
     datetime(1971, 1, 1),  # noqa: DTZ001 - the zone is drawn
     datetime(2199, 1, 1),  # noqa: DTZ001 - the zone is drawn
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=9)), timezone(-timedelta(hours=3.5))]),
 )
 entry_ids = st.builds(EntryId, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
-
-health_checks = st.builds(
-    HealthCheck,
-    path=paths,
-    interval=st.floats(0, 86_400, exclude_min=True),
-    max_retries=st.integers(1, 1_000),
-    max_wait_time=st.floats(0, 3_600, exclude_min=True),
-    expected_status_code=st.integers(100, 599),
-    initial_delay=st.none() | st.floats(0, 86_400),
-)
-route_records = st.builds(
-    RouteRecord,
-    route_id=st.uuids(),
-    session_id=st.none() | st.uuids(),
-    app=st.text(max_size=256),
-    kernel_host=st.none() | hosts,
-    kernel_port=st.none() | ports,
-    protocol=protocols,
-    traffic_ratio=ratios,
-    status=statuses,
-)
 metadata = st.builds(
     Metadata,
     request_id=st.none() | st.text(),
@@ -66,63 +32,53 @@ metadata = st.builds(
     traceparent=st.none() | st.text(),
 )
 
+
+def drawn(kind: declared.Type) -> st.SearchStrategy[Any]:
+    """Return what draws values of a field's declared type, at its limits too."""
+    return _DRAWN[type(kind)](kind)
+
+
+def _floats(kind: declared.FloatType) -> st.SearchStrategy[float]:
+    least = kind.ge if kind.gt is None else kind.gt
+    return st.floats(least, kind.le, exclude_min=kind.gt is not None, allow_nan=False)
+
+
+def _texts(kind: declared.StrType) -> st.SearchStrategy[str]:
+    most = kind.max_length or TEXT_MAX
+    if kind.pattern is None:
+        return st.text(min_size=kind.min_length or 0, max_size=min(most, TEXT_MAX))
+    matching = st.from_regex(kind.pattern.removeprefix("^"), fullmatch=True)
+    return matching.filter(lambda text: len(text) <= most)
+
+
+def _structs(kind: declared.StructType) -> st.SearchStrategy[Any]:
+    return st.builds(kind.cls, **{one.name: drawn(one.type) for one in kind.fields})
+
+
+_DRAWN: dict[type[declared.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
+    declared.NoneType: lambda _: st.none(),
+    declared.BoolType: lambda _: st.booleans(),
+    declared.UUIDType: lambda _: st.uuids(),
+    declared.DateTimeType: lambda _: times,
+    declared.LiteralType: lambda kind: st.sampled_from(kind.values),
+    declared.IntType: lambda kind: st.integers(kind.ge, kind.le or INTEGER_MAX),
+    declared.FloatType: _floats,
+    declared.StrType: _texts,
+    declared.VarTupleType: lambda kind: st.lists(drawn(kind.item_type), max_size=5).map(tuple),
+    declared.DictType: lambda kind: st.dictionaries(
+        drawn(kind.key_type), drawn(kind.value_type), max_size=5
+    ),
+    declared.UnionType: lambda kind: st.one_of(*map(drawn, kind.types)),
+    declared.StructType: _structs,
+}
+"""For each kind of declared type what draws its values."""
+
+
+def has_each_route_once(event: Event) -> bool:
+    routes = event.routes if isinstance(event, EndpointRouteListUpdatedEvent) else ()
+    return len({route.route_id for route in routes}) == len(routes)
+
+
 EVENTS: dict[type[Event], st.SearchStrategy[Event]] = {
-    EndpointCreatedEvent: st.builds(
-        EndpointCreatedEvent,
-        endpoint_id=st.uuids(),
-        name=names,
-        model=names,
-        runtime_variant=names,
-        open_to_public=st.booleans(),
-        health_check=st.none() | health_checks,
-    ),
-    EndpointHealthCheckUpdatedEvent: st.builds(
-        EndpointHealthCheckUpdatedEvent,
-        endpoint_id=st.uuids(),
-        health_check=st.none() | health_checks,
-    ),
-    EndpointRouteListUpdatedEvent: st.builds(
-        EndpointRouteListUpdatedEvent,
-        endpoint_id=st.uuids(),
-        routes=st.lists(route_records, max_size=5, unique_by=lambda route: route.route_id).map(
-            tuple
-        ),
-    ),
-    RouteCreatedEvent: st.builds(RouteCreatedEvent, endpoint_id=st.uuids(), route=route_records),
-    RouteStartedEvent: st.builds(
-        RouteStartedEvent,
-        endpoint_id=st.uuids(),
-        route_id=st.uuids(),
-        session_id=st.none() | st.uuids(),
-        app=st.text(max_size=256),
-        kernel_host=hosts,
-        kernel_port=ports,
-        protocol=protocols,
-    ),
-    RouteTerminatingEvent: st.builds(
-        RouteTerminatingEvent, endpoint_id=st.uuids(), route_id=st.uuids()
-    ),
-    RouteFailedEvent: st.builds(
-        RouteFailedEvent,
-        endpoint_id=st.uuids(),
-        route_id=st.uuids(),
-        errors=st.lists(st.text(max_size=100), max_size=32).map(tuple),
-    ),
-    RouteTrafficRatioUpdatedEvent: st.builds(
-        RouteTrafficRatioUpdatedEvent,
-        endpoint_id=st.uuids(),
-        route_id=st.uuids(),
-        traffic_ratio=ratios,
-    ),
-    ModelServiceStatusEvent: st.builds(
-        ModelServiceStatusEvent,
-        endpoint_id=st.uuids(),
-        route_id=st.uuids(),
-        session_id=st.none() | st.uuids(),
-        new_status=st.sampled_from(["healthy", "unhealthy"]),
-        reason=st.none() | st.text(max_size=1_024),
-        observed_at=times,
-        consecutive_failures=st.integers(0, 2**63 - 1),
-    ),
-    EndpointDestroyedEvent: st.builds(EndpointDestroyedEvent, endpoint_id=st.uuids()),
+    kind: drawn(declared.type_info(kind)).filter(has_each_route_once) for kind in EVENT_TYPES
 }
