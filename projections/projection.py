@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
+import msgspec
+
 from events.catalogue.event import Event
 from events.entry.recorded import RecordedEvent
 
@@ -38,13 +40,15 @@ class Projection(Generic[State]):
     """What is kept of each endpoint, and what each event makes of it.
 
     For every projection any order and any number of deliveries of the same events must lead to
-    the same state.
+    the same state. A state is a frozen msgspec struct with an `endpoint_id`, and a `version`: the
+    entry id of the newest event in it.
 
     Attributes:
         name: What a person types for it, in every release.
         version: Rises when the same events lead to another document.
         initial: The state of an endpoint before its first event.
         evolve: The state after one more event; the very same object when nothing changed.
+        document: The struct of a document; its fields are what programs are shown.
         encode: The JSON document of a state, beginning with the given revision.
         decode: The revision and the state of a document.
         newest_counts: Types of which, of one endpoint and the same route or routes, only the
@@ -60,6 +64,7 @@ class Projection(Generic[State]):
     version: int
     initial: Callable[[UUID], State]
     evolve: Callable[[State, RecordedEvent], State]
+    document: type[msgspec.Struct]
     encode: Callable[[State, int], bytes]
     decode: Callable[[bytes], tuple[int, State]]
     newest_counts: frozenset[type[Event]] = frozenset()

@@ -25,7 +25,13 @@ from events.catalogue.route import (
 )
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
-from projections.health_state.endpoint_health import EndpointHealth, RouteHealth, decode, encode
+from projections.health_state.endpoint_health import (
+    EndpointHealth,
+    HealthDocument,
+    RouteHealth,
+    decode,
+    encode,
+)
 from projections.health_state.health_runs import HealthRuns
 from projections.health_state.transitions import STAMP, Transitions, said
 from projections.projection import Projection
@@ -162,6 +168,7 @@ HEALTH_STATE = Projection(
     version=1,
     initial=lambda endpoint_id: EndpointHealth(endpoint_id=endpoint_id),
     evolve=evolve,
+    document=HealthDocument,
     encode=encode,
     decode=decode,
     newest_counts=frozenset({EndpointRouteListUpdatedEvent}),

@@ -106,7 +106,7 @@ def _memory_bytes(
     count = max(1, len(states))
     document_bytes = sum(len(store.projection.encode(state, 1)) for state in states) / count
     # Of each route the newest event of two types is held back, and a few of the endpoint's own.
-    held_each = 2 * sum(len(state.routes) for state in states) / count + 1
+    held_each = 2 * sum(len(getattr(state, "routes", ())) for state in states) / count + 1
     held = min(entries, endpoints * held_each, NEWEST_MAX)
     states_bytes = endpoints * (_STATE_BYTES + document_bytes * _STATE_FACTOR)
     return _PROCESS_BYTES + round(copies * states_bytes + held * _HELD_BYTES)

@@ -47,7 +47,7 @@ class Difference(NamedTuple):
 
 def registers_of(state: object) -> Iterable[Register]:
     """Return the registers of a state of any projection, none where there is no state."""
-    return () if state is None else _REGISTERS[type(state)](state)
+    return () if state is None else _REGISTERS.get(type(state), _of_any)(state)
 
 
 def differences(
@@ -147,7 +147,18 @@ def _of_health(health: EndpointHealth) -> Iterator[Register]:
         yield Register(of, "absent_at", str(route.absent_at), route.absent_at)
 
 
+def _of_any(state: Any) -> Iterator[Register]:  # noqa: ANN401 - of any projection
+    """Yield the fields of a state; the stamp of `x` is `x_at`, else that of the newest event."""
+    for name in state.__struct_fields__:
+        value = getattr(state, name)
+        if name != "endpoint_id" and not isinstance(value, EntryId):
+            at = getattr(state, f"{name}_at", state.version)
+            yield Register(None, name, msgspec.to_builtins(value, enc_hook=str), at)
+    yield Register(None, "version", str(state.version), state.version)
+
+
 _REGISTERS: dict[type, Callable[[Any], Iterator[Register]]] = {
     Endpoint: _of_endpoint,
     EndpointHealth: _of_health,
 }
+"""States whose registers are told by route; of any other each field is one."""

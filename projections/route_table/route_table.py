@@ -25,7 +25,7 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from projections.projection import Projection
 from projections.route_set import in_order, listed
-from projections.route_table.endpoint import Endpoint, decode, encode
+from projections.route_table.endpoint import Document, Endpoint, decode, encode
 from projections.route_table.route import (
     NOT_CHECKED,
     Route,
@@ -211,6 +211,7 @@ ROUTE_TABLE = Projection(
     version=1,
     initial=lambda endpoint_id: Endpoint(endpoint_id=endpoint_id),
     evolve=evolve,
+    document=Document,
     encode=encode,
     decode=decode,
     newest_counts=frozenset(

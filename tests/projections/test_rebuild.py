@@ -356,6 +356,7 @@ async def test_a_new_version_is_a_read_model_of_its_own(log: EventLog) -> None:
         version=2,
         initial=ROUTE_TABLE.initial,
         evolve=ROUTE_TABLE.evolve,
+        document=ROUTE_TABLE.document,
         encode=ROUTE_TABLE.encode,
         decode=ROUTE_TABLE.decode,
     )

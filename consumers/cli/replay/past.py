@@ -21,13 +21,13 @@ from events.entry.position import parse_between, parse_position
 from events.log.log import EventLog
 from events.server.server import now_of
 from projections.catalogue import PROJECTIONS
-from projections.health_state.endpoint_health import HealthDocument
 from projections.projection import Projection
 from projections.replay.source import Source
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import Change, as_of, changes_between
 
 _POSITION = "start, end, an entry id, an RFC 3339 time, or a span such as -2h"
+_KEYS = frozenset({"revision", "endpoint_id", "version"})
 _CHANGED_COLUMNS = (
     Column("ENDPOINT"),
     Column("CHANGED", folds=True),
@@ -64,10 +64,26 @@ async def show(
                 nothing="no endpoints yet",
             )
             return
-        values = [msgspec.json.decode(of.encode(state, 0)) for state in states]
-        rows = [(state.endpoint_id, state.version, len(state.routes)) for state in states]
-        columns, fields = ("ENDPOINT", "VERSION", "ROUTES"), HealthDocument.__struct_fields__
-        print_rows(output, columns, rows, values, fields=fields, nothing="nothing yet")
+        documents = [msgspec.json.decode(of.encode(state, 0)) for state in states]
+        names = _told_names(of)
+        rows = [
+            (state.endpoint_id, state.version, *(_told(one.get(name)) for name in names))
+            for state, one in zip(states, documents, strict=True)
+        ]
+        columns = ("ENDPOINT", "VERSION", *(name.replace("_", " ").upper() for name in names))
+        fields = of.document.__struct_fields__
+        print_rows(output, columns, rows, documents, fields=fields, nothing="nothing yet")
+
+
+def _told_names(of: Projection[Any]) -> list[str]:
+    """Return the fields of a document that say more than when something happened."""
+    kinds = {one.name: one.type for one in msgspec.structs.fields(of.document)}
+    return [n for n, kind in kinds.items() if n not in _KEYS and kind is not EntryId]
+
+
+def _told(value: object) -> object:
+    """Return what a cell says of a field: of many things how many there are."""
+    return len(value) if isinstance(value, list | dict) else value
 
 
 @click.command()
