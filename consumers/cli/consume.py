@@ -15,7 +15,7 @@ from consumers.processes.retention_process import run_retention
 from consumers.processes.supervisor import Supervisor, routestream_command
 from consumers.retention.settings import RETENTION
 from consumers.settings import Settings
-from consumers.shipped import check_settings, group_named, set_up_groups
+from consumers.shipped import GROUPS, group_named, set_up_groups
 
 PROCESSES_MAX = 64
 
@@ -40,10 +40,23 @@ metrics_port_option = click.option(
     callback=_take_metrics_port,
     help="Where to serve /metrics, /livez and /readyz, before the settings; 0: any free port.",
 )
+
+
+def _group_lines() -> str:
+    """Return the groups for the help, one a line, with the part of the settings that each has."""
+    widest = max(map(len, GROUPS))
+    lines = (
+        f"  {name:{widest}}  {group.about}"
+        + (f" (settings: {group.section})" if group.section else "")
+        for name, group in GROUPS.items()
+    )
+    return "\b\nGroups:\n" + "\n".join(lines)
+
+
 supervised_option = click.option("--supervised", is_flag=True, hidden=True)
 
 
-@click.command()
+@click.command(epilog=_group_lines())
 @click.argument("group", required=False)
 @click.option("--all", "every_group", is_flag=True, help="Run every group that is set up.")
 @processes_option
@@ -80,7 +93,7 @@ async def consume(
             if group == RETENTION:
                 await run_retention(log, settings.retention, supervised=supervised)
             else:
-                await run_group(log, names[0], name, settings, supervised=supervised)
+                await run_group(log, GROUPS[names[0]], name, settings, supervised=supervised)
         return
     if consumer is not None:
         raise click.UsageError("--consumer names one process; it does not go with several")
@@ -106,8 +119,8 @@ def groups_to_run(group: str | None, settings: Settings) -> list[str]:
         _ = retention.rule  # raises where it is not set
         return [RETENTION]
     named = group_named(group)
-    check_settings(named, settings)
-    return [named]
+    named.check(settings)
+    return [named.name]
 
 
 @click.group()

@@ -1,4 +1,4 @@
-"""TODO docstring of consumers.processes.group_process."""
+"""The group process: one consumer of a group in all partitions, with its metrics."""
 
 import os
 import socket
@@ -7,11 +7,11 @@ from secrets import token_hex
 import anyio
 import structlog
 
+from consumers.group_definition import GroupDefinition
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedConsumers
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
-from consumers.shipped import GROUPS
 from events.log.log import EventLog
 from events.server.server import Server
 
@@ -30,12 +30,12 @@ async def warn_of_weaknesses(server: Server) -> None:
 
 
 async def run_group(
-    log: EventLog, group: str, consumer: str, settings: Settings, *, supervised: bool
+    log: EventLog, group: GroupDefinition, consumer: str, settings: Settings, *, supervised: bool
 ) -> None:
     """Consume all partitions for *group* as *consumer*, until a signal stops it."""
     metrics = settings.metrics
     await warn_of_weaknesses(log.server)
-    async with GROUPS[group](log, consumer, settings) as members:
+    async with group.members(log, consumer, settings) as members:
 
         async def stop() -> None:
             async with anyio.create_task_group() as stops:
@@ -44,7 +44,7 @@ async def run_group(
 
         _log.info(
             "process_started",
-            group=group,
+            group=group.name,
             consumer=consumer,
             server=log.server.address,
             namespace=log.keys.namespace,
@@ -58,4 +58,4 @@ async def run_group(
         ):
             for one in members:
                 running.start_soon(one.run)
-    _log.info("process_stopped", group=group, consumer=consumer)
+    _log.info("process_stopped", group=group.name, consumer=consumer)

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from consumers.errors import MissingSettingError
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_work import HandlerWork
 from consumers.webhook.webhook import open_webhook
@@ -17,12 +16,11 @@ WEBHOOK = "webhook"
 _log = structlog.get_logger()
 
 
-def check_webhook(settings: WebhookSettings) -> None:
-    """Raise MissingSettingError where no URL is set."""
-    if not settings.url:
-        raise MissingSettingError(
-            "the group webhook needs a URL: set webhook.url or ROUTESTREAM_WEBHOOK_URL"
-        )
+def missing_webhook_setting(settings: WebhookSettings) -> str | None:
+    """Say which setting the webhook lacks to run; None for none."""
+    if settings.url:
+        return None
+    return "the group webhook needs a URL: set webhook.url or ROUTESTREAM_WEBHOOK_URL"
 
 
 @asynccontextmanager
@@ -31,10 +29,8 @@ async def webhook_consumers(
 ) -> AsyncIterator[list[HandlerConsumer]]:
     """Make the consumers called *consumer*; a new group begins with what is appended from now on.
 
-    Raises:
-        MissingSettingError: No URL is set.
+    The settings have a URL: `missing_webhook_setting` says nothing.
     """
-    check_webhook(settings)
     if not settings.all_secrets:
         _log.warning("webhook_unsigned", why="no secret is set; receivers cannot know who calls")
     async with open_webhook(settings, log.keys.namespace) as webhook:

@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from consumers.group_definition import Member
 from consumers.monitoring import targets as exposed_module
 from consumers.monitoring.http import Exposed, exposition
 from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedConsumers
 from consumers.monitoring.vitals import VitalsSettings
-from consumers.shipped import Member
 from events.log.log import EventLog
 from tests.support.waiting import wait_until
 

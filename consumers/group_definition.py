@@ -1,0 +1,116 @@
+"""The definition of a group that `routestream consume` runs: everything that is asked about it."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+import msgspec
+
+from consumers.errors import MissingSettingError
+from consumers.handlers.handler_consumer import HandlerConsumer
+from consumers.handlers.handler_settings import HandlerSettings
+from consumers.handlers.handler_work import HandlerWork
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.processor import Handler
+from consumers.runtime.progress import Progress
+from consumers.runtime.projector import Projector
+from consumers.settings import Settings
+from events.archive import open_archive
+from events.history.history import History
+from events.log.log import EventLog
+from projections.projection import Projection
+from projections.snapshots.snapshot_store import Snapshots
+
+
+class Member(Protocol):
+    """A group's consumer in one partition."""
+
+    @property
+    def progress(self) -> Progress:
+        """What it has done and does now."""
+
+    async def run(self) -> None:
+        """Consume until stopped."""
+
+    async def stop(self) -> None:
+        """Stop softly; return when that is done."""
+
+
+Members = Callable[[EventLog, str, Settings], AbstractAsyncContextManager[Sequence[Member]]]
+"""Makes a group's members of one name, one for each partition, with all that they stand on."""
+
+
+class GroupDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that can be run by its name.
+
+    Attributes:
+        name: The group's name in Redis, and on the command line.
+        about: What it does, in a few words for the help.
+        members: Makes the members of one process.
+        section: The part of the settings that says how it works, empty where it has none.
+        missing_setting: Says which setting it lacks to run, in one sentence; None for none.
+    """
+
+    name: str
+    about: str
+    members: Members
+    section: str = ""
+    missing_setting: Callable[[Settings], str | None] = lambda _: None
+
+    def check(self, settings: Settings) -> None:
+        """Raise MissingSettingError where the group cannot run with *settings*."""
+        if (problem := self.missing_setting(settings)) is not None:
+            raise MissingSettingError(problem)
+
+
+def projector_group(projection: Projection[Any]) -> GroupDefinition:
+    """Define the group that folds *projection* into its read model."""
+
+    @asynccontextmanager
+    async def members(log: EventLog, name: str, all_set: Settings) -> AsyncIterator[list[Consumer]]:
+        settings = all_set.consumer
+        archive = open_archive(all_set.archive, log.keys.namespace)
+        source = log if archive is None else History(log, archive)
+        yield [
+            Consumer(
+                log,
+                partition,
+                (projection.read_model, name),
+                Projector(
+                    log,
+                    projection,
+                    partition,
+                    settings.policy,
+                    Snapshots(source, partition, all_set.snapshots),
+                ),
+                settings,
+            )
+            for partition in range(log.partitions)
+        ]
+
+    return GroupDefinition(
+        name=projection.read_model,
+        about=f"keeps the read model of the projection {projection.name}",
+        members=members,
+        section="consumer",
+    )
+
+
+def handler_group(name: str, about: str, handle: Handler) -> GroupDefinition:
+    """Define a group that gives each event to *handle*, one endpoint's in their order.
+
+    A new group begins with what is appended from then on. A handler that raises is tried again
+    after a wait, and its event ends as a dead letter, as the defaults of `HandlerSettings` say.
+    """
+
+    @asynccontextmanager
+    async def members(
+        log: EventLog, consumer: str, _: Settings
+    ) -> AsyncIterator[list[HandlerConsumer]]:
+        work = HandlerWork(handle)
+        yield [
+            HandlerConsumer(log, partition, (name, consumer), work, HandlerSettings())
+            for partition in range(log.partitions)
+        ]
+
+    return GroupDefinition(name=name, about=about, members=members)
