@@ -1,5 +1,7 @@
 """What happened, and the log it lies on."""
 
+import logging
+
 from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
@@ -50,3 +52,6 @@ __all__ = [
     "fold",
     "open_log",
 ]
+
+# A library leaves it to its program what becomes of its log records.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -1,5 +1,7 @@
 """What the events amount to: folds, read models, and the reader that a proxy routes by."""
 
+import logging
+
 from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
@@ -21,3 +23,6 @@ __all__ = [
     "open_reader",
     "routable",
 ]
+
+# A library leaves it to its program what becomes of its log records.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

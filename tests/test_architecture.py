@@ -211,3 +211,15 @@ def test_a_package_imports_without_a_server_and_without_an_environment(package: 
     done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+
+
+def test_the_libraries_load_nothing_that_a_terminal_needs() -> None:
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in modules("events", "projections", "producers")
+    ]
+    for_a_person = ("click", "rich", "textual", "structlog")
+    program = f"import sys, {', '.join(names)}\nprint(*sys.modules.keys() & {for_a_person})"
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

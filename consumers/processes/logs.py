@@ -4,27 +4,51 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import EventDict, Processor
+
+LIBRARIES = ("events", "projections", "producers")
 
 
 def configure_logs(level: str = "info") -> None:
-    """Set up structlog for this process; called once, by the composition root.
+    """Set up the logs of this process; called once, by the composition root.
+
+    The processes log through structlog, the libraries through `logging`; both look alike.
 
     *level* is one of those that can be asked for, or `critical` for nothing at all.
     """
     on_terminal = sys.stderr.isatty()
-    renderer: structlog.types.Processor = (
+    renderer: Processor = (
         structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
     )
+    completing: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[*completing, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_take_fields, *completing],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    for library in LIBRARIES:
+        logger = logging.getLogger(library)
+        logger.handlers = [handler]  # not one more for each call
+        logger.setLevel(level.upper())
+
+
+def _take_fields(_logger: object, _method: str, line: EventDict) -> EventDict:
+    """Put the event and the fields of a library's record in the place of its message."""
+    record: logging.LogRecord = line["_record"]
+    fields = getattr(record, "fields", {})
+    event = getattr(record, "event", line["event"])
+    return {**fields, **line, "event": event}

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator
 from datetime import timedelta
 
 import msgspec
-import structlog
 
 from events.archive.archive import Archive, State
 from events.archive.errors import BusyArchiveError, ForeignArchiveError, GapError
@@ -15,6 +14,7 @@ from events.log.chunk import Chunk, read_chunk
 from events.log.log import READ_COUNT, EventLog
 from events.log.positions import Positions
 from events.server.server import now_of
+from events.structured_logger import structured_logger
 
 HOLDER = "archive"
 """Under which the log's positions tell up to where it is archived."""
@@ -25,7 +25,7 @@ RACES_MAX = 1_000
 _FIRST_COUNT = 16
 _READ_BYTES = 8_388_608
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Written(msgspec.Struct, frozen=True):

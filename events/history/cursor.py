@@ -3,8 +3,6 @@
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 
-import structlog
-
 from events.archive.archive import Archive
 from events.archive.errors import DamagedArchiveError
 from events.archive.manifest import Gap, Manifest
@@ -14,11 +12,12 @@ from events.entry.entry_line import RawEntry
 from events.errors import TrimmedError
 from events.log.chunk import Chunk, read_chunk
 from events.log.log import EventLog
+from events.structured_logger import structured_logger
 
 Note = Callable[[TrimmedError], None]
 """Hears of what is missing, where reading goes on behind it."""
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Reading:
@@ -143,7 +142,7 @@ class Reading:
         if self._on_gap is not None:
             self._on_gap(error)
         elif accepted:
-            _log.warning("history_has_accepted_gap", told=str(error))
+            _log.warning("history_has_accepted_gap", error=str(error))
         else:
             raise error
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 
 import anyio
-import structlog
 
 from events.archive.archive import Archive
 from events.archive.manifest import Manifest
@@ -19,11 +18,12 @@ from events.log.log import READ_COUNT, EventLog, entries_of, readable
 from events.log.merge import by_entry_id, merged
 from events.server.backoff import Backoff
 from events.server.server import Server
+from events.structured_logger import structured_logger
 
 _BLOCK_MS = 2_000
 _RECONNECT = Backoff(first_s=0.05, most_s=5.0)
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class History:

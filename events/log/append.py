@@ -7,7 +7,6 @@ from uuid import UUID
 
 import anyio
 import msgspec
-import structlog
 
 from events.catalogue.event import Event, new_event_id
 from events.entry.codec import encode
@@ -25,6 +24,7 @@ from events.log.keys import Keys, partition_of
 from events.server.backoff import Backoff
 from events.server.server import Server
 from events.server.translation import translation, was_not_carried_out
+from events.structured_logger import structured_logger
 
 
 class Durability(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ SEEN_MS = 60_000
 TRIES_MAX = 6
 _BETWEEN_TRIES = Backoff(first_s=0.05, most_s=1.0)
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -5,7 +5,6 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Self
 
 import anyio
-import structlog
 
 from events.catalogue.event import Event
 from events.entry import codec
@@ -24,6 +23,7 @@ from events.log.partitions import PARTITIONS_MAX, log_exists, read_partitions
 from events.server.backoff import Backoff
 from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
+from events.structured_logger import structured_logger
 
 READ_COUNT = 1_000
 """Entries asked for at a time."""
@@ -31,7 +31,7 @@ READ_COUNT = 1_000
 _BLOCK_MS = 2_000
 _RECONNECT = Backoff(first_s=0.05, most_s=5.0)
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class EventLog:

@@ -6,12 +6,12 @@ from uuid import UUID
 
 import anyio
 import msgspec
-import structlog
 
 from events.entry.entry_id import EntryId
 from events.errors import EventsError, ServerUnavailableError
 from events.log.log import EventLog
 from events.server.backoff import Backoff
+from events.structured_logger import structured_logger
 
 BATCH_ENTRIES_MAX = 500
 BATCH_BYTES_MAX = 1_048_576
@@ -24,7 +24,7 @@ TRIES_MAX = 6
 _BETWEEN_TRIES = Backoff(first_s=0.05, most_s=1.0)
 _NEW = "*"
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class MovedError(EventsError):

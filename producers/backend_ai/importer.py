@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import structlog
 from anyio.lowlevel import checkpoint
 
 from events.catalogue.event import Event
@@ -12,6 +11,7 @@ from events.entry.recorded import Metadata, RecordedEvent
 from events.log.append import APPEND_MAX
 from events.log.keys import partition_of
 from events.log.log import EventLog
+from events.structured_logger import structured_logger
 from producers.backend_ai.capture import read_capture
 from producers.backend_ai.translation import Counts, Translation
 from producers.errors import ProducersError
@@ -19,7 +19,7 @@ from producers.errors import ProducersError
 SOURCE = "backend-ai"
 """The source with which a log is opened that is imported into."""
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 async def import_capture(

@@ -10,7 +10,6 @@ from uuid import UUID
 import aiohttp
 import anyio
 import msgspec
-import structlog
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
@@ -18,6 +17,7 @@ from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatus
 from events.entry.entry_id import START, EntryId
 from events.errors import EventsError
+from events.structured_logger import structured_logger
 from producers.checker.probe import Address, probe
 from producers.checker.settings import CheckerSettings
 from producers.checker.verdict import CheckState, Transition, judge
@@ -27,7 +27,7 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
 from projections.route_table.routing import is_reachable
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Reader(Protocol):

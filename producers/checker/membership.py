@@ -7,13 +7,13 @@ from uuid import UUID
 
 import anyio
 import msgspec
-import structlog
 
 from events.errors import EventsError
 from events.log.keys import Keys
 from events.server.server import Server
+from events.structured_logger import structured_logger
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 def owner_of(endpoint_id: UUID, checkers: Collection[str]) -> str | None:

@@ -7,11 +7,11 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import anyio
-import structlog
 
 from events.errors import ServerRefusedError, ServerUnavailableError
 from events.server.backoff import Backoff
 from events.server.server import Client, Server
+from events.structured_logger import structured_logger
 from projections.errors import NoLiveGenerationError, ProjectionsError
 from projections.read_model.store import ReadModelStore, no_live_generation
 
@@ -20,7 +20,7 @@ _CHANGE_FIELDS = {b"previous", b"generation", b"changes"}
 _RECONNECT = Backoff(first_s=0.05, most_s=2.0)
 _AWAY = (ServerUnavailableError, ServerRefusedError, ProjectionsError)
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class OfOneEndpoint(Protocol):

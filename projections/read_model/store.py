@@ -5,11 +5,11 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 import msgspec
-import structlog
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
 from events.server.server import Server
+from events.structured_logger import structured_logger
 from projections.errors import (
     DocumentsMissingError,
     NoLiveGenerationError,
@@ -23,7 +23,7 @@ APPLY_MAX = 1_000
 
 State = TypeVar("State")
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

@@ -1,14 +1,13 @@
 """The build: a read model folded from the log where there is none."""
 
-import structlog
-
 from events.entry.entry_id import START, EntryId
+from events.structured_logger import structured_logger
 from projections.read_model.store import ReadModelStore, State
 from projections.replay.folding import Folding
 from projections.replay.replay import replay
 from projections.replay.source import Source, check_complete, extent_of
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 async def build(

@@ -7,12 +7,12 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-import structlog
 
 from events.catalogue.event import Event
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
 from events.errors import EventsError, UnknownEventTypeError
+from events.structured_logger import structured_logger
 from projections.projection import Projection
 from projections.replay.held_back import Gathered, Newest
 from projections.replay.raw_entry import (
@@ -36,7 +36,7 @@ _Kind = tuple[bytes, bytes]
 State = TypeVar("State")
 Wants = Callable[[UUID], bool]
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Base(msgspec.Struct, Generic[State], frozen=True):

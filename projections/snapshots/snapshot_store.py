@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-import structlog
 from anyio.to_thread import run_sync
 
 from events.entry.entry_id import END, START, EntryId
 from events.log.positions import Positions, snapshot_holder
+from events.structured_logger import structured_logger
 from projections.errors import (
     NoSnapshotError,
     SnapshotError,
@@ -34,7 +34,7 @@ from projections.snapshots.snapshot import (
     write_snapshot,
 )
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Snapshots:

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from structlog.testing import capture_logs
-
 from consumers.errors import UnprocessableError
 from consumers.runtime.projector import Projector
 from events import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     QUICK,
@@ -42,7 +41,7 @@ async def test_a_batch_is_told_with_all_that_became_of_its_entries(log: EventLog
     handling = Handling()
     handling.failures[entries[1]] = UnprocessableError("never")
     handling.failures[entries[2]] = RuntimeError("not now")
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, handling, settings=UNCLAIMED)):
             await until_dead(log, 2)
             await until_settled(log)
@@ -77,7 +76,7 @@ async def test_what_was_claimed_is_told_with_its_batch_alone(log: EventLog) -> N
     await create_group(log)
     await log.append(*(created() for _ in range(3)))
     await make_idle(log, "gone", await deliver(log, "gone", 3))
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, Handling(), settings=QUICK)):
             await until_settled(log)
             await log.append(*(created() for _ in range(20)))
@@ -88,7 +87,7 @@ async def test_what_was_claimed_is_told_with_its_batch_alone(log: EventLog) -> N
 
 async def test_a_tiny_batch_that_went_well_is_told_at_debug(log: EventLog) -> None:
     handling = Handling()
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, handling)):
             appended = await log.append(created())
             await handling.until_handled(*appended.entry_ids)
@@ -98,7 +97,7 @@ async def test_a_tiny_batch_that_went_well_is_told_at_debug(log: EventLog) -> No
 
 async def test_a_projectors_line_tells_how_long_its_applies_took(log: EventLog) -> None:
     projector = Projector(log, ROUTE_TABLE, 0, QUICK.policy)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, projector, group=ROUTE_TABLE.name)):
             await until_settled(log, ROUTE_TABLE.name)
             await log.append(*(created() for _ in range(50)))

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import anyio
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.runtime.consumer import ConsumerSettings
 from consumers.runtime.outcome import RetryPolicy
@@ -13,6 +12,7 @@ from consumers.runtime.pending import PendingEntries
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     QUICK,
@@ -148,7 +148,7 @@ async def test_an_entry_deleted_while_pending_is_reported_as_lost(
     first, deleted, last = await silent(log, 3)
     await log.server.client.call("XDEL", log.keys.events(0), str(deleted))
 
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, handling)):
             await handling.until_handled(first, last)
             await until_settled(log)

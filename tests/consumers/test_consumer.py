@@ -1,6 +1,5 @@
 import anyio.lowlevel
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.errors import UnprocessableError
 from consumers.runtime.outcome import RetryPolicy
@@ -8,6 +7,7 @@ from consumers.runtime.processor import HandlerProcessor
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
     Handling,
@@ -113,7 +113,7 @@ async def test_a_failing_entry_is_tried_again_with_a_growing_delay_and_then_give
     first, bad, last = await append(log, 3)
     handling.failures[bad] = ValueError("odd")
 
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, handling)):
             [dead] = await until_dead(log, 1)
             await until_settled(log)

@@ -5,7 +5,6 @@ from typing import Any
 
 import anyio
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.consumer import Consumer
@@ -14,6 +13,7 @@ from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError
 from events.log.log import EventLog, open_log
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
     Handling,
@@ -71,7 +71,7 @@ LOSSES = [destroy_group, delete_stream, rename_stream, flush]
 async def test_consuming_goes_on_when_something_is_taken_away_while_it_waits(
     own_log: EventLog, lose: Callable[[EventLog], Awaitable[None]]
 ) -> None:
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(projecting(own_log)):
             await fill(own_log, 5)
             await until_settled(own_log, NAME)
@@ -133,7 +133,7 @@ async def test_a_group_that_was_set_back_is_given_all_again_and_nothing_changes(
 async def test_consuming_goes_on_over_restarts_of_the_server(
     own_server: EmbeddedServer, own_log: EventLog
 ) -> None:
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(projecting(own_log, "first"), projecting(own_log, "second")):
             for _ in range(3):
                 await fill(own_log, 10)
@@ -171,7 +171,7 @@ async def test_an_entry_is_not_given_up_for_connections_that_were_lost(
 
     handling.before = wait
     [entry_id] = (await own_log.append(created())).entry_ids
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(own_log, handling)):
             for lost in range(1, QUICK.policy.deliveries_max + 3):
                 with anyio.fail_after(10):
@@ -201,7 +201,7 @@ async def until_said(logs: Sequence[Mapping[str, Any]], event: str, times: int) 
 async def test_while_the_server_is_away_the_consumer_tries_seldom(
     own_server: EmbeddedServer, own_log: EventLog
 ) -> None:
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(projecting(own_log)):
             await fill(own_log, 1)
             await until_settled(own_log, NAME)
@@ -235,7 +235,7 @@ async def test_a_server_that_stands_still_is_waited_for(
 
 async def test_a_server_without_memory_is_waited_for(own_log: EventLog) -> None:
     client = own_log.server.client
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(projecting(own_log)):
             await fill(own_log, 5)
             await until_settled(own_log, NAME)

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.processes.embedded import EmbeddedServer, embedded_server
 from consumers.runtime.consumer import Consumer
@@ -15,6 +14,7 @@ from events.log.log import EventLog, open_log
 from events.server.server import open_server
 from events.server.settings import ServerSettings
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
     Handling,
@@ -85,7 +85,7 @@ def projecting(log: EventLog) -> Consumer:
 async def test_a_failover_that_lost_writes_is_noticed_counted_and_gone_on_from(
     own_server: EmbeddedServer, replica: EmbeddedServer, proxy: TcpProxy, through: EventLog
 ) -> None:
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(projecting(through)):
             await fill(through, 5)
             await until_settled(through, NAME)
@@ -134,7 +134,7 @@ async def test_a_primary_that_became_a_replica_is_waited_for(
 async def test_a_server_that_came_back_without_its_file_is_begun_on_anew(
     namespace: str,
 ) -> None:
-    with embedded_server("--appendonly", "no") as server, capture_logs() as logs:
+    with embedded_server("--appendonly", "no") as server, captured_lines() as logs:
         async with open_log(server.url, namespace=namespace, source="test") as log:
             async with consuming(projecting(log)):
                 await until_settled(log, NAME)

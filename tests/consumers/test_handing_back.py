@@ -3,7 +3,6 @@
 from time import monotonic
 
 import anyio
-from structlog.testing import capture_logs
 
 from consumers.runtime.consumer import ConsumerSettings
 from consumers.runtime.group import Group
@@ -11,6 +10,7 @@ from consumers.runtime.outcome import RetryPolicy
 from consumers.runtime.waking import connection_name
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     Handling,
@@ -116,7 +116,7 @@ async def test_the_names_of_a_hundred_restarts_do_not_stay(log: EventLog) -> Non
 
 async def test_what_is_told_of_a_group_names_its_partition(log: EventLog) -> None:
     group = Group(log.server, log.keys, 0, GROUP)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         await group.ensure(START)
         await group.join("gone")
         await group.prune(0)

@@ -6,7 +6,6 @@ from uuid import uuid4
 import anyio
 import pytest
 from msgspec.structs import replace
-from structlog.testing import capture_logs
 
 from consumers.processes.embedded import EmbeddedServer
 from events.catalogue.event import Event
@@ -23,6 +22,7 @@ from tests.consumers.support.handler_group import (
     tries,
     until_owned,
 )
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     Handling,
@@ -153,7 +153,7 @@ async def test_who_cannot_renew_its_lease_ends_its_tries_in_time(
             cancelled.append(recorded.entry_id)
 
     handling.before = hang_once
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with handling_with(handler_consumer_of(direct, handling, settings=PROMPT)):
             await wait_until(lambda: bool(handling.calls), "the first try")
             own_server.pause()

@@ -1,7 +1,6 @@
 """What a group finds gone is counted, once and exactly."""
 
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.runtime.group import Group
 from consumers.runtime.last_read import REMEMBERED_MAX, RememberedEntries
@@ -10,6 +9,7 @@ from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry
 from events.log.log import EventLog
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     Handling,
@@ -65,7 +65,7 @@ async def test_what_was_trimmed_unread_is_counted_exactly_and_once(
     await ensure(log, START if begun_behind is None else entries[begun_behind])
     delivered = await deliver(log, "first", 3)
     await trim_before(log, entries[8])
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         for _ in range(3):
             await losses.look("first")
             await Losses(log.server, log.keys, 0, GROUP).look("second")
@@ -164,7 +164,7 @@ async def test_what_was_given_and_is_not_in_the_history_any_more_is_named(
     remembered.note(given(ids(1, 2, 3, 4, 5)))
     await add_at(log, *there)
 
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         await remembered.compare()
         await remembered.compare()
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.errors import UnprocessableError
 from consumers.monitoring import targets as exposed_module
@@ -24,6 +23,7 @@ from docs.pages.metrics_page import metrics_page
 from events import EventLog, open_log
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.exposition import Asked, asking, exposed_of, look_always
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     UNCLAIMED,
@@ -223,7 +223,7 @@ async def test_a_port_in_use_is_a_warning_and_the_block_runs(log: EventLog) -> N
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with capture_logs() as logs:
+        with captured_lines() as logs:
             async with exposition(exposed_of(log, [consumer]), MetricsSettings(port=port)) as url:
                 assert url is None
     [warning] = [one for one in logs if one["log_level"] == "warning"]
@@ -233,7 +233,7 @@ async def test_a_port_in_use_is_a_warning_and_the_block_runs(log: EventLog) -> N
 
 async def test_switched_off_nothing_is_served(log: EventLog) -> None:
     consumer = consumer_of(log, Handling())
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with exposition(exposed_of(log, [consumer]), MetricsSettings(enabled=False)) as url:
             assert url is None
     assert logs == []

@@ -4,7 +4,6 @@ from typing import Any
 
 import anyio
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.runtime import projector as projector_module
 from consumers.runtime.consumer import Consumer
@@ -19,6 +18,7 @@ from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
     add_raw,
@@ -157,7 +157,7 @@ async def test_a_document_deleted_under_a_projector_lets_the_read_model_be_built
         RouteTrafficRatioUpdatedEvent(endpoint_id=deleted, route_id=route_id, traffic_ratio=0.125)
     )
 
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         assert await projector.process(await delivered(log)) == []
 
     await assert_in_step(log)
@@ -335,7 +335,7 @@ async def test_a_swapped_generation_is_noticed_while_nothing_happens(log: EventL
     async with consuming(projecting(log)):
         await fill(log, 3)
         await until_settled(log, NAME)
-        with capture_logs() as logs:
+        with captured_lines() as logs:
             await swap(log)
 
             def told() -> list[tuple[str, int]]:

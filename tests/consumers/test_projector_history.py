@@ -4,7 +4,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.runtime.consumer import Consumer
 from consumers.runtime.projector import Projector
@@ -14,6 +13,7 @@ from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
 from tests.projections.test_rebuild import store_of
 from tests.support.appending import Appending, truth
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import QUICK, consuming, states, until_settled
 from tests.support.waiting import wait_until
 
@@ -38,7 +38,7 @@ async def test_from_a_trimmed_log_it_builds_nothing_says_what_is_missing_and_wai
     cut = manifest.at.after()
     await appending.run(20)
     await log.server.client.call("XTRIM", log.keys.events(0), "MINID", str(cut))
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(projecting(log, snapshots)):
             await wait_until(
                 lambda: any(one["event"] == "history_missing" for one in logs), "it says so"

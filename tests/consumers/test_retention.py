@@ -8,7 +8,6 @@ from typing import Any
 
 import anyio
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.cli.consume import groups_to_run
 from consumers.errors import MissingSettingError
@@ -20,6 +19,7 @@ from consumers.settings import Settings
 from events.log.log import EventLog, open_log
 from events.log.positions import Positions
 from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read, there
+from tests.support.log_lines import captured_lines
 from tests.support.waiting import wait_until
 
 ALONE = RetentionSettings(keep_s=3_600, without_archive=True, without_snapshot=True, held_max=3)
@@ -27,7 +27,7 @@ ALONE = RetentionSettings(keep_s=3_600, without_archive=True, without_snapshot=T
 
 
 async def trim(log: EventLog, settings: RetentionSettings = ALONE) -> list[dict[str, Any]]:
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         await Retention(log, settings).trim()
     return [dict(one) for one in logs]
 
@@ -56,7 +56,7 @@ async def test_without_an_archive_nothing_goes_and_that_is_said_once(log: EventL
         await Positions(log.server, log.keys, 0).advance(f"snapshot:{projection}", old_id(9))
     retention = Retention(log, RetentionSettings(keep_s=3_600, held_max=3))
 
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         assert await retention.trim() == 0
         assert await retention.trim() == 0
 
@@ -153,7 +153,7 @@ async def test_it_waits_for_a_server_that_is_away_and_goes_on(own_server: Embedd
         await add_old(log, 10)
         retention = Retention(log, RetentionSettings(3_600, 1.0, True, True))  # noqa: FBT003
         own_server.kill()
-        with capture_logs() as logs:
+        with captured_lines() as logs:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(retention.run)
                 await wait_until(lambda: len(logs) > 1, "it has failed twice")

@@ -1,11 +1,11 @@
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.runtime.outcome import DeadLetter, Delivery, Handled, Outcome, Retry, Skipped
 from consumers.runtime.pending import PendingEntries
 from consumers.runtime.settlement import Settlement
 from events.entry.recorded import Entry
 from events.log.log import EventLog
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     add_raw,
@@ -80,7 +80,7 @@ async def test_an_entry_ended_elsewhere_meanwhile_makes_no_dead_letter(
     ended = str(desk.deliveries[0].entry_id)
     await log.server.client.call("XACK", log.keys.events(0), GROUP, ended)
 
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         await desk.settle(DeadLetter("failed 3 times"))
 
     assert await dead_letters(log) == []
@@ -88,7 +88,7 @@ async def test_an_entry_ended_elsewhere_meanwhile_makes_no_dead_letter(
 
 
 async def test_a_retry_is_a_warning_and_a_dead_letter_an_error(desk: Desk) -> None:
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         await desk.settle(Handled(), Retry(0.5), DeadLetter("undecodable", "no JSON"))
 
     assert [(one["log_level"], one["event"]) for one in logs] == [

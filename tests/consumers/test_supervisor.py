@@ -10,11 +10,11 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.processes.supervisor import Supervisor, routestream_command
 from events.errors import NoGroupError
 from events.log.log import EventLog
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import fill, members, until_settled
 from tests.support.waiting import wait_until
 
@@ -77,7 +77,7 @@ async def test_each_command_gets_a_process_of_its_own() -> None:
 
 async def test_a_process_that_is_killed_is_started_again_and_the_others_stay() -> None:
     commands = {name: python(STAYS) for name in ("killed", "other")}
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with supervising(commands) as supervisor:
             before = supervisor.pids
             os.kill(before["killed"], signal.SIGKILL)
@@ -93,7 +93,7 @@ async def test_a_process_that_is_killed_is_started_again_and_the_others_stay() -
 
 
 async def test_a_command_that_crashes_at_once_is_started_ever_more_seldom() -> None:
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with (
             supervising({"sound": python(STAYS)}) as other,
             supervising({"broken": python(CRASHES)}, running=0),
@@ -127,7 +127,7 @@ async def test_stopping_lets_each_process_stop_softly(tmp_path: Path) -> None:
     async def all_ready() -> bool:
         return all(file.exists() and file.read_text() == "ready" for file in files)
 
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with supervising(commands):
             await wait_until(all_ready, "all processes can be stopped")
 
@@ -137,7 +137,7 @@ async def test_stopping_lets_each_process_stop_softly(tmp_path: Path) -> None:
 
 async def test_stopping_does_not_wait_for_a_restart() -> None:
     supervisor = Supervisor({"broken": python(CRASHES)})
-    with capture_logs() as logs, anyio.fail_after(10):
+    with captured_lines() as logs, anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(supervisor.keep_running)
 

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.runtime.consumer import Consumer
 from consumers.runtime.projector import Projector
@@ -24,6 +23,7 @@ from projections.snapshots.snapshot_store import Snapshots
 from tests.events.support.archives import archive_in, in_stream, run
 from tests.projections.test_rebuild import store_of
 from tests.support.appending import Appending
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import QUICK, consuming, members, pending, until_settled
 from tests.support.told import Told
 from tests.support.waiting import wait_until
@@ -110,7 +110,7 @@ async def test_without_an_archive_it_says_what_is_missing_and_readers_keep_what_
         heads = told_by(appending).heads()
         assert watching.versions() == heads
         await trim(log)
-        with capture_logs() as logs:
+        with captured_lines() as logs:
             await lose(log, ROUTE_TABLE)
             await appending.run(10)
 

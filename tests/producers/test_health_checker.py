@@ -7,7 +7,6 @@ from uuid import UUID
 import anyio
 import pytest
 from msgspec.structs import replace
-from structlog.testing import capture_logs
 
 from events.entry.entry_id import EntryId
 from events.errors import EventsError, ServerUnavailableError, UncertainAppendError
@@ -18,6 +17,7 @@ from producers.errors import ContendedEndpointError, ProducersError
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Health
 from tests.producers.support.checker_ports import CHECK, QUICK, STARTED_MS, Bench, route_at
+from tests.support.log_lines import captured_lines
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ async def test_what_needs_no_probe_gets_none(bench: Bench) -> None:
 async def test_a_checker_that_loses_an_endpoint_probes_it_no_more(bench: Bench) -> None:
     server = await bench.server()
     bench.table.put(route_at(server))
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with bench.checker() as checker:
             await server.asked.until(2)
             bench.owner.lose()
@@ -197,7 +197,7 @@ async def test_a_transition_that_was_not_recorded_stays_due(
     server = await bench.server()
     bench.records.failures = [failure] * 3
     bench.table.put(route_at(server))
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with bench.checker():
             await bench.records.kept_count.until(1)
             await server.asked.more(3)
@@ -260,7 +260,7 @@ async def test_flapping_is_damped_and_said_once(bench: Bench) -> None:
     verdict = VerdictSettings(
         flapping_window_s=600.0, flapping_changes_max=2, flapping_successes_min=2
     )
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with bench.checker(replace(QUICK, verdict=verdict)):
             await server.asked.until(20)
     assert bench.records.statuses == ["healthy", "unhealthy", "healthy", "unhealthy"]

@@ -6,13 +6,13 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from events.errors import ServerUnavailableError
 from events.log.keys import Keys
 from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
 from producers.checker.membership import Membership, MembershipSettings, join, owner_of
+from tests.support.log_lines import captured_lines
 
 ids = st.text(min_size=1, max_size=20)
 checker_sets = st.sets(ids, min_size=1, max_size=12)
@@ -133,7 +133,7 @@ async def test_while_the_server_is_away_the_last_answer_holds_and_is_said_once(
     async def away(*_: object) -> None:
         raise ServerUnavailableError("connection refused")
 
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         with monkeypatch.context() as fault:
             fault.setattr(membership, "_script", away)
             await membership.heartbeat()

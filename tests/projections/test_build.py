@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.processes.embedded import EmbeddedServer
 from events import START, EntryId, EventLog, RouteCreatedEvent, RouteRecord, fold, open_log
@@ -20,6 +19,7 @@ from projections.replay.folding import Folding
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.histories import E, created, listed, observed, record, started
+from tests.support.log_lines import captured_lines
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 LIFE: tuple[Event, ...] = (created(), listed(record(0), record(1)), started(), observed("healthy"))
@@ -69,7 +69,7 @@ async def test_what_cannot_be_read_or_folded_stops_no_build(
     monkeypatch.setattr("projections.route_set.FOLLOWED_MAX", 2)
     with pytest.raises(TooManyRoutesError):
         await folded(log, ROUTE_TABLE)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         assert await build(log, store_of(log, ROUTE_TABLE)) == last
     assert [line["event"] for line in logs] == ["event_not_folded", "generation_built"]
     assert logs[-1]["unreadable"] == 1

@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 import anyio
 import pytest
 from msgspec.structs import replace
-from structlog.testing import capture_logs
 
 from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
@@ -15,6 +14,7 @@ from events.log.keys import partition_of
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 from projections.route_table.endpoint import Endpoint
 from tests.support.histories import E, endpoint_of, history, listed, observed, record
+from tests.support.log_lines import captured_lines
 from tests.support.read_model import WrittenTable
 from tests.support.waiting import wait_until
 
@@ -137,7 +137,7 @@ async def test_a_gap_in_the_feed_is_noticed_and_everything_is_loaded_anew(
 ) -> None:
     silent = uuid4()
     await table.put(named("old", silent))
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with reading(log) as reader:
             await table.slip(named("new", silent))
             fields = ("previous", "1-1", "generation", 1, "changes", f"{E} 1")
@@ -230,7 +230,7 @@ async def test_a_change_made_while_the_reader_was_cut_off_is_caught_up(
 async def test_an_audit_mends_what_changed_without_a_word_in_the_feed(
     log: EventLog, table: WrittenTable
 ) -> None:
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with reading(log, AUDITING) as reader:
             await table.slip(named("slipped"))
             await until_named(reader, "slipped")
@@ -301,7 +301,7 @@ def test_settings_that_make_no_sense_are_refused_by_name(
 async def test_a_generation_that_is_gone_before_the_first_change_is_told(
     log: EventLog, table: WrittenTable
 ) -> None:
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with reading(log, ReaderSettings(block_ms=500)) as reader:
             await table.delete()
             await wait_until(

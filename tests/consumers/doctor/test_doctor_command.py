@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.cli.doctor.check import check
 from consumers.cli.doctor.doctor import doctor
@@ -15,6 +14,7 @@ from events import EventLog, open_log
 from projections.health_state.health_state import HEALTH_STATE
 from tests.consumers.support.commands import Commands
 from tests.consumers.support.examination import projecting
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
     consumer_of,
@@ -101,7 +101,7 @@ async def test_limits_decide_what_a_check_says(
     health = Projector(log, HEALTH_STATE, 0, QUICK.policy)
     if "--group" not in options:
         options = [*options, "--group", "route-table"]
-    with capture_logs():
+    with captured_lines():
         async with consuming(consumer_of(log, health, group=HEALTH_STATE.name)):
             await until_settled(log, HEALTH_STATE.name)
             result = await run(check, *options)

@@ -6,7 +6,6 @@ from itertools import chain
 from uuid import uuid4
 
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.errors import UnprocessableError
 from consumers.processes.embedded import EmbeddedServer
@@ -23,6 +22,7 @@ from events.server.server import Client
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.handler_group import handler_consumer_of, handling_with
 from tests.consumers.support.logged import until_said
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
     Handling,
@@ -89,7 +89,7 @@ async def the_other(client: Client) -> str:
 
 async def test_a_cluster_that_is_down_is_waited_for(node: EmbeddedServer, log: EventLog) -> None:
     handling = Handling()
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, handling)):
             before = (await log.append(created(), created())).entry_ids
             await until_settled(log)
@@ -150,7 +150,7 @@ async def test_what_was_read_is_applied_once_when_the_slot_is_back(
     node: EmbeddedServer, log: EventLog
 ) -> None:
     endpoint_id = uuid4()
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(projector_of(log)):
             await log.append(created(endpoint_id))
             await until_settled(log, NAME)
@@ -175,7 +175,7 @@ async def test_what_was_given_up_is_one_dead_letter_when_the_slot_is_back(
 ) -> None:
     handling = Handling()
     handling.before = fail_at_the_end
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, handling)):
             good = (await log.append(created())).entry_ids
             await until_settled(log)
@@ -191,7 +191,7 @@ async def test_an_owner_handles_each_entry_once_when_the_slot_is_back(
     node: EmbeddedServer, log: EventLog
 ) -> None:
     handling = Handling()
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with handling_with(handler_consumer_of(log, handling)):
             before = (await log.append(created())).entry_ids
             await handling.until_handled(*before)

@@ -5,7 +5,6 @@ from typing import Any
 
 import anyio
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.consumer import ConsumerSettings
@@ -15,6 +14,7 @@ from events.errors import ServerUnavailableError, UncertainAppendError
 from events.log.log import EventLog, open_log
 from events.server.settings import ServerSettings
 from tests.consumers.support.logged import until_said
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
     Handling,
@@ -81,7 +81,7 @@ async def test_a_waiting_consumer_waits_on_and_then_handles_each_entry_once(
     own_server: EmbeddedServer, own_log: EventLog, breaking: Breaking, word: str
 ) -> None:
     handling = Handling()
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(own_log, handling)):
             before = await append(own_log, 5)
             await until_settled(own_log)
@@ -105,7 +105,7 @@ async def test_without_memory_what_was_done_is_ended_and_only_the_position_waits
         await go_on.wait()
 
     handling.before = hang
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(own_log, handling)):
             before = await append(own_log, 5)
             await wait_until(lambda: handling.calls.total() > 0, "it has begun")
@@ -144,7 +144,7 @@ async def test_what_cannot_be_acknowledged_is_handled_once_more_and_no_more(
             await broken.__aenter__()
 
     handling.before = break_at_the_last
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(own_log, handling)):
             await until_said(logs, "server_unavailable")
             await broken.__aexit__(None, None, None)
@@ -194,7 +194,7 @@ async def test_demoted_while_a_consumer_waits_long_it_is_told_at_once(
 ) -> None:
     handling = Handling()
     patient = ConsumerSettings(block_ms=60_000, claim_idle_ms=600_000, policy=QUICK.policy)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(own_log, handling, settings=patient)):
             before = await append(own_log, 2)
             await until_settled(own_log)

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.runtime.consumer import ConsumerSettings
 from consumers.runtime.processor import HandlerProcessor
@@ -12,6 +11,7 @@ from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
 from events.server.settings import ServerSettings
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     QUICK,
@@ -55,7 +55,7 @@ async def append(log: EventLog, count: int) -> list[EntryId]:
 async def test_a_consumer_removed_while_it_waits_is_given_entries_as_before(log: EventLog) -> None:
     """Who removes consumers that seem to be gone can be wrong without any harm."""
     handling = Handling()
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, handling)):
             before = await append(log, 3)
             await handling.until_handled(*before)
@@ -78,7 +78,7 @@ async def test_a_wait_for_longer_than_a_reply_may_take_is_no_failure(impatient: 
     handling = Handling()
     waiting = Waiting(handling, QUICK.policy)
     settings = ConsumerSettings(block_ms=700, claim_idle_ms=60_000)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(impatient, waiting, settings=settings)):
             await wait_until(lambda: waiting.waits >= 2, "it has waited in vain twice")
             entries = await append(impatient, 2)

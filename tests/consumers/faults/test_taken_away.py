@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.consumer import ConsumerSettings
@@ -11,6 +10,7 @@ from consumers.runtime.group import Group
 from consumers.runtime.losses import Losses
 from events.log.log import EventLog, open_log
 from tests.consumers.support.logged import until_said
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     QUICK,
@@ -53,7 +53,7 @@ async def test_what_comes_after_is_handled_once_and_what_was_before_not_again(
 ) -> None:
     handling = Handling()
     losses = Losses(log.server, log.keys, 0, GROUP)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(log, handling, settings=settings)):
             before = (await log.append(created(), created(), created())).entry_ids
             await handling.until_handled(*before)

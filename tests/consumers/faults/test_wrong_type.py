@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import anyio
 import pytest
-from structlog.testing import capture_logs
 
 from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.consumer import ConsumerSettings
@@ -15,6 +14,7 @@ from projections.read_model.reader import ReaderSettings, open_reader
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.handler_group import handler_consumer_of, handling_with
 from tests.consumers.support.logged import said, until_said
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
     Handling,
@@ -56,7 +56,7 @@ async def test_a_stream_replaced_by_another_type_is_named_and_waited_for(
     own_log: EventLog, settings: ConsumerSettings
 ) -> None:
     handling = Handling()
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(own_log, handling, settings=settings)):
             before = (await own_log.append(created(), created())).entry_ids
             await handling.until_handled(*before)
@@ -82,7 +82,7 @@ async def test_a_consumer_waits_for_the_stream_when_it_finds_another_type_at_its
     handling = Handling()
     await own_log.append(created())
     await replace(own_log)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(own_log, handling)):
             await until_said(logs, "server_refused", "WRONGTYPE")
             await put_back(own_log)
@@ -98,7 +98,7 @@ async def test_a_consumer_that_is_refused_stops_at_once_when_it_is_told_to(
 ) -> None:
     await own_log.append(created())
     await replace(own_log)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(consumer_of(own_log, Handling())):
             await until_said(logs, "server_refused", "WRONGTYPE")
 
@@ -107,7 +107,7 @@ async def test_a_handler_waits_for_the_stream_that_was_replaced_and_goes_on(
     own_log: EventLog,
 ) -> None:
     handling = Handling()
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with handling_with(handler_consumer_of(own_log, handling)):
             before = (await own_log.append(created(), created())).entry_ids
             await handling.until_handled(*before)
@@ -155,7 +155,7 @@ async def test_documents_replaced_by_another_type_are_built_anew_and_the_reader_
     client, keys = own_log.server.client, own_log.keys
     name = ROUTE_TABLE.name
     projecting = consumer_of(own_log, Projector(own_log, ROUTE_TABLE, 0, QUICK.policy), group=name)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(projecting):
             endpoints = await fill(own_log, 3)
             await until_settled(own_log, name)
@@ -188,7 +188,7 @@ async def test_a_live_generation_that_is_no_number_is_named_and_waited_for(
     client, live = own_log.server.client, own_log.keys.live(0, ROUTE_TABLE.name)
     name = ROUTE_TABLE.name
     projecting = consumer_of(own_log, Projector(own_log, ROUTE_TABLE, 0, QUICK.policy), group=name)
-    with capture_logs() as logs:
+    with captured_lines() as logs:
         async with consuming(projecting):
             await fill(own_log, 2)
             await until_settled(own_log, name)

@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from structlog.testing import capture_logs
-
 from consumers.doctor.examination import examine
 from consumers.doctor.finding import Finding
 from consumers.doctor.questions import Questions
@@ -16,6 +14,7 @@ from events.server.server import Server
 from events.server.settings import ServerSettings
 from projections.health_state.health_state import HEALTH_STATE
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import QUICK, consumer_of, consuming, until_settled
 
 
@@ -67,7 +66,7 @@ async def projecting(log: EventLog) -> AsyncIterator[None]:
         consumer_of(log, table, group=ROUTE_TABLE.name),
         consumer_of(log, health, group=HEALTH_STATE.name),
     )
-    with capture_logs():
+    with captured_lines():
         async with consuming(*consumers):
             for group in (ROUTE_TABLE.name, HEALTH_STATE.name):
                 await until_settled(log, group)

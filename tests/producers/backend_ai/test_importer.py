@@ -5,7 +5,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from events import START, EventLog, ModelServiceStatusEvent
 from producers.backend_ai.capture import UnreadableCaptureError
@@ -13,6 +12,7 @@ from producers.backend_ai.importer import import_capture
 from producers.backend_ai.translation import Counts
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.support.log_lines import captured_lines
 
 DATA = Path(__file__).parents[2] / "data"
 CAPTURE = DATA / "backend-ai-25.15.0-traffic.jsonl"
@@ -104,7 +104,7 @@ async def test_what_is_refused_is_logged_with_its_line_and_passed_over(
         LIST_UPDATED,
     )
 
-    with capture_logs() as lines:
+    with captured_lines() as lines:
         counts = await import_capture(log, path)
 
     [line] = [line for line in lines if line["event"] == "command_refused"]
