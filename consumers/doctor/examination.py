@@ -11,7 +11,6 @@ from consumers.doctor.layout_findings import layout_findings
 from consumers.doctor.log_facts import (
     PartitionFacts,
     read_layout,
-    read_oldest,
     read_partition,
 )
 from consumers.doctor.log_findings import findings_of, growth_findings
@@ -21,6 +20,7 @@ from consumers.doctor.read_models import read_model_findings, read_read_model
 from consumers.doctor.server_facts import read_server
 from consumers.doctor.server_findings import server_findings
 from events.log.keys import Keys
+from events.streams.stream_group import read_group, read_oldest_pending
 from projections.catalogue import READ_MODELS
 
 LOOK_AGAIN_AFTER_S = 0.5
@@ -84,8 +84,9 @@ async def _look_again(
     found: list[Finding] = []
     for partition, group in pending:
         key = keys.events(partition)
-        told = await questions.ask("XPENDING", key, group.name)
-        later = (told[0] if told else 0, await read_oldest(questions, key, group.name))
+        now = await read_group(questions.ask, key, group.name)
+        oldest = await read_oldest_pending(questions.ask, key, group.name)
+        later = (0 if now is None else now.pending, oldest)
         found += growth_findings(group, later, partition)
     return found
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -16,29 +15,20 @@ from events.errors import LayoutError
 from events.log.keys import Keys
 from events.log.partitions import partitions_in
 from events.log.positions import group_holder
-from events.streams.partition_stream import StreamState
+from events.streams.stream_group import (
+    PendingEntry,
+    StreamConsumer,
+    StreamGroup,
+    read_consumers,
+    read_groups,
+    read_oldest_pending,
+)
+from events.streams.stream_state import StreamState, read_stream_state
 
 DEAD_SAMPLE = 100
 """Dead letters whose reasons are counted: the newest."""
 
 CONSUMERS_MAX = 10_000
-
-
-class ConsumerFacts(msgspec.Struct, frozen=True):
-    """A consumer: what is pending with it, and for how long it has asked for nothing."""
-
-    name: str
-    pending: int
-    idle_ms: int
-
-
-class OldestPending(msgspec.Struct, frozen=True):
-    """The oldest pending entry of a group."""
-
-    entry_id: EntryId
-    consumer: str
-    idle_ms: int
-    deliveries: int
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -78,8 +68,8 @@ class GroupFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     pending: int = 0
     lag: Amount = Amount()
-    oldest: OldestPending | None = None
-    consumers: Sequence[ConsumerFacts] = ()
+    oldest: PendingEntry | None = None
+    consumers: Sequence[StreamConsumer] = ()
     last_delivered: EntryId = START
     kept_position: EntryId | None = None
     trimmed_unread: int = 0
@@ -134,8 +124,7 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
         """Up to where the stream once went, None where it is not known to have gone further."""
         if self.stream is None and self.kind != "none":
             return None
-        last = None if self.stream is None else self.stream.last
-        return self.beside.reached_beyond(last or START)
+        return self.beside.reached_beyond(START if self.stream is None else self.stream.last)
 
 
 async def read_layout(questions: Questions, keys: Keys) -> LayoutFacts:
@@ -160,32 +149,13 @@ async def read_partition(questions: Questions, keys: Keys, partition: int) -> Pa
     kind = "unknown" if told is None else told.decode()
     if kind != "stream":
         return PartitionFacts(partition=partition, kind=kind, beside=beside)
-    stream = await _read_stream(questions, key, partition)
+    stream = await read_stream_state(questions.ask, key)
     groups = {}
-    for about in await questions.ask("XINFO GROUPS", key) or []:
-        name = about["name"].decode("utf-8", "replace")
-        kept = await read_kept(questions, keys, partition, beside, name)
-        groups[name] = await _read_group(questions, key, stream, about, kept)
+    for group in await read_groups(questions.ask, key):
+        kept = await read_kept(questions, keys, partition, beside, group.name)
+        groups[group.name] = await _read_group(questions, key, stream, group, kept)
     return PartitionFacts(
         partition=partition, kind=kind, stream=stream, beside=beside, groups=groups
-    )
-
-
-async def _read_stream(questions: Questions, key: str, partition: int) -> StreamState | None:
-    about = await questions.ask("XINFO STREAM", key)
-    if about is None:
-        return None
-    first, last = about["first-entry"], EntryId.parse(about["last-generated-id"])
-    return StreamState(
-        stream=key,
-        partition=partition,
-        length=about["length"],
-        size_bytes=0,
-        added=about["entries-added"],
-        groups=about["groups"],
-        first=EntryId.parse(first[0]) if first else None,
-        last=last if last > START else None,
-        is_gapless=about["max-deleted-entry-id"] == b"0-0",
     )
 
 
@@ -210,23 +180,19 @@ async def _read_group(
     questions: Questions,
     key: str,
     stream: StreamState | None,
-    about: Mapping[str, Any],
+    group: StreamGroup,
     kept: GroupFacts,
 ) -> GroupFacts:
-    name = about["name"]
-    delivered = EntryId.parse(about["last-delivered-id"])
-    consumers = await questions.ask("XINFO CONSUMERS", key, name) or []
+    ask, name, delivered = questions.ask, group.raw_name, group.last_delivered
+    consumers = await read_consumers(ask, key, name)
     return msgspec.structs.replace(
         kept,
-        pending=about["pending"],
-        lag=await read_lag(questions, stream, delivered, about["lag"]),
-        oldest=await read_oldest(questions, key, name),
-        consumers=[
-            ConsumerFacts(one["name"].decode("utf-8", "replace"), one["pending"], one["idle"])
-            for one in consumers[:CONSUMERS_MAX]
-        ],
+        pending=group.pending,
+        lag=await read_lag(questions, stream, delivered, group.lag),
+        oldest=await read_oldest_pending(ask, key, name),
+        consumers=consumers[:CONSUMERS_MAX],
         last_delivered=delivered,
-        trimmed_unread=lost_of(stream, delivered, about["entries-read"]) or 0 if stream else 0,
+        trimmed_unread=lost_of(stream, delivered, group.entries_read) or 0 if stream else 0,
     )
 
 
@@ -242,17 +208,6 @@ async def read_lag(
     # Redis's own number is too large where entries were trimmed that the group had not read.
     most = told if told is not None and stream.is_gapless else stream.length
     return Amount(least, max(least, min(most, stream.length)))
-
-
-async def read_oldest(questions: Questions, key: str, group: bytes | str) -> OldestPending | None:
-    """Return the oldest pending entry, None where nothing is pending."""
-    raw = await questions.ask("XPENDING", key, group, "-", "+", 1)
-    if not raw:
-        return None
-    [entry_id, consumer, idle_ms, deliveries] = raw[0]
-    return OldestPending(
-        EntryId.parse(entry_id), consumer.decode("utf-8", "replace"), idle_ms, deliveries
-    )
 
 
 def _reason(flat: Sequence[bytes]) -> str:

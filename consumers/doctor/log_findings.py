@@ -7,7 +7,6 @@ from consumers.doctor.finding import Finding, counted, error, ok, warning
 from consumers.doctor.log_facts import (
     Amount,
     GroupFacts,
-    OldestPending,
     PartitionFacts,
 )
 from consumers.groups.state import SILENT_MS
@@ -16,6 +15,7 @@ from consumers.shipped import GROUPS
 from events.entry.age import span
 from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
+from events.streams.stream_group import PendingEntry
 
 PENDING_IDLE_WARNING_S = TOLD_MAX_S + 60.0
 PENDING_IDLE_ERROR_S = 1_800.0
@@ -69,7 +69,7 @@ def _cut_short(facts: PartitionFacts, about: str) -> Iterator[Finding]:
     reached = facts.once_reached
     if reached is None:
         return
-    last = None if facts.stream is None else facts.stream.last or START
+    last = None if facts.stream is None else facts.stream.last
     yield error(
         about,
         f"the stream {'is gone' if last is None else f'ends at {last}'} although {reached}",
@@ -173,7 +173,7 @@ def _pending(group: GroupFacts, about: str) -> Iterator[Finding]:
 
 
 def growth_findings(
-    group: GroupFacts, later: tuple[int, OldestPending | None], partition: int
+    group: GroupFacts, later: tuple[int, PendingEntry | None], partition: int
 ) -> Iterator[Finding]:
     """Yield whether more becomes pending while the oldest stays; *later* is a second look."""
     pending, oldest = later

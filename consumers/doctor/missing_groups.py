@@ -55,6 +55,6 @@ async def _with_missing(
 async def _lag(questions: Questions, facts: PartitionFacts, kept: GroupFacts) -> Amount:
     """Return how much a group will be given that begins anew where it once stood."""
     stood = kept.kept_position or START
-    if facts.stream is not None and stood > (facts.stream.last or START):
+    if facts.stream is not None and stood > facts.stream.last:
         stood = START  # that was in another history: it begins with the first entry of this one
     return await read_lag(questions, facts.stream, stood)

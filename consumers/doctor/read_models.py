@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from consumers.doctor.finding import Finding, counted, error, ok
-from consumers.doctor.log_facts import PartitionFacts, read_oldest
+from consumers.doctor.log_facts import PartitionFacts
 from consumers.doctor.questions import Questions
 from consumers.doctor.stray_values import Place
 from events.entry.codec import decode
@@ -15,6 +15,7 @@ from events.entry.recorded import Entry
 from events.errors import UndecodableEntryError, UnknownEventTypeError
 from events.log.keys import Keys
 from events.log.positions import group_holder
+from events.streams.stream_group import read_settled
 from projections.errors import UnreadableDocumentError
 from projections.projection import Projection
 
@@ -100,13 +101,8 @@ async def _handled_to(
     if facts.stream is None:
         return facts.beside.positions.get(group_holder(group), START)
     stream = keys.events(facts.partition)
-    groups = await questions.ask("XINFO GROUPS", stream) or []
-    about = next((one for one in groups if one["name"] == group.encode()), None)
-    if about is None:
-        return START
-    delivered = EntryId.parse(about["last-delivered-id"])
-    oldest = await read_oldest(questions, stream, group)
-    return delivered if oldest is None else min(delivered, EntryId(oldest.entry_id.ms - 1, 0))
+    settled = await read_settled(questions.ask, stream, group)
+    return settled if settled and questions.was_told("XPENDING", stream) else START
 
 
 async def _skipped(

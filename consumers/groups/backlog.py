@@ -2,12 +2,13 @@
 
 import msgspec
 
-from consumers.groups.state import group_infos
-from events.entry.entry_id import EntryId
 from events.errors import NoGroupError
 from events.log.log import EventLog
+from events.server.reply import Ask
 from events.server.server import now_of
-from events.streams.partition_stream import StreamState, read_stream, told_lag
+from events.streams.partition_stream import read_partition_stream
+from events.streams.stream_group import StreamGroup, read_group, read_oldest_pending
+from events.streams.stream_state import StreamState
 
 COUNTED_MAX = 100
 """Entries that are counted for a lag that the server cannot tell; it is asked every second."""
@@ -31,35 +32,31 @@ class Backlog(msgspec.Struct, frozen=True):
 
 
 async def read_backlog(log: EventLog, group: str, partition: int) -> Backlog:
-    """Ask the server; no more than eight short commands, whatever the length of the log.
+    """Ask the server; no more than six short commands, whatever the length of the log.
 
     Raises:
         NoGroupError: There is no such group.
         ServerUnavailableError: The server is away.
     """
-    stream = await read_stream(log, partition)
-    infos = await group_infos(log, partition)
-    about = next((one for one in infos if one["name"] == group.encode()), None)
-    if stream is None or about is None:
+    call = log.server.client.call
+    stream = await read_partition_stream(log, partition)
+    found = await read_group(call, log.keys.events(partition), group)
+    if stream is None or found is None:
         raise NoGroupError(f"group {group} does not exist in partition {partition}")
-    delivered = EntryId.parse(about["last-delivered-id"])
-    lag = told_lag(stream, delivered, about["lag"])
+    lag = stream.lag_after(found.last_delivered, found.lag)
     if lag is None:
-        lag = await _counted(log, stream, delivered, about["lag"])
-    client, key = log.server.client, stream.stream
-    pending = await client.call("XPENDING", key, group, "-", "+", 1)
+        lag = await _counted(call, stream, found)
+    oldest = await read_oldest_pending(call, stream.key, group)
     oldest_s = 0.0
-    if pending:
+    if oldest is not None:
         now_s = (await now_of(log.server)).timestamp()
-        oldest_s = max(0.0, now_s - EntryId.parse(pending[0][0]).ms / 1_000)
-    lost = await client.call("HGET", log.keys.lost(partition), group)
-    return Backlog(lag, about["pending"], oldest_s, int(lost or 0))
+        oldest_s = max(0.0, now_s - oldest.entry_id.ms / 1_000)
+    lost = await call("HGET", log.keys.lost(partition), group)
+    return Backlog(lag, found.pending, oldest_s, int(lost or 0))
 
 
-async def _counted(log: EventLog, stream: StreamState, delivered: EntryId, told: int | None) -> int:
-    raw = await log.server.client.call(
-        "XRANGE", stream.stream, f"({delivered}", "+", "COUNT", COUNTED_MAX
-    )
+async def _counted(ask: Ask, stream: StreamState, group: StreamGroup) -> int:
+    raw = await ask("XRANGE", stream.key, f"({group.last_delivered}", "+", "COUNT", COUNTED_MAX)
     if len(raw) < COUNTED_MAX:
         return len(raw)
-    return max(COUNTED_MAX, min(stream.length if told is None else told, stream.length))
+    return max(COUNTED_MAX, min(stream.length if group.lag is None else group.lag, stream.length))

@@ -15,6 +15,12 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.log.log import EventLog, entries_of
 from events.log.positions import Positions, group_holder
+from events.streams.stream_group import (
+    PendingEntry,
+    StreamConsumer,
+    read_consumers,
+    read_pending,
+)
 
 PENDING_LOOKED_AT_MAX = 20_000
 """Pending entries of a partition that are looked at one by one."""
@@ -68,23 +74,15 @@ class Member(msgspec.Struct, frozen=True):
     state: Literal["active", "silent", "requeued"]
 
 
-class PendingItem(msgspec.Struct, frozen=True):
-    """One pending entry.
+class PendingItem(PendingEntry, frozen=True):
+    """One pending entry, looked up.
 
     Attributes:
-        entry_id: The entry.
-        consumer: With whom it is pending.
-        idle_ms: How long ago it was delivered, or last worked on.
-        deliveries: How often it was delivered.
         entry: What it holds, None where it was deleted from the log or not looked up.
         last_error: What its last failed try ended with, or of what it died before it was requeued;
             None where it never failed.
     """
 
-    entry_id: EntryId
-    consumer: str
-    idle_ms: int
-    deliveries: int
     entry: Entry | None = None
     last_error: str | None = None
 
@@ -128,22 +126,20 @@ async def read_details(log: EventLog, state: GroupState, now_ms: int) -> GroupDe
 async def read_members(log: EventLog, partition: int, group: str) -> list[Member]:
     """Return the consumers of the group, the busiest first."""
     stream = log.keys.events(partition)
-    raw = await log.server.client.call("XINFO CONSUMERS", stream, group)
-    members = [_member(one["name"].decode("utf-8", "replace"), one) for one in raw]
+    members = map(_member, await read_consumers(log.server.client.call, stream, group))
     return sorted(members, key=lambda one: (-one.pending, one.idle_ms, one.name))
 
 
-def _member(name: str, about: Mapping[str, int]) -> Member:
-    ours = _OURS.match(name)
-    idle_ms = about["idle"]
-    state: Literal["active", "silent"] = "active" if idle_ms < SILENT_MS else "silent"
+def _member(consumer: StreamConsumer) -> Member:
+    ours = _OURS.match(consumer.name)
+    state: Literal["active", "silent"] = "active" if consumer.idle_ms < SILENT_MS else "silent"
     return Member(
-        name=name,
+        name=consumer.name,
         host=ours["host"] if ours else None,
         pid=int(ours["pid"]) if ours else None,
-        pending=about["pending"],
-        idle_ms=idle_ms,
-        state="requeued" if name == REQUEUER else state,
+        pending=consumer.pending,
+        idle_ms=consumer.idle_ms,
+        state="requeued" if consumer.name == REQUEUER else state,
     )
 
 
@@ -152,21 +148,22 @@ async def list_pending(
 ) -> list[PendingItem]:
     """Return the oldest *limit* pending entries, of *consumer* only, idle for so long at least."""
     found: list[PendingItem] = []
-    cursor = "-"
+    start = "-"
     while len(found) < limit:
         count = min(_COUNT, limit - len(found))
-        raw = await log.server.client.call(
-            *("XPENDING", log.keys.events(partition), group),
-            *(("IDLE", min_idle_ms) if min_idle_ms else ()),
-            *(cursor, "+", count, *(() if consumer is None else (consumer,))),
+        listed = await read_pending(
+            log.server.client.call,
+            log.keys.events(partition),
+            group,
+            count=count,
+            start=start,
+            consumer=consumer,
+            min_idle_ms=min_idle_ms,
         )
-        found += [
-            PendingItem(EntryId.parse(entry_id), name.decode("utf-8", "replace"), idle, times)
-            for entry_id, name, idle, times in raw
-        ]
-        if len(raw) < count:
+        found += [PendingItem(**msgspec.structs.asdict(one)) for one in listed]
+        if len(listed) < count:
             break
-        cursor = f"({found[-1].entry_id}"
+        start = f"({found[-1].entry_id}"
     return found
 
 

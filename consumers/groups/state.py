@@ -1,23 +1,28 @@
 """The state of a group: how much of a partition it has still to read and to end, and who reads."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, Literal
+from collections.abc import AsyncGenerator
+from typing import Literal
 
 import msgspec
 
 from consumers.groups.requeue import REQUEUER
 from events.entry.entry_id import START, EntryId
 from events.log.log import READ_COUNT, EventLog
-from events.streams.partition_stream import StreamState, read_stream, told_lag
+from events.server.reply import Ask
+from events.streams.partition_stream import PartitionStream, read_partition_stream
+from events.streams.stream_group import (
+    StreamGroup,
+    read_consumers,
+    read_groups,
+    read_oldest_pending,
+)
+from events.streams.stream_state import StreamState
 
 COUNTED_MAX = 20_000
 """Entries of a partition that are counted for a lag that the server cannot tell."""
 
 SILENT_MS = 30_000
 """A consumer that has asked for nothing for so long is taken for gone."""
-
-Ask = Callable[..., Awaitable[Any]]
-"""Sends one command, and returns the reply."""
 
 Activity = Literal["missing", "stopped", "silent", "working", "up to date"]
 """What a group does.
@@ -72,58 +77,46 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True):
 
 async def read_group_states(log: EventLog, only: str | None = None) -> AsyncGenerator[GroupState]:
     """Yield every group that the log has, or *only* one, by name, in every partition."""
-    streams: dict[int, StreamState | None] = {}
-    found: dict[tuple[str, int], Mapping[str, Any]] = {}
+    streams: dict[int, PartitionStream | None] = {}
+    found: dict[tuple[str, int], StreamGroup] = {}
     for partition in range(log.partitions):
         # The stream first: what arrives meanwhile can make a lag too large, never too small.
-        streams[partition] = await read_stream(log, partition)
-        for about in await group_infos(log, partition):
-            found[about["name"].decode("utf-8", "replace"), partition] = about
-    for group in sorted({name for name, _ in found if only in {None, name}}):
+        streams[partition] = await read_partition_stream(log, partition)
+        for one in await read_groups(log.server.client.call, log.keys.events(partition)):
+            found[one.name, partition] = one
+    for name in sorted({name for name, _ in found if only in {None, name}}):
         for partition, stream in streams.items():
-            told = found.get((group, partition))
-            if told is None or stream is None:
-                yield GroupState(group=group, partition=partition, activity="missing")
+            group = found.get((name, partition))
+            if group is None or stream is None:
+                yield GroupState(group=name, partition=partition, activity="missing")
             else:
-                yield await _state(log, group, stream, told)
+                yield await _state(log, stream, group)
 
 
-async def group_infos(log: EventLog, partition: int) -> list[Mapping[str, Any]]:
-    """Return what Redis says of each group of the partition."""
-    stream = log.keys.events(partition)
-    if not await log.server.client.call("EXISTS", stream):
-        return []
-    infos: list[Mapping[str, Any]] = await log.server.client.call("XINFO GROUPS", stream)
-    return infos
-
-
-async def _state(
-    log: EventLog, group: str, stream: StreamState, about: Mapping[str, Any]
-) -> GroupState:
-    last_delivered = EntryId.parse(about["last-delivered-id"])
-    client, key = log.server.client, log.keys.events(stream.partition)
-    lag, lag_min = await count_lag(client.call, stream, last_delivered, about["lag"])
-    told_max = about["lag"] if stream.is_gapless else None
-    pending = await client.call("XPENDING", key, about["name"], "-", "+", 1)
-    consumers = await client.call("XINFO CONSUMERS", key, about["name"])
-    idle_ms = [one["idle"] for one in consumers if one["name"] != REQUEUER.encode()]
-    found_gone = await client.call("HGET", log.keys.lost(stream.partition), about["name"])
-    told_lost = lost_of(stream, last_delivered, about["entries-read"])
+async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> GroupState:
+    call, key = log.server.client.call, stream.key
+    lag, lag_min = await count_lag(call, stream, group.last_delivered, group.lag)
+    told_max = group.lag if stream.is_gapless else None
+    oldest = await read_oldest_pending(call, key, group.raw_name)
+    consumers = await read_consumers(call, key, group.raw_name)
+    idle_ms = [one.idle_ms for one in consumers if one.name != REQUEUER]
+    found_gone = await call("HGET", log.keys.lost(stream.partition), group.raw_name)
+    told_lost = lost_of(stream, group.last_delivered, group.entries_read)
     return GroupState(
-        group=group,
+        group=group.name,
         partition=stream.partition,
-        activity=_activity(idle_ms, is_done=lag == 0 and not about["pending"]),
+        activity=_activity(idle_ms, is_done=lag == 0 and not group.pending),
         consumers=len(idle_ms),
         active=sum(idle < SILENT_MS for idle in idle_ms),
-        pending=about["pending"],
+        pending=group.pending,
         lag=lag,
         lag_min=lag_min,
         lag_max=told_max if lag is None else lag,
         lost=max(told_lost or 0, int(found_gone)) if found_gone else told_lost,
-        last_delivered=last_delivered,
-        oldest_pending=EntryId.parse(pending[0][0]) if pending else None,
+        last_delivered=group.last_delivered,
+        oldest_pending=None if oldest is None else oldest.entry_id,
         added=stream.added,
-        entries_read=about["entries-read"],
+        entries_read=group.entries_read,
     )
 
 
@@ -135,13 +128,13 @@ async def count_lag(
     Where Redis leaves a doubt the entries are counted, from the group to the end or from the
     beginning to the group, whichever is the shorter way.
     """
-    known = told_lag(stream, last_delivered, told)
+    known = stream.lag_after(last_delivered, told)
     if known is not None:
         return known, known
-    after = await count_entries(ask, stream.stream, f"({last_delivered}", "+")
+    after = await count_entries(ask, stream.key, f"({last_delivered}", "+")
     if after < COUNTED_MAX:
         return after, after
-    before = await count_entries(ask, stream.stream, "-", str(last_delivered))
+    before = await count_entries(ask, stream.key, "-", str(last_delivered))
     if before < COUNTED_MAX:
         lag = max(after, stream.length - before)
         return lag, lag
@@ -154,18 +147,18 @@ def lost_of(stream: StreamState, last_delivered: EntryId, entries_read: int | No
     That can be told until the group has read past the gap, and as long as none was deleted singly;
     afterwards servers before Redis 8 still tell it once the group has read everything.
     """
-    if stream.added == stream.length:
+    if stream.is_whole:
         return 0
     if entries_read is None or not stream.is_gapless:
         return None
-    if stream.last is not None and last_delivered >= stream.last:
+    if last_delivered >= stream.last:
         return max(0, stream.added - entries_read) or None
     if stream.first is None or last_delivered < stream.first:
-        return max(0, stream.added - stream.length - entries_read)
+        return max(0, stream.removed - entries_read)
     return None
 
 
-async def count_entries(ask: Ask, stream: str, start: str, end: str) -> int:
+async def count_entries(ask: Ask, stream: str | bytes, start: str, end: str) -> int:
     """Count the entries of *stream* from *start* to *end*, up to `COUNTED_MAX`."""
     counted = 0
     while counted < COUNTED_MAX:

@@ -13,7 +13,7 @@ from events.retention.retention import Cut, read_cut
 from events.retention.trim import Trim, count_before, is_ours
 from events.server.backoff import Backoff
 from events.server.server import now_of
-from events.streams.partition_stream import StreamState
+from events.streams.partition_stream import PartitionStream
 
 _log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class Retention:
         self._warn(cut, held)
         return removed
 
-    async def _held(self, cut: Cut[StreamState]) -> int:
+    async def _held(self, cut: Cut[PartitionStream]) -> int:
         """Count what would go without those who hold it back, up to one more than is warned of."""
         limit = self._settings.held_max + 1
         partition = cut.stream.partition
@@ -86,7 +86,7 @@ class Retention:
         counted = counts[cut.floor]
         return limit if counted is None else min(counted, limit)
 
-    def _warn(self, cut: Cut[StreamState], held: int) -> None:
+    def _warn(self, cut: Cut[PartitionStream], held: int) -> None:
         """Say once who holds the log back for no good reason, and again when that changes."""
         partition = cut.stream.partition
         idle = [one for one in cut.held_by if deadness_of(one)]

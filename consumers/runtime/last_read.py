@@ -3,13 +3,12 @@
 from collections import deque
 from collections.abc import Iterable
 
-import msgspec
-
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
 from events.server.server import Server
+from events.streams.stream_state import StreamState, read_stream_state
 
 REMEMBERED_MAX = 10_000
 """Entries that are remembered: a failover loses what was written within the last seconds."""
@@ -41,7 +40,8 @@ class RememberedEntries:
 
         What was trimmed or deleted after it had been read is no loss.
         """
-        there = await self._told()
+        stream = await read_stream_state(self._client.call, self._stream)
+        stream = stream or StreamState.absent(self._stream)
         gone: list[EntryId] = []
         remembered = sorted(self._remembered)
         for at in range(0, len(remembered), _CHUNK):
@@ -52,37 +52,12 @@ class RememberedEntries:
         forget = set(gone)
         kept = (one for one in self._remembered if one not in forget)
         self._remembered = deque(kept, maxlen=REMEMBERED_MAX)
-        if rewound := [one for one in gone if there.never_had(one)]:
+        if rewound := [one for one in gone if _never_had(stream, one)]:
             await self._losses.note("rewound", rewound)
 
-    async def _told(self) -> "_History":
-        if not await self._client.call("EXISTS", self._stream):
-            return _History(is_whole=True, first=START, last=START, deleted=START)
-        about = await self._client.call("XINFO STREAM", self._stream)
-        last = EntryId.parse(about["last-generated-id"])
-        return _History(
-            is_whole=about["entries-added"] == about["length"],
-            first=EntryId.parse(about["first-entry"][0]) if about["first-entry"] else last,
-            last=last,
-            deleted=EntryId.parse(about["max-deleted-entry-id"]),
-        )
 
-
-class _History(msgspec.Struct, frozen=True):
-    """What a server tells of its log's history.
-
-    Attributes:
-        is_whole: Whether all is there that was ever added to it.
-        first: The first entry that is left.
-        last: The last one that was added.
-        deleted: The highest one that was deleted singly.
-    """
-
-    is_whole: bool
-    first: EntryId
-    last: EntryId
-    deleted: EntryId
-
-    def never_had(self, missing: EntryId) -> bool:
-        """Whether *missing* was neither trimmed nor deleted, but belongs to another history."""
-        return self.is_whole or missing > self.last or missing > max(self.first, self.deleted)
+def _never_had(stream: StreamState, missing: EntryId) -> bool:
+    """Whether *missing* was neither trimmed nor deleted, but belongs to another history."""
+    if stream.is_whole or missing > stream.last:
+        return True
+    return missing > max(stream.first or stream.last, stream.deleted or START)

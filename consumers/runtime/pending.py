@@ -3,7 +3,6 @@
 import heapq
 from collections.abc import AsyncGenerator, Sequence
 from time import monotonic
-from typing import NamedTuple
 
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import Delivery
@@ -11,6 +10,7 @@ from events.entry.entry_id import EntryId
 from events.log.keys import Keys
 from events.log.log import entries_of
 from events.server.server import Server
+from events.streams.stream_group import PendingEntry, read_pending
 
 ALONE_FROM = 2
 """Deliveries after which an entry is processed alone: one of its batch may kill its process."""
@@ -19,14 +19,6 @@ RETRIES_MAX = 10_000
 """Entries whose next try is remembered; beyond that they wait to be claimed as idle."""
 
 _LOOK_AGAIN_MIN_S = 0.02
-
-
-class Pending(NamedTuple):
-    """One pending entry, as Redis lists it."""
-
-    entry_id: EntryId
-    idle_ms: int
-    deliveries: int
 
 
 class PendingEntries:
@@ -101,7 +93,7 @@ class PendingEntries:
 
     async def due(self, count: int) -> AsyncGenerator[list[Delivery]]:
         """Claim the entries whose next try is due, if no other consumer has taken them."""
-        found: list[Pending] = []
+        found: list[PendingEntry] = []
         while self._retries and len(found) < count and self._retries[0][0] <= monotonic():
             due = str(heapq.heappop(self._retries)[1])
             found += await self._list(due, 1, 0, self._name, end=due)
@@ -110,17 +102,21 @@ class PendingEntries:
 
     async def _list(
         self, start: str, count: int, idle_ms: int, consumer: str | None, end: str = "+"
-    ) -> list[Pending]:
+    ) -> list[PendingEntry]:
         """List what is pending, in the order of the ids."""
-        idle = ("IDLE", idle_ms) if idle_ms else ()
-        of = () if consumer is None else (consumer,)
-        raw = await self._client.call(
-            "XPENDING", self._stream, self._group, *idle, start, end, count, *of
+        return await read_pending(
+            self._client.call,
+            self._stream,
+            self._group,
+            count=count,
+            start=start,
+            end=end,
+            consumer=consumer,
+            min_idle_ms=idle_ms,
         )
-        return [Pending(EntryId.parse(entry_id), idle, times) for entry_id, _, idle, times in raw]
 
     async def _claimed(
-        self, found: Sequence[Pending], idle_ms: int, *, counted: bool = True
+        self, found: Sequence[PendingEntry], idle_ms: int, *, counted: bool = True
     ) -> AsyncGenerator[list[Delivery]]:
         """Claim what was found: at first tries together, after that one by one."""
         together = [one for one in found if one.deliveries < ALONE_FROM]

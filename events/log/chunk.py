@@ -4,34 +4,18 @@ from typing import Any
 
 import msgspec
 
-from events.entry.entry_id import START, EntryId
+from events.entry.entry_id import EntryId
 from events.entry.entry_line import RawEntry
-from events.errors import ServerRefusedError
+from events.errors import NoGroupError, ServerRefusedError
 from events.log.log import READ_COUNT, EventLog
 from events.server.translation import translation
+from events.streams.stream_state import StreamState, read_stream_state, stream_state_of
 
 
-class Chunk(msgspec.Struct, frozen=True):
-    """What one read of a stream found.
-
-    Attributes:
-        entries: Those asked for, as `RawEntry`.
-        first: The oldest entry that was left in the stream, None where it was empty.
-        last: The newest id that was ever appended, `START` where none was.
-        length: Entries that were left.
-        added: Entries that were ever appended, as Redis counts them.
-    """
+class Chunk(StreamState, frozen=True):
+    """What one read of a stream found: *entries*, and the stream that they were left in."""
 
     entries: list[RawEntry]
-    first: EntryId | None
-    last: EntryId
-    length: int
-    added: int
-
-    @property
-    def removed(self) -> int:
-        """How many entries were ever trimmed or deleted."""
-        return self.added - self.length
 
     def reaches(self, start: EntryId, before: int | None) -> bool:
         """Whether nothing from *start* on is missing from the stream.
@@ -64,26 +48,17 @@ async def _ask(log: EventLog, partition: int, command: tuple[Any, ...]) -> Chunk
     read, ask = (name, stream, one, other, "COUNT", count), ("XINFO STREAM", stream)
     try:
         raw, about = await _at_once(log, read, ask)
+        state: StreamState | None = stream_state_of(stream, about)
+    except NoGroupError:
+        raw, state = [], None
     except ServerRefusedError:
         # An account that may only read has no MULTI. Asked for last, the stream can only seem to
         # have lost more than it had when it was read, never less.
         raw = await log.server.client.call(*read)
-        if not await log.server.client.call("EXISTS", stream):
-            return Chunk([], None, START, 0, 0)
-        about = await log.server.client.call(*ask)
-    if isinstance(raw, Exception):
-        with translation(read):
-            raise raw
-    if isinstance(about, Exception):  # there is no such key
-        return Chunk([], None, START, 0, 0)
-    first = about["first-entry"]
-    return Chunk(
-        entries=[(entry_id, fields) for entry_id, fields in raw],
-        first=EntryId.parse(first[0]) if first else None,
-        last=EntryId.parse(about["last-generated-id"]),
-        length=about["length"],
-        added=about["entries-added"],
-    )
+        state = await read_stream_state(log.server.client.call, stream)
+    state = state or StreamState.absent(stream)
+    entries = [(entry_id, fields) for entry_id, fields in raw]
+    return Chunk(**msgspec.structs.asdict(state), entries=entries)
 
 
 async def _at_once(log: EventLog, *commands: tuple[Any, ...]) -> list[Any]:
@@ -92,4 +67,8 @@ async def _at_once(log: EventLog, *commands: tuple[Any, ...]) -> list[Any]:
             for command in commands:
                 pipeline.execute_command(*command)
             replies: list[Any] = await pipeline.execute(raise_on_error=False)
-            return replies
+    for command, reply in zip(commands, replies, strict=True):
+        if isinstance(reply, Exception):
+            with translation(command):
+                raise reply
+    return replies

@@ -1,7 +1,7 @@
 """Retention: how much of the log is kept, who still needs it, and up to where it may be cut."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -9,8 +9,16 @@ from events.entry.entry_id import END, START, EntryId
 from events.log.append import SEEN_MS
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder
-from events.streams.partition_stream import Stream, StreamState, read_stream
-from events.streams.redis_stream import RedisStream, StreamGroup
+from events.server.reply import Ask
+from events.streams.partition_stream import PartitionStream, read_partition_stream
+from events.streams.redis_stream import RedisStream
+from events.streams.stream_group import (
+    StreamGroup,
+    read_consumers,
+    read_groups,
+    read_oldest_pending,
+)
+from events.streams.stream_state import StreamState
 
 KEEP_MIN_S = 2 * SEEN_MS / 1_000
 """The least that is kept: an append that is tried again reads what its first try has written."""
@@ -89,7 +97,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
         return stands_at if self.oldest_pending is None else min(stands_at, self.oldest_pending)
 
 
-S_co = TypeVar("S_co", bound=Stream, covariant=True)
+S_co = TypeVar("S_co", bound=StreamState, covariant=True)
 
 
 class Cut(msgspec.Struct, Generic[S_co], frozen=True):
@@ -108,8 +116,7 @@ class Cut(msgspec.Struct, Generic[S_co], frozen=True):
     @property
     def at(self) -> EntryId:
         """The first entry that stays."""
-        last = START if self.stream.last is None else self.stream.last
-        return min(self.floor, last, *(one.keeps_from for one in self.holding))
+        return min(self.floor, self.stream.last, *(one.keeps_from for one in self.holding))
 
     @property
     def holding(self) -> tuple[Holder, ...]:
@@ -129,16 +136,20 @@ def cut_for_readers(stream: RedisStream, positions: Mapping[str, EntryId]) -> Cu
 
     *positions* are those that are kept beside it; there are none where it is not the log's.
     """
-    groups = {one.name: one for one in map(_as_holder, stream.groups)}
+    readers = [_as_holder(one.group, one.oldest_pending) for one in stream.groups]
+    groups = {one.name: one for one in readers}
     return Cut(stream, tuple(_with_positions(groups, positions)), END)
 
 
-def _as_holder(group: StreamGroup) -> Holder:
+def _as_holder(
+    group: StreamGroup, oldest_pending: EntryId | None, idle_ms: int | None = None
+) -> Holder:
     return Holder(
         name=group_holder(group.name),
         stands_at=group.last_delivered,
-        oldest_pending=group.oldest_pending,
+        oldest_pending=oldest_pending,
         pending=group.pending,
+        idle_ms=idle_ms,
     )
 
 
@@ -169,9 +180,9 @@ def kind_of(holder: str) -> str:
 
 async def read_cut(
     log: EventLog, partition: int, rule: RetentionRule, now_ms: int
-) -> Cut[StreamState] | None:
+) -> Cut[PartitionStream] | None:
     """Say up to where the partition may be cut, None where nothing was ever appended to it."""
-    stream = await read_stream(log, partition)
+    stream = await read_partition_stream(log, partition)
     if stream is None:
         return None
     holders = await read_holders(log, partition, rule)
@@ -181,8 +192,8 @@ async def read_cut(
 async def read_holders(log: EventLog, partition: int, rule: RetentionRule) -> list[Holder]:
     """Return all that read the partition, and those that *rule* requires, by name."""
     positions = await Positions(log.server, log.keys, partition).all()
-    infos = await log.server.client.call("XINFO GROUPS", log.keys.events(partition))
-    groups = [await _read_group(log, partition, about) for about in infos]
+    call, stream = log.server.client.call, log.keys.events(partition)
+    groups = [await _read_holder(call, stream, one) for one in await read_groups(call, stream)]
     found = _with_positions({one.name: one for one in groups}, positions, rule.required)
     return [
         msgspec.structs.replace(one, is_passed_over=kind_of(one.name) in rule.without)
@@ -190,19 +201,11 @@ async def read_holders(log: EventLog, partition: int, rule: RetentionRule) -> li
     ]
 
 
-async def _read_group(log: EventLog, partition: int, about: Mapping[str, Any]) -> Holder:
-    client, stream = log.server.client, log.keys.events(partition)
-    consumers: Sequence[Mapping[str, Any]] = await client.call(
-        "XINFO CONSUMERS", stream, about["name"]
-    )
-    pending = await client.call("XPENDING", stream, about["name"], "-", "+", 1)
-    return Holder(
-        name=group_holder(about["name"].decode("utf-8", "replace")),
-        stands_at=EntryId.parse(about["last-delivered-id"]),
-        oldest_pending=EntryId.parse(pending[0][0]) if pending else None,
-        pending=about["pending"],
-        idle_ms=min((one["idle"] for one in consumers), default=None),
-    )
+async def _read_holder(ask: Ask, stream: str, group: StreamGroup) -> Holder:
+    oldest = await read_oldest_pending(ask, stream, group.raw_name)
+    consumers = await read_consumers(ask, stream, group.raw_name)
+    idle_ms = min((one.idle_ms for one in consumers), default=None)
+    return _as_holder(group, None if oldest is None else oldest.entry_id, idle_ms)
 
 
 async def trimmed_to(log: EventLog, partition: int) -> EntryId | None:
@@ -214,9 +217,10 @@ async def trimmed_to(log: EventLog, partition: int) -> EntryId | None:
     last of those.
     """
     known = await Positions(log.server, log.keys, partition).of(TRIMMED)
-    stream = await read_stream(log, partition)
-    if stream is None or stream.added == stream.length:
+    stream = await read_partition_stream(log, partition)
+    if stream is None or stream.is_whole:
         return known
-    last = START if stream.last is None else stream.last
-    gone = max(stream.deleted, last if stream.first is None else stream.first.before())
+    gone = max(
+        stream.deleted or START, stream.last if stream.first is None else stream.first.before()
+    )
     return gone if known is None else max(known, gone)

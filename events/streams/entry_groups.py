@@ -6,6 +6,7 @@ import msgspec
 
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
+from events.streams.stream_group import read_groups, read_pending
 
 EntryState = Literal["acknowledged", "pending", "not delivered"]
 """What a group has done with an entry.
@@ -39,18 +40,17 @@ async def read_entry_groups(log: EventLog, partition: int, entry_id: EntryId) ->
     """Return what each group of the partition has done with the entry, by the groups' names."""
     client, stream, at = log.server.client, log.keys.events(partition), str(entry_id)
     found = []
-    for about in await client.call("XINFO GROUPS", stream):
-        group = about["name"].decode("utf-8", "backslashreplace")
-        if entry_id > EntryId.parse(about["last-delivered-id"]):
-            found.append(EntryGroup(group, "not delivered"))
+    for group in await read_groups(client.call, stream):
+        name = group.name
+        if entry_id > group.last_delivered:
+            found.append(EntryGroup(name, "not delivered"))
             continue
-        pending = await client.call("XPENDING", stream, about["name"], at, at, 1)
+        pending = await read_pending(client.call, stream, group.raw_name, count=1, start=at, end=at)
         if not pending:
-            found.append(EntryGroup(group, "acknowledged"))
+            found.append(EntryGroup(name, "acknowledged"))
             continue
-        [(_, consumer, idle_ms, deliveries)] = pending
-        name = consumer.decode("utf-8", "backslashreplace")
-        raw = await client.call("HGET", log.keys.errors(partition, group), at)
+        [one] = pending
+        raw = await client.call("HGET", log.keys.errors(partition, name), at)
         error = None if raw is None else raw.decode("utf-8", "replace")
-        found.append(EntryGroup(group, "pending", name, idle_ms, deliveries, error))
+        found.append(EntryGroup(name, "pending", one.consumer, one.idle_ms, one.deliveries, error))
     return sorted(found, key=lambda one: one.group)

@@ -7,6 +7,7 @@ from events.entry.entry_id import START, EntryId
 from events.errors import ServerRefusedError
 from events.log.keys import partition_of
 from events.log.log import EventLog, readable
+from events.streams.stream_group import read_settled
 from producers.errors import BacklogError
 from projections.errors import NoLiveGenerationError, ProjectionsError
 from projections.read_model.store import ReadModelStore
@@ -60,22 +61,13 @@ class EndpointStates:
         return START if head is None else EntryId.parse(head)
 
     async def _applied_below(self, partition: int) -> EntryId:
-        """Return an id such that every entry below it is in the documents, or given up on.
-
-        What is delivered between the two questions is pending at the second, or applied by then.
-        """
+        """Return an id such that every entry below it is in the documents, or given up on."""
         stream = self._log.keys.events(partition)
         try:
-            groups = await self._client.call("XINFO GROUPS", stream)
-            _, first, *_ = await self._client.call("XPENDING", stream, _GROUP)
+            settled = await read_settled(self._client.call, stream, _GROUP)
         except ServerRefusedError:
             return START
-        if first is not None:
-            return EntryId.parse(first)
-        for group in groups:
-            if group["name"] == _GROUP.encode():
-                return EntryId.parse(group["last-delivered-id"]).after()
-        return START
+        return START if settled is None else settled.after()
 
     async def _fold(
         self, endpoint: Endpoint, partition: int, span: tuple[EntryId, EntryId]

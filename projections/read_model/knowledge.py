@@ -1,6 +1,5 @@
 """The knowledge: how old what a read model says is, measured on the log."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ import msgspec
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
+from events.streams.stream_group import read_group, read_oldest_pending
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -53,36 +53,23 @@ class Knowledge(msgspec.Struct, frozen=True):
 
 async def read_knowledge(log: EventLog, group: str, partition: int) -> Knowledge:
     """Ask the log how far *group* has come in the partition: a handful of short commands."""
+    call, stream = log.server.client.call, log.keys.events(partition)
     head = await log.head(partition)
-    about = await _about(log, group, partition)
-    if about is None:
+    found = await read_group(call, stream, group)
+    if found is None:
         return Knowledge(group=group, partition=partition, is_kept=False, head=head)
+    oldest = await read_oldest_pending(call, stream, group)
+    following = await call("XRANGE", stream, f"({found.last_delivered}", "+", "COUNT", 1)
+    waiting = [EntryId.parse(entry_id) for entry_id, _ in following]
     return Knowledge(
         group=group,
         partition=partition,
         is_kept=True,
         head=head,
-        unfolded=await _unfolded(log, partition, about),
-        pending=about["pending"],
-        consumers=about["consumers"],
+        unfolded=min(waiting if oldest is None else [oldest.entry_id, *waiting], default=None),
+        pending=found.pending,
+        consumers=found.consumers,
     )
-
-
-async def _about(log: EventLog, group: str, partition: int) -> Mapping[str, Any] | None:
-    stream, client = log.keys.events(partition), log.server.client
-    if not await client.call("EXISTS", stream):
-        return None
-    infos: list[Mapping[str, Any]] = await client.call("XINFO GROUPS", stream)
-    return next((one for one in infos if one["name"] == group.encode()), None)
-
-
-async def _unfolded(log: EventLog, partition: int, about: Mapping[str, Any]) -> EntryId | None:
-    stream, client = log.keys.events(partition), log.server.client
-    pending = await client.call("XPENDING", stream, about["name"], "-", "+", 1)
-    delivered = EntryId.parse(about["last-delivered-id"])
-    following = await client.call("XRANGE", stream, f"({delivered}", "+", "COUNT", 1)
-    waiting = [EntryId.parse(one[0]) for one in (*pending, *following)]
-    return min(waiting, default=None)
 
 
 def as_json(known: Knowledge, now: datetime) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import msgspec
 
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
-from events.errors import EventsError, NoGroupError
+from events.errors import EventsError
+from events.streams.stream_group import read_settled
 from projections.errors import HistoryMissingError
 from projections.read_model.store import ReadModelStore, no_live_generation
 from projections.replay.folding import Folding
@@ -64,23 +65,9 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 async def settled_until(log: Source, partition: int, group: str) -> EntryId:
-    """Return up to which entry, inclusive, *group* has settled all; `START` where it is not there.
-
-    The server is asked for the pending entries last: what is settled meanwhile is not counted.
-    """
-    stream, client = log.keys.events(partition), log.server.client
-    try:
-        groups = await client.call("XINFO GROUPS", stream)
-        about = next((one for one in groups if one["name"].decode() == group), None)
-        if about is None:
-            return START
-        oldest = await client.call("XPENDING", stream, group, "-", "+", 1)
-    except NoGroupError:
-        return START
-    delivered = EntryId.parse(about["last-delivered-id"])
-    if oldest:
-        return min(delivered, EntryId.parse(oldest[0][0]).before())
-    return delivered
+    """Return up to which entry, inclusive, *group* has settled all; `START` where there is none."""
+    stream = log.keys.events(partition)
+    return await read_settled(log.server.client.call, stream, group) or START
 
 
 async def compare(

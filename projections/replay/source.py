@@ -7,9 +7,9 @@ import msgspec
 
 from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import Entry
-from events.errors import ServerRefusedError
 from events.history.history import History
 from events.log.log import EventLog, entries_of
+from events.streams.stream_state import read_stream_state
 from projections.errors import HistoryMissingError
 
 SEGMENTS_MAX = 4
@@ -74,22 +74,21 @@ async def extent_of(log: Source, partition: int) -> Extent:
     """Ask how far the past of *partition* reaches.
 
     Together with an archive it reaches to the start: what neither has raises when it is read.
+
+    Raises:
+        WrongTypeError: Something else than a stream lies in its place.
     """
-    stream = log.keys.events(partition)
-    try:
-        about = await log.server.client.call("XINFO STREAM", stream)
-    except ServerRefusedError:
+    client, stream = log.server.client, log.keys.events(partition)
+    state = await read_stream_state(client.call, stream)
+    if state is None:
         return Extent(None, START, 0, 0, START)
-    first = about["first-entry"]
-    first_id = EntryId.parse(first[0]) if first else None
-    last, added = EntryId.parse(about["last-generated-id"]), about["entries-added"]
     if isinstance(log, History):
-        return Extent(first_id, last, added, added, START)
-    deleted = EntryId.parse(about["max-deleted-entry-id"])
-    trimmed = await log.server.client.call("HGET", log.keys.positions(partition), TRIMMED)
+        return Extent(state.first, state.last, state.added, state.added, START)
+    deleted = state.deleted or START
+    trimmed = await client.call("HGET", log.keys.positions(partition), TRIMMED)
     if trimmed is not None:
         deleted = max(deleted, EntryId.parse(trimmed))
-    return Extent(first_id, last, about["length"], added, deleted)
+    return Extent(state.first, state.last, state.length, state.added, deleted)
 
 
 def check_complete(

@@ -15,7 +15,7 @@ from events.retention.retention import (
     read_holders,
     trimmed_to,
 )
-from events.streams.partition_stream import StreamState
+from events.streams.partition_stream import PartitionStream
 from tests.events.support.old_entries import add_old, create, old_id, read
 from tests.events.support.strategies import entry_ids
 
@@ -25,8 +25,8 @@ RULE = RetentionRule(keep_s=3_600)
 LAST, FLOOR = EntryId(9, 0), EntryId(8, 0)
 
 
-def cut_of(*holders: Holder, last: EntryId = LAST, floor: EntryId = FLOOR) -> Cut[StreamState]:
-    stream = StreamState("s", 0, 9, 900, 9, 1, EntryId(1, 0), last, is_gapless=True)
+def cut_of(*holders: Holder, last: EntryId = LAST, floor: EntryId = FLOOR) -> Cut[PartitionStream]:
+    stream = PartitionStream("s", 9, EntryId(1, 0), last, 9, START, partition=0)
     return Cut(stream, holders, floor)
 
 

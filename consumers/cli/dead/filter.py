@@ -12,12 +12,12 @@ import msgspec
 from consumers.cli.events.entry_filter import EntryFilter
 from consumers.cli.terminal.options import partition_option, partitions_of
 from consumers.cli.terminal.output import NotFoundError
-from consumers.groups.state import group_infos
 from consumers.runtime.dead_letters import DeadEntry, DeadLetters
 from consumers.shipped import GROUPS
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position
 from events.log.log import EventLog
+from events.streams.stream_group import read_groups
 
 SEARCHED_MAX = 100_000
 """Dead letters of a group and partition that are looked through for those that are meant."""
@@ -151,8 +151,8 @@ async def groups_of(log: EventLog, group: str | None) -> Sequence[str]:
     """
     known = set(GROUPS)
     for partition in range(log.partitions):
-        infos = await group_infos(log, partition)
-        known |= {about["name"].decode("utf-8", "replace") for about in infos}
+        groups = await read_groups(log.server.client.call, log.keys.events(partition))
+        known |= {one.name for one in groups}
     if group is None:
         return sorted(known)
     if group not in known and not await _has_dead(log, group):

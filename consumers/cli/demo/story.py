@@ -15,6 +15,7 @@ from consumers.cli.demo.replica import Replica
 from consumers.cli.demo.shell import Shell
 from consumers.runtime.dead_letters import DeadLetters
 from events.entry.entry_id import START
+from events.streams.stream_group import read_groups
 from projections.health_state.health_state import HEALTH_STATE
 from projections.read_model.store import ReadModelStore
 from projections.route_table.endpoint import Endpoint
@@ -234,7 +235,9 @@ class Story:
         backlog = None
         with anyio.move_on_after(STEP_TIMEOUT_S):
             while backlog != 0:
-                groups = await client.call("XINFO GROUPS", stream)
-                backlog = sum(group["lag"] + group["pending"] for group in groups)
+                groups = await read_groups(client.call, stream)
+                lags = [group.lag for group in groups if group.lag is not None]
+                pending = sum(group.pending for group in groups)
+                backlog = sum(lags) + pending if len(lags) == len(groups) else None
                 await anyio.sleep(LOOK_EVERY_S)
         self._checks.note("the groups have no backlog", held=backlog == 0)

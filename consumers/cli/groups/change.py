@@ -19,10 +19,10 @@ from consumers.shipped import GROUPS
 from events.entry.age import span
 from events.entry.entry_id import END, START, EntryId
 from events.entry.position import parse_position, parse_span
-from events.errors import NoGroupError
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder, snapshot_holder
 from events.server.server import now_of
+from events.streams.stream_group import read_groups
 from projections.catalogue import READ_MODELS
 
 reason_option = click.option(
@@ -171,11 +171,8 @@ async def prune_groups(deployment: Deployment, *, group: str | None, idle: str, 
 async def _names(log: EventLog) -> list[str]:
     found = set()
     for partition in range(log.partitions):
-        try:
-            raw = await log.server.client.call("XINFO GROUPS", log.keys.events(partition))
-        except NoGroupError:
-            continue
-        found |= {one["name"].decode("utf-8", "replace") for one in raw}
+        groups = await read_groups(log.server.client.call, log.keys.events(partition))
+        found |= {group.name for group in groups}
     return sorted(found)
 
 

@@ -42,7 +42,7 @@ class Rates:
     """What was appended since a stream was last seen: truer than what its newest entries tell."""
 
     def __init__(self) -> None:
-        self._seen: dict[bytes, tuple[int, datetime]] = {}
+        self._seen: dict[str | bytes, tuple[int, datetime]] = {}
 
     def seen(self, stream: RedisStream, now: datetime) -> RedisStream:
         """Return the stream with its rate since it was last seen, if it was."""

@@ -11,7 +11,7 @@ from consumers.cli.terminal.table import Column
 from events.entry.age import age_of
 from events.entry.entry_id import END, START, EntryId
 from events.retention.retention import Cut
-from events.streams.redis_stream import RedisStream, StreamGroup
+from events.streams.redis_stream import ReadingGroup, RedisStream
 
 _COUNTED = ("LENGTH", "BYTES", "ADDED", "RATE/S", "GROUPS", "MAX LAG")
 STREAM_COLUMNS = (
@@ -45,8 +45,8 @@ def stream_row(stream: RedisStream, now: datetime) -> tuple[object, ...]:
         len(stream.groups),
         None if behind is None else _lag(behind),
         stream.first,
-        stream.last,
-        _age(stream.last, now),
+        _last(stream),
+        _age(_last(stream), now),
     )
 
 
@@ -70,7 +70,7 @@ def stream_as_json(partition: int | None, stream: RedisStream) -> dict[str, Any]
         "max_lag": None if behind is None else behind.lag,
         "max_lag_min": None if behind is None else behind.lag_min,
         "first": _id(stream.first),
-        "last": _id(stream.last),
+        "last": _id(_last(stream)),
     }
 
 
@@ -85,11 +85,11 @@ def print_stream(
             ("stream", stream.name),
             ("partition", partition),
             ("length", f"{stream.length} of {stream.added} ever added"),
-            ("memory", f"about {_size(stream)}"),
+            ("memory", None if stream.size_bytes is None else f"about {_size(stream)}"),
             ("rate", f"{_rate(stream)}/s"),
             *(
                 (name, None if at is None else f"{at}, {_age(at, now)} ago")
-                for name, at in (("first", stream.first), ("last", stream.last))
+                for name, at in (("first", stream.first), ("last", _last(stream)))
             ),
             ("safe to cut", _safe(cut, now)),
         ],
@@ -120,14 +120,15 @@ def _safe(cut: Cut[RedisStream], now: datetime) -> str:
     return f"all before {at}, {_age(at, now)} old; held by {by}"
 
 
-def _group_row(group: StreamGroup, now: datetime) -> tuple[object, ...]:
+def _group_row(reading: ReadingGroup, now: datetime) -> tuple[object, ...]:
+    group = reading.group
     return (
         group.name,
         group.consumers,
         group.pending,
-        _lag(group),
+        _lag(reading),
         group.last_delivered,
-        None if group.oldest_pending is None else age_of(group.oldest_pending, now),
+        _age(reading.oldest_pending, now),
     )
 
 
@@ -139,12 +140,12 @@ def shown_as_json(
         **stream_as_json(partition, cut.stream),
         "groups": [
             {
-                "group": one.name,
-                "consumers": one.consumers,
-                "pending": one.pending,
+                "group": one.group.name,
+                "consumers": one.group.consumers,
+                "pending": one.group.pending,
                 "lag": one.lag,
                 "lag_min": one.lag_min,
-                "last_delivered": _id(one.last_delivered),
+                "last_delivered": _id(one.group.last_delivered),
                 "oldest_pending": _id(one.oldest_pending),
             }
             for one in cut.stream.groups
@@ -168,13 +169,13 @@ def shown_as_json(
 def warnings_of(cut: Cut[RedisStream]) -> list[str]:
     """Say what about a stream and its groups should not be so."""
     stream, found = cut.stream, []
-    for group in stream.groups:
-        if not group.consumers and group.lag != 0:
-            least = "" if group.lag is not None else "at least "
+    for one in stream.groups:
+        group, oldest = one.group, one.oldest_pending
+        if not group.consumers and one.lag != 0:
+            least = "" if one.lag is not None else "at least "
             found.append(
-                f"group {group.name} has no consumer and {least}{group.lag_min} entries to read"
+                f"group {group.name} has no consumer and {least}{one.lag_min} entries to read"
             )
-        oldest = group.oldest_pending
         if oldest is not None and (stream.first is None or oldest < stream.first):
             found.append(
                 f"group {group.name} has entries pending that are not in the stream any more,"
@@ -185,9 +186,14 @@ def warnings_of(cut: Cut[RedisStream]) -> list[str]:
         for one in cut.holders
         if one.is_missing
     ]
-    if stream.deleted > START and (stream.first is None or stream.deleted >= stream.first):
-        found.append(f"entries were deleted from the middle, the newest of them {stream.deleted}")
+    deleted = stream.deleted or START
+    if deleted > START and (stream.first is None or deleted >= stream.first):
+        found.append(f"entries were deleted from the middle, the newest of them {deleted}")
     return found
+
+
+def _last(stream: RedisStream) -> EntryId | None:
+    return stream.last if stream.last > START else None
 
 
 def _id(entry_id: EntryId | None) -> str | None:
@@ -198,7 +204,7 @@ def _age(entry_id: EntryId | None, now: datetime) -> str | None:
     return None if entry_id is None else age_of(entry_id, now)
 
 
-def _lag(group: StreamGroup) -> str:
+def _lag(group: ReadingGroup) -> str:
     return str(group.lag) if group.lag is not None else f">={group.lag_min}"
 
 
@@ -207,5 +213,7 @@ def _rate(stream: RedisStream) -> str:
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
-def _size(stream: RedisStream) -> str:
+def _size(stream: RedisStream) -> str | None:
+    if stream.size_bytes is None:
+        return None
     return decimal(stream.size_bytes).replace(" bytes", " B")

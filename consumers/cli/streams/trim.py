@@ -29,7 +29,7 @@ from events.log.log import EventLog
 from events.retention.retention import KEEP_S, Cut, Holder, Kind, RetentionRule, read_cut
 from events.retention.trim import COUNTED_MAX, Trim, count_before, is_ours
 from events.server.server import now_of
-from events.streams.partition_stream import StreamState
+from events.streams.partition_stream import PartitionStream
 
 _COLUMNS = (
     Column("READER", folds=True),
@@ -98,7 +98,7 @@ async def trim(  # noqa: PLR0913 - the options of the command
             await _carry_out(log, rule, plans, output=output, yes=yes)
 
 
-_Plan = tuple[Cut[StreamState], Counts]
+_Plan = tuple[Cut[PartitionStream], Counts]
 
 
 async def _plan(log: EventLog, partition: int, rule: RetentionRule, now: datetime) -> _Plan | None:
@@ -127,7 +127,7 @@ def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> N
                 say(f"{holder.name} holds {what}: {remedy_of(holder)}")
 
 
-def _rows(cut: Cut[StreamState], counts: Counts, now: datetime) -> list[tuple[object, ...]]:
+def _rows(cut: Cut[PartitionStream], counts: Counts, now: datetime) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for holder in cut.holders:
         from_ = holder.keeps_from
@@ -148,7 +148,7 @@ def _rows(cut: Cut[StreamState], counts: Counts, now: datetime) -> list[tuple[ob
     return rows
 
 
-def _state(cut: Cut[StreamState], holder: Holder) -> Text:
+def _state(cut: Cut[PartitionStream], holder: Holder) -> Text:
     if holder.is_passed_over:
         return Text("passed over", "dim")
     told = deadness_of(holder)
@@ -177,14 +177,14 @@ async def _carry_out(
             removed, at = removed + step.removed, step.cut
         told.append({"partition": partition, "removed": removed, "cut": str(at)})
         if output.is_table:
-            click.echo(f"{cut.stream.stream}: {removed} entries removed, kept from {at} on")
+            click.echo(f"{cut.stream.name}: {removed} entries removed, kept from {at} on")
     if not output.is_table:
         print_values(output, told, _TRIMMED_FIELDS)
     elif not going:
         say("nothing to trim")
 
 
-def _change(cut: Cut[StreamState], count: int | None) -> tuple[str, str, str]:
+def _change(cut: Cut[PartitionStream], count: int | None) -> tuple[str, str, str]:
     stream = cut.stream
     left = (
         f"{stream.length - count}"
@@ -193,7 +193,7 @@ def _change(cut: Cut[StreamState], count: int | None) -> tuple[str, str, str]:
     )
     at = f"{time_of(cut.at):%Y-%m-%d %H:%M:%S} UTC"
     return (
-        stream.stream,
+        stream.name,
         f"{stream.length} entries from {stream.first} on",
         f"{left} entries from {cut.at} on ({at})",
     )
@@ -205,11 +205,11 @@ _PLAN_FIELDS = (
 )
 
 
-def _as_json(cut: Cut[StreamState], counts: Counts) -> dict[str, Any]:
+def _as_json(cut: Cut[PartitionStream], counts: Counts) -> dict[str, Any]:
     stream = cut.stream
     return {
         "partition": stream.partition,
-        "stream": stream.stream,
+        "stream": stream.name,
         "entries": stream.length,
         "first": None if stream.first is None else str(stream.first),
         "cut": str(cut.at),

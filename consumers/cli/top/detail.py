@@ -16,11 +16,11 @@ from consumers.cli.top.endpoint_detail import endpoint_detail, pairs_grid
 from consumers.cli.top.picture import DeadLine, Picture, Subject
 from consumers.cli.top.sheets import key_of
 from events.entry.age import age_of, span
-from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.history.history import History
 from events.log.log import EventLog, entries_of
 from events.server.server import now_of
+from events.streams.stream_group import read_consumers, read_pending
 
 PENDING_MAX = 20
 """Pending entries that are shown of a group: the oldest."""
@@ -127,25 +127,25 @@ async def _group(log: EventLog, group: str, partition: int, room: int) -> Render
     """Read who consumes for the group, and what is pending with whom."""
     stream, client = log.keys.events(partition), log.server.client
     now = await now_of(log.server)
-    consumers = await client.call("XINFO CONSUMERS", stream, group)
-    pending = await client.call("XPENDING", stream, group, "-", "+", PENDING_MAX)
+    consumers = await read_consumers(client.call, stream, group)
     about = [
-        [_name(one["name"]), Text(str(one["pending"])), Text(span(one["idle"] / 1_000))]
-        for one in sorted(consumers, key=lambda one: -one["pending"])[:CONSUMERS_MAX]
+        [as_text(one.name), Text(str(one.pending)), Text(span(one.idle_ms / 1_000))]
+        for one in sorted(consumers, key=lambda one: -one.pending)[:CONSUMERS_MAX]
     ]
     waiting = []
-    for entry_id, consumer, idle_ms, deliveries in pending:
+    for one in await read_pending(client.call, stream, group, count=PENDING_MAX):
+        entry_id = str(one.entry_id)
         raw = await client.call("XRANGE", stream, entry_id, entry_id)
         line = Line.of(entries_of(raw, partition)[0]) if raw else None
         waiting.append(
             [
-                Text(entry_id.decode(), "bold"),
-                as_text(age_of(EntryId.parse(entry_id), now)),
+                Text(entry_id, "bold"),
+                as_text(age_of(one.entry_id, now)),
                 as_text(line.name if line is not None else "deleted from the log"),
                 as_text(line.endpoint if line is not None else None),
-                _name(consumer),
-                Text(span(idle_ms / 1_000)),
-                Text(str(deliveries)),
+                as_text(one.consumer),
+                Text(span(one.idle_ms / 1_000)),
+                Text(str(one.deliveries)),
             ]
         )
     nobody = Text("none: start one with `routestream consume`", "red")
@@ -155,7 +155,3 @@ async def _group(log: EventLog, group: str, partition: int, room: int) -> Render
         Text(f"\npending, the {PENDING_MAX} oldest", "bold"),
         table_of(_PENDING, waiting, room) if waiting else Text("nothing", "dim"),
     )
-
-
-def _name(raw: bytes) -> Text:
-    return as_text(raw.decode("utf-8", "replace"))

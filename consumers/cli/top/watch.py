@@ -18,7 +18,7 @@ from events.history.history import History
 from events.history.tail import read_tail
 from events.log.log import EventLog
 from events.server.server import now_of
-from events.streams.partition_stream import StreamState, read_stream
+from events.streams.partition_stream import PartitionStream, read_partition_stream
 from projections.errors import NoLiveGenerationError, UnreadableGenerationError
 from projections.read_model.knowledge import read_knowledge
 from projections.read_model.reader import RouteTableReader
@@ -105,8 +105,8 @@ class Watch:
             self._problems.setdefault(subject, str(error))
             return None
 
-    async def _streams(self) -> dict[int, StreamState]:
-        found = {p: await read_stream(self.log, p) for p in range(self.log.partitions)}
+    async def _streams(self) -> dict[int, PartitionStream]:
+        found = {p: await read_partition_stream(self.log, p) for p in range(self.log.partitions)}
         return {p: stream for p, stream in found.items() if stream is not None}
 
     async def _states(self) -> list[GroupState]:
@@ -118,7 +118,7 @@ class Watch:
                 break
         return states
 
-    async def _newest(self, streams: Mapping[int, StreamState]) -> list[Entry]:
+    async def _newest(self, streams: Mapping[int, PartitionStream]) -> list[Entry]:
         """Read the log's end, unless it is where it was at the last look."""
         lasts = {p: stream.last for p, stream in streams.items()}
         if not lasts or lasts != self._lasts:
@@ -165,7 +165,7 @@ class Watch:
         return None if None in told else max((one for one in told if one is not None), default=None)
 
     def _rated(
-        self, states: list[GroupState], streams: Mapping[int, StreamState]
+        self, states: list[GroupState], streams: Mapping[int, PartitionStream]
     ) -> list[GroupLine]:
         """Compare with the look before: what was appended, and what each group has ended."""
         at = monotonic()

@@ -1,0 +1,152 @@
+"""The groups of a stream: where each stands, what is pending with it, and who its consumers are."""
+
+import msgspec
+
+from events.entry.entry_id import EntryId
+from events.errors import NoGroupError
+from events.server.reply import Ask, text
+
+
+class StreamGroup(msgspec.Struct, frozen=True):
+    """What the server says of one group.
+
+    Attributes:
+        raw_name: Its name, as the server has it.
+        consumers: Consumers that it has.
+        pending: Entries delivered, but not acknowledged.
+        last_delivered: The newest entry that was delivered, `START` for none.
+        entries_read: Entries that the server counted as delivered; None where it lost count, or
+            does not count them, as before Redis 7.
+        lag: Entries not yet delivered, by that count; None where it cannot be told.
+            `StreamState.lag_after` says whether it can be trusted.
+    """
+
+    raw_name: bytes
+    consumers: int
+    pending: int
+    last_delivered: EntryId
+    entries_read: int | None
+    lag: int | None
+
+    @property
+    def name(self) -> str:
+        """Its name for a person; bytes that are no text are escaped."""
+        return text(self.raw_name)
+
+
+class StreamConsumer(msgspec.Struct, frozen=True):
+    """What the server says of one consumer of a group: for how long it has asked for nothing."""
+
+    name: str
+    pending: int
+    idle_ms: int
+
+
+class PendingEntry(msgspec.Struct, frozen=True):
+    """One pending entry.
+
+    Attributes:
+        entry_id: The entry.
+        consumer: With whom it is pending.
+        idle_ms: How long ago it was delivered, or last worked on.
+        deliveries: How often it was delivered.
+    """
+
+    entry_id: EntryId
+    consumer: str
+    idle_ms: int
+    deliveries: int
+
+
+async def read_groups(ask: Ask, key: str | bytes) -> list[StreamGroup]:
+    """Return the groups of the stream *key*, none where there is no such key.
+
+    Raises:
+        WrongTypeError: The key holds something else.
+    """
+    try:
+        raw = await ask("XINFO GROUPS", key) or []
+    except NoGroupError:
+        return []
+    return [
+        StreamGroup(
+            raw_name=about["name"],
+            consumers=about["consumers"],
+            pending=about["pending"],
+            last_delivered=EntryId.parse(about["last-delivered-id"]),
+            entries_read=about.get("entries-read"),
+            lag=about.get("lag"),
+        )
+        for about in raw
+    ]
+
+
+async def read_group(ask: Ask, key: str | bytes, name: str) -> StreamGroup | None:
+    """Return the group *name* of the stream *key*, None where one of them does not exist."""
+    groups = await read_groups(ask, key)
+    return next((group for group in groups if group.raw_name == name.encode()), None)
+
+
+async def read_consumers(ask: Ask, key: str | bytes, group: str | bytes) -> list[StreamConsumer]:
+    """Return the consumers of *group*.
+
+    Raises:
+        NoGroupError: There is no such stream or group.
+    """
+    raw = await ask("XINFO CONSUMERS", key, group) or []
+    return [StreamConsumer(text(about["name"]), about["pending"], about["idle"]) for about in raw]
+
+
+async def read_pending(  # noqa: PLR0913 - the options of XPENDING
+    ask: Ask,
+    key: str | bytes,
+    group: str | bytes,
+    *,
+    count: int,
+    start: str = "-",
+    end: str = "+",
+    consumer: str | None = None,
+    min_idle_ms: int = 0,
+) -> list[PendingEntry]:
+    """Return the oldest *count* pending entries of *group* from *start* to *end*.
+
+    With *consumer* those that are pending with it; those that are idle for *min_idle_ms* at least.
+
+    Raises:
+        NoGroupError: There is no such stream or group.
+    """
+    idle = ("IDLE", min_idle_ms) if min_idle_ms else ()
+    only = () if consumer is None else (consumer,)
+    raw = await ask("XPENDING", key, group, *idle, start, end, count, *only) or []
+    return [
+        PendingEntry(EntryId.parse(entry_id), text(name), idle_ms, deliveries)
+        for entry_id, name, idle_ms, deliveries in raw
+    ]
+
+
+async def read_oldest_pending(
+    ask: Ask, key: str | bytes, group: str | bytes
+) -> PendingEntry | None:
+    """Return the oldest pending entry of *group*, None where nothing is pending.
+
+    Raises:
+        NoGroupError: There is no such stream or group.
+    """
+    return next(iter(await read_pending(ask, key, group, count=1)), None)
+
+
+async def read_settled(ask: Ask, key: str | bytes, name: str) -> EntryId | None:
+    """Return up to which entry, inclusive, a group has settled all; None where it does not exist.
+
+    What is pending is asked for last: what is settled meanwhile is not counted, what is delivered
+    meanwhile lies after what is returned.
+    """
+    group = await read_group(ask, key, name)
+    if group is None:
+        return None
+    try:
+        oldest = await read_oldest_pending(ask, key, name)
+    except NoGroupError:
+        return None
+    delivered = group.last_delivered
+    return delivered if oldest is None else min(delivered, oldest.entry_id.before())

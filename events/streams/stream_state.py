@@ -1,0 +1,108 @@
+"""The stream's state: what the server says of any stream, without reading its entries."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import msgspec
+
+from events.entry.entry_id import START, EntryId
+from events.errors import NoGroupError, ServerRefusedError
+from events.server.reply import Ask, text
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """What the server says of one stream.
+
+    Attributes:
+        key: Its key.
+        length: Entries that are in it.
+        first: The oldest of them, None where there is none.
+        last: The newest entry that was ever appended, `START` where none was.
+        entries_added: Entries that were ever appended, the removed ones too; None where the server
+            does not count them, as before Redis 7.
+        deleted: The newest entry that was deleted singly, `START` where none was; None where the
+            server does not remember it, as before Redis 7.
+    """
+
+    key: str | bytes
+    length: int
+    first: EntryId | None
+    last: EntryId
+    entries_added: int | None
+    deleted: EntryId | None
+
+    @classmethod
+    def absent(cls, key: str | bytes) -> Self:
+        """Return the state of a stream to which nothing was ever appended."""
+        return cls(key=key, length=0, first=None, last=START, entries_added=0, deleted=START)
+
+    @property
+    def name(self) -> str:
+        """Its key for a person; bytes that are no text are escaped."""
+        return text(self.key) if isinstance(self.key, bytes) else self.key
+
+    @property
+    def added(self) -> int:
+        """Entries that were ever appended.
+
+        Raises:
+            ServerRefusedError: The server does not count them.
+        """
+        if self.entries_added is None:
+            raise ServerRefusedError(
+                "the server does not tell entries-added: use Redis 7.0 or newer"
+            )
+        return self.entries_added
+
+    @property
+    def removed(self) -> int:
+        """Entries that were trimmed or deleted; see `added` for what it raises."""
+        return self.added - self.length
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every entry that was ever appended is still there, as far as the server knows."""
+        return self.entries_added == self.length
+
+    @property
+    def is_gapless(self) -> bool:
+        """Whether no entry was deleted from its middle, as far as the server knows."""
+        return self.deleted == START
+
+    def lag_after(self, last_delivered: EntryId, told: int | None) -> int | None:
+        """Return the lag of a group, where what the server tells allows no doubt.
+
+        *told* is the server's own number. It is too large for ever once entries were trimmed that
+        the group had not read, and missing after others were deleted.
+        """
+        if last_delivered >= self.last:
+            return 0
+        if self.first is None or last_delivered < self.first:
+            return self.length
+        return told if self.is_whole else None
+
+
+async def read_stream_state(ask: Ask, key: str | bytes) -> StreamState | None:
+    """Return the state of the stream *key*, None where there is no such key.
+
+    Raises:
+        WrongTypeError: The key holds something else.
+    """
+    try:
+        about = await ask("XINFO STREAM", key)
+    except NoGroupError:
+        return None
+    return None if about is None else stream_state_of(key, about)
+
+
+def stream_state_of(key: str | bytes, about: Mapping[str, Any]) -> StreamState:
+    """Return the state of the stream *key* from the reply of XINFO STREAM."""
+    first, deleted = about["first-entry"], about.get("max-deleted-entry-id")
+    return StreamState(
+        key=key,
+        length=about["length"],
+        first=EntryId.parse(first[0]) if first else None,
+        last=EntryId.parse(about["last-generated-id"]),
+        entries_added=about.get("entries-added"),
+        deleted=None if deleted is None else EntryId.parse(deleted),
+    )
