@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from tests.tcp_proxy import TcpProxy, tcp_proxy
 
 from consumers.processes.embedded import EmbeddedServer
 from events import EndpointDestroyedEvent, EventLog
 from events.structured_logger import structured_logger
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 APPENDING = """
 import logging, sys
