@@ -18,8 +18,6 @@ from events.streams.stream_group import (
 )
 from events.streams.stream_state import StreamState, read_stream_state, stream_state_of
 
-pytestmark = pytest.mark.anyio
-
 GROUP = "readers"
 
 
