@@ -38,7 +38,13 @@ Outcome = Handled | Skipped | Retry | DeadLetter
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How often a failing entry is tried, and how long it waits in between."""
+    """How often a failing entry is tried, and how long it waits in between.
+
+    Attributes:
+        deliveries_max: Deliveries after which an entry that failed is a dead letter.
+        first_s: The wait after a first failure, about; it doubles with each further one.
+        most_s: The longest wait between two tries.
+    """
 
     deliveries_max: int = 5
     first_s: float = 0.1

@@ -1,0 +1,85 @@
+"""The settings page: `docs/settings.md`, made from the settings' own defaults and docstrings."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+
+from consumers.settings import PREFIX, Settings
+
+_HEAD = """\
+# Settings
+
+Everything has a default. A YAML file (`--config`, or `ROUTESTREAM_CONFIG`) changes it, the
+environment overrides the file, and the command line overrides the environment. `REDIS_URL` names
+the server. A list is set in the file only. What is not known, or not allowed, is refused by name.
+
+```yaml
+namespace: routestream
+consumer:
+  claim_idle_ms: 5000
+  policy:
+    deliveries_max: 5
+```
+
+Logs go to standard error: readable on a terminal, JSON elsewhere.
+
+This page is made by `python -m docs.pages.settings_page > docs/settings.md`.
+"""
+_ATTRIBUTES = "Attributes:\n"
+_ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
+
+
+def settings_page() -> str:
+    """Return the page.
+
+    Raises:
+        LookupError: The docstring of a setting's class does not say what the setting means.
+    """
+    return "\n".join([_HEAD, *_section("", Settings)])
+
+
+def _section(prefix: str, kind: type[msgspec.Struct]) -> Iterator[str]:
+    """Yield the table of a part of the settings, then the parts within it."""
+    parts: list[tuple[str, type[msgspec.Struct]]] = []
+    abouts = _abouts(kind)
+    if prefix:
+        yield f"## {prefix.rstrip('.')}\n\n{(inspect.getdoc(kind) or '').splitlines()[0]}\n"
+    yield "| setting | environment | default | what it means |\n|---|---|---|---|"
+    for field in msgspec.structs.fields(kind):
+        name = prefix + field.name
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            parts.append((f"{name}.", field.type))
+            continue
+        if field.name not in abouts:
+            raise LookupError(f"the docstring of {kind.__name__} does not say what {name} means")
+        is_list = isinstance(field.default, tuple)
+        variable = "" if is_list else f"`{PREFIX}{name.replace('.', '_').upper()}`"
+        yield f"| `{name}` | {variable} | {_shown(field.default)} | {abouts[field.name]} |"
+    yield ""
+    for inner, part in parts:
+        yield from _section(inner, part)
+
+
+def _abouts(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """Return what the class, or those that it extends, say of each attribute."""
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        attributes = inspect.cleandoc(one.__doc__ or "").partition(_ATTRIBUTES)[2]
+        found |= {name: " ".join(said.split()) for name, said in _ATTRIBUTE.findall(attributes)}
+    return found
+
+
+def _shown(default: Any) -> str:  # noqa: ANN401 - of any type that a setting can have
+    if default is None or default in {"", ()}:
+        return "none"
+    if isinstance(default, tuple):
+        return ", ".join(f"`{one}`" for one in default)
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+if __name__ == "__main__":
+    click.echo(settings_page(), nl=False)
