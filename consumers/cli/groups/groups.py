@@ -1,8 +1,8 @@
 """The commands that show the groups."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import click
@@ -18,28 +18,14 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, row_of
 from consumers.groups.rates import SAMPLE_S, RateMeter, Rates
 from consumers.groups.state import Activity, GroupState, read_group_states
 from events.entry.age import age_of, span
-from events.entry.entry_id import START
+from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
 from events.server.server import now_of
 
-GROUP_COLUMNS = (
-    Column("GROUP", folds=True),
-    Column("PARTITION", is_number=True),
-    Column("CONSUMERS", is_number=True),
-    Column("ACTIVE", is_number=True),
-    Column("PENDING", is_number=True),
-    Column("LAG", is_number=True),
-    Column("LOST", is_number=True),
-    Column("OLDEST PENDING", is_below=True),
-    Column("LAST DELIVERED", is_below=True),
-    Column("RATE/S", is_below=True),
-    Column("ETA", is_below=True),
-    Column("STATE", folds=True),
-)
 COLOURS: dict[Activity, str] = {
     "missing": "red",
     "stopped": "red",
@@ -80,7 +66,10 @@ async def list_groups(deployment: Deployment, *, output: OutputForm, watch: floa
                 await anyio.sleep(SAMPLE_S)
             states, rates = await _look(log, meter)
             now = await now_of(log.server)
-            rows = (_group_row(state, rates, now) for state in states)
+            rows = (
+                row_of(GROUP_COLUMNS, _Line(state, _rates_of(state, rates), now))
+                for state in states
+            )
             values = (group_as_json(state, _rates_of(state, rates)) for state in states)
             fields = (*GROUP_FIELDS, *_RATE_FIELDS)
             print_rows(output, GROUP_COLUMNS, rows, values, fields=fields, nothing="no groups")
@@ -103,27 +92,6 @@ def _rates_of(state: GroupState, rates: _RatesByPlace) -> Rates:
     return rates.get((state.group, state.partition), Rates())
 
 
-def _group_row(state: GroupState, rates: _RatesByPlace, now: datetime) -> tuple[object, ...]:
-    shown = Text(state.activity, COLOURS[state.activity])
-    if state.activity == "missing":
-        return (state.group, state.partition, *[None] * 9, shown)
-    oldest, known = state.oldest_pending, _rates_of(state, rates)
-    return (
-        state.group,
-        state.partition,
-        state.consumers,
-        state.active,
-        state.pending,
-        lag_of(state),
-        Text(str(state.lost), "red") if state.lost else state.lost,
-        None if oldest is None else age_of(oldest, now),
-        state.last_delivered if state.last_delivered > START else "none",
-        None if known.read_s is None else f"{known.read_s:.1f}".removesuffix(".0"),
-        eta_of(known),
-        shown,
-    )
-
-
 def lag_of(state: GroupState) -> str | int | None:
     """Return the lag as it is shown: exact, about what Redis tells, or as much as was counted.
 
@@ -141,6 +109,59 @@ def eta_of(rates: Rates) -> str | None:
     if rates.eta_s is not None:
         return span(rates.eta_s)
     return None if rates.read_s is None else _NEVER
+
+
+class _Line(NamedTuple):
+    """What a row is about: a group in one partition, and what was measured of it."""
+
+    state: GroupState
+    rates: Rates
+    now: datetime
+
+
+def _of_present(show: Callable[[_Line], object]) -> Callable[[_Line], object]:
+    """Show nothing of a group that is missing."""
+    return lambda line: None if line.state.activity == "missing" else show(line)
+
+
+def _oldest_pending(line: _Line) -> str | None:
+    oldest = line.state.oldest_pending
+    return None if oldest is None else age_of(oldest, line.now)
+
+
+def _last_delivered(line: _Line) -> EntryId | str:
+    last = line.state.last_delivered
+    return last if last > START else "none"
+
+
+def _rate(line: _Line) -> str | None:
+    read_s = line.rates.read_s
+    return None if read_s is None else f"{read_s:.1f}".removesuffix(".0")
+
+
+def _lost(line: _Line) -> Text | int | None:
+    lost = line.state.lost
+    return Text(str(lost), "red") if lost else lost
+
+
+GROUP_COLUMNS = (
+    Column("GROUP", folds=True, cell=lambda line: line.state.group),
+    Column("PARTITION", is_number=True, cell=lambda line: line.state.partition),
+    Column("CONSUMERS", is_number=True, cell=_of_present(lambda line: line.state.consumers)),
+    Column("ACTIVE", is_number=True, cell=_of_present(lambda line: line.state.active)),
+    Column("PENDING", is_number=True, cell=_of_present(lambda line: line.state.pending)),
+    Column("LAG", is_number=True, cell=lambda line: lag_of(line.state)),
+    Column("LOST", is_number=True, cell=_of_present(_lost)),
+    Column("OLDEST PENDING", is_below=True, cell=_of_present(_oldest_pending)),
+    Column("LAST DELIVERED", is_below=True, cell=_of_present(_last_delivered)),
+    Column("RATE/S", is_below=True, cell=_of_present(_rate)),
+    Column("ETA", is_below=True, cell=_of_present(lambda line: eta_of(line.rates))),
+    Column("STATE", folds=True, cell=lambda line: _state(line.state.activity)),
+)
+
+
+def _state(activity: Activity) -> Text:
+    return Text(activity, COLOURS[activity])
 
 
 GROUP_FIELDS = (

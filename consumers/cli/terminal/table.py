@@ -1,6 +1,7 @@
 """The table: rows under columns, fitted into the room that a terminal has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -23,6 +24,7 @@ class Column(msgspec.Struct, frozen=True):
         folds: Its cells go on in the next line.
         is_below: Its cells leave the table, and stand below their row with the column's name.
         is_wide: It is there only in a wide table.
+        cell: What it shows of what a row is about, for `row_of`.
     """
 
     name: str
@@ -30,6 +32,12 @@ class Column(msgspec.Struct, frozen=True):
     folds: bool = False
     is_below: bool = False
     is_wide: bool = False
+    cell: Callable[[Any], object] | None = None
+
+
+def row_of(columns: Sequence[Column], subject: object) -> tuple[object, ...]:
+    """Return what each column shows of *subject*."""
+    return tuple(None if column.cell is None else column.cell(subject) for column in columns)
 
 
 def table_of(

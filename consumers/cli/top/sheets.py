@@ -4,6 +4,7 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from consumers.cli.endpoints.table import healths, shares
+from consumers.cli.groups.groups import COLOURS
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.output import as_text, short_id
 from consumers.cli.top.picture import DeadLine, GroupLine, Picture, Subject
@@ -15,13 +16,6 @@ from events.entry.recorded import Entry
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.traffic import traffic_of
 
-_COLOURS = {
-    "missing": "red",
-    "stopped": "red",
-    "silent": "red",
-    "working": "yellow",
-    "up to date": "green",
-}
 _ENDPOINTS = (
     Heading("ENDPOINT"),
     Heading("NAME", gives=True),
@@ -126,7 +120,7 @@ def _group(line: GroupLine, picture: Picture) -> Row:
         Text(_lag(state), "yellow" if state.lag_min else ""),
         as_text(None if oldest is None else age_of(oldest, picture.now)),
         Text("" if rate is None else f"{rate:.0f}"),
-        as_text(told, "red" if state.lost else _COLOURS.get(state.activity, "")),
+        as_text(told, "red" if state.lost else COLOURS[state.activity]),
     )
     order = (
         *(state.group, state.partition, state.consumers, state.pending, state.lag_min),
