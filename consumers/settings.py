@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import yaml
+from msgspec import Meta
 
 from consumers.errors import ConsumersError
 from consumers.monitoring.settings import MetricsSettings
@@ -13,6 +14,8 @@ from consumers.retention.settings import RetentionSettings
 from consumers.runtime.consumer import ConsumerSettings
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.archive import ArchiveSettings
+from events.limits import Limited, place_of, problem_of, value_at
+from events.log.partitions import PARTITIONS_MAX
 from events.server.settings import ServerSettings
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
@@ -27,7 +30,7 @@ class InvalidSettingsError(ConsumersError):
     """A setting is not known, or its value is not allowed."""
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Settings(Limited, frozen=True):
     """All there is to set; each part is described where it is used.
 
     Attributes:
@@ -36,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     namespace: str = "routestream"
-    partitions: int | None = None
+    partitions: Annotated[int, Meta(ge=1, le=PARTITIONS_MAX)] | None = None
     server: ServerSettings = ServerSettings()
     consumer: ConsumerSettings = ConsumerSettings()
     reader: ReaderSettings = ReaderSettings()
@@ -66,8 +69,16 @@ def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings
     try:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
-        problem, _, place = str(error).partition(" - at `$.")
-        raise InvalidSettingsError(f"setting {place.rstrip('`')}: {problem}") from None
+        raise InvalidSettingsError(_problem(error, given)) from None
+
+
+def _problem(error: msgspec.ValidationError, given: Mapping[str, Any]) -> str:
+    path, problem = place_of(error)
+    try:
+        value = value_at(given, path)
+    except LookupError:
+        value = None
+    return problem_of(f"setting {path}" if path else "settings", problem, value)
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """The metrics settings: where a process shows how it is, and what it counts as unwell."""
 
-import msgspec
+from typing import Annotated
+
+from msgspec import Meta
 
 from consumers.monitoring.vitals import VitalsSettings
+from events.limits import Limited
 
 PORT = 9_464
-
 
 _PORT_MAX = 65_535
 
 
-class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MetricsSettings(Limited, frozen=True):
     """Where a process tells how it fares.
 
     Attributes:
@@ -24,12 +26,8 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool = True
     host: str = "127.0.0.1"
-    port: int = PORT
+    port: Annotated[int, Meta(ge=0, le=_PORT_MAX)] = PORT
     vitals: VitalsSettings = VitalsSettings()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.port <= _PORT_MAX:
-            raise ValueError(f"port is {self.port}, 0 to {_PORT_MAX} is allowed")
 
     def port_of(self, slot: int) -> int:
         """Return the port of a supervisor's process number *slot*, from 0 on; 0 for any."""

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from consumers.groups.backlog import Backlog
 from consumers.runtime.progress import Progress
 from events.errors import EventsError, NoGroupError, ServerUnavailableError
+from events.limits import Limited
 
 
-class VitalsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class VitalsSettings(Limited, frozen=True):
     """When a process is given up on.
 
     Attributes:
@@ -20,14 +23,15 @@ class VitalsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             process again would not help, unless the cause lies in itself after all.
     """
 
-    stalled_s: float = 60.0
-    patience_s: float = 600.0
+    stalled_s: Annotated[float, Meta(ge=0.001, le=86_400)] = 60.0
+    patience_s: Annotated[float, Meta(ge=0.001, le=604_800)] = 600.0
 
     def __post_init__(self) -> None:
-        if not self.stalled_s > 0:
-            raise ValueError(f"stalled_s is {self.stalled_s}, it must be more than 0")
+        super().__post_init__()
         if self.patience_s < self.stalled_s:
-            raise ValueError(f"patience_s is {self.patience_s}, the least is stalled_s")
+            raise ValueError(
+                f"patience_s must be at least stalled_s ({self.stalled_s}), got {self.patience_s}"
+            )
 
 
 class Look(msgspec.Struct, frozen=True):

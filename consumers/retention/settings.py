@@ -1,10 +1,13 @@
 """The settings of the retention: how much of the log is kept, and what must hold the rest."""
 
-import msgspec
+from typing import Annotated
+
+from msgspec import Meta
 
 from consumers.errors import MissingSettingError
+from events.limits import Limited
 from events.log.positions import snapshot_holder
-from events.retention.retention import KEEP_MIN_S, Kind, RetentionRule
+from events.retention.retention import KeptSeconds, Kind, RetentionRule
 from projections.catalogue import READ_MODELS
 
 RETENTION = "retention"
@@ -13,10 +16,8 @@ RETENTION = "retention"
 REQUIRED = ("archive", *map(snapshot_holder, READ_MODELS))
 """Without these nothing is cut: what is gone from the log could not be had from elsewhere."""
 
-_INTERVAL_MIN_S = 1.0
 
-
-class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RetentionSettings(Limited, frozen=True):
     """How the log is trimmed, by `routestream consume retention`.
 
     Attributes:
@@ -27,19 +28,11 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         held_max: A group without a living consumer that holds back more entries is warned of.
     """
 
-    keep_s: float | None = None
-    interval_s: float = 60.0
+    keep_s: KeptSeconds | None = None
+    interval_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     without_archive: bool = False
     without_snapshot: bool = False
-    held_max: int = 10_000
-
-    def __post_init__(self) -> None:
-        if self.keep_s is not None and not self.keep_s >= KEEP_MIN_S:
-            raise ValueError(f"keep_s is {self.keep_s}, the least is {KEEP_MIN_S:.0f}")
-        if not self.interval_s >= _INTERVAL_MIN_S:
-            raise ValueError(f"interval_s is {self.interval_s}, the least is {_INTERVAL_MIN_S}")
-        if not 1 <= self.held_max <= 1_000_000:
-            raise ValueError(f"held_max is {self.held_max}, 1 to 1000000 is allowed")
+    held_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
     @property
     def rule(self) -> RetentionRule:

@@ -3,10 +3,11 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from time import monotonic
+from typing import Annotated
 
 import anyio
-import msgspec
 import structlog
+from msgspec import Meta
 
 from consumers.runtime.group import Group
 from consumers.runtime.interruption import INTERRUPTIONS, Interruptions
@@ -19,6 +20,7 @@ from consumers.runtime.progress import Progress
 from consumers.runtime.settlement import Settlement
 from consumers.runtime.waking import connection_name, wake_others
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
+from events.limits import Limited
 from events.log.log import EventLog
 
 PRUNE_EVERY_S = 60.0
@@ -29,7 +31,7 @@ _KEEP_POSITION_EVERY_S = 0.2
 _UNBLOCK_EVERY_S = 0.05
 
 
-class ConsumerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ConsumerSettings(Limited, frozen=True):
     """How a consumer reads.
 
     Attributes:
@@ -39,18 +41,10 @@ class ConsumerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         policy: What becomes of entries that fail.
     """
 
-    batch_size: int = 10_000
-    block_ms: int = 2_500
-    claim_idle_ms: int = 5_000
+    batch_size: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
+    block_ms: Annotated[int, Meta(ge=1, le=600_000)] = 2_500
+    claim_idle_ms: Annotated[int, Meta(ge=1, le=86_400_000)] = 5_000
     policy: RetryPolicy = RetryPolicy()
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= 10_000:
-            raise ValueError(f"batch_size is {self.batch_size}, 1 to 10000 is allowed")
-        if self.block_ms < 1:
-            raise ValueError(f"block_ms is {self.block_ms}, the least is 1")
-        if self.claim_idle_ms < 1:
-            raise ValueError(f"claim_idle_ms is {self.claim_idle_ms}, the least is 1")
 
 
 class Consumer:

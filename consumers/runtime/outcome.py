@@ -1,12 +1,21 @@
 """The outcome: how an entry's delivery ends."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from consumers.errors import TryLaterError, UnprocessableError
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.errors import UndecodableEntryError, UnknownEventTypeError
+from events.limits import Limited
 from events.server.backoff import Backoff
+
+WAIT_MAX_S = 3_600.0
+"""The longest wait, and the longest try, that can be set."""
+
+WaitSeconds = Annotated[float, Meta(ge=0.001, le=WAIT_MAX_S)]
 
 
 class Handled(msgspec.Struct, frozen=True):
@@ -37,7 +46,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
 Outcome = Handled | Skipped | Retry | DeadLetter
 
 
-class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RetryPolicy(Limited, frozen=True):
     """How often a failing entry is tried, and how long it waits in between.
 
     Attributes:
@@ -46,15 +55,14 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         most_s: The longest wait between two tries.
     """
 
-    deliveries_max: int = 5
-    first_s: float = 0.1
-    most_s: float = 10.0
+    deliveries_max: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    first_s: WaitSeconds = 0.1
+    most_s: WaitSeconds = 10.0
 
     def __post_init__(self) -> None:
-        if self.deliveries_max < 1:
-            raise ValueError(f"deliveries_max is {self.deliveries_max}, the least is 1")
-        if not 0 < self.first_s <= self.most_s:
-            raise ValueError(f"first_s is {self.first_s}, it must be more than 0, at most most_s")
+        super().__post_init__()
+        if self.first_s > self.most_s:
+            raise ValueError(f"first_s must be at most most_s ({self.most_s}), got {self.first_s}")
 
 
 def outcome_of(error: Exception | None, deliveries: int, policy: RetryPolicy) -> Outcome:

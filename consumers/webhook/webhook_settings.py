@@ -1,8 +1,12 @@
 """The settings of the webhook: where to, which events, signed with what."""
 
+from typing import Annotated
 from urllib.parse import urlsplit
 
+from msgspec import Meta
+
 from consumers.handlers.handler_settings import HandlerSettings
+from consumers.runtime.outcome import WaitSeconds
 from consumers.webhook.signature import key_of
 from events.catalogue.endpoint import EndpointCreatedEvent, EndpointDestroyedEvent
 from events.catalogue.model_service import ModelServiceStatusEvent
@@ -23,7 +27,7 @@ WORTH_A_CALL = tuple(
 """The events that an operator wants to be told of, unless others are chosen."""
 
 
-class WebhookSettings(HandlerSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class WebhookSettings(HandlerSettings, frozen=True, kw_only=True):
     """What is POSTed where; what a handler group has to be set is set here, too.
 
     A URL and a secret are shown nowhere: whoever has them can call in our name.
@@ -38,16 +42,14 @@ class WebhookSettings(HandlerSettings, frozen=True, forbid_unknown_fields=True, 
 
     url: str = ""
     secret: str = ""
-    secrets: tuple[str, ...] = ()
+    secrets: Annotated[tuple[str, ...], Meta(max_length=SECRETS_MAX)] = ()
     events: tuple[str, ...] = WORTH_A_CALL
-    deadline_s: float = 10.0
+    deadline_s: WaitSeconds = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.url:
             _check_url(self.url)
-        if len(self.secrets) > SECRETS_MAX:
-            raise ValueError(f"secrets are {len(self.secrets)}, {SECRETS_MAX} are allowed")
         for field, secret in (("secret", self.secret), *(("secrets", one) for one in self.secrets)):
             if secret or field == "secrets":
                 try:

@@ -1,11 +1,14 @@
 """The settings of the archive."""
 
+from typing import Annotated
 from urllib.parse import urlsplit
 
-import msgspec
+from msgspec import Meta
+
+from events.limits import Limited
 
 
-class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ArchiveSettings(Limited, frozen=True):
     """Where the archive lies, and how it is cut.
 
     Attributes:
@@ -22,11 +25,12 @@ class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     location: str | None = None
     endpoint_url: str | None = None
     region: str | None = None
-    margin_s: float = 60.0
-    segment_entries_max: int = 100_000
-    segment_bytes_max: int = 67_108_864
+    margin_s: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
+    segment_entries_max: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
+    segment_bytes_max: Annotated[int, Meta(ge=1_024, le=1_073_741_824)] = 67_108_864
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.location is not None:
             parts = urlsplit(self.location)
             if "://" in self.location and (parts.scheme != "s3" or not parts.netloc):
@@ -36,16 +40,6 @@ class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 )
             if not self.location:
                 raise ValueError("location is empty; a folder or s3://BUCKET/PREFIX is needed")
-        if self.margin_s < 0:
-            raise ValueError(f"margin_s is {self.margin_s}, the least is 0")
-        if not 1 <= self.segment_entries_max <= 10_000_000:
-            raise ValueError(
-                f"segment_entries_max is {self.segment_entries_max}, 1 to 10,000,000 are allowed"
-            )
-        if not 1_024 <= self.segment_bytes_max <= 1_073_741_824:
-            raise ValueError(
-                f"segment_bytes_max is {self.segment_bytes_max}, 1 KiB to 1 GiB are allowed"
-            )
 
     @property
     def is_bucket(self) -> bool:

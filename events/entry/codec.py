@@ -1,6 +1,5 @@
 """The codec: an event as the fields of an entry, and back."""
 
-import re
 import reprlib
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from events.catalogue.upcasters import UPCASTERS
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry, Metadata, RecordedEvent
 from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
+from events.limits import place_of, value_at
 
 ENTRY_BYTES_MAX = 1_048_576
 """Bytes that the fields of one entry may have together."""
@@ -28,7 +28,6 @@ _DECODERS = {
 }
 _NO_METADATA = Metadata()
 _METADATA_DECODER = msgspec.json.Decoder(Metadata)
-_PLACE = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 
 
 def encode(
@@ -79,17 +78,13 @@ def _payload_of(event: Event) -> bytes:
 
 def invalid_event(error: msgspec.ValidationError, given: Any) -> InvalidEventError:  # noqa: ANN401 - whatever a caller gave
     """Say which field of *given* is wrong, with its value, in place of msgspec's path."""
-    parts = _PLACE.match(str(error))
-    path = (parts and parts["path"]) or ""
-    problem = parts["problem"] if parts else str(error)
+    path, problem = place_of(error)
     if not path:
         return InvalidEventError(getattr(given, "wire_name", "value"), problem)
-    value = msgspec.to_builtins(given)
-    for step in re.findall(r"[^.\[\]]+", path):
-        try:
-            value = value[int(step)] if isinstance(value, list | tuple) else value[step]
-        except (KeyError, IndexError, TypeError, ValueError):
-            return InvalidEventError(path, problem)
+    try:
+        value = value_at(msgspec.to_builtins(given), path)
+    except LookupError:
+        return InvalidEventError(path, problem)
     return InvalidEventError(path, f"{reprlib.repr(value)} is not allowed: {problem}")
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import anyio
 import msgspec
+from msgspec import Meta
 
 from events.catalogue.event import Event, new_event_id
 from events.entry.codec import encode
@@ -20,6 +21,7 @@ from events.errors import (
     ServerUnavailableError,
     UncertainAppendError,
 )
+from events.limits import Limited
 from events.log.keys import Keys, partition_of
 from events.server.backoff import Backoff
 from events.server.server import Server
@@ -27,7 +29,7 @@ from events.server.translation import translation, was_not_carried_out
 from events.structured_logger import structured_logger
 
 
-class Durability(msgspec.Struct, frozen=True):
+class Durability(Limited, frozen=True):
     """Wait until the events are in memory (nothing more), on disk, on replicas.
 
     Attributes:
@@ -37,14 +39,8 @@ class Durability(msgspec.Struct, frozen=True):
     """
 
     fsync: bool = False
-    replicas: int = 0
-    timeout_ms: int = 2_000
-
-    def __post_init__(self) -> None:
-        if self.replicas < 0:
-            raise ValueError(f"replicas is {self.replicas}, the least is 0")
-        if self.timeout_ms < 1:
-            raise ValueError(f"timeout_ms is {self.timeout_ms}, the least is 1")
+    replicas: Annotated[int, Meta(ge=0, le=100)] = 0
+    timeout_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2_000
 
 
 MEMORY = Durability()

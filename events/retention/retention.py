@@ -1,11 +1,13 @@
 """Retention: how much of the log is kept, who still needs it, and up to where it may be cut."""
 
 from collections.abc import Mapping, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from events.entry.entry_id import END, START, EntryId
+from events.limits import Limited
 from events.log.append import SEEN_MS
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder
@@ -23,8 +25,13 @@ from events.streams.stream_state import StreamState
 KEEP_MIN_S = 2 * SEEN_MS / 1_000
 """The least that is kept: an append that is tried again reads what its first try has written."""
 
+KEEP_MAX_S = 36_525 * 86_400.0
+"""The most that can be kept: a century."""
+
 KEEP_S = 7 * 86_400.0
 """What is kept unless something else is said: a week."""
+
+KeptSeconds = Annotated[float, Meta(ge=KEEP_MIN_S, le=KEEP_MAX_S)]
 
 TRIMMED = "trimmed"
 """Among the positions, no holder: up to where the log was cut, inclusive."""
@@ -33,7 +40,7 @@ Kind = Literal["archive", "snapshot"]
 """What may be passed over; the groups never are."""
 
 
-class RetentionRule(msgspec.Struct, frozen=True):
+class RetentionRule(Limited, frozen=True):
     """What has to be kept, whatever else could go.
 
     Attributes:
@@ -42,13 +49,9 @@ class RetentionRule(msgspec.Struct, frozen=True):
         without: Kinds of holders that are passed over, there or not.
     """
 
-    keep_s: float = KEEP_S
+    keep_s: KeptSeconds = KEEP_S
     required: tuple[str, ...] = ()
     without: tuple[Kind, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.keep_s >= KEEP_MIN_S:
-            raise ValueError(f"keep_s is {self.keep_s}, the least is {KEEP_MIN_S:.0f}")
 
     @property
     def wanted(self) -> tuple[str, ...]:

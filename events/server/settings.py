@@ -1,12 +1,16 @@
-"""TODO docstring of events.server.settings."""
+"""The server settings: how the Redis server is reached."""
 
-import msgspec
+from typing import Annotated
+
+from msgspec import Meta
 from redis.asyncio.connection import parse_url
+
+from events.limits import Limited
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
 
 
-class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ServerSettings(Limited, frozen=True):
     """How the server is reached.
 
     Attributes:
@@ -16,18 +20,15 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     url: str = DEFAULT_URL
-    connections_max: int = 8
-    timeout_s: float = 5.0
+    connections_max: Annotated[int, Meta(ge=1, le=1_000)] = 8
+    timeout_s: Annotated[float, Meta(ge=0.01, le=600)] = 5.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         try:
             parse_url(self.url)
         except ValueError as error:
             raise ValueError(_why_unusable(self.url, error)) from None
-        if self.connections_max < 1:
-            raise ValueError(f"connections_max is {self.connections_max}, the least is 1")
-        if self.timeout_s <= 0:
-            raise ValueError(f"timeout_s is {self.timeout_s}, it must be more than 0")
 
 
 def _why_unusable(url: str, error: ValueError) -> str:

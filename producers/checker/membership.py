@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from hashlib import blake2b
+from typing import Annotated
 from uuid import UUID
 
 import anyio
-import msgspec
+from msgspec import Meta
 
 from events.errors import EventsError
+from events.limits import Limited
 from events.log.keys import Keys
 from events.server.server import Server
 from events.structured_logger import structured_logger
@@ -29,7 +31,7 @@ def _weight(endpoint_id: UUID, checker: str) -> bytes:
     return blake2b(checker.encode(), digest_size=8, key=endpoint_id.bytes).digest()
 
 
-class MembershipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MembershipSettings(Limited, frozen=True):
     """How a checker shows that it lives.
 
     Attributes:
@@ -38,18 +40,16 @@ class MembershipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         leave_timeout_s: The longest wait for the server at a clean stop.
     """
 
-    heartbeat_s: float = 2.0
-    lifetime_s: float = 10.0
-    leave_timeout_s: float = 2.0
+    heartbeat_s: Annotated[float, Meta(ge=0.01, le=3_600)] = 2.0
+    lifetime_s: Annotated[float, Meta(ge=0.02, le=86_400)] = 10.0
+    leave_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 2.0
 
     def __post_init__(self) -> None:
-        for field in ("heartbeat_s", "leave_timeout_s"):
-            if not getattr(self, field) > 0:
-                raise ValueError(f"{field} is {getattr(self, field)}, it must be more than 0")
+        super().__post_init__()
         if self.lifetime_s < 2 * self.heartbeat_s:
             raise ValueError(
-                f"lifetime_s is {self.lifetime_s}, the least is twice heartbeat_s"
-                f" ({self.heartbeat_s}): one sign may be lost"
+                f"lifetime_s must be at least twice heartbeat_s ({self.heartbeat_s}),"
+                f" got {self.lifetime_s}: one sign may be lost"
             )
 
 

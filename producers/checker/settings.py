@@ -1,11 +1,14 @@
 """The settings of a health checker."""
 
-import msgspec
+from typing import Annotated
 
+from msgspec import Meta
+
+from events.limits import Limited
 from producers.checker.verdict import VerdictSettings
 
 
-class CheckerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CheckerSettings(Limited, frozen=True):
     """How a checker probes.
 
     Attributes:
@@ -17,18 +20,8 @@ class CheckerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         verdict: When a route flaps.
     """
 
-    concurrency_max: int = 256
-    fast_interval_s: float | None = None
-    jitter: float = 0.1
-    update_interval_s: float = 0.1
+    concurrency_max: Annotated[int, Meta(ge=1, le=10_000)] = 256
+    fast_interval_s: Annotated[float, Meta(ge=0.01, le=86_400)] | None = None
+    jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
+    update_interval_s: Annotated[float, Meta(ge=0, le=60)] = 0.1
     verdict: VerdictSettings = VerdictSettings()
-
-    def __post_init__(self) -> None:
-        if self.concurrency_max < 1:
-            raise ValueError(f"concurrency_max is {self.concurrency_max}, the least is 1")
-        if self.fast_interval_s is not None and not self.fast_interval_s > 0:
-            raise ValueError(f"fast_interval_s is {self.fast_interval_s}, it must be more than 0")
-        if not 0 <= self.jitter <= 0.5:
-            raise ValueError(f"jitter is {self.jitter}, 0 to 0.5 is allowed")
-        if not self.update_interval_s >= 0:
-            raise ValueError(f"update_interval_s is {self.update_interval_s}, the least is 0")

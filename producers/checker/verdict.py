@@ -1,14 +1,18 @@
 """The verdict: what a probe's result makes of a route's health, and whether that is a change."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 from msgspec.structs import replace
 
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatus
+from events.limits import Limited
 from projections.route_table.route import Health
 
 
-class VerdictSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class VerdictSettings(Limited, frozen=True):
     """When a route flaps, and what it must do to be called healthy again.
 
     Attributes:
@@ -17,15 +21,9 @@ class VerdictSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         flapping_successes_min: Successes in a row that make a flapping route healthy.
     """
 
-    flapping_window_s: float = 600.0
-    flapping_changes_max: int = 5
-    flapping_successes_min: int = 5
-
-    def __post_init__(self) -> None:
-        for field in self.__struct_fields__:
-            value = getattr(self, field)
-            if not value > 0:
-                raise ValueError(f"{field} is {value}, it must be more than 0")
+    flapping_window_s: Annotated[float, Meta(ge=0.1, le=604_800)] = 600.0
+    flapping_changes_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 5
+    flapping_successes_min: Annotated[int, Meta(ge=1, le=1_000)] = 5
 
 
 DEFAULT_SETTINGS = VerdictSettings()

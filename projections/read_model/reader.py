@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Annotated
 from uuid import UUID
 
 import anyio
-import msgspec
 from anyio.abc import TaskStatus
+from msgspec import Meta
 
+from events.limits import Limited
 from events.log.keys import Keys, partition_of
 from events.log.log import EventLog
 from events.server.server import Server
@@ -20,7 +22,7 @@ from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.routing import routable
 
 
-class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReaderSettings(Limited, frozen=True):
     """How a reader follows.
 
     Attributes:
@@ -29,17 +31,9 @@ class ReaderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         panic_threshold: See `projections.route_table.routing.routable`; 0 switches it off.
     """
 
-    block_ms: int = 1_000
-    audit_s: float = 30.0
-    panic_threshold: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.block_ms < 1:
-            raise ValueError(f"block_ms is {self.block_ms}, the least is 1")
-        if self.audit_s <= 0:
-            raise ValueError(f"audit_s is {self.audit_s}, it must be more than 0")
-        if not 0 <= self.panic_threshold <= 1:
-            raise ValueError(f"panic_threshold is {self.panic_threshold}, 0 to 1 is allowed")
+    block_ms: Annotated[int, Meta(ge=1, le=600_000)] = 1_000
+    audit_s: Annotated[float, Meta(ge=0.01, le=86_400)] = 30.0
+    panic_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 
 class RouteTableReader:

@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import msgspec
 import zstandard
+from msgspec import Meta
 
 from events.archive.whole_file import beside, take_place, writing_synced
 from events.entry.entry_id import EntryId
+from events.limits import Limited
 from projections.errors import DamagedSnapshotError, SnapshotError, WrongSnapshotError
 from projections.projection import Projection
 from projections.snapshots.checksum import checksum_at, checksum_of
@@ -27,18 +29,14 @@ _READ_BYTES = 1_048_576
 State = TypeVar("State")
 
 
-class SnapshotSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SnapshotSettings(Limited, frozen=True):
     """Where snapshots lie.
 
     Attributes:
         directory: A folder on this machine, made where it is missing.
     """
 
-    directory: str = "snapshots"
-
-    def __post_init__(self) -> None:
-        if not self.directory:
-            raise ValueError("directory is empty; a folder's path is needed")
+    directory: Annotated[str, Meta(min_length=1)] = "snapshots"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

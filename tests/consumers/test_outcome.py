@@ -69,9 +69,9 @@ def test_an_entry_that_ended_its_consumers_says_how_often() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"deliveries_max": 0}, "deliveries_max is 0, the least is 1"),
-        ({"first_s": 0.0}, "first_s is 0.0, it must be more than 0, at most most_s"),
-        ({"first_s": 3.0, "most_s": 2.0}, "first_s is 3.0, it must be more than 0, at most most_s"),
+        ({"deliveries_max": 0}, "deliveries_max must be at least 1, got 0"),
+        ({"first_s": 0.0}, "first_s must be at least 0.001, got 0.0"),
+        ({"first_s": 3.0, "most_s": 2.0}, "first_s must be at most most_s \\(2.0\\), got 3.0"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused_by_name(

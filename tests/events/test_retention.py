@@ -71,7 +71,7 @@ def test_one_that_never_stood_anywhere_holds_everything() -> None:
 
 
 def test_a_rule_that_keeps_less_than_an_append_needs_is_refused() -> None:
-    with pytest.raises(ValueError, match="keep_s is 119"):
+    with pytest.raises(ValueError, match="keep_s must be at least 120, got 119"):
         RetentionRule(keep_s=119)
 
 

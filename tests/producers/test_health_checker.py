@@ -270,10 +270,10 @@ async def test_flapping_is_damped_and_said_once(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: CheckerSettings(concurrency_max=0), "concurrency_max is 0, the least is 1"),
-        (lambda: CheckerSettings(fast_interval_s=0), "fast_interval_s is 0, it must be more"),
-        (lambda: CheckerSettings(jitter=0.6), "jitter is 0.6, 0 to 0.5 is allowed"),
-        (lambda: CheckerSettings(update_interval_s=-inf), "update_interval_s is -inf, the least"),
+        (lambda: CheckerSettings(concurrency_max=0), "concurrency_max must be at least 1, got 0"),
+        (lambda: CheckerSettings(fast_interval_s=0), "fast_interval_s must be at least 0.01"),
+        (lambda: CheckerSettings(jitter=0.6), "jitter must be at most 0.5, got 0.6"),
+        (lambda: CheckerSettings(update_interval_s=-inf), "update_interval_s must be at least 0"),
     ],
 )
 async def test_settings_that_make_no_sense_are_refused_by_name(

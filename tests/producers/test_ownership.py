@@ -52,9 +52,9 @@ def test_the_endpoints_are_shared_evenly() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"heartbeat_s": 0}, "heartbeat_s is 0, it must be more than 0"),
-        ({"leave_timeout_s": -1}, "leave_timeout_s is -1, it must be more than 0"),
-        ({"lifetime_s": 3.0}, r"lifetime_s is 3.0, the least is twice heartbeat_s \(2.0\)"),
+        ({"heartbeat_s": 0}, "heartbeat_s must be at least 0.01, got 0"),
+        ({"leave_timeout_s": -1}, "leave_timeout_s must be at least 0.01, got -1"),
+        ({"lifetime_s": 3.0}, r"lifetime_s must be at least twice heartbeat_s \(2.0\), got 3"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(

@@ -150,7 +150,7 @@ def test_an_unhealthy_route_goes_on_flapping_however_long() -> None:
     "field", ["flapping_window_s", "flapping_changes_max", "flapping_successes_min"]
 )
 def test_a_bound_that_is_not_positive_is_refused_by_its_name(field: str) -> None:
-    with pytest.raises(ValueError, match=f"{field} is 0, it must be more than 0"):
+    with pytest.raises(ValueError, match=rf"{field} must be at least \d\S*, got 0"):
         VerdictSettings(**{field: 0})
 
 

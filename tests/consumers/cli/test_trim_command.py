@@ -136,7 +136,7 @@ async def test_what_is_young_is_kept(log: EventLog, run: Commands) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--keep", "1s"), "keep_s is 1.0, the least is 120"),
+        (("--keep", "1s"), "keep_s must be at least 120, got 1.0"),
         (("--partition", "1"), "the log has 1"),
         (("--without", "groups"), "'groups' is not one of"),
     ],

@@ -1,0 +1,70 @@
+"""Limits of fields: declared once with `msgspec.Meta`, checked and worded the same everywhere."""
+
+import re
+from functools import cache
+from typing import Any
+
+import msgspec
+
+_PLACE = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_LIMIT = re.compile(r"Expected `\w+` (?P<length>of length )?(?P<sign>[<>]=?) (?P<limit>\S+)")
+_WORDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+
+
+class Limited(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A struct whose fields keep their limits however it is made.
+
+    msgspec checks `Meta` where it decodes; this checks it where a program calls the constructor or
+    `replace`, too. A subclass with rules between its fields checks them in a `__post_init__` that
+    calls this one first.
+
+    Raises:
+        ValueError: A field breaks its limit; the field, the limit and the value are named.
+    """
+
+    def __post_init__(self) -> None:
+        for name, kind in _field_types(type(self)):
+            value = getattr(self, name)
+            try:
+                msgspec.convert(value, kind)
+            except msgspec.ValidationError as error:
+                _, problem = place_of(error)
+                raise ValueError(problem_of(name, problem, value)) from None
+
+
+@cache
+def _field_types(kind: type[Limited]) -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, field.type) for field in msgspec.structs.fields(kind))
+
+
+def problem_of(name: str, problem: str, value: object) -> str:
+    """Return msgspec's *problem* as a sentence: "block_ms must be at least 1, got 0".
+
+    The value of a field is shown only where it is a number out of its range: another field may
+    hold a secret.
+    """
+    limit = _LIMIT.fullmatch(problem)
+    if limit is None:
+        return f"{name}: {problem}"
+    bound = f"{_WORDS[limit['sign']]} {limit['limit'].removesuffix('.0')}"
+    if limit["length"]:
+        size = len(value) if isinstance(value, str | list | tuple) else "another"
+        return f"{name} must have a length of {bound}, got {size}"
+    return f"{name} must be {bound}, got {value}"
+
+
+def place_of(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return the path of the field that *error* is about, "" for the whole, and the problem."""
+    parts = _PLACE.match(str(error))
+    return ("", str(error)) if parts is None else (parts["path"] or "", parts["problem"])
+
+
+def value_at(given: Any, path: str) -> Any:  # noqa: ANN401 - whatever somebody gave
+    """Return what stands at *path* in *given*; raise LookupError where nothing does."""
+    value = given
+    for step in re.findall(r"[^.\[\]]+", path):
+        try:
+            value = value[int(step)] if isinstance(value, list | tuple) else value[step]
+        except (TypeError, ValueError):
+            raise LookupError(path) from None
+    return value
