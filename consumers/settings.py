@@ -57,7 +57,7 @@ def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings
 
     `REDIS_URL` is the server's URL; every other setting is `ROUTESTREAM_` and its name, with the
     part it belongs to in front: `ROUTESTREAM_NAMESPACE`, `ROUTESTREAM_CONSUMER_BLOCK_MS`,
-    `ROUTESTREAM_CONSUMER_POLICY_DELIVERIES_MAX`.
+    `ROUTESTREAM_CONSUMER_POLICY_TRIES_MAX`.
 
     Raises:
         InvalidSettingsError: The file cannot be read, or a setting is wrong; it is named.
@@ -65,7 +65,7 @@ def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings
     given = {} if path is None else _read_file(path)
     if url := environment.get("REDIS_URL"):
         given.setdefault("server", {}).setdefault("url", url)
-    _take_environment(Settings, PREFIX, environment, given)
+    _complete(Settings(), PREFIX, environment, given)
     try:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -97,14 +97,17 @@ def _read_file(path: Path) -> dict[str, Any]:
     return given or {}
 
 
-def _take_environment(
-    kind: type[msgspec.Struct], prefix: str, environment: Mapping[str, str], given: dict[str, Any]
+def _complete(
+    default: msgspec.Struct, prefix: str, environment: Mapping[str, str], given: dict[str, Any]
 ) -> None:
-    for field in msgspec.structs.fields(kind):
-        name = prefix + field.name.upper()
-        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+    """Take over the environment, then the defaults of this part, which may not be its type's."""
+    for field in msgspec.structs.fields(default):
+        name, value = prefix + field.name.upper(), getattr(default, field.name)
+        if isinstance(value, msgspec.Struct):
             part = given.setdefault(field.name, {})
             if isinstance(part, dict):
-                _take_environment(field.type, f"{name}_", environment, part)
+                _complete(value, f"{name}_", environment, part)
         elif name in environment:
             given[field.name] = environment[name]
+        else:
+            given.setdefault(field.name, value)

@@ -21,10 +21,8 @@ class HandlerSettings(Limited, frozen=True):
         concurrency: Tries that run at a time in one partition.
         held_max: Entries held in memory, waiting or being tried; beyond it none is read.
         deadline_s: The longest that one try may take; then it is cancelled, and has failed.
-        failures_max: Failures after which an entry is a dead letter.
+        policy: What becomes of entries that fail.
         unseen_max: Tries that ended with their process, after which an entry is a dead letter.
-        first_s: The wait after a first failure, about; it doubles with each further one.
-        most_s: The longest wait between two tries, unless the other side asked for more.
         lease_ms: How long a partition stays with a consumer that gives no sign of life.
         block_ms: The longest wait for new entries.
     """
@@ -32,19 +30,7 @@ class HandlerSettings(Limited, frozen=True):
     concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 16
     held_max: Annotated[int, Meta(ge=1, le=HELD_MAX)] = 1_000
     deadline_s: WaitSeconds = 30.0
-    failures_max: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    policy: RetryPolicy = RetryPolicy(tries_max=10, first_s=1.0, most_s=60.0)
     unseen_max: Annotated[int, Meta(ge=1, le=1_000)] = 5
-    first_s: WaitSeconds = 1.0
-    most_s: WaitSeconds = 60.0
     lease_ms: Annotated[int, Meta(ge=100, le=3_600_000)] = 5_000
     block_ms: Annotated[int, Meta(ge=1, le=60_000)] = 5_000
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.first_s > self.most_s:
-            raise ValueError(f"first_s must be at most most_s ({self.most_s}), got {self.first_s}")
-
-    @property
-    def policy(self) -> RetryPolicy:
-        """What becomes of entries that fail, by their failures."""
-        return RetryPolicy(self.failures_max, self.first_s, self.most_s)

@@ -25,7 +25,6 @@ from consumers.runtime.progress import note_ended, waiting
 from events.entry.codec import decode
 from events.entry.entry_id import EntryId
 from events.errors import EventsError, ServerRefusedError, ServerUnavailableError
-from events.server.backoff import Backoff
 
 _TAKE_BACK_TIMEOUT_S = 0.5
 
@@ -47,9 +46,8 @@ class Tries:
         self._entries = entries
         self._work = work
         self._settings = settings
-        self._backoff = Backoff(settings.first_s, settings.most_s)
         # What was noted by a clock that was set back since must not hold an entry back for long.
-        self._wait_max_s = max(settings.most_s, TOLD_MAX_S)
+        self._wait_max_s = max(settings.policy.most_s, TOLD_MAX_S)
         self._freed = anyio.Event()
         self._stopping = False
         self._log = structlog.get_logger().bind(group=group)
@@ -125,7 +123,7 @@ class Tries:
 
     def _unseen_delay_s(self, held: HeldEntry) -> float:
         """Let the others come first where an entry may have killed its process again and again."""
-        return self._backoff.delay_s(held.unseen - 1) if held.unseen > 1 else 0.0
+        return self._settings.policy.delay_s(held.unseen - 1) if held.unseen > 1 else 0.0
 
     async def _handle(self, held: HeldEntry) -> Exception | None:
         deadline_s = self._settings.deadline_s

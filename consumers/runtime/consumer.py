@@ -186,7 +186,7 @@ class Consumer:
     async def _process(self, batch: Sequence[Delivery]) -> None:
         self.progress.processing(batch)
         # What was only ever delivered with others may owe its end to one of them.
-        deliveries_max = max(self._settings.policy.deliveries_max, ALONE_FROM + 1)
+        deliveries_max = max(self._settings.policy.tries_max, ALONE_FROM + 1)
         hopeless = [d for d in batch if d.deliveries > deliveries_max]
         ended: list[tuple[Delivery, Outcome]] = [
             (delivery, given_up_unseen(delivery.deliveries - 1)) for delivery in hopeless

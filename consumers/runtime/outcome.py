@@ -50,12 +50,12 @@ class RetryPolicy(Limited, frozen=True):
     """How often a failing entry is tried, and how long it waits in between.
 
     Attributes:
-        deliveries_max: Deliveries after which an entry that failed is a dead letter.
+        tries_max: Tries after which an entry that fails is a dead letter.
         first_s: The wait after a first failure, about; it doubles with each further one.
-        most_s: The longest wait between two tries.
+        most_s: The longest wait between two tries, unless the other side asked for more.
     """
 
-    deliveries_max: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    tries_max: Annotated[int, Meta(ge=1, le=1_000)] = 5
     first_s: WaitSeconds = 0.1
     most_s: WaitSeconds = 10.0
 
@@ -64,9 +64,13 @@ class RetryPolicy(Limited, frozen=True):
         if self.first_s > self.most_s:
             raise ValueError(f"first_s must be at most most_s ({self.most_s}), got {self.first_s}")
 
+    def delay_s(self, failures: int) -> float:
+        """Return the wait after so many failures (1 or more)."""
+        return Backoff(self.first_s, self.most_s).delay_s(failures)
 
-def outcome_of(error: Exception | None, deliveries: int, policy: RetryPolicy) -> Outcome:
-    """Decide how a delivery ends that raised *error*, or nothing."""
+
+def outcome_of(error: Exception | None, tries: int, policy: RetryPolicy) -> Outcome:
+    """Decide how an entry's try ends that raised *error*, or nothing; *tries* includes it."""
     match error:
         case None:
             return Handled()
@@ -76,12 +80,11 @@ def outcome_of(error: Exception | None, deliveries: int, policy: RetryPolicy) ->
             return DeadLetter("undecodable", str(error))
         case UnprocessableError():
             return DeadLetter(error.reason, str(error))
-        case _ if deliveries >= policy.deliveries_max:
-            return DeadLetter(f"failed {deliveries} times", _shown(error))
+        case _ if tries >= policy.tries_max:
+            return DeadLetter(f"failed {tries} times", _shown(error))
         case _:
             told_s = error.after_s if isinstance(error, TryLaterError) else 0.0
-            backoff_s = Backoff(policy.first_s, policy.most_s).delay_s(deliveries)
-            return Retry(max(told_s, backoff_s), _shown(error))
+            return Retry(max(told_s, policy.delay_s(tries)), _shown(error))
 
 
 def given_up_unseen(deliveries: int) -> DeadLetter:

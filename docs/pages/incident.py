@@ -227,7 +227,7 @@ class Incident:
         return any(one["name"] == name and "b" in one["flags"] for one in clients)
 
     def _consume(self, group: str, handler: Handler) -> Consumer:
-        policy = RetryPolicy(deliveries_max=3, first_s=0.05, most_s=0.1)
+        policy = RetryPolicy(tries_max=3, first_s=0.05, most_s=0.1)
         settings = ConsumerSettings(block_ms=100, policy=policy)
         processor = HandlerProcessor(handler, policy)
         consumer = Consumer(self.log, 0, (group, f"{group}-1"), processor, settings)

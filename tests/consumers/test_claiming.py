@@ -189,7 +189,7 @@ async def test_an_entry_that_ends_its_consumer_each_time_ends_as_a_dead_letter_a
 ) -> None:
     entries = await append(log, 9)
     deadly = {entries[2], entries[6]}
-    policy = RetryPolicy(deliveries_max=deliveries_max)
+    policy = RetryPolicy(tries_max=deliveries_max)
     settings = ConsumerSettings(batch_size=100, block_ms=20, claim_idle_ms=20, policy=policy)
 
     async def die(recorded: RecordedEvent) -> None:

@@ -118,7 +118,7 @@ async def test_a_failing_entry_is_tried_again_with_a_growing_delay_and_then_give
             [dead] = await until_dead(log, 1)
             await until_settled(log)
 
-    assert handling.calls == {first: 1, bad: QUICK.policy.deliveries_max, last: 1}
+    assert handling.calls == {first: 1, bad: QUICK.policy.tries_max, last: 1}
     assert (dead.reason, dead.error) == ("failed 3 times", "ValueError: odd")
     assert dead.deliveries == 3
     delays = [one["after_s"] for one in logs if one["event"] == "entry_retried"]
@@ -247,7 +247,7 @@ async def test_a_consumer_with_entries_pending_stays_in_the_group(
 ) -> None:
     [bad] = await append(log)
     handling.failures[bad] = ValueError("odd")
-    patient = RetryPolicy(deliveries_max=3, first_s=60.0, most_s=60.0)
+    patient = RetryPolicy(tries_max=3, first_s=60.0, most_s=60.0)
     processor = HandlerProcessor(handling, patient)
 
     async with consuming(consumer_of(log, processor)):

@@ -173,7 +173,7 @@ async def test_an_entry_is_not_given_up_for_connections_that_were_lost(
     [entry_id] = (await own_log.append(created())).entry_ids
     with captured_lines() as logs:
         async with consuming(consumer_of(own_log, handling)):
-            for lost in range(1, QUICK.policy.deliveries_max + 3):
+            for lost in range(1, QUICK.policy.tries_max + 3):
                 with anyio.fail_after(10):
                     await reached.wait()
                 reached = anyio.Event()

@@ -30,7 +30,7 @@ PATIENT = ConsumerSettings(
     batch_size=100,
     block_ms=60_000,
     claim_idle_ms=120_000,
-    policy=RetryPolicy(deliveries_max=5, first_s=60.0, most_s=60.0),
+    policy=RetryPolicy(tries_max=5, first_s=60.0, most_s=60.0),
 )
 """Nothing is claimed and nothing tried again within any test."""
 

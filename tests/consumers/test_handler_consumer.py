@@ -7,6 +7,7 @@ from consumers.errors import TryLaterError, UnprocessableError
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_work import HandlerWork
 from consumers.runtime.losses import Losses
+from consumers.runtime.outcome import RetryPolicy
 from events.catalogue.event import Event
 from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import RecordedEvent
@@ -76,7 +77,7 @@ async def test_an_endpoint_that_fails_holds_up_no_other_and_keeps_its_order(log:
     others = await append(log, *steps(other, 5))
     handling = Handling()
     handling.failures[first] = OSError("not reachable")
-    slow = replace(LASTING, failures_max=100, first_s=0.05, most_s=0.05)
+    slow = replace(LASTING, policy=RetryPolicy(100, 0.05, 0.05))
 
     async with handling_with(handler_consumer_of(log, handling, settings=slow)):
         await handling.until_handled(*others)
@@ -110,7 +111,7 @@ async def test_failures_are_counted_on_across_a_restart(log: EventLog) -> None:
     [bad] = await append(log, created())
     handling = Handling()
     handling.failures[bad] = OSError("not reachable")
-    patient = replace(LASTING, first_s=0.3, most_s=0.3)
+    patient = replace(LASTING, policy=RetryPolicy(3, 0.3, 0.3))
 
     async with handling_with(handler_consumer_of(log, handling, settings=patient)):
         await wait_until(lambda: handling.calls[bad] == 1, "the first try")

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from consumers.processes.embedded import EmbeddedServer
+from consumers.runtime.outcome import RetryPolicy
 from events.catalogue.event import Event
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
@@ -239,7 +240,9 @@ async def test_an_owner_that_was_fenced_begins_no_further_try(direct: EventLog) 
     handling = Handling()
     handling.failures[entry_id] = OSError("not reachable")
     # Neither a renewal nor a read tells it before its next try.
-    settings = replace(LASTING, lease_ms=3_600_000, block_ms=60_000, first_s=0.5, most_s=0.5)
+    settings = replace(
+        LASTING, lease_ms=3_600_000, block_ms=60_000, policy=RetryPolicy(3, 0.5, 0.5)
+    )
     async with handling_with(handler_consumer_of(direct, handling, settings=settings)):
 
         async def noted() -> bool:

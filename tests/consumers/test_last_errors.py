@@ -90,7 +90,7 @@ async def test_what_a_handler_failed_with_is_known_until_it_has_handled_it(log: 
     handling = Handling()
     [bad] = (await log.append(created())).entry_ids
     handling.failures[bad] = OSError("no route to host")
-    settings = replace(LASTING, first_s=0.2, most_s=0.2, failures_max=100)
+    settings = replace(LASTING, policy=RetryPolicy(100, 0.2, 0.2))
     async with handling_with(handler_consumer_of(log, handling, settings=settings)):
         await until_kept(log, {bad: "OSError: no route to host"})
         handling.failures.clear()

@@ -13,7 +13,7 @@ from consumers.runtime.outcome import (
 )
 from events.errors import UndecodableEntryError, UnknownEventTypeError
 
-POLICY = RetryPolicy(deliveries_max=3, first_s=1.0, most_s=10.0)
+POLICY = RetryPolicy(tries_max=3, first_s=1.0, most_s=10.0)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_failure_is_tried_again_after_a_delay_that_doubles(
 
 
 def test_the_delay_before_a_try_has_a_limit() -> None:
-    patient = RetryPolicy(deliveries_max=1_000, first_s=1.0, most_s=10.0)
+    patient = RetryPolicy(tries_max=1_000, first_s=1.0, most_s=10.0)
     outcome = outcome_of(ValueError("odd"), 999, patient)
 
     assert isinstance(outcome, Retry)
@@ -56,7 +56,7 @@ def test_the_delay_before_a_try_has_a_limit() -> None:
 
 
 def test_with_one_delivery_allowed_the_first_failure_is_the_end() -> None:
-    assert isinstance(outcome_of(ValueError("odd"), 1, RetryPolicy(deliveries_max=1)), DeadLetter)
+    assert isinstance(outcome_of(ValueError("odd"), 1, RetryPolicy(tries_max=1)), DeadLetter)
 
 
 def test_an_entry_that_ended_its_consumers_says_how_often() -> None:
@@ -69,7 +69,7 @@ def test_an_entry_that_ended_its_consumers_says_how_often() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"deliveries_max": 0}, "deliveries_max must be at least 1, got 0"),
+        ({"tries_max": 0}, "tries_max must be at least 1, got 0"),
         ({"first_s": 0.0}, "first_s must be at least 0.001, got 0.0"),
         ({"first_s": 3.0, "most_s": 2.0}, "first_s must be at most most_s \\(2.0\\), got 3.0"),
     ],

@@ -247,7 +247,7 @@ async def test_a_fold_that_raises_makes_dead_letters_of_its_entries_alone(log: E
         return ROUTE_TABLE.evolve(state, recorded)
 
     projector = await prepared(log, replace(ROUTE_TABLE, evolve=evolve))
-    last_try = [Delivery(one.entry, QUICK.policy.deliveries_max) for one in deliveries]
+    last_try = [Delivery(one.entry, QUICK.policy.tries_max) for one in deliveries]
 
     first_outcomes: list[tuple[Delivery, Outcome]] = await projector.process(deliveries)
     assert {one.entry_id for one, _ in first_outcomes} == bad

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from msgspec import inspect
 
+from consumers.runtime.outcome import RetryPolicy
 from consumers.settings import InvalidSettingsError, Settings, read_settings
 
 Number = inspect.IntType | inspect.FloatType
@@ -78,3 +79,13 @@ def test_what_is_no_setting_is_named(tmp_path: Path) -> None:
     file.write_text("namspace: a")
     with pytest.raises(InvalidSettingsError, match=r"settings: .* unknown field `namspace`"):
         read_settings(file, {})
+
+
+def test_what_is_not_set_of_a_part_keeps_the_default_of_that_part(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("webhook: {policy: {first_s: 2}}\nserver: {}")
+    policies = read_settings(file, {"ROUTESTREAM_CONSUMER_POLICY_TRIES_MAX": "7"})
+
+    assert policies.webhook.policy == RetryPolicy(tries_max=10, first_s=2.0, most_s=60.0)
+    assert policies.consumer.policy == RetryPolicy(tries_max=7, first_s=0.1, most_s=10.0)
+    assert read_settings(None, {}) == Settings()

@@ -33,7 +33,7 @@ QUICK = ConsumerSettings(
     batch_size=100,
     block_ms=100,
     claim_idle_ms=300,
-    policy=RetryPolicy(deliveries_max=3, first_s=0.01, most_s=0.02),
+    policy=RetryPolicy(tries_max=3, first_s=0.01, most_s=0.02),
 )
 UNCLAIMED = ConsumerSettings(
     batch_size=100, block_ms=100, claim_idle_ms=600_000, policy=QUICK.policy

@@ -123,7 +123,7 @@ async def test_an_entry_that_kills_its_process_each_time_ends_dead_and_the_other
         await effects.until_happened(*entries[:2], *entries[3:], *last)
         await until_settled(log)
 
-    tries = SETTINGS.policy.deliveries_max
+    tries = SETTINGS.policy.tries_max
     assert dead.original.entry_id == entries[2]
     assert dead.reason == f"delivered {tries} times without an outcome"
     assert len(await dead_letters(log)) == 1

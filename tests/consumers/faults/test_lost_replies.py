@@ -142,5 +142,5 @@ async def test_a_lost_reply_to_a_dead_letter_move_makes_one_dead_letter(
 
     assert dead.original.entry_id == bad
     assert len(await dead_letters(log)) == 1
-    assert dict(handling.calls) == {bad: UNCLAIMED.policy.deliveries_max, good: 1, last: 1}
+    assert dict(handling.calls) == {bad: UNCLAIMED.policy.tries_max, good: 1, last: 1}
     assert await pending(log, GROUP) == {}

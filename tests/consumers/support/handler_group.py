@@ -10,6 +10,7 @@ from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
 from consumers.handlers.lease import Lease
+from consumers.runtime.outcome import RetryPolicy
 from consumers.runtime.processor import Handler
 from events.catalogue.event import Event
 from events.catalogue.route import RouteTrafficRatioUpdatedEvent
@@ -19,14 +20,12 @@ from events.log.log import EventLog
 from tests.support.running_consumer import GROUP
 from tests.support.waiting import wait_until
 
-PROMPT = HandlerSettings(
-    deadline_s=10.0, failures_max=3, first_s=0.01, most_s=0.02, lease_ms=600, block_ms=100
-)
+QUICK_TRIES = RetryPolicy(tries_max=3, first_s=0.01, most_s=0.02)
+
+PROMPT = HandlerSettings(deadline_s=10.0, policy=QUICK_TRIES, lease_ms=600, block_ms=100)
 """For tests that let leases end."""
 
-LASTING = HandlerSettings(
-    deadline_s=10.0, failures_max=3, first_s=0.01, most_s=0.02, lease_ms=60_000, block_ms=100
-)
+LASTING = HandlerSettings(deadline_s=10.0, policy=QUICK_TRIES, lease_ms=60_000, block_ms=100)
 """For tests in which no lease may end by itself."""
 
 

@@ -36,7 +36,7 @@ SETTINGS = ConsumerSettings(
     batch_size=100,
     block_ms=100,
     claim_idle_ms=CLAIM_IDLE_MS,
-    policy=RetryPolicy(deliveries_max=4, first_s=0.01, most_s=0.02),
+    policy=RetryPolicy(tries_max=4, first_s=0.01, most_s=0.02),
 )
 
 

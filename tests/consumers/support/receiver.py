@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
+from consumers.runtime.outcome import RetryPolicy
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.entry.entry_id import EntryId
 from tests.support.waiting import wait_until
@@ -92,5 +93,5 @@ async def receiving() -> AsyncIterator[Receiver]:
 
 
 def settings_of(receiver: Receiver, **other: object) -> WebhookSettings:
-    given = {"first_s": 0.01, "most_s": 0.02, "failures_max": 3, "block_ms": 100, **other}
+    given = {"policy": RetryPolicy(3, 0.01, 0.02), "block_ms": 100, **other}
     return WebhookSettings(url=receiver.url, **given)  # type: ignore[arg-type]

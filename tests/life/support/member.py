@@ -12,7 +12,7 @@ from projections.projection import Projection
 from projections.snapshots.snapshot_store import Snapshots
 
 BATCH = 100
-NEVER_GIVEN_UP = RetryPolicy(deliveries_max=1_000, first_s=0.01, most_s=0.02)
+NEVER_GIVEN_UP = RetryPolicy(tries_max=1_000, first_s=0.01, most_s=0.02)
 """Who dies again and again must not make an entry a dead letter here: then a fold would lack it."""
 
 SETTINGS = ConsumerSettings(batch_size=BATCH, block_ms=100, policy=NEVER_GIVEN_UP)
