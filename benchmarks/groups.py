@@ -101,7 +101,7 @@ async def connections(url: str) -> Connections:
     async with _processes(url, {}) as (log, start):
         per_group = PROCESSES // 2
         command = routestream_command("consume", "--all", "--processes", str(per_group))
-        ours = await log.server.client.call("CLIENT", "ID")
+        ours = await log.server.client.execute_command("CLIENT", "ID")
         await start("all", command)
         await _until(lambda: _reading(log), PROCESSES)
         quiet = await _others(log, ours)
@@ -182,20 +182,22 @@ async def _until(count: Callable[[], Awaitable[int]], wanted: int) -> None:
 
 async def _reading(log: EventLog, name: str | None = None) -> int:
     """Count the connections on which consumers wait."""
-    clients = await log.server.client.call("CLIENT LIST")
+    clients = await log.server.client.execute_command("CLIENT LIST")
     reading = [one for one in clients if one["cmd"] == "xreadgroup" and "b" in one["flags"]]
     return len([one for one in reading if name in {None, one["name"]}])
 
 
 async def _others(log: EventLog, ours: int) -> int:
-    return len([c for c in await log.server.client.call("CLIENT LIST") if int(c["id"]) != ours])
+    return len(
+        [c for c in await log.server.client.execute_command("CLIENT LIST") if int(c["id"]) != ours]
+    )
 
 
 async def _until_held(log: EventLog) -> set[str]:
     """Return the consumers that have all there is pending with them."""
     with anyio.fail_after(_WAIT_S):
         while True:
-            raw = await log.server.client.call(
+            raw = await log.server.client.execute_command(
                 "XPENDING", log.keys.events(0), _GROUP, "-", "+", 10 * _FEW
             )
             if len(raw) == 2 * _FEW:
@@ -214,7 +216,7 @@ async def _until_handled_ms(log: EventLog, group: str) -> float:
 
 async def _is_handled(log: EventLog, group: str) -> bool:
     try:
-        groups = await log.server.client.call("XINFO GROUPS", log.keys.events(0))
+        groups = await log.server.client.execute_command("XINFO GROUPS", log.keys.events(0))
     except NoGroupError:
         return False
     return any(

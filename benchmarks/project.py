@@ -78,7 +78,7 @@ async def until_worked_off(log: EventLog) -> None:
     """Return when the one group there is has nothing left to do."""
     while True:
         await anyio.sleep(0.01)
-        groups = await log.server.client.call("XINFO GROUPS", log.keys.events(0))
+        groups = await log.server.client.execute_command("XINFO GROUPS", log.keys.events(0))
         if groups and groups[0]["lag"] == 0 and groups[0]["pending"] == 0:
             return
 

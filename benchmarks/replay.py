@@ -171,7 +171,7 @@ async def _live_load(log: EventLog, of: Any) -> None:  # noqa: ANN401 - the work
 async def _until_settled(log: EventLog) -> None:
     while True:
         await anyio.sleep(0.05)
-        groups = await log.server.client.call("XINFO GROUPS", log.keys.events(0))
+        groups = await log.server.client.execute_command("XINFO GROUPS", log.keys.events(0))
         if groups and groups[0]["lag"] is not None and groups[0]["lag"] < 1_000:
             return
 

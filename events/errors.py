@@ -118,6 +118,10 @@ class ServerRefusedError(EventsError):
     """The server refuses a command, and would refuse it again."""
 
 
+class UnexpectedReplyError(ServerRefusedError):
+    """The server answers with something else than what the command is known to answer."""
+
+
 class WrongTypeError(ServerRefusedError):
     """A key holds something else than what belongs there; it is one of *keys*."""
 

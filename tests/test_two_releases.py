@@ -114,8 +114,10 @@ async def settled(log: EventLog, *groups: str) -> None:
 
 async def names_in(log: EventLog, read_model: str) -> list[bytes]:
     """Return the names in the documents that lie under the read model's keys."""
-    live = await log.server.client.call("GET", log.keys.live(0, read_model))
-    raw = await log.server.client.call("HVALS", log.keys.documents(0, read_model, int(live)))
+    live = await log.server.client.execute_command("GET", log.keys.live(0, read_model))
+    raw = await log.server.client.execute_command(
+        "HVALS", log.keys.documents(0, read_model, int(live))
+    )
     return [found for document in raw for found in re.findall(rb'"name":"(\w+)"', document)]
 
 
@@ -189,7 +191,10 @@ async def test_each_release_rebuilds_verifies_and_rolls_back_its_own_read_model(
             assert (verified["endpoints"], verified["differences"]) == (1, [])
         [back] = await newer.read("replay", "rollback", "route-table", "--yes")
         assert back["before"] == 2
-        live = [await log.server.client.call("GET", log.keys.live(0, one)) for one in OLDER_GROUPS]
+        live = [
+            await log.server.client.execute_command("GET", log.keys.live(0, one))
+            for one in OLDER_GROUPS
+        ]
         assert live == [b"1", b"1"]
         assert await names_in(log, "route-table-v2") == [b"CHAT"]
 

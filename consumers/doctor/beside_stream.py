@@ -12,6 +12,7 @@ from consumers.doctor.stray_values import Place
 from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
 from events.log.positions import group_holder
+from events.server.reply import reply_entries, reply_or_none
 
 HEADS_SAMPLE = 100
 """Endpoints of a partition that are looked at, by chance."""
@@ -92,16 +93,17 @@ async def read_beside(questions: Questions, keys: Keys, partition: int) -> Besid
 
 
 async def _read_hash(questions: Questions, key: str) -> list[tuple[str, bytes]]:
-    held = await questions.ask("HGETALL", key) or {}
+    held = reply_or_none(await questions.ask("HGETALL", key), dict[bytes, bytes]) or {}
     return [(field.decode("utf-8", "replace"), value) for field, value in held.items()]
 
 
 async def _read_heads(questions: Questions, keys: Keys, partition: int) -> dict[str, EntryId]:
     key = keys.heads(partition)
-    flat = await questions.ask("HRANDFIELD", key, HEADS_SAMPLE, "WITHVALUES") or []
+    raw = await questions.ask("HRANDFIELD", key, HEADS_SAMPLE, "WITHVALUES")
+    flat = reply_or_none(raw, list[bytes]) or []
     heads = {}
-    for raw, held in zip(flat[::2], flat[1::2], strict=True):
-        endpoint = raw.decode("utf-8", "replace")
+    for name, held in zip(flat[::2], flat[1::2], strict=True):
+        endpoint = name.decode("utf-8", "replace")
         to_do = f"redis-cli HSET '{key}' {endpoint} ID, the last of routestream events trace"
         place = Place(f"heads, partition {partition}", key, endpoint, f"{to_do} {endpoint}")
         head = questions.unreadable.entry_id(held, place)
@@ -114,7 +116,8 @@ async def _read_losses(questions: Questions, keys: Keys, partition: int) -> dict
     """Return when each group last found entries gone, from the newest losses."""
     key = keys.losses(partition)
     newest: dict[str, datetime] = {}
-    for _, flat in await questions.ask("XREVRANGE", key, "+", "-", "COUNT", LOSSES_READ) or []:
+    raw = await questions.ask("XREVRANGE", key, "+", "-", "COUNT", LOSSES_READ)
+    for _, flat in reply_entries(raw):
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         with suppress(KeyError, ValueError):
             at = datetime.fromisoformat(fields[b"at"].decode("utf-8", "replace"))

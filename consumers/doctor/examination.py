@@ -20,6 +20,7 @@ from consumers.doctor.read_models import read_model_findings, read_read_model
 from consumers.doctor.server_facts import read_server
 from consumers.doctor.server_findings import server_findings
 from events.log.keys import Keys
+from events.server.reply import reply_or_none
 from events.streams.stream_group import read_group, read_oldest_pending
 from projections.catalogue import READ_MODELS
 
@@ -92,5 +93,5 @@ async def _look_again(
 
 
 async def _now(questions: Questions) -> datetime | None:
-    told = await questions.ask("TIME")
+    told = reply_or_none(await questions.ask("TIME"), tuple[int, int])
     return None if told is None else datetime.fromtimestamp(told[0] + told[1] / 1_000_000, UTC)

@@ -15,6 +15,7 @@ from events.errors import LayoutError
 from events.log.keys import Keys
 from events.log.partitions import partitions_in
 from events.log.positions import group_holder
+from events.server.reply import reply_entries, reply_or_none, text
 from events.streams.stream_group import (
     PendingEntry,
     StreamConsumer,
@@ -129,13 +130,13 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 async def read_layout(questions: Questions, keys: Keys) -> LayoutFacts:
     """Ask with how many partitions the log was made."""
-    held = await questions.ask("HGET", keys.layout, "partitions")
+    held = reply_or_none(await questions.ask("HGET", keys.layout, "partitions"), bytes)
     if not questions.was_told("HGET", keys.layout):
         return LayoutFacts(is_told=False, is_forbidden=questions.is_forbidden("HGET"))
     try:
         return LayoutFacts(partitions_in(held, keys))
     except LayoutError:
-        return LayoutFacts(unreadable=held[:SHOWN_BYTES].decode("utf-8", "backslashreplace"))
+        return LayoutFacts(unreadable=text((held or b"")[:SHOWN_BYTES]))
 
 
 async def read_partition(questions: Questions, keys: Keys, partition: int) -> PartitionFacts:
@@ -145,7 +146,7 @@ async def read_partition(questions: Questions, keys: Keys, partition: int) -> Pa
     """
     beside = await read_beside(questions, keys, partition)
     key = keys.events(partition)
-    told = await questions.ask("TYPE", key)
+    told = reply_or_none(await questions.ask("TYPE", key), bytes)
     kind = "unknown" if told is None else told.decode()
     if kind != "stream":
         return PartitionFacts(partition=partition, kind=kind, beside=beside)
@@ -164,15 +165,16 @@ async def read_kept(
 ) -> GroupFacts:
     """Ask for what is kept for a group, whether it is there or not."""
     key = keys.dead(partition, name)
-    dead = await questions.ask("XLEN", key) or 0
-    letters = await questions.ask("XREVRANGE", key, "+", "-", "COUNT", DEAD_SAMPLE) if dead else []
+    dead = reply_or_none(await questions.ask("XLEN", key), int) or 0
+    newest = ("XREVRANGE", key, "+", "-", "COUNT", DEAD_SAMPLE)
+    letters = reply_entries(await questions.ask(*newest) if dead else None)
     return GroupFacts(
         name=name,
         kept_position=beside.positions.get(group_holder(name)),
         lost=beside.lost.get(name, 0),
         lost_at=beside.lost_at.get(name),
         dead=dead,
-        dead_reasons=Counter(_reason(flat) for _, flat in letters or []),
+        dead_reasons=Counter(_reason(flat) for _, flat in letters),
     )
 
 

@@ -11,6 +11,7 @@ from consumers.doctor.stray_values import Unreadable
 from events.errors import ServerRefusedError, ServerUnavailableError, WrongTypeError
 from events.log.keys import Keys
 from events.server.connection import NeverSentError
+from events.server.reply import reply_or_none
 from events.server.server import Client
 from events.server.translation import was_not_carried_out
 
@@ -33,7 +34,7 @@ class Questions:
         self.wrong_types: dict[str, str] = {}
         self.unreadable = Unreadable()
 
-    async def ask(self, *command: Any) -> Any:  # noqa: ANN401 - Redis's reply
+    async def ask(self, *command: object) -> object:
         """Return the reply, None where the server refuses to give it.
 
         Raises:
@@ -69,7 +70,7 @@ class Questions:
 
     async def info(self, section: str) -> Mapping[str, Any]:
         """Return what INFO tells of *section*; nothing where it is refused."""
-        return await self.ask("INFO", section) or {}
+        return reply_or_none(await self.ask("INFO", section), dict[str, Any]) or {}
 
 
 def _is_answered(refusal: ServerUnavailableError) -> bool:

@@ -15,6 +15,7 @@ from events.entry.recorded import Entry
 from events.errors import UndecodableEntryError, UnknownEventTypeError
 from events.log.keys import Keys
 from events.log.positions import group_holder
+from events.server.reply import reply_entries, reply_or_none
 from events.streams.stream_group import read_settled
 from projections.errors import UnreadableDocumentError
 from projections.projection import Projection
@@ -61,7 +62,7 @@ async def read_read_model(
     about = _about(name, partition)
     handled_to = await _handled_to(questions, keys, name, facts)
     key = keys.live(partition, name)
-    held = await questions.ask("GET", key)
+    held = reply_or_none(await questions.ask("GET", key), bytes)
     if held is None:
         return nothing if questions.was_told("GET", key) else None
     anew = f"redis-cli DEL '{key}', then routestream consume {name} builds it anew"
@@ -70,10 +71,10 @@ async def read_read_model(
         return None
     key = keys.documents(partition, name, live)
     due = {endpoint: head for endpoint, head in facts.beside.heads.items() if head <= handled_to}
-    raw = await questions.ask("HMGET", key, *due) if due else []
-    documents = dict(zip(due, raw or [], strict=False))
+    raw = await questions.ask("HMGET", key, *due) if due else None
+    documents = dict(zip(due, reply_or_none(raw, list[bytes | None]) or [], strict=False))
     counted_in = Place(about, keys.generations(partition), f"{name}:documents")
-    written = await questions.ask("HGET", counted_in.key, counted_in.field)
+    written = await questions.ask("HGET", counted_in.key, counted_in.field or "")
     versions = {endpoint: _version(projection, one) for endpoint, one in documents.items() if one}
     missing = [endpoint for endpoint, one in documents.items() if one is None]
     behind = [one for one, at in versions.items() if at is not None and at < due[one]]
@@ -82,8 +83,8 @@ async def read_read_model(
     return msgspec.structs.replace(
         nothing,
         generation=live,
-        documents=await questions.ask("HLEN", key) or 0,
-        written=unreadable.number(written, counted_in) or 0,
+        documents=reply_or_none(await questions.ask("HLEN", key), int) or 0,
+        written=unreadable.number(reply_or_none(written, bytes), counted_in) or 0,
         sampled=len(documents),
         missing=[endpoint for endpoint in missing if endpoint not in skipped],
         behind=[endpoint for endpoint in behind if endpoint not in skipped],
@@ -115,7 +116,7 @@ async def _skipped(
     """
     skipped = set()
     for endpoint, head in heads.items():
-        for _, flat in await questions.ask("XRANGE", stream, str(head), str(head)) or []:
+        for _, flat in reply_entries(await questions.ask("XRANGE", stream, str(head), str(head))):
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
             if not _is_readable(Entry(head, partition, fields)):
                 skipped.add(endpoint)

@@ -8,6 +8,7 @@ import msgspec
 
 from consumers.doctor.questions import Questions
 from events.log.keys import Keys
+from events.server.reply import reply_or_none
 from projections.route_table.route_table import ROUTE_TABLE
 
 _ID = "0-1"
@@ -63,13 +64,14 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 async def read_server(questions: Questions, keys: Keys, user: str | None = None) -> ServerFacts:
     """Ask the server about itself, and about the rights of *user*, ours unless given."""
     who = await questions.ask("ACL WHOAMI")
+    settings = await questions.ask("CONFIG GET", "appendfsync", "stop-writes*", "save")
     name = user or (None if who is None else str(who))
     return ServerFacts(
         server=await questions.info("server"),
         persistence=await questions.info("persistence"),
         memory=await questions.info("memory"),
         replication=await questions.info("replication"),
-        settings=await questions.ask("CONFIG GET", "appendfsync", "stop-writes*", "save") or {},
+        settings=reply_or_none(settings, dict[str, str]) or {},
         user=name,
         missing_rights=None if name is None else await _missing_rights(questions, keys, name),
         clock_ahead_s=await _clock_ahead_s(questions),
@@ -78,7 +80,7 @@ async def read_server(questions: Questions, keys: Keys, user: str | None = None)
 
 async def _clock_ahead_s(questions: Questions) -> float | None:
     before = time()
-    told = await questions.ask("TIME")
+    told = reply_or_none(await questions.ask("TIME"), tuple[int, int])
     if told is None:
         return None
     seconds, microseconds = told
@@ -88,7 +90,7 @@ async def _clock_ahead_s(questions: Questions) -> float | None:
 async def _missing_rights(questions: Questions, keys: Keys, user: str) -> list[str] | None:
     missing = []
     for command in needed_commands(keys):
-        told = await questions.ask("ACL DRYRUN", user, *command)
+        told = reply_or_none(await questions.ask("ACL DRYRUN", user, *command), bytes)
         if told is None:
             return None
         if told != b"OK":

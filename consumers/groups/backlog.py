@@ -4,7 +4,7 @@ import msgspec
 
 from events.errors import NoGroupError
 from events.log.log import EventLog
-from events.server.reply import Ask
+from events.server.reply import Ask, reply_entries, reply_or_none
 from events.server.server import now_of
 from events.streams.partition_stream import read_partition_stream
 from events.streams.stream_group import StreamGroup, read_group, read_oldest_pending
@@ -51,12 +51,13 @@ async def read_backlog(log: EventLog, group: str, partition: int) -> Backlog:
     if oldest is not None:
         now_s = (await now_of(log.server)).timestamp()
         oldest_s = max(0.0, now_s - oldest.entry_id.ms / 1_000)
-    lost = await call("HGET", log.keys.lost(partition), group)
+    lost = reply_or_none(await call("HGET", log.keys.lost(partition), group), bytes)
     return Backlog(lag, found.pending, oldest_s, int(lost or 0))
 
 
 async def _counted(ask: Ask, stream: StreamState, group: StreamGroup) -> int:
-    raw = await ask("XRANGE", stream.key, f"({group.last_delivered}", "+", "COUNT", COUNTED_MAX)
-    if len(raw) < COUNTED_MAX:
-        return len(raw)
+    after = ("XRANGE", stream.key, f"({group.last_delivered}", "+", "COUNT", COUNTED_MAX)
+    count = len(reply_entries(await ask(*after)))
+    if count < COUNTED_MAX:
+        return count
     return max(COUNTED_MAX, min(stream.length if group.lag is None else group.lag, stream.length))

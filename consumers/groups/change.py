@@ -9,6 +9,7 @@ from consumers.groups.state import SILENT_MS
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from events.log.positions import group_holder, snapshot_holder
+from events.server.reply import reply
 
 
 class GroupActiveError(ConsumersError):
@@ -57,10 +58,8 @@ class GroupChange:
         """
         keys = [self._events, self._positions, self._operations]
         args = [self._group, group_holder(self._group), str(to), str(seen)]
-        reply = await self._reset(
-            keys, [*args, *self._who_counts(force=force), *as_arguments(what)]
-        )
-        answer, *rest = [part.decode("utf-8", "replace") for part in reply]
+        raw = await self._reset(keys, [*args, *self._who_counts(force=force), *as_arguments(what)])
+        answer, *rest = [part.decode("utf-8", "replace") for part in reply(raw, list[bytes])]
         match answer:
             case "active":
                 raise GroupActiveError(self._group, rest)
@@ -87,11 +86,11 @@ class GroupChange:
         keys = [self._events, self._positions, self._lost, self._operations, *self._kept]
         snapshots = snapshot_holder(self._group) if with_snapshots else ""
         args = [self._group, group_holder(self._group), snapshots]
-        outcome, *rest = await self._remove(
-            keys, [*args, *self._who_counts(force=force), *as_arguments(what)]
-        )
+        raw = await self._remove(keys, [*args, *self._who_counts(force=force), *as_arguments(what)])
+        outcome, *rest = reply(raw, list[bytes | int])
         if outcome == b"active":
-            raise GroupActiveError(self._group, [one.decode("utf-8", "replace") for one in rest])
+            names = reply(rest, list[bytes])
+            raise GroupActiveError(self._group, [one.decode("utf-8", "replace") for one in names])
         return int(rest[0]) if rest else None
 
     @staticmethod

@@ -15,6 +15,7 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.log.log import EventLog, entries_of
 from events.log.positions import Positions, group_holder
+from events.server.reply import reply, reply_entries
 from events.streams.stream_group import (
     PendingEntry,
     StreamConsumer,
@@ -115,7 +116,7 @@ async def read_details(log: EventLog, state: GroupState, now_ms: int) -> GroupDe
     return GroupDetails(
         state=state,
         position=await Positions(log.server, log.keys, partition).of(group_holder(group)),
-        dead=await log.server.client.call("XLEN", log.keys.dead(partition, group)),
+        dead=reply(await log.server.client.call("XLEN", log.keys.dead(partition, group)), int),
         members=await read_members(log, partition, group) if is_there else [],
         pending=await _counts(log, partition, group, now_ms) if is_there else counts_of((), 0),
         losses=losses[-_OPERATIONS_SHOWN:],
@@ -190,7 +191,7 @@ async def _look_up(
     for item in items:
         entry_id = str(item.entry_id)
         raw = await log.server.client.call("XRANGE", log.keys.events(partition), entry_id, entry_id)
-        entry = next(iter(entries_of(raw, partition)), None)
+        entry = next(iter(entries_of(reply_entries(raw), partition)), None)
         _, before = died.get(item.entry_id, (0, None))
         error = errors.get(item.entry_id, before)
         looked_up.append(msgspec.structs.replace(item, entry=entry, last_error=error))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from events.log.log import EventLog
+from events.server.reply import reply_entries
 
 OPERATIONS_MAX = 1_000
 """Operations that a partition keeps, about."""
@@ -74,7 +75,7 @@ async def newest_operations(
         "XREVRANGE", log.keys.operations(partition), "+", "-", "COUNT", _READ_COUNT
     )
     found = []
-    for _, flat in raw:
+    for _, flat in reply_entries(raw):
         strings = [part.decode("utf-8", "replace") for part in flat]
         told = dict(zip(strings[::2], strings[1::2], strict=True))
         if told.get("group") == group:

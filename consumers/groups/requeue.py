@@ -11,6 +11,7 @@ from consumers.runtime.waking import wake_others
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from events.log.positions import group_holder
+from events.server.reply import reply
 
 REQUEUER = "requeue"
 """With this consumer requeued entries are pending until another one claims them."""
@@ -21,6 +22,9 @@ REQUEUES_MAX = 10_000
 _IDLE_MS = 86_400_000
 _ERROR_CHARACTERS_MAX = 300
 _CHUNK = 100
+
+
+Outcome = Literal["requeued", "gone", "trimmed"]
 
 
 class Requeued(msgspec.Struct, frozen=True):
@@ -34,7 +38,7 @@ class Requeued(msgspec.Struct, frozen=True):
     """
 
     letter: DeadEntry
-    outcome: Literal["requeued", "gone", "trimmed"]
+    outcome: Outcome
     times: int | None = None
 
 
@@ -76,9 +80,11 @@ class Requeue:
             args += (group_holder(self._group), len(some))
             for one in some:
                 args += (str(one.dead_id), str(one.original.entry_id), _error_of(one))
-            replies = await self._requeue(self._keys, [*args, *as_arguments(what)])
-            for one, (outcome, *times) in zip(some, replies, strict=True):
-                found.append(Requeued(one, outcome.decode(), *times))
+            raw = await self._requeue(self._keys, [*args, *as_arguments(what)])
+            replies = reply(raw, list[list[bytes | int]])
+            for one, (told, *times) in zip(some, replies, strict=True):
+                outcome = msgspec.convert(reply(told, bytes).decode(), Outcome)
+                found.append(Requeued(one, outcome, *reply(times, list[int])))
         if any(one.outcome == "requeued" for one in found):
             of = (self._group, REQUEUER)
             await wake_others(self._log.server, self._log.keys, self._partition, of)
@@ -90,7 +96,8 @@ class Requeue:
         for at in range(0, len(letters), _CHUNK):
             ids = [str(one.dead_id) for one in letters[at : at + _CHUNK]]
             keys = [self._keys[1], self._keys[-1]]
-            dropped += await self._drop(keys, [len(ids), *ids, *as_arguments(what)])
+            raw = await self._drop(keys, [len(ids), *ids, *as_arguments(what)])
+            dropped += reply(raw, int)
         return dropped
 
     async def history(self, entry_ids: Sequence[EntryId]) -> dict[EntryId, tuple[int, str]]:
@@ -100,7 +107,7 @@ class Requeue:
             some = entry_ids[at : at + _CHUNK]
             names = map(str, some)
             raw = await self._log.server.client.call("HMGET", self._requeues, *names)
-            for entry_id, value in zip(some, raw, strict=True):
+            for entry_id, value in zip(some, reply(raw, list[bytes | None]), strict=True):
                 if value is not None:
                     times, _, error = value.decode("utf-8", "replace").partition(" ")
                     told[entry_id] = (int(times), error)

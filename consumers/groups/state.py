@@ -8,7 +8,7 @@ import msgspec
 from consumers.groups.requeue import REQUEUER
 from events.entry.entry_id import START, EntryId
 from events.log.log import READ_COUNT, EventLog
-from events.server.reply import Ask
+from events.server.reply import Ask, reply_entries, reply_or_none
 from events.streams.partition_stream import PartitionStream, read_partition_stream
 from events.streams.stream_group import (
     StreamGroup,
@@ -100,7 +100,8 @@ async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> 
     oldest = await read_oldest_pending(call, key, group.raw_name)
     consumers = await read_consumers(call, key, group.raw_name)
     idle_ms = [one.idle_ms for one in consumers if one.name != REQUEUER]
-    found_gone = await call("HGET", log.keys.lost(stream.partition), group.raw_name)
+    raw = await call("HGET", log.keys.lost(stream.partition), group.raw_name)
+    found_gone = reply_or_none(raw, bytes)
     told_lost = lost_of(stream, group.last_delivered, group.entries_read)
     return GroupState(
         group=group.name,
@@ -162,7 +163,7 @@ async def count_entries(ask: Ask, stream: str | bytes, start: str, end: str) -> 
     """Count the entries of *stream* from *start* to *end*, up to `COUNTED_MAX`."""
     counted = 0
     while counted < COUNTED_MAX:
-        raw = await ask("XRANGE", stream, start, end, "COUNT", READ_COUNT) or []
+        raw = reply_entries(await ask("XRANGE", stream, start, end, "COUNT", READ_COUNT))
         counted += len(raw)
         if len(raw) < READ_COUNT:
             break

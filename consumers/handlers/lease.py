@@ -8,6 +8,7 @@ from consumers.errors import LeaseLostError
 from consumers.runtime.waking import connection_name
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
+from events.server.reply import reply
 from events.server.server import Server
 
 NOT_THE_OWNER = -1
@@ -66,12 +67,13 @@ class Lease:
         async with self._server.blocking(self._lease_ms) as client:
             while True:
                 asked_at = monotonic()
-                owner, *told = await self._take(keys, args)
+                raw = await self._take(keys, args)
+                owner, *told = reply(raw, list[bytes | int | None])
                 if owner is not None:
-                    self.owner = owner.decode()
+                    self.owner = reply(owner, bytes).decode()
                     self._held_until = asked_at + self._lease_ms / 1_000
                     return
-                left_ms, handed = told
+                left_ms, handed = reply(told, tuple[int, bytes])
                 await client.call("CLIENT SETNAME", self.connection_name)
                 wait_ms = min(self._lease_ms, left_ms + 1)
                 await client.call("XREAD", "BLOCK", wait_ms, "STREAMS", self._handover, handed)
@@ -85,7 +87,7 @@ class Lease:
         asked_at = monotonic()
         keys = [self._lease, self._fence, self._stream]
         args = [self.owner, self._lease_ms, *self._of, *map(str, held)]
-        others = int(await self._renew(keys, args))
+        others = reply(await self._renew(keys, args), int)
         if others == NOT_THE_OWNER:
             raise LeaseLostError(f"{self.owner!r} was taken for gone, another consumer owns now")
         self._held_until = asked_at + self._lease_ms / 1_000

@@ -1,7 +1,6 @@
 """Owned entries: what the owner of a partition reads, tries and ends, and nobody else."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from consumers.errors import LeaseLostError
 from consumers.handlers.held_entry import HeldEntry
@@ -14,8 +13,11 @@ from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
 from events.log.log import entries_of
 from events.log.positions import group_holder
+from events.server.reply import reply
 from events.server.script import Script
 from events.server.server import Server
+
+_Noted = tuple[bytes, list[bytes] | None, bytes | None]
 
 
 class OwnedEntries:
@@ -60,7 +62,8 @@ class OwnedEntries:
 
     async def read(self, count: int) -> list[HeldEntry]:
         """Return up to *count* entries that the group was not given before."""
-        now_ms, raw, end = await self._ask(self._read, self._group, self._consumer, count)
+        told = await self._ask(self._read, self._group, self._consumer, count)
+        now_ms, raw, end = reply(told, tuple[int, list[_Noted], bytes | None])
         if end:
             self._end = EntryId.parse(end)
         return self._held(now_ms, raw)
@@ -80,7 +83,8 @@ class OwnedEntries:
         Those come apart that were deleted from the stream.
         """
         args = (self._group, self._consumer, "-" if after is None else f"({after}", count)
-        now_ms, raw = await self._ask(self._pending, *args)
+        told = await self._ask(self._pending, *args)
+        now_ms, raw = reply(told, tuple[int, list[_Noted]])
         gone = [EntryId.parse(entry_id) for entry_id, fields, _ in raw if fields is None]
         return self._held(now_ms, (one for one in raw if one[1] is not None)), gone
 
@@ -106,19 +110,20 @@ class OwnedEntries:
 
     async def tried(self) -> list[EntryId]:
         """Return the entries of which tries are noted."""
-        return [EntryId.parse(one) for one in await self._client.call("HKEYS", self._keys[2])]
+        raw = await self._client.call("HKEYS", self._keys[2])
+        return list(map(EntryId.parse, reply(raw, list[bytes])))
 
-    async def _ask(self, script: Script, *args: Any, keys: list[str] | None = None) -> Any:  # noqa: ANN401 - what Redis takes and gives
+    async def _ask(self, script: Script, *args: object, keys: list[str] | None = None) -> object:
         owner = self._lease.owner
-        reply = await script(keys or self._keys, [owner, *args])
-        if reply == NOT_THE_OWNER:
+        told = await script(keys or self._keys, [owner, *args])
+        if told == NOT_THE_OWNER:
             raise LeaseLostError(f"{owner!r} was taken for gone, another consumer owns now")
-        return reply
+        return told
 
-    def _held(self, now_ms: int, raw: Iterable[Any]) -> list[HeldEntry]:
+    def _held(self, now_ms: int, raw: Iterable[_Noted]) -> list[HeldEntry]:
         held = []
         for entry_id, fields, tries in raw:
-            [entry] = entries_of([(entry_id, fields)], self._partition)
+            [entry] = entries_of([(entry_id, fields or ())], self._partition)
             begun, failures, due_ms = map(int, tries.split()) if tries else (0, 0, 0)
             held.append(HeldEntry(entry, begun, failures, max(0, due_ms - now_ms) / 1_000))
         return held

@@ -12,6 +12,7 @@ from events.entry.position import time_of
 from events.entry.recorded import Entry
 from events.log.keys import Keys
 from events.log.log import entries_of
+from events.server.reply import reply_entries
 from events.server.server import Server
 
 FIELDS_MAX = 1_000
@@ -65,7 +66,9 @@ class DeadLetters:
         """
         start = since
         while True:
-            raw = await self._client.call("XRANGE", self._dead, start, until, "COUNT", _READ_COUNT)
+            raw = reply_entries(
+                await self._client.call("XRANGE", self._dead, start, until, "COUNT", _READ_COUNT)
+            )
             for letter in _letters(raw, self._partition):
                 yield letter
             if len(raw) < _READ_COUNT:
@@ -75,7 +78,7 @@ class DeadLetters:
     async def newest(self, count: int) -> list[DeadEntry]:
         """Return the newest *count* dead letters, oldest first, without reading the others."""
         raw = await self._client.call("XREVRANGE", self._dead, "+", "-", "COUNT", count)
-        return list(_letters(reversed(raw), self._partition))
+        return list(_letters(reversed(reply_entries(raw)), self._partition))
 
 
 def letter_of(delivery: Delivery, outcome: DeadLetter, consumer: str) -> list[str | bytes]:

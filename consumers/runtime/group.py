@@ -5,6 +5,7 @@ import structlog
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
 from events.log.positions import group_holder
+from events.server.reply import reply, reply_or_none
 from events.server.server import Server
 
 HANDED_BACK_IDLE_MS = 86_400_000
@@ -41,7 +42,8 @@ class Group:
         What lies between is read again.
         """
         keys = [self._stream, self._positions]
-        behind = await self._begin(keys, [self.name, group_holder(self.name), str(start)])
+        raw = await self._begin(keys, [self.name, group_holder(self.name), str(start)])
+        behind = reply_or_none(raw, bytes)
         if behind is None:
             return False
         self._log.info("group_created", stream=self._stream, start=behind.decode())
@@ -54,11 +56,13 @@ class Group:
     async def keep_position(self) -> EntryId:
         """Keep where the group stands, beside the stream; return it."""
         keys = [self._stream, self._positions]
-        return EntryId.parse(await self._stand(keys, [self.name, group_holder(self.name)]))
+        raw = await self._stand(keys, [self.name, group_holder(self.name)])
+        return EntryId.parse(reply(raw, bytes))
 
     async def prune(self, idle_ms: int) -> None:
         """Remove the consumers with nothing pending that were not seen for *idle_ms*."""
-        removed = await self._prune([self._stream], [self.name, idle_ms])
+        raw = await self._prune([self._stream], [self.name, idle_ms])
+        removed = reply(raw, list[bytes])
         if removed:
             names = [name.decode("utf-8", "replace") for name in removed]
             self._log.info("consumers_pruned", consumers=names)
@@ -67,7 +71,8 @@ class Group:
         """Let what was delivered before the server's clock was set back be claimed in its time."""
         start: str | None = "-"
         while start is not None:
-            last = await self._redate([self._stream], [self.name, start, _CHUNK])
+            raw = await self._redate([self._stream], [self.name, start, _CHUNK])
+            last = reply_or_none(raw, bytes)
             start = None if last is None else f"({last.decode()}"
 
     async def hand_back(self, consumer: str) -> int:
@@ -75,7 +80,7 @@ class Group:
         handed, cursor = 0, "-"
         while True:
             args = [self.name, consumer, HANDED_BACK_IDLE_MS, cursor, _CHUNK]
-            ids = await self._hand_back([self._stream], args)
+            ids = reply(await self._hand_back([self._stream], args), list[bytes])
             handed += len(ids)
             if len(ids) < _CHUNK:
                 return handed

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
+from events.server.reply import reply
 from events.server.server import Server
 
 CHARACTERS_MAX = 200
@@ -37,7 +38,7 @@ class LastErrors:
             raw = await self._client.call("HMGET", self._keys[1], *map(str, some))
             told |= {
                 entry_id: error.decode("utf-8", "replace")
-                for entry_id, error in zip(some, raw, strict=True)
+                for entry_id, error in zip(some, reply(raw, list[bytes | None]), strict=True)
                 if error is not None
             }
         return told

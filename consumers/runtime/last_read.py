@@ -7,6 +7,7 @@ from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
+from events.server.reply import reply
 from events.server.server import Server
 from events.streams.stream_state import StreamState, read_stream_state
 
@@ -46,7 +47,8 @@ class RememberedEntries:
         remembered = sorted(self._remembered)
         for at in range(0, len(remembered), _CHUNK):
             some = [str(one) for one in remembered[at : at + _CHUNK]]
-            gone += [EntryId.parse(one) for one in await self._missing([self._stream], some)]
+            raw = await self._missing([self._stream], some)
+            gone += map(EntryId.parse, reply(raw, list[bytes]))
         if not gone:
             return
         forget = set(gone)

@@ -9,6 +9,7 @@ import structlog
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
+from events.server.reply import reply, reply_entries, reply_or_none
 from events.server.server import Server
 
 KEPT_MAX = 1_000
@@ -65,7 +66,7 @@ class Losses:
         """
         gap = await self._gap([self._stream], [self._group, consumer])
         if gap:
-            entries, delivered, first = gap
+            entries, delivered, first = reply(gap, tuple[int, bytes, bytes])
             # Where Redis cannot tell how many it were, it was one at least.
             await self._note("trimmed", EntryId.parse(delivered), EntryId.parse(first), entries)
 
@@ -83,7 +84,7 @@ class Losses:
     ) -> None:
         at = datetime.now(UTC).isoformat()
         about = [self._group, why, str(first), str(last), max(1, entries), at]
-        noted = await self._lose([self._losses, self._lost], [KEPT_MAX, *about])
+        noted = reply(await self._lose([self._losses, self._lost], [KEPT_MAX, *about]), int)
         if noted:
             _log.error(
                 "history_lost",
@@ -98,12 +99,15 @@ class Losses:
 
     async def total(self) -> int:
         """Return how many entries the group ever found gone."""
-        return int(await self._client.call("HGET", self._lost, self._group) or 0)
+        raw = await self._client.call("HGET", self._lost, self._group)
+        return int(reply_or_none(raw, bytes) or 0)
 
     async def read(self) -> list[Loss]:
         """Return the group's losses that are kept, oldest first."""
         raw = await self._client.call("XRANGE", self._losses, "-", "+", "COUNT", 2 * KEPT_MAX)
-        found = (_loss(dict(zip(flat[::2], flat[1::2], strict=True))) for _, flat in raw)
+        found = (
+            _loss(dict(zip(flat[::2], flat[1::2], strict=True))) for _, flat in reply_entries(raw)
+        )
         return [loss for loss in found if loss.group == self._group]
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Self
 
 from redis.asyncio.connection import AbstractConnection
 
 from consumers.runtime.outcome import Delivery
 from events.log.keys import Keys
 from events.log.log import entries_of
+from events.server.reply import reply, reply_streams
 from events.server.server import Server
 from events.server.translation import translation
 
@@ -51,7 +52,7 @@ class NewEntries:
         await self._send("CLIENT", "SETNAME", name)
         await self._receive()
         await self._send("CLIENT", "ID")
-        return int(await self._receive())
+        return reply(await self._receive(), int)
 
     async def ask(self, count: int, block_ms: int) -> None:
         """Let Redis look for up to *count* entries, waiting up to *block_ms* for the first.
@@ -68,9 +69,9 @@ class NewEntries:
 
     async def receive(self) -> list[Delivery]:
         """Return what was found; nothing when the wait was in vain."""
-        reply = await self._receive("XREADGROUP", "STREAMS", self._stream, ">")
+        found = reply_streams(await self._receive("XREADGROUP", "STREAMS", self._stream, ">"))
         self.is_asked = False
-        entries = entries_of(reply[0][1], self._partition) if reply else []
+        entries = entries_of(found[0][1], self._partition) if found else []
         return [Delivery(entry) for entry in entries]
 
     async def rest(self) -> list[Delivery]:
@@ -81,7 +82,7 @@ class NewEntries:
         with translation():
             await self._connection.send_command(*command)
 
-    async def _receive(self, *command: str) -> Any:  # noqa: ANN401 - Redis's reply
+    async def _receive(self, *command: str) -> object:
         with translation(command):
             return await self._connection.read_response()
 

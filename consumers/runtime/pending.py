@@ -9,6 +9,7 @@ from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
 from events.log.log import entries_of
+from events.server.reply import reply_entries
 from events.server.server import Server
 from events.streams.stream_group import PendingEntry, read_pending
 
@@ -128,7 +129,7 @@ class PendingEntries:
                 *("XCLAIM", self._stream, self._group, self._name, idle_ms),
                 *(*map(str, deliveries), *as_before),
             )
-            entries = entries_of((one for one in raw if one), self.partition)
+            entries = entries_of(reply_entries(raw), self.partition)
             if len(entries) < len(deliveries):
                 await self._note_lost(deliveries.keys() - {entry.entry_id for entry in entries})
             if entries:

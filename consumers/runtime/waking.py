@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from events.errors import ServerRefusedError
 from events.log.keys import Keys
+from events.server.reply import reply
 from events.server.server import Server
 
 _ROUNDS_MAX = 20
@@ -30,7 +31,7 @@ async def wake_others(server: Server, keys: Keys, partition: int, of: tuple[str,
     own = connection_name(keys, partition, group, consumer)
     with suppress(ServerRefusedError):
         clients = await server.client.call("CLIENT LIST", "TYPE", "normal")
-        names = {one["id"]: one["name"] for one in clients}
+        names = {one["id"]: one["name"] for one in reply(clients, list[dict[str, str]])}
         waiting = [id_ for id_, name in names.items() if name.startswith(beginning) and name != own]
         for _ in range(_ROUNDS_MAX):
             waiting = [one for one in waiting if not await _is_woken(server, one)]

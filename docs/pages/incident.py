@@ -223,7 +223,7 @@ class Incident:
     async def _is_waiting(self) -> bool:
         """Whether the server holds a read of the route table's consumer."""
         name = connection_name(self.log.keys, 0, "route-table", "route-table-1")
-        clients = await self.log.server.client.call("CLIENT LIST")
+        clients = await self.log.server.client.execute_command("CLIENT LIST")
         return any(one["name"] == name and "b" in one["flags"] for one in clients)
 
     def _consume(self, group: str, handler: Handler) -> Consumer:

@@ -105,7 +105,7 @@ async def _until_silent(incident: Incident) -> None:
     stream, client = incident.log.keys.events(0), incident.log.server.client
     with anyio.fail_after(_PATIENCE_S):
         while True:
-            [about] = await client.call("XINFO CONSUMERS", stream, "route-table")
+            [about] = await client.execute_command("XINFO CONSUMERS", stream, "route-table")
             if about["idle"] >= SILENT_MS:
                 return
             await anyio.sleep((SILENT_MS - about["idle"]) / 1_000)

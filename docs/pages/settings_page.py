@@ -22,7 +22,7 @@ namespace: routestream
 consumer:
   claim_idle_ms: 5000
   policy:
-    deliveries_max: 5
+    tries_max: 5
 ```
 
 Logs go to standard error: readable on a terminal, JSON elsewhere.

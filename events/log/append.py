@@ -24,6 +24,7 @@ from events.errors import (
 from events.limits import Limited
 from events.log.keys import Keys, partition_of
 from events.server.backoff import Backoff
+from events.server.reply import reply
 from events.server.server import Server
 from events.server.translation import translation, was_not_carried_out
 from events.structured_logger import structured_logger
@@ -145,7 +146,7 @@ class Append:
         last_at = monotonic() + SEEN_MS / 1_000 - 3 * self._server.settings.timeout_s
         for tries, delay_s in enumerate(_BETWEEN_TRIES.delays(), start=1):
             try:
-                return await self._script(batch.keys, batch.args)  # type: ignore[no-any-return]
+                return reply(await self._script(batch.keys, batch.args), list[bytes])
             except ServerUnavailableError as error:
                 uncertain = uncertain or not was_not_carried_out(error)
                 _log.warning(

@@ -1,13 +1,12 @@
 """The chunk: entries of a partition's stream, and in the same step how far back it reaches."""
 
-from typing import Any
-
 import msgspec
 
 from events.entry.entry_id import EntryId
 from events.entry.entry_line import RawEntry
 from events.errors import NoGroupError, ServerRefusedError
 from events.log.log import READ_COUNT, EventLog
+from events.server.reply import reply_entries
 from events.server.translation import translation
 from events.streams.stream_state import StreamState, read_stream_state, stream_state_of
 
@@ -42,31 +41,31 @@ async def read_chunk_back(
     return await _ask(log, partition, ("XREVRANGE", str(end), str(start), count))
 
 
-async def _ask(log: EventLog, partition: int, command: tuple[Any, ...]) -> Chunk:
+async def _ask(log: EventLog, partition: int, command: tuple[str | int, ...]) -> Chunk:
     name, one, other, count = command
     stream = log.keys.events(partition)
     read, ask = (name, stream, one, other, "COUNT", count), ("XINFO STREAM", stream)
     try:
-        raw, about = await _at_once(log, read, ask)
+        found, about = await _at_once(log, read, ask)
         state: StreamState | None = stream_state_of(stream, about)
     except NoGroupError:
-        raw, state = [], None
+        found, state = None, None
     except ServerRefusedError:
         # An account that may only read has no MULTI. Asked for last, the stream can only seem to
         # have lost more than it had when it was read, never less.
-        raw = await log.server.client.call(*read)
+        found = await log.server.client.call(*read)
         state = await read_stream_state(log.server.client.call, stream)
     state = state or StreamState.absent(stream)
-    entries = [(entry_id, fields) for entry_id, fields in raw]
+    entries = [(entry_id, fields) for entry_id, fields in reply_entries(found)]
     return Chunk(**msgspec.structs.asdict(state), entries=entries)
 
 
-async def _at_once(log: EventLog, *commands: tuple[Any, ...]) -> list[Any]:
+async def _at_once(log: EventLog, *commands: tuple[str | int, ...]) -> list[object]:
     with translation():
         async with log.server.client.pipeline(transaction=True) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
+            replies: list[object] = await pipeline.execute(raise_on_error=False)
     for command, reply in zip(commands, replies, strict=True):
         if isinstance(reply, Exception):
             with translation(command):

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Self
+from typing import Self
 
 import anyio
 
 from events.catalogue.event import Event
 from events.entry import codec
 from events.entry.entry_id import END, START, EntryId
+from events.entry.entry_line import RawEntry
 from events.entry.recorded import Entry, Metadata, RecordedEvent
 from events.errors import (
     LayoutError,
@@ -21,6 +22,7 @@ from events.log.keys import Keys
 from events.log.merge import by_entry_id, merged
 from events.log.partitions import PARTITIONS_MAX, log_exists, read_partitions
 from events.server.backoff import Backoff
+from events.server.reply import reply_entries, reply_streams
 from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
 from events.structured_logger import structured_logger
@@ -126,8 +128,10 @@ class EventLog:
 
     async def head(self, partition: int) -> EntryId:
         """Return the id of the partition's last entry, `START` when it has none."""
-        last = await self.server.client.call(
-            "XREVRANGE", self.keys.events(partition), "+", "-", "COUNT", 1
+        last = reply_entries(
+            await self.server.client.call(
+                "XREVRANGE", self.keys.events(partition), "+", "-", "COUNT", 1
+            )
         )
         return EntryId.parse(last[0][0]) if last else START
 
@@ -137,8 +141,10 @@ class EventLog:
         """Yield the raw entries from *start* to *end*, both included, in chunks of *count*."""
         stream = self.keys.events(partition)
         while True:
-            raw = await self.server.client.call(
-                "XRANGE", stream, str(start), str(end), "COUNT", count
+            raw = reply_entries(
+                await self.server.client.call(
+                    "XRANGE", stream, str(start), str(end), "COUNT", count
+                )
             )
             if raw:
                 yield entries_of(raw, partition)
@@ -186,7 +192,7 @@ class EventLog:
                 streams = [self.keys.events(p) for p in cursors]
                 ids = [str(at) for at in cursors.values()]
                 try:
-                    reply = await client.call(
+                    found = await client.call(
                         "XREAD", "COUNT", READ_COUNT, "BLOCK", _BLOCK_MS, "STREAMS", *streams, *ids
                     )
                 except ServerUnavailableError as error:
@@ -195,7 +201,7 @@ class EventLog:
                     await anyio.sleep(_RECONNECT.delay_s(failures))
                     continue
                 failures = 0
-                for entry in self._arrived(reply or []):
+                for entry in self._arrived(reply_streams(found)):
                     yield entry
                     cursors[entry.partition] = entry.entry_id
 
@@ -206,14 +212,14 @@ class EventLog:
             return dict.fromkeys(range(self.partitions), cursor)
         return {p: await self.head(p) for p in range(self.partitions)}
 
-    def _arrived(self, reply: Sequence[Any]) -> list[Entry]:
+    def _arrived(self, found: Sequence[tuple[bytes, Sequence[RawEntry]]]) -> list[Entry]:
         partitions = {self.keys.events(p).encode(): p for p in range(self.partitions)}
         return by_entry_id(
-            entry for stream, raw in reply for entry in entries_of(raw, partitions[stream])
+            entry for stream, raw in found for entry in entries_of(raw, partitions[stream])
         )
 
 
-def entries_of(raw: Iterable[Any], partition: int) -> list[Entry]:
+def entries_of(raw: Iterable[RawEntry], partition: int) -> list[Entry]:
     """Turn Redis's flat reply into entries; one whose fields were deleted has none."""
     return [Entry(EntryId.parse(entry_id), partition, _paired(flat)) for entry_id, flat in raw]
 

@@ -7,6 +7,7 @@ import anyio
 
 from events.errors import LayoutError, first_failure
 from events.log.keys import Keys
+from events.server.reply import reply_or_none
 from events.server.server import Client
 
 ASKED_AT_ONCE = 8
@@ -55,7 +56,8 @@ async def read_partitions(client: Client, keys: Keys) -> int | None:
     Raises:
         LayoutError: The layout does not tell.
     """
-    return partitions_in(await client.call("HGET", keys.layout, "partitions"), keys)
+    held = await client.call("HGET", keys.layout, "partitions")
+    return partitions_in(reply_or_none(held, bytes), keys)
 
 
 def partitions_in(held: bytes | None, keys: Keys) -> int | None:

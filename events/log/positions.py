@@ -2,6 +2,7 @@
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
+from events.server.reply import reply, reply_or_none
 from events.server.server import Server
 
 
@@ -19,12 +20,12 @@ class Positions:
 
     async def all(self) -> dict[str, EntryId]:
         """Return the position of every holder."""
-        raw = await self._client.call("HGETALL", self._key)
+        raw = reply(await self._client.call("HGETALL", self._key), dict[bytes, bytes])
         return {holder.decode(): EntryId.parse(entry_id) for holder, entry_id in raw.items()}
 
     async def of(self, holder: str) -> EntryId | None:
         """Return the position of *holder*, None where it has none."""
-        raw = await self._client.call("HGET", self._key, holder)
+        raw = reply_or_none(await self._client.call("HGET", self._key, holder), bytes)
         return None if raw is None else EntryId.parse(raw)
 
     async def advance(self, holder: str, entry_id: EntryId) -> bool:

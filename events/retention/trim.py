@@ -7,6 +7,7 @@ import msgspec
 from events.entry.entry_id import EntryId
 from events.log.log import READ_COUNT, EventLog
 from events.retention.retention import RetentionRule
+from events.server.reply import reply
 
 STEP_ENTRIES = 10_000
 """Entries that one step cuts, about: the server does nothing else for its time, a few ms."""
@@ -49,8 +50,8 @@ class Trim:
         floor = str(self._rule.floor(now_ms))
         without = self._rule.without
         args = [floor, STEP_ENTRIES, len(without), *without, *self._rule.wanted]
-        while reply := await self._trim(self._keys, args):
-            removed, cut, holder, is_done = reply
+        while raw := await self._trim(self._keys, args):
+            removed, cut, holder, is_done = reply(raw, tuple[int, bytes, bytes, int])
             step = Step(removed, EntryId.parse(cut), holder.decode() or None, bool(is_done))
             yield step
             if step.is_done:

@@ -1,14 +1,59 @@
-"""The reply: what Redis answers, given a type where it is read."""
+"""The reply: what Redis answers, given a type where it is read.
 
-from collections.abc import Awaitable
-from typing import Any, Protocol
+redis-py says of no reply what it is. `Client.call` returns each as an object, which is of no use
+until one of these has looked at it.
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from events.entry.entry_line import RawEntry
+from events.errors import UnexpectedReplyError
+
+T = TypeVar("T")
 
 
 class Ask(Protocol):
     """Sends one command and returns the reply; None where the server refused, or has nothing."""
 
-    def __call__(self, *command: Any) -> Awaitable[Any]:  # noqa: ANN401 - a command's words
+    def __call__(self, *command: object) -> Awaitable[object]:
         """Send *command*."""
+
+
+def reply(raw: object, kind: type[T]) -> T:
+    """Return *raw* as what it must be.
+
+    Raises:
+        UnexpectedReplyError: It is something else.
+    """
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise UnexpectedReplyError(f"the server answers in an unknown form: {error}") from error
+
+
+def reply_or_none(raw: object, kind: type[T]) -> T | None:
+    """Return *raw* as what it must be, None where the server has nothing."""
+    return None if raw is None else reply(raw, kind)
+
+
+def reply_entries(raw: object) -> Sequence[RawEntry]:
+    """Return the entries of XRANGE, XREVRANGE or XCLAIM; none where there is no reply.
+
+    They are many, and their bytes are looked at where they are decoded: only the list is checked.
+    """
+    if raw is None:
+        return ()
+    if isinstance(raw, list):
+        return raw
+    raise UnexpectedReplyError(f"the server tells entries as a {type(raw).__name__}, not a list")
+
+
+def reply_streams(raw: object) -> Sequence[tuple[bytes, Sequence[RawEntry]]]:
+    """Return what XREAD or XREADGROUP found in each stream; nothing where it waited in vain."""
+    return [(stream, reply_entries(entries)) for stream, entries in reply_entries(raw)]
 
 
 def text(raw: bytes) -> str:

@@ -1,8 +1,8 @@
 """TODO docstring of events.server.script."""
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
 import redis.exceptions as redis_errors
 from redis.asyncio import Redis
@@ -19,19 +19,21 @@ class Script:
         self._text = text
         self._loaded = client.register_script(text)
 
-    async def __call__(self, keys: list[str], args: list[Any]) -> Any:  # noqa: ANN401 - Lua's reply
+    async def __call__(self, keys: list[str], args: Sequence[object]) -> object:
         """Run it."""
+        answer: object
         try:
-            return await self._loaded(keys, args)
+            answer = await self._loaded(keys, args)  # type: ignore[arg-type]
         except redis_errors.NoScriptError:
             # The server forgot it between its loading and its call: sent whole it needs neither.
-            return await self._client.execute_command(*self._whole(keys, args))  # type: ignore[no-untyped-call]
+            answer = await self._client.execute_command(*self._whole(keys, args))  # type: ignore[no-untyped-call]
+        return answer
 
-    def queue(self, pipeline: Pipeline, keys: list[str], args: list[Any]) -> None:
+    def queue(self, pipeline: Pipeline, keys: list[str], args: Sequence[object]) -> None:
         """Let *pipeline* run it."""
         pipeline.execute_command(*self._whole(keys, args))
 
-    def _whole(self, keys: list[str], args: list[Any]) -> tuple[Any, ...]:
+    def _whole(self, keys: list[str], args: Sequence[object]) -> tuple[object, ...]:
         return ("EVAL", self._text, len(keys), *keys, *args)
 
 

@@ -17,6 +17,7 @@ from events.errors import (
     ServerUnavailableError,
 )
 from events.server.connection import Dialled
+from events.server.reply import reply
 from events.server.script import Script, script_text
 from events.server.settings import ServerSettings
 from events.server.translation import translation
@@ -31,9 +32,10 @@ _RAW_REPLIES = ("XREAD", "XREADGROUP", "XRANGE", "XREVRANGE", "XCLAIM", "XPENDIN
 class Client(Redis):
     """A redis-py client that never repeats a command by itself and raises our errors."""
 
-    async def call(self, *args: Any) -> Any:  # noqa: ANN401 - Redis's reply
-        """Send one command; see `translated` for what it raises."""
-        return await self.execute_command(*args)
+    async def call(self, *command: object) -> object:
+        """Send one command; see `translated` for what it raises, `reply` for what it returns."""
+        answer: object = await self.execute_command(*command)
+        return answer
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
         """What redis-py itself calls; see `call`."""
@@ -102,7 +104,7 @@ class Server:
             ServerRefusedError: It is too old, or refuses us.
         """
         try:
-            about = await self.client.call("INFO", "server")
+            about = await self._info("server")
         except ServerUnavailableError as error:
             raise ServerUnavailableError(f"no Redis at {self.address}: {error}") from None
         except ServerRefusedError as error:
@@ -117,10 +119,10 @@ class Server:
         A server that refuses to tell its settings has nothing to be reported.
         """
         found = []
-        persistence = await self.client.call("INFO", "persistence")
+        persistence = await self._info("persistence")
         if not persistence.get("aof_enabled"):
             found.append("appendonly is off: a crash of the server loses events; turn AOF on")
-        memory = await self.client.call("INFO", "memory")
+        memory = await self._info("memory")
         policy = str(memory.get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
             found.append(f"maxmemory-policy is {policy}: the log can be evicted; set noeviction")
@@ -129,16 +131,20 @@ class Server:
     async def can_wait_for_fsync(self) -> bool:
         """Whether the server has WAITAOF, and a file to sync."""
         known = await self.client.call("COMMAND LIST", "FILTERBY", "PATTERN", "waitaof")
-        persistence = await self.client.call("INFO", "persistence")
+        persistence = await self._info("persistence")
         return bool(known) and bool(persistence.get("aof_enabled"))
+
+    async def _info(self, section: str) -> dict[str, object]:
+        return reply(await self.client.call("INFO", section), dict[str, object])
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self.client.aclose()
 
 
-def _raw(reply: Any, **_options: Any) -> Any:  # noqa: ANN401 - Redis's reply as it came
-    return reply
+def _raw(answer: object, **_options: object) -> object:
+    """Return what came: these replies are many, and callers read them as they are."""
+    return answer
 
 
 @asynccontextmanager
@@ -163,7 +169,8 @@ async def now_of(server: Server) -> datetime:
     Where the account may not ask for it, ours has to do.
     """
     try:
-        seconds, microseconds = await server.client.call("TIME")
+        raw = await server.client.call("TIME")
     except ServerRefusedError:
         return datetime.now(UTC)
+    seconds, microseconds = reply(raw, tuple[int, int])
     return datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC)

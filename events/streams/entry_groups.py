@@ -6,6 +6,7 @@ import msgspec
 
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
+from events.server.reply import reply_or_none
 from events.streams.stream_group import read_groups, read_pending
 
 EntryState = Literal["acknowledged", "pending", "not delivered"]
@@ -50,7 +51,8 @@ async def read_entry_groups(log: EventLog, partition: int, entry_id: EntryId) ->
             found.append(EntryGroup(name, "acknowledged"))
             continue
         [one] = pending
-        raw = await client.call("HGET", log.keys.errors(partition, name), at)
+        held = await client.call("HGET", log.keys.errors(partition, name), at)
+        raw = reply_or_none(held, bytes)
         error = None if raw is None else raw.decode("utf-8", "replace")
         found.append(EntryGroup(name, "pending", one.consumer, one.idle_ms, one.deliveries, error))
     return sorted(found, key=lambda one: one.group)

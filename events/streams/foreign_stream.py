@@ -9,7 +9,7 @@ from events.entry.recorded import Entry
 from events.errors import EventsError
 from events.log.keys import Keys
 from events.log.log import EventLog
-from events.server.reply import text
+from events.server.reply import reply, text
 from events.server.server import Server
 
 
@@ -73,7 +73,7 @@ async def open_foreign_stream(server: Server, key: str) -> EventLog:
 
 async def check_stream(server: Server, key: str | bytes) -> None:
     """Raise NoStreamError where there is no such key, or it holds something else."""
-    kind = (await server.client.call("TYPE", key)).decode()
+    kind = reply(await server.client.call("TYPE", key), bytes).decode()
     shown = text(key) if isinstance(key, bytes) else key
     if kind == "none":
         raise NoStreamError(f"there is no stream {shown!r} on {server.address}")

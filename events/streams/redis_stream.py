@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 
 from events.entry.entry_id import EntryId
+from events.server.reply import reply, reply_entries, reply_or_none
 from events.server.server import Server
 from events.streams.foreign_stream import check_stream
 from events.streams.stream_group import StreamGroup, read_groups, read_oldest_pending
@@ -71,10 +72,11 @@ async def read_redis_stream(server: Server, key: str | bytes, now_ms: int) -> Re
     call = server.client.call
     await check_stream(server, key)
     state = await read_stream_state(call, key) or StreamState.absent(key)
-    newest = await call("XREVRANGE", key, "+", "-", "COUNT", RATE_SAMPLE)
+    newest = reply_entries(await call("XREVRANGE", key, "+", "-", "COUNT", RATE_SAMPLE))
+    size = await call("MEMORY USAGE", key, "SAMPLES", _MEMORY_SAMPLES)
     stream = RedisStream(
         **msgspec.structs.asdict(state),
-        size_bytes=await call("MEMORY USAGE", key, "SAMPLES", _MEMORY_SAMPLES),
+        size_bytes=reply_or_none(size, int),
         rate_per_s=_rate([EntryId.parse(entry_id) for entry_id, _ in newest], now_ms),
     )
     # The stream first: what arrives meanwhile can make a lag too large, never too small.
@@ -96,7 +98,7 @@ async def _read_group(server: Server, stream: RedisStream, group: StreamGroup) -
     lag_min = lag or 0
     if lag is None:
         after = ("XRANGE", stream.key, f"({last_delivered}", "+", "COUNT", LAG_COUNTED_MAX)
-        lag_min = len(await call(*after))
+        lag_min = len(reply_entries(await call(*after)))
         lag = lag_min if lag_min < LAG_COUNTED_MAX else None
     oldest = await read_oldest_pending(call, stream.key, group.raw_name)
     return ReadingGroup(group, lag, lag_min, None if oldest is None else oldest.entry_id)
@@ -105,13 +107,13 @@ async def _read_group(server: Server, stream: RedisStream, group: StreamGroup) -
 async def stream_keys(server: Server, match: str) -> AsyncGenerator[bytes]:
     """Yield the keys of the server's streams that *match* Redis's pattern, each once."""
     seen: set[bytes] = set()
-    cursor: int | bytes = 0
+    cursor = 0
     while True:
         scan = ("SCAN", cursor, "MATCH", match, "COUNT", _SCAN_COUNT, "TYPE", "stream")
-        cursor, keys = await server.client.call(*scan)
+        cursor, keys = reply(await server.client.call(*scan), tuple[int, list[bytes]])
         for key in keys:
             if key not in seen:
                 seen.add(key)
                 yield key
-        if not int(cursor):
+        if not cursor:
             return

@@ -4,7 +4,9 @@ import msgspec
 
 from events.entry.entry_id import EntryId
 from events.errors import NoGroupError
-from events.server.reply import Ask, text
+from events.server.reply import Ask, reply_or_none, text
+
+_PENDING = list[tuple[bytes, bytes, int, int]]
 
 
 class StreamGroup(msgspec.Struct, frozen=True):
@@ -65,20 +67,29 @@ async def read_groups(ask: Ask, key: str | bytes) -> list[StreamGroup]:
         WrongTypeError: The key holds something else.
     """
     try:
-        raw = await ask("XINFO GROUPS", key) or []
+        raw = await ask("XINFO GROUPS", key)
     except NoGroupError:
         return []
     return [
         StreamGroup(
-            raw_name=about["name"],
-            consumers=about["consumers"],
-            pending=about["pending"],
-            last_delivered=EntryId.parse(about["last-delivered-id"]),
-            entries_read=about.get("entries-read"),
-            lag=about.get("lag"),
+            raw_name=about.name,
+            consumers=about.consumers,
+            pending=about.pending,
+            last_delivered=EntryId.parse(about.last_delivered_id),
+            entries_read=about.entries_read,
+            lag=about.lag,
         )
-        for about in raw
+        for about in reply_or_none(raw, list[_Group]) or ()
     ]
+
+
+class _Group(msgspec.Struct, rename="kebab"):
+    name: bytes
+    consumers: int
+    pending: int
+    last_delivered_id: bytes
+    entries_read: int | None = None
+    lag: int | None = None
 
 
 async def read_group(ask: Ask, key: str | bytes, name: str) -> StreamGroup | None:
@@ -93,8 +104,15 @@ async def read_consumers(ask: Ask, key: str | bytes, group: str | bytes) -> list
     Raises:
         NoGroupError: There is no such stream or group.
     """
-    raw = await ask("XINFO CONSUMERS", key, group) or []
-    return [StreamConsumer(text(about["name"]), about["pending"], about["idle"]) for about in raw]
+    raw = await ask("XINFO CONSUMERS", key, group)
+    found = reply_or_none(raw, list[_Consumer]) or ()
+    return [StreamConsumer(text(about.name), about.pending, about.idle) for about in found]
+
+
+class _Consumer(msgspec.Struct):
+    name: bytes
+    pending: int
+    idle: int
 
 
 async def read_pending(  # noqa: PLR0913 - the options of XPENDING
@@ -117,10 +135,10 @@ async def read_pending(  # noqa: PLR0913 - the options of XPENDING
     """
     idle = ("IDLE", min_idle_ms) if min_idle_ms else ()
     only = () if consumer is None else (consumer,)
-    raw = await ask("XPENDING", key, group, *idle, start, end, count, *only) or []
+    raw = await ask("XPENDING", key, group, *idle, start, end, count, *only)
     return [
         PendingEntry(EntryId.parse(entry_id), text(name), idle_ms, deliveries)
-        for entry_id, name, idle_ms, deliveries in raw
+        for entry_id, name, idle_ms, deliveries in reply_or_none(raw, _PENDING) or ()
     ]
 
 

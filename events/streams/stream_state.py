@@ -1,13 +1,12 @@
 """The stream's state: what the server says of any stream, without reading its entries."""
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
 from events.entry.entry_id import START, EntryId
 from events.errors import NoGroupError, ServerRefusedError
-from events.server.reply import Ask, text
+from events.server.reply import Ask, reply, text
 
 
 class StreamState(msgspec.Struct, frozen=True):
@@ -89,20 +88,29 @@ async def read_stream_state(ask: Ask, key: str | bytes) -> StreamState | None:
         WrongTypeError: The key holds something else.
     """
     try:
-        about = await ask("XINFO STREAM", key)
+        raw = await ask("XINFO STREAM", key)
     except NoGroupError:
         return None
-    return None if about is None else stream_state_of(key, about)
+    return None if raw is None else stream_state_of(key, raw)
 
 
-def stream_state_of(key: str | bytes, about: Mapping[str, Any]) -> StreamState:
+class _Stream(msgspec.Struct, rename="kebab"):
+    length: int
+    last_generated_id: bytes
+    first_entry: tuple[bytes, dict[bytes, bytes]] | None
+    entries_added: int | None = None
+    max_deleted_entry_id: bytes | None = None
+
+
+def stream_state_of(key: str | bytes, raw: object) -> StreamState:
     """Return the state of the stream *key* from the reply of XINFO STREAM."""
-    first, deleted = about["first-entry"], about.get("max-deleted-entry-id")
+    about = reply(raw, _Stream)
+    first, deleted = about.first_entry, about.max_deleted_entry_id
     return StreamState(
         key=key,
-        length=about["length"],
-        first=EntryId.parse(first[0]) if first else None,
-        last=EntryId.parse(about["last-generated-id"]),
-        entries_added=about.get("entries-added"),
+        length=about.length,
+        first=None if first is None else EntryId.parse(first[0]),
+        last=EntryId.parse(about.last_generated_id),
+        entries_added=about.entries_added,
         deleted=None if deleted is None else EntryId.parse(deleted),
     )

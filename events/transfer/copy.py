@@ -11,6 +11,7 @@ from events.entry.entry_id import EntryId
 from events.errors import EventsError, ServerUnavailableError
 from events.log.log import EventLog
 from events.server.backoff import Backoff
+from events.server.reply import reply
 from events.structured_logger import structured_logger
 
 BATCH_ENTRIES_MAX = 500
@@ -74,7 +75,8 @@ class Copy:
         Raises:
             ServerUnavailableError: No reply came; they may or may not have been added.
         """
-        _, last = await self._script(*self._words(partition, entries, ""))
+        raw = await self._script(*self._words(partition, entries, ""))
+        _, last = reply(raw, tuple[bytes, bytes])
         return EntryId.parse(last)
 
     async def add_after(self, partition: int, last: EntryId, entries: Sequence[Copied]) -> EntryId:
@@ -90,7 +92,7 @@ class Copy:
         words = self._words(partition, entries, str(last))
         for tries, delay_s in enumerate(_BETWEEN_TRIES.delays(), start=1):
             try:
-                outcome, now = await self._script(*words)
+                outcome, now = reply(await self._script(*words), tuple[bytes, bytes])
             except ServerUnavailableError as error:
                 _log.warning("copy_unanswered", partition=partition, tries=tries, error=str(error))
                 if tries == TRIES_MAX:

@@ -15,6 +15,7 @@ from events.history.history import History
 from events.log.keys import partition_of
 from events.log.log import EventLog
 from events.log.merge import merged
+from events.server.reply import reply
 from events.transfer.copy import STRINGS_MAX, Copied, Copy, endpoint_of
 
 BATCH_MAX = 200
@@ -56,7 +57,7 @@ async def refuse_same_log(source: EventLog, target: EventLog) -> None:
 
 
 async def _place_of(log: EventLog) -> tuple[str, int]:
-    about = await log.server.client.call("INFO", "server")
+    about = reply(await log.server.client.call("INFO", "server"), dict[str, object])
     options = log.server.client.connection_pool.connection_kwargs
     return str(about["run_id"]), int(options.get("db") or 0)
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 from events.errors import EventsError
 from events.limits import Limited
 from events.log.keys import Keys
+from events.server.reply import reply
 from events.server.server import Server
 from events.structured_logger import structured_logger
 
@@ -97,7 +98,8 @@ class Membership:
         """Give one sign of life; while the server is away, the last answer holds."""
         lifetime_ms = int(self._settings.lifetime_s * 1_000)
         try:
-            reply = await self._script([self._key], [self.checker, lifetime_ms])
+            raw = await self._script([self._key], [self.checker, lifetime_ms])
+            living = frozenset(checker.decode() for checker in reply(raw, list[bytes]))
         except EventsError as error:
             if self.is_heard:
                 _log.warning("heartbeat_failed", checker=self.checker, error=str(error))
@@ -106,7 +108,6 @@ class Membership:
         if not self.is_heard:
             _log.info("heartbeat_resumed", checker=self.checker)
         self.is_heard = True
-        living = frozenset(checker.decode() for checker in reply)
         if living != self.living:
             _log.info("checkers_changed", checker=self.checker, living=sorted(living))
             self.living = living

@@ -7,6 +7,7 @@ from events.entry.entry_id import START, EntryId
 from events.errors import ServerRefusedError
 from events.log.keys import partition_of
 from events.log.log import EventLog, readable
+from events.server.reply import reply_or_none
 from events.streams.stream_group import read_settled
 from producers.errors import BacklogError
 from projections.errors import NoLiveGenerationError, ProjectionsError
@@ -57,7 +58,7 @@ class EndpointStates:
 
     async def _head(self, partition: int, endpoint_id: UUID) -> EntryId:
         heads = self._log.keys.heads(partition)
-        head = await self._client.call("HGET", heads, str(endpoint_id))
+        head = reply_or_none(await self._client.call("HGET", heads, str(endpoint_id)), bytes)
         return START if head is None else EntryId.parse(head)
 
     async def _applied_below(self, partition: int) -> EntryId:

@@ -8,8 +8,10 @@ from uuid import UUID
 
 import anyio
 
+from events.entry.entry_line import RawEntry
 from events.errors import ServerRefusedError, ServerUnavailableError
 from events.server.backoff import Backoff
+from events.server.reply import reply_streams
 from events.server.server import Client, Server
 from events.structured_logger import structured_logger
 from projections.errors import NoLiveGenerationError, ProjectionsError
@@ -128,15 +130,17 @@ class Follower:
             if monotonic() - self._audited_at >= self._audit_s:
                 await self._audit(client)
 
-    async def _read(self, client: Client, block_ms: int | None) -> Sequence[Any]:
+    async def _read(self, client: Client, block_ms: int | None) -> Sequence[RawEntry]:
         block = () if block_ms is None else ("BLOCK", block_ms)
         after = self._cursor or "0-0"
-        reply = await client.call(
-            "XREAD", "COUNT", _READ_COUNT, *block, "STREAMS", self._store.changes, after
+        found = reply_streams(
+            await client.call(
+                "XREAD", "COUNT", _READ_COUNT, *block, "STREAMS", self._store.changes, after
+            )
         )
-        return reply[0][1] if reply else ()
+        return found[0][1] if found else ()
 
-    async def _take(self, arrived: Sequence[Any]) -> None:
+    async def _take(self, arrived: Sequence[RawEntry]) -> None:
         """Load the documents that the entries of the feed name, if ours are others.
 
         One that was lost and folded again begins with revision 1, so a lower one is newer, too.

@@ -9,6 +9,7 @@ import msgspec
 from events.entry.entry_id import EntryId
 from events.errors import InvalidPositionError
 from events.log.keys import Keys
+from events.server.reply import reply, reply_or_none
 from events.server.server import Server
 from projections.errors import UnreadableGenerationError
 
@@ -63,7 +64,8 @@ class Generations:
         Raises:
             UnreadableGenerationError: There is something else than a number.
         """
-        return whole_number(await self.client.call("GET", self._live), self._live)
+        raw = await self.client.call("GET", self._live)
+        return whole_number(reply_or_none(raw, bytes), self._live)
 
     async def kept(self) -> Kept | None:
         """Return the generation that was live before, None where none is kept.
@@ -72,7 +74,8 @@ class Generations:
             UnreadableGenerationError: There is something else than numbers and an entry id.
         """
         of = [f"{self.read_model}:{field}" for field in ("kept", "kept-since", "kept-documents")]
-        raw, since, counted = await self.client.call("HMGET", self._generations, *of)
+        held = await self.client.call("HMGET", self._generations, *of)
+        raw, since, counted = reply(held, list[bytes | None])
         generation = whole_number(raw, self._generations, of[0])
         documents = whole_number(counted, self._generations, of[2]) or 0
         if generation is None or not await self.client.call("EXISTS", self._of(generation)):
@@ -86,7 +89,7 @@ class Generations:
     async def new_generation(self) -> int:
         """Return a number that no generation of the projection has had before."""
         number = await self.client.call("HINCRBY", self._generations, self.read_model, 1)
-        return int(number)
+        return reply(number, int)
 
     async def write(
         self, generation: int, documents: Iterable[tuple[str, bytes]], *, is_kept: bool = False
@@ -101,7 +104,7 @@ class Generations:
 
     async def count(self, generation: int) -> int:
         """Return how many documents *generation* has."""
-        return int(await self.client.call("HLEN", self._of(generation)))
+        return reply(await self.client.call("HLEN", self._of(generation)), int)
 
     async def discard(self, generation: int) -> None:
         """Delete the documents of a generation that is not live."""
@@ -160,9 +163,9 @@ class Generations:
         count: int | None = None,
     ) -> Swapped:
         field = f"{self.read_model}:kept"
-        raw = await self.client.call("HGET", self._generations, field)
+        raw = reply_or_none(await self.client.call("HGET", self._generations, field), bytes)
         before = whole_number(raw, self._generations, field)
-        kept = "" if before is None else raw.decode()
+        kept = "" if raw is None else raw.decode()
         keys = [
             *(self._live, self.changes, self._generations, self._of(generation)),
             *(self._keys.events(self.partition), self._of(before or 0), self._pause),
@@ -172,7 +175,8 @@ class Generations:
             *(last_change, position, kept, "*" if count is None else count, len(documents)),
         ]
         args += [part for pair in documents for part in pair]
-        outcome: Swapped = (await self._swap(keys, args)).decode()
+        answer = reply(await self._swap(keys, args), bytes).decode()
+        outcome: Swapped = msgspec.convert(answer, Swapped)
         return outcome
 
     async def retire(self, generation: int) -> None:
@@ -182,7 +186,7 @@ class Generations:
     async def last_change(self) -> str:
         """Return the id of the change feed's last entry, "" where there was none."""
         field = f"{self.read_model}:changes"
-        last = await self.client.call("HGET", self._generations, field)
+        last = reply_or_none(await self.client.call("HGET", self._generations, field), bytes)
         return last.decode() if last else ""
 
     def _of(self, generation: int) -> str:

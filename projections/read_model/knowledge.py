@@ -8,6 +8,7 @@ import msgspec
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
+from events.server.reply import reply_entries
 from events.streams.stream_group import read_group, read_oldest_pending
 
 
@@ -60,7 +61,7 @@ async def read_knowledge(log: EventLog, group: str, partition: int) -> Knowledge
         return Knowledge(group=group, partition=partition, is_kept=False, head=head)
     oldest = await read_oldest_pending(call, stream, group)
     following = await call("XRANGE", stream, f"({found.last_delivered}", "+", "COUNT", 1)
-    waiting = [EntryId.parse(entry_id) for entry_id, _ in following]
+    waiting = [EntryId.parse(entry_id) for entry_id, _ in reply_entries(following)]
     return Knowledge(
         group=group,
         partition=partition,

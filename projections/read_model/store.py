@@ -8,6 +8,7 @@ import msgspec
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
+from events.server.reply import reply, reply_or_none
 from events.server.server import Server
 from events.structured_logger import structured_logger
 from projections.errors import (
@@ -64,13 +65,13 @@ class ReadModelStore(Generations, Generic[State]):
         """Return revision and state of each of *endpoints* that has a readable document."""
         raw: list[bytes | None] = []
         for at in range(0, len(endpoints), WRITE_CHUNK):
-            raw += await self.client.call(
-                "HMGET", self._of(generation), *endpoints[at : at + WRITE_CHUNK]
-            )
+            chunk = endpoints[at : at + WRITE_CHUNK]
+            held = await self.client.call("HMGET", self._of(generation), *chunk)
+            raw += reply(held, list[bytes | None])
         return {
-            endpoint: held
+            endpoint: state
             for endpoint, document in zip(endpoints, raw, strict=True)
-            if document is not None and (held := self.read(document)) is not None
+            if document is not None and (state := self.read(document)) is not None
         }
 
     async def load_all(self, generation: int) -> AsyncGenerator[tuple[int, State]]:
@@ -81,14 +82,12 @@ class ReadModelStore(Generations, Generic[State]):
 
     async def load_pages(self, generation: int) -> AsyncGenerator[list[tuple[int, State]]]:
         """Yield the same, as many at a time as the server tells at once."""
-        cursor = b"0"
+        cursor, key = 0, self._of(generation)
         while True:
-            cursor, flat = await self.client.call(
-                "HSCAN", self._of(generation), cursor, "COUNT", WRITE_CHUNK
-            )
-            documents = flat.values() if isinstance(flat, dict) else flat[1::2]
-            yield [held for one in documents if (held := self.read(one)) is not None]
-            if int(cursor) == 0:
+            raw = await self.client.call("HSCAN", key, cursor, "COUNT", WRITE_CHUNK)
+            cursor, documents = reply(raw, tuple[int, dict[bytes, bytes]])
+            yield [held for one in documents.values() if (held := self.read(one)) is not None]
+            if cursor == 0:
                 return
 
     def read(self, document: bytes) -> tuple[int, State] | None:
@@ -139,13 +138,16 @@ class ReadModelStore(Generations, Generic[State]):
         ]
         first = [generation, self.read_model, group, CHANGES_MAX]
         waits = int(bool(changes or unchanged))
-        outcome, *rest = await self._apply(keys, [*first, waits, *args])
+        raw = await self._apply(keys, [*first, waits, *args])
+        outcome, *rest = reply(raw, list[bytes | int])
         if outcome == b"paused":
-            await anyio.sleep(rest[0] / 1_000)
-            outcome, *rest = await self._apply(keys, [*first, 0, *args])
+            await anyio.sleep(reply(rest[0], int) / 1_000)
+            raw = await self._apply(keys, [*first, 0, *args])
+            outcome, *rest = reply(raw, list[bytes | int])
+        told = reply(rest, list[bytes])
         conflicts = {
             endpoint.decode(): document or None
-            for endpoint, document in zip(rest[::2], rest[1::2], strict=True)
+            for endpoint, document in zip(told[::2], told[1::2], strict=True)
         }
         return Applied(stale=outcome == b"stale", conflicts=conflicts, lost=outcome == b"lost")
 
@@ -153,8 +155,8 @@ class ReadModelStore(Generations, Generic[State]):
         """Raise DocumentsMissingError where *generation*, which is live, lacks documents."""
         field = f"{self.read_model}:documents"
         raw = await self.client.call("HGET", self._generations, field)
-        counted = whole_number(raw, self._generations, field) or 0
-        there = await self.client.call("HLEN", self._of(generation))
+        counted = whole_number(reply_or_none(raw, bytes), self._generations, field) or 0
+        there = reply(await self.client.call("HLEN", self._of(generation)), int)
         if there < counted:
             raise DocumentsMissingError(
                 f"read model {self.read_model} has {there} of {counted} documents;"

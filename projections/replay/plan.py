@@ -9,6 +9,7 @@ import msgspec
 from events.entry.entry_id import EntryId
 from events.entry.entry_line import RawEntry
 from events.history.history import History
+from events.server.reply import reply
 from projections.read_model.store import ReadModelStore
 from projections.replay.folding import NEWEST_MAX, Folding
 from projections.replay.source import Source, extent_of
@@ -65,7 +66,7 @@ async def plan_of(log: Source, store: ReadModelStore[Any], folding: Folding[Any]
         len(folding.states),
         len(seen.states),
         0 if live is None else await store.count(live),
-        await log.server.client.call("HLEN", log.keys.heads(store.partition)),
+        reply(await log.server.client.call("HLEN", log.keys.heads(store.partition)), int),
     )
     states = await _typical_states(store, live, seen)
     return Plan(

@@ -9,6 +9,7 @@ from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import Entry
 from events.history.history import History
 from events.log.log import EventLog, entries_of
+from events.server.reply import reply_entries, reply_or_none
 from events.streams.stream_state import read_stream_state
 from projections.errors import HistoryMissingError
 
@@ -85,7 +86,8 @@ async def extent_of(log: Source, partition: int) -> Extent:
     if isinstance(log, History):
         return Extent(state.first, state.last, state.added, state.added, START)
     deleted = state.deleted or START
-    trimmed = await client.call("HGET", log.keys.positions(partition), TRIMMED)
+    raw = await client.call("HGET", log.keys.positions(partition), TRIMMED)
+    trimmed = reply_or_none(raw, bytes)
     if trimmed is not None:
         deleted = max(deleted, EntryId.parse(trimmed))
     return Extent(state.first, state.last, state.length, state.added, deleted)
@@ -124,7 +126,7 @@ async def raw_entries(
     call, stream, last = log.server.client.call, log.keys.events(partition), str(until)
     start = str(after.after())
     while True:
-        raw = await call("XRANGE", stream, start, last, "COUNT", CHUNK)
+        raw = reply_entries(await call("XRANGE", stream, start, last, "COUNT", CHUNK))
         if raw:
             yield raw
         if len(raw) < CHUNK:
@@ -148,5 +150,9 @@ async def find_entries(
     if isinstance(log, History):
         return await log.find_all(partition, wanted, SEGMENTS_MAX)
     call, stream = log.server.client.call, log.keys.events(partition)
-    raw = [entry for one in wanted for entry in await call("XRANGE", stream, str(one), str(one))]
+    raw = [
+        entry
+        for one in wanted
+        for entry in reply_entries(await call("XRANGE", stream, str(one), str(one)))
+    ]
     return {one.entry_id: one for one in entries_of(raw, partition)}

@@ -84,7 +84,7 @@ def assert_health_agrees(health: Mapping[UUID, EndpointHealth]) -> None:
 
 
 async def lag(log: EventLog, group: str) -> int:
-    groups = await log.server.client.call("XINFO GROUPS", log.keys.events(0))
+    groups = await log.server.client.execute_command("XINFO GROUPS", log.keys.events(0))
     return next(int(one["lag"]) for one in groups if one["name"].decode() == group)
 
 

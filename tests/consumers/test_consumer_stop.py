@@ -37,7 +37,7 @@ async def append(log: EventLog, count: int) -> list[EntryId]:
 
 async def until_blocked(log: EventLog) -> None:
     async def blocked() -> bool:
-        about = await log.server.client.call("CLIENT LIST")
+        about = await log.server.client.execute_command("CLIENT LIST")
         return any(one["cmd"] == "xreadgroup" and "b" in one["flags"] for one in about)
 
     await wait_until(blocked, "the consumer waits for new entries")

@@ -41,7 +41,7 @@ async def append(log: EventLog, count: int) -> list[EntryId]:
 
 async def until_waiting(log: EventLog, name: str) -> None:
     async def waits() -> bool:
-        clients = await log.server.client.call("CLIENT LIST")
+        clients = await log.server.client.execute_command("CLIENT LIST")
         named = connection_name(log.keys, 0, GROUP, name)
         return any(c["name"] == named and "b" in c["flags"] for c in clients)
 
@@ -78,7 +78,7 @@ async def test_handing_back_counts_no_delivery(log: EventLog) -> None:
 
     assert handed == 2_500
     assert await pending(log) == dict.fromkeys(entries, ("first", 1))
-    raw = await log.server.client.call(
+    raw = await log.server.client.execute_command(
         "XPENDING", log.keys.events(0), GROUP, "IDLE", 3_600_000, "-", "+", 10_000
     )
     assert len(raw) == 2_500
@@ -92,7 +92,7 @@ async def test_only_what_is_ours_is_handed_back(log: EventLog) -> None:
 
     await Group(log.server, log.keys, 0, GROUP).hand_back("first")
 
-    raw = await log.server.client.call(
+    raw = await log.server.client.execute_command(
         "XPENDING", log.keys.events(0), GROUP, "IDLE", 3_600_000, "-", "+", 10
     )
     assert [EntryId.parse(one[0]) for one in raw] == [entries[0]]
@@ -149,7 +149,7 @@ async def test_a_consumer_that_starts_removes_those_that_are_gone(log: EventLog)
         return await members(log) == ["first"]
 
     async def old_enough() -> bool:
-        raw = await log.server.client.call("XINFO CONSUMERS", log.keys.events(0), GROUP)
+        raw = await log.server.client.execute_command("XINFO CONSUMERS", log.keys.events(0), GROUP)
         return all(one["idle"] >= 60 for one in raw)
 
     await wait_until(old_enough, "the consumers have been gone for three claim times")

@@ -89,12 +89,14 @@ async def test_a_lost_reply_to_a_renewal_changes_nothing(
     handling = Handling()
     async with handling_with(handler_consumer_of(through, handling, settings=PROMPT)):
         await until_owned(direct, "first")
-        fence = await direct.server.client.call("GET", direct.keys.fence(0, GROUP))
+        fence = await direct.server.client.execute_command("GET", direct.keys.fence(0, GROUP))
         proxy.lose_next_reply_to(call_of("consumers.handlers", "renew_lease"))
         await wait_until(lambda: proxy.lost == 1, "the reply is lost")
         ids = await append(direct, created(), created())
         await handling.until_handled(*ids)
-        assert await direct.server.client.call("GET", direct.keys.fence(0, GROUP)) == fence
+        assert (
+            await direct.server.client.execute_command("GET", direct.keys.fence(0, GROUP)) == fence
+        )
     assert set(handling.calls.values()) == {1}
 
 
@@ -214,7 +216,7 @@ async def give_away(log: EventLog) -> None:
 
 async def until_waiting(log: EventLog) -> None:
     async def waits() -> bool:
-        clients = await log.server.client.call("CLIENT LIST")
+        clients = await log.server.client.execute_command("CLIENT LIST")
         return any(one["name"].endswith(f":{GROUP}:first") for one in clients)
 
     await wait_until(waits, "it waits for the lease again")

@@ -24,7 +24,7 @@ async def until_heard_of(log: EventLog, name: str) -> None:
 
     async def heard() -> bool:
         nonlocal before
-        told = await log.server.client.call("XINFO CONSUMERS", log.keys.events(0), GROUP)
+        told = await log.server.client.execute_command("XINFO CONSUMERS", log.keys.events(0), GROUP)
         [idle_ms] = [one["idle"] for one in told if one["name"] == name.encode()]
         is_heard, before = bool(idle_ms < before), idle_ms
         return is_heard

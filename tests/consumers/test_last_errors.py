@@ -34,7 +34,7 @@ def errors_of(log: EventLog, group: str = GROUP) -> LastErrors:
 
 async def kept(log: EventLog, group: str = GROUP) -> dict[EntryId, str]:
     """All that there is in Redis, of whichever entries."""
-    raw = await log.server.client.call("HGETALL", log.keys.errors(0, group))
+    raw = await log.server.client.execute_command("HGETALL", log.keys.errors(0, group))
     return {EntryId.parse(entry_id): error.decode() for entry_id, error in raw.items()}
 
 

@@ -17,7 +17,7 @@ async def group(log: EventLog) -> None:
 
 
 async def token(log: EventLog) -> int:
-    fence = await log.server.client.call("GET", log.keys.fence(0, GROUP))
+    fence = await log.server.client.execute_command("GET", log.keys.fence(0, GROUP))
     return int(fence.split()[0])
 
 
@@ -47,7 +47,7 @@ async def test_a_handover_wakes_those_who_wait(log: EventLog) -> None:
 
 async def until_waiting(log: EventLog, count: int) -> None:
     async def waiting() -> bool:
-        clients = await log.server.client.call("CLIENT LIST")
+        clients = await log.server.client.execute_command("CLIENT LIST")
         blocked = [one for one in clients if one["cmd"] == "xread" and "b" in one["flags"]]
         return len(blocked) >= count
 
@@ -160,5 +160,5 @@ async def test_renewing_keeps_what_is_held_fresh_and_counts_no_delivery(log: Eve
 
     assert others == 1
     assert await pending(log) == {held: ("first", 1), other: ("somebody", 1)}
-    idle = await client.call("XPENDING", stream, GROUP, "IDLE", 60_000, "-", "+", 10)
+    idle = await client.execute_command("XPENDING", stream, GROUP, "IDLE", 60_000, "-", "+", 10)
     assert [EntryId.parse(one[0]) for one in idle] == [other]

@@ -44,7 +44,7 @@ async def acknowledge(log: EventLog, *entry_ids: EntryId) -> None:
 
 
 async def begins_behind(log: EventLog) -> tuple[EntryId, int | None]:
-    [about] = await log.server.client.call("XINFO GROUPS", log.keys.events(0))
+    [about] = await log.server.client.execute_command("XINFO GROUPS", log.keys.events(0))
     return EntryId.parse(about["last-delivered-id"]), about["entries-read"]
 
 
@@ -182,7 +182,11 @@ async def test_the_number_of_partitions_is_written_down_again_when_the_server_lo
         await log.server.client.call("DEL", Keys(namespace).layout)
         handling = Handling()
         async with consuming(consumer_of(log, handling)):
-            raw = await log.server.client.call("XADD", log.keys.events(0), "*", "name", "odd")
+            raw = await log.server.client.execute_command(
+                "XADD", log.keys.events(0), "*", "name", "odd"
+            )
             await until_settled(log)
         assert EntryId.parse(raw) > START
-        assert await log.server.client.call("HGET", log.keys.layout, "partitions") == b"4"
+        assert (
+            await log.server.client.execute_command("HGET", log.keys.layout, "partitions") == b"4"
+        )

@@ -130,7 +130,7 @@ async def test_lag_pending_and_the_oldest_ones_age_are_read_from_the_server(log:
         samples = await asked.samples()
     assert samples[f"pending_entries {OF_GROUP}"] == 3
     assert samples[f"lag_entries {OF_GROUP}"] == 4
-    [seconds, _] = await log.server.client.call("TIME")
+    [seconds, _] = await log.server.client.execute_command("TIME")
     assert samples[f"oldest_pending_age_seconds {OF_GROUP}"] == pytest.approx(seconds - 1, abs=10)
 
 
@@ -203,7 +203,7 @@ async def test_however_often_it_is_scraped_the_server_is_asked_once_a_second(
     monkeypatch.setattr(exposed_module, "LOOKED_EVERY_S", 600.0)
 
     async def commands() -> int:
-        told = await log.server.client.call("INFO", "stats")
+        told = await log.server.client.execute_command("INFO", "stats")
         return int(told["total_commands_processed"])
 
     async with asking(exposed_of(log, [consumer_of(log, Handling())])) as asked:

@@ -52,7 +52,7 @@ async def assert_in_step(log: EventLog, projection: Projection[Any] = ROUTE_TABL
 
 async def delivered(log: EventLog, name: str = "first") -> list[Delivery]:
     """Read all there is for the consumer *name*, as its first try."""
-    reply = await log.server.client.call(
+    reply = await log.server.client.execute_command(
         *("XREADGROUP", "GROUP", NAME, name, "COUNT", 100_000),
         *("STREAMS", log.keys.events(0), ">"),
     )
@@ -73,7 +73,7 @@ async def prepared(
 async def delete_read_model(log: EventLog) -> None:
     """Delete all that the route table consists of, except the numbers that were given out."""
     client, keys = log.server.client, log.keys
-    live = await client.call("GET", keys.live(0, NAME))
+    live = await client.execute_command("GET", keys.live(0, NAME))
     await client.call("DEL", keys.live(0, NAME), keys.changes(0, NAME))
     if live is not None:
         await client.call("DEL", keys.documents(0, NAME, int(live)))
@@ -120,7 +120,7 @@ async def test_a_read_model_deleted_while_nothing_happens_is_built_again(log: Ev
 
         await wait_until(there, "the read model is there again")
 
-    assert await log.server.client.call("GET", log.keys.live(0, NAME)) == b"2"
+    assert await log.server.client.execute_command("GET", log.keys.live(0, NAME)) == b"2"
 
 
 @pytest.mark.parametrize("times", [1, 5])
@@ -359,10 +359,10 @@ async def test_the_old_generation_is_not_written_any_more(log: EventLog) -> None
     deliveries = await delivered(log)
     await projector.process(deliveries[:6])
     old_key = log.keys.documents(0, NAME, 1)
-    old = await log.server.client.call("HGETALL", old_key)
+    old = await log.server.client.execute_command("HGETALL", old_key)
     await swap(log)
 
     await projector.process(deliveries[6:])
 
-    assert await log.server.client.call("HGETALL", old_key) == old
+    assert await log.server.client.execute_command("HGETALL", old_key) == old
     await assert_in_step(log)

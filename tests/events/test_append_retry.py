@@ -42,7 +42,7 @@ async def far_log(proxy: TcpProxy, log: EventLog) -> AsyncIterator[EventLog]:
 
 
 async def length(log: EventLog) -> int:
-    return int(await log.server.client.call("XLEN", log.keys.events(0)))
+    return int(await log.server.client.execute_command("XLEN", log.keys.events(0)))
 
 
 def ratio(endpoint_id: UUID, traffic_ratio: float) -> RouteTrafficRatioUpdatedEvent:

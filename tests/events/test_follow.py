@@ -65,7 +65,7 @@ def has(got: list[EntryId], count: int) -> bool:
 
 
 async def blocked_clients(log: EventLog) -> bool:
-    clients = await log.server.client.call("CLIENT LIST")
+    clients = await log.server.client.execute_command("CLIENT LIST")
     return any(client["cmd"] == "xread" and "b" in client["flags"] for client in clients)
 
 
@@ -112,7 +112,7 @@ async def test_a_follower_goes_on_where_it_was_when_the_server_comes_back(
 
 
 async def test_what_cannot_be_read_does_not_stop_a_follower(log: EventLog) -> None:
-    call = log.server.client.call
+    call = log.server.client.execute_command
     await call("XADD", log.keys.events(0), "*", "name", "route_created", "payload", "[" * 100_000)
     ids = await append(log, 1)
     assert await first(log, 1, START) == ids

@@ -48,7 +48,7 @@ def endpoint_of(partition: int, partitions: int) -> UUID:
 
 
 async def lengths(log: EventLog) -> list[int]:
-    call = log.server.client.call
+    call = log.server.client.execute_command
     return [int(await call("XLEN", log.keys.events(p))) for p in range(log.partitions)]
 
 
@@ -216,12 +216,12 @@ async def test_an_append_can_wait_for_a_replica(namespace: str) -> None:
             await wait_until(lambda: is_linked(server), "the replica follows the primary")
             one = Durability(replicas=1, timeout_ms=20_000)
             await log.append(ratio(uuid4()), durability=one)
-            assert await server.client.call("XLEN", log.keys.events(0)) == 1
+            assert await server.client.execute_command("XLEN", log.keys.events(0)) == 1
         replica.kill()  # it would stay to end the rewriting of its file
 
 
 async def is_linked(replica: Server) -> bool:
-    about = await replica.client.call("INFO", "replication")
+    about = await replica.client.execute_command("INFO", "replication")
     return bool(about["master_link_status"] == "up")
 
 
@@ -268,7 +268,7 @@ async def test_several_partitions_are_read_as_one_in_the_order_of_their_ids(
 
 async def test_what_cannot_be_read_is_passed_over_by_events_and_shown_raw(log: EventLog) -> None:
     await log.append(ratio(uuid4()))
-    call = log.server.client.call
+    call = log.server.client.execute_command
     await call("XADD", log.keys.events(0), "*", "name", "route_created", "payload", "garbage")
     await call("XADD", log.keys.events(0), "*", "name", "not_ours", "payload", "{}")
     await log.append(ratio(uuid4()))
@@ -301,7 +301,9 @@ async def test_opening_a_log_only_to_read_writes_nothing(redis_url: str, namespa
         log = await EventLog.open(server, Keys(namespace), create=False)
         assert [one async for one in log.read()] == []
         assert await log.head(0) == START
-        assert await server.client.call("EXISTS", log.keys.layout, log.keys.events(0)) == 0
+        assert (
+            await server.client.execute_command("EXISTS", log.keys.layout, log.keys.events(0)) == 0
+        )
 
 
 async def test_without_a_server_the_address_is_said(own_server: EmbeddedServer) -> None:

@@ -81,7 +81,7 @@ async def test_entries_keep_their_fields_and_order_and_get_ids_of_now(
 
         assert await fields(target) == await fields(log)
         assert sum(count for count, _ in told) == 4
-        heads = await target.server.client.call("HGETALL", target.keys.heads(0))
+        heads = await target.server.client.execute_command("HGETALL", target.keys.heads(0))
         assert list(heads) == [str(endpoint).encode()]
         last = await target.head(0)
         assert last > await log.head(0)

@@ -83,7 +83,10 @@ async def assert_same(one: EventLog, other: EventLog) -> None:
 
 
 async def heads(log: EventLog) -> list[dict[bytes, bytes]]:
-    found = [await log.server.client.call("HGETALL", log.keys.heads(p)) for p in range(PARTITIONS)]
+    found = [
+        await log.server.client.execute_command("HGETALL", log.keys.heads(p))
+        for p in range(PARTITIONS)
+    ]
     return [dict(one) for one in found]
 
 

@@ -57,7 +57,9 @@ async def lose(log: EventLog, of: Projection[Any]) -> None:
 async def documents(log: EventLog, of: Projection[Any]) -> dict[UUID, bytes]:
     live = await store_of(log, of).live_generation()
     assert live is not None
-    raw = await log.server.client.call("HGETALL", log.keys.documents(0, of.read_model, live))
+    raw = await log.server.client.execute_command(
+        "HGETALL", log.keys.documents(0, of.read_model, live)
+    )
     return {UUID(endpoint.decode()): document for endpoint, document in raw.items()}
 
 

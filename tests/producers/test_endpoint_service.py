@@ -54,7 +54,7 @@ async def project(log: EventLog) -> None:
 
 async def deliver(log: EventLog, count: int, consumer: str = "silent") -> list[bytes]:
     """Deliver entries to a consumer that does nothing with them."""
-    reply = await log.server.client.call(
+    reply = await log.server.client.execute_command(
         *("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count),
         *("STREAMS", log.keys.events(0), ">"),
     )

@@ -76,7 +76,7 @@ def keys() -> Keys:
 
 
 async def living(server: Server, keys: Keys) -> set[bytes]:
-    return set(await server.client.call("ZRANGE", keys.checkers, 0, -1))
+    return set(await server.client.execute_command("ZRANGE", keys.checkers, 0, -1))
 
 
 async def until_living(membership: Membership, *checkers: str) -> None:
@@ -108,7 +108,7 @@ async def test_a_clean_stop_leaves_at_once(server: Server, keys: Keys) -> None:
 
 
 async def test_who_gave_no_sign_for_its_lifetime_is_removed(server: Server, keys: Keys) -> None:
-    seconds, _ = await server.client.call("TIME")
+    seconds, _ = await server.client.execute_command("TIME")
     now_ms = int(seconds) * 1_000
     await server.client.call("ZADD", keys.checkers, now_ms - 11_500, "dead", now_ms, "alive")
     async with join(server, keys, "new", QUICK) as new:
@@ -117,10 +117,10 @@ async def test_who_gave_no_sign_for_its_lifetime_is_removed(server: Server, keys
 
 
 async def test_the_score_is_the_servers_clock_in_milliseconds(server: Server, keys: Keys) -> None:
-    before, _ = await server.client.call("TIME")
+    before, _ = await server.client.execute_command("TIME")
     async with join(server, keys, "a", QUICK):
-        score = float(await server.client.call("ZSCORE", keys.checkers, "a"))
-        after, _ = await server.client.call("TIME")
+        score = float(await server.client.execute_command("ZSCORE", keys.checkers, "a"))
+        after, _ = await server.client.execute_command("TIME")
     assert int(before) * 1_000 <= score <= (int(after) + 1) * 1_000
 
 

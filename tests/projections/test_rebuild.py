@@ -91,7 +91,9 @@ async def test_the_replaced_generation_is_kept_and_the_one_before_it_is_deleted(
     there = [
         number
         for number in (1, 2, 3)
-        if await log.server.client.call("EXISTS", log.keys.documents(0, ROUTE_TABLE.name, number))
+        if await log.server.client.execute_command(
+            "EXISTS", log.keys.documents(0, ROUTE_TABLE.name, number)
+        )
     ]
     assert there == [2, 3]
     kept = await store_of(log).kept()
@@ -279,7 +281,9 @@ async def test_a_rebuild_does_not_replace_a_generation_that_it_did_not_see(log: 
     with pytest.raises(NotSwappedError, match="another generation went live"):
         await rebuild_of_ours.run()
     assert await store.live_generation() == others[0].generation
-    assert not await log.server.client.call("EXISTS", log.keys.documents(0, "route-table", 3))
+    assert not await log.server.client.execute_command(
+        "EXISTS", log.keys.documents(0, "route-table", 3)
+    )
 
 
 async def test_a_rebuild_whose_live_generation_is_taken_away_discards_itself(
@@ -300,7 +304,9 @@ async def test_a_rebuild_whose_live_generation_is_taken_away_discards_itself(
     with pytest.raises(NotSwappedError, match="was taken away, meanwhile"):
         await begun.run()
     assert await store.live_generation() is None
-    assert not await log.server.client.call("EXISTS", log.keys.documents(0, "route-table", 2))
+    assert not await log.server.client.execute_command(
+        "EXISTS", log.keys.documents(0, "route-table", 2)
+    )
 
 
 async def test_what_an_interrupted_rebuild_leaves_goes_away_by_itself(log: EventLog) -> None:
@@ -315,11 +321,11 @@ async def test_what_an_interrupted_rebuild_leaves_goes_away_by_itself(log: Event
     with pytest.raises(KeyError):
         await Rebuild(log, store_of(log), Folding(ROUTE_TABLE, 0), note=interrupt).run()
     left = log.keys.documents(0, ROUTE_TABLE.name, 2)
-    assert 0 < await log.server.client.call("TTL", left) <= BUILD_TTL_S
+    assert 0 < await log.server.client.execute_command("TTL", left) <= BUILD_TTL_S
     assert await store_of(log).live_generation() == 1
     assert (await rebuild(log)).generation == 3
     live = log.keys.documents(0, ROUTE_TABLE.name, 3)
-    assert await log.server.client.call("TTL", live) == -1
+    assert await log.server.client.execute_command("TTL", live) == -1
 
 
 async def test_from_a_trimmed_log_nothing_is_rebuilt(log: EventLog) -> None:
@@ -372,7 +378,9 @@ async def test_a_new_version_is_a_read_model_of_its_own(log: EventLog) -> None:
     assert await store_of(log, new).live_generation() == 1
     true = truth(ROUTE_TABLE, [appending])
     assert await states(log, ROUTE_TABLE) == true
-    raw = await log.server.client.call("HGETALL", log.keys.documents(0, "route-table-v2", 1))
+    raw = await log.server.client.execute_command(
+        "HGETALL", log.keys.documents(0, "route-table-v2", 1)
+    )
     assert {UUID(one.decode()): new.decode(doc)[1] for one, doc in raw.items()} == true
 
 

@@ -30,7 +30,10 @@ async def ids(log: EventLog) -> list[EntryId]:
 async def go_back_to(log: EventLog, ids: list[EntryId]) -> None:
     """Let the stream be the one that it was when *ids* were all there is."""
     stream, client = log.keys.events(0), log.server.client
-    kept = [(one, (await client.call("XRANGE", stream, str(one), str(one)))[0][1]) for one in ids]
+    kept = [
+        (one, (await client.execute_command("XRANGE", stream, str(one), str(one)))[0][1])
+        for one in ids
+    ]
     await client.call("DEL", stream)
     for entry_id, fields in kept:
         await client.call("XADD", stream, str(entry_id), *fields)
@@ -52,7 +55,9 @@ async def test_what_would_be_older_than_what_is_live_does_not_go_live(
     store = store_of(log, projection)
     assert await documents(log, projection) == before
     assert await store.live_generation() == 1
-    assert not await log.server.client.call("EXISTS", log.keys.documents(0, projection.name, 2))
+    assert not await log.server.client.execute_command(
+        "EXISTS", log.keys.documents(0, projection.name, 2)
+    )
 
     await Rebuild(log, store, Folding(projection, 0), accept_loss=True).run()
     assert await store.live_generation() == 3
@@ -115,7 +120,7 @@ async def test_an_entry_of_a_type_that_only_the_live_side_knows_is_not_missing(
 ) -> None:
     """Two releases run at once, and the newer one's projector has read what ours passes over."""
     fields = ("name", "route_warmed", "v", "1", "payload", f'{{"endpoint_id":"{E}"}}')
-    added = await log.server.client.call("XADD", log.keys.events(0), "*", *fields)
+    added = await log.server.client.execute_command("XADD", log.keys.events(0), "*", *fields)
     async with settled(log):
         pass
     revision, state = (await documents(log, ROUTE_TABLE))[E]

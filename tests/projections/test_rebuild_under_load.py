@@ -57,7 +57,9 @@ async def rebuild_while(log: EventLog, load: Load) -> list[Rebuilt]:
 async def documents(log: EventLog) -> dict[UUID, bytes]:
     live = await store_of(log).live_generation()
     assert live is not None
-    raw = await log.server.client.call("HGETALL", log.keys.documents(0, ROUTE_TABLE.name, live))
+    raw = await log.server.client.execute_command(
+        "HGETALL", log.keys.documents(0, ROUTE_TABLE.name, live)
+    )
     return {UUID(endpoint.decode()): document for endpoint, document in raw.items()}
 
 

@@ -31,7 +31,7 @@ async def delivered(log: EventLog) -> list[EntryId]:
     endpoint = uuid4()
     events = [RouteTerminatingEvent(endpoint_id=endpoint, route_id=uuid4()) for _ in range(6)]
     ids = (await log.append(*events)).entry_ids
-    stream, call = log.keys.events(0), log.server.client.call
+    stream, call = log.keys.events(0), log.server.client.execute_command
     await call("XGROUP", "CREATE", stream, GROUP, "0")
     await call("XREADGROUP", "GROUP", GROUP, "me", "STREAMS", stream, ">")
     return list(ids)
@@ -49,7 +49,9 @@ def change(
 
 
 async def pending(log: EventLog) -> list[EntryId]:
-    raw = await log.server.client.call("XPENDING", log.keys.events(0), GROUP, "-", "+", 100)
+    raw = await log.server.client.execute_command(
+        "XPENDING", log.keys.events(0), GROUP, "-", "+", 100
+    )
     return [EntryId.parse(entry_id) for entry_id, *_ in raw]
 
 
@@ -176,7 +178,7 @@ async def test_many_entries_are_acknowledged_in_one_step(
     endpoint_id = uuid4()
     event = RouteTerminatingEvent(endpoint_id=endpoint_id, route_id=uuid4())
     ids = [i for _ in range(5) for i in (await log.append(*[event] * 2_000)).entry_ids]
-    stream, call = log.keys.events(0), log.server.client.call
+    stream, call = log.keys.events(0), log.server.client.execute_command
     await call("XGROUP", "CREATE", stream, GROUP, "0")
     await call("XREADGROUP", "GROUP", GROUP, "me", "STREAMS", stream, ">")
     changes = [change(endpoint_id, 0, "x", ids[:6_000])]
@@ -201,7 +203,7 @@ async def test_an_apply_waits_for_a_pause_and_goes_on_through_the_next(
 
 
 async def asked_to_apply(log: EventLog) -> bool:
-    stats: dict[str, Any] = await log.server.client.call("INFO", "commandstats")
+    stats: dict[str, Any] = await log.server.client.execute_command("INFO", "commandstats")
     return "cmdstat_evalsha" in stats or "cmdstat_eval" in stats
 
 
@@ -282,7 +284,7 @@ async def test_a_generation_that_lost_a_document_takes_no_more(table: WrittenTab
     done = await table.store.apply(table.generation, "group", [again])
 
     assert done == Applied(stale=False, conflicts={}, lost=True)
-    assert await table.client.call("HLEN", table.documents) == 1
+    assert await table.client.execute_command("HLEN", table.documents) == 1
 
 
 async def test_only_the_live_generation_can_be_retired(table: WrittenTable) -> None:

@@ -52,7 +52,7 @@ class WrittenTable:
 
     async def feed(self) -> list[dict[bytes, bytes]]:
         """Return the entries of the change feed, each with its id."""
-        raw: list[Any] = await self.client.call("XRANGE", self.store.changes, "-", "+")
+        raw: list[Any] = await self.client.execute_command("XRANGE", self.store.changes, "-", "+")
         return [{b"id": one, **dict(zip(flat[::2], flat[1::2], strict=True))} for one, flat in raw]
 
     async def delete(self) -> None:

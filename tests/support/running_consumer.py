@@ -150,13 +150,13 @@ async def dying(consumer: Consumer) -> AsyncIterator[None]:
 
 async def add_raw(log: EventLog, *fields: bytes) -> EntryId:
     """Add an entry of any fields to the log, past our own way in."""
-    added = await log.server.client.call("XADD", log.keys.events(0), "*", *fields)
+    added = await log.server.client.execute_command("XADD", log.keys.events(0), "*", *fields)
     return EntryId.parse(added)
 
 
 async def deliver(log: EventLog, name: str, count: int, group: str = GROUP) -> list[EntryId]:
     """Read for the consumer *name*, which does nothing more: the entries stay pending with it."""
-    reply = await log.server.client.call(
+    reply = await log.server.client.execute_command(
         *("XREADGROUP", "GROUP", group, name, "COUNT", count, "STREAMS", log.keys.events(0), ">")
     )
     return [EntryId.parse(entry_id) for entry_id, _ in reply[0][1]] if reply else []
@@ -178,20 +178,22 @@ async def make_idle(log: EventLog, name: str, ids: Sequence[EntryId], group: str
 
 async def pending(log: EventLog, group: str = GROUP) -> dict[EntryId, tuple[str, int]]:
     """Return for each pending entry its consumer and its deliveries."""
-    raw = await log.server.client.call("XPENDING", log.keys.events(0), group, "-", "+", 1_000_000)
+    raw = await log.server.client.execute_command(
+        "XPENDING", log.keys.events(0), group, "-", "+", 1_000_000
+    )
     return {EntryId.parse(entry): (name.decode(), times) for entry, name, _, times in raw}
 
 
 async def members(log: EventLog, group: str = GROUP) -> list[str]:
     """Return the names of the group's consumers."""
-    raw = await log.server.client.call("XINFO CONSUMERS", log.keys.events(0), group)
+    raw = await log.server.client.execute_command("XINFO CONSUMERS", log.keys.events(0), group)
     return [one["name"].decode() for one in raw]
 
 
 async def is_settled(log: EventLog, group: str) -> bool:
     """Whether the group was given all there is, and nothing is pending."""
     try:
-        groups = await log.server.client.call("XINFO GROUPS", log.keys.events(0))
+        groups = await log.server.client.execute_command("XINFO GROUPS", log.keys.events(0))
     except NoGroupError:
         return False
     known = {one["name"].decode(): one for one in groups}.get(group)
@@ -222,10 +224,10 @@ async def until_dead(log: EventLog, count: int, group: str = GROUP) -> list[Dead
 async def documents(log: EventLog, projection: Projection[Any]) -> dict[UUID, tuple[int, Any]]:
     """Return revision and state of every document of the live generation."""
     client = log.server.client
-    live = await client.call("GET", log.keys.live(0, projection.name))
+    live = await client.execute_command("GET", log.keys.live(0, projection.name))
     if live is None:
         return {}
-    raw = await client.call("HGETALL", log.keys.documents(0, projection.name, int(live)))
+    raw = await client.execute_command("HGETALL", log.keys.documents(0, projection.name, int(live)))
     return {UUID(endpoint.decode()): projection.decode(doc) for endpoint, doc in raw.items()}
 
 

@@ -88,7 +88,7 @@ async def unable_to_save(server: EmbeddedServer) -> AsyncIterator[None]:
         await client.call("BGSAVE")
 
         async def failed() -> bool:
-            about = await client.call("INFO", "persistence")
+            about = await client.execute_command("INFO", "persistence")
             return bool(about["rdb_last_bgsave_status"] == "err")
 
         await wait_until(failed, "the snapshot has failed")
@@ -105,7 +105,7 @@ async def loading(server: EmbeddedServer) -> AsyncIterator[None]:
         await client.call("BGREWRITEAOF")
 
         async def rewritten() -> bool:
-            about = await client.call("INFO", "persistence")
+            about = await client.execute_command("INFO", "persistence")
             return not about["aof_rewrite_in_progress"] and not about["aof_rewrite_scheduled"]
 
         await wait_until(rewritten, "the file begins with a snapshot")

@@ -15,6 +15,7 @@ from consumers.cli.demo.replica import Replica
 from consumers.cli.demo.shell import Shell
 from consumers.runtime.dead_letters import DeadLetters
 from events.entry.entry_id import START
+from events.server.reply import reply
 from events.streams.stream_group import read_groups
 from projections.health_state.health_state import HEALTH_STATE
 from projections.read_model.store import ReadModelStore
@@ -136,7 +137,8 @@ class Story:
         cluster, client = self._cluster, self._cluster.log.server.client
         before = await self._documents()
         generation = cluster.reader.generations
-        keys = await client.call("KEYS", f"{{demo:0}}:{ROUTE_TABLE.read_model}:*")
+        raw = await client.call("KEYS", f"{{demo:0}}:{ROUTE_TABLE.read_model}:*")
+        keys = reply(raw, list[bytes])
         await client.call("DEL", *keys)
         routable = [len(cluster.reader.routable(one)) for one in cluster.endpoints.values()]
         self._checks.note(

@@ -33,6 +33,7 @@ from events.entry.entry_id import START, EntryId
 from events.log.keys import partition_of
 from events.log.log import EventLog, entries_of
 from events.log.partitions import ask_each
+from events.server.reply import reply_entries
 from projections.errors import NoLiveGenerationError
 from projections.read_model.knowledge import Knowledge, read_knowledge
 from projections.read_model.knowledge import as_json as knowledge_as_json
@@ -168,6 +169,6 @@ async def _names_of(log: EventLog, endpoint: Endpoint) -> dict[EntryId, str]:
     names = {}
     for entry_id in sorted(decided)[:NAMED_MAX]:
         raw = await log.server.client.call("XRANGE", stream, str(entry_id), str(entry_id))
-        for entry in entries_of(raw, 0):
+        for entry in entries_of(reply_entries(raw), 0):
             names[entry_id] = Line.of(entry).name
     return names

@@ -14,6 +14,7 @@ from consumers.cli.terminal.options import partition_option, partitions_of, proj
 from consumers.cli.terminal.output import OutputForm, output_option, print_rows
 from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.log.log import EventLog
+from events.server.reply import reply
 from projections.catalogue import PROJECTIONS
 from projections.errors import HistoryMissingError
 from projections.projection import Projection
@@ -125,7 +126,8 @@ async def _sampled(
     there = 0 if live is None else await store.count(live)
     if there <= sample:
         return None
-    seconds, microseconds = await log.server.client.call("TIME")
+    raw = await log.server.client.call("TIME")
+    seconds, microseconds = reply(raw, tuple[int, int])
     salt = b"%d" % (seconds * 1_000_000 + microseconds)
     most = int(sample / there * 2**32)
 

@@ -19,6 +19,7 @@ from events.entry.age import age_of, span
 from events.entry.recorded import Entry
 from events.history.history import History
 from events.log.log import EventLog, entries_of
+from events.server.reply import reply_entries
 from events.server.server import now_of
 from events.streams.stream_group import read_consumers, read_pending
 
@@ -135,7 +136,7 @@ async def _group(log: EventLog, group: str, partition: int, room: int) -> Render
     waiting = []
     for one in await read_pending(client.call, stream, group, count=PENDING_MAX):
         entry_id = str(one.entry_id)
-        raw = await client.call("XRANGE", stream, entry_id, entry_id)
+        raw = reply_entries(await client.call("XRANGE", stream, entry_id, entry_id))
         line = Line.of(entries_of(raw, partition)[0]) if raw else None
         waiting.append(
             [

@@ -17,6 +17,7 @@ from events.errors import ServerRefusedError
 from events.history.history import History
 from events.history.tail import read_tail
 from events.log.log import EventLog
+from events.server.reply import reply
 from events.server.server import now_of
 from events.streams.partition_stream import PartitionStream, read_partition_stream
 from projections.errors import NoLiveGenerationError, UnreadableGenerationError
@@ -133,7 +134,8 @@ class Watch:
         server, keys = self.log.server, self.log.keys
         for group in sorted({*GROUPS, *(state.group for state in states)}):
             for partition in range(self.log.partitions):
-                there = int(await server.client.call("XLEN", keys.dead(partition, group)))
+                raw = await server.client.call("XLEN", keys.dead(partition, group))
+                there = reply(raw, int)
                 counted += there
                 if there:
                     letters = DeadLetters(server, keys, partition, group)

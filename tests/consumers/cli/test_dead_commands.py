@@ -44,10 +44,10 @@ async def project(log: EventLog, garbage: list[tuple[str | bytes, ...]], dead_le
     client, dead_key = log.server.client, log.keys.dead(0, ROUTE_TABLE.name)
 
     async def is_there() -> bool:
-        return bool(await client.call("XINFO GROUPS", log.keys.events(0)))
+        return bool(await client.execute_command("XINFO GROUPS", log.keys.events(0)))
 
     async def all_dead() -> bool:
-        return int(await client.call("XLEN", dead_key)) == dead_letters
+        return int(await client.execute_command("XLEN", dead_key)) == dead_letters
 
     await append(log, 1)
     async with anyio.create_task_group() as tasks:
@@ -190,7 +190,9 @@ async def test_requeue_makes_an_entry_pending_again_under_its_own_id(
         "1 requeued",
     ]
     assert await letters(run) == [broken]
-    raw = await log.server.client.call("XPENDING", log.keys.events(0), "route-table", "-", "+", 9)
+    raw = await log.server.client.execute_command(
+        "XPENDING", log.keys.events(0), "route-table", "-", "+", 9
+    )
     assert [entry_id.decode() for entry_id, *_ in raw] == [stray["entry_id"]]
 
 
@@ -236,7 +238,9 @@ async def test_drop_deletes_what_is_meant_and_keeps_who_did_it(
 
     assert result.stderr.splitlines()[-1] == "1 dropped"
     assert await letters(run) == [stray]
-    [[_, flat]] = await log.server.client.call("XRANGE", log.keys.operations(0), "-", "+")
+    [[_, flat]] = await log.server.client.execute_command(
+        "XRANGE", log.keys.operations(0), "-", "+"
+    )
     told = dict(zip(flat[::2], flat[1::2], strict=True))
     assert (told[b"group"], told[b"what"], told[b"reason"]) == (
         b"route-table",
@@ -320,4 +324,4 @@ async def test_what_others_wrote_among_the_dead_letters_is_listed_and_can_be_dro
     assert kept.exit_code != 0
     dropped = await run(drop_dead, ROUTE_TABLE.name, "--all", "--yes")
     assert dropped.stderr.endswith("2 dropped\n")
-    assert await log.server.client.call("XLEN", dead_key) == 0
+    assert await log.server.client.execute_command("XLEN", dead_key) == 0

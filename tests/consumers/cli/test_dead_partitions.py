@@ -40,7 +40,7 @@ async def two(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:
 
 async def left(log: EventLog) -> list[int]:
     keys = [log.keys.dead(partition, GROUP) for partition in range(log.partitions)]
-    return [await log.server.client.call("XLEN", key) for key in keys]
+    return [await log.server.client.execute_command("XLEN", key) for key in keys]
 
 
 @pytest.mark.usefixtures("two")

@@ -40,7 +40,7 @@ def run(redis_url: str, namespace: str, stream: str) -> Commands:
 
 
 async def add(log: EventLog, stream: str, *fields: str | bytes) -> str:
-    entry_id: bytes = await log.server.client.call("XADD", stream, "*", *fields)
+    entry_id: bytes = await log.server.client.execute_command("XADD", stream, "*", *fields)
     return entry_id.decode()
 
 

@@ -34,7 +34,7 @@ async def fill(log: EventLog, group: str = GROUP) -> None:
 
 
 async def delivered(log: EventLog) -> EntryId:
-    [about] = await log.server.client.call("XINFO GROUPS", log.keys.events(0))
+    [about] = await log.server.client.execute_command("XINFO GROUPS", log.keys.events(0))
     return EntryId.parse(about["last-delivered-id"])
 
 
@@ -109,7 +109,7 @@ async def test_reset_in_one_partition_leaves_the_others(
 
         assert result.exit_code == 0, result.output
         assert await delivered(log) == old_id(5)
-        [about] = await log.server.client.call("XINFO GROUPS", second)
+        [about] = await log.server.client.execute_command("XINFO GROUPS", second)
         assert about["last-delivered-id"] == b"5-0"
     assert (await run(reset_group, GROUP, "--to", "end", "--partition", "7")).exit_code == 3
 
@@ -192,7 +192,7 @@ async def test_remove_plans_and_removes(log: EventLog, run: Commands) -> None:
         f"{GROUP}, partition 0: {there_was} -> removed; nobody ends these",
         f"partition 0: {GROUP} removed, 0 were pending",
     ]
-    assert await log.server.client.call("XINFO GROUPS", log.keys.events(0)) == []
+    assert await log.server.client.execute_command("XINFO GROUPS", log.keys.events(0)) == []
     assert (await run(remove_group, GROUP, "--yes")).exit_code == 3
 
 

@@ -149,10 +149,10 @@ async def fill(log: EventLog) -> None:
     consumer = Consumer(log, 0, (ROUTE_TABLE.name, "c-1"), projector, settings)
 
     async def is_there() -> bool:
-        return bool(await client.call("XINFO GROUPS", stream))
+        return bool(await client.execute_command("XINFO GROUPS", stream))
 
     async def is_dead() -> bool:
-        return bool(await client.call("XLEN", log.keys.dead(0, ROUTE_TABLE.name)))
+        return bool(await client.execute_command("XLEN", log.keys.dead(0, ROUTE_TABLE.name)))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(consumer.run)
@@ -202,7 +202,7 @@ async def more_to_show(log: EventLog, run: Commands, path: str, archive: str) ->
     if path == "health ls":
         await build(log, ReadModelStore(log.server, log.keys, HEALTH_STATE, 0))
     if path == "replay verify":
-        kept = await client.call("HGET", document, str(CHAT))
+        kept = await client.execute_command("HGET", document, str(CHAT))
         await client.call("HSET", document, str(CHAT), kept.replace(b'"running"', b'"failed"'))
     if first:
         assert end_of(await run(command_of(first), *arguments)) == 0
@@ -210,7 +210,7 @@ async def more_to_show(log: EventLog, run: Commands, path: str, archive: str) ->
 
 async def told_by(log: EventLog, run: Commands, path: str, archive: str) -> tuple[Any, set[str]]:
     """Return what a command prints as JSON, and the names in the header of its CSV."""
-    [[dead_id, _]] = await log.server.client.call(
+    [[dead_id, _]] = await log.server.client.execute_command(
         "XRANGE", log.keys.dead(0, ROUTE_TABLE.name), "-", "+", "COUNT", 1
     )
     known = {DEAD: dead_id.decode(), ARCHIVE: archive}

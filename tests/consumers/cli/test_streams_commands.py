@@ -65,7 +65,7 @@ async def test_the_rate_is_what_the_newest_entries_tell_until_now(
     log: EventLog, run: Commands
 ) -> None:
     client, stream = log.server.client, log.keys.events(0)
-    seconds, _ = await client.call("TIME")
+    seconds, _ = await client.execute_command("TIME")
     for ago in (1_000, 900, 100):
         await client.call("XADD", stream, f"{(seconds - ago) * 1_000}-0", "name", "x")
     [told] = await shown(run, "ls")
@@ -89,7 +89,7 @@ async def test_the_largest_lag_is_a_bound_only_where_a_group_that_was_not_counte
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await fill(log, 9)
-    call, stream = log.server.client.call, log.keys.events(0)
+    call, stream = log.server.client.execute_command, log.keys.events(0)
     await read(log, "far", 0)
     await call("XGROUP", "CREATE", stream, "near", ids[1])
     await call("XDEL", stream, ids[8])
@@ -159,7 +159,7 @@ async def test_show_names_who_holds_the_log_back(log: EventLog, run: Commands) -
 async def test_show_keeps_what_the_settings_keep(log: EventLog, run: Commands) -> None:
     ids = await fill(log, 2)
     client, stream = log.server.client, log.keys.events(0)
-    seconds, _ = await client.call("TIME")
+    seconds, _ = await client.execute_command("TIME")
     young = f"{(seconds - 10) * 1_000}-0"
     await client.call("DEL", stream)
     for at in ("1-0", "2-0", young, ids[1]):

@@ -116,7 +116,7 @@ async def test_one_silent_consumer_among_others_is_named_with_what_is_pending_wi
     await deliver(log, "silent", 2)
 
     async def is_idle() -> int:
-        told = await log.server.client.call("XINFO CONSUMERS", log.keys.events(0), GROUP)
+        told = await log.server.client.execute_command("XINFO CONSUMERS", log.keys.events(0), GROUP)
         return int(told[0]["idle"])
 
     async def stay_awake() -> None:
@@ -212,13 +212,13 @@ async def test_entries_trimmed_before_they_were_read_are_counted_as_lost(log: Ev
     async with consuming(consumer_of(log, handling)):
         await until_settled(log)
         finding = found(await examined_log(log), about)
-    lost = int(await log.server.client.call("HGET", log.keys.lost(0), GROUP))
+    lost = int(await log.server.client.execute_command("HGET", log.keys.lost(0), GROUP))
     assert lost == 3
     assert finding.figure.startswith("3, last noticed 20")
 
 
 async def test_an_id_of_the_future_is_found(log: EventLog) -> None:
-    [seconds, _] = await log.server.client.call("TIME")
+    [seconds, _] = await log.server.client.execute_command("TIME")
     future = f"{(seconds + 7_200) * 1_000}-0"
     await log.server.client.call("XADD", log.keys.events(0), future, "name", "x")
     finding = found(await examined_log(log), "newest entry, partition 0")
@@ -290,7 +290,7 @@ async def test_a_longer_log_is_examined_with_as_many_commands(log: EventLog) -> 
         return await counted() - before
 
     async def counted() -> int:
-        told = await log.server.client.call("INFO", "stats")
+        told = await log.server.client.execute_command("INFO", "stats")
         return int(told["total_commands_processed"])
 
     await fill(log, 1)

@@ -20,7 +20,7 @@ def run(redis_url: str, namespace: str) -> Commands:
 
 async def fall_behind(log: EventLog, before: int, after: int) -> None:
     """Let a group stand in the middle of the log, and have Redis lose count of where."""
-    call, stream = log.server.client.call, log.keys.events(0)
+    call, stream = log.server.client.execute_command, log.keys.events(0)
     [gone, *_] = (await log.append(*(created() for _ in range(before + 1)))).entry_ids
     await call("XGROUP", "CREATE", stream, LATE, "$")
     await log.append(*(created() for _ in range(after)))

@@ -26,7 +26,9 @@ def run(redis_url: str, namespace: str) -> Commands:
 
 async def add(log: EventLog, count: int) -> list[bytes]:
     key = log.keys.events(1)
-    return [await log.server.client.call("XADD", key, "*", "name", "x") for _ in range(count)]
+    return [
+        await log.server.client.execute_command("XADD", key, "*", "name", "x") for _ in range(count)
+    ]
 
 
 async def create(log: EventLog, group: str, *partitions: int) -> None:

@@ -45,7 +45,7 @@ def server(clock: Clock) -> Iterator[EmbeddedServer]:
 
 async def add_ahead(log: EventLog, by: timedelta) -> EntryId:
     """Add an entry that is nothing, under an id of which the clock knows nothing yet."""
-    now_s, _ = await log.server.client.call("TIME")
+    now_s, _ = await log.server.client.execute_command("TIME")
     ahead = EntryId(int(now_s) * 1_000 + round(by.total_seconds() * 1_000), 7)
     await log.server.client.call("XADD", log.keys.events(0), str(ahead), "name", "later")
     return ahead

@@ -75,7 +75,7 @@ async def the_other(client: Client) -> str:
     others: list[str] = []
 
     async def known() -> bool:
-        told = (await client.call("CLUSTER NODES")).items()
+        told = (await client.execute_command("CLUSTER NODES")).items()
         others[:] = [
             about["node_id"]
             for _, about in told
@@ -114,7 +114,7 @@ async def test_a_slot_on_its_way_to_another_node_is_waited_for(
     async with asking(node) as client, consuming(consumer_of(log, handling)):
         before = (await log.append(created(), created())).entry_ids
         await until_settled(log)
-        slot = await client.call("CLUSTER KEYSLOT", log.keys.events(0))
+        slot = await client.execute_command("CLUSTER KEYSLOT", log.keys.events(0))
         await client.call("CLUSTER", "SETSLOT", slot, "MIGRATING", await the_other(client))
         with pytest.raises(ServerUnavailableError, match=r"(?i)multiple keys"):
             await log.append(created())
@@ -131,7 +131,7 @@ async def test_a_slot_on_its_way_to_another_node_is_waited_for(
 async def on_its_way(node: EmbeddedServer, log: EventLog) -> AsyncIterator[None]:
     """Let the log's slot be on its way to another node during the block."""
     async with asking(node) as client:
-        slot = await client.call("CLUSTER KEYSLOT", log.keys.events(0))
+        slot = await client.execute_command("CLUSTER KEYSLOT", log.keys.events(0))
         await client.call("CLUSTER", "SETSLOT", slot, "MIGRATING", await the_other(client))
         yield
         await client.call("CLUSTER", "SETSLOT", slot, "STABLE")

@@ -51,7 +51,7 @@ async def until_waiting(log: EventLog, name: str) -> None:
     waits_on = connection_name(log.keys, 0, GROUP, name)
 
     async def waits() -> bool:
-        clients = await log.server.client.call("CLIENT LIST")
+        clients = await log.server.client.execute_command("CLIENT LIST")
         return any(c["name"] == waits_on and "b" in c["flags"] for c in clients)
 
     await wait_until(waits, f"{name} waits for entries")

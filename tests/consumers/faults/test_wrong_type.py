@@ -162,7 +162,7 @@ async def test_documents_replaced_by_another_type_are_built_anew_and_the_reader_
             settings = ReaderSettings(block_ms=50, audit_s=0.05)
             async with open_reader(own_log, settings) as reader:
                 documents = keys.documents(
-                    0, name, int(await client.call("GET", keys.live(0, name)))
+                    0, name, int(await client.execute_command("GET", keys.live(0, name)))
                 )
                 await client.call("SET", documents, "no hash")
                 shown = {len(list(reader.endpoints()))}
@@ -192,7 +192,7 @@ async def test_a_live_generation_that_is_no_number_is_named_and_waited_for(
         async with consuming(projecting):
             await fill(own_log, 2)
             await until_settled(own_log, name)
-            number = await client.call("GET", live)
+            number = await client.execute_command("GET", live)
             async with open_reader(own_log, ReaderSettings(block_ms=50)) as reader:
                 await wait_until(lambda: len(list(reader.endpoints())) == 2, "the table is read")
                 await client.call("SET", live, "abc")

@@ -59,7 +59,7 @@ def lease_of(log: EventLog, name: str, lease_ms: int = 60_000) -> Lease:
 
 async def owner(log: EventLog, group: str = GROUP) -> str:
     """Return the name of the consumer that owns the partition, empty for none."""
-    held = await log.server.client.call("GET", log.keys.lease(0, group))
+    held = await log.server.client.execute_command("GET", log.keys.lease(0, group))
     return "" if held is None else held.decode().partition(" ")[2].rpartition("#")[0]
 
 
@@ -72,7 +72,7 @@ async def until_owned(log: EventLog, name: str, group: str = GROUP) -> None:
 
 async def tries(log: EventLog, group: str = GROUP) -> dict[EntryId, tuple[int, int]]:
     """Return tries begun and failures of every entry of which some are noted."""
-    raw = await log.server.client.call("HGETALL", log.keys.tries(0, group))
+    raw = await log.server.client.execute_command("HGETALL", log.keys.tries(0, group))
     return {
         EntryId.parse(entry_id): (int(noted.split()[0]), int(noted.split()[1]))
         for entry_id, noted in raw.items()

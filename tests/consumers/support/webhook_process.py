@@ -69,7 +69,7 @@ class WebhookProcesses:
 
     async def _waits(self, name: str) -> bool:
         called = connection_name(self._log.keys, 0, WEBHOOK, name)
-        clients = await self._log.server.client.call("CLIENT LIST")
+        clients = await self._log.server.client.execute_command("CLIENT LIST")
         return any(one["name"] == called and "b" in one["flags"] for one in clients)
 
 

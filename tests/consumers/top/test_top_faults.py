@@ -40,7 +40,7 @@ async def as_reader(server: EmbeddedServer, *rules: str) -> AsyncIterator[EventL
 
 
 async def counted(log: EventLog) -> dict[str, int]:
-    stats: dict[str, Any] = await log.server.client.call("INFO", "commandstats")
+    stats: dict[str, Any] = await log.server.client.execute_command("INFO", "commandstats")
     return {name: told["calls"] for name, told in stats.items()}
 
 
@@ -54,19 +54,19 @@ async def test_an_account_that_may_only_read_sees_everything(
         assert shown.app.picture.problems == {}
         await shown.press("enter")
         await shown.until("last events", "endpoint_created", "HISTORY")
-    denied = await filled.server.client.call("ACL", "LOG")
+    denied = await filled.server.client.execute_command("ACL", "LOG")
     objects = {dict(zip(one[::2], one[1::2], strict=True))[b"object"] for one in denied}
     assert objects <= {b"client|setname", b"client|setinfo", b"time", b"multi", b"exec"}
 
 
 async def test_nothing_is_written_by_looking(own_server: EmbeddedServer, filled: EventLog) -> None:
-    before = await filled.server.client.call("INFO", "persistence")
+    before = await filled.server.client.execute_command("INFO", "persistence")
     changes = before["rdb_changes_since_last_save"]
     async with screen(filled, WIDE) as shown:
         for key in ("2", "enter", "escape", "3", "enter", "escape", "4", "5", "s", "space"):
             await shown.press(key)
         await shown.until("PAUSED")
-    after = await filled.server.client.call("INFO", "persistence")
+    after = await filled.server.client.execute_command("INFO", "persistence")
     assert after["rdb_changes_since_last_save"] == changes
     assert own_server.pid
 
@@ -185,7 +185,7 @@ async def test_the_rates_follow_what_is_appended_and_ended(
     event = EndpointCreatedEvent(endpoint_id=UUID(int=5), name="n", model="m")
     await filled.append(*[event] * 10)
     stream, client = filled.keys.events(0), filled.server.client
-    pending = await client.call("XPENDING", stream, GROUP, "-", "+", 10)
+    pending = await client.execute_command("XPENDING", stream, GROUP, "-", "+", 10)
     await client.call("XACK", stream, GROUP, *(entry_id for entry_id, *_ in pending))
     picture = await watch.look()
     [rate], [group] = picture.rates, picture.groups

@@ -244,7 +244,7 @@ async def test_a_follower_from_the_end_is_not_troubled_by_what_was_trimmed_befor
 
 
 async def blocked_clients(log: EventLog) -> bool:
-    return int((await log.server.client.call("INFO", "clients"))["blocked_clients"]) > 0
+    return int((await log.server.client.execute_command("INFO", "clients"))["blocked_clients"]) > 0
 
 
 async def test_the_position_of_the_archive_lets_nothing_be_lost(

@@ -31,7 +31,7 @@ async def add_raw(log: EventLog, entries: Sequence[Raw], partition: int = 0) -> 
 
 async def in_stream(log: EventLog, partition: int = 0) -> list[Raw]:
     """Return what Redis has, as Redis tells it."""
-    raw = await log.server.client.call("XRANGE", log.keys.events(partition), "-", "+")
+    raw = await log.server.client.execute_command("XRANGE", log.keys.events(partition), "-", "+")
     return [(entry_id, fields) for entry_id, fields in raw]
 
 

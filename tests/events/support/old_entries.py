@@ -29,7 +29,7 @@ async def create(log: EventLog, group: str, start: str = "0") -> None:
 
 async def read(log: EventLog, group: str, count: int, consumer: str = "c-1") -> list[EntryId]:
     """Let *consumer* be given *count* entries, which stay pending with it."""
-    reply = await log.server.client.call(
+    reply = await log.server.client.execute_command(
         *("XREADGROUP", "GROUP", group, consumer, "COUNT", count),
         *("STREAMS", log.keys.events(0), ">"),
     )

@@ -38,7 +38,7 @@ class Member:
         await self._begin()
         words = ("XREADGROUP", "GROUP", self._group, self.name, "COUNT", count)
         try:
-            reply = await self._log.server.client.call(
+            reply = await self._log.server.client.execute_command(
                 *words, "STREAMS", self._log.keys.events(0), ">"
             )
         except NoGroupError:

@@ -84,7 +84,7 @@ class World:
 
     async def documents(self, read_model: str) -> dict[UUID, bytes] | None:
         """Return what is live as Redis has it, None where nothing is."""
-        call, keys = self.log.server.client.call, self.log.keys
+        call, keys = self.log.server.client.execute_command, self.log.keys
         live = await call("GET", keys.live(0, read_model))
         if live is None:
             return None
@@ -93,7 +93,7 @@ class World:
 
     async def settled(self, group: str) -> set[EntryId] | None:
         """Return what the group was given and has ended, by Redis; None: there is no such group."""
-        call, stream = self.log.server.client.call, self.log.keys.events(0)
+        call, stream = self.log.server.client.execute_command, self.log.keys.events(0)
         groups = {one["name"].decode(): one for one in await call("XINFO GROUPS", stream)}
         if group not in groups:
             return None
