@@ -7,12 +7,10 @@ from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
 from projections.route_table.route_table import ROUTE_TABLE
 
-PROJECTIONS: MappingProxyType[str, Projection[Any]] = MappingProxyType(
-    {one.name: one for one in (ROUTE_TABLE, HEALTH_STATE)}
-)
+SHIPPED: tuple[Projection[Any], ...] = (ROUTE_TABLE, HEALTH_STATE)
+
+PROJECTIONS = MappingProxyType({projection.name: projection for projection in SHIPPED})
 """Every projection, by the name that a person types."""
 
-READ_MODELS: MappingProxyType[str, Projection[Any]] = MappingProxyType(
-    {one.read_model: one for one in PROJECTIONS.values()}
-)
+READ_MODELS = MappingProxyType({projection.read_model: projection for projection in SHIPPED})
 """Every projection, by what its keys, its group and its positions are called in Redis."""
