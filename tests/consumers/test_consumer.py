@@ -10,6 +10,7 @@ from events.log.log import EventLog
 from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
+    UNCLAIMED,
     Handling,
     add_raw,
     consumer_of,
@@ -212,7 +213,10 @@ async def test_the_consumers_of_a_group_share_its_entries(log: EventLog) -> None
         await anyio.lowlevel.checkpoint()
 
     first.before = second.before = breathe
-    both = (consumer_of(log, first, name="first"), consumer_of(log, second, name="second"))
+    both = [
+        consumer_of(log, handling, name=name, settings=UNCLAIMED)
+        for name, handling in (("first", first), ("second", second))
+    ]
     async with consuming(*both):
         appended = [one for _ in range(60) for one in await append(log, 10)]
         await until_settled(log)
