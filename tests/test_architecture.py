@@ -132,6 +132,23 @@ def test_a_script_that_acknowledges_forgets_the_error_in_the_same_step() -> None
     assert [one for one in acknowledging if not forgetting.search(one.read_text())] == []
 
 
+def test_redis_py_is_asked_in_one_place_and_its_replies_have_a_type() -> None:
+    untyped = re.compile(r"(?<!pipeline)\.execute_command\(")
+    asking = {name_of(path) for path in OURS if untyped.search(code_of(path))}
+    assert asking == {"events/server/script.py", "events/server/server.py"}
+
+
+def test_xinfo_and_xpending_are_asked_by_one_reader_each() -> None:
+    asking = re.compile(r"(ask|call)\('(XINFO|XPENDING)")
+    found = {path: asking.findall(code_of(path)) for path in OURS}
+    assert {
+        name_of(path): [command for _, command in one] for path, one in found.items() if one
+    } == {
+        "events/streams/stream_group.py": ["XINFO", "XINFO", "XPENDING"],
+        "events/streams/stream_state.py": ["XINFO"],
+    }
+
+
 def test_the_outcome_is_matched_once() -> None:
     matching = [name_of(path) for path in OURS if "match outcome" in path.read_text()]
     assert matching == ["consumers/runtime/settlement.py"]

@@ -103,7 +103,9 @@ async def _handled_to(
         return facts.beside.positions.get(group_holder(group), START)
     stream = keys.events(facts.partition)
     settled = await read_settled(questions.ask, stream, group)
-    return settled if settled and questions.was_told("XPENDING", stream) else START
+    if settled is None or not questions.was_told("XPENDING", stream):
+        return START
+    return settled
 
 
 async def _skipped(

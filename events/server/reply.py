@@ -31,7 +31,7 @@ def reply(raw: object, kind: type[T]) -> T:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise UnexpectedReplyError(f"the server answers in an unknown form: {error}") from error
+        raise _unexpected(str(error)) from error
 
 
 def reply_or_none(raw: object, kind: type[T]) -> T | None:
@@ -48,7 +48,7 @@ def reply_entries(raw: object) -> Sequence[RawEntry]:
         return ()
     if isinstance(raw, list):
         return raw
-    raise UnexpectedReplyError(f"the server tells entries as a {type(raw).__name__}, not a list")
+    raise _unexpected(f"a list was expected, not {type(raw).__name__}")
 
 
 def reply_streams(raw: object) -> Sequence[tuple[bytes, Sequence[RawEntry]]]:
@@ -59,3 +59,10 @@ def reply_streams(raw: object) -> Sequence[tuple[bytes, Sequence[RawEntry]]]:
 def text(raw: bytes) -> str:
     """Return a name that another program may have chosen; bytes that are no text are escaped."""
     return raw.decode("utf-8", "backslashreplace")
+
+
+def _unexpected(problem: str) -> UnexpectedReplyError:
+    return UnexpectedReplyError(
+        f"a reply of the server has an unknown form: {problem}; see that it is Redis 7.0 or newer,"
+        " or Valkey 8"
+    )

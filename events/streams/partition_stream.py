@@ -19,9 +19,6 @@ async def read_partition_stream(log: EventLog, partition: int) -> PartitionStrea
         WrongTypeError: Something else than a stream lies in its place.
     """
     state = await read_stream_state(log.server.client.call, log.keys.events(partition))
-    return None if state is None else partition_stream(state, partition)
-
-
-def partition_stream(state: StreamState, partition: int) -> PartitionStream:
-    """Return *state* as that of *partition*."""
+    if state is None:
+        return None
     return PartitionStream(**msgspec.structs.asdict(state), partition=partition)
