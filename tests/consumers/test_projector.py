@@ -12,7 +12,7 @@ from consumers.runtime.projector import Projector
 from events.catalogue.route import RouteTrafficRatioUpdatedEvent
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog
-from projections.health_state.health_state import HEALTH_STATE
+from projections.catalogue import PROJECTIONS
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
@@ -79,7 +79,7 @@ async def delete_read_model(log: EventLog) -> None:
         await client.call("DEL", keys.documents(0, NAME, int(live)))
 
 
-@pytest.mark.parametrize("projection", [ROUTE_TABLE, HEALTH_STATE], ids=lambda p: p.name)
+@pytest.mark.parametrize("projection", PROJECTIONS.values(), ids=PROJECTIONS)
 async def test_the_read_model_is_what_an_in_order_fold_gives(
     log: EventLog, projection: Projection[Any]
 ) -> None:

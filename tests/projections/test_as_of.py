@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from events import START, EventLog, RecordedEvent
 from events.catalogue.event import Event
@@ -176,6 +176,7 @@ async def test_a_trace_from_a_snapshot_on_tells_the_same_and_reads_nothing_befor
     assert [step async for step in trace(log, begin, E, after)] == whole
 
 
+@settings(deadline=None)
 @given(events=histories())
 def test_the_steps_of_a_history_name_only_the_event_that_made_them(
     events: list[RecordedEvent],
@@ -186,6 +187,7 @@ def test_the_steps_of_a_history_name_only_the_event_that_made_them(
         assert by <= {later[-1].entry_id}
 
 
+@settings(deadline=None)
 @given(events=histories())
 def test_states_that_differ_have_a_register_that_does(events: list[RecordedEvent]) -> None:
     states = [endpoint_of(events[:end]) for end in range(len(events) + 1)]

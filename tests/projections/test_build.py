@@ -10,8 +10,8 @@ from consumers.processes.embedded import EmbeddedServer
 from events import START, EntryId, EventLog, RouteCreatedEvent, RouteRecord, fold, open_log
 from events.catalogue.event import Event
 from events.errors import ServerUnavailableError
+from projections.catalogue import PROJECTIONS
 from projections.errors import TooManyRoutesError
-from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
@@ -40,7 +40,7 @@ async def documents(store: ReadModelStore[Any]) -> list[tuple[int, Any]]:
     return [one async for one in store.load_all(generation)]
 
 
-@pytest.mark.parametrize("projection", [ROUTE_TABLE, HEALTH_STATE], ids=lambda one: one.name)
+@pytest.mark.parametrize("projection", PROJECTIONS.values(), ids=PROJECTIONS)
 async def test_a_build_is_the_fold_of_the_whole_log(
     log: EventLog, projection: Projection[Any]
 ) -> None:

@@ -5,6 +5,7 @@ import json
 import signal
 import time
 from io import StringIO
+from typing import ClassVar
 from uuid import UUID
 
 import anyio
@@ -14,8 +15,10 @@ from consumers.cli.endpoints.endpoints import endpoints
 from consumers.cli.events.tail import events
 from consumers.cli.streams.streams import streams
 from consumers.cli.terminal.entry_line import Line
+from consumers.cli.terminal.event_summary import summary
 from consumers.cli.terminal.output import times_of
 from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog
+from events.catalogue.event import Event
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from projections.read_model.store import ReadModelStore
@@ -89,6 +92,21 @@ def test_a_wide_line_has_whole_ids_and_any_other_their_beginnings() -> None:
     assert (short.endpoint, short.summary) == ("7ccd26ec", "1b2c3d4e")
     assert (wide.endpoint, wide.summary) == (str(CHAT), str(route))
     assert wide.as_text().startswith("2026-01-31 22:00:00.123 UTC")
+
+
+class NoteAddedEvent(Event, frozen=True, kw_only=True):
+    wire_name: ClassVar[str] = "note_added"
+
+    route_id: UUID
+    left_by: str
+    tries: tuple[int, ...] = ()
+    why: str | None = None
+
+
+def test_a_type_without_words_of_its_own_is_shown_by_its_fields() -> None:
+    note = NoteAddedEvent(endpoint_id=CHAT, route_id=CHAT, left_by="the night shift", tries=(1, 2))
+    assert summary(note) == "7ccd26ec, left by the night shift, tries [1,2]"
+    assert summary(note, wide=True).startswith(f"{CHAT}, ")
 
 
 def test_an_id_has_its_time_in_utc_and_here(monkeypatch: pytest.MonkeyPatch) -> None:
