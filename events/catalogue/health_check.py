@@ -9,6 +9,9 @@ from msgspec import Meta
 
 from events.errors import InvalidEventError
 
+INTERVAL_MIN_S = 0.1
+"""The shortest interval that is taken from a person or a model; older entries may tell of less."""
+
 INITIAL_DELAY_S = 60.0
 """The grace of a route whose health check names none."""
 
@@ -47,12 +50,18 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return INITIAL_DELAY_S if self.initial_delay is None else self.initial_delay
 
 
+class _Requested(msgspec.Struct, frozen=True):
+    """What a health check that is asked for must keep beyond the limits of a recorded one."""
+
+    interval: Annotated[float, Meta(ge=INTERVAL_MIN_S)] = INTERVAL_MIN_S
+
+
 def health_check_from(given: Mapping[str, object]) -> HealthCheck:
     """Read a health check in which null means the default.
 
     Raises:
         msgspec.ValidationError: A field breaks its limits; the message names it.
     """
-    return msgspec.convert(
-        {name: value for name, value in given.items() if value is not None}, HealthCheck
-    )
+    fields = {name: value for name, value in given.items() if value is not None}
+    msgspec.convert(fields, _Requested)
+    return msgspec.convert(fields, HealthCheck)

@@ -258,6 +258,7 @@ class HealthChecker:
         failing = watch.state.successes == 0 and watch.state.health != "unhealthy"
         if failing and self._settings.fast_interval_s is not None:
             interval_s = min(interval_s, self._settings.fast_interval_s)
+        interval_s = max(interval_s, self._settings.interval_min_s)
         return interval_s * _draw(1 - self._settings.jitter, 1 + self._settings.jitter)
 
 

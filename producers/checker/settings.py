@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from events.catalogue.health_check import INTERVAL_MIN_S
 from events.limits import Limited
 from producers.checker.verdict import VerdictSettings
 
@@ -15,6 +16,7 @@ class CheckerSettings(Limited, frozen=True):
         concurrency_max: Probes that are under way at the same time.
         fast_interval_s: Time between two probes while a failing route is not unhealthy yet, where
             that is shorter than its interval; None: its interval holds.
+        interval_min_s: The least time between two probes of a route, whatever its interval.
         jitter: The part of an interval by which it is drawn longer or shorter, 0 to 0.5.
         update_interval_s: The least time between two looks at the changed route table.
         verdict: When a route flaps.
@@ -22,6 +24,7 @@ class CheckerSettings(Limited, frozen=True):
 
     concurrency_max: Annotated[int, Meta(ge=1, le=10_000)] = 256
     fast_interval_s: Annotated[float, Meta(ge=0.01, le=86_400)] | None = None
+    interval_min_s: Annotated[float, Meta(ge=0.01, le=86_400)] = INTERVAL_MIN_S
     jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
     update_interval_s: Annotated[float, Meta(ge=0, le=60)] = 0.1
     verdict: VerdictSettings = VerdictSettings()

@@ -10,7 +10,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from events.catalogue.health_check import HealthCheck
+from events.catalogue.health_check import INTERVAL_MIN_S, HealthCheck
 from events.entry.codec import invalid_event
 from producers.endpoints.runtime_variant import CUSTOM, runtime_variant
 from producers.errors import InvalidModelDefinitionError
@@ -253,4 +253,7 @@ def _health_check(given: Any, place: str) -> object:  # noqa: ANN401 - a mapping
     enable = given.pop("enable", True)
     if not isinstance(enable, bool):
         raise ValueError(f"{place}.enable: {enable!r} is not allowed, it is true or false")  # noqa: TRY004 - a wrong value of the file, not of the caller
+    interval = given.get("interval")
+    if isinstance(interval, int | float) and 0 < interval < INTERVAL_MIN_S:
+        raise ValueError(f"{place}.interval: must be at least {INTERVAL_MIN_S}, got {interval}")
     return given if enable else None

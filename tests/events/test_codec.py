@@ -292,6 +292,9 @@ def test_null_stands_for_the_default_of_a_health_check() -> None:
     assert health_check_from(given_fields) == HealthCheck(path="/ready", max_retries=3)
     with pytest.raises(msgspec.ValidationError, match="interval"):
         health_check_from({"path": "/", "interval": 0})
+    with pytest.raises(msgspec.ValidationError, match=r">= 0\.1 - at `\$\.interval`"):
+        health_check_from({"path": "/", "interval": 0.09})
+    assert health_check_from({"path": "/", "interval": 0.1}).interval == 0.1
 
 
 def test_the_grace_is_sixty_seconds_unless_given() -> None:

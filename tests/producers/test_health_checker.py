@@ -267,6 +267,15 @@ async def test_flapping_is_damped_and_said_once(bench: Bench) -> None:
     assert [line["event"] for line in logs].count("flapping") == 1
 
 
+async def test_a_recorded_interval_below_the_least_probes_no_more_often(bench: Bench) -> None:
+    server = await bench.server()
+    bench.table.put(route_at(server), check=replace(CHECK, interval=1e-6))
+    begun = anyio.current_time()
+    async with bench.checker(replace(QUICK, interval_min_s=0.2)):
+        await server.asked.until(4)
+    assert anyio.current_time() - begun >= 0.59
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [

@@ -226,6 +226,7 @@ class TestValidate:
             ("{interval: 5}", r"health_check: .* missing required field `path`"),
             ("{path: h}", r"health_check\.path: 'h' is not allowed"),
             ("{path: /h, interval: 0}", r"interval: 0 is not allowed: Expected `float` > 0"),
+            ("{path: /h, interval: 0.09}", r"interval: must be at least 0\.1, got 0\.09"),
             ("{path: /h, interval: .nan}", r"interval: nan is not allowed"),
             ("{path: /h, interval: soon}", r"interval: 'soon' is not allowed"),
             ("{path: /h, max-retries: 0}", r"max_retries: 0 is not allowed: .* >= 1"),

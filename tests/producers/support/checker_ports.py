@@ -22,7 +22,7 @@ from projections.route_table.route import Health, Route
 ENDPOINT_ID = UUID(int=1)
 STARTED_MS = 1_700_000_000_000
 CHECK = HealthCheck(path="/health", interval=0.01, max_retries=3, max_wait_time=5, initial_delay=0)
-QUICK = CheckerSettings(jitter=0, update_interval_s=0)
+QUICK = CheckerSettings(interval_min_s=0.01, jitter=0, update_interval_s=0)
 
 
 class Counter:
