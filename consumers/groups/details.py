@@ -12,8 +12,8 @@ from consumers.groups.state import SILENT_MS, GroupState
 from consumers.runtime.last_errors import LastErrors
 from consumers.runtime.losses import Loss, Losses
 from events.entry.entry_id import EntryId
-from events.entry.recorded import Entry
-from events.log.log import EventLog, entries_of
+from events.entry.recorded import Entry, entries_of
+from events.log.log import EventLog
 from events.log.positions import Positions, group_holder
 from events.server.reply import reply, reply_entries
 from events.streams.stream_group import (

@@ -10,8 +10,8 @@ from consumers.runtime.last_errors import shortened
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import DeadLetter
 from events.entry.entry_id import START, EntryId
+from events.entry.recorded import entries_of
 from events.log.keys import Keys
-from events.log.log import entries_of
 from events.log.positions import group_holder
 from events.server.reply import reply
 from events.server.script import Script

@@ -9,9 +9,8 @@ import msgspec
 from consumers.runtime.outcome import DeadLetter, Delivery
 from events.entry.entry_id import START, EntryId
 from events.entry.position import time_of
-from events.entry.recorded import Entry
+from events.entry.recorded import Entry, entries_of
 from events.log.keys import Keys
-from events.log.log import entries_of
 from events.server.reply import reply_entries
 from events.server.server import Server
 

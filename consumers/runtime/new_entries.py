@@ -7,8 +7,8 @@ from typing import Self
 from redis.asyncio.connection import AbstractConnection
 
 from consumers.runtime.outcome import Delivery
+from events.entry.recorded import entries_of
 from events.log.keys import Keys
-from events.log.log import entries_of
 from events.server.reply import reply, reply_streams
 from events.server.server import Server
 from events.server.translation import translation

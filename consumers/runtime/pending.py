@@ -7,8 +7,8 @@ from time import monotonic
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import EntryId
+from events.entry.recorded import entries_of
 from events.log.keys import Keys
-from events.log.log import entries_of
 from events.server.reply import reply_entries
 from events.server.server import Server
 from events.streams.stream_group import PendingEntry, read_pending

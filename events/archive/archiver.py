@@ -11,8 +11,9 @@ from events.archive.manifest import Gap, Manifest, Part
 from events.archive.segment import Packing, Segment
 from events.entry.entry_id import END, EntryId
 from events.log.chunk import Chunk, read_chunk
-from events.log.log import READ_COUNT, EventLog
+from events.log.log import EventLog
 from events.log.positions import Positions
+from events.log.reading import READ_COUNT
 from events.server.server import now_of
 from events.structured_logger import structured_logger
 

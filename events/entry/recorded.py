@@ -9,6 +9,7 @@ import msgspec
 
 from events.catalogue.event import Event
 from events.entry.entry_id import EntryId
+from events.entry.entry_line import RawEntry
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -17,6 +18,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     entry_id: EntryId
     partition: int
     fields: Mapping[bytes, bytes]
+
+
+def entries_of(raw: Iterable[RawEntry], partition: int) -> list[Entry]:
+    """Turn Redis's flat reply into entries; one whose fields were deleted has none."""
+    return [Entry(EntryId.parse(entry_id), partition, _paired(flat)) for entry_id, flat in raw]
+
+
+def _paired(flat: Iterable[bytes] | None) -> dict[bytes, bytes]:
+    strings = iter(flat or ())
+    return dict(zip(strings, strings, strict=True))
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -12,6 +12,7 @@ from events.entry.entry_line import RawEntry
 from events.errors import TrimmedError
 from events.log.chunk import Chunk, read_chunk
 from events.log.log import EventLog
+from events.log.reading import READ_COUNT, StreamReading
 from events.structured_logger import structured_logger
 
 Note = Callable[[TrimmedError], None]
@@ -20,14 +21,8 @@ Note = Callable[[TrimmedError], None]
 _log = structured_logger(__name__)
 
 
-class Reading:
-    """A position in a partition, and what lies behind it, step by step.
-
-    Attributes:
-        partition: Which one.
-        position: The last entry that was read, or where reading began.
-        is_at_end: Whether the last step found the end of what was asked for.
-    """
+class Reading(StreamReading):
+    """A position in a partition, over archive and stream, which every step moves on."""
 
     def __init__(
         self,
@@ -37,18 +32,16 @@ class Reading:
         partition: int,
         position: EntryId = START,
     ) -> None:
+        super().__init__(log.server, log.keys, partition, position)
         self._log = log
         self._archive = archive
         self._on_gap = on_gap
-        self.partition = partition
-        self.position = position
-        self.is_at_end = False
         # How many entries were ever appended up to the position; None: nobody knows.
         self._known = 0 if position == START else None
         self._archived: AsyncGenerator[list[RawEntry]] | None = None
         self._manifest = Manifest(namespace=log.keys.namespace, partition=partition)
 
-    async def step(self, end: EntryId = END, count: int = 1_000) -> list[RawEntry]:
+    async def step(self, end: EntryId = END, count: int = READ_COUNT) -> list[RawEntry]:
         """Return the next entries up to *end*, which is included; there may be none in a step.
 
         Raises:

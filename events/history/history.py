@@ -1,29 +1,20 @@
 """The history: archive and stream of the log read as one, without a gap or a double between."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-
-import anyio
 
 from events.archive.archive import Archive
 from events.archive.manifest import Manifest
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import RawEntry
-from events.entry.recorded import Entry, RecordedEvent
-from events.errors import ServerUnavailableError
+from events.entry.recorded import Entry, RecordedEvent, entries_of
 from events.history.cursor import Note, Reading
 from events.log.chunk import Chunk, read_chunk, read_chunk_back
 from events.log.keys import Keys
-from events.log.log import READ_COUNT, EventLog, entries_of, readable
-from events.log.merge import by_entry_id, merged
-from events.server.backoff import Backoff
+from events.log.log import EventLog, readable
+from events.log.merge import merged
+from events.log.reading import READ_COUNT, Cursor, cursors_of, follow
 from events.server.server import Server
-from events.structured_logger import structured_logger
-
-_BLOCK_MS = 2_000
-_RECONNECT = Backoff(first_s=0.05, most_s=5.0)
-
-_log = structured_logger(__name__)
 
 
 class History:
@@ -179,55 +170,17 @@ class History:
                     found += (one for one in entries if EntryId.parse(one[0]) in here)
         return {one.entry_id: one for one in entries_of(found, partition)}
 
-    async def follow(
-        self, cursor: EntryId | Mapping[int, EntryId] = END
-    ) -> AsyncGenerator[RecordedEvent]:
-        """Yield every event after *cursor*, for ever; see `follow_entries`."""
-        async for entry in self.follow_entries(cursor):
-            recorded = readable(entry)
-            if recorded is not None:
-                yield recorded
-
-    async def follow_entries(
-        self, cursor: EntryId | Mapping[int, EntryId] = END
-    ) -> AsyncGenerator[Entry]:
-        """Yield every entry after *cursor*, for ever, as `EventLog.follow_entries` does.
+    async def follow_entries(self, cursor: Cursor = END) -> AsyncGenerator[Entry]:
+        """Yield every raw entry after *cursor*, for ever, waiting for those to come.
 
         A follower that was away for so long, or is so slow, that the stream was trimmed beyond it
         goes on in the archive; see `raw_chunks` for what it raises where that is not enough.
         """
+        cursors = await cursors_of(cursor, self.partitions, self.head)
         readings = [
             Reading(self.log, self.archive, self.on_gap, partition, position)
-            for partition, position in (await self._cursors(cursor)).items()
+            for partition, position in cursors.items()
         ]
-        failures = 0
-        while True:
-            found: list[Entry] = []
-            try:
-                if all(one.is_at_end for one in readings):
-                    await self._wait_for_more(readings)
-                for one in readings:
-                    found += entries_of(await one.step(END, READ_COUNT), one.partition)
-                failures = 0
-            except ServerUnavailableError as error:
-                failures += 1
-                _log.warning("follow_interrupted", error=str(error), failures=failures)
-            for entry in by_entry_id(found):
+        async with aclosing(follow(self.server, self.keys, readings)) as entries:
+            async for entry in entries:
                 yield entry
-            if failures:
-                await anyio.sleep(_RECONNECT.delay_s(failures))
-
-    async def _wait_for_more(self, readings: Iterable[Reading]) -> None:
-        """Wait until there is an entry behind one of the readings."""
-        at = {self.log.keys.events(one.partition): str(one.position) for one in readings}
-        words = ("XREAD", "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", *at, *at.values())
-        async with self.log.server.blocking(_BLOCK_MS) as client:
-            while not await client.call(*words):
-                pass
-
-    async def _cursors(self, cursor: EntryId | Mapping[int, EntryId]) -> dict[int, EntryId]:
-        if isinstance(cursor, Mapping):
-            return dict(cursor)
-        if cursor < END:
-            return dict.fromkeys(range(self.partitions), cursor)
-        return {partition: await self.head(partition) for partition in range(self.partitions)}

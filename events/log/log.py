@@ -1,39 +1,26 @@
 """The log: all events of a deployment, on one Redis stream for each partition."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Self
-
-import anyio
 
 from events.catalogue.event import Event
 from events.entry import codec
 from events.entry.entry_id import END, START, EntryId
-from events.entry.entry_line import RawEntry
-from events.entry.recorded import Entry, Metadata, RecordedEvent
+from events.entry.recorded import Entry, Metadata, RecordedEvent, entries_of
 from events.errors import (
     LayoutError,
-    ServerUnavailableError,
     UndecodableEntryError,
     UnknownEventTypeError,
 )
 from events.log.append import MEMORY, Append, Appended, Durability, group_by_partition
 from events.log.keys import Keys
-from events.log.merge import by_entry_id, merged
+from events.log.merge import merged
 from events.log.partitions import PARTITIONS_MAX, log_exists, read_partitions
-from events.server.backoff import Backoff
-from events.server.reply import reply_entries, reply_streams
+from events.log.reading import READ_COUNT, Cursor, StreamReading, cursors_of, follow
+from events.server.reply import reply_entries
 from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
-from events.structured_logger import structured_logger
-
-READ_COUNT = 1_000
-"""Entries asked for at a time."""
-
-_BLOCK_MS = 2_000
-_RECONNECT = Backoff(first_s=0.05, most_s=5.0)
-
-_log = structured_logger(__name__)
 
 
 class EventLog:
@@ -139,18 +126,10 @@ class EventLog:
         self, partition: int, start: EntryId = START, end: EntryId = END, count: int = READ_COUNT
     ) -> AsyncGenerator[list[Entry]]:
         """Yield the raw entries from *start* to *end*, both included, in chunks of *count*."""
-        stream = self.keys.events(partition)
-        while True:
-            raw = reply_entries(
-                await self.server.client.call(
-                    "XRANGE", stream, str(start), str(end), "COUNT", count
-                )
-            )
-            if raw:
+        reading = StreamReading(self.server, self.keys, partition, start.before())
+        while not reading.is_at_end:
+            if raw := await reading.step(end, count):
                 yield entries_of(raw, partition)
-            if len(raw) < count:
-                return
-            start = EntryId.parse(raw[-1][0]).after()
 
     async def read(
         self, start: EntryId = START, end: EntryId = END, partition: int | None = None
@@ -167,66 +146,20 @@ class EventLog:
                 if recorded is not None:
                     yield recorded
 
-    async def follow(
-        self, cursor: EntryId | Mapping[int, EntryId] = END
-    ) -> AsyncGenerator[RecordedEvent]:
+    async def follow(self, cursor: Cursor = END) -> AsyncGenerator[RecordedEvent]:
         """Yield every event after *cursor*, for ever, waiting for those to come.
 
         A cursor of `END` begins with what is appended from now on. While the server is away it
         waits and goes on where it was. Where the stream was trimmed beyond the cursor it goes on
-        with what is left: `History.follow` goes on in the archive, or says what is missing.
+        with what is left: `History.follow_entries` goes on in the archive, or says what is missing.
         """
-        async for entry in self.follow_entries(cursor):
-            recorded = readable(entry)
-            if recorded is not None:
-                yield recorded
-
-    async def follow_entries(
-        self, cursor: EntryId | Mapping[int, EntryId] = END
-    ) -> AsyncGenerator[Entry]:
-        """Yield every raw entry after *cursor*, for ever; see `follow`."""
-        cursors = await self._cursors(cursor)
-        failures = 0
-        async with self.server.blocking(_BLOCK_MS) as client:
-            while True:
-                streams = [self.keys.events(p) for p in cursors]
-                ids = [str(at) for at in cursors.values()]
-                try:
-                    found = await client.call(
-                        "XREAD", "COUNT", READ_COUNT, "BLOCK", _BLOCK_MS, "STREAMS", *streams, *ids
-                    )
-                except ServerUnavailableError as error:
-                    failures += 1
-                    _log.warning("follow_interrupted", error=str(error), failures=failures)
-                    await anyio.sleep(_RECONNECT.delay_s(failures))
-                    continue
-                failures = 0
-                for entry in self._arrived(reply_streams(found)):
-                    yield entry
-                    cursors[entry.partition] = entry.entry_id
-
-    async def _cursors(self, cursor: EntryId | Mapping[int, EntryId]) -> dict[int, EntryId]:
-        if isinstance(cursor, Mapping):
-            return dict(cursor)
-        if cursor < END:
-            return dict.fromkeys(range(self.partitions), cursor)
-        return {p: await self.head(p) for p in range(self.partitions)}
-
-    def _arrived(self, found: Sequence[tuple[bytes, Sequence[RawEntry]]]) -> list[Entry]:
-        partitions = {self.keys.events(p).encode(): p for p in range(self.partitions)}
-        return by_entry_id(
-            entry for stream, raw in found for entry in entries_of(raw, partitions[stream])
-        )
-
-
-def entries_of(raw: Iterable[RawEntry], partition: int) -> list[Entry]:
-    """Turn Redis's flat reply into entries; one whose fields were deleted has none."""
-    return [Entry(EntryId.parse(entry_id), partition, _paired(flat)) for entry_id, flat in raw]
-
-
-def _paired(flat: Iterable[bytes] | None) -> dict[bytes, bytes]:
-    strings = iter(flat or ())
-    return dict(zip(strings, strings, strict=True))
+        cursors = await cursors_of(cursor, self.partitions, self.head)
+        readings = [StreamReading(self.server, self.keys, *at) for at in cursors.items()]
+        async with aclosing(follow(self.server, self.keys, readings)) as entries:
+            async for entry in entries:
+                recorded = readable(entry)
+                if recorded is not None:
+                    yield recorded
 
 
 def readable(entry: Entry) -> RecordedEvent | None:

@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Iterable
 import msgspec
 
 from events.entry.entry_id import EntryId
-from events.log.log import READ_COUNT, EventLog
+from events.log.log import EventLog
+from events.log.reading import READ_COUNT
 from events.retention.retention import RetentionRule
 from events.server.reply import reply
 

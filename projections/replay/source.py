@@ -6,9 +6,9 @@ from contextlib import aclosing
 import msgspec
 
 from events.entry.entry_id import END, START, EntryId
-from events.entry.recorded import Entry
+from events.entry.recorded import Entry, entries_of
 from events.history.history import History
-from events.log.log import EventLog, entries_of
+from events.log.log import EventLog
 from events.server.reply import reply_entries, reply_or_none
 from events.streams.stream_state import read_stream_state
 from projections.errors import HistoryMissingError

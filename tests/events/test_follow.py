@@ -116,3 +116,9 @@ async def test_what_cannot_be_read_does_not_stop_a_follower(log: EventLog) -> No
     await call("XADD", log.keys.events(0), "*", "name", "route_created", "payload", "[" * 100_000)
     ids = await append(log, 1)
     assert await first(log, 1, START) == ids
+
+
+async def test_a_follower_of_a_trimmed_log_goes_on_with_what_is_left(log: EventLog) -> None:
+    ids = await append(log, 5)
+    await log.server.client.call("XTRIM", log.keys.events(0), "MINID", str(ids[3]))
+    assert await first(log, 2, ids[0]) == ids[3:]

@@ -30,8 +30,9 @@ from consumers.cli.terminal.output import (
 )
 from consumers.cli.terminal.talk import say
 from events.entry.entry_id import START, EntryId
+from events.entry.recorded import entries_of
 from events.log.keys import partition_of
-from events.log.log import EventLog, entries_of
+from events.log.log import EventLog
 from events.log.partitions import ask_each
 from events.server.reply import reply_entries
 from projections.errors import NoLiveGenerationError

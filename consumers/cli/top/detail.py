@@ -16,9 +16,9 @@ from consumers.cli.top.endpoint_detail import endpoint_detail, pairs_grid
 from consumers.cli.top.picture import DeadLine, Picture, Subject
 from consumers.cli.top.sheets import key_of
 from events.entry.age import age_of, span
-from events.entry.recorded import Entry
+from events.entry.recorded import Entry, entries_of
 from events.history.history import History
-from events.log.log import EventLog, entries_of
+from events.log.log import EventLog
 from events.server.reply import reply_entries
 from events.server.server import now_of
 from events.streams.stream_group import read_consumers, read_pending

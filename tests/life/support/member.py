@@ -6,8 +6,8 @@ from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.outcome import Delivery, RetryPolicy
 from consumers.runtime.projector import Projector
 from events import EventLog
+from events.entry.recorded import entries_of
 from events.errors import NoGroupError
-from events.log.log import entries_of
 from projections.projection import Projection
 from projections.snapshots.snapshot_store import Snapshots
 

@@ -1,0 +1,100 @@
+"""Reading: how far a partition's stream has been read, and several of them followed."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+
+import anyio
+
+from events.entry.entry_id import END, EntryId
+from events.entry.entry_line import RawEntry
+from events.entry.recorded import Entry, entries_of
+from events.errors import ServerUnavailableError
+from events.log.keys import Keys
+from events.log.merge import by_entry_id
+from events.server.backoff import Backoff
+from events.server.reply import reply_entries
+from events.server.server import Server
+from events.structured_logger import structured_logger
+
+READ_COUNT = 1_000
+"""Entries asked for at a time."""
+
+Cursor = EntryId | Mapping[int, EntryId]
+"""The last entry that a follower has had, in all partitions or in each; `END` for the newest."""
+
+_BLOCK_MS = 2_000
+_RECONNECT = Backoff(first_s=0.05, most_s=5.0)
+
+_log = structured_logger(__name__)
+
+
+class StreamReading:
+    """A position in a partition's stream, which every step moves on.
+
+    What was trimmed or deleted is passed over; `events.history.cursor.Reading` finds it in the
+    archive, or says what is missing.
+
+    Attributes:
+        partition: Which one.
+        position: The last entry that was read, or where reading began.
+        is_at_end: Whether the last step found the end of what was asked for.
+    """
+
+    def __init__(self, server: Server, keys: Keys, partition: int, position: EntryId) -> None:
+        self._server = server
+        self._stream = keys.events(partition)
+        self.partition = partition
+        self.position = position
+        self.is_at_end = False
+
+    async def step(self, end: EntryId = END, count: int = READ_COUNT) -> Sequence[RawEntry]:
+        """Return the next entries up to *end*, which is included; there may be none in a step."""
+        start = self.position.after()
+        raw = reply_entries(
+            await self._server.client.call(
+                "XRANGE", self._stream, str(start), str(end), "COUNT", count
+            )
+        )
+        if raw:
+            self.position = EntryId.parse(raw[-1][0])
+        self.is_at_end = len(raw) < count
+        return raw
+
+
+async def cursors_of(
+    cursor: Cursor, partitions: int, head: Callable[[int], Awaitable[EntryId]]
+) -> dict[int, EntryId]:
+    """Return where each partition is followed from; *head* tells where one ends."""
+    if isinstance(cursor, Mapping):
+        return dict(cursor)
+    if cursor < END:
+        return dict.fromkeys(range(partitions), cursor)
+    return {partition: await head(partition) for partition in range(partitions)}
+
+
+async def follow(
+    server: Server, keys: Keys, readings: Collection[StreamReading]
+) -> AsyncGenerator[Entry]:
+    """Yield the entries that *readings* find, for ever, and wait for more where all are at the end.
+
+    While the server is away it waits, and goes on where each reading was.
+    """
+    failures = 0
+    async with server.blocking(_BLOCK_MS) as client:
+        while True:
+            found: list[Entry] = []
+            try:
+                if all(reading.is_at_end for reading in readings):
+                    at = {keys.events(one.partition): str(one.position) for one in readings}
+                    words = ("COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", *at, *at.values())
+                    while not await client.call("XREAD", *words):
+                        pass
+                for reading in readings:
+                    found += entries_of(await reading.step(), reading.partition)
+                failures = 0
+            except ServerUnavailableError as error:
+                failures += 1
+                _log.warning("follow_interrupted", error=str(error), failures=failures)
+            for entry in by_entry_id(found):
+                yield entry
+            if failures:
+                await anyio.sleep(_RECONNECT.delay_s(failures))
