@@ -7,6 +7,7 @@ import pytest
 
 from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events import EventLog, open_log
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +62,16 @@ async def waitaof(log: EventLog) -> None:
     """For tests that wait for the disk."""
     if not await log.server.can_wait_for_fsync():
         pytest.skip("the server that was found has no WAITAOF: Redis 7.2 or Valkey 8 has")
+
+
+@pytest.fixture
+async def own_log(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[EventLog]:
+    async with open_log(own_server.url, namespace=namespace, source="test") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def proxy(shared_server: EmbeddedServer) -> AsyncIterator[TcpProxy]:
+    """A way to the shared server on which a test loses or holds back what passes."""
+    async with tcp_proxy(shared_server.port) as opened:
+        yield opened

@@ -18,10 +18,10 @@ from tests.support.running_consumer import (
     QUICK,
     UNCLAIMED,
     Handling,
+    append,
     consumer_of,
     consuming,
     create_group,
-    created,
     dead_letters,
     deliver,
     dying,
@@ -46,15 +46,6 @@ def suppress_death() -> Iterator[None]:
         _, others = ended.split(DiesError)
         if others is not None:
             raise
-
-
-@pytest.fixture
-async def handling() -> Handling:
-    return Handling()
-
-
-async def append(log: EventLog, count: int) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
 
 
 async def silent(log: EventLog, count: int) -> list[EntryId]:

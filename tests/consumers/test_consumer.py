@@ -13,10 +13,10 @@ from tests.support.running_consumer import (
     UNCLAIMED,
     Handling,
     add_raw,
+    append,
     consumer_of,
     consuming,
     create_group,
-    created,
     dead_letters,
     deliver,
     members,
@@ -54,15 +54,6 @@ GARBAGE = {
     "empty fields": (b"", b""),
     "a great many fields": tuple(b"%d" % number for number in range(12_000)),
 }
-
-
-@pytest.fixture
-async def handling() -> Handling:
-    return Handling()
-
-
-async def append(log: EventLog, count: int = 1) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
 
 
 async def test_every_entry_is_handled_once_in_its_order(log: EventLog, handling: Handling) -> None:

@@ -1,6 +1,6 @@
 """The group, the stream and the server are taken away from consumers that run."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -11,7 +11,7 @@ from consumers.runtime.consumer import Consumer
 from consumers.runtime.projector import Projector
 from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError
-from events.log.log import EventLog, open_log
+from events.log.log import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
@@ -40,12 +40,6 @@ async def until_in_step(log: EventLog) -> None:
         return await states(log, ROUTE_TABLE) == await folded_in_order(log, ROUTE_TABLE)
 
     await wait_until(in_step, "the read model is what the log says")
-
-
-@pytest.fixture
-async def own_log(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[EventLog]:
-    async with open_log(own_server.url, namespace=namespace, source="test") as opened:
-        yield opened
 
 
 async def destroy_group(log: EventLog) -> None:

@@ -2,7 +2,6 @@ from time import monotonic
 
 import anyio
 import anyio.lowlevel
-import pytest
 
 from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.consumer import Consumer, ConsumerSettings
@@ -12,10 +11,10 @@ from events.log.log import EventLog, open_log
 from tests.support.running_consumer import (
     QUICK,
     Handling,
+    append,
     consumer_of,
     consuming,
     create_group,
-    created,
     deliver,
     members,
     pending,
@@ -24,15 +23,6 @@ from tests.support.running_consumer import (
 from tests.support.waiting import wait_until
 
 PATIENT = ConsumerSettings(batch_size=10, block_ms=60_000, claim_idle_ms=600_000)
-
-
-@pytest.fixture
-async def handling() -> Handling:
-    return Handling()
-
-
-async def append(log: EventLog, count: int) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
 
 
 async def until_blocked(log: EventLog) -> None:

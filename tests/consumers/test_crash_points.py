@@ -13,7 +13,7 @@ from events.server.script import script_text
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.group_process import Processes, processes
 from tests.support.running_consumer import (
-    created,
+    append,
     dead_letters,
     documents,
     fill,
@@ -24,7 +24,7 @@ from tests.support.running_consumer import (
     until_settled,
 )
 from tests.support.script_calls import call_of
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import wait_until
 
 NAME = ROUTE_TABLE.name
@@ -36,12 +36,6 @@ async def started(log: EventLog, redis_url: str) -> AsyncIterator[Processes]:
     await log.server.client.call("SCRIPT LOAD", script_text("projections.read_model", "apply"))
     async with processes(log, redis_url) as some:
         yield some
-
-
-@pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[TcpProxy]:
-    async with tcp_proxy(int(redis_url.rpartition(":")[2])) as opened:
-        yield opened
 
 
 async def until_pending(log: EventLog, consumer: str, count: int) -> None:
@@ -61,11 +55,6 @@ async def assert_exact(log: EventLog) -> None:
 
 async def revisions(log: EventLog) -> set[int]:
     return {revision for revision, _ in (await documents(log, ROUTE_TABLE)).values()}
-
-
-async def append(log: EventLog, endpoints: int) -> None:
-    """Append one event for each of so many new endpoints, in one step."""
-    await log.append(*(created() for _ in range(endpoints)))
 
 
 async def test_killed_between_reading_and_applying_nothing_is_lost(

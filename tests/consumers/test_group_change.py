@@ -10,7 +10,7 @@ from consumers.runtime.losses import Losses
 from events.entry.entry_id import END, START, EntryId
 from events.log.log import EventLog
 from events.log.positions import Positions
-from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read
+from tests.events.support.old_entries import add_old, create, leave_group, old_id, read
 
 GROUP = "readers"
 WHAT = operation(GROUP, "groups reset", "a test")
@@ -18,10 +18,7 @@ WHAT = operation(GROUP, "groups reset", "a test")
 
 async def fill(log: EventLog) -> None:
     """Let the group, which has no consumer any more, have ended 6 of 10 entries."""
-    await add_old(log, 10)
-    await create(log, GROUP)
-    await acknowledge(log, GROUP, *await read(log, GROUP, 6))
-    await log.server.client.call("XGROUP", "DELCONSUMER", log.keys.events(0), GROUP, "c-1")
+    await leave_group(log, GROUP)
     await Positions(log.server, log.keys, 0).advance(f"group:{GROUP}", old_id(5))
 
 

@@ -14,10 +14,10 @@ from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     Handling,
+    append,
     consumer_of,
     consuming,
     create_group,
-    created,
     deliver,
     make_idle,
     members,
@@ -33,10 +33,6 @@ PATIENT = ConsumerSettings(
     policy=RetryPolicy(tries_max=5, first_s=60.0, most_s=60.0),
 )
 """Nothing is claimed and nothing tried again within any test."""
-
-
-async def append(log: EventLog, count: int) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
 
 
 async def until_waiting(log: EventLog, name: str) -> None:

@@ -8,14 +8,14 @@ from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_work import HandlerWork
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import RetryPolicy
-from events.catalogue.event import Event
-from events.entry.entry_id import END, START, EntryId
+from events.entry.entry_id import END, START
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog, open_log
 from events.log.positions import Positions, group_holder
 from tests.consumers.support.handler_group import (
     LASTING,
     PROMPT,
+    append,
     handler_consumer_of,
     handling_with,
     in_order,
@@ -39,10 +39,6 @@ from tests.support.running_consumer import (
     until_settled,
 )
 from tests.support.waiting import wait_until
-
-
-async def append(log: EventLog, *events: Event) -> list[EntryId]:
-    return list((await log.append(*events)).entry_ids)
 
 
 async def test_each_event_is_handled_once_and_those_of_an_endpoint_in_order(log: EventLog) -> None:

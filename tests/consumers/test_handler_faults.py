@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.outcome import RetryPolicy
-from events.catalogue.event import Event
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog, open_log
 from tests.consumers.support.handler_group import (
     LASTING,
     PROMPT,
+    append,
     handler_consumer_of,
     handling_with,
     owner,
@@ -55,10 +55,6 @@ async def through(proxy: TcpProxy, direct: EventLog) -> AsyncIterator[EventLog]:
     """The log as the consumer sees it."""
     async with open_log(proxy.url, namespace=direct.keys.namespace) as opened:
         yield opened
-
-
-async def append(log: EventLog, *events: Event) -> list[EntryId]:
-    return list((await log.append(*events)).entry_ids)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from consumers.errors import UnprocessableError
 from events import EventLog
 from events.entry.recorded import RecordedEvent
-from tests.consumers.support.exposition import Asked, asking, exposed_of, look_always
+from tests.consumers.support.exposition import Asked, asking, exposed_of
 from tests.consumers.support.handler_group import (
     LASTING,
     handler_consumer_of,
@@ -27,8 +27,6 @@ from tests.support.running_consumer import (
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("look_always")
-
-__all__ = ["look_always"]
 
 COUNTED = ("handled", "skipped", "failed", "retried", "dead", "claimed")
 

@@ -16,7 +16,7 @@ from events import EventLog, open_log
 from events.entry.recorded import RecordedEvent
 from producers.checker.membership import MembershipSettings, join
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.support.exposition import Asked, asking, exposed_of, look_always
+from tests.consumers.support.exposition import Asked, asking, exposed_of
 from tests.consumers.support.group_process import processes
 from tests.support.running_consumer import (
     GROUP,
@@ -32,8 +32,6 @@ from tests.support.tcp_proxy import tcp_proxy
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("look_always")
-
-__all__ = ["look_always"]
 
 IMPATIENT = VitalsSettings(stalled_s=0.5, patience_s=600)
 

@@ -13,9 +13,9 @@ from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
     Handling,
+    append,
     consumer_of,
     consuming,
-    created,
     deliver,
     until_settled,
 )
@@ -24,10 +24,6 @@ from tests.support.running_consumer import (
 @pytest.fixture
 async def losses(log: EventLog) -> Losses:
     return Losses(log.server, log.keys, 0, GROUP)
-
-
-async def append(log: EventLog, count: int) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
 
 
 async def trim_before(log: EventLog, entry_id: EntryId) -> None:

@@ -12,9 +12,9 @@ from events.retention.trim import Trim
 from tests.support.running_consumer import (
     GROUP,
     Handling,
+    append,
     consumer_of,
     consuming,
-    created,
     deliver,
     pending,
     until_settled,
@@ -29,10 +29,6 @@ def group(log: EventLog) -> Group:
 @pytest.fixture
 def positions(log: EventLog) -> Positions:
     return Positions(log.server, log.keys, 0)
-
-
-async def append(log: EventLog, count: int) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
 
 
 async def destroy(log: EventLog) -> None:

@@ -22,7 +22,7 @@ from consumers.runtime.projector import Projector
 from docs.pages.metrics_page import metrics_page
 from events import EventLog, open_log
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.support.exposition import Asked, asking, exposed_of, look_always
+from tests.consumers.support.exposition import Asked, asking, exposed_of
 from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,
@@ -44,8 +44,6 @@ from tests.support.running_consumer import (
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("look_always")
-
-__all__ = ["look_always"]
 
 OF_GROUP = f"{GROUP} 0"
 

@@ -1,7 +1,6 @@
 import base64
 import doctest
 import hmac
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
@@ -38,12 +37,6 @@ UNHEALTHY = ModelServiceStatusEvent(
 RECORDED = RecordedEvent(
     EntryId(1_769_896_800_123, 7), 3, UNHEALTHY, "0190-an-id", "check er", Metadata()
 )
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as one:
-        yield one
 
 
 async def answer_to(receiver: Receiver, answer: web.Response) -> ConsumersError | None:

@@ -2,21 +2,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
-import pytest
 from aiohttp import web
 
 from consumers.webhook.webhook_group import WEBHOOK, webhook_consumers
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.log.log import EventLog
 from tests.consumers.support.handler_group import handling_with, until_owned
-from tests.consumers.support.receiver import Call, Receiver, receiving, settings_of
+from tests.consumers.support.receiver import Call, Receiver, settings_of
 from tests.support.running_consumer import created, dead_letters, fill, until_dead, until_settled
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as one:
-        yield one
 
 
 @asynccontextmanager

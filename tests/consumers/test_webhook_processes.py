@@ -15,16 +15,10 @@ from events.catalogue.model_service import ModelServiceStatusEvent
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from tests.consumers.support.handler_group import owner, tries, until_owned
-from tests.consumers.support.receiver import Call, Receiver, receiving
+from tests.consumers.support.receiver import Call, Receiver
 from tests.consumers.support.webhook_process import LEASE_MS, WebhookProcesses, webhook_processes
 from tests.support.running_consumer import created, dead_letters, members, pending, until_settled
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as one:
-        yield one
 
 
 @pytest.fixture

@@ -21,15 +21,9 @@ from events.errors import (
 )
 from events.log import append as append_module
 from events.server.settings import ServerSettings
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy
 
 APPEND = b"EVALSHA"
-
-
-@pytest.fixture
-async def proxy(shared_server: EmbeddedServer) -> AsyncIterator[TcpProxy]:
-    async with tcp_proxy(shared_server.port) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
 from uuid import UUID, uuid4
 
 import anyio
-import pytest
 
 from consumers.processes.embedded import EmbeddedServer
 from events import END, START, EntryId, EventLog, RouteTrafficRatioUpdatedEvent, open_log
@@ -86,12 +84,6 @@ async def test_several_partitions_are_followed_from_a_cursor_of_each(
         cursor = {partition: own[0] for partition, own in ids.items()}
         wanted = sorted(one for own in ids.values() for one in own[1:])
         assert sorted(await first(log, len(wanted), cursor)) == wanted
-
-
-@pytest.fixture
-async def own_log(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[EventLog]:
-    async with open_log(own_server.url, namespace=namespace) as opened:
-        yield opened
 
 
 async def test_a_follower_goes_on_where_it_was_when_the_server_comes_back(

@@ -20,18 +20,12 @@ async def proxy(own_server: EmbeddedServer) -> AsyncIterator[TcpProxy]:
         yield opened
 
 
-@pytest.fixture
-async def direct(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[EventLog]:
-    async with open_log(own_server.url, namespace=namespace, source="test") as opened:
-        yield opened
-
-
 async def test_one_that_is_forgotten_between_its_loading_and_its_call_runs_all_the_same(
-    proxy: TcpProxy, direct: EventLog
+    proxy: TcpProxy, own_log: EventLog
 ) -> None:
-    async with open_log(proxy.url, namespace=direct.keys.namespace, source="test") as log:
+    async with open_log(proxy.url, namespace=own_log.keys.namespace, source="test") as log:
         await log.append(created())
-        await direct.server.client.call("SCRIPT FLUSH")
+        await own_log.server.client.call("SCRIPT FLUSH")
         loading = proxy.hold_next(b"LOAD")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(log.append, created())
@@ -40,24 +34,24 @@ async def test_one_that_is_forgotten_between_its_loading_and_its_call_runs_all_t
                 call = proxy.hold_next(call_of("events.log", "append"))
                 await loading.release()
                 await call.arrived.wait()
-            await direct.server.client.call("SCRIPT FLUSH")
+            await own_log.server.client.call("SCRIPT FLUSH")
             await call.release()
-    assert len([one async for one in direct.read()]) == 2
+    assert len([one async for one in own_log.read()]) == 2
 
 
 async def test_one_that_is_forgotten_before_it_is_asked_how_safe_an_append_is(
-    proxy: TcpProxy, direct: EventLog
+    proxy: TcpProxy, own_log: EventLog
 ) -> None:
     async def append_safely() -> None:
         with pytest.raises(NotDurableError, match="replicas are 0"):
             await log.append(created(), durability=Durability(replicas=1, timeout_ms=100))
 
-    async with open_log(proxy.url, namespace=direct.keys.namespace, source="test") as log:
+    async with open_log(proxy.url, namespace=own_log.keys.namespace, source="test") as log:
         question = proxy.hold_next(b"\r\nWAIT\r\n")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(append_safely)
             with anyio.fail_after(10):
                 await question.arrived.wait()
-            await direct.server.client.call("SCRIPT FLUSH")
+            await own_log.server.client.call("SCRIPT FLUSH")
             await question.release()
-    assert len([one async for one in direct.read()]) == 1
+    assert len([one async for one in own_log.read()]) == 1

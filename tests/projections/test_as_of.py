@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +17,6 @@ from projections.replay.registers import differences
 from projections.replay.trace import trace
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import as_of, changes_between
-from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots, only
 from tests.projections.test_rebuild import store_of
 from tests.support import oracle
@@ -51,11 +49,6 @@ LIFE: tuple[Event, ...] = (
     observed("unhealthy", reason="HTTP 503"),
     destroyed(),
 )
-
-
-@pytest.fixture
-def snapshots(log: EventLog, tmp_path: Path) -> Snapshots:
-    return Snapshots(log, 0, SnapshotSettings(str(tmp_path)))
 
 
 async def lived(log: EventLog) -> list[RecordedEvent]:

@@ -10,11 +10,7 @@ from projections.replay.source import (
     extent_of,
     raw_entries,
 )
-from tests.support.histories import created
-
-
-async def append(log: EventLog, count: int) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
+from tests.support.running_consumer import append
 
 
 async def read(log: EventLog, after: EntryId, until: EntryId) -> list[EntryId]:

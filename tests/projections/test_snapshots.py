@@ -27,7 +27,7 @@ from projections.replay.rebuild import Rebuild
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.checksum import checksum_at
-from projections.snapshots.snapshot import Manifest, SnapshotSettings, read_manifest, read_snapshot
+from projections.snapshots.snapshot import Manifest, read_manifest, read_snapshot
 from projections.snapshots.snapshot_store import Snapshots
 from tests.projections.test_rebuild import settled, store_of
 from tests.support.appending import Appending, truth
@@ -35,11 +35,6 @@ from tests.support.histories import PROJECTIONS, E
 from tests.support.running_consumer import documents, states
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
-
-
-@pytest.fixture
-def snapshots(log: EventLog, tmp_path: Path) -> Snapshots:
-    return Snapshots(log, 0, SnapshotSettings(str(tmp_path)))
 
 
 @pytest.fixture

@@ -75,6 +75,11 @@ def life_of(endpoint_id: UUID) -> list[Event]:
     ]
 
 
+async def append(log: EventLog, count: int = 1) -> list[EntryId]:
+    """Append the creation of so many new endpoints, in one step."""
+    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
+
+
 async def fill(log: EventLog, endpoints: int) -> list[UUID]:
     """Append the lives of so many new endpoints, each event in turn for all of them."""
     ids = [uuid4() for _ in range(endpoints)]

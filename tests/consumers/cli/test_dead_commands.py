@@ -2,7 +2,6 @@
 
 import json
 from typing import Any
-from uuid import UUID
 
 import anyio
 import pytest
@@ -12,28 +11,18 @@ from consumers.cli.dead.requeue import drop_dead, requeue_dead
 from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.projector import Projector
-from events import EndpointRouteListUpdatedEvent, EventLog
+from events import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.consumers.support.chat import append
 from tests.consumers.support.commands import Commands
 from tests.support.waiting import wait_until
 
-CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 TRUNCATED = "route_started: Input data was truncated"
 GARBAGE: list[tuple[str | bytes, ...]] = [
     ("name", "route_started", "payload", "{", "raw", b"\xff"),
     ("name", "told_later", "payload", "{}"),
     ("stray", "field"),
 ]
-
-
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
-async def append(log: EventLog, count: int) -> None:
-    event = EndpointRouteListUpdatedEvent(endpoint_id=CHAT, routes=())
-    await log.append(*[event] * count)
 
 
 async def project(log: EventLog, garbage: list[tuple[str | bytes, ...]], dead_letters: int) -> None:

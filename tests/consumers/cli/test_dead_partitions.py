@@ -22,11 +22,6 @@ LETTER = (
 
 
 @pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
-@pytest.fixture
 async def two(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:
     """Two partitions, on both of which one group has given up on one id, under one id."""
     async with open_log(redis_url, namespace=namespace, partitions=2) as log:

@@ -45,11 +45,6 @@ STATUS, GOING, RATIO, CREATED = (
 )
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def go_live(log: EventLog) -> None:
     for partition in range(log.partitions):
         await build(log, ReadModelStore(log.server, log.keys, ROUTE_TABLE, partition))

@@ -28,11 +28,6 @@ EMBED = UUID("e0bed000-0000-4000-8000-000000000002")
 ROUTE = UUID("1b2c3d4e-0000-4000-8000-000000000003")
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def fill(log: EventLog) -> None:
     status = ModelServiceStatusEvent(endpoint_id=CHAT, route_id=ROUTE, new_status="unhealthy")
     await log.append(

@@ -35,11 +35,6 @@ ROUTE = UUID("1b2c3d4e-0000-4000-8000-000000000003")
 LINE_BYTES_MAX = 100_000
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def fill(log: EventLog) -> None:
     await log.append(
         EndpointCreatedEvent(endpoint_id=CHAT, name="chat", model="llama-3"),
@@ -176,8 +171,8 @@ async def test_following_shows_what_comes_without_a_gap(log: EventLog, run: Comm
     await fill(log)
     code = (
         "import sys; from consumers.cli.events.tail import events;"
-        "from events.server.server import ServerSettings;"
-        " from consumers.cli.terminal.output import Deployment;"
+        "from events.server.settings import ServerSettings;"
+        " from consumers.cli.deployment import Deployment;"
         "events(['tail', '-n', '1', '-f', '-o', 'jsonl'], standalone_mode=False,"
         " obj=Deployment(ServerSettings(url=sys.argv[1]), sys.argv[2]))"
     )

@@ -6,8 +6,6 @@ import socket
 import stat
 from pathlib import Path
 
-import pytest
-
 from consumers.cli.events.export_target import ExportFailedError
 from consumers.cli.events.transfer import export_events
 from events import EventLog
@@ -16,20 +14,15 @@ from tests.consumers.support.commands import Commands, end_of
 from tests.events.support.archives import add_many, names_in
 
 
-@pytest.fixture
-def here(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def test_a_fifo_gets_the_export_and_stays_a_fifo(
-    log: EventLog, here: Commands, tmp_path: Path
+    log: EventLog, run: Commands, tmp_path: Path
 ) -> None:
     await add_many(log, 5)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
 
-    result = await here(export_events, str(fifo), "-o", "jsonl")
+    result = await run(export_events, str(fifo), "-o", "jsonl")
 
     assert json.loads(result.stdout)["entries"] == 5
     assert stat.S_ISFIFO(fifo.stat().st_mode)
@@ -40,7 +33,7 @@ async def test_a_fifo_gets_the_export_and_stays_a_fifo(
 
 
 async def test_a_symlink_stays_and_what_it_leads_to_is_replaced(
-    log: EventLog, here: Commands, tmp_path: Path
+    log: EventLog, run: Commands, tmp_path: Path
 ) -> None:
     await add_many(log, 5)
     (tmp_path / "folder").mkdir()
@@ -50,7 +43,7 @@ async def test_a_symlink_stays_and_what_it_leads_to_is_replaced(
     links[1].symlink_to("folder/new.jsonl")
 
     for link in links:
-        assert (await here(export_events, str(link))).exit_code == 0
+        assert (await run(export_events, str(link))).exit_code == 0
 
     assert [str(link.readlink()) for link in links] == ["folder/log.jsonl", "folder/new.jsonl"]
     assert names_in(tmp_path / "folder") == ["log.jsonl", "new.jsonl"]
@@ -58,7 +51,7 @@ async def test_a_symlink_stays_and_what_it_leads_to_is_replaced(
 
 
 async def test_what_no_export_can_be_written_to_is_refused(
-    log: EventLog, here: Commands, tmp_path: Path
+    log: EventLog, run: Commands, tmp_path: Path
 ) -> None:
     await add_many(log, 5)
     (tmp_path / "folder").mkdir()
@@ -66,7 +59,7 @@ async def test_what_no_export_can_be_written_to_is_refused(
         listening.bind(str(tmp_path / "socket"))
 
         for name in ("folder", "socket"):
-            refused = await here(export_events, str(tmp_path / name))
+            refused = await run(export_events, str(tmp_path / name))
             assert refused.exit_code == 2
             assert f"{tmp_path / name} is a directory, a block device or a socket" in refused.stderr
 
@@ -74,12 +67,12 @@ async def test_what_no_export_can_be_written_to_is_refused(
 
 
 async def test_a_target_that_cannot_be_opened_is_named(
-    log: EventLog, here: Commands, tmp_path: Path
+    log: EventLog, run: Commands, tmp_path: Path
 ) -> None:
     await add_many(log, 5)
     (tmp_path / "loop").symlink_to("loop")
     for name, problem in (("loop", "symbolic links"), ("none/log.jsonl", "no such file")):
-        failed = await here(export_events, str(tmp_path / name))
+        failed = await run(export_events, str(tmp_path / name))
         assert isinstance(failed.exception, ExportFailedError)
         assert end_of(failed) == 1
         assert problem in str(failed.exception)

@@ -15,22 +15,16 @@ from events.log.log import EventLog, open_log
 from events.log.positions import Positions
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.commands import Commands
-from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read, there
+from tests.events.support.old_entries import (
+    acknowledge,
+    add_old,
+    leave_group,
+    old_id,
+    read,
+    there,
+)
 
 GROUP = "readers"
-
-
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
-async def fill(log: EventLog, group: str = GROUP) -> None:
-    """Let a group without consumers have ended 6 of 10 entries."""
-    await add_old(log, 10)
-    await create(log, group)
-    await acknowledge(log, group, *await read(log, group, 6))
-    await log.server.client.call("XGROUP", "DELCONSUMER", log.keys.events(0), group, "c-1")
 
 
 async def delivered(log: EventLog) -> EntryId:
@@ -39,7 +33,7 @@ async def delivered(log: EventLog) -> EntryId:
 
 
 async def test_reset_plans_does_and_says_how_to_undo_it(log: EventLog, run: Commands) -> None:
-    await fill(log)
+    await leave_group(log, GROUP)
 
     result = await run(reset_group, GROUP, "--to", str(old_id(2)), "--reason", "again", "--yes")
 
@@ -67,7 +61,7 @@ async def test_reset_plans_does_and_says_how_to_undo_it(log: EventLog, run: Comm
 async def test_reset_takes_every_kind_of_position(
     log: EventLog, run: Commands, to: str, plan: str, behind: EntryId
 ) -> None:
-    await fill(log)
+    await leave_group(log, GROUP)
 
     result = await run(reset_group, GROUP, "--to", to, "--yes")
 
@@ -76,7 +70,7 @@ async def test_reset_takes_every_kind_of_position(
 
 
 async def test_reset_says_that_documents_stay_as_they_are(log: EventLog, run: Commands) -> None:
-    await fill(log, ROUTE_TABLE.name)
+    await leave_group(log, ROUTE_TABLE.name)
     result = await run(reset_group, ROUTE_TABLE.name, "--to", "start", "--yes")
     assert "its documents stay as they are" in result.stderr
 
@@ -84,7 +78,7 @@ async def test_reset_says_that_documents_stay_as_they_are(log: EventLog, run: Co
 async def test_reset_is_refused_while_somebody_reads_unless_forced(
     log: EventLog, run: Commands
 ) -> None:
-    await fill(log)
+    await leave_group(log, GROUP)
     await read(log, GROUP, 1, "c-2")
 
     refused = await run(reset_group, GROUP, "--to", "start", "--yes")
@@ -100,7 +94,7 @@ async def test_reset_in_one_partition_leaves_the_others(
     redis_url: str, namespace: str, run: Commands
 ) -> None:
     async with open_log(redis_url, namespace=namespace, partitions=2) as log:
-        await fill(log)
+        await leave_group(log, GROUP)
         second = log.keys.events(1)
         await log.server.client.call("XGROUP", "CREATE", second, GROUP, "0", "MKSTREAM")
         await log.server.client.call("XADD", second, "5-0", "name", "stray")
@@ -118,7 +112,7 @@ async def test_reset_says_where_the_group_is_missing_and_not_moved(
     redis_url: str, namespace: str, run: Commands
 ) -> None:
     async with open_log(redis_url, namespace=namespace, partitions=2) as log:
-        await fill(log)
+        await leave_group(log, GROUP)
         await log.server.client.call("XADD", log.keys.events(1), "5-0", "name", "stray")
 
         result = await run(reset_group, GROUP, "--to", "end", "--yes")
@@ -143,7 +137,7 @@ async def test_reset_says_where_the_group_is_missing_and_not_moved(
 async def test_a_wrong_reset_changes_nothing(
     log: EventLog, run: Commands, arguments: tuple[str, ...], code: int
 ) -> None:
-    await fill(log)
+    await leave_group(log, GROUP)
     result = await run(reset_group, *arguments)
     assert result.exit_code == code
     assert await delivered(log) == old_id(5)
@@ -153,7 +147,7 @@ async def test_prune_removes_who_is_gone_and_has_nothing_pending(
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_change_commands, "SILENT_MS", 0)
-    await fill(log)
+    await leave_group(log, GROUP)
     for name in ("gone-1", "gone-2"):
         await log.server.client.call("XGROUP", "CREATECONSUMER", log.keys.events(0), GROUP, name)
     await read(log, GROUP, 1, "holder")
@@ -169,7 +163,7 @@ async def test_prune_removes_who_is_gone_and_has_nothing_pending(
 
 
 async def test_prune_leaves_those_that_were_heard_of(log: EventLog, run: Commands) -> None:
-    await fill(log)
+    await leave_group(log, GROUP)
     await log.server.client.call("XGROUP", "CREATECONSUMER", log.keys.events(0), GROUP, "c-2")
 
     result = await run(prune_groups, GROUP, "--yes")
@@ -180,7 +174,7 @@ async def test_prune_leaves_those_that_were_heard_of(log: EventLog, run: Command
 
 
 async def test_remove_plans_and_removes(log: EventLog, run: Commands) -> None:
-    await fill(log)
+    await leave_group(log, GROUP)
 
     asked = await run(remove_group, GROUP)
     assert asked.exit_code == 2
@@ -197,7 +191,7 @@ async def test_remove_plans_and_removes(log: EventLog, run: Commands) -> None:
 
 
 async def test_remove_says_that_dead_letters_stay(log: EventLog, run: Commands) -> None:
-    await fill(log)
+    await leave_group(log, GROUP)
     await log.server.client.call("XADD", log.keys.dead(0, GROUP), "*", "stray", "field")
     result = await run(remove_group, GROUP, "--yes")
     assert result.stderr.splitlines()[-1] == f"its dead letters stay: routestream dead ls {GROUP}"
@@ -215,7 +209,7 @@ async def test_a_lost_group_is_removed_too(log: EventLog, run: Commands) -> None
 
 
 async def test_remove_is_refused_while_somebody_reads(log: EventLog, run: Commands) -> None:
-    await fill(log)
+    await leave_group(log, GROUP)
     await read(log, GROUP, 1, "c-2")
     assert (await run(remove_group, GROUP, "--yes")).exit_code == 1
     assert (await run(remove_group, GROUP, "--force", "--yes")).exit_code == 0
@@ -225,7 +219,7 @@ async def test_a_shipped_group_that_is_at_work_is_not_removed_even_by_force(
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = ROUTE_TABLE.name
-    await fill(log, name)
+    await leave_group(log, name)
     await read(log, name, 1, "c-2")
     refused = await run(remove_group, name, "--force", "--yes")
     assert refused.exit_code == 2
@@ -240,7 +234,7 @@ async def test_a_shipped_group_that_is_at_work_is_not_removed_even_by_force(
 
 
 async def test_rates_and_the_time_left_are_told(log: EventLog, run: Commands) -> None:
-    await fill(log)
+    await leave_group(log, GROUP)
 
     async def told() -> dict[str, Any]:
         [one] = json.loads((await run(groups, "ls", "-o", "json")).stdout)

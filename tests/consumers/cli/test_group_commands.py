@@ -2,7 +2,6 @@
 
 import json
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -10,21 +9,11 @@ from consumers.cli.dead.dead import dead
 from consumers.cli.groups.groups import groups
 from consumers.cli.groups.show import show_group
 from consumers.groups import state as group_state
-from events import EndpointRouteListUpdatedEvent, EventLog, open_log
+from events import EventLog, open_log
+from tests.consumers.support.chat import append
 from tests.consumers.support.commands import Commands
 
-CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 GROUP = "readers"
-
-
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
-async def append(log: EventLog, count: int) -> None:
-    event = EndpointRouteListUpdatedEvent(endpoint_id=CHAT, routes=())
-    await log.append(*[event] * count)
 
 
 async def read(log: EventLog, count: int) -> None:

@@ -34,11 +34,6 @@ OURS = "node-7.example-4242-0a1b2c"
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def fill(log: EventLog) -> None:
     """Let 2 old entries be pending with one of ours, and 1 new one with somebody else's."""
     await add_old(log, 4)

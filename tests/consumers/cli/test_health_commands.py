@@ -40,11 +40,6 @@ EMBED = UUID("e0bed000-0000-4000-8000-000000000002")
 ROUTES = [UUID(f"{n:08x}-0000-4000-8000-000000000000") for n in range(1, 3)]
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def record(log: EventLog) -> None:
     """Record two routes: one becomes healthy, the other healthy and unhealthy."""
     check = HealthCheck(path="/up")

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import anyio
-import pytest
 
 from consumers.cli.endpoints.endpoints import endpoints
 from consumers.runtime.consumer import Consumer, ConsumerSettings
@@ -17,11 +16,6 @@ from tests.consumers.support.commands import Commands
 from tests.support.waiting import wait_until
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
-
-
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
 
 
 async def record(log: EventLog, name: str) -> str:

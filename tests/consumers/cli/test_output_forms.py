@@ -32,11 +32,6 @@ EMBED = UUID("e0bed000-0000-4000-8000-000000000002")
 
 
 @pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
-@pytest.fixture
 def environment(redis_url: str, namespace: str) -> dict[str, str]:
     return environment_of(redis_url, namespace)
 

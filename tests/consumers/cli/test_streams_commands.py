@@ -3,33 +3,20 @@
 import json
 import re
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import pytest
 
 from consumers.cli.streams.streams import streams
 from consumers.processes.embedded import EmbeddedServer
-from events import EndpointRouteListUpdatedEvent, EventLog, open_log
+from events import EventLog, open_log
 from events.entry.entry_id import EntryId
 from events.log.positions import Positions, group_holder
 from events.retention.retention import RetentionRule
 from events.streams import redis_stream as redis_stream_module
+from tests.consumers.support.chat import append
 from tests.consumers.support.commands import Commands, end_of
 from tests.consumers.support.terminal import environment_of, in_terminal
-
-CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
-
-
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
-async def fill(log: EventLog, count: int) -> list[str]:
-    event = EndpointRouteListUpdatedEvent(endpoint_id=CHAT, routes=())
-    appended = await log.append(*[event] * count)
-    return [str(entry_id) for entry_id in appended.entry_ids]
 
 
 async def read(log: EventLog, group: str, count: int, *acknowledged: str) -> None:
@@ -48,7 +35,7 @@ async def shown(run: Commands, *arguments: str) -> Any:  # noqa: ANN401 - JSON
 
 
 async def test_ls_tells_the_largest_lag_of_the_groups(log: EventLog, run: Commands) -> None:
-    ids = await fill(log, 6)
+    ids = await append(log, 6)
     await read(log, "ahead", 6, *ids)
     await read(log, "behind", 1)
     header, row = await run.lines(streams, "ls")
@@ -75,7 +62,7 @@ async def test_the_rate_is_what_the_newest_entries_tell_until_now(
 async def test_a_lag_the_server_cannot_tell_is_counted_to_a_bound(
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await fill(log, 8)
+    await append(log, 8)
     await read(log, "behind", 2)
     await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "7")
     assert (await shown(run, "ls"))[0]["max_lag"] == 6
@@ -88,7 +75,7 @@ async def test_a_lag_the_server_cannot_tell_is_counted_to_a_bound(
 async def test_the_largest_lag_is_a_bound_only_where_a_group_that_was_not_counted_is_behind(
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = await fill(log, 9)
+    ids = await append(log, 9)
     call, stream = log.server.client.execute_command, log.keys.events(0)
     await read(log, "far", 0)
     await call("XGROUP", "CREATE", stream, "near", ids[1])
@@ -104,7 +91,7 @@ async def test_the_largest_lag_is_a_bound_only_where_a_group_that_was_not_counte
 async def test_a_known_lag_is_the_least_that_a_group_behind_it_has(
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = await fill(log, 9)
+    ids = await append(log, 9)
     await read(log, "told", 4)
     await log.server.client.call("XGROUP", "CREATE", log.keys.events(0), "uncounted", ids[2])
     monkeypatch.setattr(redis_stream_module, "LAG_COUNTED_MAX", 3)
@@ -116,7 +103,7 @@ async def test_a_known_lag_is_the_least_that_a_group_behind_it_has(
 async def test_all_lists_the_streams_of_others_too_and_match_chooses(
     log: EventLog, run: Commands, namespace: str
 ) -> None:
-    await fill(log, 1)
+    await append(log, 1)
     client = log.server.client
     for key in (f"x-{namespace}-1", f"x-{namespace}-2", b"x-%s-\xff" % namespace.encode()):
         await client.call("XADD", key, "*", "a", "b")
@@ -133,7 +120,7 @@ async def test_all_lists_the_streams_of_others_too_and_match_chooses(
 
 
 async def test_show_names_who_holds_the_log_back(log: EventLog, run: Commands) -> None:
-    ids = await fill(log, 6)
+    ids = await append(log, 6)
     await read(log, "done", 6, *ids)
     await read(log, "stuck", 4, ids[0], ids[1])
     positions = Positions(log.server, log.keys, 0)
@@ -157,7 +144,7 @@ async def test_show_names_who_holds_the_log_back(log: EventLog, run: Commands) -
 
 
 async def test_show_keeps_what_the_settings_keep(log: EventLog, run: Commands) -> None:
-    ids = await fill(log, 2)
+    ids = await append(log, 2)
     client, stream = log.server.client, log.keys.events(0)
     seconds, _ = await client.execute_command("TIME")
     young = f"{(seconds - 10) * 1_000}-0"
@@ -178,7 +165,7 @@ async def test_show_keeps_what_the_settings_keep(log: EventLog, run: Commands) -
 
 
 async def test_show_warns_of_what_should_not_be_so(log: EventLog, run: Commands) -> None:
-    ids = await fill(log, 6)
+    ids = await append(log, 6)
     await read(log, "stopped", 0)
     await read(log, "stuck", 3)
     client, stream = log.server.client, log.keys.events(0)
@@ -202,7 +189,7 @@ async def test_show_warns_of_what_should_not_be_so(log: EventLog, run: Commands)
 
 
 async def test_a_stream_that_nobody_reads_says_so(log: EventLog, run: Commands) -> None:
-    await fill(log, 1)
+    await append(log, 1)
     told = await shown(run, "show", "0")
     assert (told["safe_before"], told["holders"], told["held_by"]) == (None, [], [])
     lines = await run.lines(streams, "show", "0")
@@ -248,7 +235,7 @@ async def test_partitions_are_listed_in_their_order(
 async def test_ls_fits_the_terminal(
     log: EventLog, redis_url: str, namespace: str, columns: int
 ) -> None:
-    await fill(log, 1)
+    await append(log, 1)
     drawn = await in_terminal(["streams", "ls"], environment_of(redis_url, namespace), columns)
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in drawn.splitlines()]
     assert all(len(line) <= columns for line in lines)
@@ -260,7 +247,7 @@ async def test_a_stream_that_may_not_be_looked_at_is_left_out_with_a_word(
     own_server: EmbeddedServer, namespace: str
 ) -> None:
     async with open_log(own_server.url, namespace=namespace) as log:
-        await fill(log, 1)
+        await append(log, 1)
         client = log.server.client
         await client.call("XADD", "hidden", "*", "a", "b")
         await client.call("ACL", "SETUSER", "u", "on", ">p", f"~*{namespace}*", "+@all")

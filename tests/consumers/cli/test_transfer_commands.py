@@ -29,7 +29,7 @@ from events.transfer.playback import SameLogError
 from producers.backend_ai.capture import UnreadableCaptureError
 from tests.consumers.support.commands import Commands, end_of
 from tests.events.support.archives import add_many, archive_in, in_stream, names_in, run, trim
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy
 
 
 @pytest.fixture
@@ -253,12 +253,6 @@ async def test_nothing_is_played_from_behind_the_end_of_the_log(
 async def test_a_wrong_pace_is_refused(here: Commands, arguments: tuple[str, ...]) -> None:
     result = await here(run_replay, "--into", "x", "--yes", *arguments)
     assert result.exit_code == 2
-
-
-@pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[TcpProxy]:
-    async with tcp_proxy(int(redis_url.rpartition(":")[2])) as proxy:
-        yield proxy
 
 
 class Playing:

@@ -13,11 +13,6 @@ from tests.events.support.old_entries import acknowledge, add_old, create, old_i
 ALONE = ("--without", "archive", "--without", "snapshot")
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def fill(log: EventLog) -> None:
     """Let one group have ended 7 of 10 entries, and another one, with no consumer, 4."""
     await add_old(log, 10)

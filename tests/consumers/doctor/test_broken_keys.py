@@ -20,11 +20,6 @@ from tests.support.running_consumer import GROUP, create_group, created, fill
 TABLE = "read model route-table, partition 0"
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def test_a_live_generation_that_is_no_number_is_an_error_of_its_read_model(
     log: EventLog, run: Commands
 ) -> None:

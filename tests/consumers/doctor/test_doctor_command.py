@@ -28,11 +28,6 @@ from tests.support.running_consumer import (
 BOTH = "lag=0;1000;100000;0 pending=0;;;0 dead=0;1;;0 lost=0;;;0"
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 @pytest.fixture(scope="module")
 def weak_server() -> Iterator[EmbeddedServer]:
     with embedded_server("--appendonly", "no") as server:

@@ -13,11 +13,6 @@ LATE = "late"
 ABOUT = f"group {LATE}, partition 0"
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def fall_behind(log: EventLog, before: int, after: int) -> None:
     """Let a group stand in the middle of the log, and have Redis lose count of where."""
     call, stream = log.server.client.execute_command, log.keys.events(0)

@@ -26,11 +26,6 @@ async def log(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:
         yield opened
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def append_to(log: EventLog, partition: int) -> tuple[UUID, EntryId]:
     endpoint = next(one for one in iter(uuid4, None) if partition_of(one, 3) == partition)
     [entry_id] = (await log.append(created(endpoint))).entry_ids

@@ -19,11 +19,6 @@ async def log(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:
         yield opened
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 async def add(log: EventLog, count: int) -> list[bytes]:
     key = log.keys.events(1)
     return [

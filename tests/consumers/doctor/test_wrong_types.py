@@ -20,11 +20,6 @@ from tests.consumers.support.examination import examined, examined_log, found, n
 from tests.support.running_consumer import GROUP, create_group, created, fill
 
 
-@pytest.fixture
-def run(redis_url: str, namespace: str) -> Commands:
-    return Commands(redis_url, namespace)
-
-
 @pytest.mark.parametrize(
     ("command", "keys"),
     [

@@ -17,13 +17,7 @@ from tests.support.running_consumer import (
     until_settled,
 )
 from tests.support.script_calls import call_of
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
-
-
-@pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[TcpProxy]:
-    async with tcp_proxy(int(redis_url.rpartition(":")[2])) as opened:
-        yield opened
+from tests.support.tcp_proxy import TcpProxy
 
 
 @pytest.fixture

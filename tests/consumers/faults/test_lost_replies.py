@@ -5,17 +5,16 @@ from importlib.resources import files
 
 import pytest
 
-from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
 from events.server.settings import ServerSettings
 from tests.support.running_consumer import (
     GROUP,
     UNCLAIMED,
     Handling,
+    append,
     consumer_of,
     consuming,
     create_group,
-    created,
     dead_letters,
     deliver,
     make_idle,
@@ -25,24 +24,14 @@ from tests.support.running_consumer import (
     until_settled,
 )
 from tests.support.script_calls import call_of
-from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[TcpProxy]:
-    async with tcp_proxy(int(redis_url.rpartition(":")[2])) as opened:
-        yield opened
 
 
 @pytest.fixture
 async def through(proxy: TcpProxy, namespace: str) -> AsyncIterator[EventLog]:
     async with open_log(proxy.url, namespace=namespace, source="test") as opened:
         yield opened
-
-
-async def append(log: EventLog, count: int) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
 
 
 async def until_lost(proxy: TcpProxy, count: int) -> None:
@@ -129,7 +118,7 @@ async def test_a_lost_reply_to_a_dead_letter_move_makes_one_dead_letter(
     bad, good = await append(log, 2)
     handling.failures[bad] = ValueError("never")
     await log.server.client.call(
-        "SCRIPT LOAD", files("consumers.dead").joinpath("lua", "dead_letter.lua").read_text()
+        "SCRIPT LOAD", files("consumers.runtime").joinpath("lua", "dead_letter.lua").read_text()
     )
     proxy.lose_next_reply_to(call_of("consumers.runtime", "dead_letter"))
     async with consuming(consumer_of(through, handling, settings=UNCLAIMED)):

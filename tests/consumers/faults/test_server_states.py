@@ -18,9 +18,9 @@ from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     QUICK,
     Handling,
+    append,
     consumer_of,
     consuming,
-    created,
     dead_letters,
     pending,
     until_settled,
@@ -64,10 +64,6 @@ async def own_log(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[E
     settings = ServerSettings(url=own_server.url, timeout_s=0.5)
     async with open_log(settings, namespace=namespace, source="test") as opened:
         yield opened
-
-
-async def append(log: EventLog, count: int) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
 
 
 async def entries(log: EventLog) -> list[EntryId]:

@@ -7,7 +7,6 @@ import pytest
 from consumers.runtime.consumer import ConsumerSettings
 from consumers.runtime.processor import HandlerProcessor
 from consumers.runtime.projector import Projector
-from events.entry.entry_id import EntryId
 from events.log.log import EventLog, open_log
 from events.server.settings import ServerSettings
 from projections.route_table.route_table import ROUTE_TABLE
@@ -16,9 +15,9 @@ from tests.support.running_consumer import (
     GROUP,
     QUICK,
     Handling,
+    append,
     consumer_of,
     consuming,
-    created,
     dead_letters,
     fill,
     folded_in_order,
@@ -46,10 +45,6 @@ async def impatient(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:
     settings = ServerSettings(url=redis_url, timeout_s=0.2)
     async with open_log(settings, namespace=namespace, source="test") as opened:
         yield opened
-
-
-async def append(log: EventLog, count: int) -> list[EntryId]:
-    return list((await log.append(*(created() for _ in range(count)))).entry_ids)
 
 
 async def test_a_consumer_removed_while_it_waits_is_given_entries_as_before(log: EventLog) -> None:

@@ -1,7 +1,5 @@
 """Something else lies where the stream, or a document hash, should be."""
 
-from collections.abc import AsyncIterator
-
 import anyio
 import pytest
 
@@ -30,12 +28,6 @@ from tests.support.tcp_proxy import tcp_proxy
 from tests.support.waiting import wait_until
 
 PATIENT = ConsumerSettings(block_ms=60_000, claim_idle_ms=600_000, policy=QUICK.policy)
-
-
-@pytest.fixture
-async def own_log(own_server: EmbeddedServer, namespace: str) -> AsyncIterator[EventLog]:
-    async with open_log(own_server.url, namespace=namespace, source="test") as opened:
-        yield opened
 
 
 async def replace(log: EventLog) -> None:

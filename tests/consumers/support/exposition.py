@@ -6,11 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from consumers.group_definition import Member
-from consumers.monitoring import targets as exposed_module
 from consumers.monitoring.http import Exposed, exposition
 from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedConsumers
@@ -74,9 +72,3 @@ def exposed_of(
     log: EventLog, consumers: Iterable[Member], vitals: VitalsSettings = PATIENT
 ) -> ExposedConsumers:
     return ExposedConsumers(log, [consumer.progress for consumer in consumers], vitals)
-
-
-@pytest.fixture
-def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the server be asked at every request: what it told a second ago is of no use here."""
-    monkeypatch.setattr(exposed_module, "LOOKED_EVERY_S", 0.0)

@@ -53,6 +53,10 @@ async def handling_with(*consumers: HandlerConsumer) -> AsyncIterator[None]:
                 await consumer.stop()
 
 
+async def append(log: EventLog, *events: Event) -> list[EntryId]:
+    return list((await log.append(*events)).entry_ids)
+
+
 def lease_of(log: EventLog, name: str, lease_ms: int = 60_000) -> Lease:
     return Lease(log.server, log.keys, 0, (GROUP, name), lease_ms)
 

@@ -24,7 +24,9 @@ async def add_old(log: EventLog, count: int, first: int = 0) -> None:
 
 
 async def create(log: EventLog, group: str, start: str = "0") -> None:
-    await log.server.client.call("XGROUP", "CREATE", log.keys.events(0), group, start, "MKSTREAM")
+    await log.server.client.execute_command(
+        "XGROUP", "CREATE", log.keys.events(0), group, start, "MKSTREAM"
+    )
 
 
 async def read(log: EventLog, group: str, count: int, consumer: str = "c-1") -> list[EntryId]:
@@ -42,3 +44,13 @@ async def acknowledge(log: EventLog, group: str, *ids: EntryId) -> None:
 
 async def there(log: EventLog) -> list[EntryId]:
     return [entry.entry_id async for some in log.read_entries(0) for entry in some]
+
+
+async def leave_group(log: EventLog, group: str) -> None:
+    """Add 10 entries, and let the group, which has no consumer any more, have ended 6 of them."""
+    await add_old(log, 10)
+    await create(log, group)
+    await acknowledge(log, group, *await read(log, group, 6))
+    await log.server.client.execute_command(
+        "XGROUP", "DELCONSUMER", log.keys.events(0), group, "c-1"
+    )
