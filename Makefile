@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TEST_PROCESSES ?= 3
+T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format bench docs lock clean
+.PHONY: help demo test test-fast soak lint format bench docs lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
@@ -19,8 +20,11 @@ $(VENV)/installed: requirements.lock pyproject.toml
 demo: $(VENV)/installed ## run the whole system on this machine, each step checked, under 90 s
 	$(BIN)/routestream demo
 
-test: $(VENV)/installed ## run every test, on servers that the tests start themselves
-	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+test: $(VENV)/installed ## run every test, on servers that the tests start; or a part: T=tests/events
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(T)
+
+test-fast: $(VENV)/installed ## run the tests that start no server and no other process
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --without-server $(T)
 
 soak: $(VENV)/installed ## let faults happen for SOAK_S seconds (600), and count what was lost or invented
 	$(BIN)/python -m tests.soak

@@ -9,6 +9,8 @@ from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events import EventLog, open_log
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
+pytest_plugins = ("tests.support.without_server",)
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
