@@ -21,7 +21,7 @@ from events.catalogue.route import (
 )
 from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import Entry, Metadata, RecordedEvent, fold
-from events.log.append import FSYNC, MEMORY, Appended, Durability
+from events.log.batch import FSYNC, MEMORY, Appended, Durability
 from events.log.log import EventLog, open_log
 
 __all__ = [

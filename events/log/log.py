@@ -13,7 +13,8 @@ from events.errors import (
     UndecodableEntryError,
     UnknownEventTypeError,
 )
-from events.log.append import MEMORY, Append, Appended, Durability, group_by_partition
+from events.log.append import Append
+from events.log.batch import MEMORY, Appended, Durability, batches_of
 from events.log.keys import Keys
 from events.log.merge import merged
 from events.log.partitions import PARTITIONS_MAX, log_exists, read_partitions
@@ -33,7 +34,8 @@ class EventLog:
         self.server = server
         self.keys = keys
         self.partitions = partitions
-        self._append = Append(server, keys, source)
+        self._source = source
+        self._append = Append(server, keys)
 
     @classmethod
     async def open(
@@ -102,15 +104,13 @@ class EventLog:
             UncertainAppendError: No try was answered; the events may be in the log.
             NotDurableError: The events are in the log, but *durability* was not reached in time.
         """
-        places = group_by_partition(events, self.partitions, expected)
-        batches = {
-            partition: self._append.batch(partition, [events[p] for p in own], expected, metadata)
-            for partition, own in places.items()
-        }
+        batches = batches_of(
+            events, self.partitions, self._source, expected=expected, metadata=metadata
+        )
         entry_ids: dict[int, EntryId] = {}
-        for partition, batch in batches.items():
+        for batch in batches:
             appended = await self._append(batch, durability)
-            entry_ids |= zip(places[partition], appended.entry_ids, strict=True)
+            entry_ids |= zip(batch.places, appended.entry_ids, strict=True)
         return Appended(tuple(entry_ids[place] for place in range(len(events))), durability)
 
     async def head(self, partition: int) -> EntryId:

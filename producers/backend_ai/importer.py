@@ -8,7 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from events.catalogue.event import Event
 from events.entry.recorded import Metadata, RecordedEvent
-from events.log.append import APPEND_MAX
+from events.log.batch import APPEND_MAX
 from events.log.keys import partition_of
 from events.log.log import EventLog
 from events.structured_logger import structured_logger

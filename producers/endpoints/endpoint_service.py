@@ -14,7 +14,7 @@ from events.catalogue.route import RouteRecord
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata
 from events.errors import ConflictError
-from events.log.append import MEMORY, Appended, Durability
+from events.log.batch import MEMORY, Appended, Durability
 from events.log.log import EventLog
 from events.server.backoff import Backoff
 from producers.endpoints import decisions

@@ -27,7 +27,7 @@ from events.errors import (
     ServerRefusedError,
     ServerUnavailableError,
 )
-from events.log.append import APPEND_MAX
+from events.log.batch import APPEND_MAX
 from events.log.keys import Keys, partition_of
 from events.log.reading import READ_COUNT
 from events.server.server import Server, open_server
@@ -83,7 +83,7 @@ async def test_many_events_are_appended_in_their_order(log: EventLog) -> None:
 
 
 async def test_no_event_at_all_is_refused(log: EventLog) -> None:
-    with pytest.raises(InvalidEventError, match="none was given"):
+    with pytest.raises(InvalidEventError, match="at least one"):
         await log.append()
 
 
@@ -170,7 +170,7 @@ async def test_of_many_appends_at_one_head_one_lands(log: EventLog) -> None:
 
 
 async def test_an_expected_head_is_one_endpoints(log: EventLog) -> None:
-    with pytest.raises(InvalidEventError, match="expected: it is one endpoint's head"):
+    with pytest.raises(InvalidEventError, match="expected: it is the head of one endpoint"):
         await log.append(ratio(uuid4()), ratio(uuid4()), expected=START)
     assert await lengths(log) == [0]
 

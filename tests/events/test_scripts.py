@@ -8,7 +8,7 @@ import pytest
 from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
 from events.errors import NotDurableError
-from events.log.append import Durability
+from events.log.batch import Durability
 from tests.support.running_consumer import created
 from tests.support.script_calls import call_of
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy

@@ -22,7 +22,7 @@ from events.errors import (
     ServerUnavailableError,
     UncertainAppendError,
 )
-from events.log.append import FSYNC, MEMORY
+from events.log.batch import FSYNC, MEMORY
 from events.server.settings import ServerSettings
 from tests.soak.journal import Journal
 from tests.support.histories import (
