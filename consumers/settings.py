@@ -15,7 +15,7 @@ from consumers.runtime.consumer import ConsumerSettings
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.archive import ArchiveSettings
 from events.limits import Limited, place_of, problem_of, value_at
-from events.log.partitions import PARTITIONS_MAX
+from events.log.keys import PARTITIONS_MAX
 from events.server.settings import ServerSettings
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings

@@ -5,8 +5,7 @@ from collections.abc import Set as AbstractSet
 
 from consumers.doctor.finding import Finding, counted, error, ok, warning
 from consumers.doctor.log_facts import LayoutFacts, PartitionFacts
-from events.log.keys import Keys
-from events.log.partitions import PARTITIONS_MAX
+from events.log.keys import PARTITIONS_MAX, Keys
 
 
 def layout_findings(

@@ -8,7 +8,7 @@ import msgspec
 from consumers.groups.requeue import REQUEUER
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
-from events.log.reading import READ_COUNT
+from events.log.protocol import READ_COUNT
 from events.server.reply import Ask, reply_entries, reply_or_none
 from events.streams.partition_stream import PartitionStream, read_partition_stream
 from events.streams.stream_group import (

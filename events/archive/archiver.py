@@ -13,7 +13,7 @@ from events.entry.entry_id import END, EntryId
 from events.log.chunk import Chunk, read_chunk
 from events.log.log import EventLog
 from events.log.positions import Positions
-from events.log.reading import READ_COUNT
+from events.log.protocol import READ_COUNT
 from events.server.server import now_of
 from events.structured_logger import structured_logger
 

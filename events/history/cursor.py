@@ -12,7 +12,8 @@ from events.entry.entry_line import RawEntry
 from events.errors import TrimmedError
 from events.log.chunk import Chunk, read_chunk
 from events.log.log import EventLog
-from events.log.reading import READ_COUNT, StreamReading
+from events.log.protocol import READ_COUNT
+from events.log.reading import StreamReading
 from events.structured_logger import structured_logger
 
 Note = Callable[[TrimmedError], None]

@@ -7,17 +7,17 @@ from events.archive.archive import Archive
 from events.archive.manifest import Manifest
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import RawEntry
-from events.entry.recorded import Entry, RecordedEvent, entries_of
+from events.entry.recorded import Entry, entries_of
 from events.history.cursor import Note, Reading
 from events.log.chunk import Chunk, read_chunk, read_chunk_back
 from events.log.keys import Keys
-from events.log.log import EventLog, readable
-from events.log.merge import merged
-from events.log.reading import READ_COUNT, Cursor, cursors_of, follow
+from events.log.log import EventLog
+from events.log.protocol import READ_COUNT, Cursor, ReadableLog, cursors_of
+from events.log.reading import follow
 from events.server.server import Server
 
 
-class History:
+class History(ReadableLog):
     """All that a log ever held: what Redis still has, and before that what the archive has.
 
     Each read asks in one step for entries and for how far back the stream reaches, so a trim that
@@ -33,13 +33,9 @@ class History:
         self, log: EventLog, archive: Archive | None = None, on_gap: Note | None = None
     ) -> None:
         self.log = log
+        self.partitions = log.partitions
         self.archive = archive
         self.on_gap = on_gap
-
-    @property
-    def partitions(self) -> int:
-        """How many partitions the log has."""
-        return self.log.partitions
 
     @property
     def keys(self) -> Keys:
@@ -80,18 +76,6 @@ class History:
         async with aclosing(self.raw_chunks(partition, start, end, count)) as chunks:
             async for chunk in chunks:
                 yield entries_of(chunk, partition)
-
-    async def read(
-        self, start: EntryId = START, end: EntryId = END, partition: int | None = None
-    ) -> AsyncGenerator[RecordedEvent]:
-        """Yield the events as `EventLog.read` does; see `raw_chunks` for what it raises."""
-        wanted = range(self.partitions) if partition is None else [partition]
-        sources = [self.read_entries(p, start, end) for p in wanted]
-        async with aclosing(merged(sources)) as entries:
-            async for entry in entries:
-                recorded = readable(entry)
-                if recorded is not None:
-                    yield recorded
 
     async def raw_chunks_back(
         self, partition: int, start: EntryId = START, end: EntryId = END, count: int = READ_COUNT
@@ -176,10 +160,9 @@ class History:
         A follower that was away for so long, or is so slow, that the stream was trimmed beyond it
         goes on in the archive; see `raw_chunks` for what it raises where that is not enough.
         """
-        cursors = await cursors_of(cursor, self.partitions, self.head)
         readings = [
             Reading(self.log, self.archive, self.on_gap, partition, position)
-            for partition, position in cursors.items()
+            for partition, position in (await cursors_of(self, cursor)).items()
         ]
         async with aclosing(follow(self.server, self.keys, readings)) as entries:
             async for entry in entries:

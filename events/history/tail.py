@@ -9,7 +9,7 @@ from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import Entry
 from events.history.history import History
 from events.log.merge import by_entry_id, merged
-from events.log.reading import READ_COUNT
+from events.log.protocol import READ_COUNT
 
 SEARCHED_MAX = 50_000
 """Entries of a partition that are looked through for those wanted: a long log is never all read."""

@@ -6,7 +6,7 @@ from events.entry.entry_id import EntryId
 from events.entry.entry_line import RawEntry
 from events.errors import NoGroupError, ServerRefusedError
 from events.log.log import EventLog
-from events.log.reading import READ_COUNT
+from events.log.protocol import READ_COUNT
 from events.server.reply import reply_entries
 from events.server.translation import translation
 from events.streams.stream_state import StreamState, read_stream_state, stream_state_of

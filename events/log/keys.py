@@ -5,6 +5,10 @@ from zlib import crc32
 
 import msgspec
 
+from events.errors import LayoutError
+
+PARTITIONS_MAX = 1_024
+
 
 class Keys(msgspec.Struct, frozen=True):
     """The names of all keys of the deployment *namespace*.
@@ -121,3 +125,10 @@ class Keys(msgspec.Struct, frozen=True):
 def partition_of(endpoint_id: UUID, partitions: int) -> int:
     """Return the partition that the events of *endpoint_id* lie on."""
     return crc32(endpoint_id.bytes) % partitions
+
+
+def check_partitions(partitions: int) -> int:
+    """Return *partitions*; raise LayoutError where a log cannot have that many."""
+    if not 1 <= partitions <= PARTITIONS_MAX:
+        raise LayoutError(f"partitions: {partitions} is not allowed, 1 to {PARTITIONS_MAX} are")
+    return partitions

@@ -3,28 +3,24 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Self
+from uuid import UUID
 
 from events.catalogue.event import Event
-from events.entry import codec
 from events.entry.entry_id import END, START, EntryId
-from events.entry.recorded import Entry, Metadata, RecordedEvent, entries_of
-from events.errors import (
-    LayoutError,
-    UndecodableEntryError,
-    UnknownEventTypeError,
-)
+from events.entry.recorded import Entry, Metadata, entries_of
+from events.errors import LayoutError
 from events.log.append import Append
 from events.log.batch import MEMORY, Appended, Durability, batches_of
-from events.log.keys import Keys
-from events.log.merge import merged
-from events.log.partitions import PARTITIONS_MAX, log_exists, read_partitions
-from events.log.reading import READ_COUNT, Cursor, StreamReading, cursors_of, follow
-from events.server.reply import reply_entries
+from events.log.keys import Keys, check_partitions, partition_of
+from events.log.partitions import log_exists, read_partitions
+from events.log.protocol import READ_COUNT, AppendableLog, Cursor, cursors_of
+from events.log.reading import StreamReading, follow
+from events.server.reply import reply_entries, reply_or_none
 from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
 
 
-class EventLog:
+class EventLog(AppendableLog):
     """Append events, read them between two positions, follow them as they come.
 
     Made by `open_log`, which knows how many partitions the log has.
@@ -57,11 +53,7 @@ class EventLog:
         """
         made_with = await read_partitions(server.client, keys)
         if made_with is None:
-            made_with = 1 if partitions is None else partitions
-            if not 1 <= made_with <= PARTITIONS_MAX:
-                raise LayoutError(
-                    f"partitions: {made_with} is not allowed, 1 to {PARTITIONS_MAX} are"
-                )
+            made_with = check_partitions(1 if partitions is None else partitions)
             if create:
                 await server.client.call("HSETNX", keys.layout, "partitions", made_with)
                 made_with = await read_partitions(server.client, keys) or made_with
@@ -87,23 +79,7 @@ class EventLog:
         durability: Durability = MEMORY,
         metadata: Metadata | None = None,
     ) -> Appended:
-        """Append *events*; those of one partition all or none, in their order.
-
-        Args:
-            events: What happened.
-            expected: The head that their one endpoint must have, `START` for an endpoint
-                without events; None appends in any case.
-            durability: What to wait for.
-            metadata: What the events belong to.
-
-        Raises:
-            InvalidEventError: A field breaks its limits; nothing was appended.
-            ConflictError: The endpoint is not at *expected*; nothing was appended.
-            ServerUnavailableError: The server was never reached, or refused every try; nothing
-                was appended.
-            UncertainAppendError: No try was answered; the events may be in the log.
-            NotDurableError: The events are in the log, but *durability* was not reached in time.
-        """
+        """See `AppendableLog.append`."""
         batches = batches_of(
             events, self.partitions, self._source, expected=expected, metadata=metadata
         )
@@ -122,6 +98,12 @@ class EventLog:
         )
         return EntryId.parse(last[0][0]) if last else START
 
+    async def endpoint_head(self, endpoint_id: UUID) -> EntryId:
+        """Return the id of the endpoint's last event, `START` when it has none."""
+        heads = self.keys.heads(partition_of(endpoint_id, self.partitions))
+        head = reply_or_none(await self.server.client.call("HGET", heads, str(endpoint_id)), bytes)
+        return START if head is None else EntryId.parse(head)
+
     async def read_entries(
         self, partition: int, start: EntryId = START, end: EntryId = END, count: int = READ_COUNT
     ) -> AsyncGenerator[list[Entry]]:
@@ -131,43 +113,18 @@ class EventLog:
             if raw := await reading.step(end, count):
                 yield entries_of(raw, partition)
 
-    async def read(
-        self, start: EntryId = START, end: EntryId = END, partition: int | None = None
-    ) -> AsyncGenerator[RecordedEvent]:
-        """Yield the events from *start* to *end*, both included, in the order of their ids.
+    async def follow_entries(self, cursor: Cursor = END) -> AsyncGenerator[Entry]:
+        """Yield every raw entry after *cursor*, for ever.
 
-        Entries that cannot be read as an event are passed over; the tools show them raw.
+        While the server is away it waits and goes on where it was. Where the stream was trimmed
+        beyond the cursor it goes on with what is left: `History.follow_entries` goes on in the
+        archive, or says what is missing.
         """
-        wanted = range(self.partitions) if partition is None else [partition]
-        sources = [self.read_entries(p, start, end) for p in wanted]
-        async with aclosing(merged(sources)) as entries:
-            async for entry in entries:
-                recorded = readable(entry)
-                if recorded is not None:
-                    yield recorded
-
-    async def follow(self, cursor: Cursor = END) -> AsyncGenerator[RecordedEvent]:
-        """Yield every event after *cursor*, for ever, waiting for those to come.
-
-        A cursor of `END` begins with what is appended from now on. While the server is away it
-        waits and goes on where it was. Where the stream was trimmed beyond the cursor it goes on
-        with what is left: `History.follow_entries` goes on in the archive, or says what is missing.
-        """
-        cursors = await cursors_of(cursor, self.partitions, self.head)
+        cursors = await cursors_of(self, cursor)
         readings = [StreamReading(self.server, self.keys, *at) for at in cursors.items()]
         async with aclosing(follow(self.server, self.keys, readings)) as entries:
             async for entry in entries:
-                recorded = readable(entry)
-                if recorded is not None:
-                    yield recorded
-
-
-def readable(entry: Entry) -> RecordedEvent | None:
-    """Return the event of *entry*, or None where it cannot be read as one."""
-    try:
-        return codec.decode(entry)
-    except (UnknownEventTypeError, UndecodableEntryError):
-        return None
+                yield entry
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from typing import TypeVar
 import anyio
 
 from events.errors import LayoutError, first_failure
-from events.log.keys import Keys
+from events.log.keys import PARTITIONS_MAX, Keys
 from events.server.reply import reply_or_none
 from events.server.server import Client
 
@@ -39,9 +39,6 @@ async def ask_each(
         # Who asks does not know of the tasks: a server that is away is just that.
         raise first_failure(failed) from failed
     return {partition: answers[partition] for partition in asked}
-
-
-PARTITIONS_MAX = 1_024
 
 
 _DIGITS_MAX = 9

@@ -1,6 +1,6 @@
 """Reading: how far a partition's stream has been read, and several of them followed."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 
 import anyio
 
@@ -10,16 +10,11 @@ from events.entry.recorded import Entry, entries_of
 from events.errors import ServerUnavailableError
 from events.log.keys import Keys
 from events.log.merge import by_entry_id
+from events.log.protocol import READ_COUNT
 from events.server.backoff import Backoff
 from events.server.reply import reply_entries
 from events.server.server import Server
 from events.structured_logger import structured_logger
-
-READ_COUNT = 1_000
-"""Entries asked for at a time."""
-
-Cursor = EntryId | Mapping[int, EntryId]
-"""The last entry that a follower has had, in all partitions or in each; `END` for the newest."""
 
 _BLOCK_MS = 2_000
 _RECONNECT = Backoff(first_s=0.05, most_s=5.0)
@@ -58,17 +53,6 @@ class StreamReading:
             self.position = EntryId.parse(raw[-1][0])
         self.is_at_end = len(raw) < count
         return raw
-
-
-async def cursors_of(
-    cursor: Cursor, partitions: int, head: Callable[[int], Awaitable[EntryId]]
-) -> dict[int, EntryId]:
-    """Return where each partition is followed from; *head* tells where one ends."""
-    if isinstance(cursor, Mapping):
-        return dict(cursor)
-    if cursor < END:
-        return dict.fromkeys(range(partitions), cursor)
-    return {partition: await head(partition) for partition in range(partitions)}
 
 
 async def follow(

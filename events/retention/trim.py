@@ -6,7 +6,7 @@ import msgspec
 
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
-from events.log.reading import READ_COUNT
+from events.log.protocol import READ_COUNT
 from events.retention.retention import RetentionRule
 from events.server.reply import reply
 

@@ -6,7 +6,8 @@ from uuid import UUID
 from events.entry.entry_id import START, EntryId
 from events.errors import ServerRefusedError
 from events.log.keys import partition_of
-from events.log.log import EventLog, readable
+from events.log.log import EventLog
+from events.log.protocol import readable
 from events.server.reply import reply_or_none
 from events.streams.stream_group import read_settled
 from producers.errors import BacklogError

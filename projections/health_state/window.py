@@ -17,7 +17,7 @@ from events.entry.recorded import Entry
 from events.history.history import History
 from events.history.window import read_window
 from events.log.keys import partition_of
-from events.log.log import readable
+from events.log.protocol import readable
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.history import RouteHistory, Span, histories, known_before
 from projections.health_state.overview import read_documents

@@ -29,7 +29,7 @@ from events.errors import (
 )
 from events.log.batch import APPEND_MAX
 from events.log.keys import Keys, partition_of
-from events.log.reading import READ_COUNT
+from events.log.protocol import READ_COUNT
 from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
 from tests.support.waiting import wait_until

@@ -29,7 +29,8 @@ from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between, time_of
 from events.entry.recorded import RecordedEvent
 from events.log.keys import partition_of
-from events.log.log import EventLog, readable
+from events.log.log import EventLog
+from events.log.protocol import readable
 from events.server.server import now_of
 from projections.catalogue import PROJECTIONS
 from projections.errors import NoLiveGenerationError

@@ -1,0 +1,128 @@
+"""What a log can do, whatever it lies on: the types that code takes which is to run on any log."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Protocol
+from uuid import UUID
+
+from events.catalogue.event import Event
+from events.entry import codec
+from events.entry.entry_id import END, START, EntryId
+from events.entry.recorded import Entry, Metadata, RecordedEvent
+from events.errors import UndecodableEntryError, UnknownEventTypeError
+from events.log.batch import MEMORY, Appended, Durability
+from events.log.merge import merged
+
+READ_COUNT = 1_000
+"""Entries asked for at a time."""
+
+Cursor = EntryId | Mapping[int, EntryId]
+"""The last entry that a follower has had, in all partitions or in each; `END` for the newest."""
+
+
+class ReadableLog(Protocol):
+    """A log to read: `EventLog`, `History` with its archive, `events.testing.MemoryLog`.
+
+    A class of one's own needs no base class. One that derives from this takes `read` and `follow`
+    from here.
+
+    Attributes:
+        partitions: How many there are; the number never changes.
+    """
+
+    partitions: int
+
+    async def head(self, partition: int) -> EntryId:
+        """Return the id of the partition's last entry, `START` when it has none."""
+        ...
+
+    def read_entries(
+        self, partition: int, start: EntryId = START, end: EntryId = END, count: int = READ_COUNT
+    ) -> AsyncGenerator[list[Entry]]:
+        """Yield the raw entries from *start* to *end*, both included, in chunks of *count*."""
+        ...
+
+    def follow_entries(self, cursor: Cursor = END) -> AsyncGenerator[Entry]:
+        """Yield every raw entry after *cursor*, for ever; see `follow`."""
+        ...
+
+    async def read(
+        self, start: EntryId = START, end: EntryId = END, partition: int | None = None
+    ) -> AsyncGenerator[RecordedEvent]:
+        """Yield the events from *start* to *end*, both included, in the order of their ids.
+
+        Entries that cannot be read as an event are passed over; `read_entries` yields them raw.
+        """
+        wanted = range(self.partitions) if partition is None else [partition]
+        sources = [self.read_entries(p, start, end) for p in wanted]
+        async with aclosing(merged(sources)) as entries:
+            async for entry in entries:
+                recorded = readable(entry)
+                if recorded is not None:
+                    yield recorded
+
+    async def follow(self, cursor: Cursor = END) -> AsyncGenerator[RecordedEvent]:
+        """Yield every event after *cursor*, for ever, waiting for those to come.
+
+        *cursor* is one id for all partitions, or one for each partition that is followed. `END`
+        begins with what is appended from now on. Entries that cannot be read as an event are passed
+        over. See `follow_entries` for what it raises.
+        """
+        async with aclosing(self.follow_entries(cursor)) as entries:
+            async for entry in entries:
+                recorded = readable(entry)
+                if recorded is not None:
+                    yield recorded
+
+
+class AppendableLog(ReadableLog, Protocol):
+    """A log to append to as well: `EventLog`, `events.testing.MemoryLog`."""
+
+    async def append(
+        self,
+        *events: Event,
+        expected: EntryId | None = None,
+        durability: Durability = MEMORY,
+        metadata: Metadata | None = None,
+    ) -> Appended:
+        """Append *events*; those of one partition all or none, in their order.
+
+        Args:
+            events: What happened; up to `APPEND_MAX` in one partition.
+            expected: The head that their one endpoint must have, `START` for an endpoint
+                without events; None appends in any case.
+            durability: What to wait for.
+            metadata: What the events belong to.
+
+        Raises:
+            InvalidEventError: A field breaks its limits; nothing was appended.
+            ConflictError: The endpoint is not at *expected*; nothing was appended.
+            ServerUnavailableError: The server was never reached, or refused every try; nothing
+                was appended.
+            ServerRefusedError: The server cannot give the *durability*, or refuses the append;
+                nothing was appended.
+            UncertainAppendError: No try was answered; the events may be in the log.
+            NotDurableError: The events are in the log, but *durability* was not reached in time.
+        """
+        ...
+
+    async def endpoint_head(self, endpoint_id: UUID) -> EntryId:
+        """Return the id of the endpoint's last event, `START` when it has none."""
+        ...
+
+
+async def cursors_of(log: ReadableLog, cursor: Cursor) -> dict[int, EntryId]:
+    """Return after which entry of each partition a follower from *cursor* begins."""
+    if isinstance(cursor, Mapping):
+        return dict(cursor)
+    if cursor < END:
+        return dict.fromkeys(range(log.partitions), cursor)
+    return {partition: await log.head(partition) for partition in range(log.partitions)}
+
+
+def readable(entry: Entry) -> RecordedEvent | None:
+    """Return the event of *entry*, or None where it cannot be read as one."""
+    try:
+        return codec.decode(entry)
+    except (UnknownEventTypeError, UndecodableEntryError):
+        return None
