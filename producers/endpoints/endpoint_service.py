@@ -15,7 +15,7 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata
 from events.errors import ConflictError
 from events.log.batch import MEMORY, Appended, Durability
-from events.log.log import EventLog
+from events.log.protocol import AppendableLog
 from events.server.backoff import Backoff
 from producers.endpoints import decisions
 from producers.endpoints.decisions import Decision
@@ -45,11 +45,13 @@ class EndpointService:
     that it saw; when the endpoint has moved on meanwhile, it reads and decides again.
 
     All commands raise what their decision raises (`producers.errors`, `InvalidEventError`),
-    `ContendedEndpointError` when others kept being faster, and what `EventLog.append` raises.
+    `ContendedEndpointError` when others kept being faster, and what `AppendableLog.append` raises.
+
+    It runs on any log, also `events.testing.MemoryLog`; see `EndpointStates`.
     """
 
     def __init__(
-        self, log: EventLog, durability: Durability = MEMORY, metadata: Metadata | None = None
+        self, log: AppendableLog, durability: Durability = MEMORY, metadata: Metadata | None = None
     ) -> None:
         self._log = log
         self._durability = durability

@@ -7,8 +7,7 @@ from events.entry.entry_id import START, EntryId
 from events.errors import ServerRefusedError
 from events.log.keys import partition_of
 from events.log.log import EventLog
-from events.log.protocol import readable
-from events.server.reply import reply_or_none
+from events.log.protocol import AppendableLog, readable
 from events.streams.stream_group import read_settled
 from producers.errors import BacklogError
 from projections.errors import NoLiveGenerationError, ProjectionsError
@@ -25,51 +24,28 @@ _GROUP = ROUTE_TABLE.read_model
 class EndpointStates:
     """Reads the state of single endpoints, with the head that it is the state of.
 
-    A document lacks what the route table's group has not applied yet: entries that are pending
-    (an older one can be pending while a newer one is in the document) and entries not delivered.
-    All of these lie at or behind the group's first pending entry, or its last delivered one where
-    none is pending. Folding an event twice changes nothing, so everything from there on is folded
-    over the document.
+    On an `EventLog` the state begins with the endpoint's document. On any other log, which has no
+    documents, it is folded from the log's first entry on, so that log must have all of them.
     """
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: AppendableLog) -> None:
         self._log = log
-        self._client = log.server.client
-        self._stores = [
-            ReadModelStore(log.server, log.keys, ROUTE_TABLE, partition)
-            for partition in range(log.partitions)
-        ]
+        self._documents = _Documents(log) if isinstance(log, EventLog) else None
 
     async def read(self, endpoint_id: UUID) -> tuple[Endpoint, EntryId]:
         """Return the state of the endpoint, and its head (`START` where it has no event)."""
         partition = partition_of(endpoint_id, self._log.partitions)
-        head = await self._head(partition, endpoint_id)
-        floor = await self._applied_below(partition)
-        try:
-            document = await self._stores[partition].live_document(str(endpoint_id))
-        except NoLiveGenerationError:
-            document, floor = None, START
-        endpoint = document[1] if document else ROUTE_TABLE.initial(endpoint_id)
+        head = await self._log.endpoint_head(endpoint_id)
+        document, floor = None, START
+        if self._documents is not None:
+            document, floor = await self._documents.read(partition, endpoint_id)
+        endpoint = document or ROUTE_TABLE.initial(endpoint_id)
         if floor <= head:
             endpoint = await self._fold(endpoint, partition, (floor, head))
-        if document is None and head > START and endpoint.created_at <= START:
+        if document is None and floor > START and head > START and endpoint.created_at <= START:
             # Its beginning lies below the floor: the document was lost.
             endpoint = await self._fold(endpoint, partition, (START, head))
         return endpoint, head
-
-    async def _head(self, partition: int, endpoint_id: UUID) -> EntryId:
-        heads = self._log.keys.heads(partition)
-        head = reply_or_none(await self._client.call("HGET", heads, str(endpoint_id)), bytes)
-        return START if head is None else EntryId.parse(head)
-
-    async def _applied_below(self, partition: int) -> EntryId:
-        """Return an id such that every entry below it is in the documents, or given up on."""
-        stream = self._log.keys.events(partition)
-        try:
-            settled = await read_settled(self._client.call, stream, _GROUP)
-        except ServerRefusedError:
-            return START
-        return START if settled is None else settled.after()
 
     async def _fold(
         self, endpoint: Endpoint, partition: int, span: tuple[EntryId, EntryId]
@@ -88,3 +64,40 @@ class EndpointStates:
                     f" start it (`routestream consume {_GROUP}`) and try again"
                 )
         return endpoint
+
+
+class _Documents:
+    """The endpoints' documents, and from which entry on each lacks something.
+
+    A document lacks what the route table's group has not applied yet: entries that are pending
+    (an older one can be pending while a newer one is in the document) and entries not delivered.
+    All of these lie at or behind the group's first pending entry, or its last delivered one where
+    none is pending. Folding an event twice changes nothing, so everything from there on is folded
+    over the document.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._client = log.server.client
+        self._stores = [
+            ReadModelStore(log.server, log.keys, ROUTE_TABLE, partition)
+            for partition in range(log.partitions)
+        ]
+
+    async def read(self, partition: int, endpoint_id: UUID) -> tuple[Endpoint | None, EntryId]:
+        """Return the endpoint's document, and the first entry that may not be in it."""
+        floor = await self._applied_below(partition)
+        try:
+            document = await self._stores[partition].live_document(str(endpoint_id))
+        except NoLiveGenerationError:
+            return None, START
+        return None if document is None else document[1], floor
+
+    async def _applied_below(self, partition: int) -> EntryId:
+        """Return an id such that every entry below it is in the documents, or given up on."""
+        stream = self._log.keys.events(partition)
+        try:
+            settled = await read_settled(self._client.call, stream, _GROUP)
+        except ServerRefusedError:
+            return START
+        return START if settled is None else settled.after()

@@ -10,6 +10,7 @@ from events.catalogue.route import RouteTrafficRatioUpdatedEvent
 from events.entry.entry_id import EntryId
 from events.log.keys import partition_of
 from events.log.protocol import AppendableLog
+from events.server.reply import reply
 from events.testing import MemoryLog
 
 Kind = Literal["redis", "memory"]
