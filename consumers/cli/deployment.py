@@ -19,7 +19,7 @@ from consumers.processes.logs import configure_logs
 from consumers.settings import Settings, read_settings
 from events.archive import ArchiveSettings, open_archive
 from events.history.cursor import Note
-from events.history.history import History
+from events.history.history import History, open_history
 from events.log.keys import Keys
 from events.log.log import EventLog
 from events.retention.retention import RetentionRule
@@ -67,9 +67,11 @@ class Deployment(msgspec.Struct, frozen=True):
     @asynccontextmanager
     async def open_history(self) -> AsyncIterator[History]:
         """Open the log to read it together with its archive; what neither has is said aloud."""
-        async with self.open_log() as log:
-            archive = open_archive(self.archive, self.namespace)
-            yield History(log, archive, say_note)
+        async with (
+            self.open_log() as log,
+            open_history(log, self.archive, on_gap=say_note) as history,
+        ):
+            yield history
 
 
 def command_of(

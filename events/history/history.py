@@ -1,20 +1,22 @@
 """The history: archive and stream of the log read as one, without a gap or a double between."""
 
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
 
-from events.archive.archive import Archive
+from events.archive.archive import Archive, open_archive
 from events.archive.manifest import Manifest
+from events.archive.settings import ArchiveSettings
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import RawEntry
 from events.entry.recorded import Entry, entries_of
 from events.history.cursor import Note, Reading
 from events.log.chunk import Chunk, read_chunk, read_chunk_back
-from events.log.keys import Keys
-from events.log.log import EventLog
+from events.log.keys import NAMESPACE, Keys
+from events.log.log import EventLog, log_to_read
 from events.log.protocol import READ_COUNT, Cursor, ReadableLog, cursors_of
 from events.log.reading import follow
 from events.server.server import Server
+from events.server.settings import ServerSettings
 
 
 class History(ReadableLog):
@@ -167,3 +169,34 @@ class History(ReadableLog):
         async with aclosing(follow(self.server, self.keys, readings)) as entries:
             async for entry in entries:
                 yield entry
+
+
+@asynccontextmanager
+async def open_history(
+    log: EventLog | str | ServerSettings,
+    archive: str | ArchiveSettings | None = None,
+    *,
+    namespace: str = NAMESPACE,
+    partitions: int | None = None,
+    on_gap: Note | None = None,
+) -> AsyncIterator[History]:
+    """Open a log to read it together with its archive; nothing is written.
+
+    Args:
+        log: The server's URL, or its settings, or an open log, which stays open.
+        archive: The archive's location, or its settings; None: there is none.
+        namespace: Which of the server's logs.
+        partitions: How many the log must have been created with; None: as many as it has.
+        on_gap: Hears of entries that neither stream nor archive has; None: reading raises
+            TrimmedError.
+
+    Raises:
+        LayoutError: The log has another number of partitions, or there is no such log.
+        ServerUnavailableError: The server cannot be reached.
+        ServerRefusedError: The server is too old, or refuses us.
+        ArchiveError: The archive's place cannot be opened.
+        ValueError: *log* is no URL of a Redis server, or *archive* no location.
+    """
+    settings = archive if isinstance(archive, ArchiveSettings) else ArchiveSettings(archive)
+    async with log_to_read(log, namespace=namespace, partitions=partitions) as opened:
+        yield History(opened, open_archive(settings, opened.keys.namespace), on_gap)

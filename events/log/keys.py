@@ -7,6 +7,9 @@ import msgspec
 
 from events.errors import LayoutError
 
+NAMESPACE = "routestream"
+"""The deployment that is meant where none is named."""
+
 PARTITIONS_MAX = 1_024
 
 
@@ -17,7 +20,7 @@ class Keys(msgspec.Struct, frozen=True):
     touch it.
     """
 
-    namespace: str = "routestream"
+    namespace: str = NAMESPACE
 
     @property
     def of_what(self) -> str:

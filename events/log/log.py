@@ -11,7 +11,7 @@ from events.entry.recorded import Entry, Metadata, entries_of
 from events.errors import LayoutError
 from events.log.append import Append
 from events.log.batch import MEMORY, Appended, Durability, batches_of
-from events.log.keys import Keys, check_partitions, partition_of
+from events.log.keys import NAMESPACE, Keys, check_partitions, partition_of
 from events.log.partitions import log_exists, read_partitions
 from events.log.protocol import READ_COUNT, AppendableLog, Cursor, cursors_of
 from events.log.reading import StreamReading, follow
@@ -129,13 +129,68 @@ class EventLog(AppendableLog):
 
 @asynccontextmanager
 async def open_log(
-    url: str | ServerSettings,
+    server: str | ServerSettings,
     *,
-    namespace: str = "routestream",
+    namespace: str = NAMESPACE,
     partitions: int | None = None,
     source: str = "routestream",
 ) -> AsyncIterator[EventLog]:
-    """Open the log *namespace* on the server at *url*, and close the connection at the end."""
-    settings = url if isinstance(url, ServerSettings) else ServerSettings(url=url)
+    """Open a log to append to it and read it; one that does not exist is created.
+
+    Args:
+        server: The server's URL, or its settings.
+        namespace: Which of the server's logs.
+        partitions: How many the log is created with, 1 to 1,024, or must have been; None: as many
+            as it has, one for a new log.
+        source: Who records, as the events will say.
+
+    Raises:
+        LayoutError: The log was created with another number of partitions, or *partitions* is out
+            of range.
+        ServerUnavailableError: The server cannot be reached.
+        ServerRefusedError: The server is too old, or refuses us.
+        ValueError: *server* is no URL of a Redis server.
+    """
+    settings = server if isinstance(server, ServerSettings) else ServerSettings(url=server)
+    async with open_server(settings) as opened:
+        yield await EventLog.open(opened, Keys(namespace), partitions=partitions, source=source)
+
+
+@asynccontextmanager
+async def log_to_read(
+    log: EventLog | str | ServerSettings,
+    *,
+    namespace: str = NAMESPACE,
+    partitions: int | None = None,
+) -> AsyncIterator[EventLog]:
+    """Use an open log, which stays open, or open one for reading alone: nothing is written.
+
+    See `open_log`, which has the same arguments, for what it raises.
+
+    Raises:
+        LayoutError: The log does not exist and *partitions* does not say how many it will have; or
+            *log* is open, and not the one that *namespace* and *partitions* name.
+    """
+    if isinstance(log, EventLog):
+        _refuse_another(log, namespace, partitions)
+        yield log
+        return
+    settings = log if isinstance(log, ServerSettings) else ServerSettings(url=log)
+    keys = Keys(namespace)
     async with open_server(settings) as server:
-        yield await EventLog.open(server, Keys(namespace), partitions=partitions, source=source)
+        if partitions is None and await read_partitions(server.client, keys) is None:
+            raise LayoutError(
+                f"there is no log {namespace!r} at {server.address} to read; start what records"
+                " first, or give the number of partitions that the log will have"
+            )
+        yield await EventLog.open(server, keys, partitions=partitions, create=False)
+
+
+def _refuse_another(log: EventLog, namespace: str, partitions: int | None) -> None:
+    if namespace not in {NAMESPACE, log.keys.namespace}:
+        raise LayoutError(
+            f"namespace: the open log is {log.keys.namespace!r}, not {namespace!r};"
+            " leave it out, or give the server in place of the log"
+        )
+    if partitions not in {None, log.partitions}:
+        raise LayoutError(f"partitions: the open log has {log.partitions}, not {partitions}")

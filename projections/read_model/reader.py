@@ -11,9 +11,10 @@ from anyio.abc import TaskStatus
 from msgspec import Meta
 
 from events.limits import Limited
-from events.log.keys import Keys, partition_of
-from events.log.log import EventLog
+from events.log.keys import NAMESPACE, Keys, partition_of
+from events.log.log import EventLog, log_to_read
 from events.server.server import Server
+from events.server.settings import ServerSettings
 from projections.read_model.follower import Follower
 from projections.read_model.store import ReadModelStore
 from projections.route_table.endpoint import Endpoint
@@ -124,11 +125,36 @@ class RouteTableReader:
 
 @asynccontextmanager
 async def open_reader(
-    log: EventLog, settings: ReaderSettings | None = None
+    log: EventLog | str | ServerSettings,
+    settings: ReaderSettings | None = None,
+    *,
+    namespace: str = NAMESPACE,
+    partitions: int | None = None,
 ) -> AsyncIterator[RouteTableReader]:
-    """Run a reader beside the caller; it has the whole table when the block is entered."""
-    reader = RouteTableReader(log.server, log.keys, log.partitions, settings or ReaderSettings())
-    async with anyio.create_task_group() as tasks:
+    """Run a reader of the route table beside the caller; nothing is written.
+
+    The reader has the whole table when the block is entered.
+
+    Args:
+        log: The server's URL, or its settings, or an open log, which stays open.
+        settings: How the reader follows; None: as `ReaderSettings()` does.
+        namespace: Which of the server's logs.
+        partitions: How many the log must have been created with; None: as many as it has.
+
+    Raises:
+        LayoutError: The log has another number of partitions, or there is no such log.
+        ServerUnavailableError: The server cannot be reached; once the block is entered, the reader
+            goes on with the last good table instead.
+        ServerRefusedError: The server is too old, or refuses us.
+        ValueError: *log* is no URL of a Redis server.
+    """
+    async with (
+        log_to_read(log, namespace=namespace, partitions=partitions) as opened,
+        anyio.create_task_group() as tasks,
+    ):
+        reader = RouteTableReader(
+            opened.server, opened.keys, opened.partitions, settings or ReaderSettings()
+        )
         await tasks.start(reader.run)
         yield reader
         tasks.cancel_scope.cancel()
