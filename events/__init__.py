@@ -1,6 +1,7 @@
 """What happened, and the log it lies on."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from events.catalogue.endpoint import (
     EndpointCreatedEvent,
@@ -20,16 +21,60 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
 )
 from events.entry.entry_id import END, START, EntryId
+from events.entry.entry_line import EntryLineError
 from events.entry.recorded import Entry, Metadata, RecordedEvent, fold
+from events.errors import (
+    ConflictError,
+    EventsError,
+    InvalidEventError,
+    InvalidExpressionError,
+    InvalidPositionError,
+    LayoutError,
+    NoGroupError,
+    NotDurableError,
+    ServerRefusedError,
+    ServerUnavailableError,
+    TrimmedError,
+    UncertainAppendError,
+    UndecodableEntryError,
+    UnknownEventTypeError,
+    WrongTypeError,
+)
+from events.lazy_names import lazy_names
 from events.log.batch import FSYNC, MEMORY, Appended, Durability
-from events.log.log import EventLog, open_log
+from events.log.protocol import AppendableLog, ReadableLog
+
+if TYPE_CHECKING:
+    from events.archive.settings import ArchiveSettings
+    from events.history.history import History, open_history
+    from events.log.log import EventLog, open_log
+    from events.server.settings import ServerSettings
+    from events.streams.foreign_stream import NoStreamError, WrongStreamError, open_foreign_stream
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "events.archive.settings": ("ArchiveSettings",),
+            "events.history.history": ("History", "open_history"),
+            "events.log.log": ("EventLog", "open_log"),
+            "events.server.settings": ("ServerSettings",),
+            "events.streams.foreign_stream": (
+                "NoStreamError",
+                "WrongStreamError",
+                "open_foreign_stream",
+            ),
+        },
+    )
 
 __all__ = [
     "END",
     "FSYNC",
     "MEMORY",
     "START",
+    "AppendableLog",
     "Appended",
+    "ArchiveSettings",
+    "ConflictError",
     "Durability",
     "EndpointCreatedEvent",
     "EndpointDestroyedEvent",
@@ -37,11 +82,22 @@ __all__ = [
     "EndpointRouteListUpdatedEvent",
     "Entry",
     "EntryId",
+    "EntryLineError",
     "Event",
     "EventLog",
+    "EventsError",
     "HealthCheck",
+    "History",
+    "InvalidEventError",
+    "InvalidExpressionError",
+    "InvalidPositionError",
+    "LayoutError",
     "Metadata",
     "ModelServiceStatusEvent",
+    "NoGroupError",
+    "NoStreamError",
+    "NotDurableError",
+    "ReadableLog",
     "RecordedEvent",
     "RouteCreatedEvent",
     "RouteFailedEvent",
@@ -49,7 +105,18 @@ __all__ = [
     "RouteStartedEvent",
     "RouteTerminatingEvent",
     "RouteTrafficRatioUpdatedEvent",
+    "ServerRefusedError",
+    "ServerSettings",
+    "ServerUnavailableError",
+    "TrimmedError",
+    "UncertainAppendError",
+    "UndecodableEntryError",
+    "UnknownEventTypeError",
+    "WrongStreamError",
+    "WrongTypeError",
     "fold",
+    "open_foreign_stream",
+    "open_history",
     "open_log",
 ]
 

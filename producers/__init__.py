@@ -1,10 +1,46 @@
 """Whatever records facts: commands in, events out."""
 
 import logging
+from typing import TYPE_CHECKING
 
-from producers.endpoints.endpoint_service import EndpointService, Recorded
+from events.lazy_names import lazy_names
+from producers.errors import (
+    BacklogError,
+    ContendedEndpointError,
+    EndpointDestroyedError,
+    EndpointExistsError,
+    InvalidModelDefinitionError,
+    ProducersError,
+    RouteEndedError,
+    RouteExistsError,
+    UnknownEndpointError,
+    UnknownRouteError,
+)
 
-__all__ = ["EndpointService", "Recorded"]
+if TYPE_CHECKING:
+    from producers.endpoints.endpoint_service import EndpointService, Recorded
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "producers.endpoints.endpoint_service": ("EndpointService", "Recorded"),
+        },
+    )
+
+__all__ = [
+    "BacklogError",
+    "ContendedEndpointError",
+    "EndpointDestroyedError",
+    "EndpointExistsError",
+    "EndpointService",
+    "InvalidModelDefinitionError",
+    "ProducersError",
+    "Recorded",
+    "RouteEndedError",
+    "RouteExistsError",
+    "UnknownEndpointError",
+    "UnknownRouteError",
+]
 
 # A library leaves it to its program what becomes of its log records.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -1,1 +1,12 @@
 """Backend.AI's own event stream and hand-off keys, recorded as our events."""
+
+from producers.backend_ai.capture import UnreadableCaptureError, read_capture
+from producers.backend_ai.handoff import MalformedHandoffError
+from producers.backend_ai.wire import MalformedEntryError
+
+__all__ = [
+    "MalformedEntryError",
+    "MalformedHandoffError",
+    "UnreadableCaptureError",
+    "read_capture",
+]

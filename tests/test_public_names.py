@@ -1,0 +1,94 @@
+"""What the four packages offer: every name is there, every error that a caller may catch."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from events.server.connection import NeverSentError
+from projections.read_model.follower import OutOfStepError
+
+PACKAGES = ("events", "projections", "producers", "consumers")
+OFFERING = (*PACKAGES, "events.archive", "events.transfer", "producers.backend_ai")
+
+NOT_FOR_CALLERS: dict[type[Exception], str] = {
+    NeverSentError: "becomes ServerUnavailableError",
+    OutOfStepError: "caught by the follower that raises it",
+}
+HEAVY = {"aiohttp", "anyio", "asyncio", "click", "redis", "rich", "structlog", "textual", "yaml"}
+
+
+def modules(package: str) -> Iterator[ModuleType]:
+    """Yield the modules of *package*, but for the command line, which nobody calls from Python."""
+    root = importlib.import_module(package)
+    yield root
+    for found in pkgutil.walk_packages(root.__path__, f"{package}."):
+        if not (found.name.endswith("__main__") or found.name.startswith("consumers.cli.")):
+            yield importlib.import_module(found.name)
+
+
+def errors_of(module: ModuleType) -> Iterator[type[Exception]]:
+    """Yield the public errors that are defined in *module*."""
+    for name, value in vars(module).items():
+        if (
+            isinstance(value, type)
+            and issubclass(value, Exception)
+            and value.__module__ == module.__name__
+            and not name.startswith("_")
+        ):
+            yield value
+
+
+def is_offered(error: type[Exception]) -> bool:
+    """Whether the package that the error is defined in, or one around it, offers it by name."""
+    folder, _, _ = error.__module__.rpartition(".")
+    while folder:
+        package = importlib.import_module(folder)
+        if error.__name__ in getattr(package, "__all__", ()):
+            return getattr(package, error.__name__) is error
+        folder, _, _ = folder.rpartition(".")
+    return False
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_error_that_a_caller_may_catch_is_offered_beside_what_raises_it(package: str) -> None:
+    found = {error for module in modules(package) for error in errors_of(module)}
+    assert len(found) > 3
+    hidden = {error for error in found - NOT_FOR_CALLERS.keys() if not is_offered(error)}
+    assert sorted(f"{error.__module__}.{error.__name__}" for error in hidden) == []
+
+
+def test_no_error_is_kept_from_callers_that_is_offered() -> None:
+    assert [error.__name__ for error in NOT_FOR_CALLERS if is_offered(error)] == []
+
+
+@pytest.mark.parametrize("package", OFFERING)
+def test_every_name_that_a_package_offers_is_there(package: str) -> None:
+    program = f"import {package} as p; print([n for n in p.__all__ if not hasattr(p, n)])"
+    assert output_of(program) == "[]"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_name_that_is_nowhere_is_an_attribute_error(package: str) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nowhere'"):
+        importlib.import_module(package).nowhere  # noqa: B018 - looking it up is the test
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_loads_no_client_and_no_command_line_before_they_are_used(package: str) -> None:
+    program = f"import sys, {package}; print(sorted({HEAVY!r} & sys.modules.keys()))"
+    assert output_of(program) == "[]"
+
+
+def test_the_log_in_memory_loads_no_client() -> None:
+    program = f"import sys, events.testing; print(sorted({HEAVY!r} & sys.modules.keys()))"
+    assert output_of(program) == "['anyio']"
+
+
+def output_of(program: str) -> str:
+    command = [sys.executable, "-P", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
