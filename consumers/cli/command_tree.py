@@ -91,7 +91,7 @@ PLACES = MappingProxyType(
             " partitions.",
         ),
         "events trace": Place(
-            "consumers.cli.endpoints.why:trace_events",
+            "consumers.cli.endpoints.trace:trace_events",
             "Show all events of one endpoint, in their order, with the change that each made.",
         ),
         "groups": Place(

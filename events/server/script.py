@@ -1,4 +1,4 @@
-"""TODO docstring of events.server.script."""
+"""The script: a Lua file, the parts that it includes, and how it is run."""
 
 import re
 from collections.abc import Sequence

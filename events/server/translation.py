@@ -1,4 +1,4 @@
-"""TODO docstring of events.server.translation."""
+"""The translation: what an error of redis-py or of the network means to its caller."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,12 +1,11 @@
 """The knowledge: how old what a read model says is, measured on the log."""
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from events.entry.age import age_of, span
-from events.entry.entry_id import START, EntryId
+from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from events.server.reply import reply_entries
 from events.streams.stream_group import read_group, read_oldest_pending
@@ -71,14 +70,3 @@ async def read_knowledge(log: EventLog, group: str, partition: int) -> Knowledge
         pending=found.pending,
         consumers=found.consumers,
     )
-
-
-def as_json(known: Knowledge, now: datetime) -> dict[str, Any]:
-    """Return it for a program; *behind_s* is null where no group folds the partition."""
-    behind_s = known.behind_s(now)
-    return {
-        "group": known.group,
-        "head": None if known.head <= START else str(known.head),
-        "unfolded": None if known.unfolded is None else str(known.unfolded),
-        "behind_s": None if behind_s is None else round(behind_s, 3),
-    }

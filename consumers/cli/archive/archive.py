@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from consumers.cli.archive.table import LISTED_FIELDS, as_value, print_listed, told_of
+from consumers.cli.archive.table import PART_KINDS, part_row, print_listed, told_of
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.options import partition_option, partitions_of
 from consumers.cli.terminal.output import (
@@ -83,7 +83,7 @@ async def run_archive(  # noqa: PLR0913 - the options of the command
         for one in wanted:
             async for segment in archive_partition(log, there, one, bound, accept_gap=accept_gap):
                 if output.is_lines:
-                    print_value(output, as_value(one, segment.segment), LISTED_FIELDS)
+                    print_value(output, part_row(one, segment.segment), PART_KINDS)
                 else:
                     written.append(segment)
                     say(f"partition {one}: {told_of(segment.segment)}")

@@ -1,66 +1,103 @@
 """The listing: parts of the archive, as a table or as values."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC
 
 import msgspec
 from rich.filesize import decimal
 
-from consumers.cli.terminal.form import OutputForm
+from consumers.cli.terminal.form import Kind, OutputForm
 from consumers.cli.terminal.output import print_rows
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from events.archive.check import Listed
 from events.archive.manifest import Gap, Part
 from events.archive.segment import Segment
 from events.entry.entry_id import EntryId
 from events.entry.position import time_of
 
-_COLUMNS = (
-    Column("PARTITION", is_number=True),
-    Column("FIRST"),
-    Column("LAST"),
-    Column("FROM", is_below=True),
-    Column("UNTIL", is_below=True),
-    *(Column(name, is_number=True) for name in ("ENTRIES", "SIZE", "STORED", "RATIO")),
-    Column("STATE", folds=True),
+
+class SegmentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One segment of the archive, and what is wrong with it, null for nothing that was found."""
+
+    partition: int
+    kind: str = "segment"
+    file: str
+    first: str
+    last: str
+    count: int
+    raw_bytes: int
+    stored_bytes: int
+    sha256: str
+    chain: str
+    first_at: str
+    last_at: str
+    ratio: float
+    problem: str | None
+
+
+class GapRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries that were lost before they were archived."""
+
+    partition: int
+    kind: str = "gap"
+    after: str
+    until: str
+    count: int
+    chain: str
+    problem: str | None
+
+
+PartRow = SegmentRow | GapRow
+PART_KINDS: Kind[PartRow] = (SegmentRow, GapRow)
+
+
+def _of_segment(cell: Callable[[SegmentRow], object]) -> Callable[[PartRow], object]:
+    return lambda row: None if isinstance(row, GapRow) else cell(row)
+
+
+def _state(row: PartRow) -> str:
+    if isinstance(row, GapRow):
+        return "gap, lost"
+    return "ok" if row.problem is None else "damaged"
+
+
+_COLUMNS: Columns[PartRow] = (
+    Column("PARTITION", lambda row: row.partition, is_number=True),
+    Column("FIRST", lambda row: f"after {row.after}" if isinstance(row, GapRow) else row.first),
+    Column("LAST", lambda row: f"before {row.until}" if isinstance(row, GapRow) else row.last),
+    Column("FROM", _of_segment(lambda row: _time(row.first)), is_below=True),
+    Column("UNTIL", _of_segment(lambda row: _time(row.last)), is_below=True),
+    Column("ENTRIES", lambda row: row.count, is_number=True),
+    Column("SIZE", _of_segment(lambda row: _size(row.raw_bytes)), is_number=True),
+    Column("STORED", _of_segment(lambda row: _size(row.stored_bytes)), is_number=True),
+    Column(
+        "RATIO",
+        _of_segment(lambda row: f"{_ratio(row.raw_bytes, row.stored_bytes):.1f}"),
+        is_number=True,
+    ),
+    Column("STATE", _state, folds=True),
 )
 
 
 def print_listed(output: OutputForm, listed: Sequence[Listed], nothing: str) -> None:
     """Print parts of the archive; where there are none, a table is the note *nothing*."""
-    rows = (_row(one) for one in listed)
-    values = (as_value(one.partition, one.part, one.problem) for one in listed)
-    print_rows(output, _COLUMNS, rows, values, fields=LISTED_FIELDS, nothing=nothing)
+    rows = [part_row(one.partition, one.part, one.problem) for one in listed]
+    print_rows(output, PART_KINDS, rows, _COLUMNS, nothing=nothing)
 
 
-def _row(listed: Listed) -> tuple[object, ...]:
-    part = listed.part
+def part_row(partition: int, part: Part, problem: str | None = None) -> PartRow:
+    """Return the row of a part of the archive."""
+    facts = msgspec.structs.asdict(part)
     if isinstance(part, Gap):
-        ids = (f"after {part.after}", f"before {part.until}")
-        return (listed.partition, *ids, None, None, part.count, *[None] * 3, "gap, lost")
-    sizes = (_size(part.raw_bytes), _size(part.stored_bytes), f"{_ratio(part):.1f}")
-    times = (_time(part.first_id), _time(part.last_id))
-    state = "ok" if listed.problem is None else "damaged"
-    return (listed.partition, part.first, part.last, *times, part.count, *sizes, state)
-
-
-LISTED_FIELDS = (
-    *("partition", "kind", *Segment.__struct_fields__),
-    *("first_at", "last_at", "ratio", "problem"),
-    *(name for name in Gap.__struct_fields__ if name not in Segment.__struct_fields__),
-)
-
-
-def as_value(partition: int, part: Part, problem: str | None = None) -> dict[str, object]:
-    """Return a part of the archive as JSON; `LISTED_FIELDS` are those of a segment and of a gap."""
-    told: dict[str, object] = {"partition": partition, **msgspec.to_builtins(part)}
-    if isinstance(part, Segment):
-        told |= {
-            "first_at": time_of(part.first_id).isoformat(),
-            "last_at": time_of(part.last_id).isoformat(),
-            "ratio": round(_ratio(part), 2),
-        }
-    return {**told, "problem": problem}
+        return GapRow(partition=partition, **facts, problem=problem)
+    return SegmentRow(
+        partition=partition,
+        **facts,
+        first_at=time_of(part.first_id).isoformat(),
+        last_at=time_of(part.last_id).isoformat(),
+        ratio=round(_ratio(part.raw_bytes, part.stored_bytes), 2),
+        problem=problem,
+    )
 
 
 def told_of(segment: Segment) -> str:
@@ -73,10 +110,10 @@ def _size(size: int) -> str:
     return decimal(size).replace(" bytes", " B")
 
 
-def _ratio(segment: Segment) -> float:
-    return segment.raw_bytes / max(1, segment.stored_bytes)
+def _ratio(raw_bytes: int, stored_bytes: int) -> float:
+    return raw_bytes / max(1, stored_bytes)
 
 
-def _time(entry_id: EntryId) -> str:
-    moment: datetime = time_of(entry_id).astimezone(UTC)
+def _time(entry_id: str) -> str:
+    moment = time_of(EntryId.parse(entry_id)).astimezone(UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+import msgspec
 from msgspec.structs import replace
 
 from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_dead
@@ -13,6 +14,7 @@ from consumers.cli.events.selection import tell_missing_log
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_json import BINARY, fields_as_text
 from consumers.cli.terminal.entry_line import Line
+from consumers.cli.terminal.form import ForTable
 from consumers.cli.terminal.output import (
     NotFoundError,
     OutputForm,
@@ -21,10 +23,11 @@ from consumers.cli.terminal.output import (
     print_rows,
     print_value,
     printable,
+    shown_id,
     watch_option,
     watched,
 )
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say
 from consumers.groups.requeue import Requeue
 from consumers.runtime.dead_letters import DeadEntry
@@ -89,28 +92,74 @@ async def print_dead(
     log: EventLog, output: OutputForm, meant: Sequence[Meant], now: datetime
 ) -> None:
     """Print dead letters as rows, or as JSON."""
-    requeues = await _requeues(log, meant)
-    columns = _columns(log.partitions)
-    rows = (_dead_row(one, requeues, now, wide=output.is_wide) for one in meant)
-    values = (_dead_as_json(one, requeues) for one in meant)
-    print_rows(output, columns, rows, values, fields=_DEAD_FIELDS, nothing="no dead letters")
+    rows = await _rows(log, meant)
+    columns = _columns(log.partitions, now, wide=output.is_wide)
+    print_rows(output, DeadRow, rows, columns, nothing="no dead letters")
 
 
-def _columns(partitions: int) -> tuple[Column, ...]:
+class DeadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One dead letter; *requeued* is how often it was requeued before."""
+
+    dead_id: EntryId
+    group: str
+    entry_id: EntryId
+    partition: int
+    reason: str
+    error: str
+    deliveries: int
+    requeued: int
+    consumer: str
+    first_at: str
+    last_at: str
+    fields: dict[str, str | dict[str, str]]
+    letter: ForTable[DeadEntry]
+    line: ForTable[Line]
+
+
+def _columns(partitions: int, now: datetime, *, wide: bool) -> Columns[DeadRow]:
     """Return the columns: on several partitions ids may coincide, on one they never do."""
     return (
-        Column("DEAD ID"),
-        Column("GROUP", folds=True),
-        Column("PARTITION", is_number=True, is_below=True, is_wide=partitions == 1),
-        Column("ENTRY"),
-        Column("TYPE", is_below=True),
-        Column("ENDPOINT"),
-        Column("REASON", is_below=True),
-        Column("ERROR", folds=True, is_below=True),
-        Column("DELIVERIES", is_number=True),
-        Column("REQUEUED", is_number=True, is_below=True),
-        Column("LAST TRY"),
+        Column("DEAD ID", lambda row: row.dead_id),
+        Column("GROUP", lambda row: row.group, folds=True),
+        Column(
+            "PARTITION",
+            lambda row: row.partition,
+            is_number=True,
+            is_below=True,
+            is_wide=partitions == 1,
+        ),
+        Column("ENTRY", lambda row: row.entry_id),
+        Column("TYPE", lambda row: row.line.name, is_below=True),
+        Column("ENDPOINT", lambda row: shown_id(row.line.endpoint_id, wide=wide)),
+        Column("REASON", lambda row: row.reason, is_below=True),
+        Column("ERROR", lambda row: row.error, folds=True, is_below=True),
+        Column("DELIVERIES", lambda row: row.deliveries, is_number=True),
+        Column("REQUEUED", lambda row: row.requeued or None, is_number=True, is_below=True),
+        Column("LAST TRY", lambda row: span((now - row.letter.last_at).total_seconds())),
     )
+
+
+async def _rows(log: EventLog, meant: Sequence[Meant]) -> list[DeadRow]:
+    requeues = await _requeues(log, meant)
+    return [
+        DeadRow(
+            dead_id=one.letter.dead_id,
+            group=one.group,
+            entry_id=one.letter.original.entry_id,
+            partition=one.letter.original.partition,
+            reason=one.letter.reason,
+            error=one.letter.error,
+            deliveries=one.letter.deliveries,
+            requeued=requeues.get((one.group, one.partition, one.letter.original.entry_id), 0),
+            consumer=one.letter.consumer,
+            first_at=one.letter.first_at.isoformat(),
+            last_at=one.letter.last_at.isoformat(),
+            fields=fields_as_text(one.letter.original.fields),
+            letter=one.letter,
+            line=Line.of(one.letter.original),
+        )
+        for one in meant
+    ]
 
 
 async def _requeues(log: EventLog, meant: Sequence[Meant]) -> Requeues:
@@ -121,52 +170,6 @@ async def _requeues(log: EventLog, meant: Sequence[Meant]) -> Requeues:
         (group, partition, entry_id): times
         for (group, partition), ids in by_place.items()
         for entry_id, (times, _) in (await Requeue(log, partition, group).history(ids)).items()
-    }
-
-
-def _times(one: Meant, requeues: Requeues) -> int:
-    return requeues.get((one.group, one.partition, one.letter.original.entry_id), 0)
-
-
-def _dead_row(one: Meant, requeues: Requeues, now: datetime, *, wide: bool) -> tuple[object, ...]:
-    letter = one.letter
-    line = Line.of(letter.original, wide=wide)
-    return (
-        letter.dead_id,
-        one.group,
-        one.partition,
-        letter.original.entry_id,
-        line.name,
-        line.endpoint,
-        letter.reason,
-        letter.error,
-        letter.deliveries,
-        _times(one, requeues) or None,
-        span((now - letter.last_at).total_seconds()),
-    )
-
-
-_DEAD_FIELDS = (
-    *("dead_id", "group", "entry_id", "partition", "reason", "error", "deliveries", "requeued"),
-    *("consumer", "first_at", "last_at", "fields"),
-)
-
-
-def _dead_as_json(one: Meant, requeues: Requeues) -> dict[str, Any]:
-    letter = one.letter
-    return {
-        "dead_id": str(letter.dead_id),
-        "group": one.group,
-        "entry_id": str(letter.original.entry_id),
-        "partition": letter.original.partition,
-        "reason": letter.reason,
-        "error": letter.error,
-        "deliveries": letter.deliveries,
-        "requeued": _times(one, requeues),
-        "consumer": letter.consumer,
-        "first_at": letter.first_at.isoformat(),
-        "last_at": letter.last_at.isoformat(),
-        "fields": fields_as_text(letter.original.fields),
     }
 
 
@@ -191,11 +194,11 @@ async def show_dead_letter(
     """
     async with deployment.open_log() as log:
         one = await _the_one(log, DeadFilter(group=group, partition=partition), dead_id)
-        requeues = await _requeues(log, [one])
+        [row] = await _rows(log, [one])
         if not output.is_table:
-            print_value(output, _dead_as_json(one, requeues))
+            print_value(output, row)
             return
-        _print_letter(output, one, _times(one, requeues), await now_of(log.server))
+        _print_letter(output, row, await now_of(log.server))
         place = f" --partition {one.partition}" if log.partitions > 1 else ""
         command = f"routestream dead requeue {one.group}{place} --ids {one.letter.dead_id}"
         say("")
@@ -217,26 +220,24 @@ async def _the_one(log: EventLog, among: DeadFilter, dead_id: str) -> Meant:
     return found[0]
 
 
-def _print_letter(output: OutputForm, one: Meant, requeued: int, now: datetime) -> None:
-    letter = one.letter
-    original = letter.original
-    line = Line.of(original, wide=output.is_wide)
+def _print_letter(output: OutputForm, row: DeadRow, now: datetime) -> None:
+    line = Line.of(row.letter.original, wide=output.is_wide)
     print_pairs(
         output,
         [
-            ("dead letter", f"{letter.dead_id}, {age_of(letter.dead_id, now)} ago"),
-            ("group", f"{one.group}, partition {one.partition}"),
-            ("entry", f"{original.entry_id}, {age_of(original.entry_id, now)} old"),
+            ("dead letter", f"{row.dead_id}, {age_of(row.dead_id, now)} ago"),
+            ("group", f"{row.group}, partition {row.partition}"),
+            ("entry", f"{row.entry_id}, {age_of(row.entry_id, now)} old"),
             ("type", line.name),
             ("endpoint", line.endpoint),
             ("says", line.summary),
-            ("reason", letter.reason),
-            ("error", letter.error or None),
-            ("deliveries", letter.deliveries),
-            ("requeued", f"{requeued} times" if requeued else None),
-            ("consumer", letter.consumer),
-            ("tried", f"{_clock(letter.first_at)} to {_clock(letter.last_at)} UTC"),
-            *_fields(letter),
+            ("reason", row.reason),
+            ("error", row.error or None),
+            ("deliveries", row.deliveries),
+            ("requeued", f"{row.requeued} times" if row.requeued else None),
+            ("consumer", row.consumer),
+            ("tried", f"{_clock(row.letter.first_at)} to {_clock(row.letter.last_at)} UTC"),
+            *_fields(row),
         ],
     )
 
@@ -245,12 +246,11 @@ def _clock(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
-def _fields(letter: DeadEntry) -> list[tuple[str, str]]:
-    fields = fields_as_text(letter.original.fields).items()
+def _fields(row: DeadRow) -> list[tuple[str, str]]:
     return [
         (
             printable(f"field {name}"),
             value if isinstance(value, str) else f"{BINARY} {value[BINARY]}",
         )
-        for name, value in fields
+        for name, value in row.fields.items()
     ]

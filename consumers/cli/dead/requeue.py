@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from consumers.cli.dead.dead import print_dead
 from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_dead
@@ -22,6 +23,7 @@ from consumers.cli.terminal.talk import say
 from consumers.groups.journal import operation
 from consumers.groups.requeue import Requeue, Requeued
 from consumers.runtime.dead_letters import DeadEntry
+from events.entry.entry_id import EntryId
 from events.errors import NoGroupError
 from events.log.log import EventLog
 from events.server.server import now_of
@@ -105,24 +107,39 @@ async def requeue_dead(  # noqa: PLR0913 - the options of the command
         _tell(output, done)
 
 
-_REQUEUED_FIELDS = ("group", "partition", "dead_id", "entry_id", "outcome", "requeued")
-_DROPPED_FIELDS = ("group", "partition", "dropped")
+class RequeuedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a dead letter that was to be requeued."""
+
+    group: str
+    partition: int
+    dead_id: EntryId
+    entry_id: EntryId
+    outcome: str
+    requeued: int | None
+
+
+class DroppedRow(msgspec.Struct, frozen=True):
+    """How many dead letters of a group were deleted on one partition."""
+
+    group: str
+    partition: int
+    dropped: int
 
 
 def _tell(output: OutputForm, done: Sequence[tuple[Place, Requeued]]) -> None:
-    values = (
-        {
-            "group": group,
-            "partition": partition,
-            "dead_id": str(one.letter.dead_id),
-            "entry_id": str(one.letter.original.entry_id),
-            "outcome": one.outcome,
-            "requeued": one.times,
-        }
+    rows = (
+        RequeuedRow(
+            group=group,
+            partition=partition,
+            dead_id=one.letter.dead_id,
+            entry_id=one.letter.original.entry_id,
+            outcome=one.outcome,
+            requeued=one.times,
+        )
         for (group, partition), one in done
     )
     if not output.is_table:
-        print_values(output, values, _REQUEUED_FIELDS)
+        print_values(output, RequeuedRow, rows)
     counts = Counter(one.outcome for _, one in done)
     say(f"{counts['requeued']} requeued")
     if counts["gone"]:
@@ -165,15 +182,14 @@ async def drop_dead(  # noqa: PLR0913 - the options of the command
             return
         places = _by_place(meant)
         confirm(_plan(places, "gone for good"), yes=yes)
-        told, total = [], 0
+        rows: list[DroppedRow] = []
         for (group, partition), letters in places.items():
             what = operation(group, "dead drop", reason)
             dropped = await Requeue(log, partition, group).drop(letters, what)
-            told.append({"group": group, "partition": partition, "dropped": dropped})
-            total += dropped
+            rows.append(DroppedRow(group, partition, dropped))
         if not output.is_table:
-            print_values(output, told, _DROPPED_FIELDS)
-        say(f"{total} dropped")
+            print_values(output, DroppedRow, rows)
+        say(f"{sum(row.dropped for row in rows)} dropped")
 
 
 async def _meant(

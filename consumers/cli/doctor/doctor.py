@@ -11,7 +11,7 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import EXIT_FAILED, say
 from consumers.doctor.examination import LOOK_AGAIN_AFTER_S, Examination, examine
 from consumers.doctor.finding import Finding, Severity, counted, worst_first, worst_of
@@ -20,14 +20,14 @@ from events.errors import ServerRefusedError, ServerUnavailableError
 from events.log.keys import Keys
 from events.server.server import Server
 
-COLUMNS = (
-    Column("SEVERITY"),
-    Column("ABOUT", folds=True),
-    Column("FOUND", folds=True),
-    Column("FIGURE", folds=True),
-    Column("TO DO", folds=True, is_below=True),
-)
 _COLOURS: dict[Severity, str] = {"ok": "green", "warning": "yellow", "error": "red"}
+COLUMNS: Columns[Finding] = (
+    Column("SEVERITY", lambda one: Text(one.severity, _COLOURS[one.severity])),
+    Column("ABOUT", lambda one: one.about, folds=True),
+    Column("FOUND", lambda one: one.what, folds=True),
+    Column("FIGURE", lambda one: one.figure, folds=True),
+    Column("TO DO", lambda one: one.to_do, folds=True, is_below=True),
+)
 
 
 @click.command()
@@ -51,7 +51,7 @@ async def doctor(
     async def show() -> None:
         examined = await examination_of(deployment, user=user)
         found[:] = worst_first(examined.findings)
-        print_rows(output, COLUMNS, map(_row, found), found, fields=Finding.__struct_fields__)
+        print_rows(output, Finding, found, COLUMNS)
         say(_summary(found))
 
     await watched(watch, show)
@@ -84,11 +84,6 @@ async def examination_of(
         raise ServerRefusedError(f"Redis at {server.address} refuses: {error}") from None
     finally:
         await server.aclose()
-
-
-def _row(finding: Finding) -> tuple[object, ...]:
-    severity = Text(finding.severity, _COLOURS[finding.severity])
-    return (severity, finding.about, finding.what, finding.figure, finding.to_do)
 
 
 def _summary(findings: list[Finding]) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+import msgspec
+
 from consumers.cli.endpoints.mismatches import shown, value
 from consumers.cli.terminal.output import shown_id
 from events.entry.entry_id import START, EntryId
@@ -29,15 +31,24 @@ def in_words(differences: Sequence[Difference], *, wide: bool) -> list[tuple[str
     return lines
 
 
-def difference_values(differences: Iterable[Difference]) -> list[dict[str, Any]]:
+class ChangeRow(msgspec.Struct, frozen=True):
+    """What became of one register; a value is null where it was not there."""
+
+    register: str
+    before: Any
+    after: Any
+    by: EntryId | None
+
+
+def change_rows(differences: Iterable[Difference]) -> list[ChangeRow]:
     """Return them for a program."""
     return [
-        {
-            "register": one.register.path,
-            "before": value(one.before),
-            "after": value(one.after),
-            "by": str(one.register.at) if one.register.at > START else None,
-        }
+        ChangeRow(
+            one.register.path,
+            value(one.before),
+            value(one.after),
+            one.register.at if one.register.at > START else None,
+        )
         for one in differences
         if _is_new(one)
     ]

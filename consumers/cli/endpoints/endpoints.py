@@ -1,20 +1,16 @@
 """The commands that show what is routed where; those that record facts join them."""
 
-from datetime import datetime
-
 import click
 
 from consumers.cli.deployment import Deployment, command_of
-from consumers.cli.endpoints.as_json import ENDPOINT_FIELDS, as_json
 from consumers.cli.endpoints.at_position import as_of_option, endpoint_at, endpoints_at
-from consumers.cli.endpoints.table import (
-    ENDPOINT_COLUMNS,
-    ROUTE_COLUMNS,
-    endpoint_pairs,
-    endpoint_row,
-    notes,
-    route_rows,
+from consumers.cli.endpoints.endpoint_row import (
+    LiveEndpointRow,
+    endpoint_columns,
+    live_endpoint_row,
+    route_columns,
 )
+from consumers.cli.endpoints.table import endpoint_pairs, notes
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.output import (
@@ -37,7 +33,6 @@ from events.log.partitions import ask_each
 from events.server.reply import reply_entries
 from projections.errors import NoLiveGenerationError
 from projections.read_model.knowledge import Knowledge, read_knowledge
-from projections.read_model.knowledge import as_json as knowledge_as_json
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.traffic import traffic_of
@@ -80,14 +75,12 @@ async def list_endpoints(
             shown.sort(key=lambda one: one[1].endpoint_id.int)
             partitions = () if position else range(log.partitions)
             known = await ask_each(partitions, lambda p: _knowledge(log, p))
-            narrow = is_narrow(output)
-            rows = (endpoint_row(endpoint, now, narrow=narrow) for _, endpoint in shown)
-            values = (
-                as_json(revision, endpoint) | _told(known.get(_partition(log, endpoint)), now)
+            rows = (
+                live_endpoint_row(revision, endpoint, known.get(_partition(log, endpoint)), now)
                 for revision, endpoint in shown
             )
-            nothing = "no endpoints"
-            print_rows(output, ENDPOINT_COLUMNS, rows, values, fields=_FIELDS, nothing=nothing)
+            columns = endpoint_columns(now, narrow=is_narrow(output))
+            print_rows(output, LiveEndpointRow, rows, columns, nothing="no endpoints")
             for one in known.values():
                 if one.behind_s(now) and shown:
                     told = f"knowledge of partition {one.partition}: {one.in_words(now)}"
@@ -125,18 +118,19 @@ async def show(
         async def show_it() -> None:
             revision, state, now = await endpoint_at(deployment, log, endpoint, position)
             known = None if position else await _knowledge(log, _partition(log, state))
+            row = live_endpoint_row(revision, state, known, now)
             if not output.is_table:
-                print_value(output, as_json(revision, state) | _told(known, now), _FIELDS)
+                print_value(output, row, LiveEndpointRow)
                 return
             names = await _names_of(log, state)
             pairs = endpoint_pairs(revision, state, now)
             if known is not None:
                 pairs.append(("knowledge", known.in_words(now)))
             print_pairs(output, pairs)
-            if state.present_routes:
+            if row.routes:
                 click.echo()
-                rows = route_rows(state, now, names, narrow=is_narrow(output))
-                print_table(output, ROUTE_COLUMNS, rows)
+                columns = route_columns(now, names, narrow=is_narrow(output))
+                print_table(output, columns, row.routes)
             elif not state.is_destroyed:
                 say("no routes")
             remarks = list(notes(state, wide=output.is_wide))
@@ -154,13 +148,6 @@ def _partition(log: EventLog, endpoint: Endpoint) -> int:
 
 async def _knowledge(log: EventLog, partition: int) -> Knowledge:
     return await read_knowledge(log, ROUTE_TABLE.read_model, partition)
-
-
-_FIELDS = (*ENDPOINT_FIELDS, "knowledge")
-
-
-def _told(known: Knowledge | None, now: datetime) -> dict[str, object]:
-    return {} if known is None else {"knowledge": knowledge_as_json(known, now)}
 
 
 async def _names_of(log: EventLog, endpoint: Endpoint) -> dict[EntryId, str]:

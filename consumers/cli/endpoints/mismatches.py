@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
+from consumers.cli.terminal.form import ForTable
 from consumers.cli.terminal.output import OutputForm, print_table, printable
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say
 from events.entry.entry_id import START, EntryId
 from projections.projection import Projection
@@ -14,15 +16,23 @@ from projections.replay.comparison import Comparison, Mismatch
 from projections.replay.registers import Difference, Register, differences
 from projections.replay.source import Source, find_entries
 
-COLUMNS = (
-    Column("ENDPOINT"),
-    Column("REGISTER", folds=True),
-    Column("LIVE", folds=True),
-    Column("FROM ITS EVENTS", folds=True),
-    Column("SET BY", is_below=True),
-    Column("EVENT", is_below=True),
-)
 
+class _Line(msgspec.Struct, frozen=True):
+    """One register that differs, and the type of the event that last set it."""
+
+    endpoint_id: UUID
+    difference: Difference
+    event: str | None
+
+
+_COLUMNS: Columns[_Line] = (
+    Column("ENDPOINT", lambda one: one.endpoint_id),
+    Column("REGISTER", lambda one: one.difference.register.path, folds=True),
+    Column("LIVE", lambda one: shown(one.difference.before), folds=True),
+    Column("FROM ITS EVENTS", lambda one: shown(one.difference.after), folds=True),
+    Column("SET BY", lambda one: _set_by(one.difference), is_below=True),
+    Column("EVENT", lambda one: one.event, is_below=True),
+)
 
 PRINTED_MAX = 1_000
 """Registers that are printed: who sees more of them than that looks at none."""
@@ -39,19 +49,9 @@ async def print_mismatches(
     ]
     printed = found[:PRINTED_MAX]
     names = await names_of_events(log, partition, (one.register.at for _, one in printed))
-    rows = (
-        (
-            endpoint_id,
-            one.register.path,
-            shown(one.before),
-            shown(one.after),
-            one.register.at if one.register.at > START else None,
-            names.get(one.register.at),
-        )
-        for endpoint_id, one in printed
-    )
-    if printed:
-        print_table(output, COLUMNS, rows)
+    lines = [_Line(endpoint_id, one, names.get(one.register.at)) for endpoint_id, one in printed]
+    if lines:
+        print_table(output, _COLUMNS, lines)
     if len(found) > len(printed):
         say(f"{len(found) - len(printed)} more registers differ: -o json has all")
     for endpoint_id in comparison.undecided:
@@ -59,36 +59,60 @@ async def print_mismatches(
         say(f"endpoint {endpoint_id} was not compared: {why}")
 
 
-COMPARISON_FIELDS = (
-    *("projection", "generation", "position"),
-    *("endpoints", "differences", "undecided"),
-)
+class DifferenceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One register that differs; a value is null where it is not there."""
+
+    endpoint_id: UUID
+    register: str
+    live: Any
+    folded: Any
+    set_by: EntryId | None
 
 
-def mismatch_values(
-    projection: Projection[Any], comparison: Comparison | None
-) -> dict[str, Any] | None:
-    """Return the `COMPARISON_FIELDS` for a program."""
-    if comparison is None:
-        return None
-    return {
-        "projection": projection.name,
-        "generation": comparison.generation,
-        "position": str(comparison.position),
-        "endpoints": comparison.endpoints,
-        "differences": [
-            {
-                "endpoint_id": str(mismatch.endpoint_id),
-                "register": one.register.path,
-                "live": value(one.before),
-                "folded": value(one.after),
-                "set_by": str(one.register.at) if one.register.at > START else None,
-            }
+class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How a read model differs; *partition* is there where no row around it says so."""
+
+    partition: int | msgspec.UnsetType = msgspec.UNSET
+    projection: str
+    generation: int
+    position: EntryId
+    endpoints: int
+    differences: list[DifferenceRow]
+    undecided: list[UUID]
+    mismatches: ForTable[int]
+
+
+def comparison_row(
+    projection: Projection[Any],
+    comparison: Comparison,
+    partition: int | msgspec.UnsetType = msgspec.UNSET,
+) -> ComparisonRow:
+    """Return it for a program."""
+    return ComparisonRow(
+        partition=partition,
+        projection=projection.name,
+        generation=comparison.generation,
+        position=comparison.position,
+        endpoints=comparison.endpoints,
+        differences=[
+            DifferenceRow(
+                endpoint_id=mismatch.endpoint_id,
+                register=one.register.path,
+                live=value(one.before),
+                folded=value(one.after),
+                set_by=_set_by(one),
+            )
             for mismatch in comparison.mismatches
             for one in _differences(mismatch)
         ],
-        "undecided": [str(endpoint_id) for endpoint_id in comparison.undecided],
-    }
+        undecided=comparison.undecided,
+        mismatches=len(comparison.mismatches),
+    )
+
+
+def _set_by(difference: Difference) -> EntryId | None:
+    at = difference.register.at
+    return at if at > START else None
 
 
 def _differences(mismatch: Mismatch) -> Iterable[Difference]:

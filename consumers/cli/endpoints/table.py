@@ -1,20 +1,14 @@
-"""The endpoint table: endpoints and their routes as a person reads them."""
+"""The words: what tables say of endpoints and their routes."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from rich.text import Text
-
-from consumers.cli.terminal.event_summary import address
 from consumers.cli.terminal.output import printable, shown_id
-from consumers.cli.terminal.table import Column
 from events.catalogue.health_check import HealthCheck
 from events.entry.age import age_of
-from events.entry.entry_id import START, EntryId
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Health, Route
-from projections.route_table.traffic import Traffic, traffic_of
 
 HEALTH_COLOURS: dict[Health, str] = {
     "healthy": "green",
@@ -25,47 +19,12 @@ HEALTH_COLOURS: dict[Health, str] = {
 SHARES_MAX = 3
 """Different shares of traffic that are shown of one endpoint."""
 
-ENDPOINT_COLUMNS = (
-    Column("ENDPOINT"),
-    Column("NAME", folds=True),
-    Column("MODEL", folds=True),
-    Column("ROUTES"),
-    Column("HEALTH", folds=True),
-    Column("TRAFFIC", folds=True),
-    Column("CHANGED"),
-)
-ROUTE_COLUMNS = (
-    Column("ROUTE"),
-    Column("ADDRESS", folds=True),
-    Column("STATUS"),
-    Column("SINCE"),
-    Column("HEALTH"),
-    Column("SINCE"),
-    Column("WEIGHT", is_number=True),
-    Column("TRAFFIC", is_below=True),
-    Column("BY", is_below=True),
-)
 
-
-def endpoint_row(endpoint: Endpoint, now: datetime, *, narrow: bool) -> tuple[object, ...]:
-    """Return the cells of `ENDPOINT_COLUMNS`; a *narrow* row has the beginning of the id."""
-    shown = shown_id(endpoint.endpoint_id, wide=not narrow)
-    changed = age_of(endpoint.version, now)
-    if endpoint.is_destroyed:
-        routes, health, shown_shares = "destroyed", "", ""
-    else:
-        traffic = traffic_of(endpoint)
-        getting = [one.share for one in traffic.values() if one.why_not is None]
-        routes = f"{len(getting)}/{len(traffic)}"
-        health, shown_shares = healths(endpoint), shares(getting)
-    return (shown, endpoint.name, endpoint.model, routes, health, shown_shares, changed)
-
-
-def healths(endpoint: Endpoint) -> str:
+def healths(health_check: object | None, routes: Iterable[Health]) -> str:
     """Return how many of the routes are of each health."""
-    if endpoint.health_check is None:
+    if health_check is None:
         return "no health check"
-    counted = Counter(route.health for route in endpoint.present_routes)
+    counted = Counter(routes)
     return ", ".join(
         f"{counted[health]} {health.replace('_', ' ')}"
         for health in HEALTH_COLOURS
@@ -75,13 +34,14 @@ def healths(endpoint: Endpoint) -> str:
 
 def shares(getting: list[float]) -> str:
     """Return the different shares of the traffic, as percentages, the largest first."""
-    counted = Counter(_per_cent(share) for share in sorted(getting, reverse=True))
+    counted = Counter(per_cent(share) for share in sorted(getting, reverse=True))
     shown = [f"{times} x {share}" if times > 1 else share for share, times in counted.items()]
     more = ["..."] if len(shown) > SHARES_MAX else []
     return ", ".join([*shown[:SHARES_MAX], *more]) or "none"
 
 
-def _per_cent(share: float) -> str:
+def per_cent(share: float) -> str:
+    """Return a share as a person reads it; a small one is never shown as none."""
     return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
@@ -115,40 +75,6 @@ def health_check_in_words(health_check: HealthCheck | None) -> str:
         f" unhealthy after {health_check.max_retries} failures in a row,"
         f" which count from {health_check.grace_s:g}s after the start"
     )
-
-
-def route_rows(
-    endpoint: Endpoint, now: datetime, names: Mapping[EntryId, str], *, narrow: bool
-) -> Iterator[tuple[object, ...]]:
-    """Yield the cells of `ROUTE_COLUMNS` for each route; *names* are the types of events by id.
-
-    A *narrow* row has the beginning of the route's id.
-    """
-    traffic = traffic_of(endpoint)
-    for route in endpoint.present_routes:
-        gets = traffic[route.route_id]
-        health_at = route.started_at if route.health == "not_checked" else route.health_at
-        yield (
-            shown_id(route.route_id, wide=not narrow),
-            address(route.kernel_host, route.kernel_port) or "none",
-            route.status,
-            age_of(route.status_since, now),
-            Text(route.health.replace("_", " "), HEALTH_COLOURS[route.health]),
-            age_of(health_at, now),
-            _per_cent(gets.share) if gets.why_not is None else f"({route.traffic_ratio:g})",
-            _traffic(gets),
-            _decider(gets.decided_at, names),
-        )
-
-
-def _decider(at: EntryId, names: Mapping[EntryId, str]) -> str | None:
-    return f"{at} {names.get(at, '')}".rstrip() if at > START else None
-
-
-def _traffic(gets: Traffic) -> Text:
-    if gets.why_not is None:
-        return Text("yes", "green")
-    return Text(f"no: {gets.why_not}", "red")
 
 
 def notes(endpoint: Endpoint, *, wide: bool = False) -> Iterator[str]:

@@ -21,9 +21,8 @@ from consumers.cli.terminal.output import (
     print_table,
     print_value,
     printable,
-    times_of,
 )
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns, times_of
 from consumers.cli.terminal.talk import say
 from events.entry.age import age_of, span
 from events.entry.codec import decode, upcasts
@@ -48,13 +47,13 @@ def hex_dump(raw: bytes) -> Iterator[str]:
         yield f"{start:08x}  {line.hex(' '):{3 * _BYTES - 1}}  {shown}"
 
 
-_GROUP_COLUMNS = (
-    Column("GROUP", folds=True),
-    Column("STATE"),
-    Column("CONSUMER", folds=True, is_below=True),
-    Column("IDLE"),
-    Column("DELIVERIES", is_number=True),
-    Column("LAST ERROR", folds=True, is_below=True),
+_GROUP_COLUMNS: Columns[EntryGroup] = (
+    Column("GROUP", lambda one: one.group, folds=True),
+    Column("STATE", lambda one: one.state),
+    Column("CONSUMER", lambda one: one.consumer, folds=True, is_below=True),
+    Column("IDLE", lambda one: None if one.idle_ms is None else span(one.idle_ms / 1_000)),
+    Column("DELIVERIES", lambda one: one.deliveries, is_number=True),
+    Column("LAST ERROR", lambda one: one.last_error, folds=True, is_below=True),
 )
 
 
@@ -196,15 +195,4 @@ def _print_groups(output: OutputForm, groups: list[EntryGroup]) -> None:
         say("no group reads it")
         return
     click.echo()
-    rows = (
-        (
-            one.group,
-            one.state,
-            one.consumer,
-            None if one.idle_ms is None else span(one.idle_ms / 1_000),
-            one.deliveries,
-            one.last_error,
-        )
-        for one in groups
-    )
-    print_table(output, _GROUP_COLUMNS, rows)
+    print_table(output, _GROUP_COLUMNS, groups)

@@ -1,10 +1,10 @@
 """The command that counts entries."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import click
 import msgspec
@@ -14,9 +14,10 @@ from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.entry_filter import endpoint_of
 from consumers.cli.events.selection import Asked, Selection, open_selection, selection_options
 from consumers.cli.terminal.entry_line import text_of
+from consumers.cli.terminal.form import ForTable
 from consumers.cli.terminal.options import SpanCommand
 from consumers.cli.terminal.output import OutputForm, output_option, print_rows, room_of, shown_id
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_range, time_of
@@ -128,17 +129,8 @@ async def stats(
         counted = _filled(sorted(counted, key=lambda one: one.key))
     else:
         counted.sort(key=lambda one: (-one.count, one.key))
-    values = (_as_json(one, dimension, total) for one in counted)
-    columns = (
-        Column(dimension.upper(), folds=True),
-        Column("COUNT", is_number=True),
-        Column("SHARE", is_number=True),
-        Column("FIRST", is_wide=True),
-        Column("LAST", is_wide=True),
-        Column(""),
-    )
-    rows = _rows(output, counted, dimension, total)
-    print_rows(output, columns, rows, values, fields=_FIELDS, nothing="no events")
+    rows = [_row(one, dimension, total) for one in counted]
+    print_rows(output, CountRow, rows, _columns(output, rows, dimension), nothing="no events")
 
 
 async def _entries(selection: Selection, span: str | None, now: datetime) -> AsyncGenerator[Entry]:
@@ -191,37 +183,44 @@ def _filled(counted: list[Counted]) -> list[Counted]:
     ]
 
 
-def _rows(
-    output: OutputForm, counted: list[Counted], dimension: Dimension, total: int
-) -> list[tuple[object, ...]]:
-    most = max((one.count for one in counted), default=0)
+class CountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How many entries there were of one kind, and between which of them."""
+
+    by: Dimension
+    key: str
+    count: int
+    share: float
+    first: EntryId | None
+    last: EntryId | None
+    shown_share: ForTable[str]
+
+
+def _row(counted: Counted, dimension: Dimension, total: int) -> CountRow:
+    share = counted.count / total if total else 0.0
+    return CountRow(
+        by=dimension,
+        key=counted.key,
+        count=counted.count,
+        share=round(share, 6),
+        first=counted.first,
+        last=counted.last,
+        shown_share=f"{share:.1%}" if total else "",
+    )
+
+
+def _columns(
+    output: OutputForm, rows: Sequence[CountRow], dimension: Dimension
+) -> Columns[CountRow]:
+    most = max((row.count for row in rows), default=0)
     whole = output.is_wide or dimension != "endpoint"
-    keys = [shown_id(one.key, wide=whole) for one in counted]
     room = room_of(output) or _BAR_WIDTH_MAX + _BESIDE_BAR
-    left = room - max(map(len, keys), default=0) - _BESIDE_BAR
-    width = min(_BAR_WIDTH_MAX, max(_BAR_WIDTH_MIN, left))
-    return [
-        (
-            key,
-            one.count,
-            f"{one.count / total:.1%}" if total else "",
-            one.first,
-            one.last,
-            Text(bar(one.count, most, width), "green"),
-        )
-        for key, one in zip(keys, counted, strict=True)
-    ]
-
-
-_FIELDS = ("by", "key", "count", "share", "first", "last")
-
-
-def _as_json(counted: Counted, dimension: Dimension, total: int) -> dict[str, Any]:
-    return {
-        "by": dimension,
-        "key": counted.key,
-        "count": counted.count,
-        "share": round(counted.count / total, 6) if total else 0.0,
-        "first": None if counted.first is None else str(counted.first),
-        "last": None if counted.last is None else str(counted.last),
-    }
+    longest = max((len(shown_id(row.key, wide=whole)) for row in rows), default=0)
+    width = min(_BAR_WIDTH_MAX, max(_BAR_WIDTH_MIN, room - longest - _BESIDE_BAR))
+    return (
+        Column(dimension.upper(), lambda row: shown_id(row.key, wide=whole), folds=True),
+        Column("COUNT", lambda row: row.count, is_number=True),
+        Column("SHARE", lambda row: row.shown_share, is_number=True),
+        Column("FIRST", lambda row: row.first, is_wide=True),
+        Column("LAST", lambda row: row.last, is_wide=True),
+        Column("", lambda row: Text(bar(row.count, most, width), "green")),
+    )

@@ -10,7 +10,7 @@ from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.export_target import STDOUT, export_target
 from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
 from consumers.cli.terminal.progress import Progress
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say_note
 from events.archive import open_archive
 from events.entry.entry_id import START, EntryId
@@ -22,19 +22,6 @@ from events.server.server import now_of, open_server
 from events.transfer.export_file import ExportWriter, Header, read_header
 from events.transfer.log_import import PartitionPlan, import_log, plan_import
 
-_EXPORTED = (
-    Column("PARTITION", is_number=True),
-    Column("ENTRIES", is_number=True),
-    Column("FIRST"),
-    Column("LAST"),
-)
-_IMPORTED = (
-    Column("PARTITION", is_number=True),
-    Column("ADDED", is_number=True),
-    Column("WERE THERE", is_number=True),
-    Column("LAST"),
-)
-
 
 class Exported(msgspec.Struct):
     """What was exported of one partition."""
@@ -43,6 +30,31 @@ class Exported(msgspec.Struct):
     entries: int = 0
     first: str | None = None
     last: str | None = None
+
+
+_EXPORTED: Columns[Exported] = (
+    Column("PARTITION", lambda row: row.partition, is_number=True),
+    Column("ENTRIES", lambda row: row.entries, is_number=True),
+    Column("FIRST", lambda row: row.first),
+    Column("LAST", lambda row: row.last),
+)
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What was imported into one partition."""
+
+    partition: int
+    added: int
+    were_there: int
+    last: EntryId | None
+
+
+_IMPORTED: Columns[Imported] = (
+    Column("PARTITION", lambda row: row.partition, is_number=True),
+    Column("ADDED", lambda row: row.added, is_number=True),
+    Column("WERE THERE", lambda row: row.were_there, is_number=True),
+    Column("LAST", lambda row: row.last or START),
+)
 
 
 @click.command("export")
@@ -82,8 +94,7 @@ async def export_events(
         with export_target(file) as opened:
             exported = await _export(history, ExportWriter(opened, header), first, ends)
     if file != STDOUT:
-        rows = ((one.partition, one.entries, one.first, one.last) for one in exported)
-        print_rows(output, _EXPORTED, rows, exported, fields=Exported.__struct_fields__)
+        print_rows(output, Exported, exported, _EXPORTED)
 
 
 async def _export(
@@ -142,8 +153,7 @@ async def import_exported(
             await import_log(log, file, plans, importing.add)
         finally:
             importing.end()
-    rows = ((one.partition, one.count, one.skipped, one.last) for one in plans)
-    print_rows(output, _IMPORTED, rows, map(_as_json, plans), fields=_IMPORTED_FIELDS)
+    print_rows(output, Imported, map(_imported, plans), _IMPORTED)
 
 
 def _planned(plan: PartitionPlan) -> tuple[str, object, object]:
@@ -152,13 +162,6 @@ def _planned(plan: PartitionPlan) -> tuple[str, object, object]:
     return f"partition {plan.partition}", before, after
 
 
-_IMPORTED_FIELDS = ("partition", "added", "were_there", "last")
-
-
-def _as_json(plan: PartitionPlan) -> dict[str, object]:
-    return {
-        "partition": plan.partition,
-        "added": plan.count,
-        "were_there": plan.skipped,
-        "last": None if plan.last == START else str(plan.last),
-    }
+def _imported(plan: PartitionPlan) -> Imported:
+    last = None if plan.last == START else plan.last
+    return Imported(plan.partition, plan.count, plan.skipped, last)

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import click
+import msgspec
 from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.selection import tell_missing_log
 from consumers.cli.terminal.command_group import CommandGroup
+from consumers.cli.terminal.form import ForTable
 from consumers.cli.terminal.output import (
     OutputForm,
     output_option,
@@ -18,13 +20,79 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
-from consumers.cli.terminal.table import Column, row_of
+from consumers.cli.terminal.table import Column, Columns
 from consumers.groups.rates import SAMPLE_S, RateMeter, Rates
 from consumers.groups.state import Activity, GroupState, read_group_states
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
 from events.server.server import now_of
+
+
+class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One group on one partition."""
+
+    group: str
+    partition: int
+    state: str
+    consumers: int
+    active: int
+    pending: int
+    lag: int | None
+    lag_min: int
+    lag_max: int | None
+    backlog: int | None
+    lost: int | None
+    last_delivered: EntryId | None
+    oldest_pending: EntryId | None
+
+
+class MeasuredGroupRow(GroupRow, frozen=True, kw_only=True):
+    """One group on one partition, and how fast it is."""
+
+    rate_s: float | None
+    appended_s: float | None
+    eta_s: float | None
+    activity: ForTable[Activity]
+    shown_lag: ForTable[str | int | None]
+    shown_eta: ForTable[str | None]
+
+
+def _columns(now: datetime) -> Columns[MeasuredGroupRow]:
+    """Return the columns of `groups ls`; of a group that is missing nothing is known."""
+
+    def known(
+        cell: Callable[[MeasuredGroupRow], object],
+    ) -> Callable[[MeasuredGroupRow], object]:
+        return lambda row: None if row.activity == "missing" else cell(row)
+
+    return (
+        Column("GROUP", lambda row: row.group, folds=True),
+        Column("PARTITION", lambda row: row.partition, is_number=True),
+        Column("CONSUMERS", known(lambda row: row.consumers), is_number=True),
+        Column("ACTIVE", known(lambda row: row.active), is_number=True),
+        Column("PENDING", known(lambda row: row.pending), is_number=True),
+        Column("LAG", known(lambda row: row.shown_lag), is_number=True),
+        Column("LOST", known(_lost), is_number=True),
+        Column("OLDEST PENDING", known(lambda row: _age(row.oldest_pending, now)), is_below=True),
+        Column("LAST DELIVERED", known(lambda row: row.last_delivered or "none"), is_below=True),
+        Column("RATE/S", known(_rate), is_below=True),
+        Column("ETA", known(lambda row: row.shown_eta), is_below=True),
+        Column("STATE", lambda row: Text(row.activity, COLOURS[row.activity]), folds=True),
+    )
+
+
+def _lost(row: GroupRow) -> Text | int | None:
+    return Text(str(row.lost), "red") if row.lost else row.lost
+
+
+def _age(entry_id: EntryId | None, now: datetime) -> str | None:
+    return None if entry_id is None else age_of(entry_id, now)
+
+
+def _rate(row: MeasuredGroupRow) -> str | None:
+    return None if row.rate_s is None else f"{row.rate_s:.1f}".removesuffix(".0")
+
 
 COLOURS: dict[Activity, str] = {
     "missing": "red",
@@ -66,13 +134,8 @@ async def list_groups(deployment: Deployment, *, output: OutputForm, watch: floa
                 await anyio.sleep(SAMPLE_S)
             states, rates = await _look(log, meter)
             now = await now_of(log.server)
-            rows = (
-                row_of(GROUP_COLUMNS, _Line(state, _rates_of(state, rates), now))
-                for state in states
-            )
-            values = (group_as_json(state, _rates_of(state, rates)) for state in states)
-            fields = (*GROUP_FIELDS, *_RATE_FIELDS)
-            print_rows(output, GROUP_COLUMNS, rows, values, fields=fields, nothing="no groups")
+            rows = [_measured_row(state, rates) for state in states]
+            print_rows(output, MeasuredGroupRow, rows, _columns(now), nothing="no groups")
             if not states:
                 await tell_missing_log(log)
 
@@ -88,8 +151,17 @@ async def _look(log: EventLog, meter: RateMeter) -> tuple[list[GroupState], _Rat
     return states, meter.note(states, at.timestamp())
 
 
-def _rates_of(state: GroupState, rates: _RatesByPlace) -> Rates:
-    return rates.get((state.group, state.partition), Rates())
+def _measured_row(state: GroupState, rates: _RatesByPlace) -> MeasuredGroupRow:
+    measured = rates.get((state.group, state.partition), Rates())
+    return MeasuredGroupRow(
+        **group_facts(state),
+        rate_s=measured.read_s,
+        appended_s=measured.added_s,
+        eta_s=measured.eta_s,
+        activity=state.activity,
+        shown_lag=lag_of(state),
+        shown_eta=eta_of(measured),
+    )
 
 
 def lag_of(state: GroupState) -> str | int | None:
@@ -111,78 +183,8 @@ def eta_of(rates: Rates) -> str | None:
     return None if rates.read_s is None else _NEVER
 
 
-class _Line(NamedTuple):
-    """What a row is about: a group in one partition, and what was measured of it."""
-
-    state: GroupState
-    rates: Rates
-    now: datetime
-
-
-def _of_present(show: Callable[[_Line], object]) -> Callable[[_Line], object]:
-    """Show nothing of a group that is missing."""
-    return lambda line: None if line.state.activity == "missing" else show(line)
-
-
-def _oldest_pending(line: _Line) -> str | None:
-    oldest = line.state.oldest_pending
-    return None if oldest is None else age_of(oldest, line.now)
-
-
-def _last_delivered(line: _Line) -> EntryId | str:
-    last = line.state.last_delivered
-    return last if last > START else "none"
-
-
-def _rate(line: _Line) -> str | None:
-    read_s = line.rates.read_s
-    return None if read_s is None else f"{read_s:.1f}".removesuffix(".0")
-
-
-def _lost(line: _Line) -> Text | int | None:
-    lost = line.state.lost
-    return Text(str(lost), "red") if lost else lost
-
-
-GROUP_COLUMNS = (
-    Column("GROUP", folds=True, cell=lambda line: line.state.group),
-    Column("PARTITION", is_number=True, cell=lambda line: line.state.partition),
-    Column("CONSUMERS", is_number=True, cell=_of_present(lambda line: line.state.consumers)),
-    Column("ACTIVE", is_number=True, cell=_of_present(lambda line: line.state.active)),
-    Column("PENDING", is_number=True, cell=_of_present(lambda line: line.state.pending)),
-    Column("LAG", is_number=True, cell=lambda line: lag_of(line.state)),
-    Column("LOST", is_number=True, cell=_of_present(_lost)),
-    Column("OLDEST PENDING", is_below=True, cell=_of_present(_oldest_pending)),
-    Column("LAST DELIVERED", is_below=True, cell=_of_present(_last_delivered)),
-    Column("RATE/S", is_below=True, cell=_of_present(_rate)),
-    Column("ETA", is_below=True, cell=_of_present(lambda line: eta_of(line.rates))),
-    Column("STATE", folds=True, cell=lambda line: _state(line.state.activity)),
-)
-
-
-def _state(activity: Activity) -> Text:
-    return Text(activity, COLOURS[activity])
-
-
-GROUP_FIELDS = (
-    *("group", "partition", "state", "consumers", "active", "pending"),
-    *("lag", "lag_min", "lag_max", "backlog", "lost", "last_delivered", "oldest_pending"),
-)
-_RATE_FIELDS = ("rate_s", "appended_s", "eta_s")
-
-
-def group_as_json(state: GroupState, rates: Rates | None = None) -> dict[str, Any]:
-    """Return the `GROUP_FIELDS` of a group, and its rates where they were measured."""
-    delivered = state.last_delivered > START
-    measured = (
-        {}
-        if rates is None
-        else {
-            "rate_s": rates.read_s,
-            "appended_s": rates.added_s,
-            "eta_s": rates.eta_s,
-        }
-    )
+def group_facts(state: GroupState) -> dict[str, Any]:
+    """Return the fields of a `GroupRow`."""
     return {
         "group": state.group,
         "partition": state.partition,
@@ -195,7 +197,6 @@ def group_as_json(state: GroupState, rates: Rates | None = None) -> dict[str, An
         "lag_max": state.lag_max,
         "backlog": state.backlog,
         "lost": state.lost,
-        "last_delivered": str(state.last_delivered) if delivered else None,
-        "oldest_pending": None if state.oldest_pending is None else str(state.oldest_pending),
-        **measured,
+        "last_delivered": state.last_delivered if state.last_delivered > START else None,
+        "oldest_pending": state.oldest_pending,
     }

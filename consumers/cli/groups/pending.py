@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import click
+import msgspec
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.show import states_of
@@ -14,13 +14,15 @@ from consumers.cli.terminal.output import (
     OutputForm,
     output_option,
     print_rows,
+    shown_id,
     watch_option,
     watched,
 )
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from consumers.groups.details import PendingItem, list_pending, look_up, read_members
 from consumers.groups.state import GroupState
 from events.entry.age import age_of, span
+from events.entry.entry_id import EntryId
 from events.entry.position import parse_span, time_of
 from events.log.log import EventLog
 from events.server.server import now_of
@@ -28,18 +30,36 @@ from events.server.server import now_of
 LIMIT = 20
 LIMIT_MAX = 10_000
 
-_COLUMNS = (
-    Column("ENTRY"),
-    Column("PARTITION", is_number=True),
-    Column("AGE"),
-    Column("TYPE", is_below=True),
-    Column("ENDPOINT"),
-    Column("CONSUMER", folds=True),
-    Column("IDLE"),
-    Column("DELIVERIES", is_number=True),
-    Column("LAST ERROR", folds=True, is_below=True),
-)
-_UNKNOWN = "—"
+
+class PendingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One pending entry; *type* and *endpoint* are null where it is gone from the log."""
+
+    entry_id: EntryId
+    partition: int
+    time: str
+    type: str | None
+    endpoint: str | None
+    consumer: str
+    idle_ms: int
+    deliveries: int
+    last_error: str | None
+
+
+def _columns(now: datetime, *, wide: bool) -> Columns[PendingRow]:
+    return (
+        Column("ENTRY", lambda row: row.entry_id),
+        Column("PARTITION", lambda row: row.partition, is_number=True),
+        Column("AGE", lambda row: age_of(row.entry_id, now)),
+        Column("TYPE", lambda row: _GONE if row.type is None else row.type, is_below=True),
+        Column("ENDPOINT", lambda row: shown_id(row.endpoint or "", wide=wide)),
+        Column("CONSUMER", lambda row: row.consumer, folds=True),
+        Column("IDLE", lambda row: span(row.idle_ms / 1_000)),
+        Column("DELIVERIES", lambda row: row.deliveries, is_number=True),
+        Column("LAST ERROR", lambda row: row.last_error or "—", folds=True, is_below=True),
+    )
+
+
+_GONE = "gone from the log"
 
 
 @click.command("pending")
@@ -95,10 +115,10 @@ async def show_pending(  # noqa: PLR0913 - the options of the command
             oldest = sorted(found, key=lambda one: (one[1].entry_id, one[0]))[:limit]
             shown = await look_up(log, group, oldest)
             now = await now_of(log.server)
-            rows = (_pending_row(p, item, now, wide=output.is_wide) for p, item in shown)
-            values = (_pending_as_json(p, item) for p, item in shown)
+            rows = [_pending_row(p, item) for p, item in shown]
             nothing = "" if shown else await _why_nothing(log, states, consumer)
-            print_rows(output, _COLUMNS, rows, values, fields=_FIELDS, nothing=nothing)
+            columns = _columns(now, wide=output.is_wide)
+            print_rows(output, PendingRow, rows, columns, nothing=nothing)
 
         await watched(watch, show_it)
 
@@ -118,39 +138,16 @@ async def _why_nothing(log: EventLog, states: Sequence[GroupState], consumer: st
     return f"none of the {pending} pending entries is meant" if pending else "nothing is pending"
 
 
-def _pending_row(
-    partition: int, item: PendingItem, now: datetime, *, wide: bool
-) -> tuple[object, ...]:
-    line = None if item.entry is None else Line.of(item.entry, wide=wide)
-    return (
-        item.entry_id,
-        partition,
-        age_of(item.entry_id, now),
-        "gone from the log" if line is None else line.name,
-        "" if line is None else line.endpoint,
-        item.consumer,
-        span(item.idle_ms / 1_000),
-        item.deliveries,
-        item.last_error or _UNKNOWN,
-    )
-
-
-_FIELDS = (
-    *("entry_id", "partition", "time", "type", "endpoint"),
-    *("consumer", "idle_ms", "deliveries", "last_error"),
-)
-
-
-def _pending_as_json(partition: int, item: PendingItem) -> dict[str, Any]:
+def _pending_row(partition: int, item: PendingItem) -> PendingRow:
     line = None if item.entry is None else Line.of(item.entry)
-    return {
-        "entry_id": str(item.entry_id),
-        "partition": partition,
-        "time": time_of(item.entry_id).isoformat(),
-        "type": None if line is None else line.name,
-        "endpoint": None if line is None else line.endpoint_id,
-        "consumer": item.consumer,
-        "idle_ms": item.idle_ms,
-        "deliveries": item.deliveries,
-        "last_error": item.last_error,
-    }
+    return PendingRow(
+        entry_id=item.entry_id,
+        partition=partition,
+        time=time_of(item.entry_id).isoformat(),
+        type=None if line is None else line.name,
+        endpoint=None if line is None else line.endpoint_id,
+        consumer=item.consumer,
+        idle_ms=item.idle_ms,
+        deliveries=item.deliveries,
+        last_error=item.last_error,
+    )

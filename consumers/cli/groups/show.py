@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import click
 import msgspec
 from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of
-from consumers.cli.groups.groups import GROUP_FIELDS, group_as_json, lag_of
-from consumers.cli.terminal.form import print_values
+from consumers.cli.groups.groups import GroupRow, group_facts, lag_of
+from consumers.cli.terminal.form import ForTable, print_values
 from consumers.cli.terminal.output import (
     NotFoundError,
     OutputForm,
@@ -21,7 +20,7 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say
 from consumers.groups.details import (
     GroupDetails,
@@ -32,18 +31,57 @@ from consumers.groups.journal import Operation
 from consumers.groups.state import GroupState, read_group_states
 from consumers.runtime.losses import Loss, Losses
 from events.entry.age import age_of, span
-from events.entry.entry_id import START
+from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
 from events.server.server import now_of
 
-_MEMBER_COLUMNS = (
-    Column("CONSUMER", folds=True),
-    Column("HOST", folds=True),
-    Column("PID", is_number=True),
-    Column("PENDING", is_number=True),
-    Column("IDLE"),
-    Column("STATE"),
+_MEMBER_COLUMNS: Columns[Member] = (
+    Column("CONSUMER", lambda member: member.name, folds=True),
+    Column("HOST", lambda member: member.host, folds=True),
+    Column("PID", lambda member: member.pid, is_number=True),
+    Column("PENDING", lambda member: member.pending, is_number=True),
+    Column("IDLE", lambda member: span(member.idle_ms / 1_000)),
+    Column("STATE", lambda member: Text(member.state, _colour(member))),
 )
+
+
+def _colour(member: Member) -> str:
+    return "green" if member.state == "active" else "yellow"
+
+
+class LossRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a group lost; *partition* is there where no row around it says so."""
+
+    partition: int | msgspec.UnsetType = msgspec.UNSET
+    why: str
+    entries: int
+    first: EntryId
+    last: EntryId
+    at: str
+    shown_at: ForTable[str]
+
+
+_LOSS_COLUMNS: Columns[LossRow] = (
+    Column("AT", lambda row: row.shown_at, folds=True),
+    Column("PARTITION", lambda row: row.partition, folds=True),
+    Column("ENTRIES", lambda row: row.entries, folds=True),
+    Column("WHY", lambda row: row.why, folds=True),
+    Column("FROM", lambda row: row.first, folds=True),
+    Column("TO", lambda row: row.last, folds=True),
+)
+
+
+class GroupDetailsRow(GroupRow, frozen=True, kw_only=True):
+    """All about one group on one partition."""
+
+    position: EntryId | None
+    dead: int
+    members: list[Member]
+    pending_looked_at: int
+    pending_by_age: dict[str, int]
+    pending_by_deliveries: dict[str, int]
+    losses: list[LossRow]
+    operations: list[Operation]
 
 
 async def states_of(log: EventLog, group: str) -> list[GroupState]:
@@ -81,7 +119,7 @@ async def show_group(
             states = await states_of(log, group)
             details = [await read_details(log, state, now_ms) for state in states]
             if not output.is_table:
-                print_values(output, map(_details_as_json, details), _DETAIL_FIELDS)
+                print_values(output, GroupDetailsRow, map(_details_row, details))
                 return
             for place, one in enumerate(details):
                 if place:
@@ -119,7 +157,7 @@ def _print_details(output: OutputForm, details: GroupDetails, now: datetime) -> 
     )
     if details.members:
         click.echo()
-        print_table(output, _MEMBER_COLUMNS, map(_member_row, details.members))
+        print_table(output, _MEMBER_COLUMNS, details.members)
     elif state.activity != "missing":
         say("no consumers")
 
@@ -138,44 +176,30 @@ def _loss_as_text(loss: Loss) -> str:
     return f"{loss.at:%Y-%m-%d %H:%M:%S} UTC {loss.entries} {loss.why}, {loss.first} to {loss.last}"
 
 
-def _member_row(member: Member) -> tuple[object, ...]:
-    state = Text(member.state, "green" if member.state == "active" else "yellow")
-    idle = span(member.idle_ms / 1_000)
-    return (member.name, member.host, member.pid, member.pending, idle, state)
+def _details_row(details: GroupDetails) -> GroupDetailsRow:
+    return GroupDetailsRow(
+        **group_facts(details.state),
+        position=details.position,
+        dead=details.dead,
+        members=list(details.members),
+        pending_looked_at=details.pending.counted,
+        pending_by_age=dict(details.pending.by_age),
+        pending_by_deliveries=dict(details.pending.by_deliveries),
+        losses=[_loss_row(loss) for loss in details.losses],
+        operations=list(details.operations),
+    )
 
 
-_DETAIL_FIELDS = (
-    *GROUP_FIELDS,
-    *("position", "dead", "members", "pending_looked_at", "pending_by_age"),
-    *("pending_by_deliveries", "losses", "operations"),
-)
-
-
-def _details_as_json(details: GroupDetails) -> dict[str, Any]:
-    return {
-        **group_as_json(details.state),
-        "position": None if details.position is None else str(details.position),
-        "dead": details.dead,
-        "members": msgspec.to_builtins(details.members),
-        "pending_looked_at": details.pending.counted,
-        "pending_by_age": dict(details.pending.by_age),
-        "pending_by_deliveries": dict(details.pending.by_deliveries),
-        "losses": [_loss_as_json(loss) for loss in details.losses],
-        "operations": msgspec.to_builtins(details.operations),
-    }
-
-
-_LOSS_FIELDS = ("why", "entries", "first", "last", "at")
-
-
-def _loss_as_json(loss: Loss) -> dict[str, Any]:
-    return {
-        "why": loss.why,
-        "entries": loss.entries,
-        "first": str(loss.first),
-        "last": str(loss.last),
-        "at": loss.at.isoformat(),
-    }
+def _loss_row(loss: Loss, partition: int | msgspec.UnsetType = msgspec.UNSET) -> LossRow:
+    return LossRow(
+        partition=partition,
+        why=loss.why,
+        entries=loss.entries,
+        first=loss.first,
+        last=loss.last,
+        at=loss.at.isoformat(),
+        shown_at=f"{loss.at:%Y-%m-%d %H:%M:%S}",
+    )
 
 
 @click.command("losses")
@@ -194,11 +218,5 @@ async def show_losses(deployment: Deployment, *, group: str, output: OutputForm)
             losses = await Losses(log.server, log.keys, state.partition, group).read()
             found += [(state.partition, loss) for loss in losses]
         found.sort(key=lambda one: one[1].at)
-        columns = ("AT", "PARTITION", "ENTRIES", "WHY", "FROM", "TO")
-        rows = (
-            (f"{loss.at:%Y-%m-%d %H:%M:%S}", p, loss.entries, loss.why, loss.first, loss.last)
-            for p, loss in found
-        )
-        values = ({"partition": p, **_loss_as_json(loss)} for p, loss in found)
-        fields = ("partition", *_LOSS_FIELDS)
-        print_rows(output, columns, rows, values, fields=fields, nothing="nothing was lost")
+        rows = [_loss_row(loss, partition) for partition, loss in found]
+        print_rows(output, LossRow, rows, _LOSS_COLUMNS, nothing="nothing was lost")

@@ -10,17 +10,14 @@ from consumers.cli.endpoints.at_position import say_left_out
 from consumers.cli.endpoints.table import health_check_in_words
 from consumers.cli.health.strip import Cell, cells_of, legend
 from consumers.cli.health.table import (
-    ENDPOINT_HEALTH_COLUMNS,
-    HEALTH_FIELDS,
-    ROUTE_HEALTH_COLUMNS,
-    as_json,
+    HealthRow,
     axis,
     cells_shown,
     endpoint_cells,
-    endpoint_health_row,
-    healthy_share,
+    endpoint_health_columns,
+    health_row,
     per_cent,
-    route_health_rows,
+    route_health_columns,
 )
 from consumers.cli.terminal.output import (
     OutputForm,
@@ -109,26 +106,25 @@ async def list_health(
             if left_out := len(there) - len(chosen):
                 say(f"{left_out} more endpoints: -n says how many are listed")
             narrow, unicode = is_narrow(output), speaks_unicode()
-            pairs = [(one, found.routes[one.endpoint_id]) for one in listed]
-            blocks = [
-                endpoint_cells(histories, found.window, narrow=narrow) if output.is_table else []
-                for _, histories in pairs
+            rows = [
+                _listed_row(one, found, narrow=narrow if output.is_table else None)
+                for one in listed
             ]
-            rows = (
-                endpoint_health_row(one, histories, own, narrow=narrow, unicode=unicode)
-                for (one, histories), own in zip(pairs, blocks, strict=True)
-            )
-            values = (
-                as_json(one, kept, found.window, is_whole=one.endpoint_id not in found.cut)
-                for one, kept in pairs
-            )
-            columns, nothing = ENDPOINT_HEALTH_COLUMNS, "no endpoints"
-            print_rows(output, columns, rows, values, fields=HEALTH_FIELDS, nothing=nothing)
-            if output.is_table and listed:
-                cells = [cell for own in blocks for cell in own]
+            columns = endpoint_health_columns(narrow=narrow, unicode=unicode)
+            print_rows(output, HealthRow, rows, columns, nothing="no endpoints")
+            if output.is_table and rows:
+                cells = [cell for row in rows for cell in row.cells]
                 _print_legend(output, found.window, cells, unicode=unicode)
 
         await watched(watch, show_all, (NoLiveGenerationError,))
+
+
+def _listed_row(endpoint: Endpoint, found: HealthList, *, narrow: bool | None) -> HealthRow:
+    """Return the row of an endpoint; *narrow* says how long its strip is, None: it has none."""
+    histories, window = found.routes[endpoint.endpoint_id], found.window
+    cells = [] if narrow is None else endpoint_cells(histories, window, narrow=narrow)
+    is_whole = endpoint.endpoint_id not in found.cut
+    return health_row(endpoint, histories, window, is_whole=is_whole, cells=cells)
 
 
 def _say_what_lacks(found: HealthList) -> None:
@@ -165,16 +161,18 @@ async def show(
         async def show_it() -> None:
             _, state = await read_endpoint(history.log, endpoint, say_left_out)
             found = await _read(history, state, since)
-            if not output.is_table:
-                value = as_json(state, found.routes, found.window, is_whole=found.is_whole)
-                print_value(output, value)
-                return
-            _print_endpoint(output, state, found)
+            row = health_row(state, found.routes, found.window, is_whole=found.is_whole)
+            if output.is_table:
+                _print_endpoint(output, row, state, found)
+            else:
+                print_value(output, row)
 
         await watched(watch, show_it, (NoLiveGenerationError,))
 
 
-def _print_endpoint(output: OutputForm, endpoint: Endpoint, found: HealthWindow) -> None:
+def _print_endpoint(
+    output: OutputForm, row: HealthRow, endpoint: Endpoint, found: HealthWindow
+) -> None:
     histories, wide = found.routes, output.is_wide
     check = health_check_in_words(endpoint.health_check)
     print_pairs(
@@ -185,7 +183,7 @@ def _print_endpoint(output: OutputForm, endpoint: Endpoint, found: HealthWindow)
                 f"{shown_id(endpoint.endpoint_id, wide=wide)} {endpoint.name or ''}".rstrip(),
             ),
             ("health check", check),
-            ("healthy", per_cent(healthy_share(histories)) or None),
+            ("healthy", per_cent(row.healthy_share) or None),
             ("window", axis(found.window)),
         ],
     )
@@ -194,10 +192,8 @@ def _print_endpoint(output: OutputForm, endpoint: Endpoint, found: HealthWindow)
         return
     click.echo()
     narrow, unicode = is_narrow(output), speaks_unicode()
-    rows = route_health_rows(
-        endpoint.routes, histories, found.window, narrow=narrow, unicode=unicode
-    )
-    print_table(output, ROUTE_HEALTH_COLUMNS, rows)
+    columns = route_health_columns(found.window, narrow=narrow, unicode=unicode)
+    print_table(output, columns, row.routes)
     count = cells_shown(narrow=narrow)
     cells = [c for h in histories for c in cells_of(h.intervals, found.window, count)]
     click.echo()

@@ -1,44 +1,27 @@
 """The health table: the history of routes' health as a person or a program reads it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from uuid import UUID
 
+import msgspec
 from rich.text import Text
 
 from consumers.cli.endpoints.table import HEALTH_COLOURS
 from consumers.cli.health.strip import Cell, cells_of, strip, together
 from consumers.cli.terminal.event_summary import address
+from consumers.cli.terminal.form import ForTable
 from consumers.cli.terminal.output import shown_id
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from events.entry.age import span
-from events.entry.entry_id import START
-from projections.health_state.history import Condition, Interval, RouteHistory, Span
+from events.entry.entry_id import START, EntryId
+from projections.health_state.history import Condition, RouteHistory, Span
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
 
 CELLS_NARROW, CELLS_WIDE = 24, 60
 """Blocks of a strip, on a terminal with little room and otherwise."""
 
-ENDPOINT_HEALTH_COLUMNS = (
-    Column("ENDPOINT"),
-    Column("NAME", folds=True),
-    Column("HEALTHY", is_number=True),
-    Column("CHANGES", is_number=True),
-    Column("NOW"),
-    Column("HISTORY"),
-)
-ROUTE_HEALTH_COLUMNS = (
-    Column("ROUTE"),
-    Column("HISTORY"),
-    Column("HEALTHY", is_number=True),
-    Column("CHANGES", is_number=True),
-    Column("NOW"),
-    Column("SINCE"),
-    Column("ADDRESS", is_below=True),
-    Column("BY", is_below=True),
-    Column("REASON", is_below=True),
-)
 _COLOURS: dict[Condition, str] = {
     **{one: colour for one, colour in HEALTH_COLOURS.items() if one != "degraded"},
     "ended": "dim",
@@ -66,30 +49,105 @@ def per_cent(share: float | None) -> str:
     return "100%" if share >= 1 else f"{tenths / 10:g}%"
 
 
-def endpoint_health_row(
+class IntervalRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a route was for a while."""
+
+    health: Condition
+    start: str
+    end: str
+    by: EntryId | None
+    reason: str | None
+
+
+class RouteHealthRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The health of one route within a window."""
+
+    route_id: UUID
+    address: str | None
+    health: Condition
+    healthy_share: float | None
+    changes: int
+    intervals: list[IntervalRow]
+    history: ForTable[RouteHistory]
+    route: ForTable[Route | None]
+
+
+class HealthRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The health of an endpoint; times are RFC 3339, shares 0 to 1, null where not known."""
+
+    endpoint_id: UUID
+    name: str | None
+    start: str
+    end: str
+    is_whole: bool
+    healthy_share: float | None
+    routes: list[RouteHealthRow]
+    is_checked: ForTable[bool]
+    cells: ForTable[Sequence[Cell]]
+
+
+def health_row(
     endpoint: Endpoint,
     histories: Sequence[RouteHistory],
-    blocks: Sequence[Cell],
+    window: Span,
     *,
-    narrow: bool,
-    unicode: bool,
-) -> tuple[object, ...]:
-    """Return the cells of `ENDPOINT_HEALTH_COLUMNS`; *blocks* is what `endpoint_cells` made."""
-    now = [one.intervals[-1].condition for one in histories]
-    here = [one for one in now if one not in {"absent", "ended"}]
-    healthy = here.count("healthy")
-    if endpoint.health_check is None:
-        state = Text("no health check", "dim")
-    else:
-        state = Text(f"{healthy}/{len(here)} healthy", "green" if healthy == len(here) else "red")
-    return (
-        shown_id(endpoint.endpoint_id, wide=not narrow),
-        endpoint.name,
-        per_cent(healthy_share(histories)),
-        sum(one.changes for one in histories),
-        state,
-        strip(blocks, unicode=unicode),
+    is_whole: bool,
+    cells: Sequence[Cell] = (),
+) -> HealthRow:
+    """Return the row of an endpoint; *cells* is what `endpoint_cells` made, for a table."""
+    return HealthRow(
+        endpoint_id=endpoint.endpoint_id,
+        name=endpoint.name,
+        start=_time(window.start_ms),
+        end=_time(window.end_ms),
+        is_whole=is_whole,
+        healthy_share=healthy_share(histories),
+        routes=[_route_row(endpoint.routes.get(one.route_id), one) for one in histories],
+        is_checked=endpoint.health_check is not None,
+        cells=cells,
     )
+
+
+def _route_row(route: Route | None, history: RouteHistory) -> RouteHealthRow:
+    return RouteHealthRow(
+        route_id=history.route_id,
+        address=None if route is None else address(route.kernel_host, route.kernel_port),
+        health=history.intervals[-1].condition,
+        healthy_share=history.healthy_share,
+        changes=history.changes,
+        intervals=[
+            IntervalRow(
+                health=one.condition,
+                start=_time(one.span.start_ms),
+                end=_time(one.span.end_ms),
+                by=one.by,
+                reason=one.reason,
+            )
+            for one in history.intervals
+        ],
+        history=history,
+        route=route,
+    )
+
+
+def endpoint_health_columns(*, narrow: bool, unicode: bool) -> Columns[HealthRow]:
+    """Return the columns of a list of endpoints."""
+    return (
+        Column("ENDPOINT", lambda row: shown_id(row.endpoint_id, wide=not narrow)),
+        Column("NAME", lambda row: row.name, folds=True),
+        Column("HEALTHY", lambda row: per_cent(row.healthy_share), is_number=True),
+        Column("CHANGES", lambda row: sum(one.changes for one in row.routes), is_number=True),
+        Column("NOW", _now),
+        Column("HISTORY", lambda row: strip(row.cells, unicode=unicode)),
+    )
+
+
+def _now(row: HealthRow) -> Text:
+    if not row.is_checked:
+        return Text("no health check", "dim")
+    here = [one.health for one in row.routes if one.health not in {"absent", "ended"}]
+    healthy = here.count("healthy")
+    return Text(f"{healthy}/{len(here)} healthy", "green" if healthy == len(here) else "red")
 
 
 def endpoint_cells(histories: Sequence[RouteHistory], window: Span, *, narrow: bool) -> list[Cell]:
@@ -98,42 +156,41 @@ def endpoint_cells(histories: Sequence[RouteHistory], window: Span, *, narrow: b
     return together([cells_of(one.intervals, window, count) for one in histories])
 
 
-def route_health_rows(
-    routes: dict[Any, Route],
-    histories: Sequence[RouteHistory],
-    window: Span,
-    *,
-    narrow: bool,
-    unicode: bool,
-) -> Iterator[tuple[object, ...]]:
-    """Yield the cells of `ROUTE_HEALTH_COLUMNS`."""
-    for one in histories:
-        route = routes.get(one.route_id)
-        now = one.intervals[-1]
-        since = "before" if now.by is None else span((window.end_ms - now.span.start_ms) / 1_000)
-        yield (
-            shown_id(one.route_id, wide=not narrow),
-            strip(cells_of(one.intervals, window, cells_shown(narrow=narrow)), unicode=unicode),
-            per_cent(one.healthy_share),
-            one.changes,
-            Text(now.condition.replace("_", " "), _COLOURS[now.condition]),
-            _since(route, now, window) or since,
-            None if route is None else address(route.kernel_host, route.kernel_port),
-            now.by,
-            now.reason or (None if route is None else _reason(route, now)),
-        )
+def route_health_columns(window: Span, *, narrow: bool, unicode: bool) -> Columns[RouteHealthRow]:
+    """Return the columns of an endpoint's routes."""
+    count = cells_shown(narrow=narrow)
+
+    def history(row: RouteHealthRow) -> Text:
+        return strip(cells_of(row.history.intervals, window, count), unicode=unicode)
+
+    return (
+        Column("ROUTE", lambda row: shown_id(row.route_id, wide=not narrow)),
+        Column("HISTORY", history),
+        Column("HEALTHY", lambda row: per_cent(row.healthy_share), is_number=True),
+        Column("CHANGES", lambda row: row.changes, is_number=True),
+        Column("NOW", lambda row: Text(row.health.replace("_", " "), _COLOURS[row.health])),
+        Column("SINCE", lambda row: _since(row, window)),
+        Column("ADDRESS", lambda row: row.address, is_below=True),
+        Column("BY", lambda row: row.intervals[-1].by, is_below=True),
+        Column("REASON", _reason, is_below=True),
+    )
 
 
-def _since(route: Route | None, now: Interval, window: Span) -> str | None:
+def _since(row: RouteHealthRow, window: Span) -> str | None:
     """Return how long it is so, also where that began before the window."""
-    if now.by is not None or route is None or now.condition != route.health:
-        return None
+    now, route = row.history.intervals[-1], row.route
+    if now.by is not None:
+        return span((window.end_ms - now.span.start_ms) / 1_000)
+    if route is None or now.condition != route.health:
+        return "before"
     at = route.started_at if route.health == "not_checked" else route.health_at
-    return span((window.end_ms - at.ms) / 1_000) if at > START else None
+    return span((window.end_ms - at.ms) / 1_000) if at > START else "before"
 
 
-def _reason(route: Route, now: Interval) -> str | None:
-    return route.health_reason if now.condition == route.health else None
+def _reason(row: RouteHealthRow) -> str | None:
+    if row.intervals[-1].reason or row.route is None:
+        return row.intervals[-1].reason
+    return row.route.health_reason if row.health == row.route.health else None
 
 
 def axis(window: Span) -> str:
@@ -145,44 +202,6 @@ def axis(window: Span) -> str:
 
 def _clock(ms: int) -> datetime:
     return datetime.fromtimestamp(ms // 1_000, UTC).replace(tzinfo=None)
-
-
-HEALTH_FIELDS = ("endpoint_id", "name", "start", "end", "is_whole", "healthy_share", "routes")
-
-
-def as_json(
-    endpoint: Endpoint, histories: Sequence[RouteHistory], window: Span, *, is_whole: bool
-) -> dict[str, Any]:
-    """Return the `HEALTH_FIELDS`; times are RFC 3339, shares 0 to 1, null where not known."""
-    return {
-        "endpoint_id": str(endpoint.endpoint_id),
-        "name": endpoint.name,
-        "start": _time(window.start_ms),
-        "end": _time(window.end_ms),
-        "is_whole": is_whole,
-        "healthy_share": healthy_share(histories),
-        "routes": [_route(endpoint.routes.get(one.route_id), one) for one in histories],
-    }
-
-
-def _route(route: Route | None, history: RouteHistory) -> dict[str, Any]:
-    return {
-        "route_id": str(history.route_id),
-        "address": None if route is None else address(route.kernel_host, route.kernel_port),
-        "health": history.intervals[-1].condition,
-        "healthy_share": history.healthy_share,
-        "changes": history.changes,
-        "intervals": [
-            {
-                "health": one.condition,
-                "start": _time(one.span.start_ms),
-                "end": _time(one.span.end_ms),
-                "by": None if one.by is None else str(one.by),
-                "reason": one.reason,
-            }
-            for one in history.intervals
-        ],
-    }
 
 
 def _time(ms: int) -> str:

@@ -1,6 +1,6 @@
 """The commands that show a read model as of a past moment, and what changed since another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,14 +8,21 @@ import click
 import msgspec
 
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of
-from consumers.cli.endpoints.as_json import ENDPOINT_FIELDS, as_json
 from consumers.cli.endpoints.at_position import moment_of
-from consumers.cli.endpoints.changes import difference_values, in_words
+from consumers.cli.endpoints.changes import ChangeRow, change_rows, in_words
+from consumers.cli.endpoints.endpoint_row import EndpointRow, endpoint_columns, endpoint_row
 from consumers.cli.endpoints.mismatches import names_of_events
-from consumers.cli.endpoints.table import ENDPOINT_COLUMNS, endpoint_row
+from consumers.cli.terminal.form import print_values
 from consumers.cli.terminal.options import partitions_of, projection_option
-from consumers.cli.terminal.output import OutputForm, is_narrow, output_option, print_rows, shown_id
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.output import (
+    OutputForm,
+    is_narrow,
+    output_option,
+    print_rows,
+    print_table,
+    shown_id,
+)
+from consumers.cli.terminal.table import Column, Columns
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between, parse_position
 from events.log.log import EventLog
@@ -27,13 +34,25 @@ from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import Change, as_of, changes_between
 
 _POSITION = "start, end, an entry id, an RFC 3339 time, or a span such as -2h"
+
+
+class ChangedRow(msgspec.Struct, frozen=True):
+    """One endpoint that changed."""
+
+    endpoint_id: UUID
+    changes: list[ChangeRow]
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """One change of an endpoint in words, the entry that made it, and the type of its event."""
+
+    endpoint_id: UUID
+    words: str
+    at: EntryId
+    event: str | None
+
+
 _KEYS = frozenset({"revision", "endpoint_id", "version"})
-_CHANGED_COLUMNS = (
-    Column("ENDPOINT"),
-    Column("CHANGED", folds=True),
-    Column("BY"),
-    Column("EVENT"),
-)
 
 
 @click.command()
@@ -55,35 +74,37 @@ async def show(
         until = parse_position(position, now)
         states = await all_as_of(deployment, log, of, until)
         if of is ROUTE_TABLE:
-            moment, narrow = moment_of(until, now), is_narrow(output)
-            rows = [endpoint_row(state, moment, narrow=narrow) for state in states]
-            values: list[Any] = [as_json(0, state) for state in states]
-            print_rows(
-                *(output, ENDPOINT_COLUMNS, rows, values),
-                fields=ENDPOINT_FIELDS,
-                nothing="no endpoints yet",
-            )
+            columns = endpoint_columns(moment_of(until, now), narrow=is_narrow(output))
+            rows = (endpoint_row(0, state) for state in states)
+            print_rows(output, EndpointRow, rows, columns, nothing="no endpoints yet")
             return
         documents = [msgspec.json.decode(of.encode(state, 0)) for state in states]
-        names = _told_names(of)
-        rows = [
-            (state.endpoint_id, state.version, *(_told(one.get(name)) for name in names))
-            for state, one in zip(states, documents, strict=True)
-        ]
-        columns = ("ENDPOINT", "VERSION", *(name.replace("_", " ").upper() for name in names))
-        fields = of.document.__struct_fields__
-        print_rows(output, columns, rows, documents, fields=fields, nothing="nothing yet")
+        if output.is_table:
+            shown = list(zip(states, documents, strict=True))
+            print_table(output, _document_columns(of), shown, nothing="nothing yet")
+        else:
+            print_values(output, of.document, documents)
 
 
-def _told_names(of: Projection[Any]) -> list[str]:
-    """Return the fields of a document that say more than when something happened."""
+def _document_columns(of: Projection[Any]) -> Columns[tuple[Any, dict[str, Any]]]:
+    """Return the columns of a state beside its document, which say more than when it happened."""
     kinds = {one.name: one.type for one in msgspec.structs.fields(of.document)}
-    return [n for n, kind in kinds.items() if n not in _KEYS and kind is not EntryId]
+    names = [name for name, kind in kinds.items() if name not in _KEYS and kind is not EntryId]
+    return (
+        Column("ENDPOINT", lambda one: one[0].endpoint_id, folds=True),
+        Column("VERSION", lambda one: one[0].version, folds=True),
+        *(Column(name.replace("_", " ").upper(), _said_of(name), folds=True) for name in names),
+    )
 
 
-def _told(value: object) -> object:
-    """Return what a cell says of a field: of many things how many there are."""
-    return len(value) if isinstance(value, list | dict) else value
+def _said_of(name: str) -> Callable[[tuple[Any, dict[str, Any]]], object]:
+    """Return what a cell says of a field of the document: of many things how many there are."""
+
+    def said(one: tuple[Any, dict[str, Any]]) -> object:
+        value = one[1].get(name)
+        return len(value) if isinstance(value, list | dict) else value
+
+    return said
 
 
 @click.command()
@@ -113,19 +134,27 @@ async def diff(
         between = parse_between(since, until, now)
         source = source_of(deployment, log)
         changes: list[Change[Any]] = []
-        rows: list[tuple[object, ...]] = []
+        lines: list[_Line] = []
         for one in partitions_of(log, None):
             changed = await changes_between(source, of, snapshots_of(deployment, log, one), between)
             changes += changed
             if output.is_table:
-                rows += await _rows(source, one, changed, wide=output.is_wide)
-        fields = ("endpoint_id", "changes")
-        values = (
-            {"endpoint_id": str(change.endpoint_id), "changes": told}
-            for change in changes
-            if (told := difference_values(change.differences))
-        )
-        print_rows(output, _CHANGED_COLUMNS, rows, values, fields=fields, nothing="nothing changed")
+                lines += await _lines(source, one, changed, wide=output.is_wide)
+        if output.is_table:
+            columns = _changed_columns(wide=output.is_wide)
+            print_table(output, columns, lines, nothing="nothing changed")
+            return
+        rows = (ChangedRow(one.endpoint_id, change_rows(one.differences)) for one in changes)
+        print_values(output, ChangedRow, (row for row in rows if row.changes))
+
+
+def _changed_columns(*, wide: bool) -> Columns[_Line]:
+    return (
+        Column("ENDPOINT", lambda line: shown_id(line.endpoint_id, wide=wide)),
+        Column("CHANGED", lambda line: line.words, folds=True),
+        Column("BY", lambda line: line.at if line.at > START else None),
+        Column("EVENT", lambda line: line.event),
+    )
 
 
 async def all_as_of(
@@ -139,13 +168,13 @@ async def all_as_of(
     return [states[one] for one in sorted(states, key=lambda one: one.int)]
 
 
-async def _rows(
+async def _lines(
     log: Source, partition: int, changes: Sequence[Change[Any]], *, wide: bool
-) -> list[tuple[object, ...]]:
-    lines = [
-        (shown_id(change.endpoint_id, wide=wide), words, at)
+) -> list[_Line]:
+    told = [
+        (change.endpoint_id, words, at)
         for change in changes
         for words, at in in_words(change.differences, wide=wide)
     ]
-    names = await names_of_events(log, partition, (at for _, _, at in lines))
-    return [(*line, at if at > START else None, names.get(at)) for *line, at in lines]
+    names = await names_of_events(log, partition, (at for _, _, at in told))
+    return [_Line(endpoint_id, words, at, names.get(at)) for endpoint_id, words, at in told]

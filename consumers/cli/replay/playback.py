@@ -9,6 +9,7 @@ import msgspec
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
 from consumers.cli.terminal.progress import Progress
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between
@@ -21,7 +22,23 @@ from events.transfer.playback import Pace, Playback, refuse_same_log
 
 _SPEED = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)x?\Z", re.ASCII)
 _AT_ONCE = "max"
-_COLUMNS = ("ENTRIES", "LAST", "SECONDS", "PER SECOND")
+
+
+class PlayedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was played, and how fast."""
+
+    entries: int
+    last: EntryId | None
+    seconds: float
+    per_s: float
+
+
+_COLUMNS: Columns[PlayedRow] = (
+    Column("ENTRIES", lambda row: row.entries, folds=True),
+    Column("LAST", lambda row: row.last and str(row.last), folds=True),
+    Column("SECONDS", lambda row: row.seconds, folds=True),
+    Column("PER SECOND", lambda row: row.per_s, folds=True),
+)
 
 
 class Speed(click.ParamType[float]):
@@ -138,11 +155,13 @@ async def _play(
             )
         raise
     progress.end(played.last or "")
-    took_s = round(monotonic() - began_at, 3)
-    per_s = round(progress.per_s, 1)
-    last = None if played.last is None else str(played.last)
-    value = {"entries": played.entries, "last": last, "seconds": took_s, "per_s": per_s}
-    print_rows(output, _COLUMNS, [tuple(value.values())], [value], fields=tuple(value))
+    row = PlayedRow(
+        entries=played.entries,
+        last=played.last,
+        seconds=round(monotonic() - began_at, 3),
+        per_s=round(progress.per_s, 1),
+    )
+    print_rows(output, PlayedRow, [row], _COLUMNS)
 
 
 async def _planned(target: EventLog, start: EntryId, end: EntryId) -> tuple[str, object, object]:

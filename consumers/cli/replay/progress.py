@@ -139,7 +139,7 @@ class ProgressPrinter:
 
     def _print(self, told: Told) -> None:
         if self._output.is_lines:
-            print_value(self._output, as_json(self._partition, told))
+            print_value(self._output, _row(self._partition, told))
             return
         if self._progress is None:
             share = f"{told.done:,} of {told.of:,}" if told.of else ""
@@ -157,19 +157,32 @@ class ProgressPrinter:
         )
 
 
-def as_json(partition: int, told: Told) -> dict[str, object]:
-    """Return it for a program."""
-    return {
-        "partition": partition,
-        "phase": told.phase,
-        "done": told.done,
-        "of": told.of,
-        "percent": round(100 * told.done / told.of, 1) if told.of else 100.0,
-        "position": str(told.position),
-        "time": None if told.position <= START else time_of(told.position).isoformat(),
-        "per_second": round(told.per_second),
-        "left_s": None if told.left_s is None else round(told.left_s, 2),
-    }
+class ProgressRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a rebuild of one partition is."""
+
+    partition: int
+    phase: Phase
+    done: int
+    of: int
+    percent: float
+    position: EntryId
+    time: str | None
+    per_second: int
+    left_s: float | None
+
+
+def _row(partition: int, told: Told) -> ProgressRow:
+    return ProgressRow(
+        partition=partition,
+        phase=told.phase,
+        done=told.done,
+        of=told.of,
+        percent=round(100 * told.done / told.of, 1) if told.of else 100.0,
+        position=told.position,
+        time=None if told.position <= START else time_of(told.position).isoformat(),
+        per_second=round(told.per_second),
+        left_s=None if told.left_s is None else round(told.left_s, 2),
+    )
 
 
 def _in_words(told: Told) -> str:

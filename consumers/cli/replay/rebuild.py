@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import click
+import msgspec
 from anyio import CancelScope, get_cancelled_exc_class
 from rich.filesize import decimal
 
@@ -184,6 +185,13 @@ async def _keep(folding: Folding[Any], snapshots: Snapshots, *, from_start: bool
     )
 
 
+class MendedRow(msgspec.Struct, frozen=True):
+    """The document that was mended; *revision* is null where it was as it should be."""
+
+    endpoint_id: UUID
+    revision: int | None
+
+
 async def _mend(  # noqa: PLR0913 - the options of the command
     log: EventLog,
     deployment: Deployment,
@@ -205,7 +213,7 @@ async def _mend(  # noqa: PLR0913 - the options of the command
     source = source_of(deployment, log, say_note if accept_loss else None)
     revision = await mend(source, store, endpoint_id, folding, accept_loss=accept_loss)
     if not output.is_table:
-        print_value(output, {"endpoint_id": str(endpoint_id), "revision": revision})
+        print_value(output, MendedRow(endpoint_id, revision))
     elif revision is None:
         say("it is as it should be; nothing was written")
     else:

@@ -2,29 +2,46 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from anyio import CancelScope
 
-from consumers.cli.endpoints.mismatches import mismatch_values, print_mismatches
+from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, print_mismatches
 from consumers.cli.terminal.output import OutputForm, print_rows
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say
+from events.entry.entry_id import EntryId
 from projections.errors import ProjectionsError
 from projections.projection import Projection
-from projections.replay.comparison import Comparison
 from projections.replay.rebuild import Rebuilt
 from projections.replay.source import Source
 
-_COLUMNS = (
-    "PARTITION",
-    "BEFORE",
-    "LIVE",
-    "POSITION",
-    "ENTRIES",
-    "DOCUMENTS",
-    "SWAP",
-    "DIFFER",
+
+class RebuiltRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild did to one partition, and how what was live before differs."""
+
+    phase: Literal["done"] = "done"
+    partition: int
+    before: int | None
+    generation: int
+    position: EntryId
+    entries: int
+    endpoints: int
+    comparison: ComparisonRow | None
+    swap_tries: int
+    swap_s: float
+
+
+_COLUMNS: Columns[RebuiltRow] = (
+    Column("PARTITION", lambda row: row.partition, folds=True),
+    Column("BEFORE", lambda row: row.before or "none", folds=True),
+    Column("LIVE", lambda row: row.generation, folds=True),
+    Column("POSITION", lambda row: row.position, folds=True),
+    Column("ENTRIES", lambda row: row.entries, folds=True),
+    Column("DOCUMENTS", lambda row: row.endpoints, folds=True),
+    Column("SWAP", lambda row: f"{row.swap_s * 1_000:.1f} ms", folds=True),
+    Column("DIFFER", lambda row: _differ(row.comparison), folds=True),
 )
 
 
@@ -48,41 +65,25 @@ async def printing_rebuilt(
 async def _print(
     log: Source, projection: Projection[Any], done: Mapping[int, Rebuilt], output: OutputForm
 ) -> None:
-    rows = (
-        (
-            partition,
-            one.before or "none",
-            one.generation,
-            one.position,
-            one.entries,
-            one.endpoints,
-            f"{one.swap_s * 1_000:.1f} ms",
-            _differ(one.comparison),
-        )
-        for partition, one in done.items()
-    )
-    values = [
-        {
-            "phase": "done",
-            "partition": partition,
-            **msgspec.to_builtins(msgspec.structs.asdict(one) | {"comparison": None}, enc_hook=str),
-            "position": str(one.position),
-            "comparison": mismatch_values(projection, one.comparison),
-        }
-        for partition, one in done.items()
-    ]
-    fields = ("phase", "partition", *Rebuilt.__struct_fields__)
-    print_rows(output, _COLUMNS, rows, values, fields=fields)
+    rows = [_row(projection, partition, one) for partition, one in done.items()]
+    print_rows(output, RebuiltRow, rows, _COLUMNS)
     if output.is_table:
         for partition, one in done.items():
             if one.comparison is not None:
                 await print_mismatches(output, log, partition, one.comparison)
 
 
-def _differ(comparison: Comparison | None) -> str:
+def _row(projection: Projection[Any], partition: int, rebuilt: Rebuilt) -> RebuiltRow:
+    found = rebuilt.comparison
+    comparison = None if found is None else comparison_row(projection, found)
+    facts = msgspec.structs.asdict(rebuilt) | {"comparison": comparison}
+    return RebuiltRow(partition=partition, **facts)
+
+
+def _differ(comparison: ComparisonRow | None) -> str:
     if comparison is None:
         return "not compared"
-    told = str(len(comparison.mismatches))
+    told = str(comparison.mismatches)
     return f"{told}, {len(comparison.undecided)} undecided" if comparison.undecided else told
 
 

@@ -1,37 +1,48 @@
 """The commands that take, list and restore snapshots."""
 
-from typing import Any
-
 import click
 import msgspec
 from anyio.to_thread import run_sync
 from rich.filesize import decimal
 
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
-from consumers.cli.endpoints.mismatches import mismatch_values, print_mismatches
+from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, print_mismatches
 from consumers.cli.replay.rebuilt_table import Failures, printing_rebuilt
 from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
 from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.entry.entry_id import EntryId
 from projections.catalogue import PROJECTIONS
 from projections.replay.rebuild import Rebuild
 from projections.snapshots.snapshot import Manifest, problem_of
 
-_COLUMNS = (
-    Column("PROJECTION"),
-    Column("VERSION", is_number=True),
-    Column("PARTITION", is_number=True),
-    Column("POSITION"),
-    Column("DOCUMENTS", is_number=True),
-    Column("SIZE", is_number=True),
-    Column("VERIFIED"),
-    Column("TAKEN"),
-    Column("FILE", is_below=True),
-)
-_LISTED = (*_COLUMNS, Column("STATE", folds=True))
+
+class TakenRow(Manifest, frozen=True, kw_only=True):
+    """A snapshot that was taken, and how what is live differs from it."""
+
+    comparison: ComparisonRow | None
+
+
+class ListedRow(Manifest, frozen=True, kw_only=True):
+    """A snapshot, and what is wrong with its file, null for nothing that was found."""
+
+    problem: str | None
+
+
 _VERIFIED = {True: "yes", False: "no: it differs from what is live", None: "not compared"}
+_COLUMNS: Columns[Manifest] = (
+    Column("PROJECTION", lambda row: row.projection),
+    Column("VERSION", lambda row: row.version, is_number=True),
+    Column("PARTITION", lambda row: row.partition, is_number=True),
+    Column("POSITION", lambda row: row.position),
+    Column("DOCUMENTS", lambda row: row.documents, is_number=True),
+    Column("SIZE", lambda row: decimal(row.size_bytes).replace(" bytes", " B"), is_number=True),
+    Column("VERIFIED", lambda row: _VERIFIED[row.verified]),
+    Column("TAKEN", lambda row: row.taken_at),
+    Column("FILE", lambda row: row.file, is_below=True),
+)
+_PROBLEM: Column[ListedRow] = Column("STATE", lambda row: row.problem or "ok", folds=True)
 
 
 @click.group("snapshot")
@@ -66,8 +77,7 @@ async def take(
     Example: routestream snapshot take route-table --keep 7
     """
     chosen = list(PROJECTIONS.values()) if projection is None else [PROJECTIONS[projection]]
-    taken: list[Manifest] = []
-    found: list[Any] = []
+    taken: list[TakenRow] = []
     failures = Failures()
     async with deployment.open_log() as log:
         for of in chosen:
@@ -75,22 +85,18 @@ async def take(
                 snapshots = snapshots_of(deployment, log, one)
                 with failures.kept():
                     manifest, comparison = await snapshots.take(store_of(log, of, one))
-                    taken.append(manifest)
+                    row = None if comparison is None else comparison_row(of, comparison)
+                    facts = msgspec.structs.asdict(manifest)
+                    taken.append(TakenRow(**facts, comparison=row))
                     if keep is not None:
                         for old in await run_sync(snapshots.prune, of, keep):
                             say(f"deleted {snapshots.folder / old.file}")
-                    found.append(mismatch_values(of, comparison))
                     if comparison is not None and output.is_table:
                         await print_mismatches(output, snapshots.source, one, comparison)
-    values = (
-        {**msgspec.to_builtins(manifest), "comparison": comparison}
-        for manifest, comparison in zip(taken, found, strict=True)
-    )
-    fields = (*Manifest.__struct_fields__, "comparison")
     if taken:
-        print_rows(output, _COLUMNS, map(_row, taken), values, fields=fields)
+        print_rows(output, TakenRow, taken, _COLUMNS)
     failures.tell()
-    if not all(manifest.verified for manifest in taken):
+    if not all(row.verified for row in taken):
         click.get_current_context().exit(EXIT_FAILED)
 
 
@@ -110,16 +116,16 @@ async def list_snapshots(
     """
     async with deployment.open_log() as log:
         found = [
-            (manifest, problem_of(snapshots.folder, manifest))
+            ListedRow(
+                **msgspec.structs.asdict(manifest),
+                problem=problem_of(snapshots.folder, manifest),
+            )
             for one in partitions_of(log, partition)
             for snapshots in [snapshots_of(deployment, log, one)]
             for manifest in snapshots.manifests()
         ]
     nothing = f"no snapshots in {deployment.snapshots}"
-    rows = ((*_row(manifest), problem or "ok") for manifest, problem in found)
-    values = ({**msgspec.to_builtins(one), "problem": problem} for one, problem in found)
-    fields = (*Manifest.__struct_fields__, "problem")
-    print_rows(output, _LISTED, rows, values, fields=fields, nothing=nothing)
+    print_rows(output, ListedRow, found, (*_COLUMNS, _PROBLEM), nothing=nothing)
 
 
 @snapshot.command()
@@ -167,17 +173,3 @@ async def restore(
         async with printing_rebuilt(source, of, partitions, output) as done:
             for store, folding in zip(stores, foldings, strict=True):
                 done[store.partition] = await Rebuild(source, store, folding).run()
-
-
-def _row(manifest: Manifest) -> tuple[object, ...]:
-    return (
-        manifest.projection,
-        manifest.version,
-        manifest.partition,
-        manifest.position,
-        manifest.documents,
-        decimal(manifest.size_bytes).replace(" bytes", " B"),
-        _VERIFIED[manifest.verified],
-        manifest.taken_at,
-        manifest.file,
-    )

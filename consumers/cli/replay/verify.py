@@ -8,10 +8,11 @@ from zlib import crc32
 import click
 
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
-from consumers.cli.endpoints.mismatches import COMPARISON_FIELDS, mismatch_values, print_mismatches
+from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, print_mismatches
 from consumers.cli.replay.rebuilt_table import Failures
 from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
 from consumers.cli.terminal.output import OutputForm, output_option, print_rows
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.log.log import EventLog
 from events.server.reply import reply
@@ -24,7 +25,14 @@ from projections.replay.folding import Folding, Wants
 from projections.replay.replay import replay
 from projections.replay.source import Source, check_complete, extent_of
 
-_COLUMNS = ("PARTITION", "GENERATION", "POSITION", "ENDPOINTS", "DIFFER", "UNDECIDED")
+_COLUMNS: Columns[ComparisonRow] = (
+    Column("PARTITION", lambda row: row.partition, folds=True),
+    Column("GENERATION", lambda row: row.generation, folds=True),
+    Column("POSITION", lambda row: row.position, folds=True),
+    Column("ENDPOINTS", lambda row: row.endpoints, folds=True),
+    Column("DIFFER", lambda row: row.mismatches, folds=True),
+    Column("UNDECIDED", lambda row: len(row.undecided), folds=True),
+)
 
 
 @click.command()
@@ -78,22 +86,8 @@ async def verify(
 
 
 def _print(of: Projection[Any], found: Mapping[int, Comparison], output: OutputForm) -> None:
-    rows = (
-        (
-            partition,
-            comparison.generation,
-            comparison.position,
-            comparison.endpoints,
-            len(comparison.mismatches),
-            len(comparison.undecided),
-        )
-        for partition, comparison in found.items()
-    )
-    values = (
-        {"partition": partition, **(mismatch_values(of, comparison) or {})}
-        for partition, comparison in found.items()
-    )
-    print_rows(output, _COLUMNS, rows, values, fields=("partition", *COMPARISON_FIELDS))
+    rows = [comparison_row(of, comparison, partition) for partition, comparison in found.items()]
+    print_rows(output, ComparisonRow, rows, _COLUMNS)
     if undecided := {one: len(found[one].undecided) for one in found if found[one].undecided}:
         say(
             f"{sum(undecided.values())} undecided in partition {', '.join(map(str, undecided))}:"

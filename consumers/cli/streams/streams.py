@@ -8,11 +8,10 @@ import msgspec
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.streams.table import (
-    STREAM_COLUMNS,
-    STREAM_FIELDS,
+    StreamRow,
     print_stream,
-    shown_as_json,
-    stream_as_json,
+    stream_columns,
+    stream_details,
     stream_row,
     warnings_of,
 )
@@ -25,7 +24,7 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
-from consumers.cli.terminal.talk import EXIT_FAILED, printable, say
+from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.errors import ServerRefusedError
 from events.log.log import EventLog
 from events.log.positions import Positions
@@ -93,11 +92,9 @@ async def list_streams(
             now = await now_of(log.server)
             strays.clear()
             listed = _listed(log, pattern, now, strays)
-            found = [(p, rates.seen(one, now)) async for p, one in listed]
-            rows = (stream_row(stream, now) for _, stream in found)
-            values = (stream_as_json(partition, stream) for partition, stream in found)
+            rows = [stream_row(p, rates.seen(one, now)) async for p, one in listed]
             nothing = _nothing(log, pattern, strays)
-            print_rows(output, STREAM_COLUMNS, rows, values, fields=STREAM_FIELDS, nothing=nothing)
+            print_rows(output, StreamRow, rows, stream_columns(now), nothing=nothing)
 
         await watched(watch, show_streams)
     if strays:
@@ -169,12 +166,11 @@ async def show_stream(
             found = await read_redis_stream(log.server, key, _ms(now))
             cut = await _cut(log, partition, found, deployment.retention, _ms(now))
             warnings = warnings_of(cut) + await log.server.weaknesses()
+            row = stream_details(partition, cut, warnings)
             if output.is_table:
-                print_stream(output, partition, cut, now)
-                for warning in warnings:
-                    click.echo(f"warning: {printable(warning)}")
+                print_stream(output, row, cut, now)
             else:
-                print_value(output, shown_as_json(partition, cut, warnings))
+                print_value(output, row)
 
         await watched(watch, show_it)
 

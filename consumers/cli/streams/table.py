@@ -1,63 +1,142 @@
 """The stream table: what is printed of streams, for a person and for a program."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import click
+import msgspec
 from rich.filesize import decimal
 
-from consumers.cli.terminal.output import OutputForm, print_pairs, print_table
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.form import ForTable
+from consumers.cli.terminal.output import OutputForm, print_pairs, print_table, printable
+from consumers.cli.terminal.table import Column, Columns
 from events.entry.age import age_of
 from events.entry.entry_id import END, START, EntryId
 from events.retention.retention import Cut
-from events.streams.redis_stream import ReadingGroup, RedisStream
+from events.streams.redis_stream import RedisStream
 
-_COUNTED = ("LENGTH", "BYTES", "ADDED", "RATE/S", "GROUPS", "MAX LAG")
-STREAM_COLUMNS = (
-    Column("STREAM", folds=True),
-    *(Column(name, is_number=True) for name in _COUNTED),
-    *(Column(name, is_below=True) for name in ("FIRST", "LAST")),
-    Column("AGE"),
-)
-_GROUP_COLUMNS = (
-    Column("GROUP", folds=True),
-    *(Column(name, is_number=True) for name in ("CONSUMERS", "PENDING", "LAG")),
-    *(Column(name, is_below=True) for name in ("LAST DELIVERED", "OLDEST PENDING")),
-)
-_HOLDER_COLUMNS = (
-    Column("HOLDER", folds=True),
-    Column("STANDS AT"),
-    Column("KEEPS FROM", is_below=True),
-    Column("AGE"),
-)
+Groups = TypeVar("Groups")
 
 
-def stream_row(stream: RedisStream, now: datetime) -> tuple[object, ...]:
-    """Return the cells of one stream under `STREAM_COLUMNS`."""
-    behind = stream.max_lag
+class StreamRow(msgspec.Struct, Generic[Groups], frozen=True, kw_only=True):
+    """One stream, and how many groups read it or which ones; *partition*: None is none of ours."""
+
+    stream: str
+    partition: int | None
+    length: int
+    bytes: int | None
+    added: int
+    rate_per_s: float
+    groups: Groups
+    max_lag: int | None
+    max_lag_min: int | None
+    first: EntryId | None
+    last: EntryId | None
+    exact_rate: ForTable[float]
+
+
+class StreamGroupRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One group of a stream."""
+
+    group: str
+    consumers: int
+    pending: int
+    lag: int | None
+    lag_min: int
+    last_delivered: EntryId
+    oldest_pending: EntryId | None
+
+
+class HolderRow(msgspec.Struct, frozen=True):
+    """Who needs something of a stream, and from where on."""
+
+    holder: str
+    stands_at: EntryId | None
+    keeps_from: EntryId
+    missing: bool
+
+
+class StreamDetailsRow(StreamRow[list[StreamGroupRow]], frozen=True, kw_only=True):
+    """One stream with its groups, its holders and its warnings."""
+
+    holders: list[HolderRow]
+    safe_before: EntryId | None
+    floor: EntryId | None
+    held_by: list[str]
+    warnings: list[str]
+
+
+def stream_columns(now: datetime) -> Columns[StreamRow[int]]:
+    """Return the columns of `streams ls`."""
     return (
-        stream.name,
-        stream.length,
-        _size(stream),
-        stream.added,
-        _rate(stream),
-        len(stream.groups),
-        None if behind is None else _lag(behind),
-        stream.first,
-        _last(stream),
-        _age(_last(stream), now),
+        Column("STREAM", lambda row: row.stream, folds=True),
+        Column("LENGTH", lambda row: row.length, is_number=True),
+        Column("BYTES", lambda row: _size(row.bytes), is_number=True),
+        Column("ADDED", lambda row: row.added, is_number=True),
+        Column("RATE/S", lambda row: _rate(row.exact_rate), is_number=True),
+        Column("GROUPS", lambda row: row.groups, is_number=True),
+        Column("MAX LAG", lambda row: _lag(row.max_lag, row.max_lag_min), is_number=True),
+        Column("FIRST", lambda row: row.first, is_below=True),
+        Column("LAST", lambda row: row.last, is_below=True),
+        Column("AGE", lambda row: _age(row.last, now)),
     )
 
 
-STREAM_FIELDS = (
-    *("stream", "partition", "length", "bytes", "added", "rate_per_s", "groups"),
-    *("max_lag", "max_lag_min", "first", "last"),
-)
+def _group_columns(now: datetime) -> Columns[StreamGroupRow]:
+    return (
+        Column("GROUP", lambda row: row.group, folds=True),
+        Column("CONSUMERS", lambda row: row.consumers, is_number=True),
+        Column("PENDING", lambda row: row.pending, is_number=True),
+        Column("LAG", lambda row: _lag(row.lag, row.lag_min), is_number=True),
+        Column("LAST DELIVERED", lambda row: row.last_delivered, is_below=True),
+        Column("OLDEST PENDING", lambda row: _age(row.oldest_pending, now), is_below=True),
+    )
 
 
-def stream_as_json(partition: int | None, stream: RedisStream) -> dict[str, Any]:
-    """Return the `STREAM_FIELDS` of a stream; *partition* is null where it is none of the log's."""
+def _holder_columns(now: datetime) -> Columns[HolderRow]:
+    return (
+        Column("HOLDER", lambda row: row.holder, folds=True),
+        Column("STANDS AT", lambda row: row.stands_at),
+        Column("KEEPS FROM", lambda row: row.keeps_from, is_below=True),
+        Column("AGE", lambda row: _age(row.keeps_from, now)),
+    )
+
+
+def stream_row(partition: int | None, stream: RedisStream) -> StreamRow[int]:
+    """Return the row of one stream in a list."""
+    return StreamRow(**_facts(partition, stream), groups=len(stream.groups))
+
+
+def stream_details(
+    partition: int | None, cut: Cut[RedisStream], warnings: list[str]
+) -> StreamDetailsRow:
+    """Return one stream with its groups, its holders and its warnings."""
+    return StreamDetailsRow(
+        **_facts(partition, cut.stream),
+        groups=[
+            StreamGroupRow(
+                group=one.group.name,
+                consumers=one.group.consumers,
+                pending=one.group.pending,
+                lag=one.lag,
+                lag_min=one.lag_min,
+                last_delivered=one.group.last_delivered,
+                oldest_pending=one.oldest_pending,
+            )
+            for one in cut.stream.groups
+        ],
+        holders=[
+            HolderRow(one.name, one.stands_at, one.keeps_from, one.is_missing)
+            for one in cut.holders
+        ],
+        safe_before=cut.at if cut.holders else None,
+        floor=None if cut.floor == END else cut.floor,
+        held_by=[one.name for one in cut.held_by],
+        warnings=warnings,
+    )
+
+
+def _facts(partition: int | None, stream: RedisStream) -> dict[str, Any]:
     behind = stream.max_lag
     return {
         "stream": stream.name,
@@ -66,45 +145,42 @@ def stream_as_json(partition: int | None, stream: RedisStream) -> dict[str, Any]
         "bytes": stream.size_bytes,
         "added": stream.added,
         "rate_per_s": round(stream.rate_per_s, 3),
-        "groups": len(stream.groups),
         "max_lag": None if behind is None else behind.lag,
         "max_lag_min": None if behind is None else behind.lag_min,
-        "first": _id(stream.first),
-        "last": _id(_last(stream)),
+        "first": stream.first,
+        "last": stream.last if stream.last > START else None,
+        "exact_rate": stream.rate_per_s,
     }
 
 
 def print_stream(
-    output: OutputForm, partition: int | None, cut: Cut[RedisStream], now: datetime
+    output: OutputForm, row: StreamDetailsRow, cut: Cut[RedisStream], now: datetime
 ) -> None:
     """Print one stream with its groups and its holders, for a person."""
-    stream = cut.stream
     print_pairs(
         output,
         [
-            ("stream", stream.name),
-            ("partition", partition),
-            ("length", f"{stream.length} of {stream.added} ever added"),
-            ("memory", None if stream.size_bytes is None else f"about {_size(stream)}"),
-            ("rate", f"{_rate(stream)}/s"),
+            ("stream", row.stream),
+            ("partition", row.partition),
+            ("length", f"{row.length} of {row.added} ever added"),
+            ("memory", None if row.bytes is None else f"about {_size(row.bytes)}"),
+            ("rate", f"{_rate(row.exact_rate)}/s"),
             *(
                 (name, None if at is None else f"{at}, {_age(at, now)} ago")
-                for name, at in (("first", stream.first), ("last", _last(stream)))
+                for name, at in (("first", row.first), ("last", row.last))
             ),
             ("safe to cut", _safe(cut, now)),
         ],
     )
-    if stream.groups:
+    if row.groups:
         click.echo()
-        print_table(output, _GROUP_COLUMNS, (_group_row(one, now) for one in stream.groups))
-    if cut.holders:
+        print_table(output, _group_columns(now), row.groups)
+    if row.holders:
         click.echo()
-        rows = (
-            (one.name, one.stands_at, one.keeps_from, _age(one.keeps_from, now))
-            for one in cut.holders
-        )
-        print_table(output, _HOLDER_COLUMNS, rows)
+        print_table(output, _holder_columns(now), row.holders)
     click.echo()
+    for warning in row.warnings:
+        click.echo(f"warning: {printable(warning)}")
 
 
 def _safe(cut: Cut[RedisStream], now: datetime) -> str:
@@ -118,52 +194,6 @@ def _safe(cut: Cut[RedisStream], now: datetime) -> str:
     if at <= START or (cut.stream.first is not None and at <= cut.stream.first):
         return f"nothing; held by {by}"
     return f"all before {at}, {_age(at, now)} old; held by {by}"
-
-
-def _group_row(reading: ReadingGroup, now: datetime) -> tuple[object, ...]:
-    group = reading.group
-    return (
-        group.name,
-        group.consumers,
-        group.pending,
-        _lag(reading),
-        group.last_delivered,
-        _age(reading.oldest_pending, now),
-    )
-
-
-def shown_as_json(
-    partition: int | None, cut: Cut[RedisStream], warnings: list[str]
-) -> dict[str, Any]:
-    """Return one stream with its groups, its holders and its warnings as JSON."""
-    return {
-        **stream_as_json(partition, cut.stream),
-        "groups": [
-            {
-                "group": one.group.name,
-                "consumers": one.group.consumers,
-                "pending": one.group.pending,
-                "lag": one.lag,
-                "lag_min": one.lag_min,
-                "last_delivered": _id(one.group.last_delivered),
-                "oldest_pending": _id(one.oldest_pending),
-            }
-            for one in cut.stream.groups
-        ],
-        "holders": [
-            {
-                "holder": one.name,
-                "stands_at": _id(one.stands_at),
-                "keeps_from": _id(one.keeps_from),
-                "missing": one.is_missing,
-            }
-            for one in cut.holders
-        ],
-        "safe_before": _id(cut.at) if cut.holders else None,
-        "floor": None if cut.floor == END else str(cut.floor),
-        "held_by": [one.name for one in cut.held_by],
-        "warnings": warnings,
-    }
 
 
 def warnings_of(cut: Cut[RedisStream]) -> list[str]:
@@ -192,28 +222,19 @@ def warnings_of(cut: Cut[RedisStream]) -> list[str]:
     return found
 
 
-def _last(stream: RedisStream) -> EntryId | None:
-    return stream.last if stream.last > START else None
-
-
-def _id(entry_id: EntryId | None) -> str | None:
-    return None if entry_id is None else str(entry_id)
-
-
 def _age(entry_id: EntryId | None, now: datetime) -> str | None:
     return None if entry_id is None else age_of(entry_id, now)
 
 
-def _lag(group: ReadingGroup) -> str:
-    return str(group.lag) if group.lag is not None else f">={group.lag_min}"
+def _lag(lag: int | None, lag_min: int | None) -> str | None:
+    if lag is not None:
+        return str(lag)
+    return None if lag_min is None else f">={lag_min}"
 
 
-def _rate(stream: RedisStream) -> str:
-    rate = stream.rate_per_s
+def _rate(rate: float) -> str:
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
-def _size(stream: RedisStream) -> str | None:
-    if stream.size_bytes is None:
-        return None
-    return decimal(stream.size_bytes).replace(" bytes", " B")
+def _size(size_bytes: int | None) -> str | None:
+    return None if size_bytes is None else decimal(size_bytes).replace(" bytes", " B")

@@ -1,10 +1,10 @@
 """The command that trims the log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import click
+import msgspec
 from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of, current_settings
@@ -15,10 +15,10 @@ from consumers.cli.terminal.output import (
     OutputForm,
     confirm,
     output_option,
-    print_rows,
+    print_table,
     yes_option,
 )
-from consumers.cli.terminal.table import Column
+from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say
 from consumers.retention.holder import deadness_of, is_dead, remedy_of
 from consumers.retention.settings import REQUIRED
@@ -31,17 +31,42 @@ from events.retention.trim import COUNTED_MAX, Trim, count_before, is_ours
 from events.server.server import now_of
 from events.streams.partition_stream import PartitionStream
 
-_COLUMNS = (
-    Column("READER", folds=True),
-    Column("PARTITION", is_number=True),
-    Column("STANDS AT", is_below=True),
-    Column("KEEPS FROM"),
-    Column("AGE"),
-    Column("LETS GO", is_number=True),
-    Column("STATE", folds=True),
-)
-
 Counts = Mapping[EntryId, int | None]
+
+
+class ReaderRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Who reads a partition, and what it alone would let go."""
+
+    name: str
+    stands_at: EntryId | None
+    keeps_from: EntryId
+    pending: int
+    lets_go: int | None
+    is_missing: bool
+    is_dead: bool
+    is_passed_over: bool
+
+
+class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trim would do to one partition."""
+
+    partition: int
+    stream: str
+    entries: int
+    first: EntryId | None
+    cut: EntryId
+    removed: int | None
+    floor: EntryId
+    held_by: list[str]
+    readers: list[ReaderRow]
+
+
+class TrimmedRow(msgspec.Struct, frozen=True):
+    """What a trim did to one partition."""
+
+    partition: int
+    removed: int
+    cut: EntryId
 
 
 @click.command()
@@ -114,10 +139,12 @@ def _ms(now: datetime) -> int:
 
 
 def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> None:
-    rows = (row for cut, counts in plans for row in _rows(cut, counts, now))
-    values = (_as_json(cut, counts) for cut, counts in plans)
+    lines = [line for cut, counts in plans for line in _lines(cut, counts)]
     nothing = "nothing was ever appended: nothing to trim"
-    print_rows(output, _COLUMNS, rows, values, fields=_PLAN_FIELDS, nothing=nothing)
+    if output.is_table:
+        print_table(output, _columns(now), lines, nothing=nothing)
+    else:
+        print_values(output, PlanRow, (_plan_row(cut, counts) for cut, counts in plans))
     for cut, _ in plans:
         for holder in cut.held_by if output.is_table else ():
             if deadness_of(holder):
@@ -127,25 +154,48 @@ def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> N
                 say(f"{holder.name} holds {what}: {remedy_of(holder)}")
 
 
-def _rows(cut: Cut[PartitionStream], counts: Counts, now: datetime) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
-    for holder in cut.holders:
-        from_ = holder.keeps_from
-        rows.append(
-            (
-                holder.name,
-                cut.stream.partition,
-                holder.stands_at if holder.stands_at is not None else "nowhere",
-                from_ if from_ > START else "start",
-                age_of(from_, now),
-                None if holder.is_passed_over else _counted(counts[from_]),
-                _state(cut, holder),
-            )
-        )
-    age = span(round(now.timestamp() - cut.floor.ms / 1_000))
-    partition = cut.stream.partition
-    rows.append(("age", partition, None, cut.floor, age, _counted(counts[cut.floor]), None))
-    return rows
+class _Line(msgspec.Struct, frozen=True):
+    """A line of the table: what a reader keeps, or, without one, what is too young to go."""
+
+    cut: Cut[PartitionStream]
+    keeps_from: EntryId
+    lets_go: int | str | None
+    reader: Holder | None = None
+
+
+def _lines(cut: Cut[PartitionStream], counts: Counts) -> Iterator[_Line]:
+    for one in cut.holders:
+        lets_go = None if one.is_passed_over else _counted(counts[one.keeps_from])
+        yield _Line(cut, one.keeps_from, lets_go, one)
+    yield _Line(cut, cut.floor, _counted(counts[cut.floor]))
+
+
+def _columns(now: datetime) -> Columns[_Line]:
+    return (
+        Column("READER", lambda one: "age" if one.reader is None else one.reader.name, folds=True),
+        Column("PARTITION", lambda one: one.cut.stream.partition, is_number=True),
+        Column("STANDS AT", lambda one: _stands_at(one.reader), is_below=True),
+        Column("KEEPS FROM", _keeps_from),
+        Column("AGE", lambda one: _age(one, now)),
+        Column("LETS GO", lambda one: one.lets_go, is_number=True),
+        Column("STATE", lambda one: one.reader and _state(one.cut, one.reader), folds=True),
+    )
+
+
+def _stands_at(reader: Holder | None) -> EntryId | str | None:
+    if reader is None:
+        return None
+    return "nowhere" if reader.stands_at is None else reader.stands_at
+
+
+def _keeps_from(line: _Line) -> EntryId | str:
+    return "start" if line.reader and line.keeps_from <= START else line.keeps_from
+
+
+def _age(line: _Line, now: datetime) -> str | None:
+    if line.reader is not None:
+        return age_of(line.keeps_from, now)
+    return span(round(now.timestamp() - line.keeps_from.ms / 1_000))
 
 
 def _state(cut: Cut[PartitionStream], holder: Holder) -> Text:
@@ -161,25 +211,22 @@ def _counted(count: int | None) -> str | int:
     return f">={COUNTED_MAX}" if count is None else count
 
 
-_TRIMMED_FIELDS = ("partition", "removed", "cut")
-
-
 async def _carry_out(
     log: EventLog, rule: RetentionRule, plans: Sequence[_Plan], *, output: OutputForm, yes: bool
 ) -> None:
     going = [(cut, counts[cut.at]) for cut, counts in plans if counts[cut.at] != 0]
     confirm([_change(cut, count) for cut, count in going], yes=yes or not going)
-    told = []
+    trimmed: list[TrimmedRow] = []
     for cut, _ in going:
         now_ms, partition = _ms(await now_of(log.server)), cut.stream.partition
         removed, at = 0, cut.at
         async for step in Trim(log, partition, rule).steps(now_ms):
             removed, at = removed + step.removed, step.cut
-        told.append({"partition": partition, "removed": removed, "cut": str(at)})
+        trimmed.append(TrimmedRow(partition, removed, at))
         if output.is_table:
             click.echo(f"{cut.stream.name}: {removed} entries removed, kept from {at} on")
     if not output.is_table:
-        print_values(output, told, _TRIMMED_FIELDS)
+        print_values(output, TrimmedRow, trimmed)
     elif not going:
         say("nothing to trim")
 
@@ -199,35 +246,29 @@ def _change(cut: Cut[PartitionStream], count: int | None) -> tuple[str, str, str
     )
 
 
-_PLAN_FIELDS = (
-    *("partition", "stream", "entries", "first", "cut"),
-    *("removed", "floor", "held_by", "readers"),
-)
-
-
-def _as_json(cut: Cut[PartitionStream], counts: Counts) -> dict[str, Any]:
+def _plan_row(cut: Cut[PartitionStream], counts: Counts) -> PlanRow:
     stream = cut.stream
-    return {
-        "partition": stream.partition,
-        "stream": stream.name,
-        "entries": stream.length,
-        "first": None if stream.first is None else str(stream.first),
-        "cut": str(cut.at),
-        "removed": counts[cut.at],
-        "floor": str(cut.floor),
-        "held_by": [holder.name for holder in cut.held_by],
-        "readers": [_reader_as_json(holder, counts) for holder in cut.holders],
-    }
+    return PlanRow(
+        partition=stream.partition,
+        stream=stream.name,
+        entries=stream.length,
+        first=stream.first,
+        cut=cut.at,
+        removed=counts[cut.at],
+        floor=cut.floor,
+        held_by=[holder.name for holder in cut.held_by],
+        readers=[_reader_row(holder, counts) for holder in cut.holders],
+    )
 
 
-def _reader_as_json(holder: Holder, counts: Counts) -> dict[str, Any]:
-    return {
-        "name": holder.name,
-        "stands_at": None if holder.stands_at is None else str(holder.stands_at),
-        "keeps_from": str(holder.keeps_from),
-        "pending": holder.pending,
-        "lets_go": None if holder.is_passed_over else counts[holder.keeps_from],
-        "is_missing": holder.is_missing,
-        "is_dead": is_dead(holder),
-        "is_passed_over": holder.is_passed_over,
-    }
+def _reader_row(holder: Holder, counts: Counts) -> ReaderRow:
+    return ReaderRow(
+        name=holder.name,
+        stands_at=holder.stands_at,
+        keeps_from=holder.keeps_from,
+        pending=holder.pending,
+        lets_go=None if holder.is_passed_over else counts[holder.keeps_from],
+        is_missing=holder.is_missing,
+        is_dead=is_dead(holder),
+        is_passed_over=holder.is_passed_over,
+    )

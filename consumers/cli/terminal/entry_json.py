@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -12,6 +12,21 @@ from events.errors import EventsError
 
 BINARY = "base64"
 """Names what stands for bytes that are no text."""
+
+
+class EntryValue(TypedDict, total=False):
+    """The fields that an entry can have for a program; the columns of its CSV."""
+
+    entry_id: str
+    partition: int | None
+    name: str
+    version: int
+    event_id: str
+    source: str
+    metadata: dict[str, Any]
+    payload: dict[str, Any]
+    problem: str
+    fields: dict[str, Any]
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

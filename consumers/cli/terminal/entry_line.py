@@ -12,13 +12,12 @@ from rich.text import Text
 from consumers.cli.terminal.event_summary import summary
 from consumers.cli.terminal.form import OutputForm
 from consumers.cli.terminal.output import (
-    as_text,
     is_narrow,
     print_rich,
     printable,
     shown_id,
-    times_of,
 )
+from consumers.cli.terminal.table import as_text, times_of
 from events.entry.codec import decode
 from events.entry.entry_id import EntryId
 from events.entry.position import time_of

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 import click
 import msgspec
 
+from consumers.cli.terminal.entry_json import EntryValue
 from consumers.cli.terminal.entry_line import LinePrinter
-from consumers.cli.terminal.entry_reading import ENTRY_FIELDS, Reading
+from consumers.cli.terminal.entry_reading import Reading
 from consumers.cli.terminal.form import OutputForm, as_json, print_csv
 from consumers.cli.terminal.output import print_value
 from consumers.cli.terminal.talk import say
@@ -29,14 +30,14 @@ async def print_entries(
         if output.is_table:
             print_line(reading.line(entry, wide=output.is_wide))
         elif output.is_lines:
-            print_value(output, reading.value(entry), ENTRY_FIELDS)
+            print_value(output, reading.value(entry), EntryValue)
         else:
             _print_item(reading.value(entry), is_first=not printed)
         printed += 1
     if output is OutputForm.JSON:
         click.echo("\n]" if printed else "[]")
     elif not printed and output is OutputForm.CSV:
-        print_csv((), ENTRY_FIELDS)
+        print_csv((), EntryValue)
     elif not printed and output.is_table:
         say("no events")
     return printed

@@ -5,21 +5,16 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from consumers.cli.terminal.entry_json import as_json, fields_as_text
+from consumers.cli.terminal.entry_json import EntryValue, as_json, fields_as_text
 from consumers.cli.terminal.entry_line import Line, text_of
+from consumers.cli.terminal.form import json_fields
 from events.entry.codec import decode
 from events.entry.position import time_of
 from events.entry.recorded import Entry
 from events.errors import EventsError
 from events.streams.foreign_stream import ForeignDecoder
 
-ENTRY_FIELDS = (
-    *("entry_id", "partition", "name", "version", "event_id", "source", "metadata", "payload"),
-    *("problem", "fields"),
-)
-"""The fields that an entry of a log can have as JSON; the columns of its CSV."""
-
-EXPRESSION_ROOTS = (*ENTRY_FIELDS, "time", "type", "endpoint")
+EXPRESSION_ROOTS = (*json_fields(EntryValue), "time", "type", "endpoint")
 """With what a path can begin that leads into an entry: those, and three that are read from them."""
 
 _RAW_CHARACTERS_MAX = 200

@@ -7,16 +7,16 @@ Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 fail
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import click
 import msgspec
 from rich.console import Console, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from consumers.cli.terminal.form import (
+    Kind,
     OutputForm,
     as_json,
     output_option,
@@ -24,11 +24,9 @@ from consumers.cli.terminal.form import (
     print_values,
 )
 from consumers.cli.terminal.interrupt import interrupted_at_once
-from consumers.cli.terminal.table import Column, table_of
+from consumers.cli.terminal.table import Column, Row, as_text, table_of
 from consumers.cli.terminal.talk import EXIT_NOT_FOUND, printable, say
 from consumers.cli.terminal.watch import watch_option, watched
-from events.entry.entry_id import EntryId
-from events.entry.position import time_of
 
 __all__ = ("OutputForm", "output_option", "printable", "watch_option", "watched")
 
@@ -54,40 +52,32 @@ yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
 
 def print_rows(
     output: OutputForm,
-    columns: Sequence[str | Column],
-    rows: Iterable[Sequence[object]],
-    values: Iterable[Any],
+    kind: Kind[Row],
+    rows: Iterable[Row],
+    columns: Iterable[Column[Row]],
     *,
-    fields: Sequence[str],
     nothing: str | None = None,
 ) -> None:
-    """Print *rows* under *columns* as a table, or *values* as JSON or CSV; see `print_values`."""
+    """Print *rows* under *columns* as a table, else their fields; see `print_values`."""
     if output.is_table:
         print_table(output, columns, rows, nothing=nothing)
     else:
-        print_values(output, values, fields)
+        print_values(output, kind, rows)
 
 
 def print_table(
     output: OutputForm,
-    columns: Sequence[str | Column],
-    rows: Iterable[Sequence[object]],
+    columns: Iterable[Column[Row]],
+    rows: Iterable[Row],
     *,
     nothing: str | None = None,
 ) -> None:
-    """Print *rows* under *columns*; where there are none, the note *nothing* on standard error.
-
-    A column given by its name alone folds.
-    """
-    as_columns = [Column(c, folds=True) if isinstance(c, str) else c for c in columns]
-    shown = [
-        place for place, column in enumerate(as_columns) if output.is_wide or not column.is_wide
-    ]
-    filled = [[as_text(row[place], wide=output.is_wide) for place in shown] for row in rows]
-    if not filled and nothing is not None:
+    """Print *rows* under *columns*; where there are none, the note *nothing* on standard error."""
+    shown = list(rows)
+    if not shown and nothing is not None:
         say(nothing)
         return
-    print_rich(output, table_of([as_columns[place] for place in shown], filled, room_of(output)))
+    print_rich(output, table_of(columns, shown, room_of(output), wide=output.is_wide))
 
 
 def print_pairs(output: OutputForm, pairs: Iterable[tuple[str, object]]) -> None:
@@ -120,32 +110,6 @@ def room_of(output: OutputForm) -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def as_text(cell: object, style: str = "", *, wide: bool = False) -> Text:
-    """Return *cell* as it may be shown: None as nothing, what would steer a terminal escaped.
-
-    *wide*: an entry id has its times beside it.
-    """
-    if isinstance(cell, Text):
-        return cell
-    if isinstance(cell, EntryId) and wide:
-        return Text(f"{cell} ({times_of(cell)})", style)
-    return Text("" if cell is None else printable(str(cell)), style)
-
-
-def times_of(entry_id: EntryId) -> str:
-    """Return when the entry was appended: in UTC, and here where the clock says otherwise."""
-    time = time_of(entry_id)
-    utc = f"{time:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
-    try:
-        here = time.astimezone()
-    except (OverflowError, ValueError):
-        return utc  # beyond the calendar of this place
-    if not here.utcoffset():
-        return utc
-    day = "" if here.date() == time.date() else f"{here:%Y-%m-%d} "
-    return f"{utc}, {day}{here:%H:%M:%S.%f}"[:-3] + f"{here: %z}"
-
-
 def is_narrow(output: OutputForm) -> bool:
     """Whether a person reads this, on a terminal with little room."""
     room = room_of(output)
@@ -162,10 +126,10 @@ def shown_id(some_id: object, *, wide: bool) -> str:
     return str(some_id) if wide else short_id(some_id)
 
 
-def print_value(output: OutputForm, value: object, fields: Sequence[str] | None = None) -> None:
-    """Print one value as JSON, on several lines or on one, or as CSV under *fields*."""
+def print_value(output: OutputForm, value: object, kind: Kind[Any] | None = None) -> None:
+    """Print one value as JSON, on several lines or on one, or as CSV; see `print_csv`."""
     if output is OutputForm.CSV:
-        print_csv([value], fields)
+        print_csv([value], kind)
         return
     raw = as_json(value)
     shown = raw if output is OutputForm.JSONL else msgspec.json.format(raw, indent=2)

@@ -1,7 +1,7 @@
 """The table: rows under columns, fitted into the room that a terminal has."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -10,40 +10,82 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from consumers.cli.terminal.talk import printable
+from events.entry.entry_id import EntryId
+from events.entry.position import time_of
+
+Row = TypeVar("Row")
+Row_contra = TypeVar("Row_contra", contravariant=True)
+
 _BETWEEN = 2
 _FOLDED_WIDTH_MIN = 8
 _INDENT = 4
 
 
-class Column(msgspec.Struct, frozen=True):
-    """A column, and what becomes of its cells where there is too little room.
+class Column(msgspec.Struct, Generic[Row_contra], frozen=True):
+    """A column: how a row shows in it, and what becomes of that where there is too little room.
 
     Attributes:
         name: What stands above it.
+        cell: Returns what a row has in it; see `as_text`.
         is_number: Its cells stand to the right.
         folds: Its cells go on in the next line.
         is_below: Its cells leave the table, and stand below their row with the column's name.
         is_wide: It is there only in a wide table.
-        cell: What it shows of what a row is about, for `row_of`.
     """
 
     name: str
+    cell: Callable[[Row_contra], object]
     is_number: bool = False
     folds: bool = False
     is_below: bool = False
     is_wide: bool = False
-    cell: Callable[[Any], object] | None = None
 
 
-def row_of(columns: Sequence[Column], subject: object) -> tuple[object, ...]:
-    """Return what each column shows of *subject*."""
-    return tuple(None if column.cell is None else column.cell(subject) for column in columns)
+Columns = tuple[Column[Row], ...]
 
 
 def table_of(
-    columns: Sequence[Column], rows: Sequence[Sequence[Text]], room: int | None
+    columns: Iterable[Column[Row]], rows: Iterable[Row], room: int | None, *, wide: bool = False
 ) -> RenderableType:
-    """Return *rows* under *columns*, in at most *room* cells where that can be; None: any width."""
+    """Return *rows* under *columns*, in at most *room* cells where that can be; None: any width.
+
+    A *wide* table has the columns that `is_wide`, and the times of entry ids.
+    """
+    shown = [column for column in columns if wide or not column.is_wide]
+    cells = [[as_text(column.cell(row), wide=wide) for column in shown] for row in rows]
+    return _fitted_table(shown, cells, room)
+
+
+def as_text(cell: object, style: str = "", *, wide: bool = False) -> Text:
+    """Return *cell* as it may be shown: None as nothing, what would steer a terminal escaped.
+
+    *wide*: an entry id has its times beside it.
+    """
+    if isinstance(cell, Text):
+        return cell
+    if isinstance(cell, EntryId) and wide:
+        return Text(f"{cell} ({times_of(cell)})", style)
+    return Text("" if cell is None else printable(str(cell)), style)
+
+
+def times_of(entry_id: EntryId) -> str:
+    """Return when the entry was appended: in UTC, and here where the clock says otherwise."""
+    time = time_of(entry_id)
+    utc = f"{time:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+    try:
+        here = time.astimezone()
+    except (OverflowError, ValueError):
+        return utc  # beyond the calendar of this place
+    if not here.utcoffset():
+        return utc
+    day = "" if here.date() == time.date() else f"{here:%Y-%m-%d} "
+    return f"{utc}, {day}{here:%H:%M:%S.%f}"[:-3] + f"{here: %z}"
+
+
+def _fitted_table(
+    columns: Sequence[Column[Any]], rows: Sequence[Sequence[Text]], room: int | None
+) -> RenderableType:
     header = [Text(column.name, "bold") for column in columns]
     widths = [max(cell.cell_len for cell in cells) for cells in zip(header, *rows, strict=True)]
     if room is None or _total(widths) <= room:
@@ -65,7 +107,7 @@ class _Lines:
     """Rows whose cells all have room, one a line: rich's own table takes ten times as long."""
 
     def __init__(
-        self, columns: Sequence[Column], widths: Sequence[int], rows: Sequence[Sequence[Text]]
+        self, columns: Sequence[Column[Any]], widths: Sequence[int], rows: Sequence[Sequence[Text]]
     ) -> None:
         self._columns = columns
         self._widths = widths
@@ -93,7 +135,7 @@ class _Lines:
 
 
 def _row(
-    columns: Sequence[Column], widths: Sequence[int], row: Sequence[Text], room: int
+    columns: Sequence[Column[Any]], widths: Sequence[int], row: Sequence[Text], room: int
 ) -> RenderableType:
     has_room = all(cell.cell_len <= width for cell, width in zip(row, widths, strict=True))
     if has_room and _total(widths) <= room:
@@ -110,7 +152,7 @@ def _row(
     return grid
 
 
-def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+def _fitted(columns: Sequence[Column[Any]], widths: Sequence[int], room: int) -> list[int]:
     """Take from the widest of the columns that fold until all have room, or none can give."""
     fitted = list(widths)
     while _total(fitted) > room:
@@ -129,5 +171,5 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + _BETWEEN * (len(widths) - 1)
 
 
-def _named(column: Column, cell: Text) -> Text:
+def _named(column: Column[Any], cell: Text) -> Text:
     return Text.assemble((f"{column.name.lower()} ", "dim"), cell)

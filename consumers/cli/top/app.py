@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Static
 
-from consumers.cli.terminal.output import as_text
+from consumers.cli.terminal.table import as_text
 from consumers.cli.terminal.talk import EXIT_INTERRUPTED
 from consumers.cli.top.detail import detail_of
 from consumers.cli.top.pane import Pane

@@ -1,6 +1,7 @@
 """The detail: what is shown of one row of a pane."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -10,12 +11,13 @@ from rich.text import Text
 
 from consumers.cli.terminal.entry_json import as_json, fields_as_text
 from consumers.cli.terminal.entry_line import Line
-from consumers.cli.terminal.output import as_text, short_id
-from consumers.cli.terminal.table import Column, table_of
+from consumers.cli.terminal.output import short_id
+from consumers.cli.terminal.table import Column, Columns, as_text, table_of
 from consumers.cli.top.endpoint_detail import endpoint_detail, pairs_grid
 from consumers.cli.top.picture import DeadLine, Picture, Subject
 from consumers.cli.top.sheets import key_of
 from events.entry.age import age_of, span
+from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry, entries_of
 from events.history.history import History
 from events.log.log import EventLog
@@ -31,20 +33,45 @@ CONSUMERS_MAX = 50
 Read = Callable[[int], Awaitable[RenderableType]]
 """Reads the detail for so many cells of room."""
 
-_CONSUMERS = (
-    Column("CONSUMER", folds=True),
-    Column("PENDING", is_number=True),
-    Column("IDLE", is_number=True),
+
+class _Consumer(msgspec.Struct, frozen=True):
+    """One consumer of a group."""
+
+    name: str
+    pending: int
+    idle_ms: int
+
+
+class _Pending(msgspec.Struct, frozen=True):
+    """One pending entry; *line* is None where it is gone from the log."""
+
+    entry_id: EntryId
+    consumer: str
+    idle_ms: int
+    deliveries: int
+    line: Line | None
+
+
+_CONSUMERS: Columns[_Consumer] = (
+    Column("CONSUMER", lambda one: one.name, folds=True),
+    Column("PENDING", lambda one: one.pending, is_number=True),
+    Column("IDLE", lambda one: span(one.idle_ms / 1_000), is_number=True),
 )
-_PENDING = (
-    Column("ENTRY"),
-    Column("APPENDED"),
-    Column("TYPE", is_below=True),
-    Column("ENDPOINT", is_below=True),
-    Column("CONSUMER", folds=True),
-    Column("IDLE", is_number=True),
-    Column("DELIVERIES", is_number=True),
-)
+
+
+def _pending_columns(now: datetime) -> Columns[_Pending]:
+    return (
+        Column("ENTRY", lambda one: Text(str(one.entry_id), "bold")),
+        Column("APPENDED", lambda one: age_of(one.entry_id, now)),
+        Column("TYPE", lambda one: one.line.name if one.line else _GONE, is_below=True),
+        Column("ENDPOINT", lambda one: one.line and one.line.endpoint, is_below=True),
+        Column("CONSUMER", lambda one: one.consumer, folds=True),
+        Column("IDLE", lambda one: span(one.idle_ms / 1_000), is_number=True),
+        Column("DELIVERIES", lambda one: one.deliveries, is_number=True),
+    )
+
+
+_GONE = "deleted from the log"
 
 
 class Detail(msgspec.Struct, frozen=True):
@@ -130,7 +157,7 @@ async def _group(log: EventLog, group: str, partition: int, room: int) -> Render
     now = await now_of(log.server)
     consumers = await read_consumers(client.call, stream, group)
     about = [
-        [as_text(one.name), Text(str(one.pending)), Text(span(one.idle_ms / 1_000))]
+        _Consumer(one.name, one.pending, one.idle_ms)
         for one in sorted(consumers, key=lambda one: -one.pending)[:CONSUMERS_MAX]
     ]
     waiting = []
@@ -138,21 +165,11 @@ async def _group(log: EventLog, group: str, partition: int, room: int) -> Render
         entry_id = str(one.entry_id)
         raw = reply_entries(await client.call("XRANGE", stream, entry_id, entry_id))
         line = Line.of(entries_of(raw, partition)[0]) if raw else None
-        waiting.append(
-            [
-                Text(entry_id, "bold"),
-                as_text(age_of(one.entry_id, now)),
-                as_text(line.name if line is not None else "deleted from the log"),
-                as_text(line.endpoint if line is not None else None),
-                as_text(one.consumer),
-                Text(span(one.idle_ms / 1_000)),
-                Text(str(one.deliveries)),
-            ]
-        )
+        waiting.append(_Pending(one.entry_id, one.consumer, one.idle_ms, one.deliveries, line))
     nobody = Text("none: start one with `routestream consume`", "red")
     return Lines(
         Text("consumers", "bold"),
         table_of(_CONSUMERS, about, room) if about else nobody,
         Text(f"\npending, the {PENDING_MAX} oldest", "bold"),
-        table_of(_PENDING, waiting, room) if waiting else Text("nothing", "dim"),
+        table_of(_pending_columns(now), waiting, room) if waiting else Text("nothing", "dim"),
     )

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 from rich.console import Group as Lines
 from rich.console import RenderableType
 from rich.table import Table
@@ -13,8 +14,8 @@ from consumers.cli.health.strip import cells_of, strip
 from consumers.cli.health.table import axis, per_cent
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.event_summary import address
-from consumers.cli.terminal.output import as_text, short_id
-from consumers.cli.terminal.table import Column, table_of
+from consumers.cli.terminal.output import short_id
+from consumers.cli.terminal.table import Column, Columns, as_text, table_of
 from events.entry.age import age_of
 from events.entry.entry_id import EntryId
 from events.entry.position import time_of
@@ -26,10 +27,10 @@ from events.server.server import now_of
 from projections.health_state.history import RouteHistory, Span
 from projections.health_state.window import read_health
 from projections.read_model.knowledge import read_knowledge
-from projections.route_table.endpoint import Endpoint
 from projections.route_table.lookup import read_endpoint
+from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
-from projections.route_table.traffic import traffic_of
+from projections.route_table.traffic import Traffic, traffic_of
 
 HISTORY_S = 3_600
 """How far back the strips go."""
@@ -38,17 +39,14 @@ EVENTS_SHOWN = 15
 
 _CELLS_NARROW, _CELLS_WIDE = 20, 60
 _WIDE_FROM = 110
-_COLUMNS = (
-    Column("ROUTE"),
-    Column("ADDRESS", is_below=True),
-    Column("STATUS"),
-    Column("HEALTH"),
-    Column("SINCE"),
-    Column("WEIGHT", is_number=True),
-    Column("HISTORY"),
-    Column("HEALTHY", is_number=True, is_below=True),
-    Column("TRAFFIC", is_below=True),
-)
+
+
+class _Route(msgspec.Struct, frozen=True):
+    """One route, what it gets, and what its health was within the window."""
+
+    route: Route
+    gets: Traffic
+    history: RouteHistory | None
 
 
 async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> RenderableType:
@@ -65,15 +63,16 @@ async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> Ren
     pairs = [*endpoint_pairs(revision, endpoint, now), ("knowledge", known.in_words(now))]
     grid = pairs_grid(pairs)
     histories = {one.route_id: one for one in health.routes}
+    traffic = traffic_of(endpoint)
     rows = [
-        _route_row(endpoint, route_id, (histories.get(route_id), health.window), room)
-        for route_id in (route.route_id for route in endpoint.present_routes)
+        _Route(one, traffic[one.route_id], histories.get(one.route_id))
+        for one in endpoint.present_routes
     ]
     remarks = [as_text(one, "red" if _is_bad(one) else "dim") for one in notes(endpoint)]
     return Lines(
         grid,
         Text(f"\nroutes, their health {axis(health.window)}", "bold"),
-        table_of(_COLUMNS, rows, room) if rows else Text("none", "dim"),
+        table_of(_columns(health.window, room), rows, room) if rows else Text("none", "dim"),
         *remarks,
         Text("\nlast events", "bold"),
         *_lines(tail.entries[::-1], room),
@@ -95,30 +94,47 @@ def pairs_grid(pairs: list[tuple[str, object | None]]) -> Table:
     return grid
 
 
-def _route_row(
-    endpoint: Endpoint, route_id: UUID, history: tuple[RouteHistory | None, Span], room: int
-) -> list[Text]:
-    route = endpoint.routes[route_id]
-    gets = traffic_of(endpoint)[route_id]
-    told, window = history
-    now = EntryId(window.end_ms, 0)
-    since = max(route.health_at, route.started_at)
-    cells = cells_of(told.intervals, window, _cells(room)) if told is not None else []
-    weight = f"{gets.share:.0%}" if gets.why_not is None else f"({route.traffic_ratio:g})"
-    why_not = Text("gets traffic", "green")
-    if gets.why_not is not None:
-        why_not = as_text(f"none: {gets.why_not}", "red")
-    return [
-        Text(short_id(route_id)),
-        as_text(address(route.kernel_host, route.kernel_port) or "none"),
-        as_text(route.status),
-        Text(route.health.replace("_", " "), HEALTH_COLOURS[route.health]),
-        as_text(age_of(since, time_of(now))),
-        Text(weight),
-        strip(cells, unicode=True),
-        Text(per_cent(told.healthy_share) if told is not None else ""),
-        why_not,
-    ]
+def _columns(window: Span, room: int) -> Columns[_Route]:
+    now, count = time_of(EntryId(window.end_ms, 0)), _cells(room)
+    return (
+        Column("ROUTE", lambda row: short_id(row.route.route_id)),
+        Column(
+            "ADDRESS",
+            lambda row: address(row.route.kernel_host, row.route.kernel_port) or "none",
+            is_below=True,
+        ),
+        Column("STATUS", lambda row: row.route.status),
+        Column("HEALTH", lambda row: _health(row.route)),
+        Column("SINCE", lambda row: age_of(max(row.route.health_at, row.route.started_at), now)),
+        Column("WEIGHT", _weight, is_number=True),
+        Column("HISTORY", lambda row: _strip(row.history, window, count)),
+        Column(
+            "HEALTHY",
+            lambda row: row.history and per_cent(row.history.healthy_share),
+            is_number=True,
+            is_below=True,
+        ),
+        Column("TRAFFIC", _traffic, is_below=True),
+    )
+
+
+def _health(route: Route) -> Text:
+    return Text(route.health.replace("_", " "), HEALTH_COLOURS[route.health])
+
+
+def _weight(row: _Route) -> str:
+    return f"{row.gets.share:.0%}" if row.gets.why_not is None else f"({row.route.traffic_ratio:g})"
+
+
+def _strip(history: RouteHistory | None, window: Span, count: int) -> Text:
+    cells = [] if history is None else cells_of(history.intervals, window, count)
+    return strip(cells, unicode=True)
+
+
+def _traffic(row: _Route) -> Text:
+    if row.gets.why_not is None:
+        return Text("gets traffic", "green")
+    return as_text(f"none: {row.gets.why_not}", "red")
 
 
 def _cells(room: int) -> int:

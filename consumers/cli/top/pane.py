@@ -8,7 +8,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
-from consumers.cli.terminal.output import as_text, printable
+from consumers.cli.terminal.table import as_text
+from consumers.cli.terminal.talk import printable
 from consumers.cli.top.picture import Picture, Subject
 from consumers.cli.top.sheet import Fitted, Row, Wish, fitted
 from consumers.cli.top.sheets import sheet_of

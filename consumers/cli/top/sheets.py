@@ -6,7 +6,8 @@ from rich.text import Text
 from consumers.cli.endpoints.table import healths, shares
 from consumers.cli.groups.groups import COLOURS
 from consumers.cli.terminal.entry_line import Line
-from consumers.cli.terminal.output import as_text, short_id
+from consumers.cli.terminal.output import short_id
+from consumers.cli.terminal.table import as_text
 from consumers.cli.top.picture import DeadLine, GroupLine, Picture, Subject
 from consumers.cli.top.sheet import Heading, Row, Sheet
 from consumers.groups.state import GroupState
@@ -81,7 +82,7 @@ def _endpoint(endpoint: Endpoint, picture: Picture) -> Row:
     traffic = traffic_of(endpoint).values()
     getting = [one.share for one in traffic if one.why_not is None]
     colour = "green" if len(getting) == len(traffic) else "yellow" if getting else "red"
-    health = healths(endpoint)
+    health = healths(endpoint.health_check, (r.health for r in endpoint.present_routes))
     is_bad = any(r.health == "unhealthy" for r in endpoint.present_routes)
     cells = (
         Text(short_id(endpoint.endpoint_id), "bold"),

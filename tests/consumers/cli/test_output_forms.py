@@ -16,7 +16,7 @@ from consumers.cli.events.tail import events
 from consumers.cli.streams.streams import streams
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.event_summary import summary
-from consumers.cli.terminal.output import times_of
+from consumers.cli.terminal.table import times_of
 from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog
 from events.catalogue.event import Event
 from events.entry.entry_id import EntryId

@@ -1,6 +1,7 @@
 """How tables use the room that they have."""
 
 from io import StringIO
+from operator import itemgetter
 
 import pytest
 from rich.console import Console
@@ -10,15 +11,12 @@ from consumers.cli.terminal.table import Column, table_of
 from events.entry.age import span
 
 COLUMNS = (
-    Column("ID"),
-    Column("COUNT", is_number=True),
-    Column("TEXT", folds=True),
-    Column("WHY", is_below=True),
+    Column("ID", itemgetter(0)),
+    Column("COUNT", itemgetter(1), is_number=True),
+    Column("TEXT", itemgetter(2), folds=True),
+    Column("WHY", itemgetter(3), is_below=True),
 )
-ROWS = [
-    [Text("1-0"), Text("7"), Text("a few words that fold"), Text("because")],
-    [Text("2-0"), Text("12"), Text("short"), Text("")],
-]
+ROWS = [("1-0", 7, "a few words that fold", "because"), ("2-0", 12, "short", None)]
 
 
 def printed(room: int | None) -> list[str]:
@@ -41,7 +39,9 @@ def test_cells_keep_their_styles() -> None:
     console = Console(file=StringIO(), width=80, color_system="standard", force_terminal=True)
     cell = Text.assemble("a ", ("red", "red"), style="dim")
     with console.capture() as capture:
-        console.print(table_of([Column("ID"), Column("N")], [[cell, Text("7")]], 80))
+        console.print(
+            table_of([Column("ID", itemgetter(0)), Column("N", itemgetter(1))], [(cell, 7)], 80)
+        )
     header, row = capture.get().splitlines()
     assert header == "\x1b[1mID\x1b[0m     \x1b[1mN\x1b[0m"
     assert row == "\x1b[2ma \x1b[0m\x1b[2;31mred\x1b[0m  7"

@@ -1,0 +1,238 @@
+"""The endpoint row: an endpoint and its routes, as a program reads them and as tables show them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from rich.text import Text
+
+from consumers.cli.endpoints.table import HEALTH_COLOURS, healths, per_cent, shares
+from consumers.cli.terminal.event_summary import address
+from consumers.cli.terminal.output import shown_id
+from consumers.cli.terminal.table import Column, Columns
+from events.catalogue.health_check import HealthCheck
+from events.entry.age import age_of
+from events.entry.entry_id import START, EntryId
+from projections.read_model.knowledge import Knowledge
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Health, Route
+from projections.route_table.traffic import Traffic, address_since, ratio_since, traffic_of
+
+
+class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One route; what ends in `_at` is the entry that set it, null where it never was set."""
+
+    route_id: UUID
+    session_id: UUID | None
+    app: str
+    kernel_host: str | None
+    kernel_port: int | None
+    protocol: str
+    traffic_ratio: float
+    status: str
+    health: Health
+    errors: list[str]
+    health_reason: str | None
+    consecutive_failures: int
+    listed_at: EntryId | None
+    address_at: EntryId | None
+    ratio_at: EntryId | None
+    status_at: EntryId | None
+    started_at: EntryId | None
+    health_at: EntryId | None
+    routable: bool
+    share: float
+    why_not: str | None
+    decided_at: EntryId | None
+
+
+class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint with its routes; stamps as those of a `RouteRow`."""
+
+    endpoint_id: UUID
+    name: str | None
+    model: str | None
+    runtime_variant: str | None
+    open_to_public: bool
+    health_check: dict[str, Any] | None
+    version: EntryId
+    revision: int
+    created_at: EntryId | None
+    health_check_at: EntryId | None
+    destroyed_at: EntryId | None
+    list_at: EntryId | None
+    routes: list[RouteRow]
+
+
+class KnowledgeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the log is folded; *behind_s* is null where no group folds the partition."""
+
+    group: str
+    head: EntryId | None
+    unfolded: EntryId | None
+    behind_s: float | None
+
+
+class LiveEndpointRow(EndpointRow, frozen=True, kw_only=True):
+    """One endpoint as it is live, and how old that is; a past one has no *knowledge*."""
+
+    knowledge: KnowledgeRow | msgspec.UnsetType = msgspec.UNSET
+
+
+def endpoint_columns(now: datetime, *, narrow: bool) -> Columns[EndpointRow]:
+    """Return the columns of a list of endpoints; *narrow*: with the beginnings of ids."""
+    return (
+        Column("ENDPOINT", lambda row: shown_id(row.endpoint_id, wide=not narrow)),
+        Column("NAME", lambda row: row.name, folds=True),
+        Column("MODEL", lambda row: row.model, folds=True),
+        Column("ROUTES", _routes),
+        Column("HEALTH", _healths, folds=True),
+        Column("TRAFFIC", _shares, folds=True),
+        Column("CHANGED", lambda row: age_of(row.version, now)),
+    )
+
+
+def _routes(row: EndpointRow) -> str:
+    if row.destroyed_at is not None:
+        return "destroyed"
+    return f"{sum(route.routable for route in row.routes)}/{len(row.routes)}"
+
+
+def _healths(row: EndpointRow) -> str | None:
+    if row.destroyed_at is not None:
+        return None
+    return healths(row.health_check, (route.health for route in row.routes))
+
+
+def _shares(row: EndpointRow) -> str | None:
+    if row.destroyed_at is not None:
+        return None
+    return shares([route.share for route in row.routes if route.routable])
+
+
+def route_columns(
+    now: datetime, names: Mapping[EntryId, str], *, narrow: bool
+) -> Columns[RouteRow]:
+    """Return the columns of an endpoint's routes; *names* are the types of events by id."""
+    return (
+        Column("ROUTE", lambda row: shown_id(row.route_id, wide=not narrow)),
+        Column(
+            "ADDRESS", lambda row: address(row.kernel_host, row.kernel_port) or "none", folds=True
+        ),
+        Column("STATUS", lambda row: row.status),
+        Column("SINCE", lambda row: _age(row.status_at, now)),
+        Column("HEALTH", lambda row: Text(_words(row.health), HEALTH_COLOURS[row.health])),
+        Column("SINCE", lambda row: _age(_health_since(row), now)),
+        Column("WEIGHT", _weight, is_number=True),
+        Column("TRAFFIC", _traffic, is_below=True),
+        Column("BY", lambda row: _decider(row, names), is_below=True),
+    )
+
+
+def _words(health: Health) -> str:
+    return health.replace("_", " ")
+
+
+def _health_since(row: RouteRow) -> EntryId | None:
+    return row.started_at if row.health == "not_checked" else row.health_at
+
+
+def _age(at: EntryId | None, now: datetime) -> str | None:
+    return None if at is None else age_of(at, now)
+
+
+def _weight(row: RouteRow) -> str:
+    return per_cent(row.share) if row.routable else f"({row.traffic_ratio:g})"
+
+
+def _traffic(row: RouteRow) -> Text:
+    return Text("yes", "green") if row.routable else Text(f"no: {row.why_not}", "red")
+
+
+def _decider(row: RouteRow, names: Mapping[EntryId, str]) -> str | None:
+    at = row.decided_at
+    return None if at is None else f"{at} {names.get(at, '')}".rstrip()
+
+
+def endpoint_row(revision: int, endpoint: Endpoint) -> EndpointRow:
+    """Return the row of an endpoint as of a past moment."""
+    return EndpointRow(**_facts(revision, endpoint))
+
+
+def live_endpoint_row(
+    revision: int, endpoint: Endpoint, known: Knowledge | None, now: datetime
+) -> LiveEndpointRow:
+    """Return the row of an endpoint, with what is *known* of its partition."""
+    knowledge = msgspec.UNSET if known is None else _knowledge(known, now)
+    return LiveEndpointRow(**_facts(revision, endpoint), knowledge=knowledge)
+
+
+def _knowledge(known: Knowledge, now: datetime) -> KnowledgeRow:
+    behind_s = known.behind_s(now)
+    return KnowledgeRow(
+        group=known.group,
+        head=_stamp(known.head),
+        unfolded=known.unfolded,
+        behind_s=None if behind_s is None else round(behind_s, 3),
+    )
+
+
+def _facts(revision: int, endpoint: Endpoint) -> dict[str, Any]:
+    traffic = traffic_of(endpoint)
+    return {
+        "endpoint_id": endpoint.endpoint_id,
+        "name": endpoint.name,
+        "model": endpoint.model,
+        "runtime_variant": endpoint.runtime_variant,
+        "open_to_public": endpoint.open_to_public,
+        "health_check": _health_check(endpoint.health_check),
+        "version": endpoint.version,
+        "revision": revision,
+        "created_at": _stamp(endpoint.created_at),
+        "health_check_at": _stamp(endpoint.health_check_at),
+        "destroyed_at": _stamp(endpoint.destroyed_at),
+        "list_at": _stamp(endpoint.list_at),
+        "routes": [_route_row(route, traffic[route.route_id]) for route in endpoint.present_routes],
+    }
+
+
+def _health_check(health_check: HealthCheck | None) -> dict[str, Any] | None:
+    if health_check is None:
+        return None
+    given: dict[str, Any] = msgspec.to_builtins(health_check)
+    if health_check.initial_delay is None:
+        del given["initial_delay"]
+    return given
+
+
+def _route_row(route: Route, gets: Traffic) -> RouteRow:
+    return RouteRow(
+        route_id=route.route_id,
+        session_id=route.session_id,
+        app=route.app,
+        kernel_host=route.kernel_host,
+        kernel_port=route.kernel_port,
+        protocol=route.protocol,
+        traffic_ratio=route.traffic_ratio,
+        status=route.status,
+        health=route.health,
+        errors=list(route.errors),
+        health_reason=route.health_reason,
+        consecutive_failures=route.consecutive_failures,
+        listed_at=_stamp(route.listed_at),
+        address_at=_stamp(address_since(route)),
+        ratio_at=_stamp(ratio_since(route)),
+        status_at=_stamp(route.status_since),
+        started_at=_stamp(route.started_at),
+        health_at=_stamp(route.health_at),
+        routable=gets.why_not is None,
+        share=gets.share,
+        why_not=gets.why_not,
+        decided_at=_stamp(gets.decided_at),
+    )
+
+
+def _stamp(at: EntryId) -> EntryId | None:
+    return at if at > START else None

@@ -1,0 +1,157 @@
+"""The command that shows all events of one endpoint, with the change that each made."""
+
+from typing import Any
+from uuid import UUID
+
+import click
+import msgspec
+
+from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of
+from consumers.cli.endpoints.at_position import endpoint_at, say_left_out
+from consumers.cli.endpoints.changes import ChangeRow, change_rows, in_words
+from consumers.cli.terminal.form import ForTable
+from consumers.cli.terminal.options import projection_option
+from consumers.cli.terminal.output import (
+    OutputForm,
+    output_option,
+    print_rows,
+    print_value,
+    printable,
+)
+from consumers.cli.terminal.table import Column, Columns
+from consumers.cli.terminal.talk import say
+from events.entry.entry_id import START, EntryId
+from events.entry.position import parse_between, time_of
+from events.log.keys import partition_of
+from events.log.log import EventLog
+from events.server.server import now_of
+from projections.catalogue import PROJECTIONS
+from projections.errors import NoLiveGenerationError
+from projections.projection import Projection
+from projections.replay.folding import Folding
+from projections.replay.source import extent_of
+from projections.replay.trace import Step, trace
+from projections.route_table.lookup import find_endpoint
+from projections.snapshots.snapshot_store import only
+
+
+class StepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of an endpoint, and what it changed."""
+
+    entry_id: EntryId
+    time: str
+    endpoint_id: UUID
+    name: str
+    event_id: str
+    source: str
+    changes: list[ChangeRow]
+    problem: str | None
+    step: ForTable[Step]
+
+
+@click.command("trace")
+@click.argument("endpoint")
+@projection_option
+@click.option("--from", "since", metavar="POSITION", help="Leave out what was before.")
+@click.option("--to", "until", metavar="POSITION", help="Leave out what came later.")
+@output_option
+@command_of
+async def trace_events(
+    deployment: Deployment,
+    *,
+    endpoint: str,
+    projection: str,
+    since: str | None,
+    until: str | None,
+    output: OutputForm,
+) -> None:
+    """Show all events of one endpoint, in their order, with the change that each made.
+
+    ENDPOINT is its id, the beginning of it, or its name. What a change changes is known only by all
+    that came before: with --from the log is read from the newest snapshot before that on, else from
+    its start.
+
+    \b
+    Example: routestream events trace chat --from -2h
+    """
+    of = PROJECTIONS[projection]
+    async with deployment.open_log() as log:
+        now = await now_of(log.server)
+        first, last = parse_between(since, until, now)
+        after = first.before()
+        endpoint_id = await _named(deployment, log, endpoint)
+        begin = await _begin(deployment, log, of, endpoint_id, after)
+        steps = trace(source_of(deployment, log), begin, endpoint_id, after, last)
+        kept: list[StepRow] = []
+        async for step in steps:
+            row = _step_row(step, endpoint_id)
+            if output.is_lines:
+                print_value(output, row)
+            else:
+                kept.append(row)
+        within = "" if since is until is None else " in that range"
+        nothing = f"no events of that endpoint{within}"
+        print_rows(output, StepRow, kept, _step_columns(wide=output.is_wide), nothing=nothing)
+
+
+async def _named(deployment: Deployment, log: EventLog, endpoint: str) -> UUID:
+    """Return its id; where no read model is live, the log itself knows the names."""
+    try:
+        return await find_endpoint(log, endpoint, say_left_out)
+    except NoLiveGenerationError:
+        _, state, _ = await endpoint_at(deployment, log, endpoint, "end")
+        return state.endpoint_id
+
+
+async def _begin(
+    deployment: Deployment,
+    log: EventLog,
+    of: Projection[Any],
+    endpoint_id: UUID,
+    after: EntryId,
+) -> Folding[Any]:
+    """Return what to begin with, and say what nobody knows any more."""
+    partition = partition_of(endpoint_id, log.partitions)
+    begin: Folding[Any] = Folding(of, partition)
+    if after > START:
+        snapshots = snapshots_of(deployment, log, partition)
+        begin = await snapshots.newest(of, after, only(endpoint_id))
+    extent = await extent_of(source_of(deployment, log), partition)
+    if extent.missing_until(begin.position, begin.appended) is not None:
+        say(
+            f"what happened before {extent.first or 'now'} was trimmed and is in no archive: it is"
+            " not shown, and what came next is shown as if nothing had been before"
+        )
+    return begin
+
+
+def _step_row(step: Step, endpoint_id: UUID) -> StepRow:
+    recorded = step.recorded
+    return StepRow(
+        entry_id=recorded.entry_id,
+        time=time_of(recorded.entry_id).isoformat(),
+        endpoint_id=endpoint_id,
+        name=recorded.event.wire_name,
+        event_id=recorded.event_id,
+        source=recorded.source,
+        changes=change_rows(step.differences),
+        problem=step.problem,
+        step=step,
+    )
+
+
+def _step_columns(*, wide: bool) -> Columns[StepRow]:
+    return (
+        Column("TIME", lambda row: f"{time_of(row.entry_id):%Y-%m-%d %H:%M:%S.%f}"[:-3]),
+        Column("ENTRY", lambda row: row.entry_id),
+        Column("EVENT", lambda row: row.name),
+        Column("CHANGE", lambda row: _change(row.step, wide=wide), folds=True),
+        Column("SOURCE", lambda row: row.source, is_below=True),
+    )
+
+
+def _change(step: Step, *, wide: bool) -> str:
+    if step.problem is not None:
+        return printable(f"not folded: {step.problem}")
+    changes = "; ".join(words for words, _ in in_words(step.differences, wide=wide))
+    return printable(changes or "nothing")
