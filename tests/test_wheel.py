@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = ROOT / "tests" / "stranger" / "program.py"
+PROGRAM = ROOT / "tests" / "support" / "stranger_program.py"
 # Building, installing and checking with an empty cache take their time on a busy machine.
 pytestmark = pytest.mark.timeout(400)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import click
 from msgspec.structs import replace
 
-from consumers.cli.deployment import Deployment, command_of, current_settings, keep_settings
+from consumers.cli.deployment import Deployment, command_of
 from consumers.monitoring.http import exposition
 from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedSupervisor
@@ -28,9 +28,10 @@ processes_option = click.option(
 
 def _take_metrics_port(context: click.Context, _option: click.Parameter, port: int | None) -> None:
     if port is not None:
-        settings = current_settings()
-        metrics = replace(settings.metrics, port=port)
-        keep_settings(context, replace(settings, metrics=metrics))
+        deployment = context.ensure_object(Deployment)
+        metrics = replace(deployment.settings.metrics, port=port)
+        settings = replace(deployment.settings, metrics=metrics)
+        context.obj = replace(deployment, settings=settings)
 
 
 metrics_port_option = click.option(
@@ -85,7 +86,7 @@ async def consume(
     """
     if (group is None) != every_group:
         raise click.UsageError("give either GROUP or --all")
-    settings = current_settings()
+    settings = deployment.settings
     names = groups_to_run(group, settings)
     if processes is None and not every_group:
         async with deployment.open_log(create=True) as log:
@@ -141,7 +142,7 @@ async def run_checkers(deployment: Deployment, *, processes: int | None, supervi
     \b
     Example: routestream checkers run --processes 2
     """
-    settings = current_settings()
+    settings = deployment.settings
     if processes is not None:
         commands = {f"checker-{slot}": ("checkers", "run") for slot in range(processes)}
         await _supervise(deployment, commands, settings.metrics)

@@ -17,20 +17,17 @@ from consumers.cli.terminal.standard_output import quiet_on_closed_pipe
 from consumers.cli.terminal.talk import say_note
 from consumers.processes.logs import configure_logs
 from consumers.settings import Settings, read_settings
-from events.archive import ArchiveSettings, open_archive
+from events.archive import Archive, open_archive
 from events.history.cursor import Note
-from events.history.history import History, open_history
+from events.history.history import History
 from events.log.keys import Keys
 from events.log.log import EventLog
-from events.retention.retention import RetentionRule
 from events.server.server import open_server
-from events.server.settings import ServerSettings
 from events.streams.foreign_stream import ForeignDecoder
 from producers.backend_ai import wire as backend_ai_wire
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
 from projections.replay.source import Source
-from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
 
 P = ParamSpec("P")
@@ -39,27 +36,24 @@ P = ParamSpec("P")
 class Deployment(msgspec.Struct, frozen=True):
     """Which log a command works on, and as whom: click's context object.
 
-    *foreign* has what reads the entries of another system's streams, by their keys. *retention* is
-    what the settings say has to be kept, None where they say nothing of it.
+    Attributes:
+        settings: As the command was started with.
+        source: Who appends.
+        foreign: What reads the entries of another system's streams, by their keys.
     """
 
-    server: ServerSettings
-    namespace: str
-    partitions: int | None = None
+    settings: Settings = Settings()
     source: str = "routestream"
-    archive: ArchiveSettings = ArchiveSettings()
     foreign: Mapping[str, ForeignDecoder] = MappingProxyType({})
-    snapshots: str = "snapshots"
-    retention: RetentionRule | None = None
 
     @asynccontextmanager
     async def open_log(self, *, create: bool = False) -> AsyncIterator[EventLog]:
         """Open the log; without *create* nothing is written, not even that it exists."""
-        async with open_server(self.server) as server:
+        async with open_server(self.settings.server) as server:
             yield await EventLog.open(
                 server,
-                Keys(self.namespace),
-                partitions=self.partitions,
+                Keys(self.settings.namespace),
+                partitions=self.settings.partitions,
                 source=self.source,
                 create=create,
             )
@@ -67,11 +61,12 @@ class Deployment(msgspec.Struct, frozen=True):
     @asynccontextmanager
     async def open_history(self) -> AsyncIterator[History]:
         """Open the log to read it together with its archive; what neither has is said aloud."""
-        async with (
-            self.open_log() as log,
-            open_history(log, self.archive, on_gap=say_note) as history,
-        ):
-            yield history
+        async with self.open_log() as log:
+            yield History(log, self.open_archive(), say_note)
+
+    def open_archive(self) -> Archive | None:
+        """Return the archive that the settings name, None where they name none."""
+        return open_archive(self.settings.archive, self.settings.namespace)
 
 
 def command_of(
@@ -92,47 +87,23 @@ def command_of(
     return callback
 
 
-_SETTINGS = "routestream.settings"
-"""Where click's context keeps the settings."""
-
 FOREIGN_DECODERS = MappingProxyType({backend_ai_wire.STREAM.decode(): printed_entry})
 """What reads the entries of other systems' streams, by the stream's key."""
 
 
 def set_up(context: click.Context, config: Path | None, log_level: str) -> None:
-    """Read the settings, and leave them and the deployment where commands look for them.
+    """Read the settings, and leave the deployment where commands look for it.
 
     Raises:
         InvalidSettingsError: A setting is wrong.
     """
     configure_logs(log_level)
-    settings = read_settings(config, os.environ)
-    retention = settings.retention
-    context.obj = Deployment(
-        settings.server,
-        settings.namespace,
-        settings.partitions,
-        archive=settings.archive,
-        foreign=FOREIGN_DECODERS,
-        snapshots=settings.snapshots.directory,
-        retention=None if retention.keep_s is None else retention.rule,
-    )
-    keep_settings(context, settings)
-
-
-def keep_settings(context: click.Context, settings: Settings) -> None:
-    """Let `current_settings` return *settings* from now on."""
-    context.meta[_SETTINGS] = settings
-
-
-def current_settings() -> Settings:
-    """Return the settings that the command now running was started with."""
-    return click.get_current_context().meta.get(_SETTINGS) or Settings()
+    context.obj = Deployment(read_settings(config, os.environ), foreign=FOREIGN_DECODERS)
 
 
 def source_of(deployment: Deployment, log: EventLog, on_gap: Note | None = None) -> Source:
     """Return *log* together with its archive, where the settings name one; see `History`."""
-    archive = open_archive(deployment.archive, deployment.namespace)
+    archive = deployment.open_archive()
     return log if archive is None else History(log, archive, on_gap)
 
 
@@ -143,4 +114,4 @@ def store_of(log: EventLog, projection: Projection[Any], partition: int) -> Read
 
 def snapshots_of(deployment: Deployment, log: EventLog, partition: int) -> Snapshots:
     """Return the snapshots of one partition."""
-    return Snapshots(source_of(deployment, log), partition, SnapshotSettings(deployment.snapshots))
+    return Snapshots(source_of(deployment, log), partition, deployment.settings.snapshots)

@@ -179,10 +179,10 @@ async def check_archive(
 
 def open_at(deployment: Deployment, location: str | None) -> Archive:
     """Return the archive at *location*, or where the settings say."""
-    settings = deployment.archive
+    settings = deployment.settings.archive
     if location is not None:
         try:
             settings = msgspec.structs.replace(settings, location=location)
         except ValueError as error:
             raise click.UsageError(f"--location: {error}") from None
-    return Archive.open(settings, deployment.namespace)
+    return Archive.open(settings, deployment.settings.namespace)

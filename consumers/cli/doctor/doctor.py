@@ -68,13 +68,14 @@ async def examination_of(
         ServerUnavailableError: There is no server.
         ServerRefusedError: It does not let us in.
     """
-    server = Server(deployment.server)
+    settings = deployment.settings
+    server = Server(settings.server)
     after_s = LOOK_AGAIN_AFTER_S if look_again_after_s is None else look_again_after_s
     try:
         return await examine(
             Questions(server.client),
-            Keys(deployment.namespace),
-            deployment.partitions,
+            Keys(settings.namespace),
+            settings.partitions,
             user=user,
             look_again_after_s=after_s,
         )

@@ -26,7 +26,7 @@ async def import_events(deployment: Deployment, *, origin: str, file: Path) -> N
     Example: routestream events import --format backend-ai capture.jsonl
     """
     from_there = msgspec.structs.replace(deployment, source=origin)
-    say(f"{file}: append what it tells to the log {deployment.namespace!r}")
+    say(f"{file}: append what it tells to the log {deployment.settings.namespace!r}")
     async with from_there.open_log(create=True) as log:
         counts = await import_capture(log, file)
     for name, count in msgspec.to_builtins(counts).items():

@@ -134,7 +134,7 @@ async def open_selection(deployment: Deployment, asked: Asked) -> AsyncIterator[
             await tell_missing_log(history.log)
             yield Selection(history, wanted, reading)
         return
-    async with open_server(deployment.server) as server:
+    async with open_server(deployment.settings.server) as server:
         foreign = await open_foreign_stream(server, asked.stream)
         # Who trims a stream that is not ours means to.
         yield Selection(History(foreign, on_gap=lambda _gap: None), wanted, reading)

@@ -12,7 +12,6 @@ from consumers.cli.terminal.output import OutputForm, confirm, output_option, pr
 from consumers.cli.terminal.progress import Progress
 from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say_note
-from events.archive import open_archive
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between
 from events.history.history import History
@@ -84,7 +83,7 @@ async def export_events(
     Example: routestream events export log.jsonl
     """
     async with deployment.open_log() as log:
-        archive = open_archive(deployment.archive, deployment.namespace)
+        archive = deployment.open_archive()
         if archive is not None and accept_gap:
             archive.on_damage = say_note
         history = History(log, archive, say_note if accept_gap else None)
@@ -135,13 +134,14 @@ async def import_exported(
     Example: routestream --url redis://new:6379 events import-log log.jsonl
     """
     header = read_header(file)
-    if deployment.partitions not in {None, header.partitions}:
+    settings = deployment.settings
+    if settings.partitions not in {None, header.partitions}:
         say_note(
-            f"partitions: {header.partitions} in the export, {deployment.partitions} in the"
+            f"partitions: {header.partitions} in the export, {settings.partitions} in the"
             " settings; the log will be as the export is"
         )
-    async with open_server(deployment.server) as server:
-        keys = Keys(deployment.namespace)
+    async with open_server(settings.server) as server:
+        keys = Keys(settings.namespace)
         partitions = header.partitions
         log = await EventLog.open(server, keys, partitions=partitions, create=False)
         checking = Progress("checked")

@@ -116,7 +116,8 @@ async def run_replay(  # noqa: PLR0913 - the options of the command
     if rate is not None and speed is not None:
         raise click.UsageError("--rate and --speed exclude each other")
     pace = Pace(rate, None if rate is not None or speed == 0 else speed or 1.0)
-    target_server = deployment.server if into_url is None else _server(deployment.server, into_url)
+    own_server = deployment.settings.server
+    target_server = own_server if into_url is None else _server(own_server, into_url)
     async with deployment.open_history() as history, open_server(target_server) as server:
         keys = Keys(namespace)
         target = await EventLog.open(server, keys, create=False)

@@ -124,7 +124,7 @@ async def list_snapshots(
             for snapshots in [snapshots_of(deployment, log, one)]
             for manifest in snapshots.manifests()
         ]
-    nothing = f"no snapshots in {deployment.snapshots}"
+    nothing = f"no snapshots in {deployment.settings.snapshots.directory}"
     print_rows(output, ListedRow, found, (*_COLUMNS, _PROBLEM), nothing=nothing)
 
 

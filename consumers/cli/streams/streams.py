@@ -25,10 +25,11 @@ from consumers.cli.terminal.output import (
     watched,
 )
 from consumers.cli.terminal.talk import EXIT_FAILED, say
+from consumers.retention.settings import RetentionSettings
 from events.errors import ServerRefusedError
 from events.log.log import EventLog
 from events.log.positions import Positions
-from events.retention.retention import Cut, RetentionRule, cut_for_readers, read_holders
+from events.retention.retention import Cut, cut_for_readers, read_holders
 from events.server.server import now_of
 from events.streams.foreign_stream import NoStreamError, WrongStreamError
 from events.streams.redis_stream import RedisStream, read_redis_stream, stream_keys
@@ -164,7 +165,7 @@ async def show_stream(
         async def show_it() -> None:
             now = await now_of(log.server)
             found = await read_redis_stream(log.server, key, _ms(now))
-            cut = await _cut(log, partition, found, deployment.retention, _ms(now))
+            cut = await _cut(log, partition, found, deployment.settings.retention, _ms(now))
             warnings = warnings_of(cut) + await log.server.weaknesses()
             row = stream_details(partition, cut, warnings)
             if output.is_table:
@@ -179,14 +180,15 @@ async def _cut(
     log: EventLog,
     partition: int | None,
     stream: RedisStream,
-    rule: RetentionRule | None,
+    retention: RetentionSettings,
     now_ms: int,
 ) -> Cut[RedisStream]:
     if partition is None:
         return cut_for_readers(stream, {})
-    if rule is None:
+    if retention.keep_s is None:
         kept = await Positions(log.server, log.keys, partition).all()
         return cut_for_readers(stream, kept)
+    rule = retention.rule
     holders = await read_holders(log, partition, rule)
     return Cut(stream, tuple(holders), rule.floor(now_ms))
 

@@ -7,7 +7,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from consumers.cli.deployment import Deployment, command_of, current_settings
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.form import print_values
 from consumers.cli.terminal.options import partition_option, partitions_of
 from consumers.cli.terminal.output import (
@@ -103,7 +103,7 @@ async def trim(  # noqa: PLR0913 - the options of the command
     \b
     Example: routestream streams trim --keep 7d --dry-run
     """
-    settings = current_settings().retention
+    settings = deployment.settings.retention
     kept_s = parse_span(keep) if keep is not None else settings.keep_s or KEEP_S
     try:
         rule = RetentionRule(kept_s, REQUIRED, tuple(dict.fromkeys(without)))

@@ -7,11 +7,10 @@ import anyio
 import click
 from anyio.abc import TaskStatus
 
-from consumers.cli.deployment import Deployment, command_of, current_settings
+from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.top.app import TopApp
 from consumers.cli.top.watch import Watch
 from consumers.processes.logs import configure_logs
-from events.archive import open_archive
 from projections.read_model.reader import RouteTableReader
 
 _SIGNALLED = 128
@@ -37,9 +36,9 @@ async def top(deployment: Deployment) -> None:
     # What is logged would be written across the screen; what matters of it is shown there.
     configure_logs("critical")
     async with deployment.open_log() as log, anyio.create_task_group() as tasks:
-        reader = RouteTableReader(log.server, log.keys, log.partitions, current_settings().reader)
+        reader = RouteTableReader(log.server, log.keys, log.partitions, deployment.settings.reader)
         tasks.start_soon(reader.run)
-        archive = open_archive(deployment.archive, deployment.namespace)
+        archive = deployment.open_archive()
         app = TopApp(Watch(log, reader, archive))
         await tasks.start(_end_on_signal, app)
         await app.run_async()

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import msgspec
 import pytest
 from click.testing import Result
 
@@ -22,7 +21,7 @@ from tests.events.support.archives import add_many, names_in, trim
 def run(redis_url: str, namespace: str, tmp_path: Path) -> Commands:
     commands = Commands(redis_url, namespace)
     settings = ArchiveSettings(location=str(tmp_path), segment_entries_max=10)
-    commands.deployment = msgspec.structs.replace(commands.deployment, archive=settings)
+    commands.configure(archive=settings)
     return commands
 
 
@@ -43,7 +42,7 @@ async def test_a_run_says_what_it_will_do_and_what_it_did(log: EventLog, run: Co
     refused = await run(archive, "run", "--to", "end")
     assert refused.exit_code == 2
     assert "archived up to 0-0 -> up to 25-0" in refused.stderr
-    assert names_in(Path(run.deployment.archive.location or "")) == []
+    assert names_in(Path(run.deployment.settings.archive.location or "")) == []
 
     written = [
         json.loads(line) for line in (await archived(run, "-o", "jsonl")).stdout.splitlines()

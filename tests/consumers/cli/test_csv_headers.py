@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from io import StringIO
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from consumers.cli.command_tree import routestream
@@ -15,6 +14,7 @@ from projections.health_state.health_state import HEALTH_STATE
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
+from projections.snapshots.snapshot import SnapshotSettings
 from tests.consumers.cli.test_json_fields import CHAT, command_of, fill, more_to_show
 from tests.consumers.support.commands import Commands, end_of
 
@@ -51,8 +51,7 @@ async def empty(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:
 
 def commands_on(log: EventLog, redis_url: str, directory: Path) -> Commands:
     run = Commands(redis_url, log.keys.namespace)
-    folder = str(directory / log.keys.namespace)
-    run.deployment = msgspec.structs.replace(run.deployment, snapshots=folder)
+    run.configure(snapshots=SnapshotSettings(str(directory / log.keys.namespace)))
     return run
 
 

@@ -171,12 +171,13 @@ async def test_following_shows_what_comes_without_a_gap(log: EventLog, run: Comm
     await fill(log)
     code = (
         "import sys; from consumers.cli.events.tail import events;"
+        " from consumers.settings import Settings;"
         "from events.server.settings import ServerSettings;"
         " from consumers.cli.deployment import Deployment;"
         "events(['tail', '-n', '1', '-f', '-o', 'jsonl'], standalone_mode=False,"
-        " obj=Deployment(ServerSettings(url=sys.argv[1]), sys.argv[2]))"
+        " obj=Deployment(Settings(sys.argv[2], server=ServerSettings(url=sys.argv[1]))))"
     )
-    where = (run.deployment.server.url, run.deployment.namespace)
+    where = (run.deployment.settings.server.url, run.deployment.settings.namespace)
     async with await anyio.open_process([sys.executable, "-c", code, *where]) as process:
         assert process.stdout is not None
         lines = BufferedByteReceiveStream(process.stdout)
@@ -292,7 +293,8 @@ async def test_streams_are_listed_with_what_redis_says_of_them(
 
 async def test_reading_commands_write_nothing(log: EventLog, run: Commands) -> None:
     before = await log.server.client.call("KEYS", "*other-of-*")
-    other = Commands(run.deployment.server.url, f"other-of-{run.deployment.namespace}")
+    settings = run.deployment.settings
+    other = Commands(settings.server.url, f"other-of-{settings.namespace}")
     for group, verb in ((events, "tail"), (streams, "ls")):
         await other(group, verb)
     assert await log.server.client.call("KEYS", "*other-of-*") == before == []

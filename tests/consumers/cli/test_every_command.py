@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 import pytest
 import redis
 
@@ -44,7 +43,7 @@ def server_url() -> Iterator[str]:
 def as_user(url: str, user: str) -> Commands:
     commands = Commands(url, NAMESPACE)
     there = ServerSettings(url=url.replace("redis://", f"redis://{user}:secret@"))
-    commands.deployment = msgspec.structs.replace(commands.deployment, server=there)
+    commands.configure(server=there)
     return commands
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-import msgspec
 import pytest
 
 from consumers.cli.health.health import health
@@ -216,8 +215,7 @@ async def test_what_the_log_has_no_more_is_read_from_the_archive(
     await trim(log, str(await log.head(0)))
 
     late = await run(health, "show", "chat", "-o", "json")
-    archive = ArchiveSettings(location=str(tmp_path))
-    run.deployment = msgspec.structs.replace(run.deployment, archive=archive)
+    run.configure(archive=ArchiveSettings(location=str(tmp_path)))
     after = await shown(run, "show", "chat")
 
     began = [[(one["health"], one["by"]) for one in r["intervals"]] for r in before["routes"]]

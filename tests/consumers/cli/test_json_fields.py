@@ -10,7 +10,6 @@ from uuid import UUID
 
 import anyio
 import click
-import msgspec
 import pytest
 
 from consumers.cli.command_tree import routestream
@@ -31,6 +30,7 @@ from projections.health_state.health_state import HEALTH_STATE
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
+from projections.snapshots.snapshot import SnapshotSettings
 from tests.consumers.support.commands import Commands, end_of
 from tests.support.waiting import wait_until
 
@@ -236,7 +236,7 @@ def archive(tmp_path: Path) -> str:
 async def run(log: EventLog, redis_url: str, namespace: str, archive: str, path: str) -> Commands:
     """The commands on a log that has what the one of *path* shows."""
     run = Commands(redis_url, namespace)
-    run.deployment = msgspec.structs.replace(run.deployment, snapshots=str(Path(archive).parent))
+    run.configure(snapshots=SnapshotSettings(str(Path(archive).parent)))
     await fill(log)
     await more_to_show(log, run, path, archive)
     return run

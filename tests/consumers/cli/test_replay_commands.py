@@ -28,6 +28,7 @@ from events import (
 )
 from projections.errors import NoEventsError, NoSnapshotError, NothingKeptError
 from projections.route_table.route_table import ROUTE_TABLE
+from projections.snapshots.snapshot import SnapshotSettings
 from tests.consumers.support.commands import Commands, end_of
 from tests.projections.test_rebuild import settled
 from tests.support.running_consumer import documents
@@ -39,7 +40,7 @@ ROUTES = [UUID(f"{n:08x}-0000-4000-8000-000000000000") for n in range(1, 3)]
 @pytest.fixture
 def run(redis_url: str, namespace: str, tmp_path: Path) -> Commands:
     commands = Commands(redis_url, namespace)
-    commands.deployment = msgspec.structs.replace(commands.deployment, snapshots=str(tmp_path))
+    commands.configure(snapshots=SnapshotSettings(str(tmp_path)))
     return commands
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
 
 from consumers.cli.replay.rebuild import replay
@@ -18,6 +17,7 @@ from projections.errors import HistoryMissingError, NoLiveGenerationError
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
+from projections.snapshots.snapshot import SnapshotSettings
 from tests.consumers.support.commands import Commands, end_of
 from tests.support.running_consumer import created
 
@@ -33,7 +33,7 @@ async def three(redis_url: str, namespace: str) -> AsyncIterator[EventLog]:
 @pytest.fixture
 def run(redis_url: str, namespace: str, tmp_path: Path) -> Commands:
     commands = Commands(redis_url, namespace)
-    commands.deployment = msgspec.structs.replace(commands.deployment, snapshots=str(tmp_path))
+    commands.configure(snapshots=SnapshotSettings(str(tmp_path)))
     return commands
 
 

@@ -4,15 +4,14 @@ import json
 import re
 from typing import Any
 
-import msgspec
 import pytest
 
 from consumers.cli.streams.streams import streams
 from consumers.processes.embedded import EmbeddedServer
+from consumers.retention.settings import RetentionSettings
 from events import EventLog, open_log
 from events.entry.entry_id import EntryId
 from events.log.positions import Positions, group_holder
-from events.retention.retention import RetentionRule
 from events.streams import redis_stream as redis_stream_module
 from tests.consumers.support.chat import append
 from tests.consumers.support.commands import Commands, end_of
@@ -152,8 +151,7 @@ async def test_show_keeps_what_the_settings_keep(log: EventLog, run: Commands) -
     for at in ("1-0", "2-0", young, ids[1]):
         await client.call("XADD", stream, at, "name", "x")
     await read(log, "done", 4, "1-0", "2-0", young, ids[1])
-    rule = RetentionRule(3_600, ("archive",), ("snapshot",))
-    run.deployment = msgspec.structs.replace(run.deployment, retention=rule)
+    run.configure(retention=RetentionSettings(keep_s=3_600, without_snapshot=True))
     told = await shown(run, "show", "0")
     assert (told["safe_before"], told["held_by"]) == ("0-0", ["archive"])
     await Positions(log.server, log.keys, 0).advance("archive", EntryId.parse(ids[1]))

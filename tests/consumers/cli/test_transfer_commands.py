@@ -12,7 +12,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import anyio
-import msgspec
 import pytest
 from anyio.abc import Process
 
@@ -50,7 +49,7 @@ async def test_a_log_moves_to_another_server(
     await trim(log, 15)
     await add_many(log, 10, begin=21)
     settings = ArchiveSettings(location=str(tmp_path / "archive"))
-    here.deployment = msgspec.structs.replace(here.deployment, archive=settings)
+    here.configure(archive=settings)
     path = tmp_path / "log.jsonl"
 
     exported = await here(export_events, str(path), "-o", "jsonl")
@@ -58,10 +57,9 @@ async def test_a_log_moves_to_another_server(
         "partition": 0, "entries": 30, "first": "1-0", "last": "30-0",
     }  # fmt: skip
 
-    as_set = msgspec.structs.replace(there.deployment, partitions=5)
-    there.deployment, before = as_set, there.deployment
+    there.configure(partitions=5)
     refused = await there(import_exported, str(path))
-    there.deployment = before
+    there.configure(partitions=None)
     assert refused.exit_code == 2
     assert "partitions: 1 in the export, 5 in the settings" in refused.stderr
     assert "partition 0: 0 entries -> up to 30-0, 30 entries more" in refused.stderr
@@ -127,7 +125,7 @@ async def test_an_export_that_accepts_gaps_names_each_damaged_segment_and_saves_
     await run(log, archive_in(tmp_path / "archive", log))
     await trim(log, 28)
     settings = ArchiveSettings(location=str(tmp_path / "archive"))
-    here.deployment = msgspec.structs.replace(here.deployment, archive=settings)
+    here.configure(archive=settings)
     folder = tmp_path / "archive" / log.keys.namespace / "0"
     _, second, third, _ = sorted(name for name in names_in(folder) if name.endswith(".zst"))
     (folder / second).write_bytes(bytes(100))

@@ -7,9 +7,11 @@ import anyio
 import click
 from anyio.to_thread import run_sync
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from consumers.cli.deployment import Deployment
 from consumers.cli.exit_codes import exit_code_of
+from consumers.settings import Settings
 from events.server.settings import ServerSettings
 
 _PLACEHOLDERS = (
@@ -24,7 +26,12 @@ class Commands:
     """Runs the commands of one deployment, each in a thread: it has an event loop of its own."""
 
     def __init__(self, url: str, namespace: str) -> None:
-        self.deployment = Deployment(ServerSettings(url=url), namespace)
+        self.deployment = Deployment(Settings(namespace, server=ServerSettings(url=url)))
+
+    def configure(self, **parts: object) -> None:
+        """Give the commands other settings from now on."""
+        settings = replace(self.deployment.settings, **parts)
+        self.deployment = replace(self.deployment, settings=settings)
 
     async def __call__(self, group: click.Command, *arguments: str) -> Result:
         run = partial(CliRunner().invoke, group, arguments, obj=self.deployment)
