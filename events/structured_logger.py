@@ -1,4 +1,4 @@
-"""What the libraries report, through the `logging` of the program that uses them.
+"""What our packages report, through the `logging` of the program that uses them.
 
 They print nothing and install no handler. A record's message is the event's name with its fields,
 for any formatter; its attributes `event` and `fields` hold the same for one that writes JSON.
@@ -17,6 +17,14 @@ class StructuredLogger:
     def bind(self, **fields: object) -> "StructuredLogger":
         """Return a logger that adds *fields* to every record."""
         return StructuredLogger(self._logger, **(self._bound | fields))
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Say whether records of *level* are wanted; see `logging`."""
+        return self._logger.isEnabledFor(level)
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        """Report what only somebody who looks for a fault wants to know."""
+        self._log(logging.DEBUG, event, fields)
 
     def info(self, event: str, /, **fields: object) -> None:
         """Report what an operator may want to know later."""

@@ -3,7 +3,6 @@
 from contextlib import suppress
 
 import anyio
-import structlog
 
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
@@ -18,6 +17,7 @@ from consumers.runtime.progress import Progress
 from events.entry.entry_id import END
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.log.log import EventLog
+from events.structured_logger import structured_logger
 
 _HAND_OVER_TIMEOUT_S = 1.0
 
@@ -50,7 +50,7 @@ class HandlerConsumer:
         self._stopped = anyio.Event()
         self._waiting = anyio.CancelScope()
         self._owning: Ownership | None = None
-        self._log = structlog.get_logger().bind(
+        self._log = structured_logger(__name__).bind(
             group=group, consumer=self.name, partition=partition
         )
         self._interruptions = Interruptions(self._log, self.progress, self._stopping)

@@ -3,7 +3,6 @@
 from time import monotonic
 
 import anyio
-import structlog
 
 from consumers.errors import LeaseLostError
 from consumers.handlers.handler_settings import HandlerSettings
@@ -18,6 +17,7 @@ from consumers.runtime.progress import note_read
 from events.entry.entry_id import EntryId
 from events.errors import ServerUnavailableError
 from events.server.server import Server
+from events.structured_logger import structured_logger
 
 READ_MAX = 100
 """Entries asked for at a time: each can have 1 MiB."""
@@ -52,7 +52,7 @@ class Ownership:
         self._prune_at = 0.0
         self._stopping = anyio.Event()
         self._waiting = anyio.CancelScope()
-        self._log = structlog.get_logger().bind(group=self._group.name, owner=lease.owner)
+        self._log = structured_logger(__name__).bind(group=self._group.name, owner=lease.owner)
 
     async def run(self) -> None:
         """Handle entries until stopped.

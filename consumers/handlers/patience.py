@@ -4,16 +4,16 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
-import structlog
 
 from events.errors import ServerUnavailableError
 from events.server.backoff import Backoff
+from events.structured_logger import structured_logger
 
 PATIENCE = Backoff(first_s=0.05, most_s=1.0)
 
 Reply = TypeVar("Reply")
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 async def patiently(step: Callable[[], Awaitable[Reply]]) -> Reply:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from uuid import UUID
 
 import anyio
-import structlog
 
 from consumers.errors import LeaseLostError
 from consumers.handlers.handler_settings import TOLD_MAX_S, HandlerSettings
@@ -25,6 +24,7 @@ from consumers.runtime.progress import note_ended, waiting
 from events.entry.codec import decode
 from events.entry.entry_id import EntryId
 from events.errors import EventsError, ServerRefusedError, ServerUnavailableError
+from events.structured_logger import structured_logger
 
 _TAKE_BACK_TIMEOUT_S = 0.5
 
@@ -50,7 +50,7 @@ class Tries:
         self._wait_max_s = max(settings.policy.most_s, TOLD_MAX_S)
         self._freed = anyio.Event()
         self._stopping = False
-        self._log = structlog.get_logger().bind(group=group)
+        self._log = structured_logger(__name__).bind(group=group)
 
     def stop(self) -> None:
         """Let nobody wait for room any more."""

@@ -6,7 +6,6 @@ from typing import Protocol
 
 import anyio
 import msgspec
-import structlog
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
@@ -14,10 +13,11 @@ from prometheus_client.metrics_core import Metric as Family
 from consumers.monitoring.metrics import registry_of
 from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.vitals import Health
+from events.structured_logger import structured_logger
 
 _STOP_TIMEOUT_S = 0.2
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Exposed(Protocol):

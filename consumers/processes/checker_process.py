@@ -1,7 +1,6 @@
 """The checker process: one health checker with all that it stands on."""
 
 import anyio
-import structlog
 
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedChecker
@@ -9,13 +8,14 @@ from consumers.processes.group_process import new_consumer_name, warn_of_weaknes
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
 from events.log.log import EventLog
+from events.structured_logger import structured_logger
 from producers.checker.health_checker import HealthChecker
 from producers.checker.membership import join
 from producers.checker.probe import open_session
 from producers.endpoints.endpoint_service import EndpointService
 from projections.read_model.reader import open_reader
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 async def run_checker(log: EventLog, settings: Settings, *, supervised: bool) -> None:

@@ -5,7 +5,6 @@ import socket
 from secrets import token_hex
 
 import anyio
-import structlog
 
 from consumers.group_definition import GroupDefinition
 from consumers.monitoring.http import exposition
@@ -14,8 +13,9 @@ from consumers.processes.stopping import stopping
 from consumers.settings import Settings
 from events.log.log import EventLog
 from events.server.server import Server
+from events.structured_logger import structured_logger
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 def new_consumer_name() -> str:

@@ -6,13 +6,13 @@ import sys
 import structlog
 from structlog.typing import EventDict, Processor
 
-LIBRARIES = ("events", "projections", "producers")
+LOGGERS = ("events", "projections", "producers", "consumers")
 
 
 def configure_logs(level: str = "info") -> None:
     """Set up the logs of this process; called once, by the composition root.
 
-    The processes log through structlog, the libraries through `logging`; both look alike.
+    All packages log through `logging`; structlog gives their records their form.
 
     *level* is one of those that can be asked for, or `critical` for nothing at all.
     """
@@ -21,18 +21,11 @@ def configure_logs(level: str = "info") -> None:
         structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
     )
     completing: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
     ]
-    structlog.configure(
-        processors=[*completing, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -40,14 +33,14 @@ def configure_logs(level: str = "info") -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    for library in LIBRARIES:
-        logger = logging.getLogger(library)
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
         logger.handlers = [handler]  # not one more for each call
         logger.setLevel(level.upper())
 
 
 def _take_fields(_logger: object, _method: str, line: EventDict) -> EventDict:
-    """Put the event and the fields of a library's record in the place of its message."""
+    """Put the event and the fields of a record in the place of its message."""
     record: logging.LogRecord = line["_record"]
     fields = getattr(record, "fields", {})
     event = getattr(record, "event", line["event"])

@@ -1,7 +1,6 @@
 """The retention: a process that trims the log, and says who holds it back."""
 
 import anyio
-import structlog
 
 from consumers.processes.group_process import warn_of_weaknesses
 from consumers.processes.stopping import stopping
@@ -14,8 +13,9 @@ from events.retention.trim import Trim, count_before, is_ours
 from events.server.backoff import Backoff
 from events.server.server import now_of
 from events.streams.partition_stream import PartitionStream
+from events.structured_logger import structured_logger
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Retention:
@@ -66,8 +66,8 @@ class Retention:
         if cut is None:
             return removed
         held = await self._held(cut) if cut.held_by else 0
-        _log.log(
-            _INFO if removed else _DEBUG,
+        report = _log.info if removed else _log.debug
+        report(
             "log_trimmed",
             partition=partition,
             removed=removed,
@@ -105,9 +105,6 @@ class Retention:
 
     def _is_much(self, held: int) -> bool:
         return held > self._settings.held_max
-
-
-_INFO, _DEBUG = 20, 10
 
 
 async def run_retention(log: EventLog, settings: RetentionSettings, *, supervised: bool) -> None:

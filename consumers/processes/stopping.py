@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
+
+from events.structured_logger import structured_logger
 
 SOFT_STOP_TIMEOUT_S = 10.0
 """Time for what is in flight; after that it is cancelled, and stays pending."""
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 @asynccontextmanager

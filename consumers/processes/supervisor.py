@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 
 import anyio
-import structlog
 from anyio.abc import Process
 
 from consumers.processes.stopping import SOFT_STOP_TIMEOUT_S, stopping
 from events.server.backoff import Backoff
+from events.structured_logger import structured_logger
 
 STABLE_S = 30.0
 """A process that has run for so long begins with the shortest backoff again."""
@@ -19,7 +19,7 @@ STABLE_S = 30.0
 _KILL_AFTER_S = SOFT_STOP_TIMEOUT_S + 2.0
 _RESTART = Backoff(first_s=0.2, most_s=30.0)
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Supervisor:

@@ -6,7 +6,6 @@ from time import monotonic
 from typing import Annotated
 
 import anyio
-import structlog
 from msgspec import Meta
 
 from consumers.runtime.group import Group
@@ -22,6 +21,7 @@ from consumers.runtime.waking import connection_name, wake_others
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.limits import Limited
 from events.log.log import EventLog
+from events.structured_logger import structured_logger
 
 PRUNE_EVERY_S = 60.0
 """How often consumers are looked for that are gone; at each start, too."""
@@ -80,7 +80,7 @@ class Consumer:
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
         self._connection: int | None = None
-        self._log = structlog.get_logger().bind(
+        self._log = structured_logger(__name__).bind(
             group=group, consumer=self.name, partition=partition
         )
         self._interruptions = Interruptions(self._log, self.progress, self._stopping)

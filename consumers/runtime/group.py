@@ -1,12 +1,11 @@
 """The group: a named reader of a partition, with its position kept by Redis and by us."""
 
-import structlog
-
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
 from events.log.positions import group_holder
 from events.server.reply import reply, reply_or_none
 from events.server.server import Server
+from events.structured_logger import structured_logger
 
 HANDED_BACK_IDLE_MS = 86_400_000
 """How long an entry seems to have been idle that a consumer hands back."""
@@ -33,7 +32,7 @@ class Group:
         self._leave = server.client.script("consumers.runtime", "leave")
         self._prune = server.client.script("consumers.runtime", "prune")
         self._redate = server.client.script("consumers.runtime", "redate")
-        self._log = structlog.get_logger().bind(group=name, partition=partition)
+        self._log = structured_logger(__name__).bind(group=name, partition=partition)
 
     async def ensure(self, start: EntryId) -> bool:
         """Create the group unless it exists; say whether it was created.

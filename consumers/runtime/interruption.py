@@ -1,7 +1,6 @@
 """The interruption: what takes a consumer from its work, told in the log and waited out."""
 
 import anyio
-from structlog.typing import FilteringBoundLogger
 
 from consumers.errors import LeaseLostError
 from consumers.runtime.progress import Progress
@@ -12,6 +11,7 @@ from events.errors import (
     first_failure,
 )
 from events.server.backoff import Backoff
+from events.structured_logger import StructuredLogger
 from projections.errors import UnreadableGenerationError
 
 INTERRUPTIONS = (
@@ -33,9 +33,7 @@ class Interruptions:
         failures: How often in a row the server could not be reached, or refused.
     """
 
-    def __init__(
-        self, log: FilteringBoundLogger, progress: Progress, stopping: anyio.Event
-    ) -> None:
+    def __init__(self, log: StructuredLogger, progress: Progress, stopping: anyio.Event) -> None:
         self.failures = 0
         self._log = log
         self._progress = progress

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
-import structlog
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
 from events.server.reply import reply, reply_entries, reply_or_none
 from events.server.server import Server
+from events.structured_logger import structured_logger
 
 KEPT_MAX = 1_000
 """Losses that are kept, about; the total counts those before, too."""
@@ -20,7 +20,7 @@ _SHOWN_MAX = 10
 Why = Literal["trimmed", "deleted", "rewound"]
 """Trimmed before it was read; deleted while it was pending; gone with an older history."""
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Loss(msgspec.Struct, frozen=True):

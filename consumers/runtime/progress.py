@@ -10,9 +10,9 @@ from time import monotonic, time
 from typing import Literal
 
 import msgspec
-import structlog
 
 from consumers.runtime.outcome import DeadLetter, Delivery, Handled, Outcome, Retry, Skipped
+from events.structured_logger import structured_logger
 
 BATCH_SIZE_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 APPLY_TIME_BOUNDS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -30,7 +30,7 @@ waits for its next try. Interrupted: the server or the group went away, and it t
 
 _deliveries_of = attrgetter("deliveries")
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 class Counts(msgspec.Struct):

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from typing import Generic
 from uuid import UUID
 
-import structlog
-
 from consumers.runtime.outcome import Delivery, Outcome, Retry, RetryPolicy, outcome_of
 from consumers.runtime.progress import applying, building, note_conflicts
 from events.archive.errors import ArchiveError
@@ -15,6 +13,7 @@ from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
 from events.errors import EventsError, ServerUnavailableError, TrimmedError
 from events.log.log import EventLog
+from events.structured_logger import structured_logger
 from projections.errors import HistoryMissingError
 from projections.projection import Projection
 from projections.read_model.store import APPLY_MAX, Applied, Change, ReadModelStore, State
@@ -70,7 +69,9 @@ class Projector(Generic[State]):
         self._snapshots = snapshots
         self._generation = 0
         self._held: dict[UUID, tuple[int, State]] = {}
-        self._log = structlog.get_logger().bind(group=projection.read_model, partition=partition)
+        self._log = structured_logger(__name__).bind(
+            group=projection.read_model, partition=partition
+        )
 
     async def prepare(self) -> EntryId:
         """Find the live generation, or build it from the log."""

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-import structlog
-
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.last_errors import LastErrors
 from consumers.runtime.outcome import DeadLetter, Delivery, Handled, Outcome, Retry, Skipped
@@ -12,6 +10,7 @@ from consumers.runtime.pending import PendingEntries
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
 from events.server.server import Server
+from events.structured_logger import structured_logger
 
 _CHUNK = 1_000
 _FAILED_MAX = 10_000
@@ -37,7 +36,9 @@ class Settlement:
         self._dead = DeadLetters(server, keys, partition, group)
         self._errors = LastErrors(server, keys, partition, group)
         self._end = server.client.script("consumers.runtime", "acknowledge")
-        self._log = structlog.get_logger().bind(group=group, consumer=consumer, partition=partition)
+        self._log = structured_logger(__name__).bind(
+            group=group, consumer=consumer, partition=partition
+        )
 
     async def settle(self, ended: Iterable[tuple[Delivery, Outcome]]) -> int:
         """End each delivery as its outcome says; return how many became dead letters."""

@@ -3,17 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import structlog
-
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_work import HandlerWork
 from consumers.webhook.webhook import open_webhook
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.log.log import EventLog
+from events.structured_logger import structured_logger
 
 WEBHOOK = "webhook"
 
-_log = structlog.get_logger()
+_log = structured_logger(__name__)
 
 
 def missing_webhook_setting(settings: WebhookSettings) -> str | None:

@@ -8,13 +8,12 @@ import subprocess
 import sys
 
 LOGGING = """
-import structlog
 from consumers.processes.logs import configure_logs
 from events.structured_logger import structured_logger
 
 configure_logs("info")
 configure_logs("info")
-for logger in structlog.get_logger(), structured_logger("projections.somewhere"):
+for logger in structured_logger("consumers.somewhere"), structured_logger("projections.somewhere"):
     logger.bind(projection="route-table").warning("table_repaired", documents=1, why={"a": None})
 configure_logs("error")
 structured_logger("projections.somewhere").warning("table_repaired")

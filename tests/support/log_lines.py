@@ -1,13 +1,11 @@
-"""Log lines seen by a test: those of the processes and those of the libraries, in their order."""
+"""Log lines seen by a test, those of all packages in their order."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from structlog.testing import capture_logs
-
-from consumers.processes.logs import LIBRARIES
+from consumers.processes.logs import LOGGERS
 
 
 class _Listing(logging.Handler):
@@ -24,9 +22,10 @@ class _Listing(logging.Handler):
 @contextmanager
 def captured_lines() -> Iterator[list[Any]]:
     """Give the lines logged inside the block, as dictionaries with `event` and `log_level`."""
-    with ExitStack() as restoring, capture_logs() as lines:
+    lines: list[Any] = []
+    with ExitStack() as restoring:
         handler = _Listing(lines)
-        for name in LIBRARIES:
+        for name in LOGGERS:
             logger = logging.getLogger(name)
             restoring.callback(logger.removeHandler, handler)
             restoring.callback(logger.setLevel, logger.level)
