@@ -1,15 +1,15 @@
-"""The groups that routestream ships: the one list that commands, doctor and top take them from."""
-
-from types import MappingProxyType
+"""The groups that can be run: the one list that commands, doctor and top take them from."""
 
 from consumers.errors import UnknownGroupError
 from consumers.group_definition import GroupDefinition, projector_group
+from consumers.retention.settings import RETENTION
 from consumers.settings import Settings
 from consumers.webhook.webhook_group import WEBHOOK, missing_webhook_setting, webhook_consumers
-from projections.catalogue import PROJECTIONS, READ_MODELS
+from events.plugins import HANDLERS, OURS, Catalogue, Installed, InvalidPluginError, broken_plugins
+from projections.catalogue import PROJECTIONS
 
 SHIPPED = (
-    *map(projector_group, READ_MODELS.values()),
+    *map(projector_group, PROJECTIONS.shipped.values()),
     GroupDefinition(
         name=WEBHOOK,
         about="posts chosen events to a URL",
@@ -19,7 +19,33 @@ SHIPPED = (
     ),
 )
 
-GROUPS = MappingProxyType({group.name: group for group in SHIPPED})
+
+def _of_installed_projections() -> dict[str, Installed[GroupDefinition]]:
+    return {
+        found.value.read_model: Installed(found.owner, projector_group(found.value))
+        for found in PROJECTIONS.installed.values()
+    }
+
+
+def _usable(name: str, found: object) -> GroupDefinition:
+    """Return the group that a plugin stands for.
+
+    Raises:
+        InvalidPluginError: It is none, or its name stands for something else.
+    """
+    if not isinstance(found, GroupDefinition):
+        raise InvalidPluginError(f"{found!r} is no consumers.GroupDefinition")
+    if found.name != name:
+        raise InvalidPluginError(f"its name is {found.name!r}, the entry point's is {name!r}")
+    if name == RETENTION or name in PROJECTIONS:
+        owner = OURS if name == RETENTION else PROJECTIONS.owner_of(name)
+        raise InvalidPluginError(f"the name {name!r} is taken by {owner}")
+    return found
+
+
+GROUPS = Catalogue(
+    HANDLERS, {group.name: group for group in SHIPPED}, _usable, _of_installed_projections
+)
 """Every group that can be run, by its name."""
 
 
@@ -29,11 +55,13 @@ def group_named(name: str) -> GroupDefinition:
     So what starts a release's processes need not change with the version of a projection.
 
     Raises:
-        UnknownGroupError: There is no such group; it names those there are.
+        UnknownGroupError: There is no such group; it names those there are, and the plugins that
+            are skipped.
     """
     group = PROJECTIONS[name].read_model if name in PROJECTIONS else name
     if group not in GROUPS:
-        raise UnknownGroupError(f"group {name!r} is not one of {', '.join(GROUPS)}")
+        skipped = "".join(f"; {plugin}" for plugin in broken_plugins())
+        raise UnknownGroupError(f"group {name!r} is not one of {', '.join(GROUPS)}{skipped}")
     return GROUPS[group]
 
 

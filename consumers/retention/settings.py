@@ -13,8 +13,10 @@ from projections.catalogue import READ_MODELS
 RETENTION = "retention"
 """What the process is called where groups are named; it is none, for it reads no events."""
 
-REQUIRED = ("archive", *map(snapshot_holder, READ_MODELS))
-"""Without these nothing is cut: what is gone from the log could not be had from elsewhere."""
+
+def required_holders() -> tuple[str, ...]:
+    """Return who must hold a copy of what is cut, for it could not be had from elsewhere."""
+    return ("archive", *map(snapshot_holder, READ_MODELS))
 
 
 class RetentionSettings(Limited, frozen=True):
@@ -51,4 +53,4 @@ class RetentionSettings(Limited, frozen=True):
             ("snapshot", self.without_snapshot),
         )
         without = tuple(kind for kind, is_passed_over in passed_over if is_passed_over)
-        return RetentionRule(self.keep_s, REQUIRED, without)
+        return RetentionRule(self.keep_s, required_holders(), without)

@@ -1,11 +1,14 @@
 """Events of an endpoint as a whole."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from events.catalogue.event import Event
+from events.catalogue.event import Event, Upcaster
 from events.catalogue.health_check import HealthCheck
+from events.catalogue.upcasters import endpoint_health_check_updated_v1_v2
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -27,6 +30,9 @@ class EndpointHealthCheckUpdatedEvent(Event, frozen=True, kw_only=True, gc=False
 
     wire_name: ClassVar[str] = "endpoint_health_check_updated"
     version: ClassVar[int] = 2
+    upcasters: ClassVar[Mapping[int, Upcaster]] = MappingProxyType(
+        {1: endpoint_health_check_updated_v1_v2}
+    )
 
     health_check: HealthCheck | None
 

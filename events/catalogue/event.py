@@ -2,10 +2,17 @@
 
 import os
 import time
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
+
+Payload = dict[str, Any]
+
+Upcaster = Callable[[Payload], Payload]
+"""Reads the payload of one version as the next version's."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -13,12 +20,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     An event is enough by itself: it carries the state after the change, no pointer to it. The
     endpoint is the partition key and the unit of order. *wire_name* is stable; renaming the class
-    never changes it. *version* rises when the payload's meaning changes, with an upcaster beside
-    it.
+    never changes it. *version* rises when the payload's meaning changes; *upcasters* then has, by
+    each older version, what reads its payload as the next version's.
     """
 
     wire_name: ClassVar[str]
     version: ClassVar[int] = 1
+    upcasters: ClassVar[Mapping[int, Upcaster]] = MappingProxyType({})
 
     endpoint_id: UUID
 

@@ -1,10 +1,13 @@
 """The registry: which class an entry's name stands for."""
 
 from collections.abc import Iterator
-from types import MappingProxyType, ModuleType
+from types import ModuleType
+
+import msgspec
 
 from events.catalogue import endpoint, model_service, route
 from events.catalogue.event import Event
+from events.plugins import EVENTS, Catalogue, InvalidPluginError
 
 SUBJECTS: tuple[ModuleType, ...] = (endpoint, route, model_service)
 """The modules of events, one for each subject; what is defined in one of them is registered."""
@@ -18,8 +21,28 @@ def event_types_in(subject: ModuleType) -> Iterator[type[Event]]:
             yield defined
 
 
-EVENT_TYPES = tuple(kind for subject in SUBJECTS for kind in event_types_in(subject))
-"""The catalogue, each type in its newest version."""
+def _usable(name: str, found: object) -> type[Event]:
+    """Return the event type that a plugin stands for.
 
-BY_WIRE_NAME = MappingProxyType({kind.wire_name: kind for kind in EVENT_TYPES})
-"""The type that each name on the wire stands for."""
+    Raises:
+        InvalidPluginError: It is none that can be read from the log.
+    """
+    if not (isinstance(found, type) and issubclass(found, Event)):
+        raise InvalidPluginError(f"{found!r} is no subclass of events.Event")
+    wire_name = getattr(found, "wire_name", None)
+    if wire_name != name:
+        raise InvalidPluginError(f"its wire_name is {wire_name!r}, the entry point's is {name!r}")
+    if missing := set(range(1, found.version)) - found.upcasters.keys():
+        raise InvalidPluginError(f"version {min(missing)} has no upcaster to the next one")
+    try:
+        msgspec.json.Decoder(found)
+    except TypeError as error:
+        raise InvalidPluginError(f"it cannot be read from JSON: {error}") from None
+    return found
+
+
+EVENT_TYPES = tuple(kind for subject in SUBJECTS for kind in event_types_in(subject))
+"""The types that are shipped, each in its newest version."""
+
+BY_WIRE_NAME = Catalogue(EVENTS, {kind.wire_name: kind for kind in EVENT_TYPES}, _usable)
+"""The type that each name on the wire stands for, those of installed packages included."""

@@ -1,7 +1,7 @@
 """The codec: an event as the fields of an entry, and back."""
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,6 @@ import msgspec
 
 from events.catalogue.event import Event
 from events.catalogue.registry import BY_WIRE_NAME, EVENT_TYPES
-from events.catalogue.upcasters import UPCASTERS
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry, Metadata, RecordedEvent
 from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
@@ -22,10 +21,15 @@ FIELDS = [b"name", b"v", b"id", b"source", b"payload"]
 """Of every entry that `encode` writes; metadata comes behind them where there is some."""
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS = {
-    kind.wire_name.encode(): (b"%d" % kind.version, msgspec.json.Decoder(kind).decode)
-    for kind in EVENT_TYPES
-}
+_Decoder = tuple[bytes, Callable[[bytes], Event]]
+"""A type's newest version, and what reads that."""
+
+
+def _decoder(kind: type[Event]) -> _Decoder:
+    return b"%d" % kind.version, msgspec.json.Decoder(kind).decode
+
+
+_DECODERS = {kind.wire_name.encode(): _decoder(kind) for kind in EVENT_TYPES}
 _NO_METADATA = Metadata()
 _METADATA_DECODER = msgspec.json.Decoder(Metadata)
 
@@ -118,7 +122,7 @@ def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) ->
     name, version, event_id, source, payload, *metadata = values
     if not name:
         raise UndecodableEntryError("the entry has no name")
-    known = _DECODERS.get(name)
+    known = _DECODERS.get(name) or _installed(name)
     if known is None:
         raise UnknownEventTypeError(name.decode("utf-8", "replace"))
     if not payload:
@@ -137,6 +141,14 @@ def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) ->
         raise UndecodableEntryError(f"{name.decode()}: {error}") from None
 
 
+def _installed(name: bytes) -> _Decoder | None:
+    """Return the decoder of a type that an installed package adds; None: no type has the name."""
+    kind = BY_WIRE_NAME.get(name.decode("utf-8", "replace"))
+    if kind is None:
+        return None
+    return _DECODERS.setdefault(name, _decoder(kind))
+
+
 def _decode_old(name: str, written: bytes, raw: bytes) -> Event:
     """Lead an older payload up, version by version; who calls it names the type in an error."""
     kind = BY_WIRE_NAME[name]
@@ -148,7 +160,7 @@ def _decode_old(name: str, written: bytes, raw: bytes) -> Event:
         )
     payload = msgspec.json.decode(raw)
     for version in range(int(written), kind.version):
-        payload = UPCASTERS[name, version](payload)
+        payload = kind.upcasters[version](payload)
     return msgspec.convert(payload, kind)
 
 
@@ -159,4 +171,4 @@ def upcasts(entry: Entry) -> list[tuple[int, str]]:
     if kind is None or not written.isdigit():
         return []
     steps = range(int(written), kind.version)
-    return [(version, UPCASTERS[kind.wire_name, version].__name__) for version in steps]
+    return [(version, kind.upcasters[version].__name__) for version in steps]

@@ -8,7 +8,12 @@ from rich.filesize import decimal
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
 from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, print_mismatches
 from consumers.cli.replay.rebuilt_table import Failures, printing_rebuilt
-from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
+from consumers.cli.terminal.options import (
+    ProjectionChoice,
+    partition_option,
+    partitions_of,
+    projection_argument,
+)
 from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
 from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import EXIT_FAILED, say
@@ -51,7 +56,7 @@ def snapshot() -> None:
 
 
 @snapshot.command()
-@click.argument("projection", type=click.Choice(list(PROJECTIONS)), required=False)
+@click.argument("projection", type=ProjectionChoice(), required=False)
 @partition_option
 @click.option(
     "--keep",

@@ -21,7 +21,7 @@ from consumers.cli.terminal.output import (
 from consumers.cli.terminal.table import Column, Columns
 from consumers.cli.terminal.talk import say
 from consumers.retention.holder import deadness_of, is_dead, remedy_of
-from consumers.retention.settings import REQUIRED
+from consumers.retention.settings import required_holders
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_span, time_of
@@ -106,7 +106,7 @@ async def trim(  # noqa: PLR0913 - the options of the command
     settings = deployment.settings.retention
     kept_s = parse_span(keep) if keep is not None else settings.keep_s or KEEP_S
     try:
-        rule = RetentionRule(kept_s, REQUIRED, tuple(dict.fromkeys(without)))
+        rule = RetentionRule(kept_s, required_holders(), tuple(dict.fromkeys(without)))
     except ValueError as error:
         raise click.UsageError(f"--keep {keep}: {error}") from None
     async with deployment.open_log() as log:

@@ -44,12 +44,24 @@ class SpanCommand(click.Command):
         return rest
 
 
-projection_argument = click.argument("projection", type=click.Choice(list(PROJECTIONS)))
+class ProjectionChoice(click.Choice[str]):
+    """One of the projections; installed packages are looked through when it is asked for."""
+
+    def __init__(self) -> None:
+        self.case_sensitive = True
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]  # click fills it at once
+        """The names that there are."""
+        return tuple(PROJECTIONS)
+
+
+projection_argument = click.argument("projection", type=ProjectionChoice())
 
 
 projection_option = click.option(
     "--projection",
-    type=click.Choice(list(PROJECTIONS)),
+    type=ProjectionChoice(),
     default=ROUTE_TABLE.name,
     show_default=True,
     help="Which read model's state.",
