@@ -6,6 +6,7 @@ from consumers.errors import (
     ConsumersError,
     LeaseLostError,
     MissingSettingError,
+    TakenNameError,
     TryLaterError,
     UnknownGroupError,
     UnprocessableError,
@@ -13,16 +14,28 @@ from consumers.errors import (
 from events.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from consumers.group_definition import GroupDefinition, handler_group
     from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
+    from consumers.handlers.handler_settings import HandlerSettings
+    from consumers.monitoring.settings import MetricsSettings
     from consumers.processes.embedded import NoServerProgramError, embedded_server
+    from consumers.running_group import open_group
+    from consumers.runtime.outcome import RetryPolicy
+    from consumers.runtime.processor import Handler
     from consumers.settings import InvalidSettingsError, Settings, read_settings
     from consumers.webhook.webhook import FailedRequestError
 else:
     __getattr__ = lazy_names(
         __name__,
         {
+            "consumers.group_definition": ("GroupDefinition", "handler_group"),
             "consumers.groups.change": ("GroupActiveError", "GroupChange", "GroupMovedError"),
+            "consumers.handlers.handler_settings": ("HandlerSettings",),
+            "consumers.monitoring.settings": ("MetricsSettings",),
             "consumers.processes.embedded": ("NoServerProgramError", "embedded_server"),
+            "consumers.running_group": ("open_group",),
+            "consumers.runtime.outcome": ("RetryPolicy",),
+            "consumers.runtime.processor": ("Handler",),
             "consumers.settings": ("InvalidSettingsError", "Settings", "read_settings"),
             "consumers.webhook.webhook": ("FailedRequestError",),
         },
@@ -33,15 +46,23 @@ __all__ = [
     "FailedRequestError",
     "GroupActiveError",
     "GroupChange",
+    "GroupDefinition",
     "GroupMovedError",
+    "Handler",
+    "HandlerSettings",
     "InvalidSettingsError",
     "LeaseLostError",
+    "MetricsSettings",
     "MissingSettingError",
     "NoServerProgramError",
+    "RetryPolicy",
     "Settings",
+    "TakenNameError",
     "TryLaterError",
     "UnknownGroupError",
     "UnprocessableError",
     "embedded_server",
+    "handler_group",
+    "open_group",
     "read_settings",
 ]

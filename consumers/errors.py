@@ -6,7 +6,11 @@ class ConsumersError(Exception):
 
 
 class UnknownGroupError(ConsumersError):
-    """No group of that name is shipped."""
+    """No group of that name is shipped or installed."""
+
+
+class TakenNameError(ConsumersError):
+    """A group was given a name that stands for another one."""
 
 
 class MissingSettingError(ConsumersError):

@@ -1,6 +1,6 @@
 """The definition of a group that `routestream consume` runs: everything that is asked about it."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -16,6 +16,8 @@ from consumers.runtime.progress import Progress
 from consumers.runtime.projector import Projector
 from consumers.settings import Settings
 from events.archive import open_archive
+from events.catalogue.event import Event
+from events.entry.entry_id import END, EntryId
 from events.history.history import History
 from events.log.log import EventLog
 from projections.projection import Projection
@@ -96,20 +98,36 @@ def projector_group(projection: Projection[Any]) -> GroupDefinition:
     )
 
 
-def handler_group(name: str, about: str, handle: Handler) -> GroupDefinition:
-    """Define a group that gives each event to *handle*, one endpoint's in their order.
+def handler_group(
+    name: str,
+    handler: Handler,
+    *,
+    about: str,
+    start: EntryId = END,
+    wanted: Collection[type[Event]] | None = None,
+    settings: HandlerSettings | None = None,
+) -> GroupDefinition:
+    """Define a group that gives each event to *handler*, one endpoint's in their order.
 
-    A new group begins with what is appended from then on. A handler that raises is tried again
-    after a wait, and its event ends as a dead letter, as the defaults of `HandlerSettings` say.
+    An event whose handler raises is tried again after a wait, and ends as a dead letter, as
+    *settings* say.
+
+    Args:
+        name: The group's name.
+        handler: Does the work for one event.
+        about: What that is, in a few words for the help.
+        start: Where a group begins that never existed: `START`, `END`, or the entry after which.
+        wanted: The types that are handled, None for all; the others are skipped.
+        settings: How many tries at a time, how often and how long.
     """
+    work = HandlerWork.of(handler, wanted, start)
 
     @asynccontextmanager
     async def members(
         log: EventLog, consumer: str, _: Settings
     ) -> AsyncIterator[list[HandlerConsumer]]:
-        work = HandlerWork(handle)
         yield [
-            HandlerConsumer(log, partition, (name, consumer), work, HandlerSettings())
+            HandlerConsumer(log, partition, (name, consumer), work, settings or HandlerSettings())
             for partition in range(log.partitions)
         ]
 

@@ -10,7 +10,12 @@ from consumers.monitoring.http import exposition
 from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedSupervisor
 from consumers.processes.checker_process import run_checker
-from consumers.processes.group_process import new_consumer_name, run_group, warn_of_weaknesses
+from consumers.processes.group_process import (
+    new_consumer_name,
+    run_group,
+    warn_of_broken_plugins,
+    warn_of_weaknesses,
+)
 from consumers.processes.retention_process import run_retention
 from consumers.processes.supervisor import Supervisor, routestream_command
 from consumers.retention.settings import RETENTION
@@ -157,6 +162,7 @@ async def _supervise(
     """Run *commands* as supervised processes, once it is known that the server is fit for them."""
     async with deployment.open_log(create=True) as log:
         await warn_of_weaknesses(log.server)
+    warn_of_broken_plugins()
     supervisor = Supervisor(
         {
             name: routestream_command(

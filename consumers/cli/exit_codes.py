@@ -2,7 +2,7 @@
 
 from consumers.cli.events.text_search import SearchError
 from consumers.cli.terminal.talk import EXIT_FAILED, EXIT_NO_CONNECTION, EXIT_NOT_FOUND, EXIT_USAGE
-from consumers.errors import ConsumersError, MissingSettingError, UnknownGroupError
+from consumers.errors import ConsumersError, MissingSettingError, TakenNameError, UnknownGroupError
 from consumers.settings import InvalidSettingsError
 from events.archive.errors import NoArchiveError
 from events.errors import (
@@ -61,6 +61,7 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
             SameLogError,
             UnreadableCaptureError,
             UnreadableExportError,
+            TakenNameError,
             UnknownGroupError,
             AmbiguousEndpointError,
         ),

@@ -61,7 +61,7 @@ class HandlerConsumer:
         try:
             while not self._stopping.is_set():
                 try:
-                    await self._prepare()
+                    await self.prepare()
                     if await self._is_owner():
                         self._interruptions.over()
                         await self._handle()
@@ -79,7 +79,8 @@ class HandlerConsumer:
             self._owning.stop()
         await self._stopped.wait()
 
-    async def _prepare(self) -> None:
+    async def prepare(self) -> None:
+        """Create the group unless it exists, and keep where it stands."""
         await self._remembered.compare()
         await self._log_of.keep_layout()
         start = self._work.start

@@ -1,8 +1,11 @@
 """The handler's work: what a handler group does, for which events, from where on."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from consumers.runtime.processor import Handler
+from events.catalogue.event import Event
 from events.entry.entry_id import END, EntryId
 
 
@@ -19,6 +22,14 @@ class HandlerWork(msgspec.Struct, frozen=True):
     handler: Handler
     wanted: frozenset[str] | None = None
     start: EntryId = END
+
+    @classmethod
+    def of(
+        cls, handler: Handler, wanted: Iterable[type[Event]] | None, start: EntryId
+    ) -> "HandlerWork":
+        """Return the work of *handler* for the types *wanted*, None for all."""
+        names = None if wanted is None else frozenset(kind.wire_name for kind in wanted)
+        return cls(handler, names, start)
 
     def wants(self, name: bytes | None) -> bool:
         """Whether the handler is to be given events of this wire name."""

@@ -2,16 +2,20 @@
 
 import os
 import socket
+from collections.abc import Iterable
 from secrets import token_hex
 
 import anyio
+import msgspec
 
-from consumers.group_definition import GroupDefinition
+from consumers.group_definition import GroupDefinition, Member
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedConsumers
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
+from consumers.shipped import GROUPS
 from events.log.log import EventLog
+from events.plugins import broken_plugins
 from events.server.server import Server
 from events.structured_logger import structured_logger
 
@@ -29,19 +33,28 @@ async def warn_of_weaknesses(server: Server) -> None:
         _log.warning("server_weak", server=server.address, what=weakness)
 
 
+def warn_of_broken_plugins() -> None:
+    """Log which plugins are skipped, once all that there are were looked for."""
+    _ = GROUPS.installed
+    for plugin in broken_plugins():
+        _log.warning("plugin_skipped", **msgspec.structs.asdict(plugin))
+
+
+async def stop_all(members: Iterable[Member]) -> None:
+    """Stop *members* softly, all at once; return when all have stopped."""
+    async with anyio.create_task_group() as stops:
+        for member in members:
+            stops.start_soon(member.stop)
+
+
 async def run_group(
     log: EventLog, group: GroupDefinition, consumer: str, settings: Settings, *, supervised: bool
 ) -> None:
     """Consume all partitions for *group* as *consumer*, until a signal stops it."""
     metrics = settings.metrics
     await warn_of_weaknesses(log.server)
+    warn_of_broken_plugins()
     async with group.members(log, consumer, settings) as members:
-
-        async def stop() -> None:
-            async with anyio.create_task_group() as stops:
-                for one in members:
-                    stops.start_soon(one.stop)
-
         _log.info(
             "process_started",
             group=group.name,
@@ -53,7 +66,7 @@ async def run_group(
         progresses = [one.progress for one in members]
         async with (
             exposition(ExposedConsumers(log, progresses, metrics.vitals), metrics),
-            stopping(stop, supervised=supervised),
+            stopping(lambda: stop_all(members), supervised=supervised),
             anyio.create_task_group() as running,
         ):
             for one in members:
