@@ -15,6 +15,7 @@ from consumers.doctor.log_facts import (
 )
 from consumers.doctor.log_findings import findings_of, growth_findings
 from consumers.doctor.missing_groups import with_missing_groups
+from consumers.doctor.plugin_findings import plugin_findings
 from consumers.doctor.questions import Questions, refusal_findings
 from consumers.doctor.read_models import read_model_findings, read_read_model
 from consumers.doctor.server_facts import read_server
@@ -52,7 +53,7 @@ async def examine(
         ServerUnavailableError: There is no server.
     """
     server = await read_server(questions, keys, user)
-    findings = list(server_findings(server))
+    findings = [*server_findings(server), *plugin_findings()]
     if server.is_loading:
         return Examination(findings)
     layout = await read_layout(questions, keys)

@@ -1,0 +1,36 @@
+"""What installed packages add, and which of it is skipped."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from consumers.doctor.finding import Finding, counted, ok, warning
+from consumers.shipped import GROUPS
+from events.catalogue.registry import BY_WIRE_NAME
+from events.plugins import Catalogue, broken_plugins
+from projections.catalogue import PROJECTIONS
+
+
+def plugin_findings() -> Iterator[Finding]:
+    """Yield what is skipped, and what else there is; nothing where no package adds anything."""
+    _ = GROUPS.installed  # which looks for all kinds of plugins
+    for plugin in broken_plugins():
+        yield warning(
+            f"plugin {plugin.name} of {plugin.owner}",
+            f"it is skipped: {plugin.why}",
+            plugin.kind,
+            to_do="install a version of the package that works, or uninstall the package",
+        )
+    added: dict[str, list[str]] = {}
+    for kind, owners in (
+        ("event type", _owners(BY_WIRE_NAME)),
+        ("projection", _owners(PROJECTIONS)),
+        ("group", _owners(GROUPS)),
+    ):
+        for name, owner in owners.items():
+            added.setdefault(owner, []).append(f"{kind} {name}")
+    for owner, names in sorted(added.items()):
+        yield ok(f"plugins of {owner}", f"{counted(len(names), 'addition')}", ", ".join(names))
+
+
+def _owners(catalogue: Catalogue[Any]) -> dict[str, str]:
+    return {name: plugin.owner for name, plugin in catalogue.installed.items()}
