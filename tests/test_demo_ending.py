@@ -3,6 +3,7 @@
 import os
 
 import anyio
+import pytest
 from msgspec.structs import replace
 
 from consumers.cli.demo.live_changes import Witness
@@ -19,6 +20,7 @@ OLDER = endpoint_of(history(listed(RUNNING)))
 NEWER = endpoint_of(history(listed(RUNNING), observed("healthy"), observed("unhealthy")))
 
 
+@pytest.mark.processes
 async def test_a_command_is_shown_as_a_terminal_of_that_width_would() -> None:
     shown: list[Printed] = []
     shell = Shell(os.environ, 50, shown.append)
@@ -34,6 +36,7 @@ async def test_a_command_is_shown_as_a_terminal_of_that_width_would() -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
+@pytest.mark.processes
 async def test_what_a_failing_command_says_is_shown_with_its_exit_code() -> None:
     shell = Shell({**os.environ, "REDIS_URL": NOBODY}, 80, lambda _: None)
 

@@ -51,6 +51,7 @@ def normalised(line: str) -> str:
     return line.strip()
 
 
+@pytest.mark.processes
 async def test_every_command_prints_what_the_page_shows() -> None:
     page = PAGE.read_text(encoding="utf-8")
     made = shown(await runbook.write(page))
