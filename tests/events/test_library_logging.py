@@ -57,7 +57,6 @@ async def appended(proxy: TcpProxy, log: EventLog, log_file: str, redirected: st
     return done.stdout
 
 
-@pytest.mark.anyio
 async def test_an_append_with_its_output_closed_succeeds_and_warns_through_logging(
     log: EventLog, proxy: TcpProxy, tmp_path: Path
 ) -> None:
@@ -68,7 +67,6 @@ async def test_an_append_with_its_output_closed_succeeds_and_warns_through_loggi
     assert " tries=1 error=" in line
 
 
-@pytest.mark.anyio
 async def test_a_program_that_configures_no_logging_sees_nothing_printed(
     log: EventLog, proxy: TcpProxy
 ) -> None:
