@@ -28,7 +28,7 @@ from consumers.processes.supervisor import routestream_command
 from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.outcome import RetryPolicy
 from consumers.runtime.processor import HandlerProcessor
-from consumers.runtime.waking import connection_name
+from consumers.runtime.waiting_connections import connection_name
 from events import EventLog, open_log
 from events.entry.recorded import RecordedEvent
 from events.errors import NoGroupError

@@ -31,8 +31,8 @@ from projections import HEALTH_STATE, ROUTE_TABLE
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
 from projections.replay.folding import Folding
-from projections.replay.plan import Plan, plan_of
 from projections.replay.rebuild import Phase, Rebuild
+from projections.replay.rebuild_plan import RebuildPlan, rebuild_plan
 from projections.snapshots.as_of import as_of
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots, only
@@ -98,7 +98,7 @@ def _rates(done: int, began_at: float, used_s: float) -> dict[str, float]:
 class _Told:
     """What a rebuild tells while it runs: its rate, and how far off its time left was."""
 
-    def __init__(self, plan: Plan, folding: Folding[Any]) -> None:
+    def __init__(self, plan: RebuildPlan, folding: Folding[Any]) -> None:
         self._plan = plan
         self._folding = folding
         self._time_left = TimeLeft(plan.endpoints, compares=plan.live is not None)
@@ -125,7 +125,7 @@ async def _rebuild(projection: Projection[Any], url: str, namespace: str) -> dic
     async with open_log(url, namespace=namespace) as log:
         store = ReadModelStore(log.server, log.keys, projection, 0)
         folding = Folding(projection, 0)
-        plan = await plan_of(log, store, folding)
+        plan = await rebuild_plan(log, store, folding)
         told = _Told(plan, folding)
         await Rebuild(log, store, folding, note=told.note).run()
         took_s, off_most = perf_counter() - told.began_at, told.off_most()

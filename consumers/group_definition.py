@@ -12,7 +12,7 @@ from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
 from consumers.runtime.consumer import Consumer
 from consumers.runtime.processor import Handler
-from consumers.runtime.progress import Progress
+from consumers.runtime.progress import ConsumerProgress
 from consumers.runtime.projector import Projector
 from consumers.settings import Settings
 from events.archive import open_archive
@@ -24,11 +24,11 @@ from projections.projection import Projection
 from projections.snapshots.snapshot_store import Snapshots
 
 
-class Member(Protocol):
+class PartitionConsumer(Protocol):
     """A group's consumer in one partition."""
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> ConsumerProgress:
         """What it has done and does now."""
 
     async def run(self) -> None:
@@ -38,7 +38,9 @@ class Member(Protocol):
         """Stop softly; return when that is done."""
 
 
-Members = Callable[[EventLog, str, Settings], AbstractAsyncContextManager[Sequence[Member]]]
+Members = Callable[
+    [EventLog, str, Settings], AbstractAsyncContextManager[Sequence[PartitionConsumer]]
+]
 """Makes a group's members of one name, one for each partition, with all that they stand on."""
 
 

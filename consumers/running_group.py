@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from consumers.errors import TakenNameError
-from consumers.group_definition import Member
+from consumers.group_definition import PartitionConsumer
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
@@ -80,7 +80,7 @@ async def open_group(  # noqa: PLR0913 - what the group does, and how it runs
 
 
 @asynccontextmanager
-async def _running(members: Sequence[Member]) -> AsyncIterator[None]:
+async def _running(members: Sequence[PartitionConsumer]) -> AsyncIterator[None]:
     """Run *members* beside the block; stop them softly at its end, and hard if that takes long."""
     async with anyio.create_task_group() as tasks:
         for member in members:

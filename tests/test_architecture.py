@@ -18,7 +18,13 @@ MODULE_LINES_MAX = 300
 TEST_MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 40
 POSITIONAL_MAX = 5
+FOLDER_MODULES_MAX = 15
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "managers"}
+
+# Words that say nothing of what a name stands for; the design's words or the field's do.
+RIDDLES = {"be_heard_of", "beside", "chunk", "form", "held", "heard", "holding", "look", "mend"}
+RIDDLES |= {"pane", "patience", "patiently", "picture", "plan", "questions", "sample", "sheet"}
+RIDDLES |= {"sheets", "talk", "told", "waking", "window", "wish"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

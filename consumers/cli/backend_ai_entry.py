@@ -14,7 +14,7 @@ from consumers.cli.terminal.entry_json import fields_as_text
 from consumers.cli.terminal.output import shown_id
 from events.entry.recorded import Entry
 from events.errors import UndecodableEntryError
-from events.streams.foreign_stream import Told
+from events.streams.foreign_stream import ForeignEvent
 from producers.backend_ai import wire
 from producers.backend_ai.wire import MalformedEntryError
 
@@ -30,7 +30,7 @@ _UNREADABLE = (
 _KNOWN = frozenset({b"name", b"source", b"args", b"payload", b"metadata", b"_retry_count"})
 
 
-def printed_entry(entry: Entry, *, wide: bool = False) -> Told:
+def printed_entry(entry: Entry, *, wide: bool = False) -> ForeignEvent:
     """Return what the entry says; a *wide* summary has whole ids.
 
     Raises:
@@ -42,7 +42,7 @@ def printed_entry(entry: Entry, *, wide: bool = False) -> Told:
         raise UndecodableEntryError(str(error)) from None
 
 
-def _told(fields: Mapping[bytes, bytes], *, wide: bool) -> Told:
+def _told(fields: Mapping[bytes, bytes], *, wide: bool) -> ForeignEvent:
     said = wire.decode(fields)
     name = _text(fields, b"name")
     content = _content(name, fields)
@@ -60,7 +60,7 @@ def _told(fields: Mapping[bytes, bytes], *, wide: bool) -> Told:
     summary = _summary(said, content, wide=wide)
     if copies:
         summary = f"{summary} (copy {copies})"
-    return Told(name, values["source"], summary, values, endpoint)
+    return ForeignEvent(name, values["source"], summary, values, endpoint)
 
 
 def _content(name: str, fields: Mapping[bytes, bytes]) -> Any:  # noqa: ANN401 - JSON

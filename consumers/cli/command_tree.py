@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import click
 
-from consumers.cli.terminal.command_group import CommandGroup, Place
+from consumers.cli.terminal.command_group import CommandGroup, CommandReference
 
 COMPLETE_VARIABLE = "_ROUTESTREAM_COMPLETE"
 """Set by a shell's script when it asks what to offer."""
@@ -19,156 +19,162 @@ LEVELS = ("debug", "info", "warning", "error")
 
 PLACES = MappingProxyType(
     {
-        "archive": Place(
+        "archive": CommandReference(
             "consumers.cli.archive.archive:archive",
             "Keep closed segments of the log outside of Redis.",
         ),
-        "check": Place(
+        "check": CommandReference(
             "consumers.cli.doctor.check:check",
             "Say in one line whether all is well, for a monitor.",
         ),
-        "checkers": Place("consumers.cli.consume:checkers", "Run the health checkers."),
-        "completion": Place(
+        "checkers": CommandReference("consumers.cli.consume:checkers", "Run the health checkers."),
+        "completion": CommandReference(
             "consumers.cli.completion:completion",
             "Print the script that lets a shell complete commands, options, groups and endpoints.",
         ),
-        "consume": Place(
+        "consume": CommandReference(
             "consumers.cli.consume:consume",
             "Run the consumers of a group until a signal stops them.",
         ),
-        "dead": Place(
+        "dead": CommandReference(
             "consumers.cli.dead.dead:dead",
             "Look at dead letters, the entries that a group has given up on; have them tried"
             " again.",
         ),
-        "dead drop": Place(
+        "dead drop": CommandReference(
             "consumers.cli.dead.requeue:drop_dead",
             "Delete dead letters of GROUP for good, those that the options mean.",
         ),
-        "dead requeue": Place(
+        "dead requeue": CommandReference(
             "consumers.cli.dead.requeue:requeue_dead",
             "Have dead letters of GROUP tried again, those that the options mean.",
         ),
-        "demo": Place(
+        "demo": CommandReference(
             "consumers.cli.demo.command:demo",
             "Run everything on this machine: servers, checkers, projectors, a proxy; and prove it.",
         ),
-        "doctor": Place(
+        "doctor": CommandReference(
             "consumers.cli.doctor.doctor:doctor",
             "Look at the server and the log, and say what is wrong and what to do about it.",
         ),
-        "endpoints": Place(
+        "endpoints": CommandReference(
             "consumers.cli.endpoints.endpoints:endpoints",
             "Look at endpoints and their routes, and record what happens to them.",
         ),
-        "endpoints create": Place(
-            "consumers.cli.endpoints.record:create", "Create an endpoint, and print its id."
+        "endpoints create": CommandReference(
+            "consumers.cli.endpoints.record:create",
+            "Create an endpoint, and print its id.",
         ),
-        "endpoints destroy": Place(
+        "endpoints destroy": CommandReference(
             "consumers.cli.endpoints.record:destroy",
             "Destroy an endpoint and all its routes, for good.",
         ),
-        "endpoints update": Place(
-            "consumers.cli.endpoints.record:update", "Update how an endpoint's routes are checked."
+        "endpoints update": CommandReference(
+            "consumers.cli.endpoints.record:update",
+            "Update how an endpoint's routes are checked.",
         ),
-        "endpoints why": Place(
+        "endpoints why": CommandReference(
             "consumers.cli.endpoints.why:why",
             "Show the chain of events behind what is routed now.",
         ),
-        "events": Place("consumers.cli.events.tail:events", "Look at the events of the log."),
-        "events export": Place(
+        "events": CommandReference(
+            "consumers.cli.events.tail:events", "Look at the events of the log."
+        ),
+        "events export": CommandReference(
             "consumers.cli.events.transfer:export_events",
             "Write the log, archive and stream, into FILE, to be brought in elsewhere by"
             " import-log.",
         ),
-        "events import": Place(
+        "events import": CommandReference(
             "consumers.cli.events.import_backend_ai:import_events",
             "Import what another system's producers wrote, as our events.",
         ),
-        "events import-log": Place(
+        "events import-log": CommandReference(
             "consumers.cli.events.transfer:import_exported",
             "Bring an export into a log: the same entries, under the same ids, on the same"
             " partitions.",
         ),
-        "events trace": Place(
+        "events trace": CommandReference(
             "consumers.cli.endpoints.trace:trace_events",
             "Show all events of one endpoint, in their order, with the change that each made.",
         ),
-        "groups": Place(
+        "groups": CommandReference(
             "consumers.cli.groups.groups:groups",
             "Look at the groups that read the log, move them, and remove what is left of them.",
         ),
-        "groups losses": Place(
+        "groups losses": CommandReference(
             "consumers.cli.groups.show:show_losses",
             "List what GROUP found gone before it had ended it, when, and why.",
         ),
-        "groups pending": Place(
+        "groups pending": CommandReference(
             "consumers.cli.groups.pending:show_pending",
             "List what was delivered to GROUP and not acknowledged: what it is, with whom, since"
             " when.",
         ),
-        "groups prune": Place(
+        "groups prune": CommandReference(
             "consumers.cli.groups.change:prune_groups",
             "Remove the consumers, of GROUP or of all groups, that are gone and have nothing"
             " pending.",
         ),
-        "groups remove": Place(
+        "groups remove": CommandReference(
             "consumers.cli.groups.change:remove_group",
             "Remove GROUP: it holds nothing back any more, and what it had not ended nobody ends.",
         ),
-        "groups reset": Place(
+        "groups reset": CommandReference(
             "consumers.cli.groups.change:reset_group",
             "Move GROUP, so that it is given next what lies at POSITION: start, end, an id, a"
             " time, -2h.",
         ),
-        "groups show": Place(
+        "groups show": CommandReference(
             "consumers.cli.groups.show:show_group",
             "Show one group: who its consumers are, what is pending, what was lost, what people"
             " did to it.",
         ),
-        "health": Place(
+        "health": CommandReference(
             "consumers.cli.health.health:health",
             "Look at the health of routes, as it was and as it is.",
         ),
-        "replay": Place(
+        "replay": CommandReference(
             "consumers.cli.replay.rebuild:replay",
             "Read the recorded history again: into read models, or as of a moment that is past.",
         ),
-        "replay diff": Place(
-            "consumers.cli.replay.past:diff",
+        "replay diff": CommandReference(
+            "consumers.cli.replay.past_states:diff",
             "Show what is another after --to than it was after --from, and which events did it.",
         ),
-        "replay run": Place(
+        "replay run": CommandReference(
             "consumers.cli.replay.playback:run_replay",
             "Append recorded events once more, to another namespace: real traffic for tests and"
             " load.",
         ),
-        "replay show": Place(
-            "consumers.cli.replay.past:show",
+        "replay show": CommandReference(
+            "consumers.cli.replay.past_states:show",
             "Show a whole projection as it was after all up to POSITION had happened.",
         ),
-        "replay verify": Place(
+        "replay verify": CommandReference(
             "consumers.cli.replay.verify:verify",
             "Fold the log independently, and compare each live document with what came of it.",
         ),
-        "routes": Place(
+        "routes": CommandReference(
             "consumers.cli.endpoints.routes:routes",
             "Record what happens to the routes of an endpoint.",
         ),
-        "snapshot": Place(
+        "snapshot": CommandReference(
             "consumers.cli.replay.snapshot:snapshot",
             "Keep the state of a projection at a position in a file, and begin with it again.",
         ),
-        "status": Place("consumers.cli.endpoints.routes:status", "Record the health of routes."),
-        "streams": Place(
+        "status": CommandReference(
+            "consumers.cli.endpoints.routes:status", "Record the health of routes."
+        ),
+        "streams": CommandReference(
             "consumers.cli.streams.streams:streams",
             "Look at the streams that the log lies on, and at any other.",
         ),
-        "streams trim": Place(
+        "streams trim": CommandReference(
             "consumers.cli.streams.trim:trim",
             "Cut the oldest events off the log, as far as nobody needs them any more.",
         ),
-        "top": Place(
+        "top": CommandReference(
             "consumers.cli.top.command:top",
             "Watch live: endpoints, groups, dead letters and the log, on the whole screen.",
         ),

@@ -13,8 +13,8 @@ import msgspec
 
 from consumers.cli.backend_ai_entry import printed_entry
 from consumers.cli.terminal.interrupt import run_until_interrupted
+from consumers.cli.terminal.messages import say_note
 from consumers.cli.terminal.standard_output import quiet_on_closed_pipe
-from consumers.cli.terminal.talk import say_note
 from consumers.processes.logs import configure_logs
 from consumers.settings import Settings, read_settings
 from events.archive import Archive, open_archive
@@ -27,7 +27,7 @@ from events.streams.foreign_stream import ForeignDecoder
 from producers.backend_ai import wire as backend_ai_wire
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
-from projections.replay.source import Source
+from projections.replay.partition_history import Source
 from projections.snapshots.snapshot_store import Snapshots
 
 P = ParamSpec("P")

@@ -1,7 +1,12 @@
 """The exit codes: what a script is told of each failure that is known."""
 
 from consumers.cli.events.text_search import SearchError
-from consumers.cli.terminal.talk import EXIT_FAILED, EXIT_NO_CONNECTION, EXIT_NOT_FOUND, EXIT_USAGE
+from consumers.cli.terminal.messages import (
+    EXIT_FAILED,
+    EXIT_NO_CONNECTION,
+    EXIT_NOT_FOUND,
+    EXIT_USAGE,
+)
 from consumers.errors import ConsumersError, MissingSettingError, TakenNameError, UnknownGroupError
 from consumers.settings import InvalidSettingsError
 from events.archive.errors import NoArchiveError

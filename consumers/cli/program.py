@@ -8,8 +8,8 @@ import sys
 import click
 
 from consumers.cli.command_tree import COMPLETE_VARIABLE, routestream
+from consumers.cli.terminal.messages import EXIT_INTERRUPTED, say
 from consumers.cli.terminal.standard_output import hold_standard_streams, quiet_on_closed_pipe
-from consumers.cli.terminal.talk import EXIT_INTERRUPTED, say
 from events.errors import first_failure
 
 THRESHOLDS = (100_000, 20, 100)

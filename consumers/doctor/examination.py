@@ -16,10 +16,10 @@ from consumers.doctor.log_facts import (
 from consumers.doctor.log_findings import findings_of, growth_findings
 from consumers.doctor.missing_groups import with_missing_groups
 from consumers.doctor.plugin_findings import plugin_findings
-from consumers.doctor.questions import Questions, refusal_findings
 from consumers.doctor.read_models import read_model_findings, read_read_model
 from consumers.doctor.server_facts import read_server
 from consumers.doctor.server_findings import server_findings
+from consumers.doctor.server_queries import ServerQueries, refusal_findings
 from events.log.keys import Keys
 from events.server.reply import reply_or_none
 from events.streams.stream_group import read_group, read_oldest_pending
@@ -37,7 +37,7 @@ class Examination(msgspec.Struct, frozen=True):
 
 
 async def examine(
-    questions: Questions,
+    queries: ServerQueries,
     keys: Keys,
     partitions: int | None,
     *,
@@ -52,32 +52,32 @@ async def examine(
     Raises:
         ServerUnavailableError: There is no server.
     """
-    server = await read_server(questions, keys, user)
+    server = await read_server(queries, keys, user)
     findings = [*server_findings(server), *plugin_findings()]
     if server.is_loading:
         return Examination(findings)
-    layout = await read_layout(questions, keys)
+    layout = await read_layout(queries, keys)
     count = layout.partitions or partitions or 1
-    there = [await read_partition(questions, keys, p) for p in range(count)]
-    facts = await with_missing_groups(questions, keys, there, READ_MODELS)
+    there = [await read_partition(queries, keys, p) for p in range(count)]
+    facts = await with_missing_groups(queries, keys, there, READ_MODELS)
     findings += layout_findings(keys, layout, partitions, facts)
-    findings += findings_of(facts, keys, READ_MODELS, await _now(questions))
+    findings += findings_of(facts, keys, READ_MODELS, await _now(queries))
     if look_again_after_s:
-        findings += await _look_again(questions, keys, facts, look_again_after_s)
+        findings += await _look_again(queries, keys, facts, look_again_after_s)
     for projection in READ_MODELS.values():
         for one in facts:
             if one.kind != "stream" and one.once_reached is None:
                 continue
-            read_model = await read_read_model(questions, keys, projection, one)
+            read_model = await read_read_model(queries, keys, projection, one)
             if read_model is not None:
                 findings += read_model_findings(read_model, one)
-    findings += questions.unreadable.findings
-    findings += refusal_findings(questions, keys)
+    findings += queries.unreadable.findings
+    findings += refusal_findings(queries, keys)
     return Examination(findings, facts)
 
 
 async def _look_again(
-    questions: Questions, keys: Keys, facts: Sequence[PartitionFacts], after_s: float
+    queries: ServerQueries, keys: Keys, facts: Sequence[PartitionFacts], after_s: float
 ) -> list[Finding]:
     """Look a second time at the groups that had entries pending."""
     pending = [(one.partition, g) for one in facts for g in one.groups.values() if g.pending]
@@ -86,13 +86,13 @@ async def _look_again(
     found: list[Finding] = []
     for partition, group in pending:
         key = keys.events(partition)
-        now = await read_group(questions.ask, key, group.name)
-        oldest = await read_oldest_pending(questions.ask, key, group.name)
+        now = await read_group(queries.ask, key, group.name)
+        oldest = await read_oldest_pending(queries.ask, key, group.name)
         later = (0 if now is None else now.pending, oldest)
         found += growth_findings(group, later, partition)
     return found
 
 
-async def _now(questions: Questions) -> datetime | None:
-    told = reply_or_none(await questions.ask("TIME"), tuple[int, int])
+async def _now(queries: ServerQueries) -> datetime | None:
+    told = reply_or_none(await queries.ask("TIME"), tuple[int, int])
     return None if told is None else datetime.fromtimestamp(told[0] + told[1] / 1_000_000, UTC)

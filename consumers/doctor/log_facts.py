@@ -6,8 +6,8 @@ from datetime import datetime
 
 import msgspec
 
-from consumers.doctor.beside_stream import BesideStream, Reached, read_beside
-from consumers.doctor.questions import Questions
+from consumers.doctor.kept_positions import KeptPositions, Reached, read_kept_positions
+from consumers.doctor.server_queries import ServerQueries
 from consumers.doctor.stray_values import SHOWN_BYTES
 from consumers.groups.state import count_lag, lost_of
 from events.entry.entry_id import START, EntryId
@@ -103,7 +103,7 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
         partition: Which one.
         kind: What Redis has under its key: `stream`, `none`, or what should not be there.
         stream: Its stream, None where there is none.
-        beside: What is kept beside it.
+        kept_positions: What is kept beside it.
         groups: The groups that Redis has, by name.
         missing: What is kept for groups that it does not have here, by name.
     """
@@ -111,7 +111,7 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     kind: str
     stream: StreamState | None = None
-    beside: BesideStream = BesideStream()
+    kept_positions: KeptPositions = KeptPositions()
     groups: Mapping[str, GroupFacts] = {}
     missing: Mapping[str, GroupFacts] = {}
 
@@ -125,72 +125,74 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
         """Up to where the stream once went, None where it is not known to have gone further."""
         if self.stream is None and self.kind != "none":
             return None
-        return self.beside.reached_beyond(START if self.stream is None else self.stream.last)
+        return self.kept_positions.reached_beyond(
+            START if self.stream is None else self.stream.last
+        )
 
 
-async def read_layout(questions: Questions, keys: Keys) -> LayoutFacts:
+async def read_layout(queries: ServerQueries, keys: Keys) -> LayoutFacts:
     """Ask with how many partitions the log was made."""
-    held = reply_or_none(await questions.ask("HGET", keys.layout, "partitions"), bytes)
-    if not questions.was_told("HGET", keys.layout):
-        return LayoutFacts(is_told=False, is_forbidden=questions.is_forbidden("HGET"))
+    held = reply_or_none(await queries.ask("HGET", keys.layout, "partitions"), bytes)
+    if not queries.was_told("HGET", keys.layout):
+        return LayoutFacts(is_told=False, is_forbidden=queries.is_forbidden("HGET"))
     try:
         return LayoutFacts(partitions_in(held, keys))
     except LayoutError:
         return LayoutFacts(unreadable=text((held or b"")[:SHOWN_BYTES]))
 
 
-async def read_partition(questions: Questions, keys: Keys, partition: int) -> PartitionFacts:
+async def read_partition(queries: ServerQueries, keys: Keys, partition: int) -> PartitionFacts:
     """Ask for one partition and its groups: some commands for each, none of them long.
 
     What is kept beside the stream comes first: meanwhile the stream can only have gone on.
     """
-    beside = await read_beside(questions, keys, partition)
+    kept_positions = await read_kept_positions(queries, keys, partition)
     key = keys.events(partition)
-    told = reply_or_none(await questions.ask("TYPE", key), bytes)
+    told = reply_or_none(await queries.ask("TYPE", key), bytes)
     kind = "unknown" if told is None else told.decode()
     if kind != "stream":
-        return PartitionFacts(partition=partition, kind=kind, beside=beside)
-    stream = await read_stream_state(questions.ask, key)
+        return PartitionFacts(partition=partition, kind=kind, kept_positions=kept_positions)
+    stream = await read_stream_state(queries.ask, key)
     groups = {}
-    for group in await read_groups(questions.ask, key):
-        kept = await read_kept(questions, keys, partition, beside, group.name)
-        groups[group.name] = await _read_group(questions, key, stream, group, kept)
+    for group in await read_groups(queries.ask, key):
+        kept = await read_kept(queries, keys, partition, kept_positions, group.name)
+        groups[group.name] = await _read_group(queries, key, stream, group, kept)
     return PartitionFacts(
-        partition=partition, kind=kind, stream=stream, beside=beside, groups=groups
+        partition=partition, kind=kind, stream=stream, kept_positions=kept_positions, groups=groups
     )
 
 
 async def read_kept(
-    questions: Questions, keys: Keys, partition: int, beside: BesideStream, name: str
+    queries: ServerQueries, keys: Keys, partition: int, kept_positions: KeptPositions, name: str
 ) -> GroupFacts:
     """Ask for what is kept for a group, whether it is there or not."""
     key = keys.dead(partition, name)
-    dead = reply_or_none(await questions.ask("XLEN", key), int) or 0
+    dead = reply_or_none(await queries.ask("XLEN", key), int) or 0
     newest = ("XREVRANGE", key, "+", "-", "COUNT", DEAD_SAMPLE)
-    letters = reply_entries(await questions.ask(*newest) if dead else None)
+    letters = reply_entries(await queries.ask(*newest) if dead else None)
     return GroupFacts(
         name=name,
-        kept_position=beside.positions.get(group_holder(name)),
-        lost=beside.lost.get(name, 0),
-        lost_at=beside.lost_at.get(name),
+        kept_position=kept_positions.positions.get(group_holder(name)),
+        lost=kept_positions.lost.get(name, 0),
+        lost_at=kept_positions.lost_at.get(name),
         dead=dead,
         dead_reasons=Counter(_reason(flat) for _, flat in letters),
     )
 
 
 async def _read_group(
-    questions: Questions,
+    queries: ServerQueries,
     key: str,
     stream: StreamState | None,
     group: StreamGroup,
     kept: GroupFacts,
 ) -> GroupFacts:
-    ask, name, delivered = questions.ask, group.raw_name, group.last_delivered
+    ask, name, delivered = queries.ask, group.raw_name, group.last_delivered
     consumers = await read_consumers(ask, key, name)
     return msgspec.structs.replace(
         kept,
         pending=group.pending,
-        lag=await read_lag(questions, stream, delivered, group.lag),
+        lag=await read_lag(queries, stream, delivered, group.lag),
         oldest=await read_oldest_pending(ask, key, name),
         consumers=consumers[:CONSUMERS_MAX],
         last_delivered=delivered,
@@ -199,12 +201,12 @@ async def _read_group(
 
 
 async def read_lag(
-    questions: Questions, stream: StreamState | None, delivered: EntryId, told: int | None = None
+    queries: ServerQueries, stream: StreamState | None, delivered: EntryId, told: int | None = None
 ) -> Amount:
     """Return how much was not yet delivered; *told* is what Redis says of it."""
     if stream is None:
         return Amount()
-    lag, least = await count_lag(questions.ask, stream, delivered, told)
+    lag, least = await count_lag(queries.ask, stream, delivered, told)
     if lag is not None:
         return Amount.exactly(lag)
     # Redis's own number is too large where entries were trimmed that the group had not read.

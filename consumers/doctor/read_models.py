@@ -7,8 +7,8 @@ import msgspec
 
 from consumers.doctor.finding import Finding, counted, error, ok
 from consumers.doctor.log_facts import PartitionFacts
-from consumers.doctor.questions import Questions
-from consumers.doctor.stray_values import Place
+from consumers.doctor.server_queries import ServerQueries
+from consumers.doctor.stray_values import ValueLocation
 from events.entry.codec import decode
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry
@@ -50,40 +50,44 @@ class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_read_model(
-    questions: Questions, keys: Keys, projection: Projection[Any], facts: PartitionFacts
+    queries: ServerQueries, keys: Keys, projection: Projection[Any], facts: PartitionFacts
 ) -> ReadModelFacts | None:
     """Look at a sample of the documents; None where what is live may not be asked, or is no number.
 
     The heads come with *facts*, then what the group has handled, then the documents: so a document
     has to show every head that was handled.
     """
-    name, unreadable, partition = projection.read_model, questions.unreadable, facts.partition
+    name, unreadable, partition = projection.read_model, queries.unreadable, facts.partition
     nothing = ReadModelFacts(name=name, projection=projection.name, partition=partition)
     about = _about(name, partition)
-    handled_to = await _handled_to(questions, keys, name, facts)
+    handled_to = await _handled_to(queries, keys, name, facts)
     key = keys.live(partition, name)
-    held = reply_or_none(await questions.ask("GET", key), bytes)
+    held = reply_or_none(await queries.ask("GET", key), bytes)
     if held is None:
-        return nothing if questions.was_told("GET", key) else None
+        return nothing if queries.was_told("GET", key) else None
     anew = f"redis-cli DEL '{key}', then routestream consume {name} builds it anew"
-    live = unreadable.number(held, Place(about, key, mend=anew))
+    live = unreadable.number(held, ValueLocation(about, key, mend=anew))
     if live is None:
         return None
     key = keys.documents(partition, name, live)
-    due = {endpoint: head for endpoint, head in facts.beside.heads.items() if head <= handled_to}
-    raw = await questions.ask("HMGET", key, *due) if due else None
+    due = {
+        endpoint: head
+        for endpoint, head in facts.kept_positions.heads.items()
+        if head <= handled_to
+    }
+    raw = await queries.ask("HMGET", key, *due) if due else None
     documents = dict(zip(due, reply_or_none(raw, list[bytes | None]) or [], strict=False))
-    counted_in = Place(about, keys.generations(partition), f"{name}:documents")
-    written = await questions.ask("HGET", counted_in.key, counted_in.field or "")
+    counted_in = ValueLocation(about, keys.generations(partition), f"{name}:documents")
+    written = await queries.ask("HGET", counted_in.key, counted_in.field or "")
     versions = {endpoint: _version(projection, one) for endpoint, one in documents.items() if one}
     missing = [endpoint for endpoint, one in documents.items() if one is None]
     behind = [one for one, at in versions.items() if at is not None and at < due[one]]
     suspects = {endpoint: due[endpoint] for endpoint in (*missing, *behind)}
-    skipped = await _skipped(questions, keys.events(partition), partition, suspects)
+    skipped = await _skipped(queries, keys.events(partition), partition, suspects)
     return msgspec.structs.replace(
         nothing,
         generation=live,
-        documents=reply_or_none(await questions.ask("HLEN", key), int) or 0,
+        documents=reply_or_none(await queries.ask("HLEN", key), int) or 0,
         written=unreadable.number(reply_or_none(written, bytes), counted_in) or 0,
         sampled=len(documents),
         missing=[endpoint for endpoint in missing if endpoint not in skipped],
@@ -93,23 +97,23 @@ async def read_read_model(
 
 
 async def _handled_to(
-    questions: Questions, keys: Keys, group: str, facts: PartitionFacts
+    queries: ServerQueries, keys: Keys, group: str, facts: PartitionFacts
 ) -> EntryId:
     """Return up to where the group has handled all: before its oldest pending entry.
 
     Where the stream is gone, and the group with it, its kept position says so.
     """
     if facts.stream is None:
-        return facts.beside.positions.get(group_holder(group), START)
+        return facts.kept_positions.positions.get(group_holder(group), START)
     stream = keys.events(facts.partition)
-    settled = await read_settled(questions.ask, stream, group)
-    if settled is None or not questions.was_told("XPENDING", stream):
+    settled = await read_settled(queries.ask, stream, group)
+    if settled is None or not queries.was_told("XPENDING", stream):
         return START
     return settled
 
 
 async def _skipped(
-    questions: Questions, stream: str, partition: int, heads: Mapping[str, EntryId]
+    queries: ServerQueries, stream: str, partition: int, heads: Mapping[str, EntryId]
 ) -> set[str]:
     """Return the endpoints whose last event no document can show: this version cannot read it.
 
@@ -118,7 +122,7 @@ async def _skipped(
     """
     skipped = set()
     for endpoint, head in heads.items():
-        for _, flat in reply_entries(await questions.ask("XRANGE", stream, str(head), str(head))):
+        for _, flat in reply_entries(await queries.ask("XRANGE", stream, str(head), str(head))):
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
             if not _is_readable(Entry(head, partition, fields)):
                 skipped.add(endpoint)

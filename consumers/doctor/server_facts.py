@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from consumers.doctor.questions import Questions
+from consumers.doctor.server_queries import ServerQueries
 from events.log.keys import Keys
 from events.server.reply import reply_or_none
 from projections.route_table.route_table import ROUTE_TABLE
@@ -14,7 +14,7 @@ from projections.route_table.route_table import ROUTE_TABLE
 _ID = "0-1"
 
 
-class Replica(msgspec.Struct, frozen=True):
+class ServerReplica(msgspec.Struct, frozen=True):
     """A replica as its master sees it: `online` or not, heard of so many seconds ago."""
 
     address: str
@@ -51,46 +51,46 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.persistence.get("loading"))
 
     @property
-    def replicas(self) -> list[Replica]:
+    def replicas(self) -> list[ServerReplica]:
         """The replicas that are connected to it."""
         told = (self.replication.get(f"slave{n}") for n in range(_connected(self.replication)))
         return [
-            Replica(f"{one['ip']}:{one['port']}", str(one["state"]), int(one.get("lag", 0)))
+            ServerReplica(f"{one['ip']}:{one['port']}", str(one["state"]), int(one.get("lag", 0)))
             for one in told
             if isinstance(one, Mapping)
         ]
 
 
-async def read_server(questions: Questions, keys: Keys, user: str | None = None) -> ServerFacts:
+async def read_server(queries: ServerQueries, keys: Keys, user: str | None = None) -> ServerFacts:
     """Ask the server about itself, and about the rights of *user*, ours unless given."""
-    who = await questions.ask("ACL WHOAMI")
-    settings = await questions.ask("CONFIG GET", "appendfsync", "stop-writes*", "save")
+    who = await queries.ask("ACL WHOAMI")
+    settings = await queries.ask("CONFIG GET", "appendfsync", "stop-writes*", "save")
     name = user or (None if who is None else str(who))
     return ServerFacts(
-        server=await questions.info("server"),
-        persistence=await questions.info("persistence"),
-        memory=await questions.info("memory"),
-        replication=await questions.info("replication"),
+        server=await queries.info("server"),
+        persistence=await queries.info("persistence"),
+        memory=await queries.info("memory"),
+        replication=await queries.info("replication"),
         settings=reply_or_none(settings, dict[str, str]) or {},
         user=name,
-        missing_rights=None if name is None else await _missing_rights(questions, keys, name),
-        clock_ahead_s=await _clock_ahead_s(questions),
+        missing_rights=None if name is None else await _missing_rights(queries, keys, name),
+        clock_ahead_s=await _clock_ahead_s(queries),
     )
 
 
-async def _clock_ahead_s(questions: Questions) -> float | None:
+async def _clock_ahead_s(queries: ServerQueries) -> float | None:
     before = time()
-    told = reply_or_none(await questions.ask("TIME"), tuple[int, int])
+    told = reply_or_none(await queries.ask("TIME"), tuple[int, int])
     if told is None:
         return None
     seconds, microseconds = told
     return float(seconds + microseconds / 1_000_000 - (before + time()) / 2)
 
 
-async def _missing_rights(questions: Questions, keys: Keys, user: str) -> list[str] | None:
+async def _missing_rights(queries: ServerQueries, keys: Keys, user: str) -> list[str] | None:
     missing = []
     for command in needed_commands(keys):
-        told = reply_or_none(await questions.ask("ACL DRYRUN", user, *command), bytes)
+        told = reply_or_none(await queries.ask("ACL DRYRUN", user, *command), bytes)
         if told is None:
             return None
         if told != b"OK":

@@ -16,7 +16,7 @@ SHOWN_BYTES = 60
 Value = TypeVar("Value")
 
 
-class Place(msgspec.Struct, frozen=True):
+class ValueLocation(msgspec.Struct, frozen=True):
     """Where a value is held.
 
     Attributes:
@@ -53,16 +53,16 @@ class Unreadable:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
 
-    def number(self, held: bytes | None, place: Place) -> int | None:
+    def number(self, held: bytes | None, place: ValueLocation) -> int | None:
         """Return the whole number that is *held*, None where there is none."""
         return self._read(held, place, _whole_number, "a whole number")
 
-    def entry_id(self, held: bytes | None, place: Place) -> EntryId | None:
+    def entry_id(self, held: bytes | None, place: ValueLocation) -> EntryId | None:
         """Return the entry id that is *held*, None where there is none."""
         return self._read(held, place, EntryId.parse, "an entry id")
 
     def _read(
-        self, held: bytes | None, place: Place, parse: Callable[[bytes], Value], wanted: str
+        self, held: bytes | None, place: ValueLocation, parse: Callable[[bytes], Value], wanted: str
     ) -> Value | None:
         if held is None:
             return None

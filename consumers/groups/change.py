@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from consumers.errors import ConsumersError
-from consumers.groups.journal import Operation, as_arguments
+from consumers.groups.operations import Operation, as_arguments
 from consumers.groups.requeue import REQUEUER
 from consumers.groups.state import SILENT_MS
 from events.entry.entry_id import EntryId

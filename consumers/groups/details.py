@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from consumers.groups.journal import Operation, newest_operations
+from consumers.groups.operations import Operation, newest_operations
 from consumers.groups.requeue import REQUEUER, Requeue
 from consumers.groups.state import SILENT_MS, GroupState
 from consumers.runtime.last_errors import LastErrors
@@ -53,7 +53,7 @@ DELIVERIES: tuple[tuple[str, float], ...] = (
 """How often an entry was delivered, below which it counts here."""
 
 
-class Member(msgspec.Struct, frozen=True):
+class GroupConsumer(msgspec.Struct, frozen=True):
     """One consumer of a group.
 
     Attributes:
@@ -102,7 +102,7 @@ class GroupDetails(msgspec.Struct, frozen=True):
     state: GroupState
     position: EntryId | None
     dead: int
-    members: list[Member]
+    members: list[GroupConsumer]
     pending: PendingCounts
     losses: list[Loss]
     operations: list[Operation]
@@ -124,17 +124,17 @@ async def read_details(log: EventLog, state: GroupState, now_ms: int) -> GroupDe
     )
 
 
-async def read_members(log: EventLog, partition: int, group: str) -> list[Member]:
+async def read_members(log: EventLog, partition: int, group: str) -> list[GroupConsumer]:
     """Return the consumers of the group, the busiest first."""
     stream = log.keys.events(partition)
     members = map(_member, await read_consumers(log.server.client.call, stream, group))
     return sorted(members, key=lambda one: (-one.pending, one.idle_ms, one.name))
 
 
-def _member(consumer: StreamConsumer) -> Member:
+def _member(consumer: StreamConsumer) -> GroupConsumer:
     ours = _OURS.match(consumer.name)
     state: Literal["active", "silent"] = "active" if consumer.idle_ms < SILENT_MS else "silent"
-    return Member(
+    return GroupConsumer(
         name=consumer.name,
         host=ours["host"] if ours else None,
         pid=int(ours["pid"]) if ours else None,

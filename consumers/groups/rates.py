@@ -10,7 +10,7 @@ SAMPLE_S = 0.4
 """Between the two looks that a rate is measured by, where there was none before."""
 
 
-class Rates(msgspec.Struct, frozen=True):
+class GroupRates(msgspec.Struct, frozen=True):
     """How fast something goes on in one group and partition, between two looks.
 
     Attributes:
@@ -37,26 +37,26 @@ class RateMeter:
         """Whether there is a look to compare with."""
         return bool(self._before)
 
-    def note(self, states: Iterable[GroupState], at_s: float) -> dict[tuple[str, int], Rates]:
+    def note(self, states: Iterable[GroupState], at_s: float) -> dict[tuple[str, int], GroupRates]:
         """Take in what was seen at *at_s*, by the server's clock; return the rates since before."""
         now = {(one.group, one.partition): one for one in states}
         passed_s, before = at_s - self._at_s, self._before
         self._at_s, self._before = at_s, now
         return {
-            key: rates(before[key], state, passed_s) if key in before else Rates()
+            key: rates(before[key], state, passed_s) if key in before else GroupRates()
             for key, state in now.items()
         }
 
 
-def rates(before: GroupState, now: GroupState, passed_s: float) -> Rates:
+def rates(before: GroupState, now: GroupState, passed_s: float) -> GroupRates:
     """Say how fast a group and its log went on from *before* to *now*."""
     if passed_s <= 0 or now.activity == "missing" or before.activity == "missing":
-        return Rates()
+        return GroupRates()
     added_s = max(0, now.added - before.added) / passed_s
     was, read = _read(before, now), _read(now, before)
     # A group that was set back reads nothing less for it.
     read_s = None if was is None or read is None else max(0, read - was) / passed_s
-    return Rates(read_s, added_s, _eta_s(now.lag_max, read_s, added_s))
+    return GroupRates(read_s, added_s, _eta_s(now.lag_max, read_s, added_s))
 
 
 def _read(state: GroupState, other: GroupState) -> int | None:

@@ -5,9 +5,9 @@ from typing import Literal
 
 import msgspec
 
-from consumers.groups.journal import Operation, as_arguments
+from consumers.groups.operations import Operation, as_arguments
 from consumers.runtime.dead_letters import DeadEntry
-from consumers.runtime.waking import wake_others
+from consumers.runtime.waiting_connections import wake_others
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from events.log.positions import group_holder

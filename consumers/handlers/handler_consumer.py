@@ -8,12 +8,12 @@ from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
 from consumers.handlers.lease import Lease
 from consumers.handlers.owned_entries import OwnedEntries
-from consumers.handlers.ownership import Ownership
+from consumers.handlers.ownership import PartitionOwnership
 from consumers.handlers.tries import Tries
 from consumers.runtime.group import Group
 from consumers.runtime.interruption import INTERRUPTIONS, Interruptions
-from consumers.runtime.last_read import RememberedEntries
-from consumers.runtime.progress import Progress
+from consumers.runtime.progress import ConsumerProgress
+from consumers.runtime.remembered_entries import RememberedEntries
 from events.entry.entry_id import END
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.log.log import EventLog
@@ -45,11 +45,11 @@ class HandlerConsumer:
         self._lease = Lease(log.server, log.keys, partition, name, settings.lease_ms)
         self._entries = OwnedEntries(log.server, log.keys, partition, name, self._lease)
         self._remembered = RememberedEntries(log.server, log.keys, partition, self._entries.losses)
-        self.progress = Progress(group, partition, self.name)
+        self.progress = ConsumerProgress(group, partition, self.name)
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
         self._waiting = anyio.CancelScope()
-        self._owning: Ownership | None = None
+        self._owning: PartitionOwnership | None = None
         self._log = structured_logger(__name__).bind(
             group=group, consumer=self.name, partition=partition
         )
@@ -102,7 +102,7 @@ class HandlerConsumer:
         place = (self._group, self._entries, self._remembered)
         server = self._log_of.server
         tries = Tries(self._group.name, self._entries, self._work, self._settings)
-        self._owning = Ownership(server, self._lease, place, tries, self._settings)
+        self._owning = PartitionOwnership(server, self._lease, place, tries, self._settings)
         try:
             await self._owning.run()
         finally:

@@ -9,9 +9,9 @@ from uuid import UUID
 import anyio
 from anyio.abc import TaskGroup
 
-from consumers.handlers.held_entry import HeldEntry
+from consumers.handlers.entry_in_hand import EntryInHand
 
-Try = Callable[[HeldEntry], Awaitable[float | None]]
+Try = Callable[[EntryInHand], Awaitable[float | None]]
 """Tries an entry once; returns seconds until the next try, None when the entry has ended."""
 
 
@@ -28,7 +28,7 @@ class Lanes:
         self._tasks = tasks
         self._limiter = anyio.CapacityLimiter(concurrency)
         self._alone = anyio.Lock()
-        self._lanes: dict[UUID, deque[HeldEntry]] = {}
+        self._lanes: dict[UUID, deque[EntryInHand]] = {}
         self._stopping = anyio.Event()
 
     @classmethod
@@ -42,7 +42,7 @@ class Lanes:
             finally:
                 lanes.stop()
 
-    def add(self, endpoint_id: UUID, held: HeldEntry) -> None:
+    def add(self, endpoint_id: UUID, held: EntryInHand) -> None:
         """Put *held* at the end of its endpoint's lane."""
         lane = self._lanes.get(endpoint_id)
         if lane is None:
@@ -61,7 +61,7 @@ class Lanes:
             lane.popleft()
         del self._lanes[endpoint_id]
 
-    async def _is_ended(self, held: HeldEntry) -> bool:
+    async def _is_ended(self, held: EntryInHand) -> bool:
         """Try *held* until it has ended; say no when a stop came first."""
         delay_s: float | None = held.after_s
         turn = self._turn_alone if held.unseen else self._turn

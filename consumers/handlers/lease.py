@@ -5,7 +5,7 @@ from secrets import token_hex
 from time import monotonic
 
 from consumers.errors import LeaseLostError
-from consumers.runtime.waking import connection_name
+from consumers.runtime.waiting_connections import connection_name
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
 from events.server.reply import reply

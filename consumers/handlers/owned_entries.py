@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from consumers.errors import LeaseLostError
-from consumers.handlers.held_entry import HeldEntry
+from consumers.handlers.entry_in_hand import EntryInHand
 from consumers.handlers.lease import NOT_THE_OWNER, Lease
 from consumers.runtime.dead_letters import letter_of
 from consumers.runtime.last_errors import shortened
@@ -60,7 +60,7 @@ class OwnedEntries:
         """Note what was trimmed before the group had read it."""
         await self.losses.look(self._consumer)
 
-    async def read(self, count: int) -> list[HeldEntry]:
+    async def read(self, count: int) -> list[EntryInHand]:
         """Return up to *count* entries that the group was not given before."""
         told = await self._ask(self._read, self._group, self._consumer, count)
         now_ms, raw, end = reply(told, tuple[int, list[_Noted], bytes | None])
@@ -77,7 +77,7 @@ class OwnedEntries:
 
     async def pending(
         self, after: EntryId | None, count: int
-    ) -> tuple[list[HeldEntry], list[EntryId]]:
+    ) -> tuple[list[EntryInHand], list[EntryId]]:
         """Take over up to *count* pending entries after *after*, in order, whoever had them.
 
         Those come apart that were deleted from the stream.
@@ -88,7 +88,7 @@ class OwnedEntries:
         gone = [EntryId.parse(entry_id) for entry_id, fields, _ in raw if fields is None]
         return self._held(now_ms, (one for one in raw if one[1] is not None)), gone
 
-    async def note(self, held: HeldEntry, after_s: float = 0.0, error: str = "") -> bool:
+    async def note(self, held: EntryInHand, after_s: float = 0.0, error: str = "") -> bool:
         """Note how far the tries of *held* have come, and what the last one failed with.
 
         Says whether it is pending at all.
@@ -101,7 +101,7 @@ class OwnedEntries:
         """End entries that are done, and keep how far the group has come by that."""
         await self._ask(self._acknowledge, self._group, self._holder, *map(str, entry_ids))
 
-    async def give_up(self, held: HeldEntry, letter: DeadLetter) -> bool:
+    async def give_up(self, held: EntryInHand, letter: DeadLetter) -> bool:
         """Move *held* to the dead letters; say whether it still was pending."""
         strings = letter_of(held.delivery, letter, self._consumer)
         args = (self._group, self._holder, str(held.entry_id), *strings)
@@ -120,10 +120,10 @@ class OwnedEntries:
             raise LeaseLostError(f"{owner!r} was taken for gone, another consumer owns now")
         return told
 
-    def _held(self, now_ms: int, raw: Iterable[_Noted]) -> list[HeldEntry]:
+    def _held(self, now_ms: int, raw: Iterable[_Noted]) -> list[EntryInHand]:
         held = []
         for entry_id, fields, tries in raw:
             [entry] = entries_of([(entry_id, fields or ())], self._partition)
             begun, failures, due_ms = map(int, tries.split()) if tries else (0, 0, 0)
-            held.append(HeldEntry(entry, begun, failures, max(0, due_ms - now_ms) / 1_000))
+            held.append(EntryInHand(entry, begun, failures, max(0, due_ms - now_ms) / 1_000))
         return held

@@ -9,11 +9,11 @@ from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.lanes import Lanes
 from consumers.handlers.lease import Lease
 from consumers.handlers.owned_entries import OwnedEntries
-from consumers.handlers.patience import be_patient
+from consumers.handlers.server_wait import wait_before_retry
 from consumers.handlers.tries import Tries
 from consumers.runtime.group import Group
-from consumers.runtime.last_read import RememberedEntries
 from consumers.runtime.progress import note_read
+from consumers.runtime.remembered_entries import RememberedEntries
 from events.entry.entry_id import EntryId
 from events.errors import ServerUnavailableError
 from events.server.server import Server
@@ -26,7 +26,7 @@ _PRUNED_AFTER_LEASES = 3
 _LAST_RENEWAL_S = 0.5
 
 
-class Ownership:
+class PartitionOwnership:
     """One time for which a consumer owns a partition.
 
     First all that is pending in the group, whoever had it, then what is new: so the entries of an
@@ -92,7 +92,7 @@ class Ownership:
                 except ServerUnavailableError as error:
                     failures += 1
                     self._is_taken_over = False
-                    await be_patient(error, failures)
+                    await wait_before_retry(error, failures)
 
     async def _take_over(self, lanes: Lanes) -> None:
         """Have all in hand that is pending, in the order of the ids."""

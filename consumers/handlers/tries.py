@@ -7,11 +7,11 @@ from uuid import UUID
 import anyio
 
 from consumers.errors import LeaseLostError
+from consumers.handlers.entry_in_hand import EntryInHand
 from consumers.handlers.handler_settings import TOLD_MAX_S, HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
-from consumers.handlers.held_entry import HeldEntry
 from consumers.handlers.owned_entries import OwnedEntries
-from consumers.handlers.patience import patiently
+from consumers.handlers.server_wait import until_served
 from consumers.runtime.outcome import (
     DeadLetter,
     Outcome,
@@ -42,7 +42,7 @@ class Tries:
     def __init__(
         self, group: str, entries: OwnedEntries, work: HandlerWork, settings: HandlerSettings
     ) -> None:
-        self.held: dict[EntryId, HeldEntry] = {}
+        self.held: dict[EntryId, EntryInHand] = {}
         self._entries = entries
         self._work = work
         self._settings = settings
@@ -67,10 +67,10 @@ class Tries:
                 await self._freed.wait()
         return 0
 
-    async def hold(self, found: Iterable[HeldEntry]) -> list[tuple[UUID, HeldEntry]]:
+    async def hold(self, found: Iterable[EntryInHand]) -> list[tuple[UUID, EntryInHand]]:
         """Take *found* into hand; return what is to be tried, and end the rest."""
-        to_try: list[tuple[UUID, HeldEntry]] = []
-        skipped: list[HeldEntry] = []
+        to_try: list[tuple[UUID, EntryInHand]] = []
+        skipped: list[EntryInHand] = []
         for held in found:
             if held.entry_id in self.held:
                 continue
@@ -93,13 +93,13 @@ class Tries:
         note_ended("skipped", len(skipped))
         return to_try
 
-    async def attempt(self, held: HeldEntry) -> float | None:
+    async def attempt(self, held: EntryInHand) -> float | None:
         """Try *held* once; return after how many seconds again, None when it has ended."""
         if held.unseen >= self._settings.unseen_max:
             return await self._end(held, given_up_unseen(held.unseen))
         held.begun += 1
         # It is noted before: a process that dies of it cannot note it afterwards.
-        if not await patiently(lambda: self._entries.note(held)):
+        if not await until_served(lambda: self._entries.note(held)):
             self._let_go(held)
             return None
         try:
@@ -109,7 +109,7 @@ class Tries:
             raise
         return await self._end(held, outcome_of(error, held.failures + 1, self._settings.policy))
 
-    async def _take_back(self, held: HeldEntry) -> None:
+    async def _take_back(self, held: EntryInHand) -> None:
         """A try that is cut off from outside says nothing against its entry, if that can be noted.
 
         After a lease that was lost it cannot: then it counts as one that came to no end.
@@ -121,11 +121,11 @@ class Tries:
         ):
             await self._entries.note(held)
 
-    def _unseen_delay_s(self, held: HeldEntry) -> float:
+    def _unseen_delay_s(self, held: EntryInHand) -> float:
         """Let the others come first where an entry may have killed its process again and again."""
         return self._settings.policy.delay_s(held.unseen - 1) if held.unseen > 1 else 0.0
 
-    async def _handle(self, held: HeldEntry) -> Exception | None:
+    async def _handle(self, held: EntryInHand) -> Exception | None:
         deadline_s = self._settings.deadline_s
         try:
             with anyio.move_on_after(deadline_s) as deadline:
@@ -134,7 +134,7 @@ class Tries:
             return error
         return TimeoutError(f"no end within {deadline_s} s") if deadline.cancelled_caught else None
 
-    async def _end(self, held: HeldEntry, outcome: Outcome) -> float | None:
+    async def _end(self, held: EntryInHand, outcome: Outcome) -> float | None:
         if isinstance(outcome, Retry):
             return await self._try_later(held, outcome)
         if isinstance(outcome, DeadLetter):
@@ -144,10 +144,10 @@ class Tries:
             note_ended("skipped" if isinstance(outcome, Skipped) else "handled")
         return None
 
-    async def _try_later(self, held: HeldEntry, retry: Retry) -> float | None:
+    async def _try_later(self, held: EntryInHand, retry: Retry) -> float | None:
         held.failures += 1
         after_s = retry.after_s
-        if not await patiently(lambda: self._entries.note(held, after_s, retry.error)):
+        if not await until_served(lambda: self._entries.note(held, after_s, retry.error)):
             self._let_go(held)
             return None
         note_ended("retried")
@@ -160,8 +160,8 @@ class Tries:
         )
         return after_s
 
-    async def _give_up(self, held: HeldEntry, letter: DeadLetter) -> None:
-        if await patiently(lambda: self._entries.give_up(held, letter)):
+    async def _give_up(self, held: EntryInHand, letter: DeadLetter) -> None:
+        if await until_served(lambda: self._entries.give_up(held, letter)):
             note_ended("dead")
             self._log.error(
                 "entry_dead",
@@ -172,17 +172,17 @@ class Tries:
             )
         self._forget([held])
 
-    async def _acknowledge(self, done: Sequence[HeldEntry]) -> None:
+    async def _acknowledge(self, done: Sequence[EntryInHand]) -> None:
         if done:
             ids = [held.entry_id for held in done]
-            await patiently(lambda: self._entries.acknowledge(ids))
+            await until_served(lambda: self._entries.acknowledge(ids))
             self._forget(done)
 
-    def _let_go(self, held: HeldEntry) -> None:
+    def _let_go(self, held: EntryInHand) -> None:
         self._log.warning("entry_gone", entry_id=str(held.entry_id), why="not pending any more")
         self._forget([held])
 
-    def _forget(self, ended: Sequence[HeldEntry]) -> None:
+    def _forget(self, ended: Sequence[EntryInHand]) -> None:
         for held in ended:
             self.held.pop(held.entry_id, None)
         self._freed.set()

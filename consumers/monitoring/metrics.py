@@ -13,12 +13,12 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric as Family
 
 from consumers.groups.backlog import Backlog
-from consumers.runtime.progress import Distribution, Progress
+from consumers.runtime.progress import ConsumerProgress, Distribution
 
 PREFIX = "routestream_"
 
 Kind = Literal["counter", "gauge", "histogram"]
-Value = Callable[[Progress], float]
+Value = Callable[[ConsumerProgress], float]
 
 _OF_GROUP = ("group", "partition")
 _OF_PROCESS = ("process",)
@@ -87,7 +87,7 @@ _COUNTED: Mapping[Metric, Value] = {
         "1 while the consumer consumes or waits for its turn, else 0.",
     ): lambda of: float(of.state in {"consuming", "waiting"}),
 }
-_DISTRIBUTED: Mapping[Metric, Callable[[Progress], Distribution]] = {
+_DISTRIBUTED: Mapping[Metric, Callable[[ConsumerProgress], Distribution]] = {
     Metric(
         "batch_size_entries", "histogram", "Entries that were read and processed together."
     ): lambda of: of.batch_sizes,
@@ -153,7 +153,7 @@ class _Collected:
 
 
 def of_consumers(
-    progresses: Sequence[Progress], backlogs: Mapping[int, Backlog], *, server_up: bool
+    progresses: Sequence[ConsumerProgress], backlogs: Mapping[int, Backlog], *, server_up: bool
 ) -> Iterable[Family]:
     """Yield what the consumers of one process did, and what is left by partition.
 
@@ -197,11 +197,11 @@ def _one(metric: Metric, value: float) -> Family:
     return family
 
 
-def _labels(progress: Progress) -> dict[str, str]:
+def _labels(progress: ConsumerProgress) -> dict[str, str]:
     return {"group": progress.group, "partition": str(progress.partition)}
 
 
-def _histogram(metric: Metric, of: Iterable[tuple[Progress, Distribution]]) -> Family:
+def _histogram(metric: Metric, of: Iterable[tuple[ConsumerProgress, Distribution]]) -> Family:
     family = metric.family()
     for progress, distribution in of:
         labels, buckets = _labels(progress), distribution.cumulated()

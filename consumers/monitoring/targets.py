@@ -11,22 +11,22 @@ from consumers.groups.backlog import read_backlog
 from consumers.monitoring.metrics import of_checker, of_consumers, of_processes
 from consumers.monitoring.vitals import (
     Health,
-    Look,
     Problem,
+    ServerProbe,
     VitalsSettings,
     is_silent,
     liveness_of,
     readiness_of,
 )
-from consumers.runtime.progress import Progress
+from consumers.runtime.progress import ConsumerProgress
 from events.errors import EventsError, ServerUnavailableError
 from events.log.log import EventLog
 from projections.catalogue import READ_MODELS
 
-LOOKED_EVERY_S = 1.0
+PROBED_EVERY_S = 1.0
 """What the server told is told again for so long, however often it is asked for."""
 
-LOOK_TIMEOUT_S = 0.5
+PROBE_TIMEOUT_S = 0.5
 """The longest wait for the server: many probers take no answer within 1 s for a no."""
 
 
@@ -34,20 +34,20 @@ class ExposedConsumers:
     """The consumers of one group in one process, one for each partition."""
 
     def __init__(
-        self, log: EventLog, progresses: Sequence[Progress], settings: VitalsSettings
+        self, log: EventLog, progresses: Sequence[ConsumerProgress], settings: VitalsSettings
     ) -> None:
         self._log = log
         self._progresses = progresses
         self._settings = settings
-        self._looks: Mapping[int, Look] = {}
-        self._looked_at: float | None = None
+        self._probes: Mapping[int, ServerProbe] = {}
+        self._probed_at: float | None = None
         self._lock = anyio.Lock()
 
     async def metrics(self) -> Iterable[Family]:
         """Return what they did, and what is left to do."""
-        looks = await self._look()
-        backlogs = {p: look.backlog for p, look in looks.items() if look.backlog is not None}
-        is_up = not any(look.is_away for look in looks.values())
+        probes = await self._probe_all()
+        backlogs = {p: probe.backlog for p, probe in probes.items() if probe.backlog is not None}
+        is_up = not any(probe.is_away for probe in probes.values())
         return of_consumers(self._progresses, backlogs, server_up=is_up)
 
     async def liveness(self) -> Health:
@@ -58,30 +58,34 @@ class ExposedConsumers:
         now = monotonic()
         if not any(is_silent(progress, now, self._settings) for progress in self._progresses):
             return Health(ok=True)
-        looks = await self._look()
-        found = [liveness_of(p, looks[p.partition], now, self._settings) for p in self._progresses]
+        probes = await self._probe_all()
+        found = [liveness_of(p, probes[p.partition], now, self._settings) for p in self._progresses]
         return Health.of(found)
 
     async def readiness(self) -> Health:
         """Say whether each of them can get on; see `consumers.monitoring.vitals.readiness_of`."""
-        looks = await self._look()
+        probes = await self._probe_all()
         now = monotonic()
-        return Health.of([readiness_of(p, looks[p.partition], now) for p in self._progresses])
+        return Health.of([readiness_of(p, probes[p.partition], now) for p in self._progresses])
 
-    async def _look(self) -> Mapping[int, Look]:
-        """Ask the server, at most every `LOOKED_EVERY_S`, however many ask here together."""
+    async def _probe_all(self) -> Mapping[int, ServerProbe]:
+        """Ask the server, at most every `PROBED_EVERY_S`, however many ask here together."""
         async with self._lock:
-            if self._looked_at is None or monotonic() - self._looked_at >= LOOKED_EVERY_S:
-                looks: dict[int, Look] = {}
-                with anyio.move_on_after(LOOK_TIMEOUT_S):
+            if self._probed_at is None or monotonic() - self._probed_at >= PROBED_EVERY_S:
+                probes: dict[int, ServerProbe] = {}
+                with anyio.move_on_after(PROBE_TIMEOUT_S):
                     for progress in self._progresses:
-                        looks[progress.partition] = await self._look_at(progress)
-                late = Look(error=ServerUnavailableError(f"no answer within {LOOK_TIMEOUT_S:g} s"))
-                self._looks = {p.partition: looks.get(p.partition, late) for p in self._progresses}
-                self._looked_at = monotonic()
-            return self._looks
+                        probes[progress.partition] = await self._probe(progress)
+                late = ServerProbe(
+                    error=ServerUnavailableError(f"no answer within {PROBE_TIMEOUT_S:g} s")
+                )
+                self._probes = {
+                    p.partition: probes.get(p.partition, late) for p in self._progresses
+                }
+                self._probed_at = monotonic()
+            return self._probes
 
-    async def _look_at(self, progress: Progress) -> Look:
+    async def _probe(self, progress: ConsumerProgress) -> ServerProbe:
         group, partition = progress.group, progress.partition
         has_read_model = None
         try:
@@ -90,8 +94,8 @@ class ExposedConsumers:
                 has_read_model = bool(await self._log.server.client.call("EXISTS", key))
             backlog = await read_backlog(self._log, group, partition)
         except EventsError as error:
-            return Look(error=error, has_read_model=has_read_model)
-        return Look(backlog, has_read_model=has_read_model)
+            return ServerProbe(error=error, has_read_model=has_read_model)
+        return ServerProbe(backlog, has_read_model=has_read_model)
 
 
 class Supervised(Protocol):

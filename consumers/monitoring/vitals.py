@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from consumers.groups.backlog import Backlog
-from consumers.runtime.progress import Progress
+from consumers.runtime.progress import ConsumerProgress
 from events.errors import EventsError, NoGroupError, ServerUnavailableError
 from events.limits import Limited
 
@@ -34,7 +34,7 @@ class VitalsSettings(Limited, frozen=True):
             )
 
 
-class Look(msgspec.Struct, frozen=True):
+class ServerProbe(msgspec.Struct, frozen=True):
     """What the server told of one group in one partition, or why it did not.
 
     Attributes:
@@ -83,7 +83,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def liveness_of(
-    progress: Progress, look: Look, now: float, settings: VitalsSettings
+    progress: ConsumerProgress, probe: ServerProbe, now: float, settings: VitalsSettings
 ) -> Problem | None:
     """Say why a consumer does not live, None where it does; *now* by the monotonic clock.
 
@@ -99,13 +99,13 @@ def liveness_of(
     if not is_silent(progress, now, settings):
         return None
     silent_s = now - progress.active_at
-    if not progress.batch and look.is_away and silent_s < settings.patience_s:
+    if not progress.batch and probe.is_away and silent_s < settings.patience_s:
         return None
-    why = _stalled_at(progress, look)
+    why = _stalled_at(progress, probe)
     return None if why is None else _problem(progress, silent_s, why)
 
 
-def readiness_of(progress: Progress, look: Look, now: float) -> Problem | None:
+def readiness_of(progress: ConsumerProgress, probe: ServerProbe, now: float) -> Problem | None:
     """Say why a consumer is not ready, None where it is.
 
     It is when it consumes, or waits for its turn, the server answers, the group exists, and what a
@@ -115,20 +115,20 @@ def readiness_of(progress: Progress, look: Look, now: float) -> Problem | None:
     if progress.state not in {"consuming", "waiting"}:
         why = f": {progress.problem}" if progress.problem else ""
         return _problem(progress, silent_s, f"the consumer is {progress.state}{why}")
-    if look.error is not None:
-        return _problem(progress, silent_s, str(look.error))
-    if look.has_read_model is False:
+    if probe.error is not None:
+        return _problem(progress, silent_s, str(probe.error))
+    if probe.has_read_model is False:
         return _problem(progress, silent_s, "the read model has no live generation")
     return None
 
 
-def is_silent(progress: Progress, now: float, settings: VitalsSettings) -> bool:
+def is_silent(progress: ConsumerProgress, now: float, settings: VitalsSettings) -> bool:
     """Whether a consumer got on with nothing for so long that it has to be asked why."""
     limit_s = settings.patience_s if progress.is_building else settings.stalled_s
     return progress.state != "waiting" and now - progress.active_at >= limit_s
 
 
-def _stalled_at(progress: Progress, look: Look) -> str | None:
+def _stalled_at(progress: ConsumerProgress, probe: ServerProbe) -> str | None:
     """Say what a silent consumer hangs at, None where there is nothing for it to do."""
     last = f"; last: {progress.problem}" if progress.problem else ""
     if progress.is_building:
@@ -136,16 +136,16 @@ def _stalled_at(progress: Progress, look: Look) -> str | None:
     if progress.batch:
         first = progress.batch[0].entry_id
         return f"{len(progress.batch)} entries from {first} on are not settled"
-    if look.is_away:
-        return f"the server is away: {look.error}"
-    if isinstance(look.error, NoGroupError):
+    if probe.is_away:
+        return f"the server is away: {probe.error}"
+    if isinstance(probe.error, NoGroupError):
         return f"the group is gone and not made again{last}"
-    if look.backlog is not None and look.backlog.lag > 0:
-        return f"nothing is read although {look.backlog.lag} entries are there{last}"
+    if probe.backlog is not None and probe.backlog.lag > 0:
+        return f"nothing is read although {probe.backlog.lag} entries are there{last}"
     return None
 
 
-def _problem(progress: Progress, silent_s: float, why: str) -> Problem:
+def _problem(progress: ConsumerProgress, silent_s: float, why: str) -> Problem:
     since = datetime.now(UTC) - timedelta(seconds=silent_s)
     told = f"{why}, for {silent_s:.1f} s"
     return Problem(told, since.isoformat(timespec="seconds"), progress.group, progress.partition)

@@ -8,7 +8,7 @@ from secrets import token_hex
 import anyio
 import msgspec
 
-from consumers.group_definition import GroupDefinition, Member
+from consumers.group_definition import GroupDefinition, PartitionConsumer
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedConsumers
 from consumers.processes.stopping import stopping
@@ -40,7 +40,7 @@ def warn_of_broken_plugins() -> None:
         _log.warning("plugin_skipped", **msgspec.structs.asdict(plugin))
 
 
-async def stop_all(members: Iterable[Member]) -> None:
+async def stop_all(members: Iterable[PartitionConsumer]) -> None:
     """Stop *members* softly, all at once; return when all have stopped."""
     async with anyio.create_task_group() as stops:
         for member in members:

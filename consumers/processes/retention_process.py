@@ -4,7 +4,7 @@ import anyio
 
 from consumers.processes.group_process import warn_of_weaknesses
 from consumers.processes.stopping import stopping
-from consumers.retention.holder import deadness_of, remedy_of
+from consumers.retention.holder_advice import deadness_of, remedy_of
 from consumers.retention.settings import RETENTION, RetentionSettings
 from events.errors import ServerUnavailableError
 from events.log.log import EventLog

@@ -10,14 +10,14 @@ from msgspec import Meta
 
 from consumers.runtime.group import Group
 from consumers.runtime.interruption import INTERRUPTIONS, Interruptions
-from consumers.runtime.last_read import RememberedEntries
 from consumers.runtime.new_entries import BatchSize, NewEntries
 from consumers.runtime.outcome import Delivery, Outcome, RetryPolicy, given_up_unseen
 from consumers.runtime.pending import ALONE_FROM, PendingEntries
 from consumers.runtime.processor import Processor
-from consumers.runtime.progress import Progress
+from consumers.runtime.progress import ConsumerProgress
+from consumers.runtime.remembered_entries import RememberedEntries
 from consumers.runtime.settlement import Settlement
-from consumers.runtime.waking import connection_name, wake_others
+from consumers.runtime.waiting_connections import connection_name, wake_others
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.limits import Limited
 from events.log.log import EventLog
@@ -71,7 +71,7 @@ class Consumer:
         self._processor = processor
         self._group = Group(log.server, log.keys, partition, group)
         self._pending = PendingEntries(log.server, log.keys, partition, group, self.name)
-        self.progress = Progress(group, partition, self.name)
+        self.progress = ConsumerProgress(group, partition, self.name)
         self._settlement = Settlement(log.server, log.keys, self._pending, group, self.name)
         self._remembered = RememberedEntries(log.server, log.keys, partition, self._pending.losses)
         self._batch_size = BatchSize(settings.batch_size)

@@ -3,7 +3,7 @@
 import anyio
 
 from consumers.errors import LeaseLostError
-from consumers.runtime.progress import Progress
+from consumers.runtime.progress import ConsumerProgress
 from events.errors import (
     NoGroupError,
     ServerRefusedError,
@@ -33,7 +33,9 @@ class Interruptions:
         failures: How often in a row the server could not be reached, or refused.
     """
 
-    def __init__(self, log: StructuredLogger, progress: Progress, stopping: anyio.Event) -> None:
+    def __init__(
+        self, log: StructuredLogger, progress: ConsumerProgress, stopping: anyio.Event
+    ) -> None:
         self.failures = 0
         self._log = log
         self._progress = progress

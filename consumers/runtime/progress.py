@@ -33,7 +33,7 @@ _deliveries_of = attrgetter("deliveries")
 _log = structured_logger(__name__)
 
 
-class Counts(msgspec.Struct):
+class EntryCounts(msgspec.Struct):
     """How many entries came to which end, since the process began.
 
     Attributes:
@@ -75,7 +75,7 @@ class Distribution:
         return list(zip(names, sums, strict=True))
 
 
-class Progress:
+class ConsumerProgress:
     """The progress of one consumer of a partition; `Consumer` keeps it.
 
     Attributes:
@@ -93,7 +93,7 @@ class Progress:
         self.group = group
         self.partition = partition
         self.consumer = consumer
-        self.counts = Counts()
+        self.counts = EntryCounts()
         self.batch_sizes = Distribution(BATCH_SIZE_BOUNDS)
         self.apply_times_s = Distribution(APPLY_TIME_BOUNDS_S)
         self.state: State = "starting"
@@ -202,7 +202,7 @@ class Progress:
         )
 
 
-_current: ContextVar[Progress | None] = ContextVar("progress", default=None)
+_current: ContextVar[ConsumerProgress | None] = ContextVar("progress", default=None)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from events.log.log import EventLog
 from events.structured_logger import structured_logger
 from projections.errors import HistoryMissingError
 from projections.projection import Projection
-from projections.read_model.store import APPLY_MAX, Applied, Change, ReadModelStore, State
+from projections.read_model.store import APPLY_MAX, Applied, DocumentChange, ReadModelStore, State
 from projections.replay.build import build
 from projections.replay.folding import Folding
 from projections.snapshots.snapshot_store import Snapshots
@@ -34,7 +34,7 @@ class Changed(Generic[State]):
 
     endpoint_id: UUID
     state: State
-    change: Change
+    change: DocumentChange
     deliveries: list[Delivery]
 
 
@@ -175,7 +175,7 @@ class Projector(Generic[State]):
             return
         entry_ids = [delivery.entry_id for delivery in done]
         document = self._projection.encode(state, revision + 1)
-        change = Change(str(endpoint_id), revision, document, entry_ids)
+        change = DocumentChange(str(endpoint_id), revision, document, entry_ids)
         folded.changed.append(Changed(endpoint_id, state, change, done))
 
     async def _apply(self, folded: Folded[State]) -> list[Delivery]:

@@ -24,7 +24,7 @@ from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.outcome import RetryPolicy
 from consumers.runtime.processor import Handler, HandlerProcessor
-from consumers.runtime.waking import connection_name
+from consumers.runtime.waiting_connections import connection_name
 from events.catalogue.endpoint import EndpointCreatedEvent
 from events.catalogue.route import RouteStartedEvent
 from events.entry.entry_id import EntryId

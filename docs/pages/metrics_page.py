@@ -4,7 +4,7 @@ import click
 
 from consumers.monitoring.metrics import METRICS
 from consumers.monitoring.settings import MetricsSettings
-from consumers.monitoring.targets import LOOKED_EVERY_S
+from consumers.monitoring.targets import PROBED_EVERY_S
 
 _TEXT = """\
 # Metrics
@@ -59,7 +59,7 @@ def metrics_page() -> str:
     )
     return _TEXT.format(
         port=settings.port,
-        every_s=LOOKED_EVERY_S,
+        every_s=PROBED_EVERY_S,
         rows=rows,
         stalled_s=settings.vitals.stalled_s,
         patience_s=settings.vitals.patience_s,

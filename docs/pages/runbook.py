@@ -1,4 +1,4 @@
-"""The runbook: an operator's questions, with the commands that answer them and what they print.
+"""The runbook: an operator's queries, with the commands that answer them and what they print.
 
 `python -m docs.pages.runbook docs/runbook.md` lets the incident happen, runs every command of
 `COMMANDS` in it, and writes what they print between the page's markers. The text around them is

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 
 from consumers.cli.top.app import TopApp
-from consumers.cli.top.watch import Watch
+from consumers.cli.top.deployment_reader import DeploymentReader
 from consumers.processes.embedded import embedded_server
 from consumers.processes.logs import configure_logs
 from docs.pages.incident import run_incident
@@ -31,10 +31,10 @@ async def take(size: tuple[int, int] = (COLUMNS, LINES)) -> str:
             log = incident.log
             reader = RouteTableReader(log.server, log.keys, log.partitions, incident.settings)
             tasks.start_soon(reader.run)
-            app = TopApp(Watch(log, reader))
+            app = TopApp(DeploymentReader(log, reader))
             async with app.run_test(size=size) as pilot:
                 with anyio.fail_after(_TIMEOUT_S):
-                    while app.picture is None or len(app.picture.rates) < LOOKS:
+                    while app.seen is None or len(app.seen.rates) < LOOKS:
                         await incident.go_on()
                         await pilot.pause(0.45)
                 svg = app.export_screenshot(title="routestream top")

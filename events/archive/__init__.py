@@ -3,12 +3,12 @@
 from events.archive.archive import Archive, open_archive
 from events.archive.errors import (
     ArchiveError,
+    ArchiveStorageError,
     BusyArchiveError,
     DamagedArchiveError,
     ForeignArchiveError,
     GapError,
     NoArchiveError,
-    PlaceError,
 )
 from events.archive.settings import ArchiveSettings
 
@@ -16,11 +16,11 @@ __all__ = [
     "Archive",
     "ArchiveError",
     "ArchiveSettings",
+    "ArchiveStorageError",
     "BusyArchiveError",
     "DamagedArchiveError",
     "ForeignArchiveError",
     "GapError",
     "NoArchiveError",
-    "PlaceError",
     "open_archive",
 ]

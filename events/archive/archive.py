@@ -10,10 +10,10 @@ from anyio.lowlevel import checkpoint
 from anyio.to_thread import run_sync
 
 from events.archive.errors import DamagedArchiveError, ForeignArchiveError
-from events.archive.manifest import Manifest, Part
-from events.archive.place import Place, open_place
+from events.archive.manifest import ArchiveManifest, Part
 from events.archive.segment import Segment, check, chunks
 from events.archive.settings import ArchiveSettings
+from events.archive.storage import ArchiveStorage, open_storage
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import RawEntry
 
@@ -28,7 +28,7 @@ _RESTORE = "restore the file from a copy; `events export --accept-gap` saves the
 class State(msgspec.Struct, frozen=True):
     """A manifest, and which state of its file it was read from; None: there is no file yet."""
 
-    manifest: Manifest
+    manifest: ArchiveManifest
     version: str | None
 
 
@@ -40,8 +40,8 @@ class Archive:
             raises.
     """
 
-    def __init__(self, place: Place, namespace: str, settings: ArchiveSettings) -> None:
-        self.place = place
+    def __init__(self, storage: ArchiveStorage, namespace: str, settings: ArchiveSettings) -> None:
+        self.storage = storage
         self.namespace = namespace
         self.settings = settings
         self.on_damage: Callable[[DamagedArchiveError], None] | None = None
@@ -53,7 +53,7 @@ class Archive:
         Raises:
             ArchiveError: They name none, or the extra for it is missing.
         """
-        return cls(open_place(settings), namespace, settings)
+        return cls(open_storage(settings), namespace, settings)
 
     async def state(self, partition: int) -> State:
         """Read the manifest of *partition* as it is now, and check its chain.
@@ -61,12 +61,12 @@ class Archive:
         Raises:
             ArchiveError: It cannot be read, is damaged, or belongs to another log.
         """
-        found = await self.place.read_versioned(self._name(partition, MANIFEST))
+        found = await self.storage.read_versioned(self._name(partition, MANIFEST))
         if found is None:
-            return State(Manifest(namespace=self.namespace, partition=partition), None)
+            return State(ArchiveManifest(namespace=self.namespace, partition=partition), None)
         with self._named(partition, "restore manifest.json from a copy, and delete no file there"):
             try:
-                return State(Manifest.parse(found[0], self.namespace, partition), found[1])
+                return State(ArchiveManifest.parse(found[0], self.namespace, partition), found[1])
             except ForeignArchiveError as error:
                 folder = self.folder(partition)
                 raise ForeignArchiveError(f"{folder}: {error}; is it the right place?") from None
@@ -75,7 +75,7 @@ class Archive:
         """Let the manifest name *parts*, too; False where another writer was first."""
         manifest = state.manifest.with_parts(*parts)
         name = self._name(manifest.partition, MANIFEST)
-        return await self.place.swap(name, manifest.encode(), state.version)
+        return await self.storage.swap(name, manifest.encode(), state.version)
 
     async def write(
         self, partition: int, segment: Segment, data: bytes, content_sha256: str
@@ -84,27 +84,27 @@ class Archive:
 
         Raises:
             DamagedArchiveError: What was read back is not what was written.
-            PlaceError: It cannot be written or read.
+            ArchiveStorageError: It cannot be written or read.
         """
         name = self._name(partition, segment.file)
-        await self.place.write(name, data)
+        await self.storage.write(name, data)
         with self._named(partition, "nothing is claimed; look at the disk, and run it again"):
-            await run_sync(check, segment, await self.place.read(name), content_sha256)
+            await run_sync(check, segment, await self.storage.read(name), content_sha256)
 
     async def check(self, partition: int, segment: Segment) -> None:
         """Read a segment as a whole; raise DamagedArchiveError where it is not what it was."""
         with self._named(partition, _RESTORE):
-            data = await self.place.read(self._name(partition, segment.file))
+            data = await self.storage.read(self._name(partition, segment.file))
             await run_sync(check, segment, data)
 
     async def sizes(self, partition: int) -> dict[str, int]:
         """Return the bytes of each segment's file that lies there, named by the manifest or not."""
-        sizes = await self.place.sizes(self._name(partition, ""))
+        sizes = await self.storage.sizes(self._name(partition, ""))
         return {name: size for name, size in sizes.items() if name != MANIFEST}
 
     async def read(
         self,
-        manifest: Manifest,
+        manifest: ArchiveManifest,
         start: EntryId = START,
         end: EntryId = END,
         rescue: Rescue | None = None,
@@ -118,7 +118,7 @@ class Archive:
         for segment in manifest.segments:
             if segment.last_id < start or segment.first_id > end:
                 continue
-            data = await self.place.read(self._name(manifest.partition, segment.file))
+            data = await self.storage.read(self._name(manifest.partition, segment.file))
             try:
                 with self._named(manifest.partition, _RESTORE):
                     async for chunk in _in_turn(chunks(segment, data, start, end)):
@@ -131,7 +131,7 @@ class Archive:
 
     def folder(self, partition: int) -> str:
         """Return where the files of *partition* lie, as a person would look for them."""
-        return f"{self.place.name.rstrip('/')}/{self._name(partition, '')}"
+        return f"{self.storage.name.rstrip('/')}/{self._name(partition, '')}"
 
     @contextmanager
     def _named(self, partition: int, to_do: str) -> Iterator[None]:

@@ -7,11 +7,11 @@ import msgspec
 
 from events.archive.archive import Archive, State
 from events.archive.errors import BusyArchiveError, ForeignArchiveError, GapError
-from events.archive.manifest import Gap, Manifest, Part
+from events.archive.manifest import ArchiveManifest, Gap, Part
 from events.archive.segment import Packing, Segment
 from events.entry.entry_id import END, EntryId
-from events.log.chunk import Chunk, read_chunk
 from events.log.log import EventLog
+from events.log.partition_chunk import PartitionChunk, read_chunk
 from events.log.positions import Positions
 from events.log.protocol import READ_COUNT
 from events.server.server import now_of
@@ -70,7 +70,7 @@ async def archive_partition(
     Raises:
         GapError: Entries were trimmed before they were archived; nothing behind is archived.
         ForeignArchiveError: The log ends before the archive does.
-        ArchiveError: The place cannot be used, or is damaged.
+        ArchiveError: The storage cannot be used, or is damaged.
     """
     positions, races = Positions(log.server, log.keys, partition), 0
     position = await positions.of(HOLDER)  # first: a manifest that is read later is not behind it
@@ -97,7 +97,7 @@ async def archive_partition(
 
 
 async def _tell_the_truth(
-    positions: Positions, position: EntryId | None, manifest: Manifest
+    positions: Positions, position: EntryId | None, manifest: ArchiveManifest
 ) -> None:
     """Let the position be what the archive holds: after a crash, or with another archive."""
     if position is not None and position > manifest.end:
@@ -140,7 +140,9 @@ def _count_for(packing: Packing) -> int:
     return max(1, min(READ_COUNT, _READ_BYTES * packing.count // packing.raw_bytes))
 
 
-def _gap(partition: int, end: EntryId, chunk: Chunk, known: int, *, accepted: bool) -> Gap | None:
+def _gap(
+    partition: int, end: EntryId, chunk: PartitionChunk, known: int, *, accepted: bool
+) -> Gap | None:
     count = chunk.removed - known
     if not accepted:
         raise GapError(partition, end, chunk.first, count)
@@ -151,7 +153,7 @@ def _gap(partition: int, end: EntryId, chunk: Chunk, known: int, *, accepted: bo
     return Gap(after=str(end), until=until, count=count)
 
 
-def _check_history(partition: int, end: EntryId, chunk: Chunk) -> None:
+def _check_history(partition: int, end: EntryId, chunk: PartitionChunk) -> None:
     if chunk.last < end:
         raise ForeignArchiveError(
             f"partition {partition}: the archive ends at {end}, the log already at {chunk.last}:"

@@ -1,18 +1,18 @@
-"""The bucket: a place in S3-compatible storage."""
+"""The bucket: an archive's storage in an S3-compatible service."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from events.archive.errors import PlaceError
+from events.archive.errors import ArchiveStorageError
 
 try:
     import obstore
     from obstore import exceptions as failures
     from obstore.store import S3Store
 except ImportError as error:
-    raise PlaceError(
+    raise ArchiveStorageError(
         "an archive in s3://... needs the extra s3: pip install 'routestream[s3]'"
     ) from error
 
@@ -50,7 +50,7 @@ class Bucket:
                 **options,  # type: ignore[arg-type]
             )
         except failures.BaseError as error:
-            raise PlaceError(f"cannot open {location}: {_told(error)}") from error
+            raise ArchiveStorageError(f"cannot open {location}: {_reason(error)}") from error
 
     async def read(self, name: str) -> bytes | None:
         """See `Place.read`."""
@@ -95,9 +95,11 @@ class Bucket:
         try:
             yield
         except (failures.BaseError, OSError, ValueError) as error:
-            raise PlaceError(f"cannot {what} {self.name}/{name}: {_told(error)}") from error
+            raise ArchiveStorageError(
+                f"cannot {what} {self.name}/{name}: {_reason(error)}"
+            ) from error
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Return the first line: the rest is how the library is made inside."""
     return str(error).strip().partition("\n")[0]

@@ -50,7 +50,7 @@ async def check_partition(log: EventLog, there: Archive, partition: int) -> Chec
     """Read the manifest and every file that it names, and look for files that it does not name.
 
     Raises:
-        ArchiveError: The place cannot be read, or has the archive of another log.
+        ArchiveError: The storage cannot be read, or has the archive of another log.
     """
     # First: a manifest that is read later is not behind it.
     position = await Positions(log.server, log.keys, partition).of(HOLDER)

@@ -9,7 +9,7 @@ class ArchiveError(EventsError):
 
 
 class NoArchiveError(ArchiveError):
-    """A command needs an archive, and no place for one is set."""
+    """A command needs an archive, and no storage for one is set."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -18,7 +18,7 @@ class NoArchiveError(ArchiveError):
         )
 
 
-class PlaceError(ArchiveError):
+class ArchiveStorageError(ArchiveError):
     """The folder or the bucket cannot be read or written now; nothing more was archived."""
 
 

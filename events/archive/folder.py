@@ -1,4 +1,4 @@
-"""The folder: a place on a file system."""
+"""The folder: an archive's storage on a file system."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from typing import Final
 
 from anyio.to_thread import run_sync
 
-from events.archive.errors import BusyArchiveError, PlaceError
+from events.archive.errors import ArchiveStorageError, BusyArchiveError
 from events.archive.whole_file import replacing, sync_folder
 
 LOCK: Final = ".lock"
@@ -129,5 +129,5 @@ def _make_folders(path: Path) -> None:
         sync_folder(one.parent)
 
 
-def _failed(what: str, path: Path, error: OSError) -> PlaceError:
-    return PlaceError(f"cannot {what} {path}: {(error.strerror or str(error)).lower()}")
+def _failed(what: str, path: Path, error: OSError) -> ArchiveStorageError:
+    return ArchiveStorageError(f"cannot {what} {path}: {(error.strerror or str(error)).lower()}")

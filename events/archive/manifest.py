@@ -33,7 +33,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", tag_field="kind"
 Part = Segment | Gap
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
     """The archive of one partition, in order."""
 
     format: Literal["routestream-archive"] = "routestream-archive"

@@ -21,14 +21,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: It cannot be written to its end, synced or renamed.
     """
-    with beside(path) as temporary:
+    with temporary_path(path) as temporary:
         with writing_synced(temporary) as file:
             yield file
         take_place(temporary, path)
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
+def temporary_path(path: Path) -> Iterator[Path]:
     """Yield where to write what `take_place` puts in *path*'s place; delete what is left there."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}{TEMPORARY}")
     try:

@@ -20,36 +20,36 @@ class EntryLineError(EventsError):
     """A line is no entry."""
 
 
-class _Bytes(msgspec.Struct, frozen=True):
+class _Base64Value(msgspec.Struct, frozen=True):
     base64: bytes
 
 
-class _Line(msgspec.Struct, omit_defaults=True, gc=False):
+class _EntryLine(msgspec.Struct, omit_defaults=True, gc=False):
     id: str
-    fields: list[str | _Bytes]
+    fields: list[str | _Base64Value]
     partition: int = 0
 
 
 _ENCODE = msgspec.json.Encoder().encode
-_DECODE = msgspec.json.Decoder(_Line).decode
+_DECODE = msgspec.json.Decoder(_EntryLine).decode
 
 
 def line_of(entry: RawEntry, partition: int = 0) -> bytes:
     """Return the entry as a line, with its line feed."""
     entry_id, strings = entry
-    fields: list[str | _Bytes]
+    fields: list[str | _Base64Value]
     try:
         fields = [one.decode() for one in strings]
     except UnicodeDecodeError:
         fields = [_printed(one) for one in strings]
-    return _ENCODE(_Line(entry_id.decode(), fields, partition)) + b"\n"
+    return _ENCODE(_EntryLine(entry_id.decode(), fields, partition)) + b"\n"
 
 
-def _printed(raw: bytes) -> str | _Bytes:
+def _printed(raw: bytes) -> str | _Base64Value:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        return _Bytes(raw)
+        return _Base64Value(raw)
 
 
 def entry_of(line: bytes) -> tuple[int, EntryId, list[bytes]]:

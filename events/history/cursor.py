@@ -5,13 +5,13 @@ from functools import partial
 
 from events.archive.archive import Archive
 from events.archive.errors import DamagedArchiveError
-from events.archive.manifest import Gap, Manifest
+from events.archive.manifest import ArchiveManifest, Gap
 from events.archive.segment import Segment
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import RawEntry
 from events.errors import TrimmedError
-from events.log.chunk import Chunk, read_chunk
 from events.log.log import EventLog
+from events.log.partition_chunk import PartitionChunk, read_chunk
 from events.log.protocol import READ_COUNT
 from events.log.reading import StreamReading
 from events.structured_logger import structured_logger
@@ -22,7 +22,7 @@ Note = Callable[[TrimmedError], None]
 _log = structured_logger(__name__)
 
 
-class Reading(StreamReading):
+class PartitionCursor(StreamReading):
     """A position in a partition, over archive and stream, which every step moves on."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Reading(StreamReading):
         # How many entries were ever appended up to the position; None: nobody knows.
         self._known = 0 if position == START else None
         self._archived: AsyncGenerator[list[RawEntry]] | None = None
-        self._manifest = Manifest(namespace=log.keys.namespace, partition=partition)
+        self._manifest = ArchiveManifest(namespace=log.keys.namespace, partition=partition)
 
     async def step(self, end: EntryId = END, count: int = READ_COUNT) -> list[RawEntry]:
         """Return the next entries up to *end*, which is included; there may be none in a step.
@@ -67,7 +67,7 @@ class Reading(StreamReading):
         self.is_at_end = len(chunk.entries) < count
         return chunk.entries
 
-    async def look_before(self, chunk: Chunk) -> Manifest:
+    async def look_before(self, chunk: PartitionChunk) -> ArchiveManifest:
         """Return what is archived; tell what is missing between it and the stream in *chunk*."""
         await self._look_into_archive()
         if chunk.first is None or chunk.first > self._manifest.end:
@@ -125,7 +125,7 @@ class Reading(StreamReading):
                 )
             )
 
-    def _tell_of_missing(self, chunk: Chunk) -> None:
+    def _tell_of_missing(self, chunk: PartitionChunk) -> None:
         """Compare what was ever removed with what was read, or is archived before the position."""
         missing = chunk.removed - max(self._known or 0, self._manifest.added)
         if missing > 0:
@@ -140,7 +140,7 @@ class Reading(StreamReading):
         else:
             raise error
 
-    def _take(self, chunk: Chunk) -> None:
+    def _take(self, chunk: PartitionChunk) -> None:
         if self._known is None and (chunk.first is None or chunk.first > self.position):
             self._known = chunk.removed
         if chunk.entries:

@@ -4,15 +4,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 
 from events.archive.archive import Archive, open_archive
-from events.archive.manifest import Manifest
+from events.archive.manifest import ArchiveManifest
 from events.archive.settings import ArchiveSettings
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import RawEntry
 from events.entry.recorded import Entry, entries_of
-from events.history.cursor import Note, Reading
-from events.log.chunk import Chunk, read_chunk, read_chunk_back
+from events.history.cursor import Note, PartitionCursor
 from events.log.keys import NAMESPACE, Keys
 from events.log.log import EventLog, log_to_read
+from events.log.partition_chunk import PartitionChunk, read_chunk, read_chunk_back
 from events.log.protocol import READ_COUNT, Cursor, ReadableLog, cursors_of
 from events.log.reading import follow
 from events.server.server import Server
@@ -65,7 +65,7 @@ class History(ReadableLog):
             TrimmedError: Entries in between are gone for good, and there is no *on_gap*.
             ArchiveError: The archive is needed, and cannot be read or is damaged.
         """
-        reading = Reading(self.log, self.archive, self.on_gap, partition, start.before())
+        reading = PartitionCursor(self.log, self.archive, self.on_gap, partition, start.before())
         while not reading.is_at_end:
             chunk = await reading.step(end, count)
             if chunk:
@@ -109,13 +109,13 @@ class History(ReadableLog):
             async for chunk in chunks:
                 yield entries_of(chunk, partition)
 
-    async def _before_stream(self, partition: int, chunk: Chunk) -> Manifest:
+    async def _before_stream(self, partition: int, chunk: PartitionChunk) -> ArchiveManifest:
         """Return what is archived, and tell of what is missing between it and the stream."""
-        reading = Reading(self.log, self.archive, self.on_gap, partition)
+        reading = PartitionCursor(self.log, self.archive, self.on_gap, partition)
         return await reading.look_before(chunk)
 
     async def _archived_back(
-        self, manifest: Manifest, start: EntryId, end: EntryId
+        self, manifest: ArchiveManifest, start: EntryId, end: EntryId
     ) -> AsyncGenerator[list[RawEntry]]:
         for segment in reversed(manifest.segments):
             first, last = max(segment.first_id, start), min(segment.last_id, end)
@@ -163,7 +163,7 @@ class History(ReadableLog):
         goes on in the archive; see `raw_chunks` for what it raises where that is not enough.
         """
         readings = [
-            Reading(self.log, self.archive, self.on_gap, partition, position)
+            PartitionCursor(self.log, self.archive, self.on_gap, partition, position)
             for partition, position in (await cursors_of(self, cursor)).items()
         ]
         async with aclosing(follow(self.server, self.keys, readings)) as entries:

@@ -17,7 +17,7 @@ COUNTED_MAX = 50_000
 """Entries that are counted to tell how much would go."""
 
 
-class Step(msgspec.Struct, frozen=True):
+class TrimStep(msgspec.Struct, frozen=True):
     """What one step of a trim did.
 
     Attributes:
@@ -46,14 +46,14 @@ class Trim:
         self._rule = rule
         self._trim = log.server.client.script("events.retention", "trim")
 
-    async def steps(self, now_ms: int) -> AsyncGenerator[Step]:
+    async def steps(self, now_ms: int) -> AsyncGenerator[TrimStep]:
         """Cut step by step until nothing older than the rule says is left that nobody needs."""
         floor = str(self._rule.floor(now_ms))
         without = self._rule.without
         args = [floor, STEP_ENTRIES, len(without), *without, *self._rule.wanted]
         while raw := await self._trim(self._keys, args):
             removed, cut, holder, is_done = reply(raw, tuple[int, bytes, bytes, int])
-            step = Step(removed, EntryId.parse(cut), holder.decode() or None, bool(is_done))
+            step = TrimStep(removed, EntryId.parse(cut), holder.decode() or None, bool(is_done))
             yield step
             if step.is_done:
                 return

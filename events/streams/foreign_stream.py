@@ -13,7 +13,7 @@ from events.server.reply import reply, text
 from events.server.server import Server
 
 
-class Told(msgspec.Struct, frozen=True):
+class ForeignEvent(msgspec.Struct, frozen=True):
     """What an entry says that another system wrote.
 
     Attributes:
@@ -34,7 +34,7 @@ class Told(msgspec.Struct, frozen=True):
 class ForeignDecoder(Protocol):
     """Reads an entry that another system wrote; an EventsError says why it cannot be read."""
 
-    def __call__(self, entry: Entry, *, wide: bool = False) -> Told:
+    def __call__(self, entry: Entry, *, wide: bool = False) -> ForeignEvent:
         """Return what the entry says; a *wide* summary has whole ids."""
 
 

@@ -39,11 +39,11 @@ class Copied(msgspec.Struct, frozen=True, gc=False):
     entry_id: EntryId | None = None
 
 
-class _Addressed(msgspec.Struct):
+class _EndpointPayload(msgspec.Struct):
     endpoint_id: UUID
 
 
-_DECODE = msgspec.json.Decoder(_Addressed).decode
+_DECODE = msgspec.json.Decoder(_EndpointPayload).decode
 
 
 def endpoint_of(strings: Sequence[bytes]) -> UUID | None:

@@ -8,8 +8,8 @@ from anyio.lowlevel import checkpoint
 
 from events.entry.entry_id import END, START, EntryId
 from events.errors import EventsError
-from events.log.chunk import Chunk, read_chunk_back
 from events.log.log import EventLog
+from events.log.partition_chunk import PartitionChunk, read_chunk_back
 from events.transfer.copy import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
@@ -94,7 +94,7 @@ async def plan_import(log: EventLog, path: Path, note: Note) -> list[PartitionPl
     ]
 
 
-def _compare(content: _Contents, there: Chunk, entry: ExportedEntry) -> None:
+def _compare(content: _Contents, there: PartitionChunk, entry: ExportedEntry) -> None:
     content.last = entry.entry_id
     if entry.entry_id > there.last:
         content.count += 1

@@ -38,17 +38,17 @@ class UnreadableCaptureError(ProducersError):
     """A capture cannot be read: the file, the line and what is wrong are named."""
 
 
-class _Bytes(msgspec.Struct):
+class _CapturedBytes(msgspec.Struct):
     b64: bytes
 
 
-class _Line(msgspec.Struct):
+class _CaptureLine(msgspec.Struct):
     t: Annotated[float, Meta(ge=0, le=10_000_000_000)]
     db: Annotated[int, Meta(ge=0)]
-    args: Annotated[list[str | _Bytes], Meta(min_length=1)]
+    args: Annotated[list[str | _CapturedBytes], Meta(min_length=1)]
 
 
-_DECODER = msgspec.json.Decoder(_Line)
+_DECODER = msgspec.json.Decoder(_CaptureLine)
 
 
 def read_capture(path: str | Path) -> Iterator[Command]:

@@ -13,7 +13,7 @@ from events.log.keys import partition_of
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
 from producers.backend_ai.capture import read_capture
-from producers.backend_ai.translation import Counts, Translation
+from producers.backend_ai.translation import Translation, TranslationCounts
 from producers.errors import ProducersError
 
 SOURCE = "backend-ai"
@@ -24,7 +24,7 @@ _log = structured_logger(__name__)
 
 async def import_capture(
     log: EventLog, path: str | Path, *, began_at: datetime | None = None
-) -> Counts:
+) -> TranslationCounts:
     """Append what the capture at *path* tells, on top of what *log* has.
 
     A command that is refused (a broken hand-off value, say) is logged with its line and passed

@@ -35,7 +35,7 @@ Happened = Literal[
 ]
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
+class TranslationCounts(msgspec.Struct, frozen=True, kw_only=True):
     """How many commands met with what; each command is counted once.
 
     Attributes:
@@ -87,9 +87,9 @@ class Translation:
         return MappingProxyType(self._endpoints)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> TranslationCounts:
         """What happened to the commands so far."""
-        return Counts(events=self._events, **self._happened)
+        return TranslationCounts(events=self._events, **self._happened)
 
     def translate(self, args: Sequence[bytes], observed_at: datetime) -> tuple[Event, ...]:
         """Return the events that a Redis command (its name first) leads to, often none.

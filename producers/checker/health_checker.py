@@ -20,7 +20,7 @@ from events.errors import EventsError
 from events.structured_logger import structured_logger
 from producers.checker.probe import Address, probe
 from producers.checker.settings import CheckerSettings
-from producers.checker.verdict import CheckState, Transition, judge
+from producers.checker.verdict import CheckState, ObservedTransition, judge
 from producers.errors import ProducersError
 from projections.errors import ProjectionsError
 from projections.route_table.endpoint import Endpoint
@@ -56,7 +56,7 @@ class Recorder(Protocol):
         """Record it."""
 
 
-class Ownership(Protocol):
+class EndpointOwnership(Protocol):
     """Which endpoints are this checker's to probe; see `membership.Membership`."""
 
     def owns(self, endpoint_id: UUID) -> bool:
@@ -76,14 +76,14 @@ class Target(msgspec.Struct, frozen=True):
     health_check: HealthCheck
 
 
-class Watch:
+class WatchedRoute:
     """The probing of one target; *due* is its newest transition, until that is recorded."""
 
     def __init__(self, target: Target, route: Route, state: CheckState, seen_s: float) -> None:
         self.target = target
         self.state = replace(state, health=route.health, failures=0, successes=0)
         self.seen_s = seen_s
-        self.due: Transition | None = None
+        self.due: ObservedTransition | None = None
         self.is_recording = False
         self.scope = anyio.CancelScope()
         self.log = _log.bind(endpoint_id=str(target.endpoint_id), route_id=str(target.route_id))
@@ -120,7 +120,7 @@ class HealthChecker:
         self,
         reader: Reader,
         recorder: Recorder,
-        ownership: Ownership,
+        ownership: EndpointOwnership,
         session: aiohttp.ClientSession,
         settings: CheckerSettings,
         *,
@@ -134,7 +134,7 @@ class HealthChecker:
         self._clock = clock
         self._limiter = anyio.CapacityLimiter(settings.concurrency_max)
         self._noticed = anyio.Event()
-        self._watches: dict[tuple[UUID, UUID], Watch] = {}
+        self._watches: dict[tuple[UUID, UUID], WatchedRoute] = {}
 
     @property
     def watched(self) -> int:
@@ -190,16 +190,16 @@ class HealthChecker:
                     wanted[endpoint.endpoint_id, route.route_id] = (target, route)
         return wanted
 
-    def _begun(self, target: Target, route: Route, before: Watch | None) -> Watch:
+    def _begun(self, target: Target, route: Route, before: WatchedRoute | None) -> WatchedRoute:
         """Begin to count anew; that it flaps is remembered across a restart of the route."""
         state = CheckState() if before is None else before.state
         same = before is not None and before.target.address == target.address
         seen_s = before.seen_s if before is not None and same else self._clock()
-        watch = Watch(target, route, state, seen_s)
+        watch = WatchedRoute(target, route, state, seen_s)
         watch.log.info("route_watched", address=str(target.address), health=route.health)
         return watch
 
-    async def _watch(self, watch: Watch, is_new: bool) -> None:  # noqa: FBT001 - start_soon passes no names
+    async def _watch(self, watch: WatchedRoute, is_new: bool) -> None:  # noqa: FBT001 - start_soon passes no names
         with watch.scope:
             if is_new and watch.state.health != "not_checked":
                 # It was probed by another checker; many come over at once when that one dies.
@@ -213,7 +213,7 @@ class HealthChecker:
                         recording.start_soon(self._record, watch, watch.due)
                     await anyio.sleep_until(begun + self._interval_s(watch))
 
-    async def _probe(self, watch: Watch) -> None:
+    async def _probe(self, watch: WatchedRoute) -> None:
         check = watch.target.health_check
         async with self._limiter:
             result = await probe(self._session, watch.target.address, check)
@@ -232,7 +232,7 @@ class HealthChecker:
                 "flapping", successes_min=self._settings.verdict.flapping_successes_min
             )
 
-    async def _record(self, watch: Watch, transition: Transition) -> None:
+    async def _record(self, watch: WatchedRoute, transition: ObservedTransition) -> None:
         """Record it beside the probing, which does not wait for the log."""
         log = watch.log.bind(new_status=transition.new_status, reason=transition.reason)
         try:
@@ -252,7 +252,7 @@ class HealthChecker:
         finally:
             watch.is_recording = False
 
-    def _interval_s(self, watch: Watch) -> float:
+    def _interval_s(self, watch: WatchedRoute) -> float:
         """Return the time to the next probe; a failing route is decided on sooner."""
         interval_s = watch.target.health_check.interval
         failing = watch.state.successes == 0 and watch.state.health != "unhealthy"

@@ -36,7 +36,7 @@ class ProbeResult(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class Transition(msgspec.Struct, frozen=True):
+class ObservedTransition(msgspec.Struct, frozen=True):
     """A route has become healthy or unhealthy; *observed_s* is in seconds since 1970."""
 
     new_status: ModelServiceStatus
@@ -71,7 +71,7 @@ def judge(
     health_check: HealthCheck,
     *,
     settings: VerdictSettings = DEFAULT_SETTINGS,
-) -> tuple[CheckState, Transition | None]:
+) -> tuple[CheckState, ObservedTransition | None]:
     """Return what the route's check state is after one more probe, and its transition if any.
 
     The first success makes a route healthy, `max_retries` failures in a row make it unhealthy. A
@@ -89,7 +89,7 @@ def judge(
     new_status = _new_status(counted, health_check, settings)
     if new_status is None:
         return _calmed(counted, now_s, settings), None
-    return _changed(counted, new_status, now_s, settings), Transition(
+    return _changed(counted, new_status, now_s, settings), ObservedTransition(
         new_status, _reason(counted, result), counted.failures, now_s
     )
 

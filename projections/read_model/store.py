@@ -27,7 +27,7 @@ State = TypeVar("State")
 _log = structured_logger(__name__)
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
+class DocumentChange(msgspec.Struct, frozen=True, gc=False):
     """One endpoint's document as it shall be, and the entries that led from *revision* to it."""
 
     endpoint: str
@@ -113,7 +113,7 @@ class ReadModelStore(Generations, Generic[State]):
         self,
         generation: int,
         group: str,
-        changes: Sequence[Change] = (),
+        changes: Sequence[DocumentChange] = (),
         unchanged: Sequence[EntryId] = (),
     ) -> Applied:
         """Write *changes* and acknowledge their entries and *unchanged*, in one step.

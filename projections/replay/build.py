@@ -4,8 +4,8 @@ from events.entry.entry_id import START, EntryId
 from events.structured_logger import structured_logger
 from projections.read_model.store import ReadModelStore, State
 from projections.replay.folding import Folding
+from projections.replay.partition_history import Source, check_complete, extent_of
 from projections.replay.replay import replay
-from projections.replay.source import Source, check_complete, extent_of
 
 _log = structured_logger(__name__)
 

@@ -15,9 +15,9 @@ from events.streams.stream_group import read_settled
 from projections.errors import HistoryMissingError
 from projections.read_model.store import ReadModelStore, no_live_generation
 from projections.replay.folding import Folding
+from projections.replay.partition_history import Source, find_entries, raw_entries
 from projections.replay.raw_entry import recorded_of
 from projections.replay.replay import replay
-from projections.replay.source import Source, find_entries, raw_entries
 
 PATIENCE_S = 10.0
 """How long an endpoint may go on changing before it is left undecided."""

@@ -14,7 +14,8 @@ from events.entry.recorded import RecordedEvent
 from events.errors import EventsError, UnknownEventTypeError
 from events.structured_logger import structured_logger
 from projections.projection import Projection
-from projections.replay.held_back import Gathered, Newest
+from projections.replay.deferred_entries import GatheredEntries, NewestEntries
+from projections.replay.partition_history import RawEntry
 from projections.replay.raw_entry import (
     UNREADABLE,
     USUAL_FIELDS,
@@ -22,7 +23,6 @@ from projections.replay.raw_entry import (
     recorded_of,
     subject_of,
 )
-from projections.replay.source import RawEntry
 
 NEWEST_MAX = 100_000
 """What is held back at once: undecoded events are about 40 MB, routes with all that counts 100."""
@@ -100,8 +100,8 @@ class Folding(Generic[State]):
         self._appended_before = base.appended
         self._in_order: set[str] = set()
         self._hold_back = True
-        self._newest: dict[_Kind, Newest] = {}
-        self._gathered: dict[_Kind, Gathered[State]] = {}
+        self._newest: dict[_Kind, NewestEntries] = {}
+        self._gathered: dict[_Kind, GatheredEntries[State]] = {}
         self._hold()
         self.wants = wants
         self._wanted: dict[str, bool] = {}
@@ -113,18 +113,20 @@ class Folding(Generic[State]):
             (False, projection.newest_of_endpoint),
         ):
             for kind in map(_on_the_wire, kinds):
-                self._newest[kind] = Newest(kind, in_order, by_route=by_route)
+                self._newest[kind] = NewestEntries(kind, in_order, by_route=by_route)
         if projection.gathering is not None:
             gathering = projection.gathering(in_order)
-            self._gathered[_on_the_wire(gathering.kind)] = Gathered(gathering)
+            self._gathered[_on_the_wire(gathering.kind)] = GatheredEntries(gathering)
 
     def take(self, raw: Sequence[RawEntry]) -> None:
         """Fold *raw*, a part of the history, or hold it back."""
         if not raw:
             return
-        all_held: Mapping[_Kind, Newest | Gathered[State]] = {**self._newest, **self._gathered}
-        holdings = all_held if self._hold_back else {}
-        waiting: dict[_Kind, list[RawEntry]] = {kind: [] for kind in holdings}
+        deferred: dict[_Kind, NewestEntries | GatheredEntries[State]] = {}
+        if self._hold_back:
+            deferred |= self._newest
+            deferred |= self._gathered
+        waiting: dict[_Kind, list[RawEntry]] = {kind: [] for kind in deferred}
         wants = self.wants
         for entry in raw:
             flat = entry[1]
@@ -136,7 +138,7 @@ class Folding(Generic[State]):
             else:
                 same.append(entry)
         for kind, entries in waiting.items():
-            for entry in holdings[kind].hold(entries):
+            for entry in deferred[kind].hold(entries):
                 self._fold(entry)
         self.entries += len(raw)
         self.position = EntryId.parse(raw[-1][0])

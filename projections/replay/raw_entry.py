@@ -7,7 +7,7 @@ import msgspec
 from events.entry.codec import FIELDS, decode, decode_values
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry, Metadata, RecordedEvent
-from projections.replay.source import RawEntry
+from projections.replay.partition_history import RawEntry
 
 USUAL_FIELDS = (FIELDS, [*FIELDS, b"metadata"])
 """Fields of an entry, in this order, whose parts can be told by their places."""

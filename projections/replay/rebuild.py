@@ -17,8 +17,8 @@ from projections.read_model.generations import WRITE_CHUNK
 from projections.read_model.store import ReadModelStore, State
 from projections.replay.comparison import Comparison, check_not_ahead, compare
 from projections.replay.folding import Base, Folding
+from projections.replay.partition_history import PartitionExtent, Source, check_complete, extent_of
 from projections.replay.replay import replay
-from projections.replay.source import Extent, Source, check_complete, extent_of
 
 SWAP_TRIES_MAX = 20
 """Each with what came since folded in, until the group has settled nothing newer meanwhile."""
@@ -126,7 +126,7 @@ class Rebuild(Generic[State]):
         await self._check_complete(*begin)
         folding.begin_here()
 
-    async def _check_complete(self, after: EntryId, before: int | None) -> Extent:
+    async def _check_complete(self, after: EntryId, before: int | None) -> PartitionExtent:
         """Entries may also be trimmed while they are read, or before they were."""
         extent = await extent_of(self._log, self._store.partition)
         if not self._accept_loss:

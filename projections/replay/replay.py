@@ -10,7 +10,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from events.entry.entry_id import END, EntryId
 from events.errors import first_failure
 from projections.replay.folding import Folding
-from projections.replay.source import RawEntry, Source, raw_entries
+from projections.replay.partition_history import RawEntry, Source, raw_entries
 
 READ_AHEAD = 2
 """Chunks that are read while one is folded."""

@@ -8,13 +8,13 @@ import msgspec
 from events.entry.entry_id import EntryId
 from projections.projection import Projection
 from projections.replay.folding import Folding, State, Wants
+from projections.replay.partition_history import Source, check_complete, extent_of
 from projections.replay.registers import Difference, differences
 from projections.replay.replay import replay
-from projections.replay.source import Source, check_complete, extent_of
 from projections.snapshots.snapshot_store import Snapshots
 
 
-class Change(msgspec.Struct, Generic[State], frozen=True):
+class EndpointChange(msgspec.Struct, Generic[State], frozen=True):
     """What became of one endpoint between two positions."""
 
     endpoint_id: UUID
@@ -51,7 +51,7 @@ async def changes_between(
     projection: Projection[State],
     snapshots: Snapshots,
     positions: tuple[EntryId, EntryId],
-) -> list[Change[State]]:
+) -> list[EndpointChange[State]]:
     """Return what is another after the second of *positions* than it was after the first.
 
     Raises:
@@ -63,6 +63,6 @@ async def changes_between(
     folding.take_changed()
     await replay(log, folding, until)
     return [
-        Change(one, before.get(one), folding.states.get(one))
+        EndpointChange(one, before.get(one), folding.states.get(one))
         for one in sorted(folding.take_changed(), key=lambda one: one.int)
     ]

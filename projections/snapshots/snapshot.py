@@ -1,7 +1,7 @@
 """The snapshot: every state of a projection at one position, in a file that can be checked."""
 
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -10,12 +10,11 @@ import msgspec
 import zstandard
 from msgspec import Meta
 
-from events.archive.whole_file import beside, take_place, writing_synced
+from events.archive.whole_file import take_place, temporary_path, writing_synced
 from events.entry.entry_id import EntryId
 from events.limits import Limited
 from projections.errors import DamagedSnapshotError, SnapshotError, WrongSnapshotError
 from projections.projection import Projection
-from projections.snapshots.checksum import checksum_at, checksum_of
 
 FORMAT = 1
 """Of the file; a reader refuses another one."""
@@ -39,7 +38,7 @@ class SnapshotSettings(Limited, frozen=True):
     directory: Annotated[str, Meta(min_length=1)] = "snapshots"
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a snapshot is, written after it was read back and found whole.
 
     Attributes:
@@ -99,10 +98,10 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_snapshot(
     folder: Path,
-    manifest: Manifest,
+    manifest: SnapshotManifest,
     projection: Projection[State],
     states: Mapping[UUID, State],
-) -> Manifest:
+) -> SnapshotManifest:
     """Write *states* and the manifest, and return that as it was written.
 
     Both are written beside, synced, and read back; the renames come last. Until then a snapshot
@@ -117,7 +116,7 @@ def write_snapshot(
     path, about = folder / file, folder / f"{_name(manifest)}.manifest.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with beside(path) as new, beside(about) as new_about:
+        with temporary_path(path) as new, temporary_path(about) as new_about:
             with writing_synced(new) as compressed:
                 written = _write_states(compressed, manifest, projection, states)
             _check_read_back(new, written)
@@ -137,7 +136,7 @@ def write_snapshot(
 
 
 def read_snapshot(
-    folder: Path, manifest: Manifest, projection: Projection[State]
+    folder: Path, manifest: SnapshotManifest, projection: Projection[State]
 ) -> dict[UUID, State]:
     """Return the states of a snapshot, each checked.
 
@@ -158,7 +157,7 @@ def read_snapshot(
         raise DamagedSnapshotError(f"snapshot {path}: {_words(error)}") from None
 
 
-def problem_of(folder: Path, manifest: Manifest) -> str | None:
+def problem_of(folder: Path, manifest: SnapshotManifest) -> str | None:
     """Return what is wrong with a snapshot's file as far as its size tells, None for nothing."""
     try:
         size = (folder / manifest.file).stat().st_size
@@ -171,7 +170,7 @@ def problem_of(folder: Path, manifest: Manifest) -> str | None:
     return None
 
 
-def delete_snapshot(folder: Path, manifest: Manifest) -> None:
+def delete_snapshot(folder: Path, manifest: SnapshotManifest) -> None:
     """Delete a snapshot, its manifest first: what is left of a crash between is no snapshot.
 
     Raises:
@@ -184,7 +183,7 @@ def delete_snapshot(folder: Path, manifest: Manifest) -> None:
         raise SnapshotError(f"snapshot {folder / manifest.file}: {_words(error)}") from None
 
 
-def check_fits(manifest: Manifest, projection: Projection[Any]) -> None:
+def check_fits(manifest: SnapshotManifest, projection: Projection[Any]) -> None:
     """Raise WrongSnapshotError where the snapshot is not of this projection as it is now."""
     for what, found, wanted in (
         ("format", manifest.format, FORMAT),
@@ -197,14 +196,14 @@ def check_fits(manifest: Manifest, projection: Projection[Any]) -> None:
             )
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> SnapshotManifest:
     """Return the manifest at *path*.
 
     Raises:
         DamagedSnapshotError: It is none.
     """
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=SnapshotManifest)
         _ = manifest.at
     except OSError as error:
         raise DamagedSnapshotError(f"manifest {path}: {_words(error)}") from None
@@ -213,18 +212,18 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def _name(manifest: Manifest) -> str:
+def _name(manifest: SnapshotManifest) -> str:
     return f"{manifest.projection}-v{manifest.version}-{manifest.position}"
 
 
-def _head(manifest: Manifest) -> _Head:
+def _head(manifest: SnapshotManifest) -> _Head:
     fields = (field.name for field in msgspec.structs.fields(_Head))
     return _Head(**{name: getattr(manifest, name) for name in fields})
 
 
 def _write_states(
     file: Any,  # noqa: ANN401 - a binary file
-    manifest: Manifest,
+    manifest: SnapshotManifest,
     projection: Projection[State],
     states: Mapping[UUID, State],
 ) -> str:
@@ -246,7 +245,7 @@ def _write_states(
 
 
 def _read_states(
-    path: Path, manifest: Manifest, projection: Projection[State]
+    path: Path, manifest: SnapshotManifest, projection: Projection[State]
 ) -> dict[UUID, State]:
     states: dict[UUID, State] = {}
     try:
@@ -281,11 +280,19 @@ def _lines(reader: Any) -> Iterator[bytes]:  # noqa: ANN401 - zstandard's
 def _check_read_back(path: Path, written: str) -> None:
     try:
         with path.open("rb") as file:
-            read = checksum_of(zstandard.ZstdDecompressor().stream_reader(file))
+            read = file_digest(
+                zstandard.ZstdDecompressor().stream_reader(file), "sha256"
+            ).hexdigest()
     except zstandard.ZstdError as error:
         raise DamagedSnapshotError(f"snapshot {path}: {error}") from None
     if read != written:
         raise DamagedSnapshotError(f"snapshot {path}: read back, it differs from what was written")
+
+
+def checksum_at(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _words(error: OSError) -> str:

@@ -21,10 +21,10 @@ from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
 from projections.replay.comparison import PATIENCE_S, Comparison, compare
 from projections.replay.folding import Base, Folding, Wants
+from projections.replay.partition_history import Source, check_complete, extent_of, find_entry
 from projections.replay.replay import Note, replay
-from projections.replay.source import Source, check_complete, extent_of, find_entry
 from projections.snapshots.snapshot import (
-    Manifest,
+    SnapshotManifest,
     SnapshotSettings,
     State,
     check_fits,
@@ -46,7 +46,7 @@ class Snapshots:
         namespace = quote(log.keys.namespace, safe="")
         self.folder = Path(settings.directory) / namespace / str(partition)
 
-    def manifests(self) -> list[Manifest]:
+    def manifests(self) -> list[SnapshotManifest]:
         """Return the manifest of each snapshot, the newest first; a damaged one is logged."""
         found = []
         for path in sorted(self.folder.glob("*.manifest.json")):
@@ -56,7 +56,7 @@ class Snapshots:
                 _log.error("snapshot_unusable", error=str(error))
         return sorted(found, key=lambda one: one.at, reverse=True)
 
-    def find(self, projection: Projection[State], position: EntryId | None) -> Manifest:
+    def find(self, projection: Projection[State], position: EntryId | None) -> SnapshotManifest:
         """Return the snapshot at *position*, the newest one where that is None.
 
         Raises:
@@ -72,7 +72,7 @@ class Snapshots:
 
     async def load(
         self,
-        manifest: Manifest,
+        manifest: SnapshotManifest,
         projection: Projection[State],
         *,
         until: EntryId = END,
@@ -94,7 +94,7 @@ class Snapshots:
         base = Base(states=states, position=manifest.at, appended=manifest.appended)
         return Folding(projection, self._partition, base, wants)
 
-    async def _check_log(self, manifest: Manifest) -> None:
+    async def _check_log(self, manifest: SnapshotManifest) -> None:
         log = self.source
         for what, found, wanted in (
             ("namespace", manifest.namespace, log.keys.namespace),
@@ -137,7 +137,7 @@ class Snapshots:
         *,
         compare_with_live: bool = True,
         note: Note | None = None,
-    ) -> tuple[Manifest, Comparison | None]:
+    ) -> tuple[SnapshotManifest, Comparison | None]:
         """Fold the log independently, compare with what is live, and write what was folded.
 
         Only where both agree the log's position `snapshot:READ-MODEL` is raised, which lets the
@@ -161,7 +161,7 @@ class Snapshots:
             await positions.advance(snapshot_holder(projection.read_model), written.at)
         return written, comparison
 
-    async def keep(self, folding: Folding[State]) -> Manifest | None:
+    async def keep(self, folding: Folding[State]) -> SnapshotManifest | None:
         """Write what was folded so far, compared with nothing, for the next fold to go on from.
 
         None: it would be of no use, for endpoints of it had to be folded again.
@@ -177,9 +177,9 @@ class Snapshots:
         check_complete(self._partition, folding.base.position, extent, folding.base.appended)
         return await self._write(folding, verified=None)
 
-    async def _write(self, folding: Folding[State], *, verified: bool | None) -> Manifest:
+    async def _write(self, folding: Folding[State], *, verified: bool | None) -> SnapshotManifest:
         log, projection = self.source, folding.projection
-        manifest = Manifest(
+        manifest = SnapshotManifest(
             namespace=log.keys.namespace,
             partitions=log.partitions,
             partition=self._partition,
@@ -194,7 +194,7 @@ class Snapshots:
             write_snapshot, self.folder, manifest, projection, dict(folding.states)
         )
 
-    def prune(self, projection: Projection[Any], keep: int) -> list[Manifest]:
+    def prune(self, projection: Projection[Any], keep: int) -> list[SnapshotManifest]:
         """Delete all snapshots of *projection* but the *keep* newest; return those deleted.
 
         Those of another version stay: the release that keeps it goes on from them.

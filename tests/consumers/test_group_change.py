@@ -3,7 +3,7 @@
 import pytest
 
 from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
-from consumers.groups.journal import newest_operations, operation
+from consumers.groups.operations import newest_operations, operation
 from consumers.groups.requeue import REQUEUER
 from consumers.groups.state import GroupState, read_group_states
 from consumers.runtime.losses import Losses

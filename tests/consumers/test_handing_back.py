@@ -7,7 +7,7 @@ import anyio
 from consumers.runtime.consumer import ConsumerSettings
 from consumers.runtime.group import Group
 from consumers.runtime.outcome import RetryPolicy
-from consumers.runtime.waking import connection_name
+from consumers.runtime.waiting_connections import connection_name
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
 from tests.support.log_lines import captured_lines

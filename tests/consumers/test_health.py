@@ -9,7 +9,7 @@ import aiohttp
 import anyio
 import pytest
 
-from consumers.monitoring.targets import LOOK_TIMEOUT_S, ExposedChecker
+from consumers.monitoring.targets import PROBE_TIMEOUT_S, ExposedChecker
 from consumers.monitoring.vitals import VitalsSettings
 from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
@@ -133,7 +133,7 @@ async def test_a_server_that_says_nothing_holds_up_no_answer(
         async with asking(exposed_of(through, [consumer], IMPATIENT)) as asked, dying(consumer):
             await asked.until("/readyz", 200)
             proxy.silent = True
-            with anyio.fail_after(LOOK_TIMEOUT_S + 2.0):
+            with anyio.fail_after(PROBE_TIMEOUT_S + 2.0):
                 assert (await asked.told("/livez"))[0] == 200
                 status, body = await asked.told("/readyz")
             assert status == 503

@@ -6,7 +6,7 @@ import anyio.lowlevel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.handlers.held_entry import HeldEntry
+from consumers.handlers.entry_in_hand import EntryInHand
 from consumers.handlers.lanes import Lanes
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
@@ -15,14 +15,14 @@ from tests.support.waiting import wait_until
 A, B, C = UUID(int=0xA), UUID(int=0xB), UUID(int=0xC)
 
 
-def held(number: int, **tries: float) -> HeldEntry:
-    one = HeldEntry(Entry(EntryId(1, number), 0, {}))
+def held(number: int, **tries: float) -> EntryInHand:
+    one = EntryInHand(Entry(EntryId(1, number), 0, {}))
     for field, value in tries.items():
         setattr(one, field, value)
     return one
 
 
-def number_of(one: HeldEntry) -> int:
+def number_of(one: EntryInHand) -> int:
     return one.entry_id.seq
 
 
@@ -50,7 +50,7 @@ def test_any_durations_and_failures_leave_the_order_of_an_endpoint(
     tries = sum(failures + 1 for _, _, failures, _, _ in entries)
     left = {number: failures for number, (_, _, failures, _, _) in enumerate(entries)}
 
-    async def attempt(one: HeldEntry) -> float | None:
+    async def attempt(one: EntryInHand) -> float | None:
         endpoint_id, lasts, *_ = entries[number_of(one)]
         begun.append((endpoint_id, number_of(one)))
         assert not running[endpoint_id]
@@ -88,7 +88,7 @@ def test_any_durations_and_failures_leave_the_order_of_an_endpoint(
 async def test_an_entry_that_waits_for_its_next_try_holds_up_only_its_own_lane() -> None:
     begun: list[int] = []
 
-    async def attempt(one: HeldEntry) -> float | None:
+    async def attempt(one: EntryInHand) -> float | None:
         begun.append(number_of(one))
         return 3_600.0 if number_of(one) == 0 else None
 
@@ -105,7 +105,7 @@ async def test_an_entry_that_waits_for_its_next_try_holds_up_only_its_own_lane()
 async def test_an_entry_whose_time_has_not_come_waits_for_it() -> None:
     began_at = 0.0
 
-    async def attempt(_: HeldEntry) -> None:
+    async def attempt(_: EntryInHand) -> None:
         nonlocal began_at
         began_at = anyio.current_time()
 
@@ -121,7 +121,7 @@ async def test_a_stop_finishes_the_tries_that_run_and_begins_none() -> None:
     ended: list[int] = []
     go_on = anyio.Event()
 
-    async def attempt(one: HeldEntry) -> None:
+    async def attempt(one: EntryInHand) -> None:
         begun.append(number_of(one))
         await go_on.wait()
         ended.append(number_of(one))
@@ -142,7 +142,7 @@ async def test_a_suspect_waits_for_the_tries_that_run_and_holds_up_those_that_do
     beside: list[set[int]] = []
     go_on = anyio.Event()
 
-    async def attempt(one: HeldEntry) -> None:
+    async def attempt(one: EntryInHand) -> None:
         if one.unseen:
             beside.append(set(running))
         running.add(number_of(one))

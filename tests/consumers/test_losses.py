@@ -3,9 +3,9 @@
 import pytest
 
 from consumers.runtime.group import Group
-from consumers.runtime.last_read import REMEMBERED_MAX, RememberedEntries
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import Delivery
+from consumers.runtime.remembered_entries import REMEMBERED_MAX, RememberedEntries
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry
 from events.log.log import EventLog

@@ -198,7 +198,7 @@ async def test_while_the_server_is_away_its_numbers_are_left_out_and_the_counts_
 async def test_however_often_it_is_scraped_the_server_is_asked_once_a_second(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exposed_module, "LOOKED_EVERY_S", 600.0)
+    monkeypatch.setattr(exposed_module, "PROBED_EVERY_S", 600.0)
 
     async def commands() -> int:
         told = await log.server.client.execute_command("INFO", "stats")

@@ -3,14 +3,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from consumers.errors import LeaseLostError
-from consumers.handlers.held_entry import HeldEntry
+from consumers.handlers.entry_in_hand import EntryInHand
 from consumers.handlers.owned_entries import OwnedEntries
 from consumers.runtime.outcome import DeadLetter
 from events.log.log import EventLog
 from tests.consumers.support.handler_group import lease_of, tries
 from tests.support.running_consumer import GROUP, create_group, created, dead_letters, pending
 
-Step = Callable[[OwnedEntries, HeldEntry], Awaitable[object]]
+Step = Callable[[OwnedEntries, EntryInHand], Awaitable[object]]
 
 STEPS: dict[str, Step] = {
     "read": lambda owned, _: owned.read(10),

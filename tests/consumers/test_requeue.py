@@ -8,7 +8,7 @@ import pytest
 
 from consumers.errors import UnprocessableError
 from consumers.groups.details import read_members
-from consumers.groups.journal import newest_operations, operation
+from consumers.groups.operations import newest_operations, operation
 from consumers.groups.requeue import REQUEUER, Requeue, Requeued
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.outcome import DeadLetter, Delivery

@@ -5,29 +5,31 @@ import pytest
 from consumers.groups.backlog import Backlog
 from consumers.monitoring.vitals import (
     Health,
-    Look,
     Problem,
+    ServerProbe,
     VitalsSettings,
     liveness_of,
     readiness_of,
 )
 from consumers.runtime.outcome import Delivery
-from consumers.runtime.progress import Progress, State
+from consumers.runtime.progress import ConsumerProgress, State
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 
 SETTINGS = VitalsSettings(stalled_s=60, patience_s=600)
-NOTHING_LEFT = Look(Backlog(lag=0, pending=0, oldest_pending_s=0, lost=0))
-LAG = Look(Backlog(lag=7, pending=0, oldest_pending_s=0, lost=0))
-AWAY = Look(error=ServerUnavailableError("connection refused"))
-GONE = Look(error=NoGroupError("no such group"))
-REFUSED = Look(error=ServerRefusedError("NOPERM"))
+NOTHING_LEFT = ServerProbe(Backlog(lag=0, pending=0, oldest_pending_s=0, lost=0))
+LAG = ServerProbe(Backlog(lag=7, pending=0, oldest_pending_s=0, lost=0))
+AWAY = ServerProbe(error=ServerUnavailableError("connection refused"))
+GONE = ServerProbe(error=NoGroupError("no such group"))
+REFUSED = ServerProbe(error=ServerRefusedError("NOPERM"))
 
 
-def silent_for(seconds: float, *, at_work: bool = False, state: State = "consuming") -> Progress:
+def silent_for(
+    seconds: float, *, at_work: bool = False, state: State = "consuming"
+) -> ConsumerProgress:
     """Return the progress of a consumer that got on last at 0; ask what it is at *seconds*."""
-    progress = Progress("a-group", 3, "first")
+    progress = ConsumerProgress("a-group", 3, "first")
     progress.state = state
     progress.active_at = 1_000 - seconds
     if at_work:
@@ -36,7 +38,7 @@ def silent_for(seconds: float, *, at_work: bool = False, state: State = "consumi
 
 
 @pytest.mark.parametrize(
-    ("silent_s", "at_work", "look", "why"),
+    ("silent_s", "at_work", "probe", "why"),
     [
         (59, True, LAG, None),
         (59, False, LAG, None),
@@ -52,9 +54,9 @@ def silent_for(seconds: float, *, at_work: bool = False, state: State = "consumi
     ],
 )
 def test_a_consumer_lives_unless_it_does_nothing_although_there_is_something_to_do(
-    silent_s: float, *, at_work: bool, look: Look, why: str | None
+    silent_s: float, *, at_work: bool, probe: ServerProbe, why: str | None
 ) -> None:
-    problem = liveness_of(silent_for(silent_s, at_work=at_work), look, 1_000, SETTINGS)
+    problem = liveness_of(silent_for(silent_s, at_work=at_work), probe, 1_000, SETTINGS)
     assert (None if problem is None else problem.why) == why
 
 
@@ -88,7 +90,7 @@ def test_a_build_of_the_read_model_may_take_longer(silent_s: float, *, lives: bo
 
 
 @pytest.mark.parametrize(
-    ("state", "look", "why"),
+    ("state", "probe", "why"),
     [
         ("consuming", NOTHING_LEFT, None),
         ("consuming", LAG, None),
@@ -99,16 +101,16 @@ def test_a_build_of_the_read_model_may_take_longer(silent_s: float, *, lives: bo
         ("consuming", REFUSED, "NOPERM, for 1.0 s"),
         (
             "consuming",
-            Look(LAG.backlog, has_read_model=False),
+            ServerProbe(LAG.backlog, has_read_model=False),
             "the read model has no live generation, for 1.0 s",
         ),
-        ("consuming", Look(LAG.backlog, has_read_model=True), None),
+        ("consuming", ServerProbe(LAG.backlog, has_read_model=True), None),
     ],
 )
 def test_a_consumer_is_ready_when_it_can_do_its_work_now(
-    state: State, look: Look, why: str | None
+    state: State, probe: ServerProbe, why: str | None
 ) -> None:
-    problem = readiness_of(silent_for(1, state=state), look, 1_000)
+    problem = readiness_of(silent_for(1, state=state), probe, 1_000)
     assert (None if problem is None else problem.why) == why
 
 

@@ -15,13 +15,13 @@ from events.log.log import EventLog
 from events.log.positions import Positions
 from events.retention import trim as trim_module
 from events.retention.retention import RetentionRule, trimmed_to
-from events.retention.trim import Step, Trim, count_before, is_ours
+from events.retention.trim import Trim, TrimStep, count_before, is_ours
 from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read, there
 
 RULE = RetentionRule(keep_s=3_600)
 
 
-async def trim(log: EventLog, rule: RetentionRule = RULE, now_ms: int = 0) -> list[Step]:
+async def trim(log: EventLog, rule: RetentionRule = RULE, now_ms: int = 0) -> list[TrimStep]:
     now_ms = now_ms or round(time.time() * 1_000)
     return [step async for step in Trim(log, 0, rule).steps(now_ms)]
 

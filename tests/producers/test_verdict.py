@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.catalogue.health_check import HealthCheck
-from producers.checker.verdict import CheckState, ProbeResult, Transition, VerdictSettings, judge
+from producers.checker.verdict import (
+    CheckState,
+    ObservedTransition,
+    ProbeResult,
+    VerdictSettings,
+    judge,
+)
 from projections.route_table.route import Health
 
 WELL = ProbeResult(success=True)
@@ -27,7 +33,7 @@ def judged(
     from_s: float = AFTER_GRACE_S,
     every_s: float = 10.0,
     settings: VerdictSettings = STEADY,
-) -> tuple[CheckState, list[Transition]]:
+) -> tuple[CheckState, list[ObservedTransition]]:
     """Judge one result after the other, *every_s* apart."""
     transitions = []
     for number, result in enumerate(results):
@@ -65,13 +71,13 @@ def test_given_a_recorded_health_when_probed_then_only_changes_are_transitions(
 
 def test_a_first_success_makes_a_route_healthy_at_once() -> None:
     _, transitions = judged(CheckState(), [WELL], from_s=STARTED_S)
-    assert transitions == [Transition("healthy", "first success", 0, STARTED_S)]
+    assert transitions == [ObservedTransition("healthy", "first success", 0, STARTED_S)]
 
 
 def test_a_transition_says_why_and_after_how_many_failures() -> None:
     _, transitions = judged(CheckState(), [ILL, ILL, ILL])
     assert transitions == [
-        Transition("unhealthy", "HTTP 500, expected 200", 3, AFTER_GRACE_S + 20.0)
+        ObservedTransition("unhealthy", "HTTP 500, expected 200", 3, AFTER_GRACE_S + 20.0)
     ]
 
 

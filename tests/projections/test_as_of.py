@@ -12,9 +12,9 @@ from events import START, EventLog, RecordedEvent
 from events.catalogue.event import Event
 from projections.errors import HistoryMissingError
 from projections.projection import Projection
+from projections.replay.endpoint_trace import endpoint_trace
 from projections.replay.folding import Folding
 from projections.replay.registers import differences
-from projections.replay.trace import trace
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import as_of, changes_between
 from projections.snapshots.snapshot_store import Snapshots, only
@@ -131,7 +131,7 @@ async def test_the_past_of_a_trimmed_log_is_not_made_up(
 
 async def test_a_trace_tells_what_each_event_changed(log: EventLog) -> None:
     history = await lived(log)
-    steps = [step async for step in trace(log, Folding(ROUTE_TABLE, 0), E)]
+    steps = [step async for step in endpoint_trace(log, Folding(ROUTE_TABLE, 0), E)]
     assert [step.recorded.entry_id for step in steps] == [one.entry_id for one in history]
     [weight] = steps[4].differences
     assert weight.before is not None
@@ -150,7 +150,7 @@ async def test_a_trace_can_begin_and_end_anywhere(log: EventLog) -> None:
     history = await lived(log)
     await log.append(created(endpoint_id=uuid4()))
     after, until = history[2].entry_id, history[5].entry_id
-    steps = [step async for step in trace(log, Folding(ROUTE_TABLE, 0), E, after, until)]
+    steps = [step async for step in endpoint_trace(log, Folding(ROUTE_TABLE, 0), E, after, until)]
     assert [step.recorded.entry_id for step in steps] == [one.entry_id for one in history[3:6]]
     assert steps[0].differences[0].register.name == "health"
 
@@ -160,13 +160,13 @@ async def test_a_trace_from_a_snapshot_on_tells_the_same_and_reads_nothing_befor
 ) -> None:
     history = await lived(log)
     after, at = history[2].entry_id, history[1].entry_id
-    whole = [step async for step in trace(log, Folding(ROUTE_TABLE, 0), E, after)]
+    whole = [step async for step in endpoint_trace(log, Folding(ROUTE_TABLE, 0), E, after)]
     folding = await as_of(log, ROUTE_TABLE, snapshots, at)
     await snapshots.keep(folding)
     await log.server.client.call("XTRIM", log.keys.events(0), "MINID", str(at.after()))
     begin = await snapshots.newest(ROUTE_TABLE, after, only(E))
     assert begin.position == at
-    assert [step async for step in trace(log, begin, E, after)] == whole
+    assert [step async for step in endpoint_trace(log, begin, E, after)] == whole
 
 
 @settings(deadline=None)

@@ -15,7 +15,7 @@ from projections.projection import Projection
 from projections.replay import folding as folding_module
 from projections.replay import raw_entry as raw_entry_module
 from projections.replay.folding import Folding
-from projections.replay.source import RawEntry
+from projections.replay.partition_history import RawEntry
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support import oracle
 from tests.support.histories import (

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.cli.health.strip import MIXED, cells_of, strip, together
+from consumers.cli.health.health_strip import MIXED, cells_of, strip, together
 from events.catalogue.endpoint import EndpointDestroyedEvent
 from events.catalogue.event import Event
 from events.catalogue.model_service import ModelServiceStatus, ModelServiceStatusEvent

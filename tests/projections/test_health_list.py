@@ -16,9 +16,9 @@ from events.catalogue.route import (
 )
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent
+from projections.health_state.health_list import kept_history
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.history import RouteHistory, Span, histories
-from projections.health_state.overview import kept_history
 from projections.health_state.transitions import TRANSITIONS_MAX
 from projections.route_table.route_table import ROUTE_TABLE
 

@@ -16,7 +16,7 @@ from projections.health_state.endpoint_health import EndpointHealth
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.transitions import TRANSITIONS_MAX
 from projections.replay.folding import Folding
-from projections.replay.source import RawEntry
+from projections.replay.partition_history import RawEntry
 from tests.projections.test_folding import folded, raw
 from tests.support.histories import (
     ROUTES,

@@ -3,7 +3,7 @@ import pytest
 from events import START, EntryId, EventLog
 from events.log.positions import Positions
 from projections.errors import HistoryMissingError
-from projections.replay.source import (
+from projections.replay.partition_history import (
     CHUNK,
     TRIMMED,
     check_complete,

@@ -18,8 +18,8 @@ from projections.read_model.generations import BUILD_TTL_S
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
+from projections.replay.document_repair import repair_document
 from projections.replay.folding import Folding
-from projections.replay.mend import mend
 from projections.replay.rebuild import (
     Phase,
     Rebuild,
@@ -351,9 +351,9 @@ async def test_one_document_is_mended(log: EventLog) -> None:
     wrong = ROUTE_TABLE.encode(right, revision).replace(b'"healthy"', b'"unhealthy"')
     await log.server.client.call("HSET", key, str(E), wrong)
     folding = Folding(ROUTE_TABLE, 0, wants=lambda one: one == E)
-    assert await mend(log, store_of(log), E, folding) == revision + 1
+    assert await repair_document(log, store_of(log), E, folding) == revision + 1
     assert (await documents(log, ROUTE_TABLE))[E] == (revision + 1, right)
-    assert await mend(log, store_of(log), E, folding) is None
+    assert await repair_document(log, store_of(log), E, folding) is None
 
 
 async def test_a_new_version_is_a_read_model_of_its_own(log: EventLog) -> None:

@@ -10,8 +10,8 @@ from events import EntryId, EventLog
 from projections.errors import HistoryMissingError
 from projections.projection import Projection
 from projections.replay.comparison import compare
+from projections.replay.document_repair import repair_document
 from projections.replay.folding import Folding
-from projections.replay.mend import mend
 from projections.replay.rebuild import Rebuild, rollback
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.projections.test_rebuild import rebuild, settled, store_of
@@ -98,9 +98,11 @@ async def test_nor_is_its_document_mended(log: EventLog, ids: list[EntryId]) -> 
     before = await documents(log, ROUTE_TABLE)
     await go_back_to(log, ids[:2])
     with pytest.raises(HistoryMissingError, match="lacks"):
-        await mend(log, store_of(log), E, folding_of_it())
+        await repair_document(log, store_of(log), E, folding_of_it())
     assert await documents(log, ROUTE_TABLE) == before
-    assert await mend(log, store_of(log), E, folding_of_it(), accept_loss=True) is not None
+    assert (
+        await repair_document(log, store_of(log), E, folding_of_it(), accept_loss=True) is not None
+    )
     assert (await documents(log, ROUTE_TABLE))[E][1].version == ids[1]
 
 

@@ -26,8 +26,12 @@ from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
-from projections.snapshots.checksum import checksum_at
-from projections.snapshots.snapshot import Manifest, read_manifest, read_snapshot
+from projections.snapshots.snapshot import (
+    SnapshotManifest,
+    checksum_at,
+    read_manifest,
+    read_snapshot,
+)
 from projections.snapshots.snapshot_store import Snapshots
 from tests.projections.test_rebuild import settled, store_of
 from tests.support.appending import Appending, truth
@@ -262,7 +266,7 @@ async def test_a_projection_takes_no_snapshot_of_another(
 
 
 def test_a_manifest_tells_all_that_a_reader_checks() -> None:
-    fields = {field.name for field in msgspec.structs.fields(Manifest)}
+    fields = {field.name for field in msgspec.structs.fields(SnapshotManifest)}
     assert {"format", "projection", "version", "position", "sha256", "documents"} <= fields
     assert E.version is None
 

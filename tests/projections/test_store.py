@@ -8,7 +8,7 @@ import pytest
 from events import EntryId, EventLog, RouteTerminatingEvent
 from projections.errors import NoLiveGenerationError
 from projections.read_model.generations import CHANGES_MAX
-from projections.read_model.store import Applied, Change, ReadModelStore
+from projections.read_model.store import Applied, DocumentChange, ReadModelStore
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.read_model import WrittenTable
@@ -43,9 +43,9 @@ def endpoint(endpoint_id: UUID, name: str = "first") -> Endpoint:
 
 def change(
     endpoint_id: UUID, revision: int, name: str = "first", entry_ids: Sequence[EntryId] = ()
-) -> Change:
+) -> DocumentChange:
     document = ROUTE_TABLE.encode(endpoint(endpoint_id, name), revision + 1)
-    return Change(str(endpoint_id), revision, document, entry_ids)
+    return DocumentChange(str(endpoint_id), revision, document, entry_ids)
 
 
 async def pending(log: EventLog) -> list[EntryId]:
@@ -279,7 +279,7 @@ async def test_a_generation_that_lost_a_document_takes_no_more(table: WrittenTab
     kept, lost = (ROUTE_TABLE.initial(uuid4()) for _ in range(2))
     await table.put(kept, lost)
     await table.client.call("HDEL", table.documents, str(lost.endpoint_id))
-    again = Change(str(lost.endpoint_id), 0, ROUTE_TABLE.encode(lost, 1), ())
+    again = DocumentChange(str(lost.endpoint_id), 0, ROUTE_TABLE.encode(lost, 1), ())
 
     done = await table.store.apply(table.generation, "group", [again])
 

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from events.log.log import EventLog
-from projections.read_model.store import Applied, Change, ReadModelStore
+from projections.read_model.store import Applied, DocumentChange, ReadModelStore
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 
@@ -39,7 +39,7 @@ class WrittenTable:
         for one in endpoints:
             revision = self.revisions.get(one.endpoint_id, 0)
             document = ROUTE_TABLE.encode(one, revision + 1)
-            changes.append(Change(str(one.endpoint_id), revision, document, ()))
+            changes.append(DocumentChange(str(one.endpoint_id), revision, document, ()))
             self.revisions[one.endpoint_id] = revision + 1
         done = await self.store.apply(self.generation, ROUTE_TABLE.name, changes, ())
         assert done == Applied(stale=False, conflicts={})

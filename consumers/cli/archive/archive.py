@@ -5,6 +5,7 @@ import msgspec
 
 from consumers.cli.archive.table import PART_KINDS, part_row, print_listed, told_of
 from consumers.cli.deployment import Deployment, command_of
+from consumers.cli.terminal.messages import EXIT_FAILED, say
 from consumers.cli.terminal.options import partition_option, partitions_of
 from consumers.cli.terminal.output import (
     OutputForm,
@@ -13,15 +14,14 @@ from consumers.cli.terminal.output import (
     print_value,
     yes_option,
 )
-from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.archive.archive import Archive
 from events.archive.archiver import HOLDER, Written, archive_partition, bound_of
 from events.archive.check import Listed, check_partition
 from events.archive.manifest import Gap, Part
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_position
-from events.log.chunk import read_chunk_back
 from events.log.log import EventLog
+from events.log.partition_chunk import read_chunk_back
 from events.log.positions import Positions
 from events.server.server import now_of
 
@@ -98,7 +98,7 @@ async def _plan(
     end = (await there.state(partition)).manifest.end
     newest = (await read_chunk_back(log, partition, START, bound, 1)).entries
     until = max([end, *(EntryId.parse(entry_id) for entry_id, _ in newest)])
-    where = f"partition {partition} in {there.place.name}"
+    where = f"partition {partition} in {there.storage.name}"
     plan: list[tuple[str, object, object]] = [(where, f"archived up to {end}", f"up to {until}")]
     if position is not None and position > end:
         what = f"partition {partition}, up to where the log says it is archived"
@@ -129,7 +129,7 @@ async def list_segments(
     listed = [one for p in wanted for one in await _listed(there, p)]
     is_empty = not any([await there.sizes(p) for p in wanted])
     nothing = "nothing is archived" if is_empty else "no manifest names what lies"
-    print_listed(output, listed, f"{nothing} in {there.place.name}")
+    print_listed(output, listed, f"{nothing} in {there.storage.name}")
 
 
 async def _listed(there: Archive, partition: int) -> list[Listed]:
@@ -167,7 +167,7 @@ async def check_archive(
     is_empty = not (problems or any(one.strays for one in checked))
     nothing = "nothing is archived" if is_empty else "no segment can be listed"
     listed = [part for one in checked for part in one.parts]
-    print_listed(output, listed, f"{nothing} in {there.place.name}")
+    print_listed(output, listed, f"{nothing} in {there.storage.name}")
     for problem in problems:
         say(f"damaged: {problem}")
     for one in checked:

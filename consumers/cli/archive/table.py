@@ -6,8 +6,8 @@ from datetime import UTC
 import msgspec
 from rich.filesize import decimal
 
-from consumers.cli.terminal.form import Kind, OutputForm
 from consumers.cli.terminal.output import print_rows
+from consumers.cli.terminal.output_form import Kind, OutputForm
 from consumers.cli.terminal.table import Column, Columns
 from events.archive.check import Listed
 from events.archive.manifest import Gap, Part

@@ -14,7 +14,7 @@ from consumers.cli.events.selection import tell_missing_log
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_json import BINARY, fields_as_text
 from consumers.cli.terminal.entry_line import Line
-from consumers.cli.terminal.form import ForTable
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import (
     NotFoundError,
     OutputForm,
@@ -27,8 +27,8 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
+from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import say
 from consumers.groups.requeue import Requeue
 from consumers.runtime.dead_letters import DeadEntry
 from events.entry.age import age_of, span

@@ -11,7 +11,7 @@ from consumers.cli.dead.dead import print_dead
 from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_dead
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.change import reason_option
-from consumers.cli.terminal.form import print_values
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import (
     NotFoundError,
     OutputForm,
@@ -19,8 +19,8 @@ from consumers.cli.terminal.output import (
     output_option,
     yes_option,
 )
-from consumers.cli.terminal.talk import say
-from consumers.groups.journal import operation
+from consumers.cli.terminal.output_form import print_values
+from consumers.groups.operations import operation
 from consumers.groups.requeue import Requeue, Requeued
 from consumers.runtime.dead_letters import DeadEntry
 from events.entry.entry_id import EntryId

@@ -13,7 +13,7 @@ from consumers.cli.demo.shell import Shell
 from consumers.cli.demo.story import Story
 from consumers.cli.demo.view import View, columns_of, open_view
 from consumers.cli.terminal.interrupt import interrupted_at_once
-from consumers.cli.terminal.talk import EXIT_FAILED
+from consumers.cli.terminal.messages import EXIT_FAILED
 from consumers.processes.embedded import EmbeddedServer, NoServerProgramError, embedded_server
 from consumers.processes.logs import configure_logs
 from consumers.processes.stopping import stopping

@@ -4,6 +4,7 @@ import click
 from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of
+from consumers.cli.terminal.messages import EXIT_FAILED, say
 from consumers.cli.terminal.output import (
     OutputForm,
     output_option,
@@ -12,10 +13,9 @@ from consumers.cli.terminal.output import (
     watched,
 )
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import EXIT_FAILED, say
 from consumers.doctor.examination import LOOK_AGAIN_AFTER_S, Examination, examine
 from consumers.doctor.finding import Finding, Severity, counted, worst_first, worst_of
-from consumers.doctor.questions import Questions
+from consumers.doctor.server_queries import ServerQueries
 from events.errors import ServerRefusedError, ServerUnavailableError
 from events.log.keys import Keys
 from events.server.server import Server
@@ -73,7 +73,7 @@ async def examination_of(
     after_s = LOOK_AGAIN_AFTER_S if look_again_after_s is None else look_again_after_s
     try:
         return await examine(
-            Questions(server.client),
+            ServerQueries(server.client),
             Keys(settings.namespace),
             settings.partitions,
             user=user,

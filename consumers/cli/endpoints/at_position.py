@@ -5,7 +5,7 @@ from datetime import datetime
 import click
 
 from consumers.cli.deployment import Deployment, snapshots_of, source_of
-from consumers.cli.terminal.talk import say
+from consumers.cli.terminal.messages import say
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position, time_of
 from events.log.keys import partition_of

@@ -13,6 +13,7 @@ from consumers.cli.endpoints.endpoint_row import (
 from consumers.cli.endpoints.table import endpoint_pairs, notes
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_line import Line
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import (
     OutputForm,
     is_narrow,
@@ -24,7 +25,6 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
-from consumers.cli.terminal.talk import say
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import entries_of
 from events.log.keys import partition_of

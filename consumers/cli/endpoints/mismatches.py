@@ -6,15 +6,15 @@ from uuid import UUID
 
 import msgspec
 
-from consumers.cli.terminal.form import ForTable
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import OutputForm, print_table, printable
+from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import say
 from events.entry.entry_id import START, EntryId
 from projections.projection import Projection
 from projections.replay.comparison import Comparison, Mismatch
+from projections.replay.partition_history import Source, find_entries
 from projections.replay.registers import Difference, Register, differences
-from projections.replay.source import Source, find_entries
 
 
 class _Line(msgspec.Struct, frozen=True):

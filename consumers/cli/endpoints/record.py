@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from consumers.cli.deployment import Deployment, command_of
-from consumers.cli.endpoints.recording import record
+from consumers.cli.endpoints.confirmed_append import confirm_and_append
 from consumers.cli.terminal.output import yes_option
 from events.catalogue.endpoint import EndpointCreatedEvent
 from events.catalogue.health_check import HealthCheck, health_check_from
@@ -88,7 +88,7 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
         open_to_public=open_to_public,
         health_check=check,
     )
-    await record(
+    await confirm_and_append(
         deployment,
         event.endpoint_id,
         lambda endpoint: decisions.create(endpoint, event),
@@ -124,7 +124,7 @@ async def update(
         check = _health_check(variant, health_check, model_folder, off=no_health_check)
         return decisions.update_health_check(state, check)
 
-    await record(deployment, endpoint, decide, yes=yes)
+    await confirm_and_append(deployment, endpoint, decide, yes=yes)
 
 
 @click.command("destroy")
@@ -137,7 +137,7 @@ async def destroy(deployment: Deployment, *, endpoint: str, yes: bool) -> None:
     \b
     Example: routestream endpoints destroy chat --yes
     """
-    await record(deployment, endpoint, decisions.destroy, yes=yes)
+    await confirm_and_append(deployment, endpoint, decisions.destroy, yes=yes)
 
 
 def _health_check(

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 
 from consumers.cli.deployment import Deployment, command_of
-from consumers.cli.endpoints.recording import record
+from consumers.cli.endpoints.confirmed_append import confirm_and_append
 from consumers.cli.endpoints.route_input import read_routes, route_at
 from consumers.cli.terminal.output import NotFoundError, yes_option
 from events.catalogue.model_service import ModelServiceStatus
@@ -64,7 +64,7 @@ async def set_routes(
         chosen[:] = listed if listed is not None else [route_at(state, a) for a in addresses]
         return decisions.set_route_list(state, chosen)
 
-    await record(deployment, endpoint, decide, yes=yes)
+    await confirm_and_append(deployment, endpoint, decide, yes=yes)
     for route in chosen:
         click.echo(route.route_id)
 
@@ -83,7 +83,7 @@ async def ratio(
     \b
     Example: routestream routes ratio chat 7ccd26ec 0.25 --yes
     """
-    await record(
+    await confirm_and_append(
         deployment,
         endpoint,
         lambda state: decisions.set_traffic_ratio(state, _route_id(state, route), traffic_ratio),
@@ -102,7 +102,7 @@ async def terminate(deployment: Deployment, *, endpoint: str, route: str, yes: b
     \b
     Example: routestream routes terminate chat 7ccd26ec --yes
     """
-    await record(
+    await confirm_and_append(
         deployment,
         endpoint,
         lambda state: decisions.terminate_route(state, _route_id(state, route)),
@@ -136,7 +136,7 @@ async def record_status(
         route_id = _route_id(state, route)
         return decisions.record_status(state, route_id, new_status, reason=reason)
 
-    await record(deployment, endpoint, decide, yes=yes)
+    await confirm_and_append(deployment, endpoint, decide, yes=yes)
 
 
 def _route_id(endpoint: Endpoint, text: str) -> UUID:

@@ -8,8 +8,8 @@ import msgspec
 
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of
 from consumers.cli.endpoints.at_position import endpoint_at, say_left_out
-from consumers.cli.endpoints.changes import ChangeRow, change_rows, in_words
-from consumers.cli.terminal.form import ForTable
+from consumers.cli.endpoints.register_changes import ChangeRow, change_rows, in_words
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import projection_option
 from consumers.cli.terminal.output import (
     OutputForm,
@@ -18,8 +18,8 @@ from consumers.cli.terminal.output import (
     print_value,
     printable,
 )
+from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import say
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between, time_of
 from events.log.keys import partition_of
@@ -28,9 +28,9 @@ from events.server.server import now_of
 from projections.catalogue import PROJECTIONS
 from projections.errors import NoLiveGenerationError
 from projections.projection import Projection
+from projections.replay.endpoint_trace import TraceStep, endpoint_trace
 from projections.replay.folding import Folding
-from projections.replay.source import extent_of
-from projections.replay.trace import Step, trace
+from projections.replay.partition_history import extent_of
 from projections.route_table.lookup import find_endpoint
 from projections.snapshots.snapshot_store import only
 
@@ -46,7 +46,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     changes: list[ChangeRow]
     problem: str | None
-    step: ForTable[Step]
+    step: ForTable[TraceStep]
 
 
 @click.command("trace")
@@ -81,7 +81,7 @@ async def trace_events(
         after = first.before()
         endpoint_id = await _named(deployment, log, endpoint)
         begin = await _begin(deployment, log, of, endpoint_id, after)
-        steps = trace(source_of(deployment, log), begin, endpoint_id, after, last)
+        steps = endpoint_trace(source_of(deployment, log), begin, endpoint_id, after, last)
         kept: list[StepRow] = []
         async for step in steps:
             row = _step_row(step, endpoint_id)
@@ -125,7 +125,7 @@ async def _begin(
     return begin
 
 
-def _step_row(step: Step, endpoint_id: UUID) -> StepRow:
+def _step_row(step: TraceStep, endpoint_id: UUID) -> StepRow:
     recorded = step.recorded
     return StepRow(
         entry_id=recorded.entry_id,
@@ -150,7 +150,7 @@ def _step_columns(*, wide: bool) -> Columns[StepRow]:
     )
 
 
-def _change(step: Step, *, wide: bool) -> str:
+def _change(step: TraceStep, *, wide: bool) -> str:
     if step.problem is not None:
         return printable(f"not folded: {step.problem}")
     changes = "; ".join(words for words, _ in in_words(step.differences, wide=wide))

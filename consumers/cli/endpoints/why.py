@@ -12,7 +12,6 @@ from consumers.cli.endpoints.at_position import as_of_option, endpoint_at
 from consumers.cli.endpoints.mismatches import shown
 from consumers.cli.endpoints.table import health_check_in_words
 from consumers.cli.terminal.event_summary import address, summary
-from consumers.cli.terminal.form import ForTable
 from consumers.cli.terminal.output import (
     OutputForm,
     output_option,
@@ -20,14 +19,15 @@ from consumers.cli.terminal.output import (
     printable,
     shown_id,
 )
+from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
 from events.entry.age import age_of
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.keys import partition_of
 from events.log.protocol import readable
+from projections.replay.partition_history import Source, find_entry
 from projections.replay.registers import BOOKKEEPING, Register, registers_of
-from projections.replay.source import Source, find_entry
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
 from projections.route_table.traffic import address_since, ratio_since, traffic_of

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from consumers.cli.events.expression import Expression, parse_expression
-from consumers.cli.terminal.entry_reading import EXPRESSION_ROOTS, Reading
+from consumers.cli.terminal.entry_reading import EXPRESSION_ROOTS, EntryReading
 from events.catalogue.registry import BY_WIRE_NAME
 from events.entry.recorded import Entry
 from events.log.keys import partition_of
@@ -22,11 +22,11 @@ _UUID_CHARACTERS = 36
 _BEGINNING = re.compile(rf"[0-9a-f-]{{{ENDPOINT_CHARACTERS_MIN},{_UUID_CHARACTERS}}}\Z")
 
 
-class _Addressed(msgspec.Struct):
+class _PayloadEndpoint(msgspec.Struct):
     endpoint_id: str
 
 
-_DECODE = msgspec.json.Decoder(_Addressed).decode
+_DECODE = msgspec.json.Decoder(_PayloadEndpoint).decode
 
 
 class EntryFilter(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class EntryFilter(msgspec.Struct, frozen=True):
     endpoint: str | None = None
     sources: tuple[str, ...] = ()
     condition: Expression | None = None
-    reading: Reading = Reading()
+    reading: EntryReading = EntryReading()
 
     @classmethod
     def parse(
@@ -53,7 +53,7 @@ class EntryFilter(msgspec.Struct, frozen=True):
         endpoint: str | None = None,
         sources: Sequence[str] = (),
         where: str | None = None,
-        reading: Reading = Reading(),  # noqa: B008 - it is frozen
+        reading: EntryReading = EntryReading(),  # noqa: B008 - it is frozen
     ) -> Self:
         """Read what was given on the command line.
 

@@ -7,16 +7,16 @@ import click
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.selection import (
     Asked,
-    Extent,
+    SelectedRange,
     open_selection,
     selected_entries,
     selection_options,
 )
 from consumers.cli.events.text_search import TextSearch
 from consumers.cli.terminal.entry_list import print_entries
+from consumers.cli.terminal.messages import EXIT_FAILED
 from consumers.cli.terminal.options import SpanCommand
 from consumers.cli.terminal.output import OutputForm, output_option
-from consumers.cli.terminal.talk import EXIT_FAILED
 from events.entry.position import parse_range
 from events.entry.recorded import Entry
 from events.server.server import now_of
@@ -62,9 +62,9 @@ async def grep(  # noqa: PLR0913 - the options of the command
     """
     search = TextSearch.parse(pattern, is_regex=regex, ignores_case=ignore_case)
     async with open_selection(deployment, asked) as selection:
-        extent = Extent(count)
+        extent = SelectedRange(count)
         if span is not None:
-            extent = Extent(count, *parse_range(span, await now_of(selection.log.server)))
+            extent = SelectedRange(count, *parse_range(span, await now_of(selection.log.server)))
 
         def wanted(entry: Entry) -> bool:
             return selection.wanted.wants(entry) and search.finds(entry)

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from consumers.cli.deployment import Deployment, command_of
-from consumers.cli.terminal.talk import say
+from consumers.cli.terminal.messages import say
 from producers.backend_ai.importer import SOURCE, import_capture
 
 

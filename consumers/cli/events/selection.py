@@ -10,8 +10,8 @@ import msgspec
 
 from consumers.cli.deployment import Deployment
 from consumers.cli.events.entry_filter import EntryFilter
-from consumers.cli.terminal.entry_reading import Reading
-from consumers.cli.terminal.talk import say
+from consumers.cli.terminal.entry_reading import EntryReading
+from consumers.cli.terminal.messages import say
 from events.entry.entry_id import END, EntryId
 from events.entry.recorded import Entry
 from events.history.history import History
@@ -48,7 +48,7 @@ class Selection(msgspec.Struct, frozen=True):
 
     log: History
     wanted: EntryFilter
-    reading: Reading
+    reading: EntryReading
 
     @property
     def partitions(self) -> list[int]:
@@ -58,7 +58,7 @@ class Selection(msgspec.Struct, frozen=True):
         return self.wanted.partitions(self.log.partitions)
 
 
-class Extent(msgspec.Struct, frozen=True):
+class SelectedRange(msgspec.Struct, frozen=True):
     """How much of it: the newest *count*, or those from *start* to *end* (*count* of them)."""
 
     count: int | None = None
@@ -125,9 +125,9 @@ async def open_selection(deployment: Deployment, asked: Asked) -> AsyncIterator[
         InvalidExpressionError: The expression cannot be read.
         click.UsageError: Another of the options is wrong.
     """
-    reading = Reading()
+    reading = EntryReading()
     if asked.stream is not None:
-        reading = Reading(is_foreign=True, decoder=deployment.foreign.get(asked.stream))
+        reading = EntryReading(is_foreign=True, decoder=deployment.foreign.get(asked.stream))
     wanted = EntryFilter.parse(asked.names, asked.endpoint, asked.sources, asked.where, reading)
     if asked.stream is None:
         async with deployment.open_history() as history:
@@ -141,7 +141,7 @@ async def open_selection(deployment: Deployment, asked: Asked) -> AsyncIterator[
 
 
 async def selected_entries(
-    selection: Selection, extent: Extent, wanted: Wanted | None
+    selection: Selection, extent: SelectedRange, wanted: Wanted | None
 ) -> AsyncGenerator[Entry]:
     """Yield the wanted entries that are there, oldest first, then those that come."""
     log, partitions = selection.log, selection.partitions

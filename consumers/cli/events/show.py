@@ -10,7 +10,8 @@ from rich.text import Text
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.selection import Asked, open_selection, stream_option
 from consumers.cli.terminal.entry_json import BINARY, fields_as_text
-from consumers.cli.terminal.entry_reading import Reading
+from consumers.cli.terminal.entry_reading import EntryReading
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import partitions_of
 from consumers.cli.terminal.output import (
     NotFoundError,
@@ -23,7 +24,6 @@ from consumers.cli.terminal.output import (
     printable,
 )
 from consumers.cli.terminal.table import Column, Columns, times_of
-from consumers.cli.terminal.talk import say
 from events.entry.age import age_of, span
 from events.entry.codec import decode, upcasts
 from events.entry.entry_id import EntryId
@@ -145,7 +145,7 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def _value(reading: Reading, entry: Entry) -> dict[str, Any]:
+def _value(reading: EntryReading, entry: Entry) -> dict[str, Any]:
     """Return the entry as JSON, with how an older version is read; null where it is the newest."""
     value = reading.value(entry)
     steps = [] if "problem" in value else upcasts(entry)
@@ -161,7 +161,7 @@ def _read_as(entry: Entry) -> Any:  # noqa: ANN401 - JSON
 
 
 def _print_entry(
-    output: OutputForm, reading: Reading, entry: Entry, place: str, age: str | None
+    output: OutputForm, reading: EntryReading, entry: Entry, place: str, age: str | None
 ) -> None:
     told = _value(reading, entry)
     payload, read_as = told.pop("payload", None), told.pop("read_as")

@@ -14,11 +14,11 @@ from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.entry_filter import endpoint_of
 from consumers.cli.events.selection import Asked, Selection, open_selection, selection_options
 from consumers.cli.terminal.entry_line import text_of
-from consumers.cli.terminal.form import ForTable
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import SpanCommand
 from consumers.cli.terminal.output import OutputForm, output_option, print_rows, room_of, shown_id
+from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import say
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_range, time_of
 from events.entry.recorded import Entry

@@ -8,7 +8,7 @@ from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.grep import grep
 from consumers.cli.events.selection import (
     Asked,
-    Extent,
+    SelectedRange,
     open_selection,
     selected_entries,
     selection_options,
@@ -73,7 +73,7 @@ async def tail(
         now = await now_of(selection.log.server)
         start = None if position is None else parse_position(position, now)
         shown = TAIL_COUNT if count is None and start is None else count
-        extent = Extent(shown, start, follow=follow)
+        extent = SelectedRange(shown, start, follow=follow)
         wanted = selection.wanted.wants if selection.wanted else None
         async with aclosing(selected_entries(selection, extent, wanted)) as entries:
             limit = None if start is None else shown
@@ -101,6 +101,6 @@ async def show_range(
     async with open_selection(deployment, asked) as selection:
         start, end = parse_range(span, await now_of(selection.log.server))
         wanted = selection.wanted.wants if selection.wanted else None
-        extent = Extent(count, start, end)
+        extent = SelectedRange(count, start, end)
         async with aclosing(selected_entries(selection, extent, wanted)) as entries:
             await print_entries(output, selection.reading, entries, count)

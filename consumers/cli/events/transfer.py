@@ -8,10 +8,10 @@ import msgspec
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.export_target import STDOUT, export_target
+from consumers.cli.terminal.messages import say_note
 from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
-from consumers.cli.terminal.progress import Progress
+from consumers.cli.terminal.progress import ProgressLine
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import say_note
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between
 from events.history.history import History
@@ -100,7 +100,7 @@ async def _export(
     history: History, writer: ExportWriter, start: EntryId, ends: list[EntryId]
 ) -> list[Exported]:
     exported = [Exported(partition) for partition in range(len(ends))]
-    progress = Progress("exported")
+    progress = ProgressLine("exported")
     for one, end in zip(exported, ends, strict=True):
         if end < start or end == START:
             continue
@@ -144,11 +144,11 @@ async def import_exported(
         keys = Keys(settings.namespace)
         partitions = header.partitions
         log = await EventLog.open(server, keys, partitions=partitions, create=False)
-        checking = Progress("checked")
+        checking = ProgressLine("checked")
         plans = await plan_import(log, file, checking.add)
         confirm([_planned(plan) for plan in plans], yes=yes)
         log = await EventLog.open(server, keys, partitions=partitions)
-        importing = Progress("imported", sum(plan.count for plan in plans))
+        importing = ProgressLine("imported", sum(plan.count for plan in plans))
         try:
             await import_log(log, file, plans, importing.add)
         finally:

@@ -7,12 +7,12 @@ import click
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.groups import lag_of
 from consumers.cli.groups.show import states_of
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import partition_option
 from consumers.cli.terminal.output import NotFoundError, confirm, yes_option
-from consumers.cli.terminal.talk import say
 from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
 from consumers.groups.details import read_members
-from consumers.groups.journal import REASON_CHARACTERS_MAX, operation
+from consumers.groups.operations import REASON_CHARACTERS_MAX, operation
 from consumers.groups.state import COUNTED_MAX, SILENT_MS, GroupState, count_entries
 from consumers.runtime.group import Group
 from consumers.shipped import GROUPS

@@ -12,7 +12,6 @@ from rich.text import Text
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.selection import tell_missing_log
 from consumers.cli.terminal.command_group import CommandGroup
-from consumers.cli.terminal.form import ForTable
 from consumers.cli.terminal.output import (
     OutputForm,
     output_option,
@@ -20,8 +19,9 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
+from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
-from consumers.groups.rates import SAMPLE_S, RateMeter, Rates
+from consumers.groups.rates import SAMPLE_S, GroupRates, RateMeter
 from consumers.groups.state import Activity, GroupState, read_group_states
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
@@ -142,7 +142,7 @@ async def list_groups(deployment: Deployment, *, output: OutputForm, watch: floa
         await watched(watch, show_groups)
 
 
-_RatesByPlace = Mapping[tuple[str, int], Rates]
+_RatesByPlace = Mapping[tuple[str, int], GroupRates]
 
 
 async def _look(log: EventLog, meter: RateMeter) -> tuple[list[GroupState], _RatesByPlace]:
@@ -152,7 +152,7 @@ async def _look(log: EventLog, meter: RateMeter) -> tuple[list[GroupState], _Rat
 
 
 def _measured_row(state: GroupState, rates: _RatesByPlace) -> MeasuredGroupRow:
-    measured = rates.get((state.group, state.partition), Rates())
+    measured = rates.get((state.group, state.partition), GroupRates())
     return MeasuredGroupRow(
         **group_facts(state),
         rate_s=measured.read_s,
@@ -176,7 +176,7 @@ def lag_of(state: GroupState) -> str | int | None:
     return f">={state.lag_min}" if state.lag_max is None else f"~{state.lag_max}"
 
 
-def eta_of(rates: Rates) -> str | None:
+def eta_of(rates: GroupRates) -> str | None:
     """Return when a group will have caught up, as it is shown; nothing where that is unknown."""
     if rates.eta_s is not None:
         return span(rates.eta_s)

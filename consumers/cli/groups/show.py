@@ -9,7 +9,7 @@ from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.groups import GroupRow, group_facts, lag_of
-from consumers.cli.terminal.form import ForTable, print_values
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import (
     NotFoundError,
     OutputForm,
@@ -20,14 +20,14 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
+from consumers.cli.terminal.output_form import ForTable, print_values
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import say
 from consumers.groups.details import (
+    GroupConsumer,
     GroupDetails,
-    Member,
     read_details,
 )
-from consumers.groups.journal import Operation
+from consumers.groups.operations import Operation
 from consumers.groups.state import GroupState, read_group_states
 from consumers.runtime.losses import Loss, Losses
 from events.entry.age import age_of, span
@@ -35,7 +35,7 @@ from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
 from events.server.server import now_of
 
-_MEMBER_COLUMNS: Columns[Member] = (
+_MEMBER_COLUMNS: Columns[GroupConsumer] = (
     Column("CONSUMER", lambda member: member.name, folds=True),
     Column("HOST", lambda member: member.host, folds=True),
     Column("PID", lambda member: member.pid, is_number=True),
@@ -45,7 +45,7 @@ _MEMBER_COLUMNS: Columns[Member] = (
 )
 
 
-def _colour(member: Member) -> str:
+def _colour(member: GroupConsumer) -> str:
     return "green" if member.state == "active" else "yellow"
 
 
@@ -76,7 +76,7 @@ class GroupDetailsRow(GroupRow, frozen=True, kw_only=True):
 
     position: EntryId | None
     dead: int
-    members: list[Member]
+    members: list[GroupConsumer]
     pending_looked_at: int
     pending_by_age: dict[str, int]
     pending_by_deliveries: dict[str, int]

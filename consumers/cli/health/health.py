@@ -8,7 +8,7 @@ import click
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.at_position import say_left_out
 from consumers.cli.endpoints.table import health_check_in_words
-from consumers.cli.health.strip import Cell, cells_of, legend
+from consumers.cli.health.health_strip import Cell, cells_of, legend
 from consumers.cli.health.table import (
     HealthRow,
     axis,
@@ -19,6 +19,7 @@ from consumers.cli.health.table import (
     per_cent,
     route_health_columns,
 )
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import (
     OutputForm,
     is_narrow,
@@ -32,18 +33,17 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
-from consumers.cli.terminal.talk import say
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position
 from events.history.history import History
-from events.history.window import WINDOW_ENTRIES_MAX
+from events.history.history_window import WINDOW_ENTRIES_MAX
 from events.log.log import EventLog
 from events.server.server import now_of
 from projections.errors import NoLiveGenerationError
+from projections.health_state.health_list import HealthList, read_health_list
 from projections.health_state.health_state import HEALTH_STATE
+from projections.health_state.health_window import HealthWindow, read_health
 from projections.health_state.history import Span
-from projections.health_state.overview import HealthList, read_health_list
-from projections.health_state.window import HealthWindow, read_health
 from projections.read_model.store import no_live_generation
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.lookup import live_endpoints, read_endpoint

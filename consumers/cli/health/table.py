@@ -8,10 +8,10 @@ import msgspec
 from rich.text import Text
 
 from consumers.cli.endpoints.table import HEALTH_COLOURS
-from consumers.cli.health.strip import Cell, cells_of, strip, together
+from consumers.cli.health.health_strip import Cell, cells_of, strip, together
 from consumers.cli.terminal.event_summary import address
-from consumers.cli.terminal.form import ForTable
 from consumers.cli.terminal.output import shown_id
+from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
 from events.entry.age import span
 from events.entry.entry_id import START, EntryId

@@ -7,10 +7,10 @@ import click
 import msgspec
 
 from consumers.cli.deployment import Deployment, command_of
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
-from consumers.cli.terminal.progress import Progress
+from consumers.cli.terminal.progress import ProgressLine
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import say
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_between
 from events.errors import InvalidPositionError
@@ -136,7 +136,7 @@ async def run_replay(  # noqa: PLR0913 - the options of the command
 async def _play(
     playback: Playback, start: EntryId, ends: list[EntryId], output: OutputForm
 ) -> None:
-    progress, played, began_at = Progress("appended"), Played(), monotonic()
+    progress, played, began_at = ProgressLine("appended"), Played(), monotonic()
 
     def note(count: int, last: EntryId) -> None:
         progress.add(count, last)

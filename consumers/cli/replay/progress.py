@@ -10,14 +10,14 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import OutputForm, print_value
-from consumers.cli.terminal.talk import say
 from events.entry.age import span
 from events.entry.entry_id import START, EntryId
 from events.entry.position import time_of
 from projections.replay.folding import Folding
-from projections.replay.plan import Plan
 from projections.replay.rebuild import Phase
+from projections.replay.rebuild_plan import RebuildPlan
 
 _EVERY_S = 0.5
 _QUIET_EVERY_S = 5.0
@@ -26,7 +26,7 @@ _HELD_WORK, _WRITTEN_WORK, _COMPARED_WORK = 3, 3, 6
 """Reading an entry counts as 1: medians of both projections, from 100 to 30,000 endpoints."""
 
 
-class Told(msgspec.Struct, frozen=True):
+class ReplayProgress(msgspec.Struct, frozen=True):
     """How far it is.
 
     Attributes:
@@ -91,7 +91,7 @@ class TimeLeft:
 class ProgressPrinter:
     """Prints the progress: a bar at a terminal, JSON lines for a program, else a line at times."""
 
-    def __init__(self, output: OutputForm, plan: Plan, folding: Folding[Any]) -> None:
+    def __init__(self, output: OutputForm, plan: RebuildPlan, folding: Folding[Any]) -> None:
         self._output = output
         self._partition = plan.partition
         self._folding = folding
@@ -127,7 +127,7 @@ class ProgressPrinter:
         self._printed_at = now
         took_s = now - began_at
         self._print(
-            Told(
+            ReplayProgress(
                 phase=phase,
                 done=done,
                 of=max(of, done),
@@ -137,7 +137,7 @@ class ProgressPrinter:
             )
         )
 
-    def _print(self, told: Told) -> None:
+    def _print(self, told: ReplayProgress) -> None:
         if self._output.is_lines:
             print_value(self._output, _row(self._partition, told))
             return
@@ -171,7 +171,7 @@ class ProgressRow(msgspec.Struct, frozen=True, kw_only=True):
     left_s: float | None
 
 
-def _row(partition: int, told: Told) -> ProgressRow:
+def _row(partition: int, told: ReplayProgress) -> ProgressRow:
     return ProgressRow(
         partition=partition,
         phase=told.phase,
@@ -185,7 +185,7 @@ def _row(partition: int, told: Told) -> ProgressRow:
     )
 
 
-def _in_words(told: Told) -> str:
+def _in_words(told: ReplayProgress) -> str:
     words = [f"{told.per_second:,.0f}/s"] if told.per_second else []
     if told.position > START:
         words.append(f"at {time_of(told.position):%Y-%m-%d %H:%M:%S} UTC")

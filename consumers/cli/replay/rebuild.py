@@ -14,6 +14,7 @@ from consumers.cli.deployment import Deployment, command_of, snapshots_of, sourc
 from consumers.cli.replay.progress import ProgressPrinter
 from consumers.cli.replay.rebuilt_table import printing_rebuilt
 from consumers.cli.terminal.command_group import CommandGroup
+from consumers.cli.terminal.messages import say, say_note
 from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
 from consumers.cli.terminal.output import (
     NotFoundError,
@@ -23,18 +24,17 @@ from consumers.cli.terminal.output import (
     print_value,
     yes_option,
 )
-from consumers.cli.terminal.talk import say, say_note
 from events.errors import EventsError
 from events.log.keys import partition_of
 from events.log.log import EventLog
 from projections.catalogue import PROJECTIONS
 from projections.errors import NothingKeptError, ProjectionsError
 from projections.projection import Projection
+from projections.replay.document_repair import repair_document
 from projections.replay.folding import Folding
-from projections.replay.mend import mend
-from projections.replay.plan import Plan, plan_of
+from projections.replay.partition_history import check_complete, extent_of
 from projections.replay.rebuild import Rebuild, rollback
-from projections.replay.source import check_complete, extent_of
+from projections.replay.rebuild_plan import RebuildPlan, rebuild_plan
 from projections.snapshots.snapshot_store import Snapshots, only
 
 _KEPT_FROM = 10_000
@@ -99,7 +99,7 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
             for one, folding in foldings.items():
                 extent = await extent_of(source, one)
                 check_complete(one, folding.position, extent, folding.appended)
-        plans = [await plan_of(source, stores[one], foldings[one]) for one in foldings]
+        plans = [await rebuild_plan(source, stores[one], foldings[one]) for one in foldings]
         if not any(plan.endpoints or plan.entries or plan.live for plan in plans):
             raise NotFoundError(f"log {log.keys.namespace!r} has no entries: nothing to fold")
         for plan in plans:
@@ -211,7 +211,7 @@ async def _mend(  # noqa: PLR0913 - the options of the command
     before = "no document" if held is None else f"revision {held[0]}"
     confirm([(f"endpoint {endpoint_id}", before, "folded again")], yes=yes)
     source = source_of(deployment, log, say_note if accept_loss else None)
-    revision = await mend(source, store, endpoint_id, folding, accept_loss=accept_loss)
+    revision = await repair_document(source, store, endpoint_id, folding, accept_loss=accept_loss)
     if not output.is_table:
         print_value(output, MendedRow(endpoint_id, revision))
     elif revision is None:
@@ -220,7 +220,7 @@ async def _mend(  # noqa: PLR0913 - the options of the command
         click.echo(f"written as revision {revision}")
 
 
-def _tell(plan: Plan) -> None:
+def _tell(plan: RebuildPlan) -> None:
     entries = f"{plan.entries:,} entries up to {plan.until}"
     memory = decimal(plan.memory_bytes)
     say(
@@ -234,5 +234,5 @@ def _tell(plan: Plan) -> None:
         say(f"unreadable: {plan.undecodable} of the newest {plan.looked_at:,} entries")
 
 
-def _change(plan: Plan) -> tuple[str, object, object]:
+def _change(plan: RebuildPlan) -> tuple[str, object, object]:
     return f"partition {plan.partition}, live generation", plan.live or "none", "a new one"

@@ -8,14 +8,14 @@ import msgspec
 from anyio import CancelScope
 
 from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, print_mismatches
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import OutputForm, print_rows
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import say
 from events.entry.entry_id import EntryId
 from projections.errors import ProjectionsError
 from projections.projection import Projection
+from projections.replay.partition_history import Source
 from projections.replay.rebuild import Rebuilt
-from projections.replay.source import Source
 
 
 class RebuiltRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from rich.filesize import decimal
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
 from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, print_mismatches
 from consumers.cli.replay.rebuilt_table import Failures, printing_rebuilt
+from consumers.cli.terminal.messages import EXIT_FAILED, say
 from consumers.cli.terminal.options import (
     ProjectionChoice,
     partition_option,
@@ -16,27 +17,26 @@ from consumers.cli.terminal.options import (
 )
 from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.entry.entry_id import EntryId
 from projections.catalogue import PROJECTIONS
 from projections.replay.rebuild import Rebuild
-from projections.snapshots.snapshot import Manifest, problem_of
+from projections.snapshots.snapshot import SnapshotManifest, problem_of
 
 
-class TakenRow(Manifest, frozen=True, kw_only=True):
+class TakenRow(SnapshotManifest, frozen=True, kw_only=True):
     """A snapshot that was taken, and how what is live differs from it."""
 
     comparison: ComparisonRow | None
 
 
-class ListedRow(Manifest, frozen=True, kw_only=True):
+class ListedRow(SnapshotManifest, frozen=True, kw_only=True):
     """A snapshot, and what is wrong with its file, null for nothing that was found."""
 
     problem: str | None
 
 
 _VERIFIED = {True: "yes", False: "no: it differs from what is live", None: "not compared"}
-_COLUMNS: Columns[Manifest] = (
+_COLUMNS: Columns[SnapshotManifest] = (
     Column("PROJECTION", lambda row: row.projection),
     Column("VERSION", lambda row: row.version, is_number=True),
     Column("PARTITION", lambda row: row.partition, is_number=True),

@@ -10,10 +10,10 @@ import click
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
 from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, print_mismatches
 from consumers.cli.replay.rebuilt_table import Failures
+from consumers.cli.terminal.messages import EXIT_FAILED, say
 from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
 from consumers.cli.terminal.output import OutputForm, output_option, print_rows
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import EXIT_FAILED, say
 from events.log.log import EventLog
 from events.server.reply import reply
 from projections.catalogue import PROJECTIONS
@@ -22,8 +22,8 @@ from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
 from projections.replay.comparison import PATIENCE_S, Comparison, compare
 from projections.replay.folding import Folding, Wants
+from projections.replay.partition_history import Source, check_complete, extent_of
 from projections.replay.replay import replay
-from projections.replay.source import Source, check_complete, extent_of
 
 _COLUMNS: Columns[ComparisonRow] = (
     Column("PARTITION", lambda row: row.partition, folds=True),

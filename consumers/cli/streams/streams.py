@@ -16,6 +16,7 @@ from consumers.cli.streams.table import (
     warnings_of,
 )
 from consumers.cli.terminal.command_group import CommandGroup
+from consumers.cli.terminal.messages import EXIT_FAILED, say
 from consumers.cli.terminal.output import (
     OutputForm,
     output_option,
@@ -24,7 +25,6 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
-from consumers.cli.terminal.talk import EXIT_FAILED, say
 from consumers.retention.settings import RetentionSettings
 from events.errors import ServerRefusedError
 from events.log.log import EventLog
@@ -38,7 +38,7 @@ STREAMS_MAX = 1_000
 """Streams that are listed at most."""
 
 
-class Rates:
+class AppendRates:
     """What was appended since a stream was last seen: truer than what its newest entries tell."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ async def list_streams(
     Example: routestream streams ls --match 'events*' -o wide
     """
     pattern = "*" if every and match is None else match
-    rates = Rates()
+    rates = AppendRates()
     strays: list[WrongStreamError] = []
     async with deployment.open_log() as log:
 

@@ -7,8 +7,8 @@ import click
 import msgspec
 from rich.filesize import decimal
 
-from consumers.cli.terminal.form import ForTable
 from consumers.cli.terminal.output import OutputForm, print_pairs, print_table, printable
+from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
 from events.entry.age import age_of
 from events.entry.entry_id import END, START, EntryId

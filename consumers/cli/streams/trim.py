@@ -8,7 +8,7 @@ import msgspec
 from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of
-from consumers.cli.terminal.form import print_values
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import partition_option, partitions_of
 from consumers.cli.terminal.output import (
     NotFoundError,
@@ -18,9 +18,9 @@ from consumers.cli.terminal.output import (
     print_table,
     yes_option,
 )
+from consumers.cli.terminal.output_form import print_values
 from consumers.cli.terminal.table import Column, Columns
-from consumers.cli.terminal.talk import say
-from consumers.retention.holder import deadness_of, is_dead, remedy_of
+from consumers.retention.holder_advice import deadness_of, is_dead, remedy_of
 from consumers.retention.settings import required_holders
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId

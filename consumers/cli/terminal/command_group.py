@@ -14,7 +14,7 @@ _SENTENCE_MAX = 1_000
 """Characters: a sentence goes on in the next line, it is never cut off."""
 
 
-class Place(NamedTuple):
+class CommandReference(NamedTuple):
     """Where a command is written, as `module:name`, and the first sentence of its help."""
 
     written: str
@@ -34,7 +34,7 @@ class CommandGroup(click.Group):
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - click's
-        places: Mapping[str, Place] | None = None,
+        places: Mapping[str, CommandReference] | None = None,
         sections: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,  # noqa: ANN401 - click's
     ) -> None:

@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from consumers.cli.terminal.event_summary import summary
-from consumers.cli.terminal.form import OutputForm
 from consumers.cli.terminal.output import (
     is_narrow,
     print_rich,
     printable,
     shown_id,
 )
+from consumers.cli.terminal.output_form import OutputForm
 from consumers.cli.terminal.table import as_text, times_of
 from events.entry.codec import decode
 from events.entry.entry_id import EntryId

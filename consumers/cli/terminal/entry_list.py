@@ -8,17 +8,17 @@ import msgspec
 
 from consumers.cli.terminal.entry_json import EntryValue
 from consumers.cli.terminal.entry_line import LinePrinter
-from consumers.cli.terminal.entry_reading import Reading
-from consumers.cli.terminal.form import OutputForm, as_json, print_csv
+from consumers.cli.terminal.entry_reading import EntryReading
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import print_value
-from consumers.cli.terminal.talk import say
+from consumers.cli.terminal.output_form import OutputForm, as_json, print_csv
 from events.entry.recorded import Entry
 
 _INDENT = 2
 
 
 async def print_entries(
-    output: OutputForm, reading: Reading, entries: AsyncGenerator[Entry], limit: int | None
+    output: OutputForm, reading: EntryReading, entries: AsyncGenerator[Entry], limit: int | None
 ) -> int:
     """Print the entries, the first *limit* of them, and return how many there were."""
     printed = 0

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from consumers.cli.terminal.entry_json import EntryValue, as_json, fields_as_text
 from consumers.cli.terminal.entry_line import Line, text_of
-from consumers.cli.terminal.form import json_fields
+from consumers.cli.terminal.output_form import json_fields
 from events.entry.codec import decode
 from events.entry.position import time_of
 from events.entry.recorded import Entry
@@ -20,7 +20,7 @@ EXPRESSION_ROOTS = (*json_fields(EntryValue), "time", "type", "endpoint")
 _RAW_CHARACTERS_MAX = 200
 
 
-class Reading(msgspec.Struct, frozen=True):
+class EntryReading(msgspec.Struct, frozen=True):
     """How the entries of a stream are read.
 
     Attributes:
@@ -74,7 +74,7 @@ class Reading(msgspec.Struct, frozen=True):
 class EntryRecord:
     """The entry as JSON, and the rest of `EXPRESSION_ROOTS`; only what is asked for is read."""
 
-    def __init__(self, reading: Reading, entry: Entry) -> None:
+    def __init__(self, reading: EntryReading, entry: Entry) -> None:
         self._reading = reading
         self._entry = entry
         self._value: dict[str, Any] | None = None

@@ -15,7 +15,9 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from consumers.cli.terminal.form import (
+from consumers.cli.terminal.interrupt import interrupted_at_once
+from consumers.cli.terminal.messages import EXIT_NOT_FOUND, printable, say
+from consumers.cli.terminal.output_form import (
     Kind,
     OutputForm,
     as_json,
@@ -23,9 +25,7 @@ from consumers.cli.terminal.form import (
     print_csv,
     print_values,
 )
-from consumers.cli.terminal.interrupt import interrupted_at_once
 from consumers.cli.terminal.table import Column, Row, as_text, table_of
-from consumers.cli.terminal.talk import EXIT_NOT_FOUND, printable, say
 from consumers.cli.terminal.watch import watch_option, watched
 
 __all__ = ("OutputForm", "output_option", "printable", "watch_option", "watched")

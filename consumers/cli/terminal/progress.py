@@ -5,13 +5,13 @@ import time
 
 import click
 
-from consumers.cli.terminal.talk import printable
+from consumers.cli.terminal.messages import printable
 
 _EVERY_S = 0.5
 _EVERY_APART_S = 10.0
 
 
-class Progress:
+class ProgressLine:
     """Tells now and then how many there are, how fast, and where.
 
     On a terminal one line is written again and again; into a file or a pipe a line every 10 s.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from consumers.cli.terminal.talk import EXIT_CLOSED_PIPE
+from consumers.cli.terminal.messages import EXIT_CLOSED_PIPE
 
 _NUMBER = 1
 

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from consumers.cli.terminal.talk import printable
+from consumers.cli.terminal.messages import printable
 from events.entry.entry_id import EntryId
 from events.entry.position import time_of
 

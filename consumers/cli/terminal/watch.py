@@ -10,7 +10,7 @@ from io import StringIO
 import anyio
 import click
 
-from consumers.cli.terminal.talk import say
+from consumers.cli.terminal.messages import say
 from events.errors import ServerUnavailableError
 
 WATCH_MIN_S = 0.1

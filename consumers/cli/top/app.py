@@ -12,13 +12,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Static
 
+from consumers.cli.terminal.messages import EXIT_INTERRUPTED
 from consumers.cli.terminal.table import as_text
-from consumers.cli.terminal.talk import EXIT_INTERRUPTED
-from consumers.cli.top.detail import detail_of
-from consumers.cli.top.pane import Pane
-from consumers.cli.top.picture import SUBJECTS, Picture, Subject, spark
+from consumers.cli.top.deployment_reader import DeploymentReader
+from consumers.cli.top.deployment_state import SUBJECTS, DeploymentState, Subject, spark
+from consumers.cli.top.row_detail import detail_of
 from consumers.cli.top.screens import DetailScreen, HelpScreen
-from consumers.cli.top.watch import Watch
+from consumers.cli.top.subject_pane import SubjectPane
 from events.entry.age import span
 from events.errors import ServerUnavailableError
 
@@ -66,15 +66,15 @@ class TopApp(App[None]):
         Binding("ctrl+c", "interrupt", "interrupt", show=False, priority=True),
     ]
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: DeploymentReader) -> None:
         super().__init__()
         self.ansi_theme_dark = SVG_EXPORT_THEME
         self._watch = watch
-        self.picture: Picture | None = None
+        self.seen: DeploymentState | None = None
         self.is_paused = False
         self._seen_at: datetime | None = None
         self._away: str | None = None
-        self._filtered: Pane | None = None
+        self._filtered: SubjectPane | None = None
         # Held here, not looked for: what is drawn while the screen is torn down harms nothing.
         self._top_bar = Static(id="top", classes="bar")
         self._tab_bar = Static(id="tabs")
@@ -83,9 +83,9 @@ class TopApp(App[None]):
         self._field = Input(
             id="filter", placeholder="rows that contain ... (!: that do not)", compact=True
         )
-        self._panes: dict[str, list[Pane]] = {
-            OVERVIEW: [Pane(subject) for subject in SUBJECTS],
-            **{subject: [Pane(subject)] for subject in SUBJECTS},
+        self._panes: dict[str, list[SubjectPane]] = {
+            OVERVIEW: [SubjectPane(subject) for subject in SUBJECTS],
+            **{subject: [SubjectPane(subject)] for subject in SUBJECTS},
         }
 
     def compose(self) -> ComposeResult:
@@ -115,15 +115,15 @@ class TopApp(App[None]):
             await anyio.sleep(max(REFRESH_S - took_s, took_s * REST_FACTOR, 0.0))
 
     async def _look(self) -> None:
-        """Look once; where the server is away, the last picture stays."""
+        """Look once; where the server is away, the last state stays."""
         try:
-            picture = await self._watch.look()
+            seen = await self._watch.look()
         except ServerUnavailableError as error:
             self._away = str(error)
         else:
             self._away, self._seen_at = None, datetime.now(UTC)
             if not self.is_paused:
-                self.picture = picture
+                self.seen = seen
                 self._draw_panes()
         self._draw_bars()
 
@@ -132,14 +132,14 @@ class TopApp(App[None]):
         return len(self.screen_stack) == 1 or action not in _OF_PANES
 
     def _draw_panes(self) -> None:
-        if self.picture is not None:
+        if self.seen is not None:
             for pane in self._visible():
-                pane.show(self.picture)
+                pane.show(self.seen)
 
-    def _visible(self) -> list[Pane]:
+    def _visible(self) -> list[SubjectPane]:
         return self._panes[self._switcher.current or OVERVIEW]
 
-    def _active(self) -> Pane:
+    def _active(self) -> SubjectPane:
         panes = self._visible()
         return next((pane for pane in panes if pane.has_focus_within), panes[0])
 
@@ -158,17 +158,17 @@ class TopApp(App[None]):
         return f"no connection since {self._seen_at:%H:%M:%S} UTC, {passed}"
 
     def _top(self, room: int) -> Text:
-        log, picture = self._watch.log, self.picture
+        log, seen = self._watch.log, self.seen
         left = as_text(f" {log.server.address} {log.keys.namespace}")
         left.no_wrap = True
-        if picture is None:
+        if seen is None:
             return left.append("  looking ...")
-        getting, routes = picture.routes
-        left.append(f"  {len(picture.endpoints)} endpoints, {getting}/{routes} routes")
-        left.append(f"  backlog {picture.backlog}")
-        rate = f"{picture.rates[-1]:.0f}/s " if picture.rates else ""
+        getting, routes = seen.routes
+        left.append(f"  {len(seen.endpoints)} endpoints, {getting}/{routes} routes")
+        left.append(f"  backlog {seen.backlog}")
+        rate = f"{seen.rates[-1]:.0f}/s " if seen.rates else ""
         free = room - left.cell_len - len(rate) - 3
-        bars = spark(picture.rates, min(SPARKS_MAX, free)) if free > 0 else ""
+        bars = spark(seen.rates, min(SPARKS_MAX, free)) if free > 0 else ""
         gap = " " * max(1, free - len(bars) + 1)
         return left.append(gap).append(f"{bars} ", "cyan").append(rate)
 
@@ -177,11 +177,11 @@ class TopApp(App[None]):
         for place, name in enumerate(_PANES, 1):
             is_current = self._switcher.current == name
             # Counted beside the key that leads to them: a narrow overview has no room for the list.
-            dead = self.picture.dead_count if name == "dead" and self.picture is not None else 0
+            dead = self.seen.dead_count if name == "dead" and self.seen is not None else 0
             label = f" {place} {_LABELS.get(name, name)} " + (f"{dead} " if dead else "")
             style = "bold red" if dead else "bold" if is_current else "dim"
             tabs.append(label, f"reverse {style}" if is_current else style).append(" ")
-        clock = "" if self.picture is None else f"{self.picture.now:%H:%M:%S}"
+        clock = "" if self.seen is None else f"{self.seen.now:%H:%M:%S}"
         told = Text("PAUSED", "bold yellow") if self.is_paused else Text(clock, "bold")
         gap = " " * max(1, room - tabs.cell_len - told.cell_len - 1)
         return tabs.append(gap).append_text(told)
@@ -221,7 +221,7 @@ class TopApp(App[None]):
     def action_filter(self) -> None:
         """Ask what the rows are to contain."""
         self._filtered = self._active()
-        self._field.value = self._filtered.wish.text
+        self._field.value = self._filtered.view_state.text
         self._field.display = True
         self._field.focus()
 
@@ -231,7 +231,7 @@ class TopApp(App[None]):
         pane.filter_by("")
         self._leave_field(pane)
 
-    def _leave_field(self, pane: Pane) -> None:
+    def _leave_field(self, pane: SubjectPane) -> None:
         self._field.display = False
         pane.table.focus()
 
@@ -263,9 +263,9 @@ class TopApp(App[None]):
     def on_data_table_row_selected(self, event: "DataTable.RowSelected") -> None:
         """Show the row's detail."""
         for pane in self._visible():
-            if pane.table is event.data_table and self.picture is not None:
+            if pane.table is event.data_table and self.seen is not None:
                 subject: Subject = pane.subject
                 key = str(event.row_key.value)
-                detail = detail_of(self._watch.history, self.picture, subject, key)
+                detail = detail_of(self._watch.history, self.seen, subject, key)
                 if detail is not None:
                     self.push_screen(DetailScreen(detail))

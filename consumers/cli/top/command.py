@@ -9,7 +9,7 @@ from anyio.abc import TaskStatus
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.top.app import TopApp
-from consumers.cli.top.watch import Watch
+from consumers.cli.top.deployment_reader import DeploymentReader
 from consumers.processes.logs import configure_logs
 from projections.read_model.reader import RouteTableReader
 
@@ -39,7 +39,7 @@ async def top(deployment: Deployment) -> None:
         reader = RouteTableReader(log.server, log.keys, log.partitions, deployment.settings.reader)
         tasks.start_soon(reader.run)
         archive = deployment.open_archive()
-        app = TopApp(Watch(log, reader, archive))
+        app = TopApp(DeploymentReader(log, reader, archive))
         await tasks.start(_end_on_signal, app)
         await app.run_async()
         tasks.cancel_scope.cancel()

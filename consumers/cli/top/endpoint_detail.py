@@ -10,7 +10,7 @@ from rich.text import Text
 
 from consumers.cli.endpoints.table import HEALTH_COLOURS, endpoint_pairs, notes
 from consumers.cli.events.entry_filter import EntryFilter
-from consumers.cli.health.strip import cells_of, strip
+from consumers.cli.health.health_strip import cells_of, strip
 from consumers.cli.health.table import axis, per_cent
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.event_summary import address
@@ -24,8 +24,8 @@ from events.history.history import History
 from events.history.tail import read_tail
 from events.log.keys import partition_of
 from events.server.server import now_of
+from projections.health_state.health_window import read_health
 from projections.health_state.history import RouteHistory, Span
-from projections.health_state.window import read_health
 from projections.read_model.knowledge import read_knowledge
 from projections.route_table.lookup import read_endpoint
 from projections.route_table.route import Route

@@ -10,7 +10,7 @@ from textual.widgets import Footer, Static
 from textual.worker import Worker
 
 from consumers.cli.terminal.table import as_text
-from consumers.cli.top.detail import Detail
+from consumers.cli.top.row_detail import Detail
 from events.errors import EventsError, ServerUnavailableError
 from projections.errors import ProjectionsError
 

@@ -1,4 +1,4 @@
--- Take the ownership of a partition, unless another consumer holds it; who waits for it is heard of.
+-- Take the ownership of a partition, unless another consumer holds it; a consumer that waits for it refreshes its idle time.
 --
 -- KEYS[1]  string  {ns:P}:lease:GROUP
 -- KEYS[2]  string  {ns:P}:fence:GROUP
@@ -11,9 +11,9 @@
 -- Reply    {owner}: "TOKEN HOLDER"; or {nil, ms that the other's lease holds, id of the last
 --          handover}
 
--- include heard
+-- include touch_consumer
 
-be_heard_of(KEYS[4], ARGV[3], ARGV[4])
+touch_consumer(KEYS[4], ARGV[3], ARGV[4])
 local owner = redis.call('GET', KEYS[1])
 if owner and string.match(owner, '^%d+ (.*)$') ~= ARGV[1] then
   local left_ms = redis.call('PTTL', KEYS[1])

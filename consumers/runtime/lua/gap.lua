@@ -1,4 +1,4 @@
--- Tell how many entries were trimmed before a group had read them; who asks is heard of.
+-- Tell how many entries were trimmed before a group had read them, and refresh the idle time of the asking consumer.
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- ARGV[1]  group
@@ -8,9 +8,9 @@
 
 -- include entry_id
 -- include fields
--- include heard
+-- include touch_consumer
 
-be_heard_of(KEYS[1], ARGV[1], ARGV[2])
+touch_consumer(KEYS[1], ARGV[1], ARGV[2])
 
 local stream = fields(redis.call('XINFO', 'STREAM', KEYS[1]))
 local group

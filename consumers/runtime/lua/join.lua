@@ -1,10 +1,10 @@
--- Make a consumer known to its group, and heard of.
+-- Register a consumer with its group and refresh its idle time.
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- ARGV[1]  group
 -- ARGV[2]  consumer
 -- Reply    nil
 
--- include heard
+-- include touch_consumer
 
-be_heard_of(KEYS[1], ARGV[1], ARGV[2])
+touch_consumer(KEYS[1], ARGV[1], ARGV[2])

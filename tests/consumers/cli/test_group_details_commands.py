@@ -16,7 +16,7 @@ from anyio.to_thread import run_sync
 
 from consumers.cli.groups.pending import show_pending
 from consumers.cli.groups.show import show_group, show_losses
-from consumers.groups.journal import operation
+from consumers.groups.operations import operation
 from consumers.groups.requeue import Requeue
 from consumers.processes.supervisor import routestream_command
 from consumers.runtime.last_errors import LastErrors

@@ -21,7 +21,7 @@ from events import (
 )
 from events.archive import ArchiveSettings
 from events.errors import InvalidPositionError
-from events.history import window as log_window
+from events.history import history_window as log_window
 from events.log.keys import partition_of
 from projections.errors import NoLiveGenerationError
 from projections.health_state.health_state import HEALTH_STATE

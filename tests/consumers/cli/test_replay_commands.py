@@ -12,7 +12,7 @@ from click.testing import Result
 from consumers.cli.endpoints.endpoints import endpoints
 from consumers.cli.endpoints.trace import trace_events
 from consumers.cli.endpoints.why import why
-from consumers.cli.replay.past import diff, show
+from consumers.cli.replay.past_states import diff, show
 from consumers.cli.replay.rebuild import replay
 from consumers.cli.replay.snapshot import snapshot
 from consumers.cli.replay.verify import verify

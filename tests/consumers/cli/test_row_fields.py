@@ -20,14 +20,14 @@ from consumers.cli.groups.groups import MeasuredGroupRow
 from consumers.cli.groups.pending import PendingRow
 from consumers.cli.groups.show import GroupDetailsRow, LossRow
 from consumers.cli.health.table import HealthRow
-from consumers.cli.replay.past import ChangedRow
+from consumers.cli.replay.past_states import ChangedRow
 from consumers.cli.replay.playback import PlayedRow
 from consumers.cli.replay.rebuilt_table import RebuiltRow
 from consumers.cli.replay.snapshot import ListedRow, TakenRow
 from consumers.cli.streams.table import StreamDetailsRow, StreamRow
 from consumers.cli.streams.trim import PlanRow, TrimmedRow
 from consumers.cli.terminal.entry_json import EntryValue
-from consumers.cli.terminal.form import Kind, json_fields
+from consumers.cli.terminal.output_form import Kind, json_fields
 from consumers.doctor.finding import Finding
 from tests.consumers.cli.test_json_fields import DOCUMENT, RUNS
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-from consumers.runtime.waking import connection_name
+from consumers.runtime.waiting_connections import connection_name
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from projections.route_table.route_table import ROUTE_TABLE

@@ -6,7 +6,7 @@ from typing import Any
 
 from consumers.doctor.examination import examine
 from consumers.doctor.finding import Finding
-from consumers.doctor.questions import Questions
+from consumers.doctor.server_queries import ServerQueries
 from consumers.runtime.projector import Projector
 from events.log.keys import Keys
 from events.log.log import EventLog
@@ -31,7 +31,7 @@ async def examined(
     try:
         return (
             await examine(
-                Questions(server.client),
+                ServerQueries(server.client),
                 Keys(namespace),
                 partitions,
                 user=user,

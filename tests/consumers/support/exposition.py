@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from consumers.group_definition import Member
+from consumers.group_definition import PartitionConsumer
 from consumers.monitoring.http import Exposed, exposition
 from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedConsumers
@@ -69,6 +69,6 @@ async def asking(exposed: Exposed, settings: MetricsSettings | None = None) -> A
 
 
 def exposed_of(
-    log: EventLog, consumers: Iterable[Member], vitals: VitalsSettings = PATIENT
+    log: EventLog, consumers: Iterable[PartitionConsumer], vitals: VitalsSettings = PATIENT
 ) -> ExposedConsumers:
     return ExposedConsumers(log, [consumer.progress for consumer in consumers], vitals)

@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import Process
 
 from consumers.processes.supervisor import routestream_command
-from consumers.runtime.waking import connection_name
+from consumers.runtime.waiting_connections import connection_name
 from events.log.log import EventLog
 from tests.support.waiting import wait_until
 

@@ -8,7 +8,7 @@ import anyio
 from textual.pilot import Pilot
 
 from consumers.cli.top.app import TopApp
-from consumers.cli.top.watch import Watch
+from consumers.cli.top.deployment_reader import DeploymentReader
 from events import (
     EndpointCreatedEvent,
     EndpointRouteListUpdatedEvent,
@@ -152,7 +152,7 @@ async def screen(
             log.server, log.keys, log.partitions, ReaderSettings(block_ms=100)
         )
         tasks.start_soon(reader.run)
-        app = TopApp(Watch(log, reader, archive))
+        app = TopApp(DeploymentReader(log, reader, archive))
         async with app.run_test(size=size) as pilot:
             yield Screen(app, pilot)
         tasks.cancel_scope.cancel()

@@ -8,7 +8,7 @@ from subprocess import DEVNULL
 import anyio
 
 from consumers.processes.supervisor import routestream_command
-from consumers.runtime.waking import connection_name
+from consumers.runtime.waiting_connections import connection_name
 from consumers.webhook.webhook_group import WEBHOOK
 from events.log.log import EventLog
 from tests.consumers.support.group_process import GroupProcess

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from consumers.cli.top import pane
-from consumers.cli.top.picture import SUBJECTS
+from consumers.cli.top import subject_pane
+from consumers.cli.top.deployment_state import SUBJECTS
 from events import EndpointCreatedEvent, EventLog
 from tests.consumers.support.live_view import CHAT, NARROW, WIDE, deploy, go_live, record, screen
 from tests.events.support.archives import archive_in, trim
@@ -89,9 +89,9 @@ async def test_a_narrow_screen_has_room_for_ten_thousand_dead_letters_and_the_cl
     await deploy(log)
     async with screen(log, NARROW) as shown:
         await shown.until("dead letters 1")
-        assert shown.app.picture is not None
+        assert shown.app.seen is not None
         await shown.press("space")
-        shown.app.picture = replace(shown.app.picture, dead_count=10_000)
+        shown.app.seen = replace(shown.app.seen, dead_count=10_000)
         await shown.until("4 dead letters 10000", "5 log", "PAUSED")
         [tabs] = [line for line in shown.lines if "1 overview" in line]
         assert tabs.endswith("PAUSED")
@@ -228,10 +228,10 @@ async def test_a_paused_picture_stands_still_and_goes_on(log: EventLog) -> None:
         await shown.until("model_service_status_updated")
         await shown.press("space")
         await shown.until("PAUSED")
-        before = shown.app.picture
+        before = shown.app.seen
         await log.append(EndpointCreatedEvent(endpoint_id=UUID(int=7), name="late", model="m"))
         await shown.until("PAUSED")
-        assert shown.app.picture is before
+        assert shown.app.seen is before
         await shown.press("space")
         await shown.until("late: model m")
 
@@ -279,4 +279,4 @@ async def test_the_cursor_stays_with_its_row_when_rows_come(log: EventLog) -> No
 
 
 def test_every_subject_has_a_title() -> None:
-    assert set(pane._TITLES) == set(SUBJECTS)
+    assert set(subject_pane._TITLES) == set(SUBJECTS)

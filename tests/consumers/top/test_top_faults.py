@@ -8,7 +8,7 @@ from uuid import UUID
 import anyio
 import pytest
 
-from consumers.cli.top.watch import Watch
+from consumers.cli.top.deployment_reader import DeploymentReader
 from consumers.processes.embedded import EmbeddedServer
 from events import EndpointCreatedEvent, EventLog, open_log
 from events.log.keys import Keys
@@ -50,8 +50,8 @@ async def test_an_account_that_may_only_read_sees_everything(
     async with as_reader(own_server, *READING) as log, screen(log, WIDE) as shown:
         await shown.until("c4a70000", "1 healthy, 1 unhealthy", "a-group", "working")
         await shown.until("undecodable", "model_service_status_updated")
-        assert shown.app.picture is not None
-        assert shown.app.picture.problems == {}
+        assert shown.app.seen is not None
+        assert shown.app.seen.problems == {}
         await shown.press("enter")
         await shown.until("last events", "endpoint_created", "HISTORY")
     denied = await filled.server.client.execute_command("ACL", "LOG")
@@ -146,13 +146,13 @@ async def test_one_look_is_a_small_number_of_commands_however_many_endpoints(
         await go_live(filled)
         reader = RouteTableReader(filled.server, filled.keys, 1, ReaderSettings(block_ms=60_000))
         await tasks.start(reader.run)
-        watch = Watch(filled, reader)
+        watch = DeploymentReader(filled, reader)
         await watch.look()
         before = await counted(filled)
-        picture = await watch.look()
+        seen = await watch.look()
         after = await counted(filled)
         tasks.cancel_scope.cancel()
-    assert len(picture.endpoints) == 702
+    assert len(seen.endpoints) == 702
     calls = {name: after[name] - before.get(name, 0) for name in after}
     assert sum(calls.values()) <= COMMANDS_MAX, calls
     assert own_server.pid
@@ -180,17 +180,17 @@ async def test_the_rates_follow_what_is_appended_and_ended(
     own_server: EmbeddedServer, filled: EventLog
 ) -> None:
     reader = RouteTableReader(filled.server, filled.keys, 1, ReaderSettings(block_ms=1_000))
-    watch = Watch(filled, reader)
+    watch = DeploymentReader(filled, reader)
     assert (await watch.look()).rates == ()
     event = EndpointCreatedEvent(endpoint_id=UUID(int=5), name="n", model="m")
     await filled.append(*[event] * 10)
     stream, client = filled.keys.events(0), filled.server.client
     pending = await client.execute_command("XPENDING", stream, GROUP, "-", "+", 10)
     await client.call("XACK", stream, GROUP, *(entry_id for entry_id, *_ in pending))
-    picture = await watch.look()
-    [rate], [group] = picture.rates, picture.groups
+    seen = await watch.look()
+    [rate], [group] = seen.rates, seen.groups
     assert group.rate is not None
     # Ten were appended and two were ended, in the same time.
     assert group.rate / rate == pytest.approx(0.2)
-    assert picture.backlog == "15"
+    assert seen.backlog == "15"
     assert own_server.pid

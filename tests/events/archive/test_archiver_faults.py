@@ -13,7 +13,7 @@ from anyio.to_thread import run_sync
 
 from events import EntryId, EventLog
 from events.archive import Archive
-from events.archive.errors import DamagedArchiveError, PlaceError
+from events.archive.errors import ArchiveStorageError, DamagedArchiveError
 from events.log.positions import Positions
 from tests.events.support.archives import (
     add_many,
@@ -115,7 +115,7 @@ async def test_a_disk_that_fills_up_keeps_what_is_whole_on_it(
     await add_raw(log, [(b"%d-0" % ms, [b"k", rng.randbytes(2_000)]) for ms in range(1, 51)])
     archive = archive_in(small_disk, log)
 
-    with pytest.raises(PlaceError, match="no space left on device"):
+    with pytest.raises(ArchiveStorageError, match="no space left on device"):
         await run(log, archive)
 
     held = await archived(archive)
@@ -171,6 +171,6 @@ async def test_a_folder_that_cannot_be_written_is_named(log: EventLog, tmp_path:
     await add_many(log, 3)
     (tmp_path / "file").write_text("in the way")
 
-    with pytest.raises(PlaceError, match="file"):
+    with pytest.raises(ArchiveStorageError, match="file"):
         await run(log, archive_in(tmp_path / "file", log))
     assert await position(log) == EntryId(0, 0)

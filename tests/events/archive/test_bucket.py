@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from events import EventLog
 from events.archive import Archive, ArchiveSettings
 from events.archive.bucket import Bucket
-from events.archive.errors import DamagedArchiveError, PlaceError
+from events.archive.errors import ArchiveStorageError, DamagedArchiveError
 from events.history.history import History
 from tests.events.support.archives import add_many, archived, in_stream, run, trim
 
@@ -116,8 +116,8 @@ async def test_an_object_that_is_gone_is_damage(
     await add_many(log, 10)
     [written] = await run(log, archive)
     [key] = [k for k in objects(endpoint_url, bucket) if k.endswith(written.segment.file)]
-    assert isinstance(archive.place, Bucket)
-    await obstore.delete_async(archive.place._store, key.removeprefix("some/prefix/"))
+    assert isinstance(archive.storage, Bucket)
+    await obstore.delete_async(archive.storage._store, key.removeprefix("some/prefix/"))
     assert key not in objects(endpoint_url, bucket)
 
     with pytest.raises(DamagedArchiveError, match="missing"):
@@ -130,7 +130,7 @@ async def test_a_bucket_that_is_not_there_is_named(
     settings = ArchiveSettings(location=f"s3://no-{bucket}", endpoint_url=endpoint_url)
     await add_many(log, 3)
 
-    with pytest.raises(PlaceError, match=f"no-{bucket}"):
+    with pytest.raises(ArchiveStorageError, match=f"no-{bucket}"):
         await run(log, Archive.open(settings, log.keys.namespace))
 
 
@@ -138,10 +138,10 @@ def test_without_the_extra_a_location_in_s3_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['obstore'] = None\n"
         "from events.archive import Archive, ArchiveSettings\n"
-        "from events.archive.errors import PlaceError\n"
+        "from events.archive.errors import ArchiveStorageError\n"
         "Archive.open(ArchiveSettings(location='/tmp'), 'n')\n"
         "try: Archive.open(ArchiveSettings(location='s3://b/p'), 'n')\n"
-        "except PlaceError as error: print(error)\n"
+        "except ArchiveStorageError as error: print(error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

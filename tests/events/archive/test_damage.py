@@ -29,12 +29,12 @@ async def archive(log: EventLog, tmp_path: Path) -> Archive:
 
 
 def files(archive: Archive) -> list[Path]:
-    folder = Path(archive.place.name) / archive.namespace / "0"
+    folder = Path(archive.storage.name) / archive.namespace / "0"
     return sorted(folder.glob("*.zst"), key=lambda path: int(path.name.partition("-")[0]))
 
 
 def manifest_path(archive: Archive) -> Path:
-    return Path(archive.place.name) / archive.namespace / "0" / "manifest.json"
+    return Path(archive.storage.name) / archive.namespace / "0" / "manifest.json"
 
 
 def edit(archive: Archive, change: Callable[[dict[str, Any]], None]) -> None:
@@ -140,7 +140,7 @@ async def test_the_archive_of_another_log_is_refused(archive: Archive, field: st
 async def test_a_namespace_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
     for namespace in ("..", "../..", "a/b", ".", "ü/\\"):
         there = Archive.open(ArchiveSettings(location=str(tmp_path / "in")), namespace)
-        await there.place.write(there._name(0, "file"), b"x")
+        await there.storage.write(there._name(0, "file"), b"x")
 
     assert names_in(tmp_path) == ["in"]
     made = names_in(tmp_path / "in")

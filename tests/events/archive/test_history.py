@@ -171,13 +171,13 @@ async def test_of_many_entries_each_segment_is_unpacked_once_and_no_more_than_wa
     await run(log, archive)
     await trim(log, 41)
     history, unpacked = History(log, archive), list[str]()
-    read = archive.place.read
+    read = archive.storage.read
 
     async def counted(name: str) -> bytes | None:
         unpacked.append(name)
         return await read(name)
 
-    monkeypatch.setattr(archive.place, "read", counted)
+    monkeypatch.setattr(archive.storage, "read", counted)
     wanted = [EntryId(ms, 0) for ms in (3, 8, 22, 29, 33, 42, 99)]
 
     found = await history.find_all(0, wanted, 9)

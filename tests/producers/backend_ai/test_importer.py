@@ -9,7 +9,7 @@ import pytest
 from events import START, EventLog, ModelServiceStatusEvent
 from producers.backend_ai.capture import UnreadableCaptureError
 from producers.backend_ai.importer import import_capture
-from producers.backend_ai.translation import Counts
+from producers.backend_ai.translation import TranslationCounts
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.log_lines import captured_lines
@@ -110,7 +110,7 @@ async def test_what_is_refused_is_logged_with_its_line_and_passed_over(
     [line] = [line for line in lines if line["event"] == "command_refused"]
     assert (line["line"], line["path"]) == (2, str(path))
     assert line["error"].startswith(f"{LIST_KEY}: vllm[0]: ")
-    assert counts == Counts(handed_over=2, refused=1, translated=1, events=3)
+    assert counts == TranslationCounts(handed_over=2, refused=1, translated=1, events=3)
     assert outcome(await folded(log)) == {str(ENDPOINT): [(str(UUID(int=1)), 1.0, None)]}
 
 

@@ -22,7 +22,7 @@ from events.catalogue.route import (
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent
 from producers.backend_ai.handoff import MalformedHandoffError
-from producers.backend_ai.translation import Counts, Translation
+from producers.backend_ai.translation import Translation, TranslationCounts
 from producers.backend_ai.wire import MalformedEntryError
 from producers.errors import EndpointDestroyedError
 from projections.route_table.endpoint import Endpoint
@@ -73,7 +73,7 @@ class Recording:
         assert self.when("SET", f"endpoint.{endpoint_id}.route_connection_info", apps) == []
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> TranslationCounts:
         return self.translation.counts
 
     @property
@@ -149,7 +149,7 @@ def test_the_same_list_again_records_nothing() -> None:
     recording.lists(ROUTE_A, ROUTE_B)
 
     assert recording.lists(ROUTE_B, ROUTE_A) == []
-    assert recording.counts == Counts(handed_over=2, translated=1, unchanged=1, events=4)
+    assert recording.counts == TranslationCounts(handed_over=2, translated=1, unchanged=1, events=4)
 
 
 def test_only_what_begins_to_run_has_started() -> None:
@@ -350,7 +350,7 @@ def test_whatever_else_is_said_is_counted_by_kind() -> None:
     ]:
         assert recording.when(*command) == []
 
-    assert recording.counts == Counts(other_commands=5, other_names=1, broadcasts=1)
+    assert recording.counts == TranslationCounts(other_commands=5, other_names=1, broadcasts=1)
 
 
 def test_a_key_that_is_gone_is_not_used() -> None:

@@ -1,0 +1,65 @@
+"""What a decision would change, from what to what."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from events.catalogue.health_check import HealthCheck
+from events.entry.recorded import Metadata, RecordedEvent, fold
+from producers.endpoints.decisions import Decision
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Route
+from projections.route_table.route_table import evolve
+
+Step = tuple[str, str, str]
+"""What changes, what it is, and what it will be."""
+
+
+def changed_fields(before: Endpoint, decision: Decision) -> list[Step]:
+    """Return the differences that *decision* makes to *before*, as a person reads them."""
+    recorded = []
+    at = before.version
+    for event in decision:
+        at = at.after()
+        recorded.append(RecordedEvent(at, 0, event, "", "", Metadata()))
+    after = fold(evolve, before, recorded)
+    return [
+        *_of_endpoint(before, after),
+        *_of_routes(
+            {route.route_id: route for route in before.present_routes},
+            {route.route_id: route for route in after.present_routes},
+        ),
+    ]
+
+
+def _of_endpoint(before: Endpoint, after: Endpoint) -> Iterator[Step]:
+    if after.name != before.name:
+        yield "endpoint", "none", f"{after.name} (model {after.model}, {after.runtime_variant})"
+    if after.health_check != before.health_check:
+        yield "health check", _check(before.health_check), _check(after.health_check)
+    if after.is_destroyed and not before.is_destroyed:
+        yield "endpoint", before.name or str(before.endpoint_id), "destroyed"
+
+
+def _of_routes(before: dict[object, Route], after: dict[object, Route]) -> Iterator[Step]:
+    for route_id in before.keys() - after.keys():
+        yield f"route {route_id}", _route(before[route_id]), "removed"
+    for route_id, route in after.items():
+        known = before.get(route_id)
+        if known is None:
+            yield f"route {route_id}", "none", _route(route)
+        elif _route(known) != _route(route):
+            yield f"route {route_id}", _route(known), _route(route)
+
+
+def _check(health_check: HealthCheck | None) -> str:
+    if health_check is None:
+        return "none"
+    return msgspec.json.encode(health_check).decode()
+
+
+def _route(route: Route) -> str:
+    address = "no address"
+    if route.kernel_host is not None and route.kernel_port is not None:
+        address = f"{route.kernel_host}:{route.kernel_port}"
+    return f"{address}, {route.status}, {route.health}, weight {route.traffic_ratio:g}"

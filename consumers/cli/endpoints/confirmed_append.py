@@ -1,0 +1,42 @@
+"""A decision is shown to a person, confirmed, and appended."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from consumers.cli.deployment import Deployment
+from consumers.cli.endpoints.at_position import say_left_out
+from consumers.cli.endpoints.changed_fields import changed_fields
+from consumers.cli.terminal.messages import say
+from consumers.cli.terminal.output import confirm
+from producers.endpoints.decisions import Decision
+from producers.endpoints.endpoint_service import EndpointService
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.lookup import find_endpoint
+
+
+async def confirm_and_append(
+    deployment: Deployment,
+    endpoint: str | UUID,
+    decide: Callable[[Endpoint], Decision],
+    *,
+    yes: bool,
+) -> None:
+    """Show what the decision changes, ask, append it, and say what was appended."""
+
+    def decide_and_ask(state: Endpoint) -> Decision:
+        decision = decide(state)
+        if decision:
+            confirm(changed_fields(state, decision), yes=yes)
+        return decision
+
+    async with deployment.open_log(create=True) as log:
+        endpoint_id = (
+            endpoint
+            if isinstance(endpoint, UUID)
+            else await find_endpoint(log, endpoint, say_left_out)
+        )
+        recorded = await EndpointService(log).record(endpoint_id, decide_and_ask)
+    if not recorded.entry_ids:
+        say("nothing to record: it is so already")
+    for entry_id, event in zip(recorded.entry_ids, recorded.decision, strict=True):
+        say(f"appended {entry_id} {event.wire_name}")

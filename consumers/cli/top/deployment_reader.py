@@ -1,0 +1,189 @@
+"""Reads a deployment's state again and again, each time with a few bounded reads."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from time import monotonic
+from typing import TypeVar
+
+from consumers.cli.top.deployment_state import DeadLine, DeploymentState, GroupLine, Subject
+from consumers.groups.state import GroupState, read_group_states
+from consumers.runtime.dead_letters import DeadLetters
+from consumers.shipped import GROUPS
+from events.archive import Archive
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
+from events.errors import ServerRefusedError
+from events.history.history import History
+from events.history.tail import read_tail
+from events.log.log import EventLog
+from events.server.reply import reply
+from events.server.server import now_of
+from events.streams.partition_stream import PartitionStream, read_partition_stream
+from projections.errors import NoLiveGenerationError, UnreadableGenerationError
+from projections.read_model.knowledge import read_knowledge
+from projections.read_model.reader import RouteTableReader
+from projections.read_model.store import ReadModelStore, no_live_generation
+from projections.route_table.route_table import ROUTE_TABLE
+
+LOG_ENTRIES_MAX = 200
+"""Of the log, the newest."""
+
+DEAD_MAX = 100
+"""Of the dead letters of a group in a partition, the newest."""
+
+RATES_MAX = 240
+"""Looks of which the rate is kept."""
+
+GROUP_LINES_MAX = 200
+"""Groups times partitions that are looked at."""
+
+PARTITIONS_ASKED_MAX = 16
+"""Partitions of which it is asked at each look how far they are folded."""
+
+T = TypeVar("T")
+
+
+class DeploymentReader:
+    """Reads states of one deployment. It never writes.
+
+    Endpoints come from a reader, which follows their changes; all else is asked for at each look.
+    What the server refuses is missing in the state, with the reason.
+
+    Attributes:
+        log: What it looks at.
+        history: The same together with its archive, for the details of one thing.
+    """
+
+    def __init__(
+        self, log: EventLog, reader: RouteTableReader, archive: Archive | None = None
+    ) -> None:
+        self.log = log
+        self.history = History(log, archive, on_gap=lambda _gap: None)
+        self._reader = reader
+        self._problems: dict[Subject, str] = {}
+        self._rates: deque[float] = deque(maxlen=RATES_MAX)
+        self._looked_at: float | None = None
+        self._added: dict[int, int] = {}
+        self._backlogs: dict[tuple[str, int], int] = {}
+        self._entries: list[Entry] = []
+        self._lasts: Mapping[int, EntryId | None] = {}
+
+    async def look(self) -> DeploymentState:
+        """Return what there is now.
+
+        Raises:
+            ServerUnavailableError: The server cannot be reached, or does not answer.
+        """
+        self._problems = {}
+        now = await now_of(self.log.server)
+        streams = await self._of("log", self._streams) or {}
+        states = await self._of("groups", self._states) or []
+        entries = await self._of("log", lambda: self._newest(streams)) or []
+        dead, dead_count = await self._of("dead", lambda: self._dead(states)) or ([], 0)
+        await self._of("endpoints", self._check_endpoints)
+        behind_s = await self._of("endpoints", lambda: self._behind_s(now))
+        endpoints = [one for one in self._reader.endpoints() if not one.is_destroyed]
+        return DeploymentState(
+            now=now,
+            endpoints=endpoints,
+            endpoints_age_s=self._reader.age_s,
+            behind_s=behind_s,
+            groups=self._rated(states, streams),
+            dead=dead,
+            dead_count=dead_count,
+            entries=entries,
+            added=sum(stream.added for stream in streams.values()),
+            rates=tuple(self._rates),
+            problems=self._problems,
+        )
+
+    async def _of(self, subject: Subject, read: Callable[[], Awaitable[T]]) -> T | None:
+        """Read, or note why not: one refused command takes one subject from the state."""
+        try:
+            return await read()
+        except (ServerRefusedError, NoLiveGenerationError, UnreadableGenerationError) as error:
+            self._problems.setdefault(subject, str(error))
+            return None
+
+    async def _streams(self) -> dict[int, PartitionStream]:
+        found = {p: await read_partition_stream(self.log, p) for p in range(self.log.partitions)}
+        return {p: stream for p, stream in found.items() if stream is not None}
+
+    async def _states(self) -> list[GroupState]:
+        states = []
+        async for state in read_group_states(self.log):
+            states.append(state)
+            if len(states) >= GROUP_LINES_MAX:
+                self._problems["groups"] = f"the first {GROUP_LINES_MAX} lines are shown"
+                break
+        return states
+
+    async def _newest(self, streams: Mapping[int, PartitionStream]) -> list[Entry]:
+        """Read the log's end, unless it is where it was at the last look."""
+        lasts = {p: stream.last for p, stream in streams.items()}
+        if not lasts or lasts != self._lasts:
+            history = History(self.log, on_gap=lambda _gap: None)
+            tail = await read_tail(history, range(self.log.partitions), LOG_ENTRIES_MAX, None)
+            self._entries, self._lasts = tail.entries[::-1], lasts
+        return self._entries
+
+    async def _dead(self, states: list[GroupState]) -> tuple[list[DeadLine], int]:
+        found: list[DeadLine] = []
+        counted = 0
+        server, keys = self.log.server, self.log.keys
+        for group in sorted({*GROUPS, *(state.group for state in states)}):
+            for partition in range(self.log.partitions):
+                raw = await server.client.call("XLEN", keys.dead(partition, group))
+                there = reply(raw, int)
+                counted += there
+                if there:
+                    letters = DeadLetters(server, keys, partition, group)
+                    found += [DeadLine(group, one) for one in await letters.newest(DEAD_MAX)]
+        found.sort(key=lambda line: line.letter.dead_id, reverse=True)
+        return found[:DEAD_MAX], counted
+
+    async def _check_endpoints(self) -> None:
+        """Find out why the reader has not loaded them, where it has not.
+
+        Raises:
+            NoLiveGenerationError: There is nothing to load yet.
+            ServerRefusedError: We may not.
+        """
+        for partition, generation in enumerate(self._reader.generations):
+            store = ReadModelStore(self.log.server, self.log.keys, ROUTE_TABLE, partition)
+            if generation == 0:
+                live = await store.live_generation()
+                if live is None:
+                    raise no_live_generation(ROUTE_TABLE)
+                await store.last_change()
+                await store.load(live, ["-"])
+
+    async def _behind_s(self, now: datetime) -> float | None:
+        """Return how old the oldest event is that the first partitions' documents do not have."""
+        partitions = range(min(self.log.partitions, PARTITIONS_ASKED_MAX))
+        known = [await read_knowledge(self.log, ROUTE_TABLE.read_model, p) for p in partitions]
+        told = [one.behind_s(now) for one in known]
+        return None if None in told else max((one for one in told if one is not None), default=None)
+
+    def _rated(
+        self, states: list[GroupState], streams: Mapping[int, PartitionStream]
+    ) -> list[GroupLine]:
+        """Compare with the look before: what was appended, and what each group has ended."""
+        at = monotonic()
+        passed_s = 0.0 if self._looked_at is None else at - self._looked_at
+        added = {p: stream.added for p, stream in streams.items()}
+        grown = {p: max(0, added[p] - self._added.get(p, added[p])) for p in added}
+        backlogs = {(s.group, s.partition): s.backlog for s in states if s.backlog is not None}
+        lines = []
+        for state in states:
+            before = self._backlogs.get((state.group, state.partition))
+            rate = None
+            if passed_s and before is not None and state.backlog is not None:
+                ended = before + grown.get(state.partition, 0) - state.backlog
+                rate = max(0, ended) / passed_s
+            lines.append(GroupLine(state, rate))
+        if passed_s:
+            self._rates.append(sum(grown.values()) / passed_s)
+        self._looked_at, self._added, self._backlogs = at, added, backlogs
+        return lines

@@ -1,0 +1,103 @@
+"""Queries to a server: each is sent in any case, and what is refused is noted."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import redis.exceptions as redis_errors
+
+from consumers.doctor.finding import Finding, error, warning
+from consumers.doctor.stray_values import Unreadable
+from events.errors import ServerRefusedError, ServerUnavailableError, WrongTypeError
+from events.log.keys import Keys
+from events.server.connection import NeverSentError
+from events.server.reply import reply_or_none
+from events.server.server import Client
+from events.server.translation import was_not_carried_out
+
+_NO_RIGHT = "no permission"
+_OF_KEYS = re.compile(r"permissions to access (a key|one of the keys)")
+
+
+class ServerQueries:
+    """Asks commands that only read, none of which may take long.
+
+    Attributes:
+        refused: What was refused, with the server's words.
+        wrong_types: Keys that hold something of another type than belongs there, with its words.
+        unreadable: What was told, and is not what belongs there.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.refused: dict[str, str] = {}
+        self.wrong_types: dict[str, str] = {}
+        self.unreadable = Unreadable()
+
+    async def ask(self, *command: object) -> object:
+        """Return the reply, None where the server refuses to give it.
+
+        Raises:
+            ServerUnavailableError: There is no server.
+            ServerRefusedError: It does not let us in.
+        """
+        try:
+            return await self._client.call(*command)
+        except WrongTypeError as error:
+            self.wrong_types.setdefault(error.keys[0], str(error))
+        except ServerRefusedError as refusal:
+            if isinstance(refusal.__cause__, redis_errors.AuthenticationError):
+                raise
+            self.refused.setdefault(str(command[0]), str(refusal))
+        except ServerUnavailableError as refusal:
+            if not _is_answered(refusal):
+                raise
+            self.refused.setdefault(str(command[0]), str(refusal))
+        return None
+
+    @property
+    def account(self) -> str:
+        """As whom we ask, by the URL."""
+        return self._client.connection_pool.connection_kwargs.get("username") or "default"
+
+    def was_told(self, command: str, key: str) -> bool:
+        """Whether *command* of *key* was answered."""
+        return command not in self.refused and key not in self.wrong_types
+
+    def is_forbidden(self, command: str) -> bool:
+        """Whether this account has not the right to *command*, or to our keys."""
+        return _NO_RIGHT in self.refused.get(command, "")
+
+    async def info(self, section: str) -> Mapping[str, Any]:
+        """Return what INFO tells of *section*; nothing where it is refused."""
+        return reply_or_none(await self.ask("INFO", section), dict[str, Any]) or {}
+
+
+def _is_answered(refusal: ServerUnavailableError) -> bool:
+    """Whether a server said no, for now: it loads, or follows a master that is away."""
+    cause = refusal.__cause__
+    return was_not_carried_out(refusal) and not isinstance(
+        cause, NeverSentError | redis_errors.AuthenticationError
+    )
+
+
+def refusal_findings(queries: ServerQueries, keys: Keys) -> Iterable[Finding]:
+    """Yield one finding for each command or key that was refused; what it holds is not known."""
+    for key, why in queries.wrong_types.items():
+        yield error(
+            f"key {key}",
+            f"something else lies there than belongs there: {why}",
+            to_do=f"redis-cli RENAME '{key}' '{key}:stray', then see who wrote it",
+        )
+    for command, why in queries.refused.items():
+        to_do = "see what the other findings say, and try again"
+        if queries.is_forbidden(command):
+            right = f"+{command.lower().replace(' ', '|')}"
+            if _OF_KEYS.search(why):
+                right = f"~{keys.namespace}:* ~{{{keys.namespace}:*"
+            to_do = f"ACL SETUSER {queries.account} {right}"
+        yield warning(
+            f"refused {command}",
+            f"the server refuses {command}, so that a part of this is not known: {why}",
+            to_do=to_do,
+        )

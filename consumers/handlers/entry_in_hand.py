@@ -1,0 +1,39 @@
+"""An entry in hand: its partition's owner has it in memory until it ends."""
+
+from dataclasses import dataclass
+
+from consumers.runtime.outcome import Delivery
+from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
+
+
+@dataclass(slots=True)
+class EntryInHand:
+    """An entry, and how its tries went, in this process and in those before.
+
+    Attributes:
+        entry: What was delivered.
+        begun: Tries that were begun.
+        failures: Tries that failed.
+        after_s: Seconds until the next try may begin.
+    """
+
+    entry: Entry
+    begun: int = 0
+    failures: int = 0
+    after_s: float = 0.0
+
+    @property
+    def entry_id(self) -> EntryId:
+        """The entry's place in its partition."""
+        return self.entry.entry_id
+
+    @property
+    def unseen(self) -> int:
+        """Tries that neither failed nor ended: their processes died, or lost their lease."""
+        return self.begun - self.failures
+
+    @property
+    def delivery(self) -> Delivery:
+        """The entry as its dead letter tells of it."""
+        return Delivery(self.entry, self.begun)

@@ -1,0 +1,74 @@
+"""A chunk of a partition: some of its entries, and in the same step how far back it reaches."""
+
+import msgspec
+
+from events.entry.entry_id import EntryId
+from events.entry.entry_line import RawEntry
+from events.errors import NoGroupError, ServerRefusedError
+from events.log.log import EventLog
+from events.log.protocol import READ_COUNT
+from events.server.reply import reply_entries
+from events.server.translation import translation
+from events.streams.stream_state import StreamState, read_stream_state, stream_state_of
+
+
+class PartitionChunk(StreamState, frozen=True):
+    """What one read of a stream found: *entries*, and the stream that they were left in."""
+
+    entries: list[RawEntry]
+
+    def reaches(self, start: EntryId, before: int | None) -> bool:
+        """Whether nothing from *start* on is missing from the stream.
+
+        *before*: how many entries were ever appended before *start*, None where nobody knows.
+        An entry that was deleted from the middle counts as missing, until it is in *before*.
+        """
+        if self.removed == 0 or (self.first is not None and self.first <= start):
+            return True
+        return before is not None and self.removed <= before
+
+
+async def read_chunk(
+    log: EventLog, partition: int, start: EntryId, end: EntryId, count: int = READ_COUNT
+) -> PartitionChunk:
+    """Read up to *count* entries from *start* to *end*; nothing is trimmed in between."""
+    return await _ask(log, partition, ("XRANGE", str(start), str(end), count))
+
+
+async def read_chunk_back(
+    log: EventLog, partition: int, start: EntryId, end: EntryId, count: int = READ_COUNT
+) -> PartitionChunk:
+    """Read up to *count* entries from *end* back to *start*, the newest first."""
+    return await _ask(log, partition, ("XREVRANGE", str(end), str(start), count))
+
+
+async def _ask(log: EventLog, partition: int, command: tuple[str | int, ...]) -> PartitionChunk:
+    name, one, other, count = command
+    stream = log.keys.events(partition)
+    read, ask = (name, stream, one, other, "COUNT", count), ("XINFO STREAM", stream)
+    try:
+        found, about = await _at_once(log, read, ask)
+        state: StreamState | None = stream_state_of(stream, about)
+    except NoGroupError:
+        found, state = None, None
+    except ServerRefusedError:
+        # An account that may only read has no MULTI. Asked for last, the stream can only seem to
+        # have lost more than it had when it was read, never less.
+        found = await log.server.client.call(*read)
+        state = await read_stream_state(log.server.client.call, stream)
+    state = state or StreamState.absent(stream)
+    entries = [(entry_id, fields) for entry_id, fields in reply_entries(found)]
+    return PartitionChunk(**msgspec.structs.asdict(state), entries=entries)
+
+
+async def _at_once(log: EventLog, *commands: tuple[str | int, ...]) -> list[object]:
+    with translation():
+        async with log.server.client.pipeline(transaction=True) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            replies: list[object] = await pipeline.execute(raise_on_error=False)
+    for command, reply in zip(commands, replies, strict=True):
+        if isinstance(reply, Exception):
+            with translation(command):
+                raise reply
+    return replies
