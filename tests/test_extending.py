@@ -161,7 +161,7 @@ def test_its_projection_is_consumed_rebuilt_verified_and_shown(program: Program)
         until(lines, "batch_settled")
         program("replay", "rebuild", "audit-notes", "--yes")
         program("replay", "verify", "audit-notes")
-    [shown] = program.rows("replay", "show", "audit-notes", "--as-of", "end")
+    [shown] = program.rows("replay", "show", "--projection", "audit-notes", "--as-of", "end")
     assert [note["text"] for note in shown["notes"]] == ["disk replaced"]
     assert "audit-notes" in {row["group"] for row in program.rows("groups", "ls")}
     program("snapshot", "take", "audit-notes")

@@ -1,20 +1,17 @@
-"""The audit's own tests: the fold by itself, and all of it on the server that REDIS_URL names."""
+"""The audit's tests, on a log in memory: they need no server."""
 
 import json
-import os
-from collections.abc import AsyncIterator
 from itertools import permutations
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import anyio
 import pytest
 from routestream_audit import NOTES, NoteAddedEvent
-from routestream_audit.notes import evolve
+from routestream_audit.notes import KEPT_MAX, evolve
 from routestream_audit.trail import write_line
 
-from consumers import open_group
-from events import START, EntryId, EventLog, Metadata, RecordedEvent, fold, open_log
+from events import RecordedEvent, fold
+from events.testing import MemoryLog
 
 CHAT = UUID("c4a70000-0000-4000-8000-000000000000")
 
@@ -24,23 +21,21 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-async def log() -> AsyncIterator[EventLog]:
-    namespace = f"audit-{uuid4().hex}"
-    async with open_log(os.environ["REDIS_URL"], namespace=namespace, source="test") as opened:
-        yield opened
+async def recorded(*texts: str) -> list[RecordedEvent]:
+    """Return notes as they are read from a log."""
+    log = MemoryLog()
+    for text in texts:
+        await log.append(NoteAddedEvent(endpoint_id=CHAT, author="ada", text=text))
+    return [event async for event in log.read()]
 
 
-def note(text: str) -> NoteAddedEvent:
-    return NoteAddedEvent(endpoint_id=CHAT, author="ada", text=text)
+async def test_a_note_is_read_from_the_log_as_it_was_appended() -> None:
+    [event] = await recorded("disk replaced")
+    assert event.event == NoteAddedEvent(endpoint_id=CHAT, author="ada", text="disk replaced")
 
 
-def recorded(at: int) -> RecordedEvent:
-    return RecordedEvent(EntryId(at, 0), 0, note(f"note {at}"), str(uuid4()), "test", Metadata())
-
-
-def test_any_order_and_number_of_deliveries_lead_to_one_document() -> None:
-    events = [recorded(at) for at in (1, 2, 3)]
+async def test_any_order_and_number_of_deliveries_lead_to_one_document() -> None:
+    events = await recorded("one", "two", "three")
     initial = NOTES.initial(CHAT)
     documents = {
         NOTES.encode(fold(evolve, initial, [*order, *order]), 1) for order in permutations(events)
@@ -48,31 +43,20 @@ def test_any_order_and_number_of_deliveries_lead_to_one_document() -> None:
     assert len(documents) == 1
 
 
-def test_a_document_keeps_its_state() -> None:
-    state = evolve(NOTES.initial(CHAT), recorded(1))
+async def test_a_document_has_the_newest_notes_and_keeps_the_state() -> None:
+    events = await recorded(*map(str, range(KEPT_MAX + 5)))
+    state = fold(evolve, NOTES.initial(CHAT), events)
+    assert [note.text for note in state.notes] == [str(n) for n in range(5, KEPT_MAX + 5)]
     assert NOTES.decode(NOTES.encode(state, 7)) == (7, state)
 
 
-async def test_a_note_is_read_from_the_log_as_it_was_appended(log: EventLog) -> None:
-    await log.append(note("disk replaced"))
-    assert [event.event async for event in log.read()] == [note("disk replaced")]
-
-
-async def test_every_event_becomes_a_line_of_the_trail(
-    log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_an_event_becomes_a_line_of_the_trail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trail = tmp_path / "trail.jsonl"
     monkeypatch.setenv("AUDIT_FILE", str(trail))
-    written = anyio.Event()
-
-    async def write_and_tell(recorded: RecordedEvent) -> None:
-        await write_line(recorded)
-        written.set()
-
-    await log.append(note("disk replaced"))
-    with anyio.fail_after(60):
-        async with open_group(log, "audit", write_and_tell, start=START):
-            await written.wait()
-    [line] = map(json.loads, trail.read_text().splitlines())
-    assert line["name"] == "audit_note_added"
-    assert line["event"] == {"endpoint_id": str(CHAT), "author": "ada", "text": "disk replaced"}
+    for event in await recorded("disk replaced", "back again"):
+        await write_line(event)
+    lines = [json.loads(line) for line in trail.read_text().splitlines()]
+    assert [line["name"] for line in lines] == ["audit_note_added"] * 2
+    assert [line["event"]["text"] for line in lines] == ["disk replaced", "back again"]
