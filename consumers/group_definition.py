@@ -100,7 +100,7 @@ def projector_group(projection: Projection[Any]) -> GroupDefinition:
     )
 
 
-def handler_group(
+def handler_group(  # noqa: PLR0913 - what the group does, and how
     name: str,
     handler: Handler,
     *,
@@ -108,6 +108,7 @@ def handler_group(
     start: EntryId = END,
     wanted: Collection[type[Event]] | None = None,
     settings: HandlerSettings | None = None,
+    missing_setting: Callable[[Settings], str | None] = lambda _: None,
 ) -> GroupDefinition:
     """Define a group that gives each event to *handler*, one endpoint's in their order.
 
@@ -121,6 +122,8 @@ def handler_group(
         start: Where a group begins that never existed: `START`, `END`, or the entry after which.
         wanted: The types that are handled, None for all; the others are skipped.
         settings: How many tries at a time, how often and how long.
+        missing_setting: Says in one sentence what it lacks to run, None for nothing; asked before
+            it is run, and left out by `consume --all` where it lacks something.
     """
     work = HandlerWork.of(handler, wanted, start)
 
@@ -133,4 +136,4 @@ def handler_group(
             for partition in range(log.partitions)
         ]
 
-    return GroupDefinition(name=name, about=about, members=members)
+    return GroupDefinition(name=name, about=about, members=members, missing_setting=missing_setting)

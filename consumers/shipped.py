@@ -6,7 +6,10 @@ from consumers.retention.settings import RETENTION
 from consumers.settings import Settings
 from consumers.webhook.webhook_group import WEBHOOK, missing_webhook_setting, webhook_consumers
 from events.plugins import HANDLERS, OURS, Catalogue, Installed, InvalidPluginError, broken_plugins
+from events.structured_logger import structured_logger
 from projections.catalogue import PROJECTIONS
+
+_log = structured_logger(__name__)
 
 SHIPPED = (
     *map(projector_group, PROJECTIONS.shipped.values()),
@@ -67,4 +70,12 @@ def group_named(name: str) -> GroupDefinition:
 
 def set_up_groups(settings: Settings) -> list[str]:
     """Return the groups that can run with *settings*."""
-    return [name for name, group in GROUPS.items() if group.missing_setting(settings) is None]
+    return [name for name, group in GROUPS.items() if _can_run(group, settings)]
+
+
+def _can_run(group: GroupDefinition, settings: Settings) -> bool:
+    try:
+        return group.missing_setting(settings) is None
+    except Exception as error:  # noqa: BLE001 - an installed group may raise anything
+        _log.warning("group_left_out", group=group.name, error=f"{type(error).__name__}: {error}")
+        return False

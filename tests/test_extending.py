@@ -152,6 +152,8 @@ async def test_its_handler_group_is_run_by_its_name(
     [group] = [row for row in program.rows("groups", "ls") if row["group"] == "audit"]
     assert group["lag"] == 0
     assert "audit" in program("consume", "--help").stdout
+    del program.environment["AUDIT_FILE"]
+    assert "set AUDIT_FILE" in program("consume", "audit", code=2).stderr
 
 
 def test_its_projection_is_consumed_rebuilt_verified_and_shown(program: Program) -> None:

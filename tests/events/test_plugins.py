@@ -321,3 +321,23 @@ def test_a_command_that_needs_no_package_imports_none(tmp_path: Path, command: s
 @pytest.mark.parametrize("command", ["replay rebuild --help", "consume --help"])
 def test_a_command_that_lists_what_there_is_imports_them(tmp_path: Path, command: str) -> None:
     assert imports_a_package(tmp_path, command)
+
+
+LEFT_OUT = """
+from consumers.settings import Settings
+from consumers.shipped import set_up_groups
+
+print(*set_up_groups(Settings()))
+"""
+
+
+def test_a_group_that_cannot_say_what_it_lacks_is_left_out_where_all_are_run(
+    tmp_path: Path,
+) -> None:
+    code = GROUP.format(name="audit").replace("about=", "missing_setting=lambda _: 1 / 0, about=")
+    write_package(tmp_path, "odd", {"handlers": {"audit": "odd:AUDIT"}}, code)
+    command = [sys.executable, "-c", LEFT_OUT]
+    environment = environment_with(tmp_path)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "route-table health-state\n"
+    assert "group_left_out group='audit' error='ZeroDivisionError" in done.stderr

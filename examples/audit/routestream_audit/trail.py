@@ -26,10 +26,18 @@ async def write_line(recorded: RecordedEvent) -> None:
         await file.write(msgspec.json.encode(line) + b"\n")
 
 
+def missing_setting(_: object) -> str | None:
+    """Say what the group lacks to run; None for nothing."""
+    if os.environ.get("AUDIT_FILE"):
+        return None
+    return "the group audit needs a file to write to: set AUDIT_FILE"
+
+
 AUDIT = handler_group(
     "audit",
     write_line,
     about="writes every event to the file AUDIT_FILE",
     start=START,
     settings=HandlerSettings(concurrency=1),
+    missing_setting=missing_setting,
 )
