@@ -92,7 +92,7 @@ async def main():
 
 anyio.run(main)
 """
-REQUIRED = "from consumers.retention.settings import REQUIRED; print(*REQUIRED)"
+REQUIRED = "from consumers.retention.settings import required_holders; print(*required_holders())"
 COPY = "import consumers, events, projections; print(consumers.__file__, events.__file__)"
 
 
