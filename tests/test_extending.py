@@ -97,8 +97,9 @@ class Program:
 
 
 @pytest.fixture
-def program(installed: Path, redis_url: str, namespace: str) -> Program:
-    return Program(installed, redis_url, namespace)
+def program(installed: Path, redis_url: str, namespace: str, tmp_path: Path) -> Program:
+    snapshots = {"ROUTESTREAM_SNAPSHOTS_DIRECTORY": str(tmp_path / "snapshots")}
+    return Program(installed, redis_url, namespace, **snapshots)
 
 
 def until(lines: Iterator[dict[str, Any]], event: str) -> list[dict[str, Any]]:
