@@ -6,7 +6,9 @@ import importlib.metadata
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,9 @@ RIDDLES |= {"pane", "patience", "patiently", "picture", "plan", "questions", "sa
 RIDDLES |= {"sheets", "talk", "told", "waking", "window", "wish"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+Violations = dict[str, object]
+"""What breaks a rule, by the file that it stands in: a test shows all of them at once."""
 
 
 def modules(*folders: str) -> list[Path]:
@@ -50,10 +55,23 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def functions(path: Path) -> Iterator[Function]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, Function):
-            yield node
+    return (node for node in nodes(path) if isinstance(node, Function))
+
+
+def classes(path: Path) -> Iterator[ast.ClassDef]:
+    return (node for node in nodes(path) if isinstance(node, ast.ClassDef))
+
+
+def violations(paths: Iterable[Path], found_in: Callable[[Path], object]) -> Violations:
+    """Return what *found_in* finds in each of *paths*, where it finds anything."""
+    found = {name_of(path): found_in(path) for path in paths}
+    return {name: one for name, one in found.items() if one}
 
 
 def body_lines(function: Function) -> int:
@@ -80,32 +98,61 @@ def test_there_is_something_to_check() -> None:
     assert len(SCRIPTS) >= 6
 
 
-@pytest.mark.parametrize("path", OURS, ids=name_of)
-def test_a_module_fits_in_a_head(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MODULE_LINES_MAX
+def longer_than(most: int) -> Callable[[Path], object]:
+    def lines_over(path: Path) -> int:
+        lines = len(path.read_text().splitlines())
+        return lines if lines > most else 0
+
+    return lines_over
 
 
-@pytest.mark.parametrize("path", TESTS, ids=name_of)
-def test_a_test_module_is_read_in_one_sitting(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= TEST_MODULE_LINES_MAX
+def test_a_module_fits_in_a_head() -> None:
+    assert violations(OURS, longer_than(MODULE_LINES_MAX)) == {}
 
 
-@pytest.mark.parametrize("path", OURS, ids=name_of)
-def test_a_function_fits_on_a_screen(path: Path) -> None:
-    counted = [(one.name, body_lines(one)) for one in functions(path)]
-    assert [(name, lines) for name, lines in counted if lines > FUNCTION_LINES_MAX] == []
+def test_a_test_module_is_read_in_one_sitting() -> None:
+    assert violations(TESTS, longer_than(TEST_MODULE_LINES_MAX)) == {}
 
 
-@pytest.mark.parametrize("path", OURS, ids=name_of)
-def test_a_call_can_be_read_without_counting_arguments(path: Path) -> None:
-    counted = [(one.name, positional(one)) for one in functions(path)]
-    assert [(name, names) for name, names in counted if len(names) > POSITIONAL_MAX] == []
+def test_a_folder_shows_all_its_modules_at_a_glance() -> None:
+    counted = Counter(path.parent for path in OURS if path.stem != "__init__")
+    assert {name_of(path): n for path, n in counted.items() if n > FOLDER_MODULES_MAX} == {}
 
 
-@pytest.mark.parametrize("path", [*OURS, *TESTS, *SCRIPTS], ids=name_of)
-def test_a_file_is_named_after_what_it_is_about(path: Path) -> None:
-    words = set(path.stem.split("_")) | set(path.parent.relative_to(ROOT).parts)
-    assert words & FORBIDDEN_NAMES == set()
+def test_a_function_fits_on_a_screen() -> None:
+    def long_functions(path: Path) -> object:
+        counted = {one.name: body_lines(one) for one in functions(path)}
+        return {name: lines for name, lines in counted.items() if lines > FUNCTION_LINES_MAX}
+
+    assert violations(OURS, long_functions) == {}
+
+
+def test_a_call_can_be_read_without_counting_arguments() -> None:
+    def many_arguments(path: Path) -> object:
+        return [one.name for one in functions(path) if len(positional(one)) > POSITIONAL_MAX]
+
+    assert violations(OURS, many_arguments) == {}
+
+
+def test_a_file_is_named_after_what_it_is_about() -> None:
+    def forbidden(path: Path) -> object:
+        words = set(path.stem.split("_")) | set(path.parent.relative_to(ROOT).parts)
+        return words & FORBIDDEN_NAMES
+
+    assert violations([*OURS, *TESTS, *SCRIPTS], forbidden) == {}
+
+
+def test_no_module_or_class_is_named_by_a_riddle() -> None:
+    def riddles(path: Path) -> object:
+        named = [path.stem, *(one.name for one in classes(path))]
+        return {name for name in named if name.lower().strip("_") in RIDDLES}
+
+    assert violations(OURS, riddles) == {}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    counted = Counter(one.name for path in OURS for one in classes(path))
+    assert [name for name, times in counted.items() if times > 1] == []
 
 
 def test_what_tests_stand_on_is_told_apart_from_tests() -> None:
@@ -160,6 +207,7 @@ def test_the_outcome_is_matched_once() -> None:
     assert matching == ["consumers/runtime/settlement.py"]
 
 
+@cache
 def code_of(path: Path) -> str:
     """Return a module's code without its comments and docstrings."""
     tree = ast.parse(path.read_text())
@@ -169,11 +217,13 @@ def code_of(path: Path) -> str:
     return ast.unparse(tree)
 
 
-@pytest.mark.parametrize("path", [*OURS, *TESTS], ids=name_of)
-def test_no_task_runs_outside_a_task_group(path: Path) -> None:
-    nodes = ast.walk(ast.parse(path.read_text()))
-    calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
-    assert calls & {"asyncio.create_task", "asyncio.ensure_future", "create_task"} == set()
+def test_no_task_runs_outside_a_task_group() -> None:
+    def loose_tasks(path: Path) -> object:
+        called = [node.func for node in nodes(path) if isinstance(node, ast.Call)]
+        named = {getattr(one, "attr", getattr(one, "id", "")) for one in called}
+        return named & {"create_task", "ensure_future"}
+
+    assert violations([*OURS, *TESTS], loose_tasks) == {}
 
 
 def test_imports_point_left() -> None:

@@ -105,11 +105,11 @@ async def read_consumers(ask: Ask, key: str | bytes, group: str | bytes) -> list
         NoGroupError: There is no such stream or group.
     """
     raw = await ask("XINFO CONSUMERS", key, group)
-    found = reply_or_none(raw, list[_Consumer]) or ()
+    found = reply_or_none(raw, list[_ConsumerReply]) or ()
     return [StreamConsumer(text(about.name), about.pending, about.idle) for about in found]
 
 
-class _Consumer(msgspec.Struct):
+class _ConsumerReply(msgspec.Struct):
     name: bytes
     pending: int
     idle: int

@@ -17,7 +17,7 @@ from projections.replay.partition_history import Source, find_entries
 from projections.replay.registers import Difference, Register, differences
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _MismatchLine(msgspec.Struct, frozen=True):
     """One register that differs, and the type of the event that last set it."""
 
     endpoint_id: UUID
@@ -25,7 +25,7 @@ class _Line(msgspec.Struct, frozen=True):
     event: str | None
 
 
-_COLUMNS: Columns[_Line] = (
+_COLUMNS: Columns[_MismatchLine] = (
     Column("ENDPOINT", lambda one: one.endpoint_id),
     Column("REGISTER", lambda one: one.difference.register.path, folds=True),
     Column("LIVE", lambda one: shown(one.difference.before), folds=True),
@@ -49,7 +49,9 @@ async def print_mismatches(
     ]
     printed = found[:PRINTED_MAX]
     names = await names_of_events(log, partition, (one.register.at for _, one in printed))
-    lines = [_Line(endpoint_id, one, names.get(one.register.at)) for endpoint_id, one in printed]
+    lines = [
+        _MismatchLine(endpoint_id, one, names.get(one.register.at)) for endpoint_id, one in printed
+    ]
     if lines:
         print_table(output, _COLUMNS, lines)
     if len(found) > len(printed):

@@ -43,7 +43,7 @@ class ChangedRow(msgspec.Struct, frozen=True):
     changes: list[ChangeRow]
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _ChangeLine(msgspec.Struct, frozen=True):
     """One change of an endpoint in words, the entry that made it, and the type of its event."""
 
     endpoint_id: UUID
@@ -134,7 +134,7 @@ async def diff(
         between = parse_between(since, until, now)
         source = source_of(deployment, log)
         changes: list[EndpointChange[Any]] = []
-        lines: list[_Line] = []
+        lines: list[_ChangeLine] = []
         for one in partitions_of(log, None):
             changed = await changes_between(source, of, snapshots_of(deployment, log, one), between)
             changes += changed
@@ -148,7 +148,7 @@ async def diff(
         print_values(output, ChangedRow, (row for row in rows if row.changes))
 
 
-def _changed_columns(*, wide: bool) -> Columns[_Line]:
+def _changed_columns(*, wide: bool) -> Columns[_ChangeLine]:
     return (
         Column("ENDPOINT", lambda line: shown_id(line.endpoint_id, wide=wide)),
         Column("CHANGED", lambda line: line.words, folds=True),
@@ -170,11 +170,11 @@ async def all_as_of(
 
 async def _lines(
     log: Source, partition: int, changes: Sequence[EndpointChange[Any]], *, wide: bool
-) -> list[_Line]:
+) -> list[_ChangeLine]:
     told = [
         (change.endpoint_id, words, at)
         for change in changes
         for words, at in in_words(change.differences, wide=wide)
     ]
     names = await names_of_events(log, partition, (at for _, _, at in told))
-    return [_Line(endpoint_id, words, at, names.get(at)) for endpoint_id, words, at in told]
+    return [_ChangeLine(endpoint_id, words, at, names.get(at)) for endpoint_id, words, at in told]

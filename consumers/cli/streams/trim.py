@@ -154,7 +154,7 @@ def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> N
                 say(f"{holder.name} holds {what}: {remedy_of(holder)}")
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _HolderLine(msgspec.Struct, frozen=True):
     """A line of the table: what a reader keeps, or, without one, what is too young to go."""
 
     cut: Cut[PartitionStream]
@@ -163,14 +163,14 @@ class _Line(msgspec.Struct, frozen=True):
     reader: Holder | None = None
 
 
-def _lines(cut: Cut[PartitionStream], counts: Counts) -> Iterator[_Line]:
+def _lines(cut: Cut[PartitionStream], counts: Counts) -> Iterator[_HolderLine]:
     for one in cut.holders:
         lets_go = None if one.is_passed_over else _counted(counts[one.keeps_from])
-        yield _Line(cut, one.keeps_from, lets_go, one)
-    yield _Line(cut, cut.floor, _counted(counts[cut.floor]))
+        yield _HolderLine(cut, one.keeps_from, lets_go, one)
+    yield _HolderLine(cut, cut.floor, _counted(counts[cut.floor]))
 
 
-def _columns(now: datetime) -> Columns[_Line]:
+def _columns(now: datetime) -> Columns[_HolderLine]:
     return (
         Column("READER", lambda one: "age" if one.reader is None else one.reader.name, folds=True),
         Column("PARTITION", lambda one: one.cut.stream.partition, is_number=True),
@@ -188,11 +188,11 @@ def _stands_at(reader: Holder | None) -> EntryId | str | None:
     return "nowhere" if reader.stands_at is None else reader.stands_at
 
 
-def _keeps_from(line: _Line) -> EntryId | str:
+def _keeps_from(line: _HolderLine) -> EntryId | str:
     return "start" if line.reader and line.keeps_from <= START else line.keeps_from
 
 
-def _age(line: _Line, now: datetime) -> str | None:
+def _age(line: _HolderLine, now: datetime) -> str | None:
     if line.reader is not None:
         return age_of(line.keeps_from, now)
     return span(round(now.timestamp() - line.keeps_from.ms / 1_000))
