@@ -30,4 +30,4 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the server be asked at every request: what it told a second ago is of no use here."""
-    monkeypatch.setattr(targets, "LOOKED_EVERY_S", 0.0)
+    monkeypatch.setattr(targets, "PROBED_EVERY_S", 0.0)
