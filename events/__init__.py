@@ -37,6 +37,7 @@ from events.errors import (
     TrimmedError,
     UncertainAppendError,
     UndecodableEntryError,
+    UnexpectedReplyError,
     UnknownEventTypeError,
     WrongTypeError,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "TrimmedError",
     "UncertainAppendError",
     "UndecodableEntryError",
+    "UnexpectedReplyError",
     "UnknownEventTypeError",
     "WrongStreamError",
     "WrongTypeError",

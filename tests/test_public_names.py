@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from events.plugins import InvalidPluginError
 from events.server.connection import NeverSentError
 from projections.read_model.follower import OutOfStepError
 
@@ -16,6 +17,7 @@ PACKAGES = ("events", "projections", "producers", "consumers")
 OFFERING = (*PACKAGES, "events.archive", "events.transfer", "producers.backend_ai")
 
 NOT_FOR_CALLERS: dict[type[Exception], str] = {
+    InvalidPluginError: "kept as a BrokenPlugin, by the catalogue that skips the plugin",
     NeverSentError: "becomes ServerUnavailableError",
     OutOfStepError: "caught by the follower that raises it",
 }
