@@ -31,7 +31,7 @@ from events.errors import ConflictError, NotDurableError, ServerRefusedError
 from events.log.batch import MEMORY, Appended, Batch, Durability, batches_of
 from events.log.keys import check_partitions
 from events.log.merge import by_entry_id
-from events.log.protocol import READ_COUNT, AppendableLog, cursors_of
+from events.log.protocol import READ_COUNT, AppendableLog, Cursor, cursors_of
 
 
 def _now_ms() -> int:
@@ -150,9 +150,7 @@ class MemoryLog(AppendableLog):
                 return
             start = chunk[-1].entry_id.after()
 
-    async def follow_entries(
-        self, cursor: EntryId | Mapping[int, EntryId] = END
-    ) -> AsyncGenerator[Entry]:
+    async def follow_entries(self, cursor: Cursor = END) -> AsyncGenerator[Entry]:
         """Yield every raw entry after *cursor*, for ever; see `follow`."""
         cursors = await cursors_of(self, cursor)
         while True:

@@ -78,7 +78,6 @@ class _Documents:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._client = log.server.client
         self._stores = [
             ReadModelStore(log.server, log.keys, ROUTE_TABLE, partition)
             for partition in range(log.partitions)
@@ -97,7 +96,7 @@ class _Documents:
         """Return an id such that every entry below it is in the documents, or given up on."""
         stream = self._log.keys.events(partition)
         try:
-            settled = await read_settled(self._client.call, stream, _GROUP)
+            settled = await read_settled(self._log.server.client.call, stream, _GROUP)
         except ServerRefusedError:
             return START
         return START if settled is None else settled.after()
