@@ -107,7 +107,7 @@ def group_findings(
     yield from found
     if not found:
         left = f"lag {group.lag}, pending {group.pending}"
-        yield ok(f"group {group.name}, partition {partition}", "it gets on", left)
+        yield ok(f"group {group.name}, partition {partition}", "making progress", left)
 
 
 def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
@@ -246,7 +246,7 @@ def findings_of(
 def _together(about: str, all_of: Sequence[Finding]) -> Finding:
     if len(all_of) == 1:
         return all_of[0]
-    return ok(about, f"it gets on in {len(all_of)} partitions")
+    return ok(about, f"making progress in {len(all_of)} partitions")
 
 
 def totals(partitions: Iterable[PartitionFacts], names: Iterable[str]) -> Mapping[str, Amount]:

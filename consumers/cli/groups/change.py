@@ -81,7 +81,7 @@ async def reset_group(  # noqa: PLR0913 - the options of the command
             if now_at is None:
                 raise GroupMovedError(f"group {group!r} is gone from partition {state.partition}")
             say(
-                f"partition {state.partition}: {group} goes on behind {now_at}; to undo:"
+                f"partition {state.partition}: {group} will continue after {now_at}; to undo:"
                 f" routestream groups reset {group} --partition {state.partition}"
                 f" --to {_behind(state.last_delivered)}"
             )

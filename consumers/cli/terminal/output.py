@@ -152,4 +152,4 @@ def confirm(plan: Iterable[tuple[str, object, object]], *, yes: bool) -> None:
     with interrupted_at_once():
         wanted = click.confirm("Do it?", err=True)
     if not wanted:
-        raise click.ClickException("nothing was recorded, as you said")
+        raise click.ClickException("aborted; nothing changed")
