@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
-import msgspec
 import pytest
 
 from consumers.cli.replay.rebuild import replay
@@ -59,9 +58,7 @@ async def test_an_archive_is_read_also_where_a_loss_is_accepted(
     appending, history, _ = await archived_half(log, tmp_path)
     await build(history, store_of(log))
     commands = Commands(redis_url, namespace)
-    commands.deployment = msgspec.structs.replace(
-        commands.deployment, archive=ArchiveSettings(location=str(tmp_path))
-    )
+    commands.configure(archive=ArchiveSettings(location=str(tmp_path)))
     words = ("rebuild", "route-table", "--from-start", "--accept-loss", "--yes", "-o", "json")
     done = await commands(replay, *words)
     assert done.exit_code == 0, done.output
