@@ -1,4 +1,4 @@
-"""The archive: each partition's manifest and files, in one place."""
+"""Read and write the archive of a log: for each partition a manifest and segment files."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
@@ -20,13 +20,13 @@ from events.entry.entry_line import RawEntry
 MANIFEST = "manifest.json"
 
 Rescue = Callable[[Segment, DamagedArchiveError], AsyncGenerator[list[RawEntry]]]
-"""Gives what there is elsewhere of a damaged segment."""
+"""Yields the entries of a damaged segment that can be read from elsewhere."""
 
 _RESTORE = "restore the file from a copy; `events export --accept-gap` saves the rest"
 
 
 class State(msgspec.Struct, frozen=True):
-    """A manifest, and which state of its file it was read from; None: there is no file yet."""
+    """A manifest, and the version of the file it was read from; None: there is no file yet."""
 
     manifest: ArchiveManifest
     version: str | None
@@ -36,8 +36,8 @@ class Archive:
     """The archive of one deployment's log: `NAMESPACE/PARTITION/` with a manifest and segments.
 
     Attributes:
-        on_damage: Hears of each damaged segment, where a `History` is to go on behind it; None: it
-            raises.
+        on_damage: Called with the error of each damaged segment, after which a `History` then
+            continues; None: reading raises the error.
     """
 
     def __init__(self, storage: ArchiveStorage, namespace: str, settings: ArchiveSettings) -> None:
@@ -51,15 +51,15 @@ class Archive:
         """Return the archive at the settings' location.
 
         Raises:
-            ArchiveError: They name none, or the extra for it is missing.
+            ArchiveError: The settings name no location, or the extra for it is missing.
         """
         return cls(open_storage(settings), namespace, settings)
 
     async def state(self, partition: int) -> State:
-        """Read the manifest of *partition* as it is now, and check its chain.
+        """Read the current manifest of *partition*, and check its chain.
 
         Raises:
-            ArchiveError: It cannot be read, is damaged, or belongs to another log.
+            ArchiveError: The manifest cannot be read, is damaged, or belongs to another log.
         """
         found = await self.storage.read_versioned(self._name(partition, MANIFEST))
         if found is None:
@@ -72,7 +72,7 @@ class Archive:
                 raise ForeignArchiveError(f"{folder}: {error}; is it the right place?") from None
 
     async def add(self, state: State, *parts: Part) -> bool:
-        """Let the manifest name *parts*, too; False where another writer was first."""
+        """Append *parts* to the manifest; return False if another writer was first."""
         manifest = state.manifest.with_parts(*parts)
         name = self._name(manifest.partition, MANIFEST)
         return await self.storage.swap(name, manifest.encode(), state.version)
@@ -83,8 +83,8 @@ class Archive:
         """Write a segment's file, read it back and check it; the manifest does not name it yet.
 
         Raises:
-            DamagedArchiveError: What was read back is not what was written.
-            ArchiveStorageError: It cannot be written or read.
+            DamagedArchiveError: The file that was read back differs from what was written.
+            ArchiveStorageError: The file cannot be written or read.
         """
         name = self._name(partition, segment.file)
         await self.storage.write(name, data)
@@ -92,13 +92,13 @@ class Archive:
             await run_sync(check, segment, await self.storage.read(name), content_sha256)
 
     async def check(self, partition: int, segment: Segment) -> None:
-        """Read a segment as a whole; raise DamagedArchiveError where it is not what it was."""
+        """Read a whole segment; raise DamagedArchiveError if it differs from the manifest."""
         with self._named(partition, _RESTORE):
             data = await self.storage.read(self._name(partition, segment.file))
             await run_sync(check, segment, data)
 
     async def sizes(self, partition: int) -> dict[str, int]:
-        """Return the bytes of each segment's file that lies there, named by the manifest or not."""
+        """Return the bytes of each segment's file, whether or not the manifest names it."""
         sizes = await self.storage.sizes(self._name(partition, ""))
         return {name: size for name, size in sizes.items() if name != MANIFEST}
 
@@ -112,8 +112,8 @@ class Archive:
         """Yield the archived entries from *start* to *end*, both included, in chunks.
 
         Raises:
-            DamagedArchiveError: A file is missing, or not what the manifest says, and there is no
-                *rescue*; the entries of the chunks before are whole and in order.
+            DamagedArchiveError: A file is missing or differs from the manifest, and there is no
+                *rescue*; the chunks that were yielded before are whole and in order.
         """
         for segment in manifest.segments:
             if segment.last_id < start or segment.first_id > end:
@@ -130,30 +130,30 @@ class Archive:
                     yield chunk
 
     def folder(self, partition: int) -> str:
-        """Return where the files of *partition* lie, as a person would look for them."""
+        """Return the path or URL under which the files of *partition* lie."""
         return f"{self.storage.name.rstrip('/')}/{self._name(partition, '')}"
 
     @contextmanager
     def _named(self, partition: int, to_do: str) -> Iterator[None]:
-        """Say of what is damaged where it lies, and what to do."""
+        """Add to a DamagedArchiveError where the files lie, and what to do."""
         try:
             yield
         except DamagedArchiveError as error:
             raise DamagedArchiveError(f"{self.folder(partition)}: {error}; {to_do}") from None
 
     def _name(self, partition: int, file: str) -> str:
-        # A namespace may hold anything, also what would lead out of the folder.
+        # A namespace may hold any characters, also a path that leads out of the folder.
         folder = quote(self.namespace, safe="").replace(".", "%2E")
         return f"{folder}/{partition}/{file}".rstrip("/")
 
 
-async def _in_turn(of: Iterator[list[RawEntry]]) -> AsyncGenerator[list[RawEntry]]:
-    """Yield what a plain iterator has, and let others run between."""
-    for one in of:
-        yield one
+async def _in_turn(source: Iterator[list[RawEntry]]) -> AsyncGenerator[list[RawEntry]]:
+    """Yield the chunks of a plain iterator, and let other tasks run after each."""
+    for chunk in source:
+        yield chunk
         await checkpoint()
 
 
 def open_archive(settings: ArchiveSettings, namespace: str) -> Archive | None:
-    """Return the archive that the settings name, None where they name none."""
+    """Return the archive at the settings' location, None if they name no location."""
     return None if settings.location is None else Archive.open(settings, namespace)

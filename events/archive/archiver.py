@@ -1,4 +1,4 @@
-"""The archiver: writes the next closed segments of a partition, and says so only when it is so."""
+"""Write the closed segments of a partition to the archive; report each once it is safe there."""
 
 from collections.abc import AsyncGenerator
 from datetime import timedelta
@@ -18,10 +18,10 @@ from events.server.server import now_of
 from events.structured_logger import structured_logger
 
 HOLDER = "archive"
-"""Under which the log's positions tell up to where it is archived."""
+"""The holder of the position up to which the log is archived."""
 
 RACES_MAX = 1_000
-"""Segments that another run may be faster with, in a row."""
+"""Times in a row that another run may write the next segment first."""
 
 _FIRST_COUNT = 16
 _READ_BYTES = 8_388_608
@@ -32,7 +32,7 @@ _log = structured_logger(__name__)
 class Written(msgspec.Struct, frozen=True):
     """A segment that is in the archive for good, and the gap that was accepted before it.
 
-    Both are as the manifest names them, bound to what stands before them there.
+    Both are as in the manifest, chained to the parts before them.
     """
 
     partition: int
@@ -52,7 +52,7 @@ class _Next(msgspec.Struct, frozen=True):
 
 
 async def bound_of(log: EventLog, archive: Archive) -> EntryId:
-    """Return up to where entries are old enough to be archived."""
+    """Return the greatest entry id that is old enough to be archived."""
     now = await now_of(log.server) - timedelta(seconds=archive.settings.margin_s)
     return EntryId(max(0, int(now.timestamp() * 1_000)), END.seq)
 
@@ -60,24 +60,24 @@ async def bound_of(log: EventLog, archive: Archive) -> EntryId:
 async def archive_partition(
     log: EventLog, archive: Archive, partition: int, up_to: EntryId, *, accept_gap: bool = False
 ) -> AsyncGenerator[Written]:
-    """Write segment after segment up to *up_to*, which is included; yield each when it is safe.
+    """Write segment after segment up to *up_to*, inclusive; yield each when it is safe.
 
     A segment's file is written, synced, renamed, read back and checked; then the manifest names
     it; then the log's position `archive` is raised, which lets the entries be trimmed. After a
-    crash at any point the next run goes on behind what the manifest names. Several runs at once do
-    no harm: the manifest is written only in the state it was read in.
+    crash at any point the next run continues after the last segment in the manifest. Several runs
+    at once do no harm: a run writes the manifest only if it is unchanged since the run read it.
 
     Raises:
-        GapError: Entries were trimmed before they were archived; nothing behind is archived.
+        GapError: Entries were trimmed before they were archived; nothing after them is archived.
         ForeignArchiveError: The log ends before the archive does.
         ArchiveError: The storage cannot be used, or is damaged.
     """
     positions, races = Positions(log.server, log.keys, partition), 0
-    position = await positions.of(HOLDER)  # first: a manifest that is read later is not behind it
+    position = await positions.of(HOLDER)  # first: a manifest read later is not older
     state = await archive.state(partition)
     following = await _next_segment(log, archive, state, up_to, accept_gap=accept_gap)
-    # Only now: what fails with a gap, or has another log's archive, changes nothing.
-    await _tell_the_truth(positions, position, state.manifest)
+    # Only now: a run that fails with a gap, or on another log's archive, changes nothing.
+    await _correct_position(positions, position, state.manifest)
     while following is not None:
         segment, parts = following.segment, following.parts
         await archive.write(partition, segment, following.data, following.content_sha256)
@@ -96,10 +96,10 @@ async def archive_partition(
         following = await _next_segment(log, archive, state, up_to, accept_gap=accept_gap)
 
 
-async def _tell_the_truth(
+async def _correct_position(
     positions: Positions, position: EntryId | None, manifest: ArchiveManifest
 ) -> None:
-    """Let the position be what the archive holds: after a crash, or with another archive."""
+    """Set the position to the archive's end: they differ after a crash, or with another archive."""
     if position is not None and position > manifest.end:
         _log.warning("archive_position_set_back", position=str(position), end=str(manifest.end))
         await positions.set_back(HOLDER, manifest.end)
@@ -110,7 +110,7 @@ async def _tell_the_truth(
 async def _next_segment(
     log: EventLog, archive: Archive, state: State, up_to: EntryId, *, accept_gap: bool
 ) -> _Next | None:
-    """Pack the next entries, None where there are none up to *up_to*."""
+    """Pack the next segment; None if there are no entries up to *up_to*."""
     manifest, settings = state.manifest, archive.settings
     packing, gap, end = Packing(), None, manifest.end
     known = manifest.added
@@ -120,7 +120,7 @@ async def _next_segment(
         _check_history(manifest.partition, end, chunk)
         if not chunk.reaches(end.after(), known):
             if packing.count:
-                break  # what is whole is kept; the next segment meets the gap
+                break  # keep the entries before the gap; the next segment meets it
             gap = _gap(manifest.partition, end, chunk, known, accepted=accept_gap)
             known = chunk.removed
         for entry in chunk.entries:
@@ -134,7 +134,7 @@ async def _next_segment(
 
 
 def _count_for(packing: Packing) -> int:
-    """Return how many entries to ask for: few at first, for an entry can be large."""
+    """Return how many entries to ask for: few at first, because an entry can be large."""
     if not packing.count:
         return _FIRST_COUNT
     return max(1, min(READ_COUNT, _READ_BYTES * packing.count // packing.raw_bytes))

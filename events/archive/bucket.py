@@ -1,4 +1,4 @@
-"""The bucket: an archive's storage in an S3-compatible service."""
+"""Store the files of an archive in an S3-compatible service."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,13 +20,13 @@ _TIMEOUT_S = 60
 _RETRIES_MAX = 5
 _RETRY_TIMEOUT_S = 120
 _REGION = "us-east-1"
-"""What S3-compatible storage other than AWS's expects where none is set."""
+"""The region that S3-compatible storage other than AWS's expects if none is set."""
 
 
 class Bucket:
     """Objects of the bucket under the prefix of `s3://BUCKET/PREFIX`.
 
-    The manifest is written with If-Match and If-None-Match, which the storage has to know.
+    The manifest is written with If-Match and If-None-Match, which the storage must support.
     """
 
     def __init__(self, location: str, endpoint_url: str | None, region: str | None) -> None:
@@ -53,17 +53,17 @@ class Bucket:
             raise ArchiveStorageError(f"cannot open {location}: {_reason(error)}") from error
 
     async def read(self, name: str) -> bytes | None:
-        """See `Place.read`."""
+        """See `ArchiveStorage.read`."""
         found = await self.read_versioned(name)
         return None if found is None else found[0]
 
     async def write(self, name: str, data: bytes) -> None:
-        """See `Place.write`."""
+        """See `ArchiveStorage.write`."""
         with self._translated("write", name):
             await obstore.put_async(self._store, name, data)
 
     async def read_versioned(self, name: str) -> tuple[bytes, str] | None:
-        """See `Place.read_versioned`."""
+        """See `ArchiveStorage.read_versioned`."""
         with self._translated("read", name):
             try:
                 found = await obstore.get_async(self._store, name)
@@ -73,7 +73,7 @@ class Bucket:
             return bytes(data), found.meta["e_tag"] or ""
 
     async def swap(self, name: str, data: bytes, seen: str | None) -> bool:
-        """See `Place.swap`."""
+        """See `ArchiveStorage.swap`."""
         with self._translated("write", name):
             try:
                 mode = "create" if seen is None else {"e_tag": seen}
@@ -83,11 +83,11 @@ class Bucket:
         return True
 
     async def sizes(self, folder: str) -> Mapping[str, int]:
-        """See `Place.sizes`."""
+        """See `ArchiveStorage.sizes`."""
         sizes: dict[str, int] = {}
         with self._translated("list", folder):
-            async for listed in obstore.list(self._store, f"{folder}/"):
-                sizes |= {one["path"].rpartition("/")[2]: one["size"] for one in listed}
+            async for page in obstore.list(self._store, f"{folder}/"):
+                sizes |= {item["path"].rpartition("/")[2]: item["size"] for item in page}
         return sizes
 
     @contextmanager
@@ -101,5 +101,5 @@ class Bucket:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line: the rest is how the library is made inside."""
+    """Return the first line of the message: the other lines show the library's internals."""
     return str(error).strip().partition("\n")[0]

@@ -1,4 +1,4 @@
-"""The check: all of a partition's archive read again, and compared with what the log claims."""
+"""Check a partition's archive: read all of it, and compare it with what the log claims."""
 
 import msgspec
 
@@ -13,7 +13,7 @@ _SHOWN_FILES = 3
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A part of the archive, and what is wrong with it, None for nothing that was found."""
+    """A part of the archive, and what is wrong with it; None: nothing was found."""
 
     partition: int
     part: Part
@@ -24,11 +24,11 @@ class Checked(msgspec.Struct, frozen=True):
     """What a check of one partition found.
 
     Attributes:
-        partition: Which one.
-        parts: What the manifest names, each read.
-        problems: What is damaged, each in a sentence.
-        strays: Files that no manifest names.
-        is_complete: Whether the manifest is there, and reaches as far as the log says.
+        partition: The partition.
+        parts: The parts that the manifest names; each was read.
+        problems: What is damaged, one sentence each.
+        strays: Files that the manifest does not name.
+        is_complete: Whether the manifest exists and is sound, and the log has an archive position.
     """
 
     partition: int
@@ -38,47 +38,49 @@ class Checked(msgspec.Struct, frozen=True):
     is_complete: bool
 
     def told_of_strays(self) -> str:
-        """Return what may be done with the files that no manifest names."""
+        """Say whether the files that the manifest does not name may be deleted."""
         shown = f"{', '.join(self.strays[:_SHOWN_FILES])} ({len(self.strays)} in all)"
-        told = f"partition {self.partition}: no manifest names {shown}"
+        text = f"partition {self.partition}: no manifest names {shown}"
         if self.is_complete and not self.problems:
-            return f"{told}, as an interrupted run leaves them; they may be deleted while none runs"
-        return f"{told}; do not delete them: the manifest may be lost, and they be the only copy"
+            return f"{text}, as an interrupted run leaves them; they may be deleted while none runs"
+        return f"{text}; do not delete them: the manifest may be lost, and they be the only copy"
 
 
-async def check_partition(log: EventLog, there: Archive, partition: int) -> Checked:
+async def check_partition(log: EventLog, archive: Archive, partition: int) -> Checked:
     """Read the manifest and every file that it names, and look for files that it does not name.
 
     Raises:
         ArchiveError: The storage cannot be read, or has the archive of another log.
     """
-    # First: a manifest that is read later is not behind it.
+    # First: a manifest that is read later is not older.
     position = await Positions(log.server, log.keys, partition).of(HOLDER)
     state, problems = None, list[str]()
     try:
-        state = await there.state(partition)
+        state = await archive.state(partition)
     except DamagedArchiveError as error:
         problems.append(str(error))
     named = () if state is None else state.manifest.parts
-    parts = [Listed(partition, part, await _read_problem(there, partition, part)) for part in named]
-    problems += [one.problem for one in parts if one.problem is not None]
+    parts = [
+        Listed(partition, part, await _read_problem(archive, partition, part)) for part in named
+    ]
+    problems += [listed.problem for listed in parts if listed.problem is not None]
     if state is not None and position is not None and position > state.manifest.end:
         problems.append(
             f"partition {partition}: the log says it is archived up to {position}, this archive"
-            f" ends at {state.manifest.end}; restore {there.folder(partition)}/{MANIFEST} from a"
+            f" ends at {state.manifest.end}; restore {archive.folder(partition)}/{MANIFEST} from a"
             " copy, or give the --location that was archived to"
         )
     files = {part.file for part in named if not isinstance(part, Gap)}
-    strays = sorted(set(await there.sizes(partition)) - files)
+    strays = sorted(set(await archive.sizes(partition)) - files)
     is_complete = state is not None and state.version is not None and position is not None
     return Checked(partition, parts, problems, strays, is_complete)
 
 
-async def _read_problem(there: Archive, partition: int, part: Part) -> str | None:
+async def _read_problem(archive: Archive, partition: int, part: Part) -> str | None:
     if isinstance(part, Gap):
         return None
     try:
-        await there.check(partition, part)
+        await archive.check(partition, part)
     except DamagedArchiveError as error:
         return str(error)
     return None

@@ -1,15 +1,15 @@
-"""What can go wrong with the archive; each message is a sentence to act on."""
+"""Errors of the archive; each message is a sentence that an operator can act on."""
 
 from events.entry.entry_id import EntryId
 from events.errors import EventsError
 
 
 class ArchiveError(EventsError):
-    """Something about the archive is not as it must be."""
+    """Base class of all errors of the archive."""
 
 
 class NoArchiveError(ArchiveError):
-    """A command needs an archive, and no storage for one is set."""
+    """A command needs an archive, but no location for one is set."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -23,19 +23,19 @@ class ArchiveStorageError(ArchiveError):
 
 
 class DamagedArchiveError(ArchiveError):
-    """A file of the archive is missing, or is not what was written."""
+    """A file of the archive is missing, or differs from what was written."""
 
 
 class ForeignArchiveError(ArchiveError):
-    """What lies there is the archive of another log, or this log has an older history."""
+    """The archive belongs to another log, or this log has an older history."""
 
 
 class BusyArchiveError(ArchiveError):
-    """Others write to the same archive without end."""
+    """Other runs write to the same archive without end."""
 
 
 class GapError(ArchiveError):
-    """The stream was trimmed of entries that the archive does not have: they are lost."""
+    """Entries were trimmed from the stream before they were archived: they are lost."""
 
     def __init__(self, partition: int, after: EntryId, first: EntryId | None, count: int) -> None:
         until = "the end of the stream" if first is None else f"{first}, the first one left"

@@ -1,4 +1,4 @@
-"""The folder: an archive's storage on a file system."""
+"""Store the files of an archive on a file system."""
 
 import fcntl
 import os
@@ -22,38 +22,38 @@ _LOCK_AGAIN_S = 0.01
 
 
 class Folder:
-    """Files below *root*; a write is a temporary file, synced, renamed, its folder synced."""
+    """Files below *root*; a write syncs a temporary file, renames it and syncs its folder."""
 
     def __init__(self, root: Path) -> None:
         self.name = str(root)
         self._root = root
 
     async def read(self, name: str) -> bytes | None:
-        """See `Place.read`."""
+        """See `ArchiveStorage.read`."""
         return await run_sync(self._read, name)
 
     async def write(self, name: str, data: bytes) -> None:
-        """See `Place.write`."""
+        """See `ArchiveStorage.write`."""
         await run_sync(self._write, name, data)
 
     async def read_versioned(self, name: str) -> tuple[bytes, str] | None:
-        """See `Place.read_versioned`."""
+        """See `ArchiveStorage.read_versioned`."""
         data = await self.read(name)
         return None if data is None else (data, _version(data))
 
     async def swap(self, name: str, data: bytes, seen: str | None) -> bool:
-        """See `Place.swap`; a lock of the file system's stands between the look and the write."""
+        """See `ArchiveStorage.swap`; a file lock covers both the comparison and the write."""
         return await run_sync(self._swap, name, data, seen)
 
     async def sizes(self, folder: str) -> Mapping[str, int]:
-        """See `Place.sizes`."""
+        """See `ArchiveStorage.sizes`."""
         return await run_sync(partial(self._sizes, folder))
 
     def _read(self, name: str) -> bytes | None:
         path = self._root / name
         try:
             with path.open("rb") as file:
-                # What was just written must come from the disk, not from the memory in front.
+                # A file that was just written must be read from the disk, not from the page cache.
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 return file.read()
         except FileNotFoundError:
@@ -105,11 +105,11 @@ class Folder:
     def _sizes(self, folder: str) -> Mapping[str, int]:
         path = self._root / folder
         try:
-            with os.scandir(path) as found:
+            with os.scandir(path) as listed:
                 return {
-                    one.name: one.stat().st_size
-                    for one in found
-                    if one.is_file() and not one.name.endswith(LOCK)
+                    item.name: item.stat().st_size
+                    for item in listed
+                    if item.is_file() and not item.name.endswith(LOCK)
                 }
         except FileNotFoundError:
             return {}
@@ -122,11 +122,11 @@ def _version(data: bytes) -> str:
 
 
 def _make_folders(path: Path) -> None:
-    """Make the folder and those above it; each new one is synced into its own."""
-    missing = [one for one in (path, *path.parents) if not one.is_dir()]
-    for one in reversed(missing):
-        one.mkdir(exist_ok=True)
-        sync_folder(one.parent)
+    """Make the folder and its missing parents; sync the parent of each new one."""
+    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def _failed(what: str, path: Path, error: OSError) -> ArchiveStorageError:

@@ -1,4 +1,4 @@
-"""The manifest: which files the archive of one partition has, each bound to those before it."""
+"""The manifest of one partition's archive: its files, each chained to those before it."""
 
 from hashlib import sha256
 from itertools import pairwise
@@ -15,13 +15,13 @@ VERSION = 1
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", tag_field="kind"):
-    """Entries that were lost before they were archived, and somebody accepted it.
+    """Entries that were lost before they were archived; somebody accepted the loss.
 
     Attributes:
         after: The last entry before the gap, `0-0` for the log's beginning.
-        until: The first entry behind it.
-        count: How many were lost, as Redis counts them.
-        chain: Of this and of all that stands before it in the manifest.
+        until: The first entry after the gap.
+        count: Number of lost entries, as Redis counts them.
+        chain: Checksum of this part and of all parts before it in the manifest.
     """
 
     after: str
@@ -34,7 +34,7 @@ Part = Segment | Gap
 
 
 class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The archive of one partition, in order."""
+    """What the archive of one partition holds, in the order of the log."""
 
     format: Literal["routestream-archive"] = "routestream-archive"
     version: int = VERSION
@@ -44,11 +44,11 @@ class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, raw: bytes, namespace: str, partition: int) -> Self:
-        """Read it, and check its chain.
+        """Read a manifest, and check its chain.
 
         Raises:
-            DamagedArchiveError: It was edited or cut.
-            ForeignArchiveError: It is of another log, or of a later release.
+            DamagedArchiveError: The manifest was edited or truncated.
+            ForeignArchiveError: It belongs to another log, or a later release wrote it.
         """
         try:
             manifest = msgspec.json.decode(raw, type=cls)
@@ -58,7 +58,7 @@ class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
         return manifest
 
     def check(self, namespace: str, partition: int) -> None:
-        """Check whose it is, its chain and its order; see `parse` for what it raises."""
+        """Check its namespace, partition, chain and order; see `parse` for what it raises."""
         if self.version != VERSION or (self.namespace, self.partition) != (namespace, partition):
             raise ForeignArchiveError(
                 f"the manifest is of {self.namespace!r}, partition {self.partition}, version"
@@ -77,12 +77,12 @@ class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
             raise DamagedArchiveError(f"manifest of partition {partition}: {error}") from None
 
     def _check_order(self) -> None:
-        for one in self.segments:
-            if one.first_id > one.last_id or one.count < 1 or "/" in one.file:
-                raise DamagedArchiveError(f"{one.file} cannot be")
-        for one, following in pairwise(self.segments):
-            if following.first_id <= one.last_id:
-                raise DamagedArchiveError(f"{following.file} begins before {one.file} ends")
+        for segment in self.segments:
+            if segment.first_id > segment.last_id or segment.count < 1 or "/" in segment.file:
+                raise DamagedArchiveError(f"{segment.file} cannot be")
+        for segment, following in pairwise(self.segments):
+            if following.first_id <= segment.last_id:
+                raise DamagedArchiveError(f"{following.file} begins before {segment.file} ends")
 
     @property
     def segments(self) -> list[Segment]:
@@ -91,12 +91,12 @@ class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gaps(self) -> list[Gap]:
-        """What was lost and accepted, in order."""
+        """The accepted gaps, in order."""
         return [part for part in self.parts if isinstance(part, Gap)]
 
     @property
     def end(self) -> EntryId:
-        """The last entry that the archive has, `START` for none."""
+        """The last archived entry, `START` if there is none."""
         last = self.segments[-1:]
         return last[0].last_id if last else START
 
@@ -106,7 +106,7 @@ class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(part.count for part in self.parts)
 
     def with_parts(self, *parts: Part) -> Self:
-        """Return it with *parts* at its end, bound to what is there."""
+        """Return a copy with *parts* appended, chained to those before them."""
         chained = list(self.parts)
         for part in parts:
             before = chained[-1].chain if chained else self._root()
@@ -114,7 +114,7 @@ class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, parts=tuple(chained))
 
     def encode(self) -> bytes:
-        """Return it as a person can read it."""
+        """Return it as indented JSON, which a person can read."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
     def _root(self) -> str:

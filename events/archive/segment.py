@@ -1,4 +1,4 @@
-"""The segment: entries that follow each other, as one compressed file, and its checks."""
+"""Pack consecutive entries into one compressed file; read and check such a file."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -11,7 +11,7 @@ from events.entry.entry_id import EntryId
 from events.entry.entry_line import EntryLineError, RawEntry, entry_of, line_of
 
 CHUNK = 1_000
-"""Entries that a segment is read in."""
+"""Entries of one chunk when a segment is read."""
 
 _LEVEL = 3
 _READ_BYTES = 1_048_576
@@ -19,17 +19,18 @@ _NAME_CHARACTERS = 16
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True, tag="segment", tag_field="kind"):
-    """What the manifest says of one file.
+    """The manifest's description of one file.
 
     Attributes:
-        file: Its name; part of it is of its checksum, so that no two writers mean different bytes.
+        file: Its name, with a part of its checksum: two writers never give one name to different
+            bytes.
         first: The id of its first entry.
         last: The id of its last entry.
-        count: Its entries.
+        count: Number of its entries.
         raw_bytes: Its size before compression.
         stored_bytes: The file's size.
-        sha256: Of the file.
-        chain: Of this and of all that stands before it in the manifest.
+        sha256: Checksum of the file.
+        chain: Checksum of this part and of all parts before it in the manifest.
     """
 
     file: str
@@ -53,7 +54,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, tag="segment", tag_fiel
 
 
 class Packing:
-    """Entries being made into a segment."""
+    """A segment that is being written, entry by entry."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -65,7 +66,7 @@ class Packing:
         self._parts: list[bytes] = []
 
     def add(self, entry: RawEntry) -> None:
-        """Take the next entry."""
+        """Add the next entry."""
         line = line_of(entry)
         if not self.count:
             self._first = entry[0]
@@ -94,10 +95,10 @@ class Packing:
 
 
 def check(segment: Segment, data: bytes | None, content_sha256: str | None = None) -> None:
-    """Read the file's content as a whole: it must be what was written.
+    """Read the file's whole content, and check that it is what was written.
 
     Raises:
-        DamagedArchiveError: It is not; what is wrong is named.
+        DamagedArchiveError: It is not; the message says what is wrong.
     """
     content = sha256()
     for lines in _lines(segment, data):
@@ -114,7 +115,7 @@ def chunks(
     """Yield the entries from *start* to *end*, both included, as `RawEntry`.
 
     Raises:
-        DamagedArchiveError: The content is not what the manifest says.
+        DamagedArchiveError: The content differs from what the manifest says.
     """
     for lines in _lines(segment, data):
         wanted: list[RawEntry] = [
@@ -127,7 +128,7 @@ def chunks(
 
 
 def _lines(segment: Segment, data: bytes | None) -> Iterator[list[bytes]]:
-    """Yield the lines in chunks; the file, their number and order are checked against *segment*."""
+    """Yield the lines in chunks; check the file, their number and size against *segment*."""
     if data is None:
         raise DamagedArchiveError(f"{segment.file}: the file is missing")
     if len(data) != segment.stored_bytes:
@@ -152,31 +153,32 @@ def _lines(segment: Segment, data: bytes | None) -> Iterator[list[bytes]]:
 
 def _split(segment: Segment, data: bytes) -> Iterator[list[bytes]]:
     reader = zstandard.ZstdDecompressor().stream_reader(data)
-    rest, size, lines = b"", 0, list[bytes]()
+    unfinished, size, lines = b"", 0, list[bytes]()
     try:
         while size <= segment.raw_bytes and (block := reader.read(_READ_BYTES)):
             size += len(block)
-            *whole, rest = (rest + block).split(b"\n")
+            *whole, unfinished = (unfinished + block).split(b"\n")
             lines += whole
             while len(lines) >= CHUNK:
                 yield lines[:CHUNK]
                 del lines[:CHUNK]
     except zstandard.ZstdError as error:
         raise DamagedArchiveError(f"{segment.file}: {error}") from None
-    if rest:
+    if unfinished:
         raise DamagedArchiveError(f"{segment.file}: its last line does not end")
     if lines:
         yield lines
 
 
 def _entries(segment: Segment, lines: list[bytes]) -> Iterator[tuple[EntryId, list[bytes]]]:
-    before, last = None, segment.last_id
+    previous, last = None, segment.last_id
     for line in lines:
         try:
             _, entry_id, strings = entry_of(line)
         except EntryLineError as error:
             raise DamagedArchiveError(f"{segment.file}: {error}") from None
-        if (before is not None and entry_id <= before) or not segment.first_id <= entry_id <= last:
+        is_ascending = previous is None or entry_id > previous
+        if not (is_ascending and segment.first_id <= entry_id <= last):
             raise DamagedArchiveError(f"{segment.file}: entry {entry_id} is out of order")
-        before = entry_id
+        previous = entry_id
         yield entry_id, strings

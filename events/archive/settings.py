@@ -9,17 +9,17 @@ from events.limits import Limited
 
 
 class ArchiveSettings(Limited, frozen=True):
-    """Where the archive lies, and how it is cut.
+    """Where the archive is stored, and how it is cut into segments.
 
     Attributes:
         location: A folder, or `s3://BUCKET/PREFIX`; none: nothing is archived.
-        endpoint_url: Where the S3-compatible storage answers, if that is not AWS; with `http://`
-            it is spoken to in the clear. Keys come from the usual `AWS_...` variables.
-        region: Of the bucket; without it AWS's own variables count, or what others expect.
+        endpoint_url: URL of the S3-compatible storage, if that is not AWS; with `http://` the
+            connection is not encrypted. Keys come from the usual `AWS_...` variables.
+        region: The bucket's region; without it AWS's own variables count, or what others expect.
         margin_s: Entries younger than this are left for the next run, so that segments are large.
-        segment_entries_max: Entries of one segment.
-        segment_bytes_max: Bytes of one segment before compression, after which it is closed; one
-            is held in memory while it is made or read.
+        segment_entries_max: Entries of one segment, at most.
+        segment_bytes_max: Bytes before compression at which a segment is closed; one segment is
+            held in memory while it is written or read.
     """
 
     location: str | None = None
@@ -43,5 +43,5 @@ class ArchiveSettings(Limited, frozen=True):
 
     @property
     def is_bucket(self) -> bool:
-        """Whether it lies in S3-compatible storage."""
+        """Whether the location is in S3-compatible storage."""
         return self.location is not None and self.location.startswith("s3://")

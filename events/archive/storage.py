@@ -1,4 +1,4 @@
-"""The storage of an archive: the folder or the bucket that holds its files."""
+"""What an archive needs of its storage, and the choice between a folder and a bucket."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,26 +15,26 @@ class ArchiveStorage(Protocol):
     name: str
 
     async def read(self, name: str) -> bytes | None:
-        """Return the file's content as it lies there, None where there is no such file."""
+        """Return the file's content, None if there is no such file."""
 
     async def write(self, name: str, data: bytes) -> None:
-        """Write the file as a whole; when this returns, a crash does not lose it."""
+        """Write the whole file; once this returns, a crash does not lose it."""
 
     async def read_versioned(self, name: str) -> tuple[bytes, str] | None:
-        """Return the content, and what names this very state of it."""
+        """Return the content and its version, None if there is no such file."""
 
     async def swap(self, name: str, data: bytes, seen: str | None) -> bool:
-        """Write the file if it is still in the state *seen*, None for not there; say whether."""
+        """Write the file if its version is still *seen*, None for no file; say whether."""
 
     async def sizes(self, folder: str) -> Mapping[str, int]:
-        """Return the names of the files in *folder*, without it, with their bytes."""
+        """Return the bytes of each file in *folder*, by its name without the folder."""
 
 
 def open_storage(settings: ArchiveSettings) -> ArchiveStorage:
     """Return the storage that the settings name.
 
     Raises:
-        NoArchiveError: They name none.
+        NoArchiveError: The settings name no location.
         ArchiveStorageError: The extra `s3` is missing.
     """
     if settings.location is None:

@@ -1,4 +1,4 @@
-"""A file that is replaced as a whole: written under another name, synced, then renamed."""
+"""Replace a file as a whole: write it under another name, sync it, then rename it."""
 
 import os
 import time
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 TEMPORARY: Final = ".tmp"
-"""How the names of files end that are being written, or whose writer died."""
+"""Suffix of files that are being written, or whose writer died."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that takes *path*'s place when the block ends well.
+    """Yield a file that replaces *path* when the block ends without an error.
 
-    When it does not, *path* is as it was, and nothing else is left. After a crash it is the old
+    After an error *path* is unchanged, and no other file is left. After a crash *path* is the old
     file or the new one, whole.
 
     Raises:
-        OSError: It cannot be written to its end, synced or renamed.
+        OSError: The file cannot be written, synced or renamed.
     """
     with temporary_path(path) as temporary:
         with writing_synced(temporary) as file:
@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def temporary_path(path: Path) -> Iterator[Path]:
-    """Yield where to write what `take_place` puts in *path*'s place; delete what is left there."""
+    """Yield a temporary path to write before `take_place`; delete what is left of it."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}{TEMPORARY}")
     try:
         yield temporary
@@ -39,7 +39,7 @@ def temporary_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing_synced(path: Path) -> Iterator[BinaryIO]:
-    """Yield a new file; a crash does not lose what was written once the block has ended."""
+    """Yield a new file; once the block has ended, a crash does not lose its content."""
     with path.open("xb") as file:
         yield file
         file.flush()
@@ -53,7 +53,7 @@ def take_place(temporary: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Let a crash not lose which files *folder* has."""
+    """Sync *folder*, so that a crash does not lose the names of its files."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)
