@@ -1,4 +1,4 @@
-"""What happened, and the log it lies on."""
+"""The events of model services, and the log that stores them."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -122,5 +122,5 @@ __all__ = [
     "open_log",
 ]
 
-# A library leaves it to its program what becomes of its log records.
+# A library leaves the handling of its log records to the program that uses it.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -1,4 +1,4 @@
-"""What can go wrong with events and their log; each message is a sentence to act on."""
+"""Errors of events and their log; each message is a sentence that an operator can act on."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,18 +7,18 @@ _SHOWN_CHARACTERS = 200
 
 
 class EventsError(Exception):
-    """Something about an event or the log is not as it must be."""
+    """Base class of all errors of events and their log."""
 
 
 def first_failure(error: Exception) -> Exception:
-    """Return the first failure of those that happened together in task groups."""
+    """Return the first failure in *error* if it is an exception group of tasks, else *error*."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 class InvalidEventError(EventsError, ValueError):
-    """An event breaks a rule of its type: the field, its value and the limit are named."""
+    """An event breaks a rule of its type; the message names the field, its value and the limit."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
@@ -27,17 +27,17 @@ class InvalidEventError(EventsError, ValueError):
 
 
 class InvalidPositionError(EventsError, ValueError):
-    """A position is none of: start, end, an entry id, an RFC 3339 time, a span such as -2h."""
+    """A position is not start, end, an entry id, an RFC 3339 time or a span such as -2h."""
 
     def __init__(self, text: str, problem: str) -> None:
         super().__init__(f"position {text!r}: {problem}")
 
 
 class TrimmedError(EventsError):
-    """Entries that were asked for were trimmed, and no archive has them.
+    """Requested entries were trimmed, and no archive has them.
 
-    *after* and *first* are entry ids between which they lay, both not included; *first* is None
-    where nothing is left behind them.
+    *after* and *first* are the entry ids between which they lay, both excluded; *first* is None if
+    no entry is left after them.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class TrimmedError(EventsError):
 
 
 class InvalidExpressionError(EventsError, ValueError):
-    """A filter's expression cannot be read: the place in it is named, counted from 1."""
+    """A filter expression cannot be parsed; the message names the character, counted from 1."""
 
     def __init__(self, text: str, at: int, problem: str) -> None:
         shown = f"{text[:_SHOWN_CHARACTERS]}..." if len(text) > _SHOWN_CHARACTERS else text
@@ -76,7 +76,7 @@ class UnknownEventTypeError(EventsError):
 
 
 class ConflictError(EventsError):
-    """The endpoint has moved on since the state that a decision was made on.
+    """The endpoint has newer events than the state on which a decision was made.
 
     *expected* and *head* are entry ids.
     """
@@ -92,7 +92,7 @@ class ConflictError(EventsError):
 
 
 class UncertainAppendError(EventsError):
-    """No reply told whether the events landed; appending them again with their ids is safe."""
+    """No reply said whether the events were appended; repeating them with their ids is safe."""
 
     def __init__(self, event_id: str, attempts: int, cause: str) -> None:
         super().__init__(
@@ -103,11 +103,11 @@ class UncertainAppendError(EventsError):
 
 
 class NotDurableError(EventsError):
-    """The events are in the log, but not yet as safe as was asked for."""
+    """The events are in the log, but the requested durability was not confirmed."""
 
 
 class LayoutError(EventsError):
-    """How many partitions the log has is not known, or not what it was opened with."""
+    """The log's number of partitions is not known, or differs from the one it was opened with."""
 
 
 class ServerUnavailableError(EventsError):
@@ -119,14 +119,14 @@ class ServerRefusedError(EventsError):
 
 
 class UnexpectedReplyError(ServerRefusedError):
-    """The server answers with something else than what the command is known to answer."""
+    """The server's reply is not of the form that the command is known to return."""
 
 
 class WrongTypeError(ServerRefusedError):
-    """A key holds something else than what belongs there; it is one of *keys*."""
+    """One of *keys* holds a value of another type than it should."""
 
-    def __init__(self, told: str, keys: Sequence[str]) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, keys: Sequence[str]) -> None:
+        super().__init__(message)
         self.keys = keys
 
 

@@ -1,4 +1,4 @@
-"""The event: a fact that happened to one endpoint."""
+"""The base class of all events, which are facts about one endpoint, and the ids of events."""
 
 import os
 import time
@@ -12,16 +12,16 @@ import msgspec
 Payload = dict[str, Any]
 
 Upcaster = Callable[[Payload], Payload]
-"""Reads the payload of one version as the next version's."""
+"""Converts the payload of one version to the next version's."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What every event has: its type's name and version on the wire, and its endpoint.
 
-    An event is enough by itself: it carries the state after the change, no pointer to it. The
+    An event is self-contained: it carries the state after the change, not a reference to it. The
     endpoint is the partition key and the unit of order. *wire_name* is stable; renaming the class
-    never changes it. *version* rises when the payload's meaning changes; *upcasters* then has, by
-    each older version, what reads its payload as the next version's.
+    never changes it. *version* rises when the payload's meaning changes; *upcasters* then maps each
+    older version to the function that converts its payload to the next version's.
     """
 
     wire_name: ClassVar[str]

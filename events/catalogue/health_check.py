@@ -1,4 +1,4 @@
-"""The health check of an endpoint: how its routes are probed."""
+"""The health check of an endpoint, which says how its routes are probed."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -10,26 +10,26 @@ from msgspec import Meta
 from events.errors import InvalidEventError
 
 INTERVAL_MIN_S = 0.1
-"""The shortest interval that is taken from a person or a model; older entries may tell of less."""
+"""The shortest interval that a person or a model may set; older entries may have shorter ones."""
 
 INITIAL_DELAY_S = 60.0
-"""The grace of a route whose health check names none."""
+"""The grace of a route whose health check gives none, in seconds."""
 
 
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How often, how long and for what a route is asked, and when it counts as unhealthy.
+    """How a route is probed, and when it counts as unhealthy.
 
-    Seconds, except where the name says otherwise. The defaults are Backend.AI's
+    Times are in seconds. The defaults are Backend.AI's
     (`ModelHealthCheck`, release 25.18).
 
     Attributes:
-        path: What is requested from the route; begins with a slash.
+        path: The path that is requested from the route; begins with a slash.
         interval: Time between two probes.
         max_retries: Failures in a row after which the route is unhealthy.
         max_wait_time: Time after which a probe without an answer has failed.
         expected_status_code: The one HTTP status that is a success.
-        initial_delay: Failures before this time since the route started do not count. None where
-            none was given, as in releases before 25.18: `INITIAL_DELAY_S` holds then.
+        initial_delay: Failures before this time since the route started do not count. None if none
+            was given, as in releases before 25.18: `INITIAL_DELAY_S` applies then.
     """
 
     path: Annotated[str, Meta(pattern=r"^/[^\s]*\Z", max_length=2048)]
@@ -41,7 +41,7 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def __post_init__(self) -> None:
         if self.initial_delay is not None and not isfinite(self.initial_delay):
-            # JSON has no such number: it would be read back as none given.
+            # JSON has no such number: it would be read back as null.
             raise InvalidEventError("initial_delay", f"{self.initial_delay} is not finite")
 
     @property
@@ -51,7 +51,7 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class _Requested(msgspec.Struct, frozen=True):
-    """What a health check that is asked for must keep beyond the limits of a recorded one."""
+    """Limits of a requested health check, beyond those of a recorded one."""
 
     interval: Annotated[float, Meta(ge=INTERVAL_MIN_S)] = INTERVAL_MIN_S
 

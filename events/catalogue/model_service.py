@@ -1,4 +1,4 @@
-"""Events of the health of a model service."""
+"""Events about the health of a model service."""
 
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
@@ -17,7 +17,7 @@ Failures = Annotated[int, Meta(ge=0)]
 class ModelServiceStatusEvent(Event, frozen=True, kw_only=True, gc=False):
     """A route has become healthy or unhealthy; single probes are not recorded, only the change.
 
-    *observed_at* is the clock of who observed it; the order of events is that of their entry ids.
+    *observed_at* is by the observer's clock; the order of events is that of their entry ids.
     """
 
     wire_name: ClassVar[str] = "model_service_status_updated"

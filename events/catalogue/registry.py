@@ -1,4 +1,4 @@
-"""The registry: which class an entry's name stands for."""
+"""The registry of event types: it finds the class that an entry's name stands for."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -10,11 +10,11 @@ from events.catalogue.event import Event
 from events.plugins import EVENTS, Catalogue, InvalidPluginError
 
 SUBJECTS: tuple[ModuleType, ...] = (endpoint, route, model_service)
-"""The modules of events, one for each subject; what is defined in one of them is registered."""
+"""The modules of events, one for each subject; each event defined in one is registered."""
 
 
 def event_types_in(subject: ModuleType) -> Iterator[type[Event]]:
-    """Yield the event types that a module defines, in their order there."""
+    """Yield the event types that a module defines, in the order of their definition."""
     for defined in vars(subject).values():
         is_event = isinstance(defined, type) and issubclass(defined, Event)
         if is_event and defined.__module__ == subject.__name__:
@@ -22,10 +22,10 @@ def event_types_in(subject: ModuleType) -> Iterator[type[Event]]:
 
 
 def _usable(name: str, found: object) -> type[Event]:
-    """Return the event type that a plugin stands for.
+    """Return the event type that a plugin brings.
 
     Raises:
-        InvalidPluginError: It is none that can be read from the log.
+        InvalidPluginError: It is not an event type that can be read from the log.
     """
     if not (isinstance(found, type) and issubclass(found, Event)):
         raise InvalidPluginError(f"{found!r} is no subclass of events.Event")
@@ -42,7 +42,7 @@ def _usable(name: str, found: object) -> type[Event]:
 
 
 EVENT_TYPES = tuple(kind for subject in SUBJECTS for kind in event_types_in(subject))
-"""The types that are shipped, each in its newest version."""
+"""The shipped types, each in its newest version."""
 
 BY_WIRE_NAME = Catalogue(EVENTS, {kind.wire_name: kind for kind in EVENT_TYPES}, _usable)
-"""The type that each name on the wire stands for, those of installed packages included."""
+"""The type of each name on the wire, types of installed packages included."""

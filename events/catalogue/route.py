@@ -21,7 +21,7 @@ TrafficRatio = Annotated[float, Meta(ge=0, le=1)]
 
 
 class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One route (a replica of the model) as an event tells of it.
+    """One route (a replica of the model) as an event describes it.
 
     *kernel_host* and *kernel_port* are None until its session has an address. *traffic_ratio* is
     its weight among the routes that get traffic; 0 means none.
@@ -51,9 +51,10 @@ class EndpointRouteListUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):
 
     def __post_init__(self) -> None:
         if len({route.route_id for route in self.routes}) < len(self.routes):
-            [(twice, times)] = Counter(r.route_id for r in self.routes).most_common(1)
+            [(duplicate, times)] = Counter(r.route_id for r in self.routes).most_common(1)
             raise InvalidEventError(
-                "routes", f"route_id {twice} stands in the list {times} times, the limit is once"
+                "routes",
+                f"route_id {duplicate} stands in the list {times} times, the limit is once",
             )
 
 
@@ -68,7 +69,7 @@ class RouteCreatedEvent(Event, frozen=True, kw_only=True, gc=False):
 class RouteStartedEvent(Event, frozen=True, kw_only=True, gc=False):
     """The route's address is known and its session runs: its health check's grace begins.
 
-    Its traffic ratio is not told here: starting never resets a weight.
+    The event has no traffic ratio: starting never resets a weight.
     """
 
     wire_name: ClassVar[str] = "route_started"
@@ -99,7 +100,7 @@ class RouteFailedEvent(Event, frozen=True, kw_only=True, gc=False):
 
 
 class RouteTrafficRatioUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):
-    """The route's weight is this from now on."""
+    """The route has this weight from now on."""
 
     wire_name: ClassVar[str] = "route_traffic_ratio_updated"
 

@@ -1,4 +1,4 @@
-"""The age of an entry: how long ago it was appended, by the clock that made its id."""
+"""Say how long ago an entry was appended, by the clock that made its id."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ def span(seconds: float) -> str:
     left = max(0, int(seconds))
     for place, (unit, size) in enumerate(_UNITS):
         if left >= size:
-            whole, rest = divmod(left, size)
-            smaller = rest // _UNITS[place + 1][1] if unit != "s" else 0
+            whole, remainder = divmod(left, size)
+            smaller = remainder // _UNITS[place + 1][1] if unit != "s" else 0
             return f"{whole}{unit} {smaller}{_UNITS[place + 1][0]}" if smaller else f"{whole}{unit}"
     return "0s"

@@ -1,4 +1,4 @@
-"""The codec: an event as the fields of an entry, and back."""
+"""Encode an event as the fields of an entry, and decode it."""
 
 import reprlib
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ ENTRY_BYTES_MAX = 1_048_576
 """Bytes that the fields of one entry may have together."""
 
 FIELDS = [b"name", b"v", b"id", b"source", b"payload"]
-"""Of every entry that `encode` writes; metadata comes behind them where there is some."""
+"""The fields of every entry that `encode` writes; `metadata` follows them if there is any."""
 
 _ENCODER = msgspec.json.Encoder()
 _Decoder = tuple[bytes, Callable[[bytes], Event]]
-"""A type's newest version, and what reads that."""
+"""A type's newest version, and the decoder of that version."""
 
 
 def _decoder(kind: type[Event]) -> _Decoder:
@@ -62,7 +62,7 @@ def encode(
 
 
 def check(event: Event, payload: bytes | None = None) -> None:
-    """Read the payload back: what a reader would refuse is refused before it is written.
+    """Decode the payload: what a reader would refuse is refused before it is written.
 
     Raises:
         InvalidEventError: A field breaks its limits.
@@ -81,7 +81,7 @@ def _payload_of(event: Event) -> bytes:
 
 
 def invalid_event(error: msgspec.ValidationError, given: Any) -> InvalidEventError:  # noqa: ANN401 - whatever a caller gave
-    """Say which field of *given* is wrong, with its value, in place of msgspec's path."""
+    """Return an error that names the wrong field of *given* and its value, not msgspec's path."""
     path, problem = place_of(error)
     if not path:
         return InvalidEventError(getattr(given, "wire_name", "value"), problem)
@@ -93,11 +93,11 @@ def invalid_event(error: msgspec.ValidationError, given: Any) -> InvalidEventErr
 
 
 def decode(entry: Entry) -> RecordedEvent:
-    """Read an entry as an event of its type's newest version.
+    """Decode an entry as an event of its type's newest version.
 
     Raises:
-        UnknownEventTypeError: The name is of no type known here.
-        UndecodableEntryError: There is no name, or the content is not what the name says.
+        UnknownEventTypeError: No type known here has the name.
+        UndecodableEntryError: There is no name, or the content does not fit the type.
     """
     fields = entry.fields
     values = [
@@ -113,11 +113,11 @@ def decode(entry: Entry) -> RecordedEvent:
 
 
 def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) -> RecordedEvent:
-    """Read the values of `FIELDS`, in their order, and of the metadata if there is some.
+    """Decode the values of `FIELDS`, in their order, and the metadata if there is any.
 
     Raises:
-        UnknownEventTypeError: The name is of no type known here.
-        UndecodableEntryError: There is no name, or the content is not what the name says.
+        UnknownEventTypeError: No type known here has the name.
+        UndecodableEntryError: There is no name, or the content does not fit the type.
     """
     name, version, event_id, source, payload, *metadata = values
     if not name:
@@ -142,7 +142,7 @@ def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) ->
 
 
 def _installed(name: bytes) -> _Decoder | None:
-    """Return the decoder of a type that an installed package adds; None: no type has the name."""
+    """Return the decoder of an installed package's type; None if no type has the name."""
     kind = BY_WIRE_NAME.get(name.decode("utf-8", "replace"))
     if kind is None:
         return None
@@ -150,7 +150,7 @@ def _installed(name: bytes) -> _Decoder | None:
 
 
 def _decode_old(name: str, written: bytes, raw: bytes) -> Event:
-    """Lead an older payload up, version by version; who calls it names the type in an error."""
+    """Upcast an older payload version by version; the caller names the type in an error."""
     kind = BY_WIRE_NAME[name]
     if not written.isdigit() or not 1 <= int(written) <= kind.version:
         shown = written.decode("utf-8", "replace")
@@ -165,7 +165,7 @@ def _decode_old(name: str, written: bytes, raw: bytes) -> Event:
 
 
 def upcasts(entry: Entry) -> list[tuple[int, str]]:
-    """Return the versions that a readable entry is led up from, each with its upcaster's name."""
+    """Return the versions that a readable entry is upcast from, and their upcasters' names."""
     kind = BY_WIRE_NAME.get(entry.fields.get(b"name", b"").decode("utf-8", "replace"))
     written = entry.fields.get(b"v", b"1")
     if kind is None or not written.isdigit():

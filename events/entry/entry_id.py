@@ -1,4 +1,4 @@
-"""Entry ids: where an event lies in its partition."""
+"""Entry ids, which give the place of an event in its partition."""
 
 from typing import NamedTuple, Self
 
@@ -48,10 +48,10 @@ class EntryId(NamedTuple):
 
 
 START = EntryId(0, 0)
-"""Before every entry; as an expected head: the endpoint has no event yet."""
+"""Less than the id of every entry; as an expected head: the endpoint has no event yet."""
 
 END = EntryId(_SEQ_MAX, _SEQ_MAX)
-"""Not before any entry."""
+"""The greatest id there can be."""
 
 
 def _shown(text: str | bytes) -> str:

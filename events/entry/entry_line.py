@@ -1,8 +1,8 @@
-"""The entry line: a raw entry as one line of JSON, and back without a byte lost.
+"""Write a raw entry as one line of JSON, and read it back without losing a byte.
 
-`{"id":"<ms>-<seq>","fields":[name, value, ...]}`: the fields in their order, also where a name
-stands twice. What is no UTF-8 stands as `{"base64":"..."}`. A line of an export has its partition
-in front where that is not 0.
+`{"id":"<ms>-<seq>","fields":[name, value, ...]}`: the fields keep their order, and a name may occur
+twice. A string that is not UTF-8 is written as `{"base64":"..."}`. A line of an export also has its
+`partition` if that is not 0.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from events.entry.entry_id import EntryId
 from events.errors import EventsError
 
 RawEntry = tuple[bytes, Sequence[bytes]]
-"""An entry as Redis tells it: its id, and field, value, field, value, ..."""
+"""An entry as Redis returns it: its id, and field, value, field, value, ..."""
 
 
 class EntryLineError(EventsError):
-    """A line is no entry."""
+    """A line is not an entry."""
 
 
 class _Base64Value(msgspec.Struct, frozen=True):
@@ -39,9 +39,9 @@ def line_of(entry: RawEntry, partition: int = 0) -> bytes:
     entry_id, strings = entry
     fields: list[str | _Base64Value]
     try:
-        fields = [one.decode() for one in strings]
+        fields = [string.decode() for string in strings]
     except UnicodeDecodeError:
-        fields = [_printed(one) for one in strings]
+        fields = [_printed(string) for string in strings]
     return _ENCODE(_EntryLine(entry_id.decode(), fields, partition)) + b"\n"
 
 
@@ -53,11 +53,11 @@ def _printed(raw: bytes) -> str | _Base64Value:
 
 
 def entry_of(line: bytes) -> tuple[int, EntryId, list[bytes]]:
-    """Read a line: the partition, the entry's id, and its fields; raise EntryLineError."""
+    """Read a line as its partition, the entry's id and its fields; raise EntryLineError."""
     try:
         read = _DECODE(line)
         entry_id = EntryId.parse(read.id)
-        strings = [one.encode() if isinstance(one, str) else one.base64 for one in read.fields]
+        strings = [item.encode() if isinstance(item, str) else item.base64 for item in read.fields]
     except (msgspec.DecodeError, UnicodeError, EventsError, RecursionError) as error:
         raise EntryLineError(f"no entry: {error}") from None
     if len(strings) % 2:

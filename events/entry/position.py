@@ -1,4 +1,4 @@
-"""Positions: the one grammar in which a person names a point of the log."""
+"""Parse positions, in the one grammar with which a person names a point of the log."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ def parse_position(text: str, now: datetime) -> EntryId:
     from *now*.
 
     Raises:
-        InvalidPositionError: It is none of these.
+        InvalidPositionError: *text* is none of these.
     """
     if text == "start":
         return START
@@ -49,7 +49,7 @@ def parse_span(text: str) -> float:
     """Read a span of time such as `90s`, `15m`, `12h` or `7d`, in seconds.
 
     Raises:
-        InvalidPositionError: It is none.
+        InvalidPositionError: *text* is not such a span.
     """
     span = _SPAN.match(f"-{text}")
     if span is None:
@@ -58,9 +58,9 @@ def parse_span(text: str) -> float:
 
 
 def parse_range(text: str, now: datetime) -> tuple[EntryId, EntryId]:
-    """Read `A..B`, two positions of which either may be missing, as the ids that lie between.
+    """Read `A..B`, in which either position may be missing, as the first and the last id.
 
-    Both ends are included; one position alone is everything from there on.
+    Both ids are included; one position alone means everything from there on.
 
     Raises:
         InvalidPositionError: One of them is no position, or the end lies before the start.
@@ -70,7 +70,7 @@ def parse_range(text: str, now: datetime) -> tuple[EntryId, EntryId]:
 
 
 def parse_between(first: str | None, last: str | None, now: datetime) -> tuple[EntryId, EntryId]:
-    """Read two positions, None for the log's start and its end, as the ids that lie between.
+    """Read two positions, None for the log's start or end, as the first and the last id.
 
     Raises:
         InvalidPositionError: One of them is no position, or the end lies before the start.

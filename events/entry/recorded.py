@@ -1,4 +1,4 @@
-"""The recorded event: an event read back from the log, and the raw entry it was read from."""
+"""Recorded events, read back from the log, and the raw entries they were read from."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
@@ -21,7 +21,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 def entries_of(raw: Iterable[RawEntry], partition: int) -> list[Entry]:
-    """Turn Redis's flat reply into entries; one whose fields were deleted has none."""
+    """Turn Redis's flat reply into entries; an entry whose fields were deleted has none."""
     return [Entry(EntryId.parse(entry_id), partition, _paired(flat)) for entry_id, flat in raw]
 
 
@@ -44,11 +44,11 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         entry_id: Its id in the partition; the stamp of what it sets.
-        partition: Which stream it lies on.
+        partition: The partition that it lies on.
         event: The fact, in its type's newest version.
-        event_id: The id that its producer gave it, the same however often it is sent.
-        source: Who recorded it.
-        metadata: What it belongs to.
+        event_id: The id that its producer gave it; sending it again does not change it.
+        source: The producer that recorded it.
+        metadata: Where it came from.
     """
 
     entry_id: EntryId
@@ -71,5 +71,5 @@ Evolve = Callable[[State, RecordedEvent], State]
 
 
 def fold(evolve: Evolve[State], initial: State, events: Iterable[RecordedEvent]) -> State:
-    """Return what *events* make of *initial*."""
+    """Return the state after *events*, applied to *initial* in their order by *evolve*."""
     return reduce(evolve, events, initial)
