@@ -12,14 +12,14 @@ _WORDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 
 
 class Limited(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A struct whose fields keep their limits however it is made.
+    """A struct that checks the limits of its fields however it is constructed.
 
-    msgspec checks `Meta` where it decodes; this checks it where a program calls the constructor or
-    `replace`, too. A subclass with rules between its fields checks them in a `__post_init__` that
-    calls this one first.
+    msgspec checks `Meta` only when it decodes; this class also checks it when a program calls the
+    constructor or `replace`. A subclass with rules between its fields checks them in a
+    `__post_init__` that calls this one first.
 
     Raises:
-        ValueError: A field breaks its limit; the field, the limit and the value are named.
+        ValueError: A field breaks its limit; the message names the field, the limit and the value.
     """
 
     def __post_init__(self) -> None:
@@ -54,13 +54,13 @@ def problem_of(name: str, problem: str, value: object) -> str:
 
 
 def place_of(error: msgspec.ValidationError) -> tuple[str, str]:
-    """Return the path of the field that *error* is about, "" for the whole, and the problem."""
+    """Return the path of the field that *error* is about, "" for all of it, and the problem."""
     parts = _PLACE.match(str(error))
     return ("", str(error)) if parts is None else (parts["path"] or "", parts["problem"])
 
 
 def value_at(given: Any, path: str) -> Any:  # noqa: ANN401 - whatever somebody gave
-    """Return what stands at *path* in *given*; raise LookupError where nothing does."""
+    """Return the value at *path* in *given*; raise LookupError if there is none."""
     value = given
     for step in re.findall(r"[^.\[\]]+", path):
         try:

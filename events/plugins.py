@@ -1,7 +1,7 @@
 """Plugins: what installed packages add to the events, the projections and the groups.
 
 A package lists what it adds as entry points. Nothing is imported before it is needed, and a plugin
-that cannot be used is kept with its reason, for whoever reports it.
+that cannot be used is skipped and kept with the reason, for a report.
 """
 
 import re
@@ -36,7 +36,7 @@ class BrokenPlugin(msgspec.Struct, frozen=True):
     """A plugin that is skipped.
 
     Attributes:
-        kind: The entry points among which it was found, such as `routestream.events`.
+        kind: The group of its entry point, such as `routestream.events`.
         name: The entry point's name.
         owner: The package that brings it, with its version.
         why: What is wrong with it.
@@ -63,18 +63,18 @@ _broken: list[BrokenPlugin] = []
 
 
 def broken_plugins() -> tuple[BrokenPlugin, ...]:
-    """Return the broken plugins of the catalogues that were needed until now."""
+    """Return the broken plugins of the catalogues that were loaded until now."""
     return tuple(_broken)
 
 
 class Catalogue(Mapping[str, T]):
     """All there is of one kind, by name: what is shipped, then what installed packages add.
 
-    The packages are looked through when a name is asked for that is not shipped, or when all are
-    listed. Which packages there are is asked once in the life of a process.
+    The packages are searched when a name is requested that is not shipped, or when all are listed,
+    but only once in the life of a process.
 
     Attributes:
-        shipped: What is there without any package.
+        shipped: What is available without any package.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Catalogue(Mapping[str, T]):
 
         Args:
             kind: The entry points that add to it.
-            shipped: What is there without any package.
+            shipped: What is available without any package.
             check: Returns the loaded object if an entry point of that name may stand for it;
-                raises whatever says why not.
-            follows: Returns what follows from the catalogues that this one builds on, after
-                these were loaded.
+                raises an error that says why not.
+            follows: Loads the catalogues that this one builds on, and returns what follows from
+                them.
         """
         self._kind = kind
         self.shipped = MappingProxyType(dict(shipped))
@@ -138,8 +138,8 @@ class Catalogue(Mapping[str, T]):
 
     def _usable(self, entry_point: EntryPoint, owner: str) -> T:
         name = entry_point.name
-        if any(one.kind == EVENTS and one.owner == owner for one in _broken):
-            # It would take its own events for those of an unknown type, and skip them for good.
+        if any(plugin.kind == EVENTS and plugin.owner == owner for plugin in _broken):
+            # The plugin would take its own events for an unknown type, and skip them for good.
             raise InvalidPluginError("an event type of the same package is broken")
         if not _NAME.fullmatch(name) or len(name) > _NAME_CHARACTERS_MAX:
             raise InvalidPluginError(
@@ -153,7 +153,7 @@ class Catalogue(Mapping[str, T]):
 
 def _entry_points(kind: str) -> list[EntryPoint]:
     """Return the entry points in an order that does not depend on where packages lie."""
-    return sorted(entry_points(group=kind), key=lambda one: (_owner(one), one.name))
+    return sorted(entry_points(group=kind), key=lambda point: (_owner(point), point.name))
 
 
 def _owner(entry_point: EntryPoint) -> str:

@@ -1,7 +1,8 @@
-"""What our packages report, through the `logging` of the program that uses them.
+"""Report through the `logging` of the program that uses our packages.
 
-They print nothing and install no handler. A record's message is the event's name with its fields,
-for any formatter; its attributes `event` and `fields` hold the same for one that writes JSON.
+The packages print nothing and install no handler. A record's message is the event's name with its
+fields, for any formatter; its attributes `event` and `fields` hold the same for one that writes
+JSON.
 """
 
 import logging
@@ -19,11 +20,11 @@ class StructuredLogger:
         return StructuredLogger(self._logger, **(self._bound | fields))
 
     def is_enabled_for(self, level: int) -> bool:
-        """Say whether records of *level* are wanted; see `logging`."""
+        """Return whether records of *level* are wanted; see `logging`."""
         return self._logger.isEnabledFor(level)
 
     def debug(self, event: str, /, **fields: object) -> None:
-        """Report what only somebody who looks for a fault wants to know."""
+        """Report what only a search for a fault needs."""
         self._log(logging.DEBUG, event, fields)
 
     def info(self, event: str, /, **fields: object) -> None:
@@ -35,7 +36,7 @@ class StructuredLogger:
         self._log(logging.WARNING, event, fields)
 
     def error(self, event: str, /, **fields: object) -> None:
-        """Report what somebody has to look at."""
+        """Report what an operator has to look at."""
         self._log(logging.ERROR, event, fields)
 
     def _log(self, level: int, event: str, fields: dict[str, object]) -> None:

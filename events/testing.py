@@ -9,8 +9,8 @@
 It passes the same tests as the log on Redis for all that `AppendableLog` promises: order and
 entry ids, all or none, conflicts, limits, errors, what is read and what is followed.
 
-What it does not do. Nothing outlives the object, whatever durability an append asked for. It is in
-one process and one event loop. It is never away, so nobody waits or tries again, and it never
+Its limits: nothing outlives the object, whatever durability an append asked for. It works in one
+process and one event loop. It is never away, so nobody waits or tries again, and it never
 raises ServerUnavailableError or UncertainAppendError. It is never trimmed and has no archive.
 There are no groups, dead letters, read models or leases on it: a fold, `EndpointService` and a
 follower run on it; projectors, handlers, `open_reader` and the commands need a server.
@@ -41,14 +41,14 @@ def _now_ms() -> int:
 class MemoryLog(AppendableLog):
     """A log whose entries are kept in this object.
 
-    Every call lets other tasks run before it does its one step, as a call of a server would.
+    Every call lets other tasks run before it does its one step, as a call to a server would.
 
     Args:
         partitions: How many; 1 to 1,024.
-        source: Who records, as the events say.
+        source: Name of the producer, which each event has.
         can_fsync: Whether an append that waits for the disk succeeds, as on a server with an
             append-only file, or is refused, as on one without.
-        replicas: How many replicas are taken to have every append at once.
+        replicas: Number of replicas that are assumed to have every append at once.
         now_ms: The clock that entry ids are made from, in milliseconds since 1970.
 
     Raises:
@@ -80,7 +80,7 @@ class MemoryLog(AppendableLog):
         durability: Durability = MEMORY,
         metadata: Metadata | None = None,
     ) -> Appended:
-        """See `AppendableLog.append`; *durability* is compared with what the log was made with."""
+        """See `AppendableLog.append`; *durability* is checked against what the log can give."""
         batches = batches_of(
             events, self.partitions, self._source, expected=expected, metadata=metadata
         )
@@ -119,7 +119,7 @@ class MemoryLog(AppendableLog):
         entries = self._entries[partition]
         entry_id = EntryId(self._now_ms(), 0)
         if entries:
-            # As Redis does it where its clock stands, or was set back.
+            # As Redis does when its clock stands still or was set back.
             entry_id = max(entry_id, entries[-1].entry_id.after())
         entries.append(Entry(entry_id, partition, dict(fields)))
         self._grown.set()

@@ -1,4 +1,4 @@
-"""The reading: how far one partition has been read, over archive and stream."""
+"""Read one partition step by step, first from the archive, then from the stream."""
 
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
@@ -17,13 +17,13 @@ from events.log.reading import StreamReading
 from events.structured_logger import structured_logger
 
 Note = Callable[[TrimmedError], None]
-"""Hears of what is missing, where reading goes on behind it."""
+"""Called with the error of missing entries, after which reading then continues."""
 
 _log = structured_logger(__name__)
 
 
 class PartitionCursor(StreamReading):
-    """A position in a partition, over archive and stream, which every step moves on."""
+    """A position in a partition, over archive and stream, which every step advances."""
 
     def __init__(
         self,
@@ -37,16 +37,16 @@ class PartitionCursor(StreamReading):
         self._log = log
         self._archive = archive
         self._on_gap = on_gap
-        # How many entries were ever appended up to the position; None: nobody knows.
+        # How many entries were ever appended up to the position; None: unknown.
         self._known = 0 if position == START else None
         self._archived: AsyncGenerator[list[RawEntry]] | None = None
         self._manifest = ArchiveManifest(namespace=log.keys.namespace, partition=partition)
 
     async def step(self, end: EntryId = END, count: int = READ_COUNT) -> list[RawEntry]:
-        """Return the next entries up to *end*, which is included; there may be none in a step.
+        """Return the next entries up to *end*, inclusive; a step may find none.
 
         Raises:
-            TrimmedError: The next ones are gone for good, and nobody is there to hear of it.
+            TrimmedError: The next ones are gone for good, and there is no *on_gap*.
             ArchiveError: The archive is needed, and cannot be read or is damaged.
         """
         self.is_at_end = False
@@ -57,28 +57,28 @@ class PartitionCursor(StreamReading):
         if self._known is None and chunk.last <= self.position:
             self._known = chunk.added
         if not (chunk.added and chunk.reaches(start, self._known)):
-            await self._look_into_archive()
+            await self._read_manifest()
             if self._manifest.end >= start:
                 self._archived = self._in_archive(start, end)
                 return []
-            self._tell_of_missing(chunk)
+            self._report_missing(chunk)
             self._known = chunk.removed
         self._take(chunk)
         self.is_at_end = len(chunk.entries) < count
         return chunk.entries
 
     async def look_before(self, chunk: PartitionChunk) -> ArchiveManifest:
-        """Return what is archived; tell what is missing between it and the stream in *chunk*."""
-        await self._look_into_archive()
+        """Return the manifest; report what is missing between its end and the stream in *chunk*."""
+        await self._read_manifest()
         if chunk.first is None or chunk.first > self._manifest.end:
             self._known = None
-            self._tell_of_missing(chunk)
+            self._report_missing(chunk)
         return self._manifest
 
     async def _step_in_archive(
         self, archived: AsyncGenerator[list[RawEntry]], end: EntryId
     ) -> list[RawEntry]:
-        # What fails is begun anew from the position: a generator that failed would seem read.
+        # After a failure reading restarts at the position: a failed generator looks exhausted.
         self._archived = None
         nothing: list[RawEntry] = []
         entries = await anext(archived, nothing)
@@ -91,17 +91,17 @@ class PartitionCursor(StreamReading):
             self.position, self._known = self._manifest.end, self._manifest.added
         return entries
 
-    async def _look_into_archive(self) -> None:
-        """Read the manifest as it is now: the archive may have grown while the stream shrank."""
+    async def _read_manifest(self) -> None:
+        """Read the current manifest: the archive may have grown while the stream shrank."""
         if self._archive is not None:
             self._manifest = (await self._archive.state(self.partition)).manifest
 
     async def _in_archive(self, start: EntryId, end: EntryId) -> AsyncGenerator[list[RawEntry]]:
-        if self._archive is None:  # then the manifest is an empty one, and nobody comes here
+        if self._archive is None:  # never so: without an archive the manifest is empty
             return
         for gap in self._manifest.gaps:
             if EntryId.parse(gap.after) < end and EntryId.parse(gap.until) > start:
-                self._tell(gap_error(self.partition, gap), accepted=True)
+                self._report(gap_error(self.partition, gap), accepted=True)
         rescue = None if self._archive.on_damage is None else partial(self._rescued, end)
         async for chunk in self._archive.read(self._manifest, start, end, rescue):
             yield chunk
@@ -109,7 +109,7 @@ class PartitionCursor(StreamReading):
     async def _rescued(
         self, end: EntryId, segment: Segment, error: DamagedArchiveError
     ) -> AsyncGenerator[list[RawEntry]]:
-        """Yield what the stream still has of a damaged segment, and tell of the rest."""
+        """Yield the entries of a damaged segment that the stream still has; report the others."""
         count, last = 0, min(segment.last_id, end)
         start = max(segment.first_id, self.position.after())
         while entries := (await read_chunk(self._log, self.partition, start, last)).entries:
@@ -125,14 +125,14 @@ class PartitionCursor(StreamReading):
                 )
             )
 
-    def _tell_of_missing(self, chunk: PartitionChunk) -> None:
-        """Compare what was ever removed with what was read, or is archived before the position."""
+    def _report_missing(self, chunk: PartitionChunk) -> None:
+        """Compare how many entries were ever removed with how many were read or are archived."""
         missing = chunk.removed - max(self._known or 0, self._manifest.added)
         if missing > 0:
             after = self._manifest.end if self._known is None else self.position
-            self._tell(TrimmedError(self.partition, after, chunk.first, missing), accepted=False)
+            self._report(TrimmedError(self.partition, after, chunk.first, missing), accepted=False)
 
-    def _tell(self, error: TrimmedError, *, accepted: bool) -> None:
+    def _report(self, error: TrimmedError, *, accepted: bool) -> None:
         if self._on_gap is not None:
             self._on_gap(error)
         elif accepted:
@@ -152,5 +152,5 @@ class PartitionCursor(StreamReading):
 
 
 def gap_error(partition: int, gap: Gap) -> TrimmedError:
-    """Return what a reader is told of a gap that was accepted."""
+    """Return the error that reports an accepted gap to a reader."""
     return TrimmedError(partition, EntryId.parse(gap.after), EntryId.parse(gap.until), gap.count)

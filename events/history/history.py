@@ -1,4 +1,4 @@
-"""The history: archive and stream of the log read as one, without a gap or a double between."""
+"""Read archive and stream of a log as one history, without a gap or a duplicate between them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -22,13 +22,14 @@ from events.server.settings import ServerSettings
 class History(ReadableLog):
     """All that a log ever held: what Redis still has, and before that what the archive has.
 
-    Each read asks in one step for entries and for how far back the stream reaches, so a trim that
-    runs meanwhile is noticed: what was trimmed is read from the archive. What neither has is never
-    passed over in silence: it is told to *on_gap*, and reading goes on behind it; without *on_gap*
-    it raises TrimmedError. A gap that was accepted when it was archived raises nothing.
+    Each read asks in one step for entries and for how far back the stream reaches, so a concurrent
+    trim is noticed: trimmed entries are read from the archive. Entries that neither has are never
+    skipped silently: *on_gap* is called with them and reading continues after them; without
+    *on_gap* reading raises TrimmedError. A gap that was accepted when it was archived raises
+    nothing.
 
-    What is missing is known from Redis's count of entries ever appended. Where an entry was
-    deleted from the middle of the stream the count cannot tell where, and is told all the same.
+    Redis's count of entries ever appended shows what is missing. If an entry was deleted from the
+    middle of the stream, the count cannot show where, but the entry is reported all the same.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class History(ReadableLog):
         """Yield the raw entries from *start* to *end*, both included, in chunks of up to *count*.
 
         Raises:
-            TrimmedError: Entries in between are gone for good, and there is no *on_gap*.
+            TrimmedError: Entries of the range are gone for good, and there is no *on_gap*.
             ArchiveError: The archive is needed, and cannot be read or is damaged.
         """
         reading = PartitionCursor(self.log, self.archive, self.on_gap, partition, start.before())
@@ -110,7 +111,7 @@ class History(ReadableLog):
                 yield entries_of(chunk, partition)
 
     async def _before_stream(self, partition: int, chunk: PartitionChunk) -> ArchiveManifest:
-        """Return what is archived, and tell of what is missing between it and the stream."""
+        """Return the manifest, and report what is missing between its end and the stream."""
         reading = PartitionCursor(self.log, self.archive, self.on_gap, partition)
         return await reading.look_before(chunk)
 
@@ -126,7 +127,7 @@ class History(ReadableLog):
                 yield entries[::-1]
 
     async def find(self, partition: int, entry_id: EntryId) -> Entry | None:
-        """Return the entry with that id, None where there is none."""
+        """Return the entry with that id, None if there is none."""
         return (await self.find_all(partition, [entry_id], 1)).get(entry_id)
 
     async def find_all(
@@ -134,33 +135,35 @@ class History(ReadableLog):
     ) -> dict[EntryId, Entry]:
         """Return the entries with those ids, as far as there are any.
 
-        Of the archive only the newest *segments_max* segments that should have some are read, each
-        once: every one is unpacked as a whole.
+        Of the archive only the newest *segments_max* segments that can hold any of them are read,
+        each once: a segment is always unpacked as a whole.
         """
-        found, left = list[RawEntry](), list[EntryId]()
+        found, missing = list[RawEntry](), list[EntryId]()
         for entry_id in sorted(set(entry_ids), reverse=True):
             chunk = await read_chunk(self.log, partition, entry_id, entry_id, 1)
             found += chunk.entries
             if not chunk.entries:
-                left.append(entry_id)
-        if left and self.archive is not None:
+                missing.append(entry_id)
+        if missing and self.archive is not None:
             manifest = (await self.archive.state(partition)).manifest
             for segment in reversed(manifest.segments):
-                here = {one for one in left if segment.first_id <= one <= segment.last_id}
-                if not here:
+                first, last = segment.first_id, segment.last_id
+                wanted = {entry_id for entry_id in missing if first <= entry_id <= last}
+                if not wanted:
                     continue
                 if not segments_max:
                     break
                 segments_max -= 1
-                async for entries in self.archive.read(manifest, min(here), max(here)):
-                    found += (one for one in entries if EntryId.parse(one[0]) in here)
-        return {one.entry_id: one for one in entries_of(found, partition)}
+                async for entries in self.archive.read(manifest, min(wanted), max(wanted)):
+                    found += (raw for raw in entries if EntryId.parse(raw[0]) in wanted)
+        return {entry.entry_id: entry for entry in entries_of(found, partition)}
 
     async def follow_entries(self, cursor: Cursor = END) -> AsyncGenerator[Entry]:
         """Yield every raw entry after *cursor*, for ever, waiting for those to come.
 
-        A follower that was away for so long, or is so slow, that the stream was trimmed beyond it
-        goes on in the archive; see `raw_chunks` for what it raises where that is not enough.
+        A follower that was away for so long, or is so slow, that the stream was trimmed beyond its
+        position continues in the archive; see `raw_chunks` for what it raises if entries are
+        missing there, too.
         """
         readings = [
             PartitionCursor(self.log, self.archive, self.on_gap, partition, position)
@@ -185,17 +188,17 @@ async def open_history(
     Args:
         log: The server's URL, or its settings, or an open log, which stays open.
         archive: The archive's location, or its settings; None: there is none.
-        namespace: Which of the server's logs.
+        namespace: The log's namespace on the server.
         partitions: How many the log must have been created with; None: as many as it has.
-        on_gap: Hears of entries that neither stream nor archive has; None: reading raises
+        on_gap: Called with entries that neither stream nor archive has; None: reading raises
             TrimmedError.
 
     Raises:
-        LayoutError: The log has another number of partitions, or there is no such log.
+        LayoutError: The log has another number of partitions, or does not exist.
         ServerUnavailableError: The server cannot be reached.
-        ServerRefusedError: The server is too old, or refuses us.
-        ArchiveError: The archive's place cannot be opened.
-        ValueError: *log* is no URL of a Redis server, or *archive* no location.
+        ServerRefusedError: The server is too old, or refuses access.
+        ArchiveError: The archive's location cannot be opened.
+        ValueError: *log* is not the URL of a Redis server, or *archive* is not a location.
     """
     settings = archive if isinstance(archive, ArchiveSettings) else ArchiveSettings(archive)
     async with log_to_read(log, namespace=namespace, partitions=partitions) as opened:

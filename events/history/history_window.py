@@ -1,4 +1,4 @@
-"""What a log and its archive hold between two moments, read back from its end."""
+"""Read what a log and its archive hold between two ids, from the end back."""
 
 from collections.abc import Callable
 from contextlib import aclosing
@@ -11,18 +11,18 @@ from events.errors import TrimmedError
 from events.history.history import History
 
 WINDOW_ENTRIES_MAX = 100_000
-"""Entries of a partition that are looked through: a long window is never all read by accident."""
+"""Entries of a partition that are searched at most: a long window is not all read by accident."""
 
 
 class HistoryWindow(msgspec.Struct, frozen=True):
-    """The entries of a window that were wanted, oldest first.
+    """The wanted entries of a window, oldest first.
 
     Attributes:
-        start: From here on all was looked at; later than was asked for where there is nothing
-            before it, or too much.
-        is_whole: Whether all that there is was looked at; there was too much otherwise.
+        start: The id from which on all entries were searched; later than requested if there is
+            nothing before it, or too much.
+        is_whole: Whether all entries of the window were searched; if not, there were too many.
         is_all: Whether nothing was ever appended before *start*.
-        entries: What was found.
+        entries: The wanted entries.
     """
 
     start: EntryId
@@ -40,14 +40,14 @@ async def read_window(
 ) -> HistoryWindow:
     """Return what is *wanted* of *partition* between two ids, both included.
 
-    The newest *most* entries (`WINDOW_ENTRIES_MAX` unless given) are looked through. The window
-    begins no earlier than the newest gap, which is told.
+    The newest *most* entries (`WINDOW_ENTRIES_MAX` unless given) are searched. The window begins no
+    earlier than the newest gap, which is reported to the `on_gap` of *history*.
 
     Raises:
         ArchiveError: The archive is needed, and cannot be read or is damaged.
     """
     start, oldest = between
-    left = most or WINDOW_ENTRIES_MAX
+    remaining = most or WINDOW_ENTRIES_MAX
     found: list[Entry] = []
     gaps: list[TrimmedError] = []
     source = History(history.log, history.archive, gaps.append)
@@ -55,14 +55,14 @@ async def read_window(
         async for chunk in chunks:
             if gaps:
                 break
-            looked_at = chunk[:left]
-            inside = [entry for entry in looked_at if entry.entry_id >= start]
+            searched = chunk[:remaining]
+            inside = [entry for entry in searched if entry.entry_id >= start]
             found += filter(wanted, inside)
-            if len(inside) < len(looked_at):
+            if len(inside) < len(searched):
                 return HistoryWindow(start, is_whole=True, is_all=False, entries=found[::-1])
-            left -= len(looked_at)
-            oldest = looked_at[-1].entry_id
-            if left <= 0:
+            remaining -= len(searched)
+            oldest = searched[-1].entry_id
+            if remaining <= 0:
                 return HistoryWindow(oldest, is_whole=False, is_all=False, entries=found[::-1])
     if history.on_gap is not None:
         for gap in gaps:

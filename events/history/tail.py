@@ -1,4 +1,4 @@
-"""The tail: the newest entries of the log, found from its end, and those from a position on."""
+"""Read the newest entries of a log, from its end back, or the entries from a position on."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -12,18 +12,18 @@ from events.log.merge import by_entry_id, merged
 from events.log.protocol import READ_COUNT
 
 SEARCHED_MAX = 50_000
-"""Entries of a partition that are looked through for those wanted: a long log is never all read."""
+"""Entries of a partition that are searched at most for wanted ones: a long log is not all read."""
 
 Wanted = Callable[[Entry], bool]
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """The newest entries that were wanted, oldest first, and where to go on.
+    """The newest wanted entries, oldest first, and where to continue.
 
     Attributes:
         entries: The entries.
-        cursors: The newest entry looked at of each partition: what follows is new.
-        unsearched: Where the search ended before the log did, the oldest entry looked at.
+        cursors: The newest entry of each partition that was searched: what follows is new.
+        unsearched: The oldest entry that was searched, if `SEARCHED_MAX` ended the search.
     """
 
     entries: list[Entry]
@@ -45,19 +45,19 @@ async def read_tail(
 
 
 async def _tail_of(log: History, partition: int, count: int, wanted: Wanted | None) -> Tail:
-    """Read back from the partition's end until there are *count*, or enough was looked through."""
+    """Read back from the partition's end until *count* are found, or enough were searched."""
     found: list[Entry] = []
     newest = START
-    left = SEARCHED_MAX if wanted else max(1, count)
+    remaining = SEARCHED_MAX if wanted else max(1, count)
     first_count = max(1, min(count, READ_COUNT))
     async with aclosing(log.read_entries_back(partition, count=first_count)) as chunks:
         async for entries in chunks:
             newest = max(newest, entries[0].entry_id)
             found += filter(wanted, entries) if wanted else entries
-            left -= len(entries)
+            remaining -= len(entries)
             if len(found) >= count:
                 break
-            if left <= 0:
+            if remaining <= 0:
                 return Tail(found, {partition: newest}, entries[-1].entry_id)
     return Tail(found[:count], {partition: newest})
 
@@ -65,7 +65,7 @@ async def _tail_of(log: History, partition: int, count: int, wanted: Wanted | No
 async def entries_from(
     log: History, partitions: Sequence[int], start: EntryId, end: EntryId = END
 ) -> AsyncGenerator[Entry]:
-    """Yield the entries from *start* to *end*, and no further than the present end, by id."""
+    """Yield the entries from *start* to *end*, at most to the present end of the log, by id."""
     ends = {partition: min(end, await log.head(partition)) for partition in partitions}
     sources = [log.read_entries(p, start, last) for p, last in ends.items() if start <= last]
     async with aclosing(merged(sources)) as entries:
