@@ -1,4 +1,4 @@
-"""Append: how events get into the log once, whatever happens to the reply."""
+"""Append events to the log once, even if replies are lost."""
 
 from time import monotonic
 from typing import Any
@@ -22,7 +22,7 @@ from events.server.translation import translation, was_not_carried_out
 from events.structured_logger import structured_logger
 
 SEEN_MS = 60_000
-"""How long the server knows an append again; no try begins so late that it could take longer."""
+"""How long the server recognises a repeated append; no try can end later than that."""
 
 TRIES_MAX = 6
 _BETWEEN_TRIES = Backoff(first_s=0.05, most_s=1.0)
@@ -31,7 +31,7 @@ _log = structured_logger(__name__)
 
 
 class Append:
-    """Appends one partition's events, again if no reply comes; the server knows them again."""
+    """Appends one partition's events; without a reply it repeats, which the server recognises."""
 
     def __init__(self, server: Server, keys: Keys) -> None:
         self._server = server
@@ -41,16 +41,16 @@ class Append:
     async def __call__(self, batch: Batch, durability: Durability) -> Appended:
         """See `EventLog.append`."""
         await self._refuse_impossible(durability)
-        outcome, *rest = await self._until_answered(batch)
+        outcome, *raw_ids = await self._until_answered(batch)
         if outcome == b"conflict" and batch.expected is not None:
-            raise ConflictError(batch.endpoint_id, batch.expected, EntryId.parse(rest[0]))
-        appended = Appended(tuple(map(EntryId.parse, rest)), durability)
+            raise ConflictError(batch.endpoint_id, batch.expected, EntryId.parse(raw_ids[0]))
+        appended = Appended(tuple(map(EntryId.parse, raw_ids)), durability)
         if durability != MEMORY:
             await self._wait(batch, appended)
         return appended
 
     async def _until_answered(self, batch: Batch) -> list[bytes]:
-        """Try until the server answers; a try that may have landed is never taken for one lost."""
+        """Try until the server answers; never report as failed what may have been appended."""
         keys, args = self._words(batch)
         uncertain = False
         # A try waits for a connection, for it to open, and for the reply.
@@ -68,7 +68,7 @@ class Append:
                         raise UncertainAppendError(batch.event_id, tries, str(error)) from error
                     raise
             except ServerRefusedError as error:
-                if uncertain:  # it is this try that was refused, not the one before
+                if uncertain:  # this try was refused, an earlier one may not have been
                     raise UncertainAppendError(batch.event_id, tries, str(error)) from error
                 raise
             await anyio.sleep(delay_s)
@@ -97,10 +97,10 @@ class Append:
             )
 
     async def _reached(self, batch: Batch, wanted: Durability) -> tuple[int, int]:
-        """Say on how many local disks and replicas the append is.
+        """Return on how many local disks and replicas the append is.
 
-        The server waits for what the asking connection wrote, so the append is sent once more
-        (the server knows it again, and writes that) in one packet with the question.
+        The server waits for the writes of the connection that asks, so the append is sent once
+        more, in one packet with the question: the server recognises it, and renews its expiry.
         """
         async with self._server.blocking(wanted.timeout_ms) as client:
             pipeline = client.pipeline(transaction=False)

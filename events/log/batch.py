@@ -1,4 +1,4 @@
-"""The batch: one partition's share of an append, checked and encoded before anything is written."""
+"""Check and encode an append before anything is written, and divide it by partition."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -16,15 +16,15 @@ from events.limits import Limited
 from events.log.keys import partition_of
 
 APPEND_MAX = 2_500
-"""Events that one append may have in one partition: a full route list, all routes starting."""
+"""Events that one append may have in one partition: a full route list with all routes starting."""
 
 
 class Durability(Limited, frozen=True):
-    """Wait until the events are in memory (nothing more), on disk, on replicas.
+    """What an append waits for: events in memory (nothing more), on disk, on replicas.
 
     Attributes:
         fsync: Wait until the server has synced its append-only file (Redis 7.2, Valkey 8).
-        replicas: Wait until so many replicas have the events.
+        replicas: Wait until this many replicas have the events.
         timeout_ms: The longest wait for either.
     """
 
@@ -38,14 +38,14 @@ FSYNC = Durability(fsync=True)
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """What an append did: the entry ids in the events' order, and what it waited for."""
+    """The result of an append: the entry ids in the events' order, and what it waited for."""
 
     entry_ids: tuple[EntryId, ...]
     durability: Durability
 
 
 class NewEntry(msgspec.Struct, frozen=True):
-    """An event that has no place in the log yet: its endpoint, and the fields of its entry."""
+    """An event that is not yet in the log: its endpoint, and the fields of its entry."""
 
     endpoint_id: UUID
     fields: dict[bytes, bytes]
@@ -55,11 +55,11 @@ class Batch(msgspec.Struct, frozen=True):
     """One partition's events, all appended or none.
 
     Attributes:
-        partition: Which one.
-        places: Where its events stand among those of the append.
-        expected: The head that the endpoint of all of them must have; None: any.
-        event_id: The id of the first event, by which the batch is known again.
-        entries: What is appended, in this order; at least one.
+        partition: The partition.
+        places: Indexes of its events among those of the append.
+        expected: The head that the one endpoint of all events must have; None: any.
+        event_id: The id of the first event, by which the server recognises the batch.
+        entries: The entries to append, in this order; at least one.
     """
 
     partition: int
@@ -102,7 +102,7 @@ def batches_of(
 def _places(
     events: Sequence[Event], partitions: int, expected: EntryId | None
 ) -> Mapping[int, list[int]]:
-    """Return which of the events go to which partition."""
+    """Return the indexes of the events that go to each partition."""
     if not events:
         raise InvalidEventError("events", "an append needs at least one")
     endpoints = {event.endpoint_id for event in events}
@@ -113,9 +113,9 @@ def _places(
     places: dict[int, list[int]] = {}
     for place, event in enumerate(events):
         places.setdefault(partition_of(event.endpoint_id, partitions), []).append(place)
-    for own in places.values():
-        if len(own) > APPEND_MAX:
+    for indexes in places.values():
+        if len(indexes) > APPEND_MAX:
             raise InvalidEventError(
-                "events", f"{len(own)} for one partition, the limit is {APPEND_MAX} an append"
+                "events", f"{len(indexes)} for one partition, the limit is {APPEND_MAX} an append"
             )
     return places

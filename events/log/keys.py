@@ -8,7 +8,7 @@ import msgspec
 from events.errors import LayoutError
 
 NAMESPACE = "routestream"
-"""The deployment that is meant where none is named."""
+"""The deployment that is used if none is named."""
 
 PARTITIONS_MAX = 1_024
 
@@ -16,25 +16,24 @@ PARTITIONS_MAX = 1_024
 class Keys(msgspec.Struct, frozen=True):
     """The names of all keys of the deployment *namespace*.
 
-    The braces make all that one partition owns lie in one cluster slot, so that one script can
-    touch it.
+    The braces put all keys of one partition into one cluster slot, so that one script can use them.
     """
 
     namespace: str = NAMESPACE
 
     @property
     def of_what(self) -> str:
-        """What they are the keys of, in an error's words."""
+        """What the keys belong to, as an error names it."""
         return f"the log {self.namespace!r}"
 
     @property
     def layout(self) -> str:
-        """Hash: how the log was made; its field `partitions` never changes."""
+        """Hash: how the log was created; its field `partitions` never changes."""
         return f"{self.namespace}:layout"
 
     @property
     def checkers(self) -> str:
-        """Sorted set: the living health checkers, by the time of their last sign."""
+        """Sorted set: the living health checkers, by the time of their last sign of life."""
         return f"{self.namespace}:checkers"
 
     def events(self, partition: int) -> str:
@@ -43,7 +42,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def events_pattern(self) -> str:
-        """What `SCAN` finds the streams of all partitions by."""
+        """The pattern by which `SCAN` finds the streams of all partitions."""
         return f"{{{self.namespace}:*}}:events"
 
     def heads(self, partition: int) -> str:
@@ -55,12 +54,12 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.namespace}:{partition}}}:appended:{event_id}"
 
     def generations(self, partition: int) -> str:
-        """Hash, its fields for each projection: the highest generation number ever given out.
+        """Hash: projection -> the highest generation number ever given out.
 
-        Beside it `PROJECTION:changes`, the id of the change feed's last entry, and
-        `PROJECTION:documents`, how many documents the live generation has, `PROJECTION:kept`, the
-        generation that was live before, and `PROJECTION:kept-since`, an entry before which that has
-        folded all.
+        More fields for each projection: `PROJECTION:changes`, the id of the change feed's last
+        entry; `PROJECTION:documents`, how many documents the live generation has;
+        `PROJECTION:kept`, the generation that was live before; `PROJECTION:kept-since`, an entry up
+        to which, exclusive, the kept generation has folded all.
         """
         return f"{{{self.namespace}:{partition}}}:generations"
 
@@ -69,7 +68,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.namespace}:{partition}}}:{projection}:live"
 
     def pause(self, partition: int, projection: str) -> str:
-        """String, expires at once: the generation for whose change-over the group waits."""
+        """String, expires at once: the generation whose change-over the group waits for."""
         return f"{{{self.namespace}:{partition}}}:{projection}:pause"
 
     def documents(self, partition: int, projection: str, generation: int) -> str:
@@ -81,15 +80,15 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.namespace}:{partition}}}:{projection}:changes"
 
     def positions(self, partition: int) -> str:
-        """Hash: who keeps a position of its own in the partition -> the entry id."""
+        """Hash: holder of a position in the partition -> the entry id."""
         return f"{{{self.namespace}:{partition}}}:positions"
 
     def losses(self, partition: int) -> str:
-        """Stream, bounded: what groups found gone before they had read it."""
+        """Stream, bounded: entries that groups found gone before they had read them."""
         return f"{{{self.namespace}:{partition}}}:losses"
 
     def lost(self, partition: int) -> str:
-        """Hash: group -> how many entries it ever found gone."""
+        """Hash: group -> how many entries it ever found gone before reading them."""
         return f"{{{self.namespace}:{partition}}}:lost"
 
     def operations(self, partition: int) -> str:
@@ -117,7 +116,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.namespace}:{partition}}}:fence:{group}"
 
     def handover(self, partition: int, group: str) -> str:
-        """Stream of one entry: when an owner last gave the partition away by itself."""
+        """Stream of one entry: when an owner last gave up the partition by itself."""
         return f"{{{self.namespace}:{partition}}}:handover:{group}"
 
     def tries(self, partition: int, group: str) -> str:
@@ -131,7 +130,7 @@ def partition_of(endpoint_id: UUID, partitions: int) -> int:
 
 
 def check_partitions(partitions: int) -> int:
-    """Return *partitions*; raise LayoutError where a log cannot have that many."""
+    """Return *partitions*; raise LayoutError if a log cannot have that many."""
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise LayoutError(f"partitions: {partitions} is not allowed, 1 to {PARTITIONS_MAX} are")
     return partitions

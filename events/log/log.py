@@ -23,7 +23,7 @@ from events.server.settings import ServerSettings
 class EventLog(AppendableLog):
     """Append events, read them between two positions, follow them as they come.
 
-    Made by `open_log`, which knows how many partitions the log has.
+    Created by `open_log`, which reads how many partitions the log has.
     """
 
     def __init__(self, server: Server, keys: Keys, partitions: int, source: str) -> None:
@@ -48,8 +48,8 @@ class EventLog(AppendableLog):
         Without *create* nothing is written; a log that does not exist reads as an empty one.
 
         Raises:
-            LayoutError: The log was made with another number of partitions, or does not tell with
-                how many.
+            LayoutError: The log was created with another number of partitions, or its layout holds
+                no valid number.
         """
         made_with = await read_partitions(server.client, keys)
         if made_with is None:
@@ -65,11 +65,11 @@ class EventLog(AppendableLog):
         return cls(server, keys, made_with, source)
 
     async def exists(self) -> bool:
-        """Whether there is such a log; one that is not there reads as an empty one."""
+        """Whether the log exists; one that does not exist reads as an empty one."""
         return await log_exists(self.server.client, self.keys, range(self.partitions))
 
     async def keep_layout(self) -> None:
-        """Write down again how many partitions there are, in case the server has lost it."""
+        """Write the number of partitions again, in case the server has lost it."""
         await self.server.client.call("HSETNX", self.keys.layout, "partitions", self.partitions)
 
     async def append(
@@ -116,9 +116,9 @@ class EventLog(AppendableLog):
     async def follow_entries(self, cursor: Cursor = END) -> AsyncGenerator[Entry]:
         """Yield every raw entry after *cursor*, for ever.
 
-        While the server is away it waits and goes on where it was. Where the stream was trimmed
-        beyond the cursor it goes on with what is left: `History.follow_entries` goes on in the
-        archive, or says what is missing.
+        While the server is away it waits, then continues where it was. If the stream was trimmed
+        beyond the cursor, it continues with what is left: `History.follow_entries` continues in the
+        archive, or reports what is missing.
         """
         cursors = await cursors_of(self, cursor)
         readings = [StreamReading(self.server, self.keys, *at) for at in cursors.items()]
@@ -139,17 +139,17 @@ async def open_log(
 
     Args:
         server: The server's URL, or its settings.
-        namespace: Which of the server's logs.
+        namespace: The log's namespace on the server.
         partitions: How many the log is created with, 1 to 1,024, or must have been; None: as many
             as it has, one for a new log.
-        source: Who records, as the events will say.
+        source: Name of the producer, which each event will have.
 
     Raises:
         LayoutError: The log was created with another number of partitions, or *partitions* is out
             of range.
         ServerUnavailableError: The server cannot be reached.
-        ServerRefusedError: The server is too old, or refuses us.
-        ValueError: *server* is no URL of a Redis server.
+        ServerRefusedError: The server is too old, or refuses access.
+        ValueError: *server* is not the URL of a Redis server.
     """
     settings = server if isinstance(server, ServerSettings) else ServerSettings(url=server)
     async with open_server(settings) as opened:

@@ -1,4 +1,4 @@
-"""Entries of several partitions as one sequence, in the order of their ids."""
+"""Merge the entries of several partitions into one sequence, in the order of their ids."""
 
 import heapq
 from collections.abc import AsyncGenerator, Iterable, Iterator

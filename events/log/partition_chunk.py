@@ -1,4 +1,4 @@
-"""A chunk of a partition: some of its entries, and in the same step how far back it reaches."""
+"""Read entries of a partition, and in the same step how far back its stream reaches."""
 
 import msgspec
 
@@ -13,15 +13,15 @@ from events.streams.stream_state import StreamState, read_stream_state, stream_s
 
 
 class PartitionChunk(StreamState, frozen=True):
-    """What one read of a stream found: *entries*, and the stream that they were left in."""
+    """The result of one read of a stream: *entries*, and the stream's state at that moment."""
 
     entries: list[RawEntry]
 
     def reaches(self, start: EntryId, before: int | None) -> bool:
         """Whether nothing from *start* on is missing from the stream.
 
-        *before*: how many entries were ever appended before *start*, None where nobody knows.
-        An entry that was deleted from the middle counts as missing, until it is in *before*.
+        *before*: how many entries were ever appended before *start*, None if unknown. An entry that
+        was deleted from the middle counts as missing until *before* includes it.
         """
         if self.removed == 0 or (self.first is not None and self.first <= start):
             return True
@@ -31,7 +31,7 @@ class PartitionChunk(StreamState, frozen=True):
 async def read_chunk(
     log: EventLog, partition: int, start: EntryId, end: EntryId, count: int = READ_COUNT
 ) -> PartitionChunk:
-    """Read up to *count* entries from *start* to *end*; nothing is trimmed in between."""
+    """Read up to *count* entries from *start* to *end*; no trim runs in between."""
     return await _ask(log, partition, ("XRANGE", str(start), str(end), count))
 
 
@@ -43,17 +43,17 @@ async def read_chunk_back(
 
 
 async def _ask(log: EventLog, partition: int, command: tuple[str | int, ...]) -> PartitionChunk:
-    name, one, other, count = command
+    name, first, last, count = command
     stream = log.keys.events(partition)
-    read, ask = (name, stream, one, other, "COUNT", count), ("XINFO STREAM", stream)
+    read, ask = (name, stream, first, last, "COUNT", count), ("XINFO STREAM", stream)
     try:
         found, about = await _at_once(log, read, ask)
         state: StreamState | None = stream_state_of(stream, about)
     except NoGroupError:
         found, state = None, None
     except ServerRefusedError:
-        # An account that may only read has no MULTI. Asked for last, the stream can only seem to
-        # have lost more than it had when it was read, never less.
+        # An account that may only read has no MULTI. The state is read last: the stream can only
+        # seem to have lost more than it had when the entries were read, never less.
         found = await log.server.client.call(*read)
         state = await read_stream_state(log.server.client.call, stream)
     state = state or StreamState.absent(stream)

@@ -1,4 +1,4 @@
-"""The partitions of a log, when they are all asked the same."""
+"""Read how many partitions a log has, and ask each of them the same."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
@@ -11,7 +11,7 @@ from events.server.reply import reply_or_none
 from events.server.server import Client
 
 ASKED_AT_ONCE = 8
-"""Partitions; each takes a connection of the pool while it is asked."""
+"""Partitions that are asked at a time; each takes a connection of the pool meanwhile."""
 
 Answer = TypeVar("Answer")
 
@@ -21,7 +21,7 @@ async def ask_each(
 ) -> dict[int, Answer]:
     """Return what each of *partitions* answers, in their order; `ASKED_AT_ONCE` at a time.
 
-    Where one fails the others are not waited for, and the first failure is raised.
+    If one fails, the others are cancelled, and the first failure is raised.
     """
     answers: dict[int, Answer] = {}
     limiter = anyio.CapacityLimiter(ASKED_AT_ONCE)
@@ -36,7 +36,7 @@ async def ask_each(
             for partition in asked:
                 tasks.start_soon(ask_one, partition)
     except ExceptionGroup as failed:
-        # Who asks does not know of the tasks: a server that is away is just that.
+        # The tasks are no concern of the caller: it gets the failure itself, not a group.
         raise first_failure(failed) from failed
     return {partition: answers[partition] for partition in asked}
 
@@ -48,20 +48,20 @@ _SHOWN_BYTES = 60
 
 
 async def read_partitions(client: Client, keys: Keys) -> int | None:
-    """Return with how many partitions the log was made, None where it was not.
+    """Return the number of partitions in the log's layout, None if it has none.
 
     Raises:
-        LayoutError: The layout does not tell.
+        LayoutError: The layout holds no valid number.
     """
     held = await client.call("HGET", keys.layout, "partitions")
     return partitions_in(reply_or_none(held, bytes), keys)
 
 
 def partitions_in(held: bytes | None, keys: Keys) -> int | None:
-    """Return the number of partitions that the layout has *held*, None where there is none.
+    """Return the number of partitions that the layout held, None if it held none.
 
     Raises:
-        LayoutError: It is no such number.
+        LayoutError: It is not a number that a log can have.
     """
     if held is None:
         return None
@@ -76,6 +76,6 @@ def partitions_in(held: bytes | None, keys: Keys) -> int | None:
 
 
 async def log_exists(client: Client, keys: Keys, partitions: Iterable[int]) -> bool:
-    """Whether there is a layout, or something where one of *partitions* would lie."""
+    """Whether there is a layout, or a key where one of *partitions* would lie."""
     names = (keys.layout, *(keys.events(partition) for partition in partitions))
     return bool(await client.call("EXISTS", *names))

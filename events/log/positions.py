@@ -1,4 +1,4 @@
-"""Positions: up to where each holder has the log for good, kept beside it."""
+"""The positions of a partition: up to where each holder has read the log for good."""
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
@@ -7,10 +7,10 @@ from events.server.server import Server
 
 
 class Positions:
-    """The positions that are kept of one partition.
+    """The positions that are kept for one partition.
 
-    A holder is `group:NAME`, `archive` or `snapshot:READ-MODEL`. All up to its position, inclusive,
-    it has read for good, so that it needs none of it from the log again.
+    A holder is `group:NAME`, `archive` or `snapshot:READ-MODEL`. It has read all entries up to its
+    position, inclusive, for good: it needs none of them from the log again.
     """
 
     def __init__(self, server: Server, keys: Keys, partition: int) -> None:
@@ -24,20 +24,20 @@ class Positions:
         return {holder.decode(): EntryId.parse(entry_id) for holder, entry_id in raw.items()}
 
     async def of(self, holder: str) -> EntryId | None:
-        """Return the position of *holder*, None where it has none."""
+        """Return the position of *holder*, None if it has none."""
         raw = reply_or_none(await self._client.call("HGET", self._key, holder), bytes)
         return None if raw is None else EntryId.parse(raw)
 
     async def advance(self, holder: str, entry_id: EntryId) -> bool:
-        """Raise the position of *holder*; say whether it stood lower. It never goes back."""
+        """Raise the position of *holder*; return whether it was lower. It never goes back."""
         return bool(await self._advance([self._key], [holder, str(entry_id)]))
 
     async def set_back(self, holder: str, entry_id: EntryId) -> None:
-        """Let *holder* stand at *entry_id*, also where it had come further."""
+        """Set the position of *holder* to *entry_id*, even if it was further."""
         await self._client.call("HSET", self._key, holder, str(entry_id))
 
     async def forget(self, holder: str) -> None:
-        """Forget that *holder* was ever there."""
+        """Delete the position of *holder*."""
         await self._client.call("HDEL", self._key, holder)
 
 

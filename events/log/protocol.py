@@ -1,4 +1,4 @@
-"""What a log can do, whatever it lies on: the types that code takes which is to run on any log."""
+"""The protocols of a log, for code that is to run on every kind of log."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -17,17 +17,16 @@ READ_COUNT = 1_000
 """Entries asked for at a time."""
 
 Cursor = EntryId | Mapping[int, EntryId]
-"""The last entry that a follower has had, in all partitions or in each; `END` for the newest."""
+"""The last entry that a follower has read, in all partitions or in each; `END` for the newest."""
 
 
 class ReadableLog(Protocol):
     """A log to read: `EventLog`, `History` with its archive, `events.testing.MemoryLog`.
 
-    A class of one's own needs no base class. One that derives from this takes `read` and `follow`
-    from here.
+    An implementation needs no base class. One that derives from this inherits `read` and `follow`.
 
     Attributes:
-        partitions: How many there are; the number never changes.
+        partitions: Number of partitions; it never changes.
     """
 
     partitions: int
@@ -92,7 +91,7 @@ class AppendableLog(ReadableLog, Protocol):
             expected: The head that their one endpoint must have, `START` for an endpoint
                 without events; None appends in any case.
             durability: What to wait for.
-            metadata: What the events belong to.
+            metadata: Where the events come from.
 
         Raises:
             InvalidEventError: A field breaks its limits; nothing was appended.
@@ -112,7 +111,7 @@ class AppendableLog(ReadableLog, Protocol):
 
 
 async def cursors_of(log: ReadableLog, cursor: Cursor) -> dict[int, EntryId]:
-    """Return after which entry of each partition a follower from *cursor* begins."""
+    """Return for each partition the entry after which a follower from *cursor* begins."""
     if isinstance(cursor, Mapping):
         return dict(cursor)
     if cursor < END:
@@ -121,7 +120,7 @@ async def cursors_of(log: ReadableLog, cursor: Cursor) -> dict[int, EntryId]:
 
 
 def readable(entry: Entry) -> RecordedEvent | None:
-    """Return the event of *entry*, or None where it cannot be read as one."""
+    """Return the event of *entry*, or None if it cannot be read as one."""
     try:
         return codec.decode(entry)
     except (UnknownEventTypeError, UndecodableEntryError):

@@ -1,4 +1,4 @@
-"""Reading: how far a partition's stream has been read, and several of them followed."""
+"""Read the stream of a partition step by step, and follow several of them."""
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 
@@ -23,15 +23,15 @@ _log = structured_logger(__name__)
 
 
 class StreamReading:
-    """A position in a partition's stream, which every step moves on.
+    """A position in a partition's stream, which every step advances.
 
-    What was trimmed or deleted is passed over; `events.history.cursor.Reading` finds it in the
-    archive, or says what is missing.
+    Trimmed or deleted entries are passed over; `events.history.cursor.PartitionCursor` finds them
+    in the archive, or reports what is missing.
 
     Attributes:
-        partition: Which one.
+        partition: The partition.
         position: The last entry that was read, or where reading began.
-        is_at_end: Whether the last step found the end of what was asked for.
+        is_at_end: Whether the last step reached the end of the requested range.
     """
 
     def __init__(self, server: Server, keys: Keys, partition: int, position: EntryId) -> None:
@@ -42,7 +42,7 @@ class StreamReading:
         self.is_at_end = False
 
     async def step(self, end: EntryId = END, count: int = READ_COUNT) -> Sequence[RawEntry]:
-        """Return the next entries up to *end*, which is included; there may be none in a step."""
+        """Return the next entries up to *end*, inclusive; a step may find none."""
         start = self.position.after()
         raw = reply_entries(
             await self._server.client.call(
@@ -58,9 +58,9 @@ class StreamReading:
 async def follow(
     server: Server, keys: Keys, readings: Collection[StreamReading]
 ) -> AsyncGenerator[Entry]:
-    """Yield the entries that *readings* find, for ever, and wait for more where all are at the end.
+    """Yield the entries that *readings* find, for ever, and wait for more when all are at the end.
 
-    While the server is away it waits, and goes on where each reading was.
+    While the server is away it waits, then continues where each reading was.
     """
     failures = 0
     async with server.blocking(_BLOCK_MS) as client:
@@ -68,7 +68,7 @@ async def follow(
             found: list[Entry] = []
             try:
                 if all(reading.is_at_end for reading in readings):
-                    at = {keys.events(one.partition): str(one.position) for one in readings}
+                    at = {keys.events(r.partition): str(r.position) for r in readings}
                     words = ("COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", *at, *at.values())
                     while not await client.call("XREAD", *words):
                         pass
