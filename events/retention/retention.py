@@ -1,4 +1,4 @@
-"""Retention: how much of the log is kept, who still needs it, and up to where it may be cut."""
+"""Retention: how much of the log is kept, what still needs it, and up to where it may be cut."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Generic, Literal, TypeVar
@@ -23,30 +23,30 @@ from events.streams.stream_group import (
 from events.streams.stream_state import StreamState
 
 KEEP_MIN_S = 2 * SEEN_MS / 1_000
-"""The least that is kept: an append that is tried again reads what its first try has written."""
+"""The shortest retention, in seconds: a repeated append reads what its first try has written."""
 
 KEEP_MAX_S = 36_525 * 86_400.0
-"""The most that can be kept: a century."""
+"""The longest retention, in seconds: a century."""
 
 KEEP_S = 7 * 86_400.0
-"""What is kept unless something else is said: a week."""
+"""The default retention, in seconds: a week."""
 
 KeptSeconds = Annotated[float, Meta(ge=KEEP_MIN_S, le=KEEP_MAX_S)]
 
 TRIMMED = "trimmed"
-"""Among the positions, no holder: up to where the log was cut, inclusive."""
+"""A position that belongs to no holder: up to where the log was cut, inclusive."""
 
 Kind = Literal["archive", "snapshot"]
-"""What may be passed over; the groups never are."""
+"""Holders that may be passed over; groups never are."""
 
 
 class RetentionRule(Limited, frozen=True):
-    """What has to be kept, whatever else could go.
+    """How long entries are kept, and which holders must be waited for.
 
     Attributes:
         keep_s: Entries younger than this are kept.
-        required: Holders that have to be there; while one is missing nothing is cut.
-        without: Kinds of holders that are passed over, there or not.
+        required: Holders that must exist; while one is missing nothing is cut.
+        without: Kinds of holders that are passed over, whether they exist or not.
     """
 
     keep_s: KeptSeconds = KEEP_S
@@ -56,7 +56,7 @@ class RetentionRule(Limited, frozen=True):
     @property
     def wanted(self) -> tuple[str, ...]:
         """The required holders that are not passed over."""
-        return tuple(one for one in self.required if kind_of(one) not in self.without)
+        return tuple(name for name in self.required if kind_of(name) not in self.without)
 
     def floor(self, now_ms: int) -> EntryId:
         """Return the first id that is too young to be cut at *now_ms*."""
@@ -64,17 +64,17 @@ class RetentionRule(Limited, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who reads the log, and what of it must be kept for it.
+    """A reader of the log, and what of the log must be kept for it.
 
     Attributes:
         name: `group:NAME`, `archive` or `snapshot:READ-MODEL`.
-        stands_at: Up to where it has read, inclusive; None where it never did.
-        oldest_pending: The oldest entry that a group was given and has not ended.
-        pending: How many it was given and has not ended.
-        idle_ms: For a group, how long ago one of its consumers was last heard of; None: it has
-            none.
-        is_missing: It is not there; nothing, or its position, is all that is known of it.
-        is_passed_over: It holds nothing back, as was asked for.
+        stands_at: Up to where it has read, inclusive; None if it has read nothing.
+        oldest_pending: For a group, its oldest pending entry.
+        pending: For a group, the number of its pending entries.
+        idle_ms: For a group, how long ago one of its consumers was last active; None: it has no
+            consumers.
+        is_missing: It does not exist; at most its position is known.
+        is_passed_over: It holds nothing back, as the rule says.
     """
 
     name: str
@@ -87,14 +87,14 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """What it is."""
+        """Its kind: group, archive or snapshot."""
         return kind_of(self.name)
 
     @property
     def keeps_from(self) -> EntryId:
-        """The first entry that must be kept for it; `START` where that is all.
+        """The first entry that must be kept for it; `START` if everything must be kept.
 
-        The entry that it stands at is kept as well: by it a group knows that nothing is missing.
+        The entry at its position is kept as well: by it a group knows that nothing is missing.
         """
         stands_at = START if self.stands_at is None else self.stands_at
         return stands_at if self.oldest_pending is None else min(stands_at, self.oldest_pending)
@@ -108,8 +108,8 @@ class Cut(msgspec.Struct, Generic[S_co], frozen=True):
 
     Attributes:
         stream: The stream, a partition of the log or another.
-        holders: All that read it, by name.
-        floor: The first entry that is too young to go, `END` where none is.
+        holders: All its readers, by name.
+        floor: The first id that is too young to be cut, `END` if none is.
     """
 
     stream: S_co
@@ -119,28 +119,28 @@ class Cut(msgspec.Struct, Generic[S_co], frozen=True):
     @property
     def at(self) -> EntryId:
         """The first entry that stays."""
-        return min(self.floor, self.stream.last, *(one.keeps_from for one in self.holding))
+        return min(self.floor, self.stream.last, *(holder.keeps_from for holder in self.holding))
 
     @property
     def holding(self) -> tuple[Holder, ...]:
         """The holders that are not passed over."""
-        return tuple(one for one in self.holders if not one.is_passed_over)
+        return tuple(holder for holder in self.holders if not holder.is_passed_over)
 
     @property
     def held_by(self) -> tuple[Holder, ...]:
-        """Those for whom it cannot be later; none where it is the age, or the end of the log."""
+        """The holders that prevent a later cut; none if the age or the log's end does."""
         if self.at >= self.floor or self.at == self.stream.last:
             return ()
-        return tuple(one for one in self.holding if one.keeps_from == self.at)
+        return tuple(holder for holder in self.holding if holder.keeps_from == self.at)
 
 
 def cut_for_readers(stream: RedisStream, positions: Mapping[str, EntryId]) -> Cut[RedisStream]:
-    """Say up to where any stream may be cut for those who read it, whatever else has to be kept.
+    """Return up to where the readers of any stream allow a cut, whatever else must be kept.
 
-    *positions* are those that are kept beside it; there are none where it is not the log's.
+    *positions* are those kept beside the stream; only a stream of the log has any.
     """
-    readers = [_as_holder(one.group, one.oldest_pending) for one in stream.groups]
-    groups = {one.name: one for one in readers}
+    readers = [_as_holder(reading.group, reading.oldest_pending) for reading in stream.groups]
+    groups = {reader.name: reader for reader in readers}
     return Cut(stream, tuple(_with_positions(groups, positions)), END)
 
 
@@ -159,10 +159,10 @@ def _as_holder(
 def _with_positions(
     groups: Mapping[str, Holder], positions: Mapping[str, EntryId], required: Sequence[str] = ()
 ) -> list[Holder]:
-    """Return the groups and those that have a position or are required, by name.
+    """Return the groups and the holders that have a position or are required, by name.
 
-    A group that was lost stands where its position was kept: it will be made again there. While it
-    is there, it needs what lies behind that position as well.
+    A group that was lost stands at its kept position: it will be created again there. While it
+    exists, it needs the entries after that position as well.
     """
     found = dict(groups)
     for name in {*positions, *required} - {TRIMMED}:
@@ -184,7 +184,7 @@ def kind_of(holder: str) -> str:
 async def read_cut(
     log: EventLog, partition: int, rule: RetentionRule, now_ms: int
 ) -> Cut[PartitionStream] | None:
-    """Say up to where the partition may be cut, None where nothing was ever appended to it."""
+    """Return up to where the partition may be cut, None if nothing was ever appended to it."""
     stream = await read_partition_stream(log, partition)
     if stream is None:
         return None
@@ -193,37 +193,37 @@ async def read_cut(
 
 
 async def read_holders(log: EventLog, partition: int, rule: RetentionRule) -> list[Holder]:
-    """Return all that read the partition, and those that *rule* requires, by name."""
+    """Return all readers of the partition, and the holders that *rule* requires, by name."""
     positions = await Positions(log.server, log.keys, partition).all()
     call, stream = log.server.client.call, log.keys.events(partition)
-    groups = [await _read_holder(call, stream, one) for one in await read_groups(call, stream)]
-    found = _with_positions({one.name: one for one in groups}, positions, rule.required)
+    groups = [await _read_holder(call, stream, group) for group in await read_groups(call, stream)]
+    found = _with_positions({group.name: group for group in groups}, positions, rule.required)
     return [
-        msgspec.structs.replace(one, is_passed_over=kind_of(one.name) in rule.without)
-        for one in found
+        msgspec.structs.replace(holder, is_passed_over=kind_of(holder.name) in rule.without)
+        for holder in found
     ]
 
 
 async def _read_holder(ask: Ask, stream: str, group: StreamGroup) -> Holder:
     oldest = await read_oldest_pending(ask, stream, group.raw_name)
     consumers = await read_consumers(ask, stream, group.raw_name)
-    idle_ms = min((one.idle_ms for one in consumers), default=None)
+    idle_ms = min((consumer.idle_ms for consumer in consumers), default=None)
     return _as_holder(group, None if oldest is None else oldest.entry_id, idle_ms)
 
 
 async def trimmed_to(log: EventLog, partition: int) -> EntryId | None:
-    """Return the last id up to which entries are missing in the partition, None for none.
+    """Return the last id up to which entries are missing in the partition, None if none are.
 
-    What was read before that can only come from a snapshot or the archive: a read model built of
-    the remaining log alone would lack it. A trim of ours writes it down; one of somebody else, or a
-    deleted entry, shows in what Redis counts. Where entries were deleted from the middle, it is the
-    last of those.
+    What those entries said can only come from a snapshot or the archive: a read model built from
+    the remaining log alone would lack it. A trim of ours records the id; a trim by another program,
+    or a deleted entry, shows in Redis's counts. If entries were deleted from the middle, it is the
+    last of them.
     """
-    known = await Positions(log.server, log.keys, partition).of(TRIMMED)
+    recorded = await Positions(log.server, log.keys, partition).of(TRIMMED)
     stream = await read_partition_stream(log, partition)
     if stream is None or stream.is_whole:
-        return known
-    gone = max(
+        return recorded
+    missing_to = max(
         stream.deleted or START, stream.last if stream.first is None else stream.first.before()
     )
-    return gone if known is None else max(known, gone)
+    return missing_to if recorded is None else max(recorded, missing_to)

@@ -1,4 +1,4 @@
-"""The trim: cuts the oldest entries off a partition, never one that a reader still needs."""
+"""Cut the oldest entries off a partition, never one that a reader still needs."""
 
 from collections.abc import AsyncGenerator, Iterable
 
@@ -11,19 +11,19 @@ from events.retention.retention import RetentionRule
 from events.server.reply import reply
 
 STEP_ENTRIES = 10_000
-"""Entries that one step cuts, about: the server does nothing else for its time, a few ms."""
+"""Entries that one step cuts, about: it blocks the server for a few ms."""
 
 COUNTED_MAX = 50_000
-"""Entries that are counted to tell how much would go."""
+"""Entries that are counted at most to say how much would be cut."""
 
 
 class TrimStep(msgspec.Struct, frozen=True):
     """What one step of a trim did.
 
     Attributes:
-        removed: Entries that it removed, exactly.
-        cut: The first entry that has to stay, as it was at this moment.
-        held_by: The holder that needs it; None where it is the age, or the end of the log.
+        removed: Exact number of entries that it removed.
+        cut: The first id that had to stay at this moment.
+        held_by: The holder that needs it; None if the age or the end of the log is the limit.
         is_done: Whether nothing before the cut is left.
     """
 
@@ -34,10 +34,10 @@ class TrimStep(msgspec.Struct, frozen=True):
 
 
 class Trim:
-    """Trims one partition of a log that routestream made.
+    """Trims one partition of a log that routestream created.
 
-    What must stay is found out in the same script that cuts, so that a group that was created, set
-    back or given something since the plan was made loses nothing.
+    The script that cuts also determines what must stay, so that a group that was created, was set
+    back or received entries since the plan was made loses nothing.
     """
 
     def __init__(self, log: EventLog, partition: int, rule: RetentionRule) -> None:
@@ -47,7 +47,7 @@ class Trim:
         self._trim = log.server.client.script("events.retention", "trim")
 
     async def steps(self, now_ms: int) -> AsyncGenerator[TrimStep]:
-        """Cut step by step until nothing older than the rule says is left that nobody needs."""
+        """Cut step by step until no entry is left that is old enough and that no holder needs."""
         floor = str(self._rule.floor(now_ms))
         without = self._rule.without
         args = [floor, STEP_ENTRIES, len(without), *without, *self._rule.wanted]
@@ -60,24 +60,25 @@ class Trim:
 
 
 async def is_ours(log: EventLog) -> bool:
-    """Whether routestream made the log: nobody else's stream is ever trimmed."""
+    """Whether routestream created the log: a stream of another program is never trimmed."""
     return bool(await log.server.client.call("HEXISTS", log.keys.layout, "partitions"))
 
 
 async def count_before(
     log: EventLog, partition: int, places: Iterable[EntryId], counted_max: int = COUNTED_MAX
 ) -> dict[EntryId, int | None]:
-    """Count the entries before each of *places*, None where they are more than *counted_max*."""
-    left = sorted(set(places))
-    if not left:
+    """Count the entries before each of *places*, None if there are more than *counted_max*."""
+    uncounted = sorted(set(places))
+    if not uncounted:
         return {}
-    counts: dict[EntryId, int | None] = dict.fromkeys(left)
+    counts: dict[EntryId, int | None] = dict.fromkeys(uncounted)
     counted = 0
-    async for entries in log.read_entries(partition, end=left[-1].before(), count=READ_COUNT):
+    end = uncounted[-1].before()
+    async for entries in log.read_entries(partition, end=end, count=READ_COUNT):
         for entry in entries:
-            while left and left[0] <= entry.entry_id:
-                counts[left.pop(0)] = counted
+            while uncounted and uncounted[0] <= entry.entry_id:
+                counts[uncounted.pop(0)] = counted
             counted += 1
         if counted > counted_max:
             return counts
-    return counts | dict.fromkeys(left, counted)
+    return counts | dict.fromkeys(uncounted, counted)

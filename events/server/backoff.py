@@ -16,12 +16,12 @@ class Backoff(msgspec.Struct, frozen=True):
     most_s: float = 5.0
 
     def delay_s(self, failures: int) -> float:
-        """Return the delay after so many failures in a row (1 or more)."""
+        """Return the delay in seconds after this many failures in a row (1 or more)."""
         ceiling = min(self.most_s, self.first_s * 2.0 ** min(failures - 1, 32))
         return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
 
     def delays(self) -> Iterator[float]:
-        """Yield the delays of failure after failure."""
+        """Yield the delay after each failure of an endless row."""
         failures = 0
         while True:
             failures += 1

@@ -1,4 +1,4 @@
-"""The connection: how commands are written, and how a failure to connect is told."""
+"""A connection that writes commands our way, and tells when nothing was sent."""
 
 import os
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from redis.asyncio.connection import AbstractConnection
 
 
 class Dialled(AbstractConnection):
-    """A connection whose failure to connect can be told from a reply that never came."""
+    """A connection that distinguishes a failure to connect from a reply that never came."""
 
     async def connect(self) -> None:
-        """Connect, and tell a failure to as one that sent nothing."""
+        """Connect; raise NeverSentError if there is no connection to send on."""
         try:
             await super().connect()  # type: ignore[no-untyped-call]
         except redis_errors.AuthenticationError:
@@ -24,7 +24,7 @@ class Dialled(AbstractConnection):
             raise NeverSentError(_why_unreachable(error)) from error
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
-        """Log in; an account that may not even name its connection can still read."""
+        """Log in, also with an account that may read but not name its connection."""
         name, self.client_name = self.client_name, None
         try:
             await super().on_connect_check_health(check_health)
@@ -35,7 +35,7 @@ class Dialled(AbstractConnection):
             await self.read_response()
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002 - redis-py's
-        """Write within the time that there is, in the task that asks.
+        """Write the command within the timeout of the socket, in the calling task.
 
         redis-py writes in a task of its own, under `asyncio.wait_for`: before Python 3.12 that
         swallows a cancellation which comes while the command is written.
@@ -53,9 +53,9 @@ class Dialled(AbstractConnection):
 
     def pack_command(self, *args: Any) -> list[bytes]:  # noqa: ANN401 - what Redis takes
         """Let hiredis write the command too: an apply has thousands of arguments."""
-        first, *rest = args
+        first, *others = args
         words = first.split() if isinstance(first, str | bytes) else [first]
-        return [pack_command((*words, *rest))]
+        return [pack_command((*words, *others))]
 
 
 class NeverSentError(redis_errors.ConnectionError):
@@ -63,7 +63,7 @@ class NeverSentError(redis_errors.ConnectionError):
 
 
 def _why_unreachable(error: Exception) -> str:
-    """Say it in the system's words, without redis-py's and asyncio's around them."""
+    """Return the system's own message, without the text of redis-py and asyncio around it."""
     cause = error.__cause__ or error.__context__ or error
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
         return os.strerror(cause.errno).lower()
@@ -82,7 +82,7 @@ _WITH_SUBCOMMAND = ("XINFO", "XGROUP", "MEMORY", "OBJECT")
 
 
 def keys_of(command: Sequence[Any]) -> list[str]:
-    """Return the keys that *command* names; of one without any, what stands first."""
+    """Return the keys that *command* names; if it has none, its first argument."""
     words = [*_text(command[0]).split(), *command[1:]]
     name = words[0].upper()
     if name in _SCRIPTS:

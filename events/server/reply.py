@@ -1,7 +1,7 @@
-"""The reply: what Redis answers, given a type where it is read.
+"""Give the replies of Redis their types.
 
-redis-py says of no reply what it is. `Client.call` returns each as an object, which is of no use
-until one of these has looked at it.
+redis-py declares no type for any reply. `Client.call` returns each as an object, which is of no use
+until one of these functions has checked it.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 class Ask(Protocol):
-    """Sends one command and returns the reply; None where the server refused, or has nothing."""
+    """Sends one command and returns the reply; None if the server refused, or has nothing."""
 
     def __call__(self, *command: object) -> Awaitable[object]:
         """Send *command*."""
 
 
 def reply(raw: object, kind: type[T]) -> T:
-    """Return *raw* as what it must be.
+    """Return *raw* as a *kind*.
 
     Raises:
         UnexpectedReplyError: It is something else.
@@ -35,14 +35,14 @@ def reply(raw: object, kind: type[T]) -> T:
 
 
 def reply_or_none(raw: object, kind: type[T]) -> T | None:
-    """Return *raw* as what it must be, None where the server has nothing."""
+    """Return *raw* as a *kind*, None if the server has nothing."""
     return None if raw is None else reply(raw, kind)
 
 
 def reply_entries(raw: object) -> Sequence[RawEntry]:
-    """Return the entries of XRANGE, XREVRANGE or XCLAIM; none where there is no reply.
+    """Return the entries of XRANGE, XREVRANGE or XCLAIM; none if there is no reply.
 
-    They are many, and their bytes are looked at where they are decoded: only the list is checked.
+    There can be many, and their bytes are checked when they are decoded: here only the list is.
     """
     if raw is None:
         return ()
@@ -52,7 +52,7 @@ def reply_entries(raw: object) -> Sequence[RawEntry]:
 
 
 def reply_streams(raw: object) -> Sequence[tuple[bytes, Sequence[RawEntry]]]:
-    """Return what XREAD or XREADGROUP found in each stream; nothing where it waited in vain."""
+    """Return what XREAD or XREADGROUP found in each stream; nothing if it waited in vain."""
     return [(stream, reply_entries(entries)) for stream, entries in reply_entries(raw)]
 
 

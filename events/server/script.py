@@ -1,4 +1,4 @@
-"""The script: a Lua file, the parts that it includes, and how it is run."""
+"""Load a Lua script with the parts that it includes, and run it."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
 
 class Script:
-    """A Lua script, loaded where it is missing."""
+    """A Lua script, which is loaded if the server does not have it."""
 
     def __init__(self, client: Redis, text: str) -> None:
         self._client = client
@@ -20,17 +20,17 @@ class Script:
         self._loaded = client.register_script(text)
 
     async def __call__(self, keys: list[str], args: Sequence[object]) -> object:
-        """Run it."""
+        """Run the script."""
         answer: object
         try:
             answer = await self._loaded(keys, args)  # type: ignore[arg-type]
         except redis_errors.NoScriptError:
-            # The server forgot it between its loading and its call: sent whole it needs neither.
+            # The server forgot the script between load and call: EVAL sends it whole.
             answer = await self._client.execute_command(*self._whole(keys, args))  # type: ignore[no-untyped-call]
         return answer
 
     def queue(self, pipeline: Pipeline, keys: list[str], args: Sequence[object]) -> None:
-        """Let *pipeline* run it."""
+        """Add a run of the script to *pipeline*."""
         pipeline.execute_command(*self._whole(keys, args))
 
     def _whole(self, keys: list[str], args: Sequence[object]) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""The server: one Redis or Valkey, its connections, and what its errors mean."""
+"""Connect to one Redis or Valkey server, and ask it about itself."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ class Client(Redis):
         return answer
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """What redis-py itself calls; see `call`."""
+        """Send one command for redis-py, which calls this itself; see `call`."""
         with translation(args):
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
@@ -56,7 +56,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Where it is, without the password."""
+        """Its host, port and database, or its socket's path; never the password."""
         parts = urlsplit(self.settings.url)
         if parts.scheme == "unix":
             return parts.path
@@ -64,7 +64,7 @@ class Server:
 
     @asynccontextmanager
     async def blocking(self, block_ms: int) -> AsyncIterator[Client]:
-        """Open a connection of its own for reads that wait up to *block_ms*.
+        """Open a separate connection for reads that wait up to *block_ms*.
 
         The server's timer may begin anew while it serves others, so the reply may take longer.
         """
@@ -97,11 +97,11 @@ class Server:
         return client
 
     async def check(self) -> None:
-        """Ask the server who it is.
+        """Check that the server answers and is new enough.
 
         Raises:
             ServerUnavailableError: It cannot be reached, or is still loading.
-            ServerRefusedError: It is too old, or refuses us.
+            ServerRefusedError: It is too old, or refuses access.
         """
         try:
             about = await self._info("server")
@@ -114,7 +114,7 @@ class Server:
             raise ServerRefusedError(f"Redis at {self.address} is {version}, 7.0 is the least")
 
     async def weaknesses(self) -> list[str]:
-        """Say what in the server's settings puts appended events at risk; empty when nothing does.
+        """Return which settings of the server put appended events at risk; empty if none does.
 
         A server that refuses to tell its settings has nothing to be reported.
         """
@@ -129,7 +129,7 @@ class Server:
         return found
 
     async def can_wait_for_fsync(self) -> bool:
-        """Whether the server has WAITAOF, and a file to sync."""
+        """Whether the server has WAITAOF, and an append-only file to sync."""
         known = await self.client.call("COMMAND LIST", "FILTERBY", "PATTERN", "waitaof")
         persistence = await self._info("persistence")
         return bool(known) and bool(persistence.get("aof_enabled"))
@@ -143,7 +143,7 @@ class Server:
 
 
 def _raw(answer: object, **_options: object) -> object:
-    """Return what came: these replies are many, and callers read them as they are."""
+    """Return the reply unchanged: such replies are large, and callers parse them."""
     return answer
 
 
@@ -153,7 +153,7 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[Server]:
 
     Raises:
         ServerUnavailableError: It cannot be reached.
-        ServerRefusedError: It is too old, or refuses us.
+        ServerRefusedError: It is too old, or refuses access.
     """
     server = Server(settings)
     try:
@@ -164,9 +164,9 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[Server]:
 
 
 async def now_of(server: Server) -> datetime:
-    """Return the server's time: ids are made of it, and ours may differ.
+    """Return the server's time, from which it makes ids; the local clock may differ.
 
-    Where the account may not ask for it, ours has to do.
+    If the account may not ask for it, the local clock is used.
     """
     try:
         raw = await server.client.call("TIME")

@@ -1,4 +1,4 @@
-"""The server settings: how the Redis server is reached."""
+"""The settings for reaching the Redis server."""
 
 from typing import Annotated
 
@@ -34,7 +34,7 @@ class ServerSettings(Limited, frozen=True):
 def _why_unusable(url: str, error: ValueError) -> str:
     scheme = url.partition("://")[0] if "://" in url else "none"
     if str(error).startswith("Port "):
-        # What stands there is not shown: without an @ it may be a password.
+        # The port is not shown: without an @ it may be a password.
         return (
             "the port of the Redis URL is not a number from 0 to 65535;"
             f" {scheme}://HOST:PORT/DB and {scheme}://:PASSWORD@HOST:PORT/DB are allowed"

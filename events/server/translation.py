@@ -1,4 +1,4 @@
-"""The translation: what an error of redis-py or of the network means to its caller."""
+"""Translate errors of redis-py and of the network into what they mean to the caller."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -38,9 +38,9 @@ _MISSING = re.compile(
 
 @contextmanager
 def translation(command: Sequence[Any] = ()) -> Iterator[None]:
-    """Raise our errors in place of redis-py's; a missing script is left to who loads it.
+    """Raise our errors in place of redis-py's; NoScriptError is left to `Script`.
 
-    With *command*, the key that holds something else is named: Redis itself does not.
+    With *command*, an error names the key of the wrong type, which Redis itself does not.
     """
     try:
         yield
@@ -60,20 +60,20 @@ def _wrong_type(command: Sequence[Any], error: Exception) -> WrongTypeError:
 
 
 def translated(error: redis_errors.RedisError | OSError) -> Exception:
-    """Say what a failure means to its caller: wait, look for the group anew, or give up."""
+    """Return what a failure means to the caller: wait, look for the group again, or give up."""
     if isinstance(error, _TRANSIENT) and not isinstance(error, redis_errors.AuthenticationError):
         return ServerUnavailableError(str(error) or type(error).__name__)
     if _MISSING.match(str(error)):
         return NoGroupError(str(error))
     if isinstance(error, redis_errors.NoPermissionError):
-        said = str(error).removeprefix("NOPERM ")
-        return ServerRefusedError(f"the server's ACL gives this account no permission: {said}")
+        problem = str(error).removeprefix("NOPERM ")
+        return ServerRefusedError(f"the server's ACL gives this account no permission: {problem}")
     if _NOT_NOW.match(str(error)):
         return ServerUnavailableError(str(error))
     return ServerRefusedError(str(error))
 
 
 def was_not_carried_out(error: ServerUnavailableError) -> bool:
-    """Whether the command certainly had no effect: it was never sent, or the answer was a no."""
-    no = (NeverSentError, redis_errors.ResponseError, redis_errors.BusyLoadingError)
-    return isinstance(error.__cause__, no)
+    """Whether the command certainly had no effect: it was never sent, or was refused."""
+    refusals = (NeverSentError, redis_errors.ResponseError, redis_errors.BusyLoadingError)
+    return isinstance(error.__cause__, refusals)
