@@ -10,7 +10,7 @@ It passes the same tests as the log on Redis for all that `AppendableLog` promis
 entry ids, all or none, conflicts, limits, errors, what is read and what is followed.
 
 Its limits: nothing outlives the object, whatever durability an append asked for. It works in one
-process and one event loop. It is never away, so nobody waits or tries again, and it never
+process and one event loop. It is never away, so nothing waits or tries again, and it never
 raises ServerUnavailableError or UncertainAppendError. It is never trimmed and has no archive.
 There are no groups, dead letters, read models or leases on it: a fold, `EndpointService` and a
 follower run on it; projectors, handlers, `open_reader` and the commands need a server.

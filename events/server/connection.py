@@ -1,4 +1,4 @@
-"""A connection that writes commands our way, and tells when nothing was sent."""
+"""A connection that sends within its timeout, and reports when nothing was sent."""
 
 import os
 from collections.abc import Sequence

@@ -116,7 +116,7 @@ class Server:
     async def weaknesses(self) -> list[str]:
         """Return which settings of the server put appended events at risk; empty if none does.
 
-        A server that refuses to tell its settings has nothing to be reported.
+        Nothing is reported about a server that refuses to tell its settings.
         """
         found = []
         persistence = await self._info("persistence")

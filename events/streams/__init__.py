@@ -1,1 +1,1 @@
-"""What Redis knows of a stream and its groups."""
+"""What Redis knows about a stream and its groups."""

@@ -1,4 +1,4 @@
-"""The groups of an entry: which have ended it, with whom it is pending, who has not had it yet."""
+"""Read what each group has done with an entry: acknowledged, pending or not delivered yet."""
 
 from typing import Literal
 
@@ -12,8 +12,8 @@ from events.streams.stream_group import read_groups, read_pending
 EntryState = Literal["acknowledged", "pending", "not delivered"]
 """What a group has done with an entry.
 
-Acknowledged: it lies at or before the group's last delivered entry and is not pending. Of a group
-that was made later, or was moved past it, Redis says the same.
+Acknowledged: it lies at or before the group's last delivered entry and is not pending. Redis says
+the same of a group that was created after the entry, or was moved past it.
 """
 
 
@@ -23,10 +23,10 @@ class EntryGroup(msgspec.Struct, frozen=True):
     Attributes:
         group: The group's name.
         state: What it has done.
-        consumer: With whom it is pending.
-        idle_ms: How long ago it was last delivered to that consumer.
+        consumer: The consumer with which it is pending.
+        idle_ms: Milliseconds since it was last delivered to that consumer.
         deliveries: How often it was delivered.
-        last_error: What its last failed try ended with, None where it never failed.
+        last_error: The error of its last failed try, None if no try failed.
     """
 
     group: str
@@ -50,9 +50,11 @@ async def read_entry_groups(log: EventLog, partition: int, entry_id: EntryId) ->
         if not pending:
             found.append(EntryGroup(name, "acknowledged"))
             continue
-        [one] = pending
-        held = await client.call("HGET", log.keys.errors(partition, name), at)
-        raw = reply_or_none(held, bytes)
+        [entry] = pending
+        answer = await client.call("HGET", log.keys.errors(partition, name), at)
+        raw = reply_or_none(answer, bytes)
         error = None if raw is None else raw.decode("utf-8", "replace")
-        found.append(EntryGroup(name, "pending", one.consumer, one.idle_ms, one.deliveries, error))
-    return sorted(found, key=lambda one: one.group)
+        found.append(
+            EntryGroup(name, "pending", entry.consumer, entry.idle_ms, entry.deliveries, error)
+        )
+    return sorted(found, key=lambda group: group.group)

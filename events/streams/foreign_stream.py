@@ -1,4 +1,4 @@
-"""The foreign stream: any Redis stream, read as a log of one partition."""
+"""Read any Redis stream as a log of one partition."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -14,14 +14,14 @@ from events.server.server import Server
 
 
 class ForeignEvent(msgspec.Struct, frozen=True):
-    """What an entry says that another system wrote.
+    """The content of an entry that another system wrote.
 
     Attributes:
-        name: What kind of thing happened.
-        source: Who says so.
-        summary: What it says, in a few words.
-        values: What it says, as JSON can hold it, by the names that an entry's fields have as JSON.
-        endpoint: The endpoint that it is about, as far as it names one.
+        name: The kind of event.
+        source: The origin of the event.
+        summary: The content in a few words.
+        values: The content as JSON can hold it, by the names that an entry's fields have in JSON.
+        endpoint: The endpoint that it is about, if it names one.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ForeignDecoder(Protocol):
     """Reads an entry that another system wrote; an EventsError says why it cannot be read."""
 
     def __call__(self, entry: Entry, *, wide: bool = False) -> ForeignEvent:
-        """Return what the entry says; a *wide* summary has whole ids."""
+        """Return the content of the entry; a *wide* summary has whole ids."""
 
 
 class NoStreamError(EventsError):
@@ -43,17 +43,17 @@ class NoStreamError(EventsError):
 
 
 class WrongStreamError(NoStreamError):
-    """Under that name is something else."""
+    """The key of that name is not a stream."""
 
 
 class OneStream(Keys, frozen=True):
-    """The keys of a log whose only partition is the stream *key*, whoever made it."""
+    """The keys of a log whose only partition is the stream *key*, whatever program made it."""
 
     key: str = ""
 
     @property
     def of_what(self) -> str:
-        """The stream, in an error's words."""
+        """The stream, as an error names it."""
         return f"the stream {self.key!r}"
 
     def events(self, partition: int) -> str:  # noqa: ARG002 - there is only one
@@ -72,7 +72,7 @@ async def open_foreign_stream(server: Server, key: str) -> EventLog:
 
 
 async def check_stream(server: Server, key: str | bytes) -> None:
-    """Raise NoStreamError where there is no such key, or it holds something else."""
+    """Raise NoStreamError if there is no such key, or it holds something else."""
     kind = reply(await server.client.call("TYPE", key), bytes).decode()
     shown = text(key) if isinstance(key, bytes) else key
     if kind == "none":

@@ -1,4 +1,4 @@
-"""The partition's stream: how a partition of the log lies in the server."""
+"""Read the state of the stream that holds a partition of the log."""
 
 import msgspec
 
@@ -13,10 +13,10 @@ class PartitionStream(StreamState, frozen=True):
 
 
 async def read_partition_stream(log: EventLog, partition: int) -> PartitionStream | None:
-    """Return the partition's stream, None where nothing was ever appended to it.
+    """Return the state of the partition's stream, None if nothing was ever appended to it.
 
     Raises:
-        WrongTypeError: Something else than a stream lies in its place.
+        WrongTypeError: The key of the partition holds something other than a stream.
     """
     state = await read_stream_state(log.server.client.call, log.keys.events(partition))
     if state is None:

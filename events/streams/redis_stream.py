@@ -1,4 +1,4 @@
-"""The Redis stream: what the server says of any stream, ours or not, without reading it."""
+"""Ask the server about any stream, ours or not, without reading the stream as a whole."""
 
 from collections.abc import AsyncGenerator, Sequence
 
@@ -12,23 +12,23 @@ from events.streams.stream_group import StreamGroup, read_groups, read_oldest_pe
 from events.streams.stream_state import StreamState, read_stream_state
 
 RATE_SAMPLE = 50
-"""Of the newest entries, whose ids' times tell the rate."""
+"""Newest entries from whose ids the rate is computed."""
 
 LAG_COUNTED_MAX = 1_000
-"""Entries that are counted for a lag that the server cannot tell."""
+"""Entries that are counted at most for a lag that the server does not know."""
 
 _MEMORY_SAMPLES = 5
 _SCAN_COUNT = 1_000
 
 
 class ReadingGroup(msgspec.Struct, frozen=True):
-    """One group of a stream, and how much it has still to read.
+    """One group of a stream, and how much it still has to read.
 
     Attributes:
-        group: What the server says of it.
-        lag: Entries not yet delivered, None where they are more than were counted.
-        lag_min: There are at least so many.
-        oldest_pending: The oldest entry that is pending.
+        group: What the server says about it.
+        lag: Entries not yet delivered, None if there are more than were counted.
+        lag_min: The least number of entries not yet delivered.
+        oldest_pending: Its oldest pending entry.
     """
 
     group: StreamGroup
@@ -38,12 +38,12 @@ class ReadingGroup(msgspec.Struct, frozen=True):
 
 
 class RedisStream(StreamState, frozen=True):
-    """The state of any stream, what it takes, and the groups that read it.
+    """The state of any stream, its size and rate, and the groups that read it.
 
     Attributes:
-        size_bytes: Memory that it takes, estimated from a few of its entries; None where it went
-            meanwhile.
-        rate_per_s: Entries appended in a second, from the newest ones until now.
+        size_bytes: Memory that it takes, estimated from a few of its entries; None if it was
+            deleted meanwhile.
+        rate_per_s: Entries appended per second, from the newest ones until now.
         groups: The groups that read it, by name.
     """
 
@@ -53,18 +53,22 @@ class RedisStream(StreamState, frozen=True):
 
     @property
     def max_lag(self) -> ReadingGroup | None:
-        """The group that stands furthest back, and so has most to read; None for no group.
+        """The group whose position is the lowest, and so has most to read; None if there is none.
 
-        Where its lag could not be counted, it is at least as long as any other's.
+        If its lag could not be counted, it is at least as long as any other's.
         """
         if not self.groups:
             return None
-        last = min(self.groups, key=lambda one: (one.group.last_delivered, one.lag is None))
-        return msgspec.structs.replace(last, lag_min=max(one.lag_min for one in self.groups))
+        last = min(
+            self.groups, key=lambda reading: (reading.group.last_delivered, reading.lag is None)
+        )
+        return msgspec.structs.replace(
+            last, lag_min=max(reading.lag_min for reading in self.groups)
+        )
 
 
 async def read_redis_stream(server: Server, key: str | bytes, now_ms: int) -> RedisStream:
-    """Return what the server says of the stream *key*.
+    """Return what the server says about the stream *key*.
 
     Raises:
         NoStreamError: There is no such key, or it holds something else.
@@ -81,12 +85,12 @@ async def read_redis_stream(server: Server, key: str | bytes, now_ms: int) -> Re
     )
     # The stream first: what arrives meanwhile can make a lag too large, never too small.
     groups = [await _read_group(server, stream, group) for group in await read_groups(call, key)]
-    by_name = sorted(groups, key=lambda one: one.group.name)
+    by_name = sorted(groups, key=lambda reading: reading.group.name)
     return msgspec.structs.replace(stream, groups=tuple(by_name))
 
 
 def _rate(newest: Sequence[EntryId], now_ms: int) -> float:
-    """Return entries in a second: those that are not older than the oldest, until now."""
+    """Return the entries per second since the oldest of *newest*, until now."""
     if len(newest) < 2:
         return 0.0
     return (len(newest) - 1) * 1_000 / max(1, now_ms - newest[-1].ms)

@@ -1,4 +1,4 @@
-"""The groups of a stream: where each stands, what is pending with it, and who its consumers are."""
+"""Read the groups of a stream: where each stands, its pending entries and its consumers."""
 
 import msgspec
 
@@ -10,16 +10,16 @@ _PENDING = list[tuple[bytes, bytes, int, int]]
 
 
 class StreamGroup(msgspec.Struct, frozen=True):
-    """What the server says of one group.
+    """What the server says about one group.
 
     Attributes:
         raw_name: Its name, as the server has it.
-        consumers: Consumers that it has.
-        pending: Entries delivered, but not acknowledged.
+        consumers: Number of its consumers.
+        pending: Number of entries delivered, but not acknowledged.
         last_delivered: The newest entry that was delivered, `START` for none.
-        entries_read: Entries that the server counted as delivered; None where it lost count, or
+        entries_read: Entries that the server counted as delivered; None if it lost count, or
             does not count them, as before Redis 7.
-        lag: Entries not yet delivered, by that count; None where it cannot be told.
+        lag: Entries not yet delivered, by that count; None if the server cannot say.
             `StreamState.lag_after` says whether it can be trusted.
     """
 
@@ -37,7 +37,7 @@ class StreamGroup(msgspec.Struct, frozen=True):
 
 
 class StreamConsumer(msgspec.Struct, frozen=True):
-    """What the server says of one consumer of a group: for how long it has asked for nothing."""
+    """What the server says about one consumer; *idle_ms*: since it last asked for something."""
 
     name: str
     pending: int
@@ -49,8 +49,8 @@ class PendingEntry(msgspec.Struct, frozen=True):
 
     Attributes:
         entry_id: The entry.
-        consumer: With whom it is pending.
-        idle_ms: How long ago it was delivered, or last worked on.
+        consumer: The consumer with which it is pending.
+        idle_ms: Milliseconds since it was delivered, or last worked on.
         deliveries: How often it was delivered.
     """
 
@@ -61,7 +61,7 @@ class PendingEntry(msgspec.Struct, frozen=True):
 
 
 async def read_groups(ask: Ask, key: str | bytes) -> list[StreamGroup]:
-    """Return the groups of the stream *key*, none where there is no such key.
+    """Return the groups of the stream *key*, none if there is no such key.
 
     Raises:
         WrongTypeError: The key holds something else.
@@ -93,7 +93,7 @@ class _Group(msgspec.Struct, rename="kebab"):
 
 
 async def read_group(ask: Ask, key: str | bytes, name: str) -> StreamGroup | None:
-    """Return the group *name* of the stream *key*, None where one of them does not exist."""
+    """Return the group *name* of the stream *key*, None if either does not exist."""
     groups = await read_groups(ask, key)
     return next((group for group in groups if group.raw_name == name.encode()), None)
 
@@ -128,7 +128,7 @@ async def read_pending(  # noqa: PLR0913 - the options of XPENDING
 ) -> list[PendingEntry]:
     """Return the oldest *count* pending entries of *group* from *start* to *end*.
 
-    With *consumer* those that are pending with it; those that are idle for *min_idle_ms* at least.
+    Only those pending with *consumer*, if given, and only those idle for at least *min_idle_ms*.
 
     Raises:
         NoGroupError: There is no such stream or group.
@@ -145,7 +145,7 @@ async def read_pending(  # noqa: PLR0913 - the options of XPENDING
 async def read_oldest_pending(
     ask: Ask, key: str | bytes, group: str | bytes
 ) -> PendingEntry | None:
-    """Return the oldest pending entry of *group*, None where nothing is pending.
+    """Return the oldest pending entry of *group*, None if nothing is pending.
 
     Raises:
         NoGroupError: There is no such stream or group.
@@ -154,10 +154,10 @@ async def read_oldest_pending(
 
 
 async def read_settled(ask: Ask, key: str | bytes, name: str) -> EntryId | None:
-    """Return up to which entry, inclusive, a group has settled all; None where it does not exist.
+    """Return up to which entry, inclusive, a group has settled all; None if it does not exist.
 
-    What is pending is asked for last: what is settled meanwhile is not counted, what is delivered
-    meanwhile lies after what is returned.
+    Pending entries are read last: entries settled meanwhile are not counted, and entries delivered
+    meanwhile lie after the one returned.
     """
     group = await read_group(ask, key, name)
     if group is None:

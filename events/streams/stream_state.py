@@ -1,4 +1,4 @@
-"""The stream's state: what the server says of any stream, without reading its entries."""
+"""Read the state of any stream from the server, without reading its entries."""
 
 from typing import Self
 
@@ -10,17 +10,17 @@ from events.server.reply import Ask, reply, text
 
 
 class StreamState(msgspec.Struct, frozen=True):
-    """What the server says of one stream.
+    """What the server says about one stream.
 
     Attributes:
         key: Its key.
-        length: Entries that are in it.
-        first: The oldest of them, None where there is none.
-        last: The newest entry that was ever appended, `START` where none was.
+        length: Number of entries that are in it.
+        first: The oldest of them, None if there is none.
+        last: The newest entry that was ever appended, `START` if none was.
         entries_added: Entries that were ever appended, the removed ones too; None where the server
             does not count them, as before Redis 7.
-        deleted: The newest entry that was deleted singly, `START` where none was; None where the
-            server does not remember it, as before Redis 7.
+        deleted: The newest entry that was deleted singly, `START` if none was; None if the server
+            does not remember it, as before Redis 7.
     """
 
     key: str | bytes
@@ -68,21 +68,21 @@ class StreamState(msgspec.Struct, frozen=True):
         """Whether no entry was deleted from its middle, as far as the server knows."""
         return self.deleted == START
 
-    def lag_after(self, last_delivered: EntryId, told: int | None) -> int | None:
-        """Return the lag of a group, where what the server tells allows no doubt.
+    def lag_after(self, last_delivered: EntryId, reported: int | None) -> int | None:
+        """Return the lag of a group, None if what the server reports leaves a doubt.
 
-        *told* is the server's own number. It is too large for ever once entries were trimmed that
-        the group had not read, and missing after others were deleted.
+        *reported* is the server's own number. It stays too large once entries were trimmed that the
+        group had not read, and is missing after others were deleted.
         """
         if last_delivered >= self.last:
             return 0
         if self.first is None or last_delivered < self.first:
             return self.length
-        return told if self.is_whole else None
+        return reported if self.is_whole else None
 
 
 async def read_stream_state(ask: Ask, key: str | bytes) -> StreamState | None:
-    """Return the state of the stream *key*, None where there is no such key.
+    """Return the state of the stream *key*, None if there is no such key.
 
     Raises:
         WrongTypeError: The key holds something else.

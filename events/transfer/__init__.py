@@ -1,4 +1,4 @@
-"""The log, moved to another server or played once more."""
+"""Move a log to another server, or play it once more."""
 
 from events.transfer.copy import MovedError
 from events.transfer.export_file import ExportWriter, UnreadableExportError, read_export

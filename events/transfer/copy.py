@@ -1,4 +1,4 @@
-"""The copy: entries added to a log as they were elsewhere, with the heads that belong to them."""
+"""Add entries of another log to a log as they were, and set the heads that belong to them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +16,10 @@ from events.structured_logger import structured_logger
 
 BATCH_ENTRIES_MAX = 500
 BATCH_BYTES_MAX = 1_048_576
-"""Of one step of the server's, which serves nobody else meanwhile."""
+"""Limit of one script call, during which the server serves no other client."""
 
 STRINGS_MAX = 7_000
-"""Names and values of one entry: a script can hand no more to one command."""
+"""Names and values of one entry: a script can pass no more to one command."""
 
 TRIES_MAX = 6
 _BETWEEN_TRIES = Backoff(first_s=0.05, most_s=1.0)
@@ -29,11 +29,11 @@ _log = structured_logger(__name__)
 
 
 class MovedError(EventsError):
-    """Somebody else appends to the log that is copied into."""
+    """Another program appends to the log that is copied into."""
 
 
 class Copied(msgspec.Struct, frozen=True, gc=False):
-    """An entry to be added: its strings, and its id, None for a new one."""
+    """An entry to add: its strings, and its id; None: the server gives it a new one."""
 
     strings: Sequence[bytes]
     entry_id: EntryId | None = None
@@ -47,7 +47,7 @@ _DECODE = msgspec.json.Decoder(_EndpointPayload).decode
 
 
 def endpoint_of(strings: Sequence[bytes]) -> UUID | None:
-    """Return the endpoint that the entry's payload names, None where it names none."""
+    """Return the endpoint that the entry's payload names, None if it names none."""
     for name, value in zip(strings[::2], strings[1::2], strict=True):
         if name == b"payload":
             try:
@@ -70,7 +70,7 @@ class Copy:
         self._script = log.server.client.script("events.transfer", "copy")
 
     async def add(self, partition: int, entries: Sequence[Copied]) -> EntryId:
-        """Add entries with new ids, once; return the last id.
+        """Add entries with new ids, in one try; return the last id.
 
         Raises:
             ServerUnavailableError: No reply came; they may or may not have been added.
@@ -80,13 +80,13 @@ class Copy:
         return EntryId.parse(last)
 
     async def add_after(self, partition: int, last: EntryId, entries: Sequence[Copied]) -> EntryId:
-        """Add entries with their own ids behind *last*, the partition's last id; return the new.
+        """Add entries with their own ids after *last*, the partition's last id; return the new one.
 
-        Where no reply comes it is tried again: the server's last id tells whether they landed.
+        Without a reply it tries again: the server's last id shows whether they were added.
 
         Raises:
             MovedError: The partition's last id is another one; nothing was added.
-            ServerUnavailableError: No try was answered; importing again goes on where it was.
+            ServerUnavailableError: No try was answered; importing again continues where it was.
         """
         wanted = entries[-1].entry_id
         words = self._words(partition, entries, str(last))
@@ -112,12 +112,12 @@ class Copy:
         self, partition: int, entries: Sequence[Copied], last: str
     ) -> tuple[list[str], list[Any]]:
         args: list[Any] = [last, len(entries)]
-        for one in entries:
-            endpoint = endpoint_of(one.strings)
+        for entry in entries:
+            endpoint = endpoint_of(entry.strings)
             args += [
-                _NEW if one.entry_id is None else str(one.entry_id),
+                _NEW if entry.entry_id is None else str(entry.entry_id),
                 "" if endpoint is None else str(endpoint),
-                len(one.strings),
-                *one.strings,
+                len(entry.strings),
+                *entry.strings,
             ]
         return [self._keys.events(partition), self._keys.heads(partition)], args

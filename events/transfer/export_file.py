@@ -1,7 +1,7 @@
-"""The export: a log, or a part of it, as one file of JSON lines that proves itself.
+"""Write and read an export: a log, or a part of it, as one file of JSON lines with a checksum.
 
-The first line is the header, then come the entries, partition after partition, then a last line
-with their number and the checksum of all that stands before it.
+The first line is the header. The entries follow, partition after partition. The last line has their
+number and the checksum of all lines before it.
 """
 
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ from events.errors import EventsError
 FORMAT = "routestream-log"
 VERSION = 1
 LINE_BYTES_MAX = 16_777_216
-"""Bytes that one line may have; our own entries have up to 1 MiB, which JSON can make longer."""
+"""Bytes of one line, at most; our own entries have up to 1 MiB, which JSON can make longer."""
 
 _HEADER_BYTES_MAX = 65_536
 
 
 class UnreadableExportError(EventsError):
-    """A file is no export, is damaged or is not whole; nothing was imported from it."""
+    """A file is not an export, is damaged or is not whole; nothing was imported from it."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What the first line tells.
+    """The first line of an export.
 
     Attributes:
-        namespace: Of the log that was exported.
-        partitions: With how many it was made.
+        namespace: Namespace of the log that was exported.
+        partitions: Number of partitions of that log.
         start: Where the export begins, `0-0` for the beginning of the log.
     """
 
@@ -72,7 +72,7 @@ class ExportWriter:
         self._write(msgspec.json.encode(header) + b"\n")
 
     def add(self, partition: int, entries: list[RawEntry]) -> None:
-        """Write some entries; partitions come one after the other."""
+        """Write entries; those of one partition come together, in the partitions' order."""
         self._write(b"".join(line_of(entry, partition) for entry in entries))
         self.count += len(entries)
 
@@ -88,7 +88,7 @@ class ExportWriter:
 
 
 def read_header(path: Path) -> Header:
-    """Read the first line; raise UnreadableExportError where it is no header."""
+    """Read the first line; raise UnreadableExportError if it is not a header."""
     with _opened(path) as file:
         return _header(path, file.readline(_HEADER_BYTES_MAX))
 
@@ -97,11 +97,11 @@ def read_export(path: Path) -> Iterator[ExportedEntry]:
     """Yield the entries in their order; the last step checks their number and the checksum.
 
     Raises:
-        UnreadableExportError: It is no export, damaged, or not whole. The line is named; the
-            entries before it were yielded.
+        UnreadableExportError: It is not an export, damaged, or not whole. The message names the
+            line; the entries before it were yielded.
     """
     checksum, count, number = sha256(), 0, 1
-    before: tuple[int, EntryId] | None = None
+    previous: tuple[int, EntryId] | None = None
     with _opened(path) as file:
         line = file.readline(_HEADER_BYTES_MAX)
         header = _header(path, line)
@@ -111,8 +111,8 @@ def read_export(path: Path) -> Iterator[ExportedEntry]:
             number += 1
             if line.startswith(b'{"end":') or not line:
                 break
-            entry = _entry(f"{path}, line {number}", line, header, before)
-            before = (entry.partition, entry.entry_id)
+            entry = _entry(f"{path}, line {number}", line, header, previous)
+            previous = (entry.partition, entry.entry_id)
             count += 1
             yield entry
         _check_end(path, line, count, checksum.hexdigest())
@@ -145,7 +145,7 @@ def _header(path: Path, line: bytes) -> Header:
 
 
 def _entry(
-    place: str, line: bytes, header: Header, before: tuple[int, EntryId] | None
+    place: str, line: bytes, header: Header, previous: tuple[int, EntryId] | None
 ) -> ExportedEntry:
     try:
         entry = ExportedEntry(*entry_of(line))
@@ -153,7 +153,7 @@ def _entry(
         raise UnreadableExportError(f"{place}: {error}") from None
     if not 0 <= entry.partition < header.partitions or not entry.strings:
         raise UnreadableExportError(f"{place}: partition {entry.partition}, or no fields")
-    if before is not None and (entry.partition, entry.entry_id) <= before:
+    if previous is not None and (entry.partition, entry.entry_id) <= previous:
         raise UnreadableExportError(f"{place}: entry {entry.entry_id} is out of order")
     return entry
 

@@ -1,4 +1,4 @@
-"""The import: an export brought into a log, each entry with the id it had."""
+"""Import an export into a log; each entry keeps its id."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ from events.transfer.export_file import (
 )
 
 Note = Callable[[int, EntryId], None]
-"""Hears of entries that were read or added, and where."""
+"""Called with how many more entries were read or added, and the id of the last one."""
 
 
 class ForeignTargetError(EventsError):
@@ -37,10 +37,10 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     """What the import will do to one partition.
 
     Attributes:
-        partition: Which one.
-        present: The last id that is there already, `START` for none.
-        last: The last id of the export, `START` where it has none of this partition.
-        skipped: Entries of the export that are there already.
+        partition: The partition.
+        present: The last id that is in the log already, `START` for none.
+        last: The last id of the export, `START` if it has no entry of this partition.
+        skipped: Entries of the export that are in the log already.
         count: Entries that will be added.
     """
 
@@ -61,27 +61,27 @@ class _Contents(msgspec.Struct):
 async def plan_import(log: EventLog, path: Path, note: Note) -> list[PartitionPlan]:
     """Read the whole export, and compare it with what the log has; nothing is written.
 
-    An import that was interrupted left a beginning of the export; it is gone on with.
+    An import that was interrupted has left a beginning of the export; the plan continues it.
 
     Raises:
         UnreadableExportError: The export is damaged or not whole.
-        ForeignTargetError: The log has something else than a beginning of the export.
+        ForeignTargetError: The log has something other than a beginning of the export.
     """
     header = read_header(path)
-    there = [await read_chunk_back(log, p, START, END, 1) for p in range(log.partitions)]
-    contents = [_Contents() for _ in there]
+    newest = [await read_chunk_back(log, p, START, END, 1) for p in range(log.partitions)]
+    contents = [_Contents() for _ in newest]
     for seen, entry in enumerate(read_export(path), start=1):
         if len(entry.strings) > STRINGS_MAX:
             raise UnreadableExportError(
                 f"{path}: entry {entry.entry_id} has {len(entry.strings) // 2} fields, the limit"
                 f" is {STRINGS_MAX // 2}"
             )
-        _compare(contents[entry.partition], there[entry.partition], entry)
+        _compare(contents[entry.partition], newest[entry.partition], entry)
         if not seen % BATCH_ENTRIES_MAX:
             note(BATCH_ENTRIES_MAX, entry.entry_id)
             await checkpoint()
     is_whole = EntryId.parse(header.start) == START
-    for partition, (chunk, content) in enumerate(zip(there, contents, strict=True)):
+    for partition, (chunk, content) in enumerate(zip(newest, contents, strict=True)):
         counted = not is_whole or content.skipped == chunk.added
         if chunk.added and not (content.same and counted):
             raise ForeignTargetError(
@@ -90,33 +90,33 @@ async def plan_import(log: EventLog, path: Path, note: Note) -> list[PartitionPl
             )
     return [
         PartitionPlan(partition, chunk.last, content.last, content.skipped, content.count)
-        for partition, (chunk, content) in enumerate(zip(there, contents, strict=True))
+        for partition, (chunk, content) in enumerate(zip(newest, contents, strict=True))
     ]
 
 
-def _compare(content: _Contents, there: PartitionChunk, entry: ExportedEntry) -> None:
+def _compare(content: _Contents, newest: PartitionChunk, entry: ExportedEntry) -> None:
     content.last = entry.entry_id
-    if entry.entry_id > there.last:
+    if entry.entry_id > newest.last:
         content.count += 1
         return
     content.skipped += 1
-    if entry.entry_id == there.last and there.entries:
-        present_id, present = there.entries[0]
-        content.same = EntryId.parse(present_id) == there.last and list(present) == entry.strings
+    if entry.entry_id == newest.last and newest.entries:
+        present_id, present = newest.entries[0]
+        content.same = EntryId.parse(present_id) == newest.last and list(present) == entry.strings
 
 
 async def import_log(log: EventLog, path: Path, plans: list[PartitionPlan], note: Note) -> None:
     """Add what the plans say, in batches that a crash leaves whole; see `plan_import`.
 
     Raises:
-        MovedError: Somebody else appends to the log meanwhile.
-        EventsError: The export cannot be read any more, or the server not be reached.
+        MovedError: Another program appends to the log meanwhile.
+        EventsError: The export can no longer be read, or the server cannot be reached.
     """
     copy = Copy(log)
     last = {plan.partition: plan.present for plan in plans}
     for batch in _batches(path, dict(last)):
         partition = batch[0].partition
-        entries = [Copied(one.strings, one.entry_id) for one in batch]
+        entries = [Copied(entry.strings, entry.entry_id) for entry in batch]
         last[partition] = await copy.add_after(partition, last[partition], entries)
         note(len(batch), last[partition])
 
@@ -127,12 +127,12 @@ def _batches(path: Path, present: dict[int, EntryId]) -> Iterator[list[ExportedE
     for entry in read_export(path):
         if entry.entry_id <= present[entry.partition]:
             continue
-        own = size_of(entry.strings)
-        is_full = len(batch) == BATCH_ENTRIES_MAX or size + own > BATCH_BYTES_MAX
+        entry_size = size_of(entry.strings)
+        is_full = len(batch) == BATCH_ENTRIES_MAX or size + entry_size > BATCH_BYTES_MAX
         if batch and (is_full or batch[0].partition != entry.partition):
             yield batch
             batch, size = [], 0
         batch.append(entry)
-        size += own
+        size += entry_size
     if batch:
         yield batch

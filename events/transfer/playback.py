@@ -1,4 +1,4 @@
-"""The playback: recorded history appended once more, to another log, at a pace."""
+"""Append recorded history once more, to another log, at a chosen pace."""
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -19,13 +19,13 @@ from events.server.reply import reply
 from events.transfer.copy import STRINGS_MAX, Copied, Copy, endpoint_of
 
 BATCH_MAX = 200
-"""Entries appended in one step, where they are due together."""
+"""Entries appended in one step, at most, when they are due together."""
 
 GAP_MAX_S = 3_600.0
-"""The longest silence that is kept; a clock that jumped would make one of years."""
+"""The longest silence that is kept, in seconds; a clock that jumped can leave one of years."""
 
 Note = Callable[[int, EntryId], None]
-"""Hears how many more were appended, and the id of the last one in the log it came from."""
+"""Called with how many more were appended, and the id of the last one in the source log."""
 
 
 class SameLogError(EventsError):
@@ -39,7 +39,7 @@ class Pace(msgspec.Struct, frozen=True):
     speed: float | None = None
 
     def wait_s(self, before: EntryId | None, entry_id: EntryId) -> float:
-        """Return how long after the one before an entry is due, in seconds."""
+        """Return how many seconds after the entry *before* an entry is due."""
         if self.per_s is not None:
             return 0.0 if before is None else 1 / self.per_s
         if self.speed is None or before is None:
@@ -48,7 +48,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 async def refuse_same_log(source: EventLog, target: EventLog) -> None:
-    """Raise SameLogError where both are one and the same, by whatever URL they were reached."""
+    """Raise SameLogError if both are the same log, by whatever URL each was reached."""
     if source.keys == target.keys and await _place_of(source) == await _place_of(target):
         raise SameLogError(
             f"{source.keys.namespace!r} is the log that is read from; play it --into another"
@@ -66,11 +66,11 @@ class Playback:
     """Appends what a history holds to another log, in the order of the ids.
 
     Entries get new ids, those of the time at which they are appended. Their fields stay as they
-    were, the event's own id too: who compares the two logs finds the same events. With
+    were, the event's own id too: a comparison of the two logs finds the same events. With
     *new_event_ids* each gets a new one, and is a fact of its own.
 
     Attributes:
-        unsettled: The last id of what was sent and not answered; None where all was.
+        unsettled: The last id that was sent and not answered; None if all were answered.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Playback:
         self.unsettled: EntryId | None = None
 
     async def play(self, start: EntryId, ends: Sequence[EntryId], note: Note) -> None:
-        """Append the entries from *start* to each partition's end, which is included.
+        """Append the entries from *start* to each partition's end, inclusive.
 
-        What is appended in one step is never cut between entries of one id, so that playing from
-        behind the last id that *note* heard of goes on exactly there, also after a cancellation.
+        A step is never cut between entries of one id, so that playing from after the last id that
+        *note* was called with continues exactly there, also after a cancellation.
 
         Raises:
-            ServerUnavailableError: No reply came; what follows the last that *note* heard of, up
-                to *unsettled*, may or may not have been appended.
+            ServerUnavailableError: No reply came; the entries after the last that *note* was called
+                with, up to *unsettled*, may or may not have been appended.
         """
         due_at = monotonic()
         batch: list[Entry] = []
@@ -116,7 +116,7 @@ class Playback:
             await self._append(batch, note)
 
     async def _append(self, batch: Sequence[Entry], note: Note) -> None:
-        """Append a batch; a cancellation waits for it, so that it is known what is there."""
+        """Append a batch; a cancellation waits for it, so that it is known what was appended."""
         by_partition: dict[int, list[Copied]] = {}
         for entry in batch:
             strings = self._strings(entry)
@@ -142,6 +142,6 @@ class Playback:
         if len(strings) > STRINGS_MAX:
             raise EventsError(
                 f"entry {entry.entry_id} has {len(fields)} fields, the limit is {STRINGS_MAX // 2};"
-                f" go on behind it with --from {entry.entry_id.after()}"
+                f" continue after it with --from {entry.entry_id.after()}"
             )
         return strings

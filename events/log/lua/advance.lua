@@ -1,9 +1,9 @@
--- Raise the position of a holder; a lower one than there is changes nothing.
+-- Raise the position of a holder; a lower position than the present one changes nothing.
 --
 -- KEYS[1]  hash    {ns:P}:positions, holder -> entry id
 -- ARGV[1]  holder
 -- ARGV[2]  entry id
--- Reply    1 raised, 0 it stood there or further
+-- Reply    1 raised, 0 it was at least as high
 
 -- include entry_id
 

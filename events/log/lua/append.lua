@@ -10,7 +10,7 @@
 
 local seen = redis.call('GET', KEYS[3])
 if seen then
-  -- A write, so that WAIT and WAITAOF behind it wait for the append as well.
+  -- A write, so that WAIT and WAITAOF after it wait for the append as well.
   redis.call('PEXPIRE', KEYS[3], ARGV[2])
   local first, count = string.match(seen, '^(%S+) (%d+)$')
   local reply = {'seen'}

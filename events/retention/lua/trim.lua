@@ -1,4 +1,4 @@
--- Cut the oldest entries off a partition, none that a reader still needs, one bounded step.
+-- Cut the oldest entries off a partition in one bounded step, none that a reader still needs.
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- KEYS[2]  hash    {ns:P}:positions, holder -> entry id; "trimmed" is written here
@@ -6,8 +6,8 @@
 -- ARGV[2]  entries that a step cuts, about
 -- ARGV[3]  number of kinds of holders that are passed over; then these kinds, such as "archive"
 -- then     ... holders without which nothing is cut, such as "snapshot:route-table"
--- Reply    {entries removed, the cut, who needs the entry there ("" for ARGV[1] or the end of the
---          log), 1 where nothing before the cut is left}, {} where there is no such stream
+-- Reply    {entries removed, the cut, the holder that needs the entry there ("" for ARGV[1] or the
+--          end of the log), 1 if nothing before the cut is left}, {} if there is no such stream
 
 -- include entry_id
 -- include fields

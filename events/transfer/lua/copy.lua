@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- KEYS[2]  hash    {ns:P}:heads, endpoint -> entry id of its last event
--- ARGV[1]  the last id that the stream must ever have had ("0-0": none), or "" for any
+-- ARGV[1]  the id that must be the last one the stream ever had ("0-0": none), or "" for any
 -- ARGV[2]  number of entries; then for each: id or "*", endpoint or "", number of strings,
 --          field, value, ...
 -- Reply    {"copied", last id} | {"moved", last id}: nothing was added

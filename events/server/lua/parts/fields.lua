@@ -1,4 +1,4 @@
--- What Redis tells as a flat list of names and values, by name.
+-- Turn a flat list of names and values, as Redis replies, into a table by name.
 
 local function fields(flat)
   local by_name = {}
