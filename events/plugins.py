@@ -36,7 +36,7 @@ class BrokenPlugin(msgspec.Struct, frozen=True):
     """A plugin that is skipped.
 
     Attributes:
-        kind: The group of its entry point, such as `routestream.events`.
+        kind: The entry-point group in which it was found, such as `routestream.events`.
         name: The entry point's name.
         owner: The package that brings it, with its version.
         why: What is wrong with it.

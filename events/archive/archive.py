@@ -36,7 +36,7 @@ class Archive:
     """The archive of one deployment's log: `NAMESPACE/PARTITION/` with a manifest and segments.
 
     Attributes:
-        on_damage: Called with the error of each damaged segment, after which a `History` then
+        on_damage: Called with the error of each damaged segment, after which a `History`
             continues; None: reading raises the error.
     """
 

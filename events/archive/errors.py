@@ -41,8 +41,8 @@ class GapError(ArchiveError):
         until = "the end of the stream" if first is None else f"{first}, the first one left"
         super().__init__(
             f"partition {partition}: {count} entries after {after} and before {until}, were trimmed"
-            " or deleted before they were archived; --accept-gap goes on after them, and the"
-            " manifest says so for ever"
+            " or deleted before they were archived; --accept-gap continues after them, and the"
+            " manifest records that for ever"
         )
         self.partition = partition
         self.after = after

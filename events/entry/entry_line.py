@@ -61,5 +61,7 @@ def entry_of(line: bytes) -> tuple[int, EntryId, list[bytes]]:
     except (msgspec.DecodeError, UnicodeError, EventsError, RecursionError) as error:
         raise EntryLineError(f"no entry: {error}") from None
     if len(strings) % 2:
-        raise EntryLineError(f"entry {entry_id}: {len(strings)} strings are no pairs")
+        raise EntryLineError(
+            f"entry {entry_id}: {len(strings)} strings are not pairs of name and value"
+        )
     return read.partition, entry_id, strings

@@ -17,7 +17,7 @@ from events.log.reading import StreamReading
 from events.structured_logger import structured_logger
 
 Note = Callable[[TrimmedError], None]
-"""Called with the error of missing entries, after which reading then continues."""
+"""Called with the error of missing entries, after which reading continues."""
 
 _log = structured_logger(__name__)
 

@@ -24,8 +24,8 @@ class History(ReadableLog):
 
     Each read asks in one step for entries and for how far back the stream reaches, so a concurrent
     trim is noticed: trimmed entries are read from the archive. Entries that neither has are never
-    skipped silently: *on_gap* is called with them and reading continues after them; without
-    *on_gap* reading raises TrimmedError. A gap that was accepted when it was archived raises
+    skipped silently: *on_gap* is called with a TrimmedError, and reading continues after them;
+    without *on_gap* that error is raised. A gap that was accepted when it was archived raises
     nothing.
 
     Redis's count of entries ever appended shows what is missing. If an entry was deleted from the

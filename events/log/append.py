@@ -68,7 +68,7 @@ class Append:
                         raise UncertainAppendError(batch.event_id, tries, str(error)) from error
                     raise
             except ServerRefusedError as error:
-                if uncertain:  # this try was refused, an earlier one may not have been
+                if uncertain:  # only this try was refused: an earlier try may have succeeded
                     raise UncertainAppendError(batch.event_id, tries, str(error)) from error
                 raise
             await anyio.sleep(delay_s)

@@ -108,7 +108,7 @@ def _places(
     endpoints = {event.endpoint_id for event in events}
     if expected is not None and len(endpoints) > 1:
         raise InvalidEventError(
-            "expected", f"it is the head of one endpoint, the events are of {len(endpoints)}"
+            "expected", f"it applies to one endpoint, got events of {len(endpoints)}"
         )
     places: dict[int, list[int]] = {}
     for place, event in enumerate(events):

@@ -21,7 +21,7 @@ class Backoff(msgspec.Struct, frozen=True):
         return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
 
     def delays(self) -> Iterator[float]:
-        """Yield the delay after each failure of an endless row."""
+        """Yield the delay in seconds after the first failure, after the second, and so on."""
         failures = 0
         while True:
             failures += 1

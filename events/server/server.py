@@ -66,7 +66,7 @@ class Server:
     async def blocking(self, block_ms: int) -> AsyncIterator[Client]:
         """Open a separate connection for reads that wait up to *block_ms*.
 
-        The server's timer may begin anew while it serves others, so the reply may take longer.
+        The server's timer may start again while it serves others, so the reply may take longer.
         """
         client = self._connect(1, block_ms / 1_000 + self.settings.timeout_s)
         try:

@@ -17,7 +17,7 @@ class StreamState(msgspec.Struct, frozen=True):
         length: Number of entries that are in it.
         first: The oldest of them, None if there is none.
         last: The newest entry that was ever appended, `START` if none was.
-        entries_added: Entries that were ever appended, the removed ones too; None where the server
+        entries_added: Entries that were ever appended, the removed ones too; None if the server
             does not count them, as before Redis 7.
         deleted: The newest entry that was deleted singly, `START` if none was; None if the server
             does not remember it, as before Redis 7.

@@ -197,7 +197,7 @@ async def test_of_many_appends_at_one_head_one_lands(log: AppendableLog) -> None
 
 
 async def test_an_expected_head_is_one_endpoints(log: AppendableLog) -> None:
-    with pytest.raises(InvalidEventError, match="expected: it is the head of one endpoint"):
+    with pytest.raises(InvalidEventError, match="expected: it applies to one endpoint"):
         await log.append(ratio(uuid4()), ratio(uuid4()), expected=START)
     assert await lengths(log) == [0]
 
