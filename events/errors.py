@@ -43,9 +43,9 @@ class TrimmedError(EventsError):
     def __init__(
         self, partition: int, after: tuple[int, int], first: tuple[int, int] | None, count: int
     ) -> None:
-        until = "the end of the stream" if first is None else f"{first}, the first one left"
+        until = "the end of the stream" if first is None else f"{first}, the first entry left,"
         super().__init__(
-            f"partition {partition}: {count} entries after {after} and before {until}, were trimmed"
+            f"partition {partition}: {count} entries after {after} and before {until} were trimmed"
             " or deleted, and the archive does not have them"
         )
         self.partition = partition

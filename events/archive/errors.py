@@ -38,9 +38,9 @@ class GapError(ArchiveError):
     """Entries were trimmed from the stream before they were archived: they are lost."""
 
     def __init__(self, partition: int, after: EntryId, first: EntryId | None, count: int) -> None:
-        until = "the end of the stream" if first is None else f"{first}, the first one left"
+        until = "the end of the stream" if first is None else f"{first}, the first entry left,"
         super().__init__(
-            f"partition {partition}: {count} entries after {after} and before {until}, were trimmed"
+            f"partition {partition}: {count} entries after {after} and before {until} were trimmed"
             " or deleted before they were archived; --accept-gap continues after them, and the"
             " manifest records that for ever"
         )
