@@ -1,4 +1,4 @@
-"""The pages of the command line: `docs/cli.md`, written from what each command says of itself.
+"""Writes the reference of the command line, `docs/cli.md`, from the help of each command.
 
 `python -m docs.pages.cli_pages docs/cli.md` writes them; without a file they go to standard output.
 """
@@ -25,24 +25,24 @@ Written from the commands' own help by `make docs`; change it there. Every readi
 
 
 def root_context() -> click.Context:
-    """Return the context in which every command is found."""
+    """Return the click context of the root command, the parent of all others."""
     return click.Context(routestream, info_name="routestream", **routestream.context_settings)
 
 
 def walk(
     command: click.Command, context: click.Context
 ) -> Iterator[tuple[click.Command, click.Context]]:
-    """Yield a command and all that is not hidden below it, by name."""
+    """Yield *command* and all visible commands below it, sorted by name."""
     yield command, context
     if not isinstance(command, click.Group):
         return
-    for name, one in sorted(commands_of(command).items()):
-        if not one.hidden:
-            yield from walk(one, click.Context(one, info_name=name, parent=context))
+    for name, child in sorted(commands_of(command).items()):
+        if not child.hidden:
+            yield from walk(child, click.Context(child, info_name=name, parent=context))
 
 
 def pages() -> str:
-    """Return the whole document; it depends on nothing but the commands."""
+    """Return the whole document; it depends only on the commands."""
     parts = [_HEAD]
     for command, context in walk(routestream, root_context()):
         context.terminal_width = context.max_content_width = _WIDTH
@@ -52,7 +52,7 @@ def pages() -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the pages to the file that was named, or to standard output."""
+    """Write the pages to the file named in *arguments*, or to standard output."""
     if arguments:
         Path(arguments[0]).write_text(pages(), "utf-8")
     else:

@@ -1,7 +1,7 @@
-"""The incident: a bad night that really happens, for the runbook and the picture of the live view.
+"""Stages a real incident, which the runbook and the screenshot of the live view show.
 
-Nothing of it is written into Redis by hand but what strangers would write: a server, model
-servers, checkers and consumers run; some of them die, stand still or are stopped.
+A server, model servers, checkers and consumers run; some of them die, hang or are stopped. Only
+the entries that a foreign producer would append are written into Redis by hand.
 """
 
 import os
@@ -48,18 +48,18 @@ ENDPOINTS = {
 _ROUTES = {"chat": 3, "embed": 2}
 _STEP_TIMEOUT_S = 30.0
 _WHILE_STOPPED = (0.5, 0.25, 1.0, 0.75)
-"""Weights that are recorded while nobody keeps the health state."""
+"""Weights that are recorded while no consumer folds the health state."""
 
 
 class Stuck(msgspec.Struct, frozen=True):
-    """What is left behind: the entry that is stuck, and the consumer that has it."""
+    """An entry that stays pending, and the consumer that it was delivered to."""
 
     entry_id: EntryId
     consumer: str
 
 
 class Incident:
-    """The deployment in its bad night."""
+    """The deployment in which the incident takes place."""
 
     def __init__(
         self, server: EmbeddedServer, log: EventLog, reader: RouteTableReader, tasks: TaskGroup
@@ -72,7 +72,7 @@ class Incident:
         self._environment = {
             **os.environ,
             **environment_of(server),
-            # Long waits, so that a consumer that stands still is given the next entry.
+            # Reads that wait long, so that the server delivers the next entry to a hung consumer.
             "ROUTESTREAM_CONSUMER_BLOCK_MS": "60000",
             "ROUTESTREAM_LOG_LEVEL": "warning",
         }
@@ -91,7 +91,7 @@ class Incident:
         return replica
 
     async def happen(self) -> None:
-        """Let all of it happen, one after the other."""
+        """Run all steps of the incident, one after the other."""
         await self._serve()
         await self._audit_and_leave()
         await self._warm_up_too_early()
@@ -101,7 +101,7 @@ class Incident:
         await self._stand_still()
 
     async def go_on(self) -> None:
-        """Let life go on: weights change, and now and then a replica dies or comes back."""
+        """Make the next change: a weight changes, or a replica dies or comes back."""
         self._turns += 1
         first, second, *_ = self._replicas["embed"]
         match self._turns % 8:
@@ -151,7 +151,7 @@ class Incident:
             await self._until_routable(name, len(self._replicas[name]))
 
     async def _audit_and_leave(self) -> None:
-        """A group reads what there is; nobody ever runs it again."""
+        """A group reads the whole log once and never runs again."""
         seen: list[EntryId] = []
 
         async def read(recorded: RecordedEvent) -> None:
@@ -163,7 +163,7 @@ class Incident:
         await consumer.stop()
 
     async def _warm_up_too_early(self) -> None:
-        """A route is started before its server listens: what warms it up gives up on it."""
+        """A route is started before its server listens: the warm-up group gives up on the event."""
         late = self._replica("embed", 2)
         await late.start()
         await late.kill()
@@ -181,7 +181,7 @@ class Incident:
         await self._until_dead(WARM_UP, 1)
 
     async def _garbage(self) -> None:
-        """A stranger appends what cannot be read: one cut short, one without a name."""
+        """A foreign producer appends two unreadable entries: one truncated, one without a name."""
         stream = self.log.keys.events(0)
         cut = f'{{"endpoint_id":"{ENDPOINTS["chat"]}","route_id":"'
         client = self.log.server.client
@@ -196,7 +196,7 @@ class Incident:
         await self._until_routable("chat", 2)
 
     async def _stop_keeping_health(self) -> None:
-        """The health state's only consumer is stopped, and not started again."""
+        """The only consumer of the health state is stopped and not started again."""
         process = self._processes["health-state-1"]
         process.send_signal(signal.SIGTERM)
         with anyio.fail_after(_STEP_TIMEOUT_S):
@@ -207,12 +207,12 @@ class Incident:
             await _until(lambda: self._ratio(route_id) == ratio)  # noqa: B023 - awaited here
 
     async def _stand_still(self) -> None:
-        """The route table's only consumer stands still with an entry that it was just given."""
+        """The only consumer of the route table hangs with an entry that was just delivered to it."""
         process = self._processes["route-table-1"]
         with anyio.fail_after(_STEP_TIMEOUT_S):
             process.send_signal(signal.SIGSTOP)
             while not await self._is_waiting():
-                # Stopped while it did something: the next entry would not be given to it.
+                # It was stopped outside of a read: the next entry would not be delivered to it.
                 process.send_signal(signal.SIGCONT)
                 await anyio.sleep(LOOK_EVERY_S)
                 process.send_signal(signal.SIGSTOP)
@@ -221,10 +221,10 @@ class Incident:
         self.stuck = Stuck(await self.log.head(0), "route-table-1")
 
     async def _is_waiting(self) -> bool:
-        """Whether the server holds a read of the route table's consumer."""
+        """Whether a read of the route table's consumer is blocked at the server."""
         name = connection_name(self.log.keys, 0, "route-table", "route-table-1")
         clients = await self.log.server.client.execute_command("CLIENT LIST")
-        return any(one["name"] == name and "b" in one["flags"] for one in clients)
+        return any(client["name"] == name and "b" in client["flags"] for client in clients)
 
     def _consume(self, group: str, handler: Handler) -> Consumer:
         policy = RetryPolicy(tries_max=3, first_s=0.05, most_s=0.1)
@@ -253,7 +253,7 @@ class Incident:
     async def _until_dead(self, group: str, count: int) -> None:
         letters = DeadLetters(self.log.server, self.log.keys, 0, group)
         with anyio.fail_after(_STEP_TIMEOUT_S):
-            while len(await letters.newest(count)) < count:  # noqa: ASYNC110 - it is outside
+            while len(await letters.newest(count)) < count:  # noqa: ASYNC110 - the state is in Redis
                 await anyio.sleep(LOOK_EVERY_S)
 
     def _ratio(self, route_id: UUID) -> float | None:
@@ -262,7 +262,7 @@ class Incident:
 
 
 async def warm_up(recorded: RecordedEvent) -> None:
-    """Connect to a route that was started, so that its first user does not wait."""
+    """Connect to each started route, so that its first user does not wait."""
     if isinstance(recorded.event, RouteStartedEvent):
         event = recorded.event
         async with await anyio.connect_tcp(event.kernel_host, event.kernel_port):
@@ -270,19 +270,19 @@ async def warm_up(recorded: RecordedEvent) -> None:
 
 
 def environment_of(server: EmbeddedServer) -> Mapping[str, str]:
-    """Return what tells a command which deployment it works on."""
+    """Return the variables that tell a command which deployment it works on."""
     return {"REDIS_URL": server.url, "ROUTESTREAM_NAMESPACE": NAMESPACE}
 
 
 async def _until(holds: Callable[[], bool]) -> None:
     with anyio.fail_after(_STEP_TIMEOUT_S):
-        while not holds():  # noqa: ASYNC110 - it looks at the outside world
+        while not holds():  # noqa: ASYNC110 - the state changes outside of this process
             await anyio.sleep(LOOK_EVERY_S)
 
 
 @asynccontextmanager
 async def run_incident(server: EmbeddedServer) -> AsyncIterator[Incident]:
-    """Let the incident happen on *server*; nothing of it runs on afterwards."""
+    """Run the incident on *server*; on exit all its processes and tasks have ended."""
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(
             open_log(server.url, namespace=NAMESPACE, source="manager")

@@ -1,4 +1,4 @@
-"""The metrics page: `docs/metrics.md`, made from the metrics' own names and help."""
+"""Writes the metrics page, `docs/metrics.md`, from the names and help of the metrics."""
 
 import click
 

@@ -1,8 +1,7 @@
-"""The runbook: an operator's queries, with the commands that answer them and what they print.
+"""Fills the runbook with what the commands that answer an operator's questions print.
 
-`python -m docs.pages.runbook docs/runbook.md` lets the incident happen, runs every command of
-`COMMANDS` in it, and writes what they print between the page's markers. The text around them is
-written by hand.
+`python -m docs.pages.runbook docs/runbook.md` runs the incident, runs every command of `COMMANDS`
+in it, and writes their output between the page's markers. The text around them is written by hand.
 """
 
 import os
@@ -50,7 +49,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "streams trim --keep 1h --dry-run",
     ),
 }
-"""By the marker in the page; `{stuck}` is the entry that is stuck."""
+"""Commands by the marker in the page; `{stuck}` stands for the id of the stuck entry."""
 
 PROGRAM = "routestream"
 WIDTH = 110
@@ -60,18 +59,18 @@ _PATIENCE_S = 60.0
 
 
 class RunbookError(Exception):
-    """A command of the runbook does not do what the page says."""
+    """The page and the runbook disagree, or a command of the runbook failed."""
 
 
 class Printed(msgspec.Struct, frozen=True):
-    """A command as it is typed, and what it printed."""
+    """A command as it is typed, and its output."""
 
     command: str
     output: str
 
 
 async def write(page: str) -> str:
-    """Let the incident happen, and return *page* with what the commands print in it.
+    """Run the incident, and return *page* with the output of the commands filled in.
 
     Raises:
         RunbookError: The page lacks a marker or has one too many, or a command fails.
@@ -88,27 +87,27 @@ async def write(page: str) -> str:
 
 
 async def answers() -> dict[str, list[Printed]]:
-    """Let the incident happen, and return what each command prints, by marker."""
+    """Run the incident, and return what each command prints, by marker."""
     with embedded_server() as server:
         async with run_incident(server) as incident:
             stuck = "" if incident.stuck is None else str(incident.stuck.entry_id)
-            # Before, what they say of that consumer depends on how fast the machine is.
+            # Earlier, their output about that consumer would depend on the speed of the machine.
             await _until_silent(incident)
             return {
-                marker: [await _printed(server, one.format(stuck=stuck)) for one in commands]
+                marker: [await _printed(server, text.format(stuck=stuck)) for text in commands]
                 for marker, commands in COMMANDS.items()
             }
 
 
 async def _until_silent(incident: Incident) -> None:
-    """Wait until the consumer that stands still is taken for gone."""
+    """Wait until the hung consumer counts as silent."""
     stream, client = incident.log.keys.events(0), incident.log.server.client
     with anyio.fail_after(_PATIENCE_S):
         while True:
-            [about] = await client.execute_command("XINFO CONSUMERS", stream, "route-table")
-            if about["idle"] >= SILENT_MS:
+            [consumer] = await client.execute_command("XINFO CONSUMERS", stream, "route-table")
+            if consumer["idle"] >= SILENT_MS:
                 return
-            await anyio.sleep((SILENT_MS - about["idle"]) / 1_000)
+            await anyio.sleep((SILENT_MS - consumer["idle"]) / 1_000)
 
 
 async def _printed(server: EmbeddedServer, command: str) -> Printed:
@@ -116,10 +115,10 @@ async def _printed(server: EmbeddedServer, command: str) -> Printed:
     done = await anyio.run_process(
         routestream_command(*shlex.split(command)), env=environment, check=False
     )
-    output, talk = done.stdout.decode(), done.stderr.decode()
+    output, messages = done.stdout.decode(), done.stderr.decode()
     if done.returncode:
-        raise RunbookError(f"`{command}` ends with {done.returncode}: {talk or output}")
-    return Printed(f"{PROGRAM} {command}", talk + output)
+        raise RunbookError(f"`{command}` ends with {done.returncode}: {messages or output}")
+    return Printed(f"{PROGRAM} {command}", messages + output)
 
 
 def _block(printed: list[Printed]) -> str:
@@ -128,7 +127,7 @@ def _block(printed: list[Printed]) -> str:
 
 
 def main(path: Path) -> None:
-    """Write what the commands print into the page at *path*."""
+    """Write the output of the commands into the page at *path*."""
     configure_logs("critical")
     page = path.read_text(encoding="utf-8")
     path.write_text(anyio.run(write, page), encoding="utf-8")

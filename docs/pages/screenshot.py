@@ -1,6 +1,6 @@
-"""The screenshot: an SVG of the live view, taken of the running program in the incident.
+"""Takes the screenshot of the live view: an SVG of the program running in the incident.
 
-`python -m docs.pages.screenshot docs/top.svg` makes it anew.
+`python -m docs.pages.screenshot docs/top.svg` writes it.
 """
 
 import re
@@ -18,14 +18,14 @@ from projections.read_model.reader import RouteTableReader
 
 COLUMNS, LINES = 146, 33
 LOOKS = 16
-"""Looks before the picture is taken, for the rates to have a course."""
+"""Readings before the screenshot is taken, so that the rates have a history."""
 
 _TIMEOUT_S = 60.0
 _FONT_FACE = re.compile(r"@font-face\s*\{.*?\}\s*", re.DOTALL)
 
 
 async def take(size: tuple[int, int] = (COLUMNS, LINES)) -> str:
-    """Let the incident happen, look at it for a while, and return the screen as an SVG."""
+    """Run the incident, watch it for a while, and return the screen as an SVG."""
     with embedded_server() as server:
         async with run_incident(server) as incident, anyio.create_task_group() as tasks:
             log = incident.log
@@ -43,12 +43,12 @@ async def take(size: tuple[int, int] = (COLUMNS, LINES)) -> str:
 
 
 def standalone(svg: str) -> str:
-    """Take out the fonts that would be fetched from elsewhere; a monospace one is everywhere."""
+    """Replace the fonts that a viewer would download by a local monospace font."""
     return _FONT_FACE.sub("", svg).replace("Fira Code", "ui-monospace, DejaVu Sans Mono")
 
 
 def main(path: Path) -> None:
-    """Write the picture to *path*."""
+    """Write the screenshot to *path*."""
     configure_logs("critical")
     path.write_text(anyio.run(take), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The settings page: `docs/settings.md`, made from the settings' own defaults and docstrings."""
+"""Writes the settings page, `docs/settings.md`, from defaults and docstrings of the settings."""
 
 import inspect
 import re
@@ -37,7 +37,7 @@ def settings_page() -> str:
     """Return the page.
 
     Raises:
-        LookupError: The docstring of a setting's class does not say what the setting means.
+        LookupError: The docstring of a settings class does not describe one of its settings.
     """
     return "\n".join([_HEAD, *_section("", Settings)])
 
@@ -65,15 +65,15 @@ def _section(prefix: str, kind: type[msgspec.Struct]) -> Iterator[str]:
 
 
 def _abouts(kind: type[msgspec.Struct]) -> dict[str, str]:
-    """Return what the class, or those that it extends, say of each attribute."""
+    """Return the description of each attribute, from the class or the classes it extends."""
     found: dict[str, str] = {}
-    for one in reversed(kind.__mro__):
-        attributes = inspect.cleandoc(one.__doc__ or "").partition(_ATTRIBUTES)[2]
-        found |= {name: " ".join(said.split()) for name, said in _ATTRIBUTE.findall(attributes)}
+    for ancestor in reversed(kind.__mro__):
+        attributes = inspect.cleandoc(ancestor.__doc__ or "").partition(_ATTRIBUTES)[2]
+        found |= {name: " ".join(text.split()) for name, text in _ATTRIBUTE.findall(attributes)}
     return found
 
 
-def _shown(default: Any) -> str:  # noqa: ANN401 - of any type that a setting can have
+def _shown(default: Any) -> str:  # noqa: ANN401 - a setting may have any type
     if default is None or default in {"", ()}:
         return "none"
     if isinstance(default, tuple):
