@@ -1,8 +1,8 @@
-"""The printed entry: what an entry of Backend.AI's own stream says, for a person or a program.
+"""Reads the entries of Backend.AI's own stream, for a person or a program.
 
-All events of a cluster lie on the stream, most of them about other things than routes; each is
+The stream carries all events of a cluster, most of them about other things than routes. Each is
 shown with its content as it was written, in either wire format (see `producers.backend_ai.wire`).
-What msgpack calls an extension stands as its number and its size: Backend.AI's carry pickles.
+A msgpack extension is shown as its number and its size, because Backend.AI's carry pickles.
 """
 
 from collections.abc import Mapping
@@ -31,19 +31,19 @@ _KNOWN = frozenset({b"name", b"source", b"args", b"payload", b"metadata", b"_ret
 
 
 def printed_entry(entry: Entry, *, wide: bool = False) -> ForeignEvent:
-    """Return what the entry says; a *wide* summary has whole ids.
+    """Return the event that the entry holds; a *wide* summary has whole ids.
 
     Raises:
-        UndecodableEntryError: It is not what any release of Backend.AI writes.
+        UndecodableEntryError: No release of Backend.AI writes such an entry.
     """
     try:
-        return _told(entry.fields, wide=wide)
+        return _event_of(entry.fields, wide=wide)
     except MalformedEntryError as error:
         raise UndecodableEntryError(str(error)) from None
 
 
-def _told(fields: Mapping[bytes, bytes], *, wide: bool) -> ForeignEvent:
-    said = wire.decode(fields)
+def _event_of(fields: Mapping[bytes, bytes], *, wide: bool) -> ForeignEvent:
+    event = wire.decode(fields)
     name = _text(fields, b"name")
     content = _content(name, fields)
     values: dict[str, Any] = {
@@ -56,8 +56,8 @@ def _told(fields: Mapping[bytes, bytes], *, wide: bool) -> ForeignEvent:
         values["retry_count"] = copies
     if others := {key: value for key, value in fields.items() if key not in _KNOWN}:
         values["fields"] = fields_as_text(others)
-    endpoint = str(said.endpoint_id) if isinstance(said, wire.RouteListUpdated) else ""
-    summary = _summary(said, content, wide=wide)
+    endpoint = str(event.endpoint_id) if isinstance(event, wire.RouteListUpdated) else ""
+    summary = _summary(event, content, wide=wide)
     if copies:
         summary = f"{summary} (copy {copies})"
     return ForeignEvent(name, values["source"], summary, values, endpoint)
@@ -86,9 +86,9 @@ def _without_extensions(value: Any) -> Any:  # noqa: ANN401 - what msgpack can h
         case msgspec.msgpack.Ext():
             return {"extension": value.code, "bytes": memoryview(value.data).nbytes}
         case list():
-            return [_without_extensions(one) for one in value]
+            return [_without_extensions(item) for item in value]
         case dict():
-            return {_name(key): _without_extensions(one) for key, one in value.items()}
+            return {_name(key): _without_extensions(item) for key, item in value.items()}
         case bytes():
             return {"bytes": len(value)}
         case None | bool() | int() | float() | str():
@@ -104,10 +104,10 @@ def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
     return fields.get(name, b"").decode("utf-8", "backslashreplace")
 
 
-def _summary(said: wire.Said, content: Any, *, wide: bool) -> str:  # noqa: ANN401 - JSON
-    match said:
+def _summary(event: wire.Said, content: Any, *, wide: bool) -> str:  # noqa: ANN401 - JSON
+    match event:
         case wire.StatusUpdated():
-            return f"session {shown_id(said.session_id, wide=wide)} {said.new_status}"
+            return f"session {shown_id(event.session_id, wide=wide)} {event.new_status}"
         case wire.RouteListUpdated():
             return "its hand-off keys hold the routes"
     if isinstance(content, dict):

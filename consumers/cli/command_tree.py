@@ -1,7 +1,8 @@
-"""The command tree: which commands there are, where each is written, what is said to all of them.
+"""Lists all commands with the module of each, and defines the options that they share.
 
-Nothing here imports a command: each is imported when it is asked for, so that none waits for what
-the others stand on. What its help says first stands here, too: a list of commands imports none.
+Nothing here imports a command: each is imported when it is run, so that no command waits for the
+imports of another. The first sentence of each help stands here, too, so that listing the commands
+imports none of them.
 """
 
 import os
@@ -13,7 +14,7 @@ import click
 from consumers.cli.terminal.command_group import CommandGroup, CommandReference
 
 COMPLETE_VARIABLE = "_ROUTESTREAM_COMPLETE"
-"""Set by a shell's script when it asks what to offer."""
+"""Set by the completion script of a shell when it asks for completions."""
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -180,7 +181,7 @@ PLACES = MappingProxyType(
         ),
     }
 )
-"""The commands by their paths; those that are written in their group are not here."""
+"""The commands by their paths; a command defined in the module of its group is not listed."""
 
 SECTIONS = MappingProxyType(
     {
@@ -237,6 +238,6 @@ def routestream(
         "ROUTESTREAM_CONFIG": None if config is None else str(config),
         "ROUTESTREAM_LOG_LEVEL": log_level,
     }
-    # What was said on the command line holds for the processes that it starts, too.
+    # The processes that a command starts inherit the options of its command line.
     os.environ.update({name: value for name, value in given.items() if value is not None})
     set_up(context, config, log_level)

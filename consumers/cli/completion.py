@@ -1,4 +1,4 @@
-"""The completion: the scripts by which shells ask what to offer, and who answers them."""
+"""Prints the completion scripts of shells, and attaches completions to parameters."""
 
 from importlib import import_module
 
@@ -22,7 +22,7 @@ _MENDED = {
         ("echo $metadata[2]", 'echo "$option$metadata[2]"'),
     ],
 }
-"""What click's scripts do not get right: `--option=value` is one word; a help may have commas."""
+"""Corrections of click's scripts: `--option=value` is one word, and a help may have commas."""
 
 _ANSWERS = "consumers.cli.completion_answers"
 _BY_NAME = {
@@ -31,7 +31,7 @@ _BY_NAME = {
     "names": "types",
     "endpoint": "endpoints",
 }
-"""What answers, by the name that a parameter has wherever it stands for the same thing."""
+"""The function of `completion_answers` for each name of a parameter."""
 
 
 @click.command()
@@ -56,7 +56,7 @@ def completion(shell: str) -> None:
 
 
 def complete_by_name(command: click.Command) -> None:
-    """Let the arguments and options of *command* be completed by what their names stand for."""
+    """Attach completions to the arguments and options of *command*, by their names."""
     for parameter in command.params:
         answer = _BY_NAME.get(parameter.name or "")
         if answer is not None and not isinstance(parameter.type, click.Choice):
@@ -65,7 +65,7 @@ def complete_by_name(command: click.Command) -> None:
 
 def _attach(parameter: click.Parameter, answer: str) -> None:
     def shell_complete(context: click.Context, incomplete: str) -> list[CompletionItem]:
-        # What it stands on is imported only for who asks this.
+        # Imported only when a completion is asked for: the module imports much.
         offered: list[CompletionItem] = getattr(import_module(_ANSWERS), answer)(
             context, parameter, incomplete
         )

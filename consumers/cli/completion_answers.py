@@ -1,7 +1,7 @@
-"""The answers: what may stand where a word is not finished yet.
+"""Completes unfinished words of the command line: names of groups, event types and endpoints.
 
-Names of groups and types are known here. Endpoints are asked for at the server, and left out where
-it does not answer at once: who presses the tab key waits for nobody.
+Groups and types are known without a server. Endpoints are read from the server, and left out where
+it does not answer at once: the tab key must not make a person wait.
 """
 
 import os
@@ -27,31 +27,31 @@ from projections.errors import ProjectionsError
 from projections.route_table.lookup import live_endpoints
 
 ANSWER_MAX_S = 0.3
-"""For the server to tell its endpoints."""
+"""Time limit for reading the endpoints from the server."""
 
 OFFERED_MAX = 100
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][\w.@/-]*\Z", re.ASCII)
-"""A shell would run what else a name may hold."""
+"""Names that are offered; a shell could run other characters of a name as code."""
 
 
 def groups(_c: click.Context, _p: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the groups that begin so."""
+    """Return the groups that begin with *incomplete*."""
     return [CompletionItem(name) for name in GROUPS if name.startswith(incomplete)]
 
 
 def types(_c: click.Context, _p: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the types of events that begin so."""
+    """Return the types of events that begin with *incomplete*."""
     return [CompletionItem(name) for name in BY_WIRE_NAME if name.startswith(incomplete)]
 
 
 def endpoints(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the ids of endpoints that begin so, and for an argument their names."""
+    """Return the ids of endpoints that begin with *incomplete*; for an argument names, too."""
     found: dict[str, str] = {}
     has_names = isinstance(parameter, click.Argument)
-    # A shell that waits for words has no use for reasons.
+    # A shell that completes a word cannot show an error.
     with suppress(EventsError, ProjectionsError, ConsumersError, click.ClickException, OSError):
         anyio.run(_collect, context, incomplete.lower(), has_names, found)
     return [CompletionItem(word, help=about) for word, about in sorted(found.items())]
@@ -63,7 +63,7 @@ async def _collect(
     has_names: bool,  # noqa: FBT001 - anyio passes by position
     found: dict[str, str],
 ) -> None:
-    """Fill *found* with ids, and names where they will do; what was found in time stays."""
+    """Fill *found* with ids, and with names if *has_names*; what was found in time is kept."""
     settings = _settings(context.find_root().params)
     with anyio.move_on_after(ANSWER_MAX_S):
         async with open_server(settings.server) as server:

@@ -49,7 +49,7 @@ metrics_port_option = click.option(
 
 
 def _group_lines() -> str:
-    """Return the groups for the help, one a line, with the part of the settings that each has."""
+    """Return the groups for the help, one a line, each with its section of the settings."""
     widest = max(map(len, GROUPS))
     lines = (
         f"  {name:{widest}}  {group.about}"
@@ -112,11 +112,11 @@ async def consume(
 
 
 def groups_to_run(group: str | None, settings: Settings) -> list[str]:
-    """Return what is to be run: *group*, or all that are set up, the retention among them.
+    """Return the groups to run: *group*, or all that are set up, including the retention.
 
     Raises:
         UnknownGroupError: There is no such group.
-        MissingSettingError: What it needs is not set.
+        MissingSettingError: A setting that the group needs is missing.
     """
     retention = settings.retention
     if group is None:
@@ -159,7 +159,7 @@ async def run_checkers(deployment: Deployment, *, processes: int | None, supervi
 async def _supervise(
     deployment: Deployment, commands: Mapping[str, Sequence[str]], metrics: MetricsSettings
 ) -> None:
-    """Run *commands* as supervised processes, once it is known that the server is fit for them."""
+    """Check the server, then run *commands* as supervised processes."""
     async with deployment.open_log(create=True) as log:
         await warn_of_weaknesses(log.server)
     warn_of_broken_plugins()

@@ -1,4 +1,4 @@
-"""The deployment that a command works on: as the settings say, and with what reads it."""
+"""Opens the deployment that a command works on, as the settings define it."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -34,12 +34,12 @@ P = ParamSpec("P")
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """Which log a command works on, and as whom: click's context object.
+    """The log that a command works on, and the source of its events: click's context object.
 
     Attributes:
-        settings: As the command was started with.
-        source: Who appends.
-        foreign: What reads the entries of another system's streams, by their keys.
+        settings: The settings that the command was started with.
+        source: The source that is recorded with appended events.
+        foreign: The decoders of other systems' streams, by stream key.
     """
 
     settings: Settings = Settings()
@@ -60,7 +60,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     @asynccontextmanager
     async def open_history(self) -> AsyncIterator[History]:
-        """Open the log to read it together with its archive; what neither has is said aloud."""
+        """Open the log together with its archive; print a note about each gap."""
         async with self.open_log() as log:
             yield History(log, self.open_archive(), say_note)
 
@@ -72,7 +72,7 @@ class Deployment(msgspec.Struct, frozen=True):
 def command_of(
     run: Callable[Concatenate[Deployment, P], Awaitable[None]],
 ) -> Callable[P, None]:
-    """Make a click callback of an async function that takes the deployment first."""
+    """Return a click callback that runs an async function with the deployment as first argument."""
 
     @wraps(run)
     def callback(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -88,11 +88,11 @@ def command_of(
 
 
 FOREIGN_DECODERS = MappingProxyType({backend_ai_wire.STREAM.decode(): printed_entry})
-"""What reads the entries of other systems' streams, by the stream's key."""
+"""The decoders of other systems' streams, by stream key."""
 
 
 def set_up(context: click.Context, config: Path | None, log_level: str) -> None:
-    """Read the settings, and leave the deployment where commands look for it.
+    """Read the settings, and store the deployment in *context* for the command.
 
     Raises:
         InvalidSettingsError: A setting is wrong.

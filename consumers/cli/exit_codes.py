@@ -1,4 +1,4 @@
-"""The exit codes: what a script is told of each failure that is known."""
+"""Maps each known failure to the exit code of the program."""
 
 from consumers.cli.events.text_search import SearchError
 from consumers.cli.terminal.messages import (
@@ -77,5 +77,5 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
 
 
 def exit_code_of(failure: Exception) -> int | None:
-    """Return the exit code of a failure that is ours to tell; None: it is a fault of the code."""
+    """Return the exit code of a known failure; None for any other, which is a bug."""
     return next((code for kinds, code in _EXIT_CODES if isinstance(failure, kinds)), None)

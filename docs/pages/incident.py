@@ -207,7 +207,7 @@ class Incident:
             await _until(lambda: self._ratio(route_id) == ratio)  # noqa: B023 - awaited here
 
     async def _stand_still(self) -> None:
-        """The only consumer of the route table hangs with an entry that was just delivered to it."""
+        """The only consumer of the route table hangs with a just delivered entry."""
         process = self._processes["route-table-1"]
         with anyio.fail_after(_STEP_TIMEOUT_S):
             process.send_signal(signal.SIGSTOP)

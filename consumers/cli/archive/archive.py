@@ -72,33 +72,33 @@ async def run_archive(  # noqa: PLR0913 - the options of the command
     \b
     Example: routestream archive run --location /var/lib/routestream/archive --yes
     """
-    there = open_at(deployment, location)
+    target = open_at(deployment, location)
     async with deployment.open_log() as log:
         wanted = partitions_of(log, partition)
-        bound = await bound_of(log, there)
+        bound = await bound_of(log, target)
         if until is not None:
             bound = parse_position(until, await now_of(log.server))
-        confirm([row for one in wanted for row in await _plan(log, there, one, bound)], yes=yes)
+        confirm([row for p in wanted for row in await _plan(log, target, p, bound)], yes=yes)
         written: list[Written] = []
-        for one in wanted:
-            async for segment in archive_partition(log, there, one, bound, accept_gap=accept_gap):
+        for p in wanted:
+            async for segment in archive_partition(log, target, p, bound, accept_gap=accept_gap):
                 if output.is_lines:
-                    print_value(output, part_row(one, segment.segment), PART_KINDS)
+                    print_value(output, part_row(p, segment.segment), PART_KINDS)
                 else:
                     written.append(segment)
-                    say(f"partition {one}: {told_of(segment.segment)}")
-        listed = [Listed(one.partition, one.segment, None) for one in written]
+                    say(f"partition {p}: {told_of(segment.segment)}")
+        listed = [Listed(done.partition, done.segment, None) for done in written]
         print_listed(output, listed, "nothing was to be archived")
 
 
 async def _plan(
-    log: EventLog, there: Archive, partition: int, bound: EntryId
+    log: EventLog, target: Archive, partition: int, bound: EntryId
 ) -> list[tuple[str, object, object]]:
     position = await Positions(log.server, log.keys, partition).of(HOLDER)
-    end = (await there.state(partition)).manifest.end
+    end = (await target.state(partition)).manifest.end
     newest = (await read_chunk_back(log, partition, START, bound, 1)).entries
     until = max([end, *(EntryId.parse(entry_id) for entry_id, _ in newest)])
-    where = f"partition {partition} in {there.storage.name}"
+    where = f"partition {partition} in {target.storage.name}"
     plan: list[tuple[str, object, object]] = [(where, f"archived up to {end}", f"up to {until}")]
     if position is not None and position > end:
         what = f"partition {partition}, up to where the log says it is archived"
@@ -123,13 +123,13 @@ async def list_segments(
     \b
     Example: routestream archive ls -o jsonl
     """
-    there = open_at(deployment, location)
+    target = open_at(deployment, location)
     async with deployment.open_log() as log:
         wanted = partitions_of(log, partition)
-    listed = [one for p in wanted for one in await _listed(there, p)]
-    is_empty = not any([await there.sizes(p) for p in wanted])
+    listed = [one for p in wanted for one in await _listed(target, p)]
+    is_empty = not any([await target.sizes(p) for p in wanted])
     nothing = "nothing is archived" if is_empty else "no manifest names what lies"
-    print_listed(output, listed, f"{nothing} in {there.storage.name}")
+    print_listed(output, listed, f"{nothing} in {target.storage.name}")
 
 
 async def _listed(there: Archive, partition: int) -> list[Listed]:
@@ -160,17 +160,17 @@ async def check_archive(
     \b
     Example: routestream archive check
     """
-    there = open_at(deployment, location)
+    target = open_at(deployment, location)
     async with deployment.open_log() as log:
-        checked = [await check_partition(log, there, p) for p in partitions_of(log, partition)]
-    problems = [problem for one in checked for problem in one.problems]
-    is_empty = not (problems or any(one.strays for one in checked))
+        checks = [await check_partition(log, target, p) for p in partitions_of(log, partition)]
+    problems = [problem for one in checks for problem in one.problems]
+    is_empty = not (problems or any(one.strays for one in checks))
     nothing = "nothing is archived" if is_empty else "no segment can be listed"
-    listed = [part for one in checked for part in one.parts]
-    print_listed(output, listed, f"{nothing} in {there.storage.name}")
+    listed = [part for one in checks for part in one.parts]
+    print_listed(output, listed, f"{nothing} in {target.storage.name}")
     for problem in problems:
         say(f"damaged: {problem}")
-    for one in checked:
+    for one in checks:
         if one.strays:
             say(one.told_of_strays())
     if problems:

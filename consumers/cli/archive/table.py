@@ -1,4 +1,4 @@
-"""The listing: parts of the archive, as a table or as values."""
+"""Prints the parts of the archive, as a table or as values."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC
@@ -17,7 +17,7 @@ from events.entry.position import time_of
 
 
 class SegmentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One segment of the archive, and what is wrong with it, null for nothing that was found."""
+    """One segment of the archive; *problem* says what is wrong with it, null if nothing is."""
 
     partition: int
     kind: str = "segment"
@@ -80,7 +80,7 @@ _COLUMNS: Columns[PartRow] = (
 
 
 def print_listed(output: OutputForm, listed: Sequence[Listed], nothing: str) -> None:
-    """Print parts of the archive; where there are none, a table is the note *nothing*."""
+    """Print parts of the archive; where there are none, print the note *nothing* for a table."""
     rows = [part_row(one.partition, one.part, one.problem) for one in listed]
     print_rows(output, PART_KINDS, rows, _COLUMNS, nothing=nothing)
 
@@ -101,7 +101,7 @@ def part_row(partition: int, part: Part, problem: str | None = None) -> PartRow:
 
 
 def told_of(segment: Segment) -> str:
-    """Return what was archived in a sentence."""
+    """Return a sentence that says what was archived."""
     size = f"{_size(segment.raw_bytes)} in {_size(segment.stored_bytes)}"
     return f"archived {segment.first} to {segment.last}: {segment.count} entries, {size}"
 

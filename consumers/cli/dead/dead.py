@@ -39,7 +39,7 @@ from events.server.server import now_of
 DEAD_COUNT = 20
 
 Requeues = Mapping[tuple[str, int, EntryId], int]
-"""How often the entry of a group and partition was requeued before."""
+"""How often an entry was requeued before, by group, partition and entry id."""
 
 
 @click.group(cls=CommandGroup)
@@ -117,7 +117,7 @@ class DeadRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _columns(partitions: int, now: datetime, *, wide: bool) -> Columns[DeadRow]:
-    """Return the columns: on several partitions ids may coincide, on one they never do."""
+    """Return the columns; PARTITION is always shown if there are several: ids may coincide."""
     return (
         Column("DEAD ID", lambda row: row.dead_id),
         Column("GROUP", lambda row: row.group, folds=True),
@@ -143,22 +143,22 @@ async def _rows(log: EventLog, meant: Sequence[Meant]) -> list[DeadRow]:
     requeues = await _requeues(log, meant)
     return [
         DeadRow(
-            dead_id=one.letter.dead_id,
-            group=one.group,
-            entry_id=one.letter.original.entry_id,
-            partition=one.letter.original.partition,
-            reason=one.letter.reason,
-            error=one.letter.error,
-            deliveries=one.letter.deliveries,
-            requeued=requeues.get((one.group, one.partition, one.letter.original.entry_id), 0),
-            consumer=one.letter.consumer,
-            first_at=one.letter.first_at.isoformat(),
-            last_at=one.letter.last_at.isoformat(),
-            fields=fields_as_text(one.letter.original.fields),
-            letter=one.letter,
-            line=Line.of(one.letter.original),
+            dead_id=item.letter.dead_id,
+            group=item.group,
+            entry_id=item.letter.original.entry_id,
+            partition=item.letter.original.partition,
+            reason=item.letter.reason,
+            error=item.letter.error,
+            deliveries=item.letter.deliveries,
+            requeued=requeues.get((item.group, item.partition, item.letter.original.entry_id), 0),
+            consumer=item.letter.consumer,
+            first_at=item.letter.first_at.isoformat(),
+            last_at=item.letter.last_at.isoformat(),
+            fields=fields_as_text(item.letter.original.fields),
+            letter=item.letter,
+            line=Line.of(item.letter.original),
         )
-        for one in meant
+        for item in meant
     ]
 
 
@@ -193,23 +193,23 @@ async def show_dead_letter(
     Example: routestream dead show 1769896800123-0
     """
     async with deployment.open_log() as log:
-        one = await _the_one(log, DeadFilter(group=group, partition=partition), dead_id)
-        [row] = await _rows(log, [one])
+        meant = await _find_letter(log, DeadFilter(group=group, partition=partition), dead_id)
+        [row] = await _rows(log, [meant])
         if not output.is_table:
             print_value(output, row)
             return
         _print_letter(output, row, await now_of(log.server))
-        place = f" --partition {one.partition}" if log.partitions > 1 else ""
-        command = f"routestream dead requeue {one.group}{place} --ids {one.letter.dead_id}"
+        place = f" --partition {meant.partition}" if log.partitions > 1 else ""
+        command = f"routestream dead requeue {meant.group}{place} --ids {meant.letter.dead_id}"
         say("")
         say(f"To have it tried again: {command}")
 
 
-async def _the_one(log: EventLog, among: DeadFilter, dead_id: str) -> Meant:
+async def _find_letter(log: EventLog, within: DeadFilter, dead_id: str) -> Meant:
     wanted = frozenset([EntryId.parse(dead_id)])
-    found = await find_dead(log, replace(among, ids=wanted), DEAD_COUNT)
+    found = await find_dead(log, replace(within, ids=wanted), DEAD_COUNT)
     if not found:
-        found = await find_dead(log, replace(among, entry_ids=wanted), DEAD_COUNT)
+        found = await find_dead(log, replace(within, entry_ids=wanted), DEAD_COUNT)
     if not found:
         raise NotFoundError(f"{dead_id} is neither a dead letter nor the entry of one")
     if len(found) > 1:

@@ -1,4 +1,4 @@
-"""The dead filter: which dead letters a person means."""
+"""Selects dead letters by the options of a command."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,13 +20,13 @@ from events.log.log import EventLog
 from events.streams.stream_group import read_groups
 
 SEARCHED_MAX = 100_000
-"""Dead letters of a group and partition that are looked through for those that are meant."""
+"""Dead letters of a group and partition that are searched for the selected ones."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Meant(msgspec.Struct, frozen=True):
-    """One dead letter that is meant, and whose it is."""
+    """One selected dead letter, with its group and partition."""
 
     group: str
     partition: int
@@ -34,17 +34,17 @@ class Meant(msgspec.Struct, frozen=True):
 
 
 class DeadFilter(msgspec.Struct, frozen=True):
-    """What was given on the command line; an empty filter means all.
+    """The conditions given on the command line; an empty filter selects all dead letters.
 
     Attributes:
-        group: Of this group only.
-        partition: In this partition only.
-        entries: What the original entries must be.
-        error: What reason or error must have in it, in any case of letters.
-        since: The first id of a dead letter, which tells when it was given up on.
-        until: The last one.
-        ids: These dead letters.
-        entry_ids: The dead letters of these entries.
+        group: Only dead letters of this group.
+        partition: Only dead letters of this partition.
+        entries: The conditions on the original entries.
+        error: Text that the reason or the error must contain, ignoring case.
+        since: The lowest id of a dead letter; the id tells when the entry was given up on.
+        until: The highest id of a dead letter.
+        ids: Only dead letters with these ids.
+        entry_ids: Only the dead letters of these entries.
     """
 
     group: str | None = None
@@ -58,11 +58,11 @@ class DeadFilter(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, now: datetime, **given: Any) -> "DeadFilter":  # noqa: ANN401 - the options below
-        """Read what `filter_options` take.
+        """Build the filter from the values of `filter_options`.
 
         Raises:
-            click.UsageError: An option is not as it must be.
-            InvalidPositionError: A position or an id is none.
+            click.UsageError: An option is invalid.
+            InvalidPositionError: A position or an id is invalid.
         """
         argument, option = given["group"], given["group_option"]
         if argument and option and argument != option:
@@ -81,25 +81,25 @@ class DeadFilter(msgspec.Struct, frozen=True):
 
     @property
     def has_conditions(self) -> bool:
-        """Whether it leaves out any of a group's."""
+        """Whether the filter can leave out dead letters of a group and partition."""
         given = (self.error, self.since, self.until, self.ids, self.entry_ids)
         return bool(self.entries) or any(one for one in given)
 
     @property
     def bounds(self) -> tuple[str, str]:
-        """Between which ids lie those that are meant: what is named is found among any number."""
+        """The lowest and highest id to read: named ids are found among any number of letters."""
         first = max([*filter(None, [self.since]), *sorted(self.ids)[:1]], default="-")
         last = min([*filter(None, [self.until]), *sorted(self.ids)[-1:]], default="+")
         return str(first), str(last)
 
     def wants(self, letter: DeadEntry) -> bool:
-        """Whether the dead letter is one of those meant, as far as the bounds are kept."""
+        """Whether *letter*, which lies within the bounds, meets the other conditions."""
         if self.ids and letter.dead_id not in self.ids:
             return False
         if self.entry_ids and letter.original.entry_id not in self.entry_ids:
             return False
-        told = f"{letter.reason} {letter.error}".lower()
-        if self.error is not None and self.error not in told:
+        text = f"{letter.reason} {letter.error}".lower()
+        if self.error is not None and self.error not in text:
             return False
         return not self.entries or self.entries.wants(letter.original)
 
@@ -113,7 +113,7 @@ def _ids(given: Sequence[str]) -> frozenset[EntryId]:
 
 
 def filter_options(command: Command) -> Command:
-    """Let a command take what says which dead letters are meant; see `DeadFilter.parse`."""
+    """Add the options that select dead letters to *command*; see `DeadFilter.parse`."""
     options = (
         click.argument("group", required=False),
         click.option("--group", "group_option", help="The same as GROUP."),
@@ -144,10 +144,10 @@ def filter_options(command: Command) -> Command:
 
 
 async def groups_of(log: EventLog, group: str | None) -> Sequence[str]:
-    """Return the groups to look at: *group*, or all that are shipped or that the log has.
+    """Return the groups to read: *group*, or all that are shipped or that the log has.
 
     Raises:
-        NotFoundError: Nobody knows *group*, and it has no dead letters.
+        NotFoundError: *group* is not known and has no dead letters.
     """
     known = set(GROUPS)
     for partition in range(log.partitions):
@@ -168,10 +168,10 @@ async def _has_dead(log: EventLog, group: str) -> bool:
 async def find_dead(
     log: EventLog, wanted: DeadFilter, count: int, *, oldest: bool = False
 ) -> list[Meant]:
-    """Return the newest or the *oldest* *count* dead letters that are meant, oldest first.
+    """Return the newest (or *oldest*) *count* dead letters that are selected, oldest first.
 
     Raises:
-        NotFoundError: Nobody knows the group.
+        NotFoundError: The group is not known.
         click.UsageError: The log does not have the partition.
     """
     partitions = partitions_of(log, wanted.partition)
@@ -179,8 +179,8 @@ async def find_dead(
     for group in await groups_of(log, wanted.group):
         for partition in partitions:
             letters = DeadLetters(log.server, log.keys, partition, group)
-            some = await _find(letters, wanted, count, oldest=oldest)
-            found += (Meant(group, partition, letter) for letter in some)
+            selected = await _find(letters, wanted, count, oldest=oldest)
+            found += (Meant(group, partition, letter) for letter in selected)
     found.sort(key=lambda one: (one.letter.dead_id, one.group, one.partition))
     return found[:count] if oldest else found[-count:]
 

@@ -1,4 +1,4 @@
-"""The commands that end dead letters: they are tried again, or dropped."""
+"""The commands that requeue or drop dead letters."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -108,7 +108,7 @@ async def requeue_dead(  # noqa: PLR0913 - the options of the command
 
 
 class RequeuedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a dead letter that was to be requeued."""
+    """The outcome of requeuing one dead letter."""
 
     group: str
     partition: int
@@ -209,16 +209,16 @@ async def _meant(
 
 
 async def _refuse_unknown(log: EventLog, wanted: DeadFilter, found: Sequence[Meant]) -> None:
-    """Refuse ids that are nowhere; those that other options leave out are there all the same."""
-    left = wanted.ids - {one.letter.dead_id for one in found}
-    if left:
-        named = DeadFilter(group=wanted.group, partition=wanted.partition, ids=left)
-        there = await find_dead(log, named, AT_ONCE_MAX, oldest=True)
-        left -= {one.letter.dead_id for one in there}
-    if left:
-        told = ", ".join(map(str, sorted(left)))
+    """Refuse ids of no dead letter; ids that only the other options leave out are accepted."""
+    unknown = wanted.ids - {one.letter.dead_id for one in found}
+    if unknown:
+        named = DeadFilter(group=wanted.group, partition=wanted.partition, ids=unknown)
+        existing = await find_dead(log, named, AT_ONCE_MAX, oldest=True)
+        unknown -= {one.letter.dead_id for one in existing}
+    if unknown:
+        ids = ", ".join(map(str, sorted(unknown)))
         where = "" if wanted.group is None else f" of group {wanted.group!r}"
-        raise NotFoundError(f"no such dead letter{where}: {told}; nothing was changed")
+        raise NotFoundError(f"no such dead letter{where}: {ids}; nothing was changed")
 
 
 def _by_place(meant: Sequence[Meant]) -> dict[Place, list[DeadEntry]]:
@@ -232,6 +232,6 @@ def _plan(places: Mapping[Place, Sequence[DeadEntry]], after: str) -> list[tuple
     plan = []
     for (group, partition), letters in places.items():
         reasons = Counter(letter.reason for letter in letters)
-        told = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
-        plan.append((f"{group}, partition {partition}", f"{len(letters)} dead ({told})", after))
+        summary = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
+        plan.append((f"{group}, partition {partition}", f"{len(letters)} dead ({summary})", after))
     return plan

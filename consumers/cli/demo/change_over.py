@@ -1,4 +1,4 @@
-"""The change-over: the route table is rebuilt under live changes, verified, and gone back on."""
+"""The change-over: the demo rebuilds the route table under live changes and rolls it back."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +11,7 @@ from projections.route_table.route_table import ROUTE_TABLE
 
 
 class ChangeOver:
-    """Plays the change to a new generation, and back to the one before."""
+    """Changes to a new generation of the route table, and back to the previous one."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class ChangeOver:
         self._store = ReadModelStore(cluster.log.server, cluster.log.keys, ROUTE_TABLE, 0)
 
     async def play(self) -> None:
-        """Play it, while weights and health change all the time."""
+        """Rebuild, verify and roll back, while weights and health change all the time."""
         async with live_changes(self._cluster) as (changes, witness):
             before = await self._store.live_generation()
             await self._rebuild(changes, before)

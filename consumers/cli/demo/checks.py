@@ -1,4 +1,4 @@
-"""The checks: what must hold after each step of the demo's story."""
+"""Checks what must hold after each step of the demo, and keeps the results."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -11,7 +11,7 @@ LOOK_EVERY_S = 0.02
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that had to hold, whether it did, and after how many seconds."""
+    """One condition, whether it held, and after how many seconds."""
 
     what: str
     held: bool
@@ -19,7 +19,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Checks:
-    """Looks until something holds, or time is up; tells each result to *tell*."""
+    """Waits for conditions up to a deadline; passes each result to *tell*."""
 
     def __init__(self, tell: Callable[[Check], None]) -> None:
         self.made: list[Check] = []
@@ -27,21 +27,21 @@ class Checks:
 
     @property
     def failed(self) -> int:
-        """How many did not hold."""
+        """How many checks did not hold."""
         return sum(not check.held for check in self.made)
 
     async def until(
         self, what: str, holds: Callable[[], bool], timeout_s: float = STEP_TIMEOUT_S
     ) -> None:
-        """Wait until *holds* returns true; it is a failed check when it does not in time."""
+        """Wait until *holds* returns true; the check fails if it does not within *timeout_s*."""
         began_at = monotonic()
         with anyio.move_on_after(timeout_s):
-            while not holds():  # noqa: ASYNC110 - it looks at the outside world
+            while not holds():  # noqa: ASYNC110 - the state changes outside of this process
                 await anyio.sleep(LOOK_EVERY_S)
         self.note(what, held=holds(), after_s=monotonic() - began_at)
 
     def note(self, what: str, *, held: bool, after_s: float = 0.0) -> None:
-        """Take down what was found."""
+        """Add the result of a check."""
         check = Check(what, held, after_s)
         self.made.append(check)
         self._tell(check)

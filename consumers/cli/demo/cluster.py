@@ -1,4 +1,4 @@
-"""The cluster: all that the demo runs, as a small deployment would have it."""
+"""Runs all processes of the demo, as a small deployment has them."""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -37,12 +37,12 @@ _PROCESSES = {
 
 
 class Cluster:
-    """The deployment under the demo's hands.
+    """The deployment of the demo.
 
     Attributes:
-        endpoints: Name -> id of each endpoint.
-        replicas: Name -> the endpoint's model servers.
-        environment: With which a process works on this deployment.
+        endpoints: The id of each endpoint, by name.
+        replicas: The model servers of each endpoint, by name.
+        environment: The variables that make a process work on this deployment.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Cluster:
                     starting.start_soon(replica.start)
 
     async def record_endpoints(self) -> None:
-        """Record that the endpoints exist and which routes they have."""
+        """Record the endpoints and their routes."""
         for name, endpoint_id in self.endpoints.items():
             file = find_model_definition(examples_folder() / name)
             definition = validate_model_definition(read_model_definition(file), file)
@@ -99,14 +99,14 @@ class Cluster:
 
 
 def examples_folder() -> Path:
-    """Return where `examples/` lies: inside the installed package, else beside it."""
+    """Return the path of `examples/`: inside the installed package, else beside it."""
     inside = Path(__file__).parent / "examples"
     return inside if inside.is_dir() else Path(__file__).parents[3] / "examples"
 
 
 @asynccontextmanager
 async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
-    """Run the whole deployment on *server*; nothing of it runs on afterwards."""
+    """Run the whole deployment on *server*; on exit all its processes have ended."""
     environment = {
         **os.environ,
         "ROUTESTREAM_SERVER_URL": server.url,

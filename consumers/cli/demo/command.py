@@ -23,10 +23,10 @@ PACE_S = 2.0
 """Time between two steps on a terminal, for a person to see what has changed."""
 
 UNHURRIED_S = 45.0
-"""After so long the steps follow each other without a pause: the machine is slow enough."""
+"""After this time the steps follow each other without a pause: the machine is slow enough."""
 
 LOG_LINES_SHOWN = 40
-"""Lines of the processes' logs that are shown when a check did not hold."""
+"""Lines of the processes' logs that are shown if a check failed."""
 
 
 @click.command()
@@ -66,7 +66,7 @@ def demo() -> None:
 
 
 async def _run(server: EmbeddedServer, view: View, console: Console) -> Checks | None:
-    """Play the story; None when a signal ended it."""
+    """Run the demo; return None if a signal ended it."""
     checks = Checks(view.check)
     began_at = monotonic()
     finished = False

@@ -1,4 +1,4 @@
-"""The live changes: weights and health that go on changing, and what a reader sees of it."""
+"""Changes weights and health all the time, and checks that a reader never goes back."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ _WEIGHTS = (0.5, 0.25, 0.75, 1.0)
 
 
 class LiveChanges:
-    """Changes weights without a pause, and lets one replica die and come back, until it ends.
+    """Changes weights without a pause, and kills and restarts one replica, until it is ended.
 
     Attributes:
         weights: How many weights it has recorded.
@@ -31,11 +31,11 @@ class LiveChanges:
         self._is_ending = False
 
     def end(self) -> None:
-        """Let what has begun go on until all is as it was: weight 1, and the replica is there."""
+        """Stop once the initial state is restored: weight 1, and the replica is routable."""
         self._is_ending = True
 
     async def change_weights(self) -> None:
-        """Give the first replica of chat one weight after the other; at the end 1."""
+        """Give the first replica of chat one weight after the other; the last one is 1."""
         endpoint_id = self._cluster.endpoints["chat"]
         route_id = self._cluster.replicas["chat"][0].route_id
         for turn in count():
@@ -47,7 +47,7 @@ class LiveChanges:
             await anyio.sleep(_WEIGHT_EVERY_S)
 
     async def change_health(self) -> None:
-        """Let the last replica of embed die and come back; the checkers record what they find."""
+        """Kill and restart the last replica of embed; the checkers record its health."""
         replica = self._cluster.replicas["embed"][-1]
         while not self._is_ending:
             await replica.kill()
@@ -67,11 +67,11 @@ class LiveChanges:
 
 
 class Witness:
-    """Looks at what a reader has at every change, and notes what is older than it was before.
+    """Compares the versions that a reader has at every change, and notes those that went back.
 
     Attributes:
-        looks: How often it has looked.
-        went_back: Endpoint, the version that the reader had, and the older one that came after.
+        looks: How often it has compared them.
+        went_back: Endpoint, the version that the reader had, and the older one that it had next.
     """
 
     def __init__(self, reader: RouteTableReader) -> None:
@@ -81,7 +81,7 @@ class Witness:
         self._versions: dict[UUID, EntryId] = {}
 
     async def watch(self) -> None:
-        """Look until cancelled."""
+        """Compare at every change until cancelled."""
         while True:
             self._look()
             await self._reader.changed()
@@ -98,7 +98,7 @@ class Witness:
 
 @asynccontextmanager
 async def live_changes(cluster: Cluster) -> AsyncIterator[tuple[LiveChanges, Witness]]:
-    """Change weights and health within the block, before the eyes of a witness."""
+    """Change weights and health within the block, while a witness watches the reader."""
     changes, witness = LiveChanges(cluster), Witness(cluster.reader)
     async with anyio.create_task_group() as watching:
         watching.start_soon(witness.watch)

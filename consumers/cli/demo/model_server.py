@@ -1,4 +1,4 @@
-"""The model server: a replica that only says which one it is, and that it is well."""
+"""A model server for the demo, which answers every request with its port."""
 
 import sys
 import threading
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class _Replica(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Answer any path: with the port, by which a replica is known."""
+        """Answer any path with the port, which identifies the replica."""
         answer = f"{self.server.server_port}\n".encode()  # type: ignore[attr-defined]
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
@@ -15,11 +15,11 @@ class _Replica(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing: a probe every half second is no news."""
+        """Log nothing: a health checker sends a request every half second."""
 
 
 def main(port: int) -> None:
-    """Serve on loopback until standard input ends: then the demo is gone."""
+    """Serve on loopback until standard input ends, which means that the demo has ended."""
     server = ThreadingHTTPServer(("127.0.0.1", port), _Replica)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The proxy: sends requests to the routes that the reader has, by their weights."""
+"""A proxy for the demo, which spreads requests over the reader's routes by weight."""
 
 import random
 from collections import Counter
@@ -17,7 +17,7 @@ class Proxy:
         self._session = session
 
     async def send(self, endpoint_id: UUID, requests: int) -> Counter[int | None]:
-        """Send *requests* one after another; count who answered, by port, None for a failure."""
+        """Send *requests* one after another; count the answers by port, failures under None."""
         answers: Counter[int | None] = Counter()
         for _ in range(requests):
             answers[await self._forward(endpoint_id)] += 1

@@ -1,4 +1,4 @@
-"""The replica: a model server's process, and the route that leads to it."""
+"""A replica of the demo: the process of a model server, and the route to it."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ _START_TIMEOUT_S = 20.0
 
 
 class Replica:
-    """One model server on a loopback port that it keeps for life, also when it dies and returns."""
+    """One model server on a loopback port that it keeps when it is killed and restarted."""
 
     def __init__(self, app: str) -> None:
         self.app = app
@@ -33,7 +33,7 @@ class Replica:
                 self.port = int(await process.stdout.receive())
 
     async def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the process, as a crash would end it."""
         process, self._process = self._process, None
         if process is not None:
             if process.returncode is None:
@@ -42,7 +42,7 @@ class Replica:
 
     @property
     def record(self) -> RouteRecord:
-        """The route as the manager would list it."""
+        """The route to the replica, as the manager would list it."""
         return RouteRecord(
             route_id=self.route_id,
             session_id=self._session_id,

@@ -1,4 +1,4 @@
-"""The shell: runs `routestream` commands as a person would, and shows what they print."""
+"""Runs `routestream` commands as a person would, and shows what they print."""
 
 import os
 import pty
@@ -19,9 +19,9 @@ class Printed(msgspec.Struct, frozen=True):
     """A command as it was typed, what it printed for a terminal, and its exit code.
 
     Attributes:
-        talk: What went to standard error.
-        output: What went to standard output, with its colours.
-        columns: How wide the terminal was.
+        talk: What it wrote to standard error.
+        output: What it wrote to standard output, with its colours.
+        columns: The width of the terminal.
     """
 
     command: str
@@ -32,7 +32,7 @@ class Printed(msgspec.Struct, frozen=True):
 
     @property
     def lines(self) -> Sequence[Text]:
-        """All that it printed, as the terminal broke it, without empty lines around it."""
+        """All that it printed, wrapped as on the terminal, without empty lines around it."""
         talk = Text(self.talk.strip("\n"), "dim")
         parts = [talk, Text.from_ansi(self.output.strip("\n"))]
         whole = Text("\n").join(part for part in parts if part)
@@ -43,7 +43,7 @@ class Printed(msgspec.Struct, frozen=True):
 
 
 class Shell:
-    """Runs commands on the demo's deployment, at a terminal of *columns*; tells each to *show*."""
+    """Runs commands on the deployment, at a terminal *columns* wide; passes each to *show*."""
 
     def __init__(
         self, environment: Mapping[str, str], columns: int, show: Callable[[Printed], None]
@@ -97,13 +97,13 @@ async def _read_talk(process: anyio.abc.Process, talk: bytearray) -> None:
 
 
 async def _read_terminal(master: int) -> bytes:
-    """Read until nobody has the other side open any more."""
+    """Read until the other side is closed."""
     read = bytearray()
     while True:
         await anyio.wait_readable(master)
         try:
             part = os.read(master, _READ_BYTES)
-        except OSError:  # how Linux says that the other side is closed
+        except OSError:  # Linux reports a closed other side like this
             return bytes(read)
         if not part:
             return bytes(read)

@@ -1,4 +1,4 @@
-"""The story: what happens to the cluster, step by step, and what must hold after each."""
+"""The steps of the demo: what happens to the cluster, and what must hold after each step."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 
 REQUESTS = 300
-"""Requests sent to see where traffic goes."""
+"""Requests that are sent to measure where traffic goes."""
 
 
 class _ShownRoute(msgspec.Struct, frozen=True):
@@ -32,13 +32,13 @@ class _ShownRoute(msgspec.Struct, frozen=True):
 
 
 class _Shown(msgspec.Struct, frozen=True):
-    """What is looked at of an endpoint that a command shows."""
+    """The fields that are checked of an endpoint that a command shows."""
 
     routes: list[_ShownRoute]
 
 
 class Story:
-    """Plays the steps in their order, with a pause between two of them."""
+    """Plays the steps in order, with a pause after each."""
 
     def __init__(
         self,
@@ -175,8 +175,9 @@ class Story:
         await self._until_settled()
         folded: dict[UUID, Endpoint] = {}
         async for recorded in cluster.log.read():
-            one = recorded.endpoint_id
-            folded[one] = ROUTE_TABLE.evolve(folded.get(one) or ROUTE_TABLE.initial(one), recorded)
+            endpoint_id = recorded.endpoint_id
+            before = folded.get(endpoint_id) or ROUTE_TABLE.initial(endpoint_id)
+            folded[endpoint_id] = ROUTE_TABLE.evolve(before, recorded)
         self._checks.note("Redis has what the log says", held=await self._documents() == folded)
         held = {endpoint.endpoint_id: endpoint for endpoint in cluster.reader.endpoints()}
         self._checks.note("the reader has what the log says", held=held == folded)

@@ -1,4 +1,4 @@
-"""The view: the demo as a person sees it, live on a terminal, as lines otherwise."""
+"""Shows the demo to a person: live on a terminal, as lines otherwise."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -34,19 +34,19 @@ _OUTPUT_COLUMNS_MAX = 120
 
 
 class View(Protocol):
-    """What the story is told to."""
+    """Shows the steps of the demo, its checks and its commands."""
 
     def step(self, text: str) -> None:
-        """A step begins."""
+        """Show that a step begins."""
 
     def check(self, check: Check) -> None:
-        """Something was checked."""
+        """Show the result of a check."""
 
     def printed(self, printed: Printed) -> None:
-        """A command was run."""
+        """Show a command and its output."""
 
     def leave_behind(self) -> None:
-        """All is over: print what a person may want to read again."""
+        """Print, at the end, what a person may want to read again."""
 
     async def follow(self, cluster: Cluster) -> None:
         """Show the cluster until cancelled."""
@@ -72,14 +72,14 @@ class LineView:
         self._console.print(transcript_of(printed))
 
     def leave_behind(self) -> None:
-        """Print nothing: all was printed when it happened."""
+        """Print nothing: everything was printed at once."""
 
     async def follow(self, cluster: Cluster) -> None:
-        """Show nothing besides."""
+        """Show nothing: lines have no live view."""
 
 
 class LiveView:
-    """Shows what is routed where, the log as it grows, and the story."""
+    """Shows the route table, the growing log, and the steps."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -91,7 +91,7 @@ class LiveView:
         self._is_output_shown = False
 
     def step(self, text: str) -> None:
-        """Add the step to the story; what a command of the one before printed goes."""
+        """Add the step to the story; hide the output of the previous step's command."""
         self._is_output_shown = False
         self._story.append(Text(text, style="bold"))
 
@@ -111,7 +111,7 @@ class LiveView:
             self._live.console.print()
 
     async def follow(self, cluster: Cluster) -> None:
-        """Draw anew several times a second, until cancelled."""
+        """Redraw several times a second, until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._read_log, cluster)
             while True:
@@ -138,7 +138,7 @@ class LiveView:
 
 @contextmanager
 def open_view(console: Console) -> Iterator[View]:
-    """Open the view that suits where *console* leads."""
+    """Open the live view if *console* is a terminal, else the view of lines."""
     if not console.is_terminal:
         yield LineView(console)
         return
@@ -147,24 +147,24 @@ def open_view(console: Console) -> Iterator[View]:
 
 
 def _panel(lines: deque[Text], title: str, border: str) -> Panel:
-    """Draw lines as high as they may become, so that nothing below them jumps."""
+    """Draw lines in a panel of constant height, so that nothing below it jumps."""
     cut = [Text(no_wrap=True, overflow="ellipsis").append_text(line) for line in lines]
     return Panel(Group(*cut), title=title, border_style=border, height=(lines.maxlen or 0) + 2)
 
 
 def columns_of(console: Console) -> int:
-    """Return how wide the output of a command may be."""
+    """Return the number of columns for the output of a command."""
     return min(console.width, _OUTPUT_COLUMNS_MAX) - len(_INDENT)
 
 
 def transcript_of(printed: Printed) -> Text:
-    """Return the command and what it printed, as lines that are set in."""
+    """Return the command and its output as indented lines."""
     lines = [Text(f"$ {printed.command}", "cyan"), *printed.lines]
     return Text("\n").join(Text(_INDENT if line else "").append_text(line) for line in lines)
 
 
 def _output(printed: Printed, room: int) -> Group:
-    """Draw what a command printed, on *room* lines; where those are too few, the end of it."""
+    """Draw the output of a command on *room* lines; a longer output shows its end only."""
     lines = list(printed.lines)
     if len(lines) > room:
         lines = [Text(f"... {len(lines) - room + 1} lines more", "dim"), *lines[1 - room :]]

@@ -1,8 +1,8 @@
-"""The `check` command: one line and an exit code, as monitoring plug-ins have them.
+"""The `check` command: one line and an exit code, as a monitoring plug-in prints them.
 
 Its exit codes are the four that Nagios, Icinga, Checkmk and Sensu know: 0 ok, 1 warning, 2
-critical, 3 unknown. A monitor that calls it knows no others, so that here 2 is no usage and 4 is
-not used: a server that cannot be reached is critical, and options that make no sense are unknown.
+critical, 3 unknown. A monitor knows no others. Unlike in other commands, 2 therefore does not mean
+usage and 4 is not used: an unreachable server is critical, and invalid options are unknown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,20 +31,20 @@ _LINE_CHARACTERS_MAX = 500
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """From which number on a figure is a warning, and from which it is critical; None for none."""
+    """The lowest figures that are a warning and that are critical; None: no such limit."""
 
     warn: int | None
     crit: int | None
 
     def status_of(self, figure: Amount) -> Status:
-        """Return how *figure* is; what could be beyond a limit is taken for beyond it."""
+        """Return the status of *figure*; one that could be beyond a limit counts as beyond it."""
         if self.crit is not None and figure.most >= self.crit:
             return "CRITICAL"
         return "WARNING" if self.warn is not None and figure.most >= self.warn else "OK"
 
 
 class _Plugin(click.Command):
-    """A command whose wrong options are unknown to a monitor, not critical."""
+    """A command that reports wrong options as unknown, not as critical."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401 - click's
         try:
@@ -81,22 +81,23 @@ async def check(
     where the check itself fails).
     Example: routestream check --group route-table --warn-lag 500
     """
-    of = {name: Limit(limits[f"warn_{name}"], limits[f"crit_{name}"]) for name in _LIMITED}
+    by_name = {name: Limit(limits[f"warn_{name}"], limits[f"crit_{name}"]) for name in _LIMITED}
     try:
         with anyio.fail_after(CHECK_TIMEOUT_S):
             examined = await examination_of(deployment, look_again_after_s=0)
     except (EventsError, TimeoutError) as error:
         said = str(error) or f"no answer within {CHECK_TIMEOUT_S:g} s"
-        _end("CRITICAL", said, {}, of)
+        _end("CRITICAL", said, {}, by_name)
     except Exception as error:  # noqa: BLE001 - a monitor would take a traceback's 1 for a warning
-        _end("UNKNOWN", f"{type(error).__name__}: {error}; see routestream doctor", {}, of)
-    there = {group.name for facts in examined.partitions for group in facts.all_groups}
-    wanted = groups or tuple(there)
-    unknown = sorted(set(wanted) - there - set(GROUPS))
+        _end("UNKNOWN", f"{type(error).__name__}: {error}; see routestream doctor", {}, by_name)
+    known = {group.name for facts in examined.partitions for group in facts.all_groups}
+    wanted = groups or tuple(known)
+    unknown = sorted(set(wanted) - known - set(GROUPS))
     if unknown:
-        _end("UNKNOWN", f"group {unknown[0]!r} is not one of {', '.join(sorted(there))}", {}, of)
+        problem = f"group {unknown[0]!r} is not one of {', '.join(sorted(known))}"
+        _end("UNKNOWN", problem, {}, by_name)
     figures = totals(examined.partitions, wanted)
-    _end(*_judged(examined.findings, groups, figures, of), figures, of)
+    _end(*_judged(examined.findings, groups, figures, by_name), figures, by_name)
 
 
 _LIMITED = ("lag", "pending", "dead")
@@ -108,30 +109,30 @@ def _judged(
     figures: Mapping[str, Amount],
     limits: Mapping[str, Limit],
 ) -> tuple[Status, str]:
-    """Return the worst status, and what is worst in words."""
+    """Return the worst status, and the worst problem in words."""
     said = [
         (limit.status_of(figures[name]), f"{name} is {figures[name]}")
         for name, limit in limits.items()
     ]
-    counting = [one for one in findings if _is_about(one, groups)]
-    said += ((_OF_SEVERITY[one.severity], _words(one)) for one in worst_first(counting))
+    counting = [finding for finding in findings if _is_about(finding, groups)]
+    said += ((_OF_SEVERITY[f.severity], _words(f)) for f in worst_first(counting))
     wrong = sorted((one for one in said if one[0] != "OK"), key=lambda one: -EXIT_CODES[one[0]])
     if not wrong:
-        left = ", ".join(f"{name} {figures[name]}" for name in _LIMITED)
-        return "OK", f"{counted(len(counting), 'finding')}, {left}"
+        within = ", ".join(f"{name} {figures[name]}" for name in _LIMITED)
+        return "OK", f"{counted(len(counting), 'finding')}, {within}"
     status, words = wrong[0]
     more = f" (and {len(wrong) - 1} more: routestream doctor)" if len(wrong) > 1 else ""
     return status, words + more
 
 
 def _is_about(finding: Finding, groups: Sequence[str]) -> bool:
-    """Whether the finding counts; dead letters have limits of their own."""
+    """Whether the finding counts for *groups*; dead letters have limits of their own."""
     subject = finding.about.partition(",")[0]
     if subject.startswith("dead letters of "):
         return False
     kinds = ("group ", "pending of ", "loss of ", "position of ", "read model ")
-    of = next((subject.removeprefix(kind) for kind in kinds if subject.startswith(kind)), None)
-    return of is None or not groups or of in groups
+    name = next((subject.removeprefix(kind) for kind in kinds if subject.startswith(kind)), None)
+    return name is None or not groups or name in groups
 
 
 def _words(finding: Finding) -> str:
@@ -149,10 +150,10 @@ def _end(
 def tell(
     status: Status, said: str, figures: Mapping[str, Amount], limits: Mapping[str, Limit]
 ) -> None:
-    """Print the line: status, words, and the figures after a bar, which the words may not have."""
+    """Print the line: status, words, and the figures after a bar, which words must not contain."""
     words = printable(said).replace("|", "/")[:_LINE_CHARACTERS_MAX]
-    told = " ".join(_performance(figures, limits))
-    click.echo(f"{status} - {words}" + (f"|{told}" if told else ""))
+    performance = " ".join(_performance(figures, limits))
+    click.echo(f"{status} - {words}" + (f"|{performance}" if performance else ""))
 
 
 def _performance(figures: Mapping[str, Amount], limits: Mapping[str, Limit]) -> Iterator[str]:

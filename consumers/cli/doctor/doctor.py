@@ -62,11 +62,11 @@ async def doctor(
 async def examination_of(
     deployment: Deployment, *, user: str | None = None, look_again_after_s: float | None = None
 ) -> Examination:
-    """Examine *deployment*, whose server need not be fit for anything else.
+    """Examine *deployment*; its server need not be usable for anything else.
 
     Raises:
-        ServerUnavailableError: There is no server.
-        ServerRefusedError: It does not let us in.
+        ServerUnavailableError: The server cannot be reached.
+        ServerRefusedError: The server refuses the connection.
     """
     settings = deployment.settings
     server = Server(settings.server)

@@ -1,4 +1,4 @@
-"""The endpoint at a position: as it is live, or as it was after any entry of the log."""
+"""Reads endpoints as they are live, or as they were after any entry of the log."""
 
 from datetime import datetime
 
@@ -29,13 +29,13 @@ as_of_option = click.option(
 async def endpoint_at(
     deployment: Deployment, log: EventLog, named: str, position: str | None
 ) -> tuple[int, Endpoint, datetime]:
-    """Return revision (0: of the past) and state of an endpoint, and the moment to count ages from.
+    """Return revision (0: a past state), state, and the moment to count ages from.
 
     Raises:
-        EndpointNotFoundError: No endpoint was named like that then.
-        NoLiveGenerationError: There is no read model to look in.
-        HistoryMissingError: Entries are gone that say how it was then.
-        AmbiguousEndpointError: It could be several.
+        EndpointNotFoundError: No endpoint had that id or name then.
+        NoLiveGenerationError: The read model has no live generation.
+        HistoryMissingError: Entries that the past state depends on are gone.
+        AmbiguousEndpointError: *named* fits several endpoints.
     """
     now = await now_of(log.server)
     if position is None:
@@ -61,8 +61,8 @@ async def endpoints_at(
     """Return revision and state of every endpoint, and the moment to count ages from.
 
     Raises:
-        NoLiveGenerationError: There is no read model to look in.
-        HistoryMissingError: Entries are gone that say how it was then.
+        NoLiveGenerationError: The read model has no live generation.
+        HistoryMissingError: Entries that the past states depend on are gone.
     """
     now = await now_of(log.server)
     if position is None:
@@ -72,12 +72,12 @@ async def endpoints_at(
 
 
 def say_left_out(partition: int) -> None:
-    """Say that no endpoint of *partition* is among those that are looked through."""
+    """Say that the endpoints of *partition* are left out."""
     say(f"partition {partition} is left out: it is not live")
 
 
 def moment_of(position: EntryId, now: datetime) -> datetime:
-    """Return the moment from which ages are counted: now, where *position* lies ahead."""
+    """Return the moment to count ages from: that of *position*, but at most now."""
     return min(now, time_of(position))
 
 

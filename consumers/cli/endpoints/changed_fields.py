@@ -1,4 +1,4 @@
-"""What a decision would change, from what to what."""
+"""Lists what a decision would change in an endpoint, from which value to which."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from projections.route_table.route import Route
 from projections.route_table.route_table import evolve
 
 Step = tuple[str, str, str]
-"""What changes, what it is, and what it will be."""
+"""What changes, its value before, and its value after."""
 
 
 def changed_fields(before: Endpoint, decision: Decision) -> list[Step]:

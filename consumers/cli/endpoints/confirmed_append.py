@@ -1,4 +1,4 @@
-"""A decision is shown to a person, confirmed, and appended."""
+"""Shows a decision to a person, asks for confirmation, and appends its events."""
 
 from collections.abc import Callable
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The endpoint row: an endpoint and its routes, as a program reads them and as tables show them."""
+"""Rows of endpoints and their routes, for JSON and CSV and for tables."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,7 +22,7 @@ from projections.route_table.traffic import Traffic, address_since, ratio_since,
 
 
 class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One route; what ends in `_at` is the entry that set it, null where it never was set."""
+    """One route; a field `*_at` is the entry that set the value, null where it was never set."""
 
     route_id: UUID
     session_id: UUID | None
@@ -49,7 +49,7 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint with its routes; stamps as those of a `RouteRow`."""
+    """One endpoint with its routes; fields `*_at` as in a `RouteRow`."""
 
     endpoint_id: UUID
     name: str | None
@@ -76,13 +76,13 @@ class KnowledgeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveEndpointRow(EndpointRow, frozen=True, kw_only=True):
-    """One endpoint as it is live, and how old that is; a past one has no *knowledge*."""
+    """One live endpoint, and how current it is; a past state has no *knowledge*."""
 
     knowledge: KnowledgeRow | msgspec.UnsetType = msgspec.UNSET
 
 
 def endpoint_columns(now: datetime, *, narrow: bool) -> Columns[EndpointRow]:
-    """Return the columns of a list of endpoints; *narrow*: with the beginnings of ids."""
+    """Return the columns of a list of endpoints; *narrow* ones show the beginnings of ids."""
     return (
         Column("ENDPOINT", lambda row: shown_id(row.endpoint_id, wide=not narrow)),
         Column("NAME", lambda row: row.name, folds=True),
@@ -115,7 +115,7 @@ def _shares(row: EndpointRow) -> str | None:
 def route_columns(
     now: datetime, names: Mapping[EntryId, str], *, narrow: bool
 ) -> Columns[RouteRow]:
-    """Return the columns of an endpoint's routes; *names* are the types of events by id."""
+    """Return the columns of an endpoint's routes; *names*: types of events by entry id."""
     return (
         Column("ROUTE", lambda row: shown_id(row.route_id, wide=not narrow)),
         Column(
@@ -157,14 +157,14 @@ def _decider(row: RouteRow, names: Mapping[EntryId, str]) -> str | None:
 
 
 def endpoint_row(revision: int, endpoint: Endpoint) -> EndpointRow:
-    """Return the row of an endpoint as of a past moment."""
+    """Return the row of an endpoint's past state."""
     return EndpointRow(**_facts(revision, endpoint))
 
 
 def live_endpoint_row(
     revision: int, endpoint: Endpoint, known: Knowledge | None, now: datetime
 ) -> LiveEndpointRow:
-    """Return the row of an endpoint, with what is *known* of its partition."""
+    """Return the row of an endpoint; *known* says how current its partition is."""
     knowledge = msgspec.UNSET if known is None else _knowledge(known, now)
     return LiveEndpointRow(**_facts(revision, endpoint), knowledge=knowledge)
 

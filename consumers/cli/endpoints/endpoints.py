@@ -1,4 +1,4 @@
-"""The commands that show what is routed where; those that record facts join them."""
+"""The commands that show endpoints; their group also holds those that record facts."""
 
 import click
 
@@ -38,7 +38,7 @@ from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.traffic import traffic_of
 
 NAMED_MAX = 100
-"""Deciding entries whose type is looked up, oldest first."""
+"""Entries that decided about traffic and whose type is looked up, oldest first."""
 
 
 @click.group(cls=CommandGroup)
@@ -81,10 +81,10 @@ async def list_endpoints(
             )
             columns = endpoint_columns(now, narrow=is_narrow(output))
             print_rows(output, LiveEndpointRow, rows, columns, nothing="no endpoints")
-            for one in known.values():
-                if one.behind_s(now) and shown:
-                    told = f"knowledge of partition {one.partition}: {one.in_words(now)}"
-                    say(told)
+            for knowledge in known.values():
+                if knowledge.behind_s(now) and shown:
+                    words = knowledge.in_words(now)
+                    say(f"knowledge of partition {knowledge.partition}: {words}")
 
         await watched(watch, show_all, (NoLiveGenerationError,))
 
@@ -151,7 +151,7 @@ async def _knowledge(log: EventLog, partition: int) -> Knowledge:
 
 
 async def _names_of(log: EventLog, endpoint: Endpoint) -> dict[EntryId, str]:
-    """Return the types of the events that decided about its routes, those the log still has."""
+    """Return the types of the events that decided about its routes, if the log still has them."""
     decided = {one.decided_at for one in traffic_of(endpoint).values() if one.decided_at > START}
     stream = log.keys.events(_partition(log, endpoint))
     names = {}

@@ -1,4 +1,4 @@
-"""The mismatch table: where a live document differs from its events, register by register."""
+"""Prints where live documents differ from their events, register by register."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -35,7 +35,7 @@ _COLUMNS: Columns[_MismatchLine] = (
 )
 
 PRINTED_MAX = 1_000
-"""Registers that are printed: who sees more of them than that looks at none."""
+"""Registers that are printed; nobody reads a longer table."""
 
 
 async def print_mismatches(
@@ -62,7 +62,7 @@ async def print_mismatches(
 
 
 class DifferenceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One register that differs; a value is null where it is not there."""
+    """One register that differs; a value is null where the register is missing."""
 
     endpoint_id: UUID
     register: str
@@ -72,7 +72,7 @@ class DifferenceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How a read model differs; *partition* is there where no row around it says so."""
+    """How a read model differs; *partition* is set unless an enclosing row has it."""
 
     partition: int | msgspec.UnsetType = msgspec.UNSET
     projection: str
@@ -89,7 +89,7 @@ def comparison_row(
     comparison: Comparison,
     partition: int | msgspec.UnsetType = msgspec.UNSET,
 ) -> ComparisonRow:
-    """Return it for a program."""
+    """Return the row of *comparison* for a program."""
     return ComparisonRow(
         partition=partition,
         projection=projection.name,
@@ -122,12 +122,12 @@ def _differences(mismatch: Mismatch) -> Iterable[Difference]:
 
 
 def value(register: Register | None) -> object:
-    """Return what a register says, None where it is not there."""
+    """Return the value of a register, None where it is missing."""
     return None if register is None else register.value
 
 
 def shown(register: Register | None) -> str:
-    """Return what a register says for a person."""
+    """Return the value of a register as a person reads it."""
     if register is None:
         return "not there"
     said = register.value
@@ -137,7 +137,7 @@ def shown(register: Register | None) -> str:
 async def names_of_events(
     log: Source, partition: int, entry_ids: Iterable[EntryId]
 ) -> dict[EntryId, str]:
-    """Return the types of the events at *entry_ids*, as far as `find_entries` finds them."""
+    """Return the types of the events at *entry_ids* that `find_entries` finds."""
     return {
         at: printable(entry.fields.get(b"name", b"?").decode("utf-8", "replace"))
         for at, entry in (await find_entries(log, partition, entry_ids)).items()

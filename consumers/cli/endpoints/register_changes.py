@@ -1,4 +1,4 @@
-"""The change lines: what became of registers, in words."""
+"""Describes changes of registers, in words for a person or as rows for a program."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -13,7 +13,7 @@ from projections.replay.registers import Difference, Register
 
 
 def in_words(differences: Sequence[Difference], *, wide: bool) -> list[tuple[str, EntryId]]:
-    """Return a line for each part that changed, with the entry of the event that did it.
+    """Return a line for each change, with the entry of the event that made it.
 
     A *wide* line has whole ids.
     """
@@ -32,7 +32,7 @@ def in_words(differences: Sequence[Difference], *, wide: bool) -> list[tuple[str
 
 
 class ChangeRow(msgspec.Struct, frozen=True):
-    """What became of one register; a value is null where it was not there."""
+    """The change of one register; a value is null where the register was missing."""
 
     register: str
     before: Any
@@ -41,7 +41,7 @@ class ChangeRow(msgspec.Struct, frozen=True):
 
 
 def change_rows(differences: Iterable[Difference]) -> list[ChangeRow]:
-    """Return them for a program."""
+    """Return the changes as rows for a program."""
     return [
         ChangeRow(
             one.register.path,
@@ -54,32 +54,35 @@ def change_rows(differences: Iterable[Difference]) -> list[ChangeRow]:
     ]
 
 
-def _is_new(one: Difference) -> bool:
-    """Said again is no change for a person: another event set the same value."""
-    return value(one.before) != value(one.after)
+def _is_new(difference: Difference) -> bool:
+    """Whether the value changed; another event may have set the same value again."""
+    return value(difference.before) != value(difference.after)
 
 
-def _line(one: Difference) -> str:
-    return f"{one.register.name.replace('_', ' ')}: {_said(one.before)} -> {_said(one.after)}"
+def _line(difference: Difference) -> str:
+    name = difference.register.name.replace("_", " ")
+    return f"{name}: {_shown(difference.before)} -> {_shown(difference.after)}"
 
 
-def _said(register: Register | None) -> str:
+def _shown(register: Register | None) -> str:
     return "none" if register is None or register.value is None else shown(register)
 
 
 def _came_or_went(differences: Sequence[Difference]) -> str:
     if all(value(one.after) is None for one in differences):
         return "gone"
-    said = {one.register.name: one.register.value for one in differences}
-    if not said.get("present"):
-        return f"heard of: {said.get('health', '')}".rstrip(": ").replace("_", " ")
-    place = f"{said['kernel_host']}:{said['kernel_port']}" if said.get("kernel_host") else None
-    told = [place, said.get("status"), said.get("health"), _weight(said)]
-    return "added: " + ", ".join(str(one).replace("_", " ") for one in told if one)
+    values = {one.register.name: one.register.value for one in differences}
+    if not values.get("present"):
+        return f"heard of: {values.get('health', '')}".rstrip(": ").replace("_", " ")
+    place = (
+        f"{values['kernel_host']}:{values['kernel_port']}" if values.get("kernel_host") else None
+    )
+    parts = [place, values.get("status"), values.get("health"), _weight(values)]
+    return "added: " + ", ".join(str(part).replace("_", " ") for part in parts if part)
 
 
-def _weight(said: dict[str, Any]) -> str | None:
-    return f"weight {said['traffic_ratio']:g}" if "traffic_ratio" in said else None
+def _weight(values: dict[str, Any]) -> str | None:
+    return f"weight {values['traffic_ratio']:g}" if "traffic_ratio" in values else None
 
 
 def _newest(differences: Sequence[Difference]) -> EntryId:

@@ -1,4 +1,4 @@
-"""Route input: routes as a person or a script gives them."""
+"""Reads routes that a person or a script gives as JSON or as addresses."""
 
 import re
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ _PORT = re.compile(r"\d{1,5}\Z", re.ASCII)
 
 
 class GivenRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A route in a file: a mistyped field name is an error here, not a default."""
+    """A route in a file; an unknown field is an error, so that a typing error is noticed."""
 
     route_id: UUID
     session_id: UUID | None = None
@@ -32,7 +32,7 @@ def read_routes(content: bytes, name: str) -> list[RouteRecord]:
     """Return the routes that the JSON list *content*, read from *name*, gives.
 
     Raises:
-        InvalidEventError: It is no such list; the field, its value and the limit are named.
+        InvalidEventError: It is not such a list; field, value and limit are named.
     """
     if len(content) > INPUT_BYTES_MAX:
         raise InvalidEventError(name, f"{len(content)} bytes, the limit is {INPUT_BYTES_MAX}")
@@ -48,7 +48,7 @@ def read_routes(content: bytes, name: str) -> list[RouteRecord]:
 
 
 def route_at(endpoint: Endpoint, address: str) -> RouteRecord:
-    """Return the endpoint's route at HOST:PORT as it is, a new running one where it has none.
+    """Return the endpoint's route at HOST:PORT as running, a new one if it has none there.
 
     Raises:
         InvalidEventError: The address is not HOST:PORT.

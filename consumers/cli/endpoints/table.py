@@ -1,4 +1,4 @@
-"""The words: what tables say of endpoints and their routes."""
+"""Describes endpoints and their routes in words, for tables and details."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,11 +17,11 @@ HEALTH_COLOURS: dict[Health, str] = {
     "not_checked": "dim",
 }
 SHARES_MAX = 3
-"""Different shares of traffic that are shown of one endpoint."""
+"""Different shares of traffic that are shown for one endpoint."""
 
 
 def healths(health_check: object | None, routes: Iterable[Health]) -> str:
-    """Return how many of the routes are of each health."""
+    """Return how many routes have each health."""
     if health_check is None:
         return "no health check"
     counted = Counter(routes)
@@ -48,7 +48,7 @@ def per_cent(share: float) -> str:
 def endpoint_pairs(
     revision: int, endpoint: Endpoint, now: datetime
 ) -> list[tuple[str, object | None]]:
-    """Return what is to be said of the endpoint as a whole."""
+    """Return names and values that describe the endpoint as a whole."""
     created = age_of(endpoint.created_at, now)
     destroyed = age_of(endpoint.destroyed_at, now)
     return [
@@ -78,7 +78,7 @@ def health_check_in_words(health_check: HealthCheck | None) -> str:
 
 
 def notes(endpoint: Endpoint, *, wide: bool = False) -> Iterator[str]:
-    """Yield what there is to say of single routes, one line each; a *wide* one has whole ids."""
+    """Yield remarks about single routes, one line each; a *wide* line has whole ids."""
     for route in endpoint.present_routes:
         yield from _notes_of(route, wide=wide)
     awaiting = len(endpoint.routes) - len(endpoint.present_routes)

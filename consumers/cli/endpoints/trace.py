@@ -74,13 +74,13 @@ async def trace_events(
     \b
     Example: routestream events trace chat --from -2h
     """
-    of = PROJECTIONS[projection]
+    chosen = PROJECTIONS[projection]
     async with deployment.open_log() as log:
         now = await now_of(log.server)
         first, last = parse_between(since, until, now)
         after = first.before()
         endpoint_id = await _named(deployment, log, endpoint)
-        begin = await _begin(deployment, log, of, endpoint_id, after)
+        begin = await _begin(deployment, log, chosen, endpoint_id, after)
         steps = endpoint_trace(source_of(deployment, log), begin, endpoint_id, after, last)
         kept: list[StepRow] = []
         async for step in steps:
@@ -95,7 +95,7 @@ async def trace_events(
 
 
 async def _named(deployment: Deployment, log: EventLog, endpoint: str) -> UUID:
-    """Return its id; where no read model is live, the log itself knows the names."""
+    """Return the id of *endpoint*; where no read model is live, find the name in the log."""
     try:
         return await find_endpoint(log, endpoint, say_left_out)
     except NoLiveGenerationError:
@@ -106,16 +106,16 @@ async def _named(deployment: Deployment, log: EventLog, endpoint: str) -> UUID:
 async def _begin(
     deployment: Deployment,
     log: EventLog,
-    of: Projection[Any],
+    projection: Projection[Any],
     endpoint_id: UUID,
     after: EntryId,
 ) -> Folding[Any]:
-    """Return what to begin with, and say what nobody knows any more."""
+    """Return the state to begin with, and say which events are lost."""
     partition = partition_of(endpoint_id, log.partitions)
-    begin: Folding[Any] = Folding(of, partition)
+    begin: Folding[Any] = Folding(projection, partition)
     if after > START:
         snapshots = snapshots_of(deployment, log, partition)
-        begin = await snapshots.newest(of, after, only(endpoint_id))
+        begin = await snapshots.newest(projection, after, only(endpoint_id))
     extent = await extent_of(source_of(deployment, log), partition)
     if extent.missing_until(begin.position, begin.appended) is not None:
         say(

@@ -1,4 +1,4 @@
-"""The command that tells why an endpoint is routed as it is."""
+"""The command that shows why an endpoint is routed as it is."""
 
 from datetime import datetime
 from typing import Any
@@ -74,7 +74,7 @@ async def why(
 
 
 def _links(state: Endpoint) -> list[Register]:
-    """Return what is told, of each route its traffic first."""
+    """Return the registers to show; for each route its traffic comes first."""
     traffic = traffic_of(state)
     links: list[Register] = []
     for register in registers_of(state):
@@ -82,14 +82,14 @@ def _links(state: Endpoint) -> list[Register]:
             continue
         if register.name == "present" and register.route_id in traffic:
             gets = traffic[register.route_id]
-            told = f"no: {gets.why_not}" if gets.why_not else f"{gets.share:.0%}"
-            links.append(Register(register.route_id, "traffic", told, gets.decided_at))
+            share = f"no: {gets.why_not}" if gets.why_not else f"{gets.share:.0%}"
+            links.append(Register(register.route_id, "traffic", share, gets.decided_at))
         links.append(register)
     return links
 
 
 def _links_in_short(state: Endpoint) -> list[Register]:
-    """Return what a person wants to know: a register is a whole address, or a health's reason."""
+    """Return fewer registers for a person: one holds a whole address, or health and reason."""
     links = [
         Register(None, "created", state.name or "never", state.created_at),
         Register(
@@ -122,8 +122,8 @@ def _links_in_short(state: Endpoint) -> list[Register]:
 
 
 def _health(route: Route) -> str:
-    said = route.health.replace("_", " ")
-    return said if route.health_reason is None else f"{said}: {route.health_reason}"
+    health = route.health.replace("_", " ")
+    return health if route.health_reason is None else f"{health}: {route.health_reason}"
 
 
 async def _event_at(log: Source, partition: int, at: EntryId) -> RecordedEvent | None:

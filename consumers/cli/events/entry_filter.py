@@ -1,4 +1,4 @@
-"""The entry filter: which entries a person wants to see."""
+"""Selects entries by type, endpoint, source and condition."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from events.entry.recorded import Entry
 from events.log.keys import partition_of
 
 ENDPOINT_CHARACTERS_MIN = 4
-"""Of an endpoint's id, to name it by the beginning."""
+"""Characters of an endpoint's id that name it, at least."""
 
 _UUID_CHARACTERS = 36
 _BEGINNING = re.compile(rf"[0-9a-f-]{{{ENDPOINT_CHARACTERS_MIN},{_UUID_CHARACTERS}}}\Z")
@@ -30,14 +30,14 @@ _DECODE = msgspec.json.Decoder(_PayloadEndpoint).decode
 
 
 class EntryFilter(msgspec.Struct, frozen=True):
-    """Entries of these types, or of any where there are none, of this endpoint, and so on.
+    """The conditions that an entry must meet; an empty one is met by every entry.
 
     Attributes:
-        names: Patterns of types.
+        names: Patterns of event types.
         endpoint: The beginning of an endpoint's id.
-        sources: Patterns of who recorded it.
-        condition: What must hold of the entry's record.
-        reading: How an entry becomes that record.
+        sources: Patterns of sources.
+        condition: The condition on the entry's record.
+        reading: How an entry is read into that record.
     """
 
     names: tuple[str, ...] = ()
@@ -55,10 +55,10 @@ class EntryFilter(msgspec.Struct, frozen=True):
         where: str | None = None,
         reading: EntryReading = EntryReading(),  # noqa: B008 - it is frozen
     ) -> Self:
-        """Read what was given on the command line.
+        """Build the filter from the values of command-line options.
 
         Raises:
-            click.UsageError: No type has that name, or it is no beginning of an id.
+            click.UsageError: No type has that name, or *endpoint* is no beginning of an id.
             InvalidExpressionError: *where* cannot be read.
         """
         for name in () if reading.is_foreign else names:
@@ -74,20 +74,20 @@ class EntryFilter(msgspec.Struct, frozen=True):
         return cls(tuple(names), beginning, tuple(sources), condition, reading)
 
     def partitions(self, partitions: int) -> list[int]:
-        """Return the partitions that entries can lie on: a whole id has only one."""
+        """Return the partitions that can hold such entries; a whole id belongs to one."""
         if self.endpoint is not None and len(self.endpoint) == _UUID_CHARACTERS:
             try:
                 return [partition_of(UUID(self.endpoint), partitions)]
             except ValueError:
-                pass  # 36 of these characters may still be no UUID; nothing will be found
+                pass  # 36 of these characters need not be a UUID; then nothing is found
         return list(range(partitions))
 
     def __bool__(self) -> bool:
-        """Whether it leaves anything out."""
+        """Whether the filter has any condition."""
         return bool(self.names or self.sources or self.endpoint or self.condition)
 
     def wants(self, entry: Entry) -> bool:
-        """Whether the entry is one of those wanted."""
+        """Whether the entry meets all conditions."""
         return (
             _fits(entry, b"name", self.names)
             and _fits(entry, b"source", self.sources)
@@ -98,7 +98,7 @@ class EntryFilter(msgspec.Struct, frozen=True):
     def _is_of(self, entry: Entry, beginning: str) -> bool:
         if self.reading.decoder is not None:
             return (self.reading.foreign_endpoint(entry) or "").startswith(beginning)
-        # Most entries are of others, and looking for the bytes is quicker than reading JSON.
+        # Most entries belong to other endpoints: searching the bytes is faster than reading JSON.
         if beginning.encode() not in entry.fields.get(b"payload", b"").lower():
             return False
         return endpoint_of(entry).startswith(beginning)
@@ -112,7 +112,7 @@ def _fits(entry: Entry, field: bytes, patterns: tuple[str, ...]) -> bool:
 
 
 def endpoint_of(entry: Entry) -> str:
-    """Return the id of the endpoint that the payload names, nothing where it names none."""
+    """Return the endpoint id in the payload, an empty string where there is none."""
     try:
         return _DECODE(entry.fields.get(b"payload", b"")).endpoint_id.lower()
     except (msgspec.DecodeError, UnicodeDecodeError):

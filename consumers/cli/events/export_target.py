@@ -1,4 +1,4 @@
-"""The target of an export: a file that is new and whole or as it was, or what takes any bytes."""
+"""Opens the target of an export: a file that is replaced as a whole, or a byte stream."""
 
 import os
 import stat
@@ -18,38 +18,38 @@ STDOUT = "-"
 
 
 class ExportFailedError(EventsError):
-    """The file cannot be written."""
+    """The target of an export cannot be written."""
 
 
 @contextmanager
 def export_target(file: str) -> Iterator[BinaryIO]:
-    """Open what FILE names for an export.
+    """Open *file* for an export.
 
-    A regular file is replaced when the block ends well, and is as it was when not; a symlink stays,
-    and what it leads to is replaced. A fifo or a character device is written as the bytes come.
+    A regular file is replaced when the block ends without an error, and stays unchanged otherwise;
+    a symlink stays, and its target is replaced. A fifo or a character device is written directly.
 
     Raises:
-        ExportFailedError: It cannot be written, or not to its end.
-        click.UsageError: It is nothing that an export can be written to.
+        ExportFailedError: The target cannot be written completely.
+        click.UsageError: An export cannot be written to this kind of file.
     """
-    left = "it is as it was before"
+    outcome = "it is as it was before"
     try:
         target: AbstractContextManager[BinaryIO]
         if file == STDOUT:
-            target, left = nullcontext(sys.stdout.buffer), "not all was written"
+            target, outcome = nullcontext(sys.stdout.buffer), "not all was written"
         elif _takes_bytes(Path(file)):
-            target, left = _opened(Path(file)), "not all was written"
+            target, outcome = _opened(Path(file)), "not all was written"
         else:
             target = replacing(Path(os.path.realpath(file)))
         with target as opened:
             yield opened
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
-        raise ExportFailedError(f"{file}: {problem}; {left}") from error
+        raise ExportFailedError(f"{file}: {problem}; {outcome}") from error
 
 
 def _takes_bytes(path: Path) -> bool:
-    """Whether it is there, and no file that another could take the place of."""
+    """Whether *path* is a fifo or a character device; False for a regular or missing file."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -65,5 +65,5 @@ def _takes_bytes(path: Path) -> bool:
 
 
 def _opened(path: Path) -> BinaryIO:
-    with interrupted_at_once():  # a fifo opens only when somebody reads it
+    with interrupted_at_once():  # opening a fifo waits for a reader
         return path.open("wb")

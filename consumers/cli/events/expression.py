@@ -1,12 +1,12 @@
-"""The entry expression: a condition on an entry, written as in Python.
+"""Translates a condition on an entry, written as in Python, into a function.
 
     name == "route_failed" and not (source in ("a", "b") or "GPU" in payload.errors[0])
 
 Python's own parser reads it; nothing is ever run as Python. Fields, values, comparisons, `and`,
 `or` and `not` are translated one by one, and everything else is refused: there are no calls, no
 arithmetic, no attributes of objects. `payload.x` and `payload["x"]` are the same field of the
-JSON, and None where it is missing; `true`, `false` and `null` may be written too. A comparison
-without a meaning, such as None < 1, is false.
+JSON, or None if it is missing; `true`, `false` and `null` are accepted, too. A comparison of
+values that have no order, such as None < 1, is false.
 """
 
 import ast
@@ -19,7 +19,7 @@ from events.errors import InvalidExpressionError
 
 EXPRESSION_CHARACTERS_MAX = 1_000
 DEPTH_MAX = 32
-"""Levels of `and`, `or`, `not`, comparisons and lists within each other."""
+"""Nested levels of `and`, `or`, `not`, comparisons and lists."""
 
 
 class Record(Protocol):
@@ -59,7 +59,7 @@ def parse_expression(text: str, roots: Collection[str]) -> Expression:
 
     Raises:
         InvalidExpressionError: It is longer than `EXPRESSION_CHARACTERS_MAX`, nested deeper than
-            `DEPTH_MAX`, no Python, or not a condition; the place in the text is named.
+            `DEPTH_MAX`, not Python, or not a condition; the error names the place in the text.
     """
     if len(text) > EXPRESSION_CHARACTERS_MAX:
         problem = f"it has {len(text)} characters, {EXPRESSION_CHARACTERS_MAX} are allowed"
@@ -71,12 +71,12 @@ def parse_expression(text: str, roots: Collection[str]) -> Expression:
 def _parse(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what Python only warns of is refused too
+            warnings.simplefilter("error")  # refuse what Python only warns about
             return ast.parse(_source(text), mode="eval").body
     except SyntaxError as error:
-        # Python names no place where the text ends too early.
+        # Python gives no offset if the text ends too early.
         at = _place(text, error.lineno or 1, error.offset - 1) if error.offset else len(text)
-        problem = error.msg.partition(". ")[0]  # without its guess at what a program meant
+        problem = error.msg.partition(". ")[0]  # without the hint that Python adds
     except (ValueError, RecursionError, MemoryError) as error:
         at, problem = 0, str(error)
     raise InvalidExpressionError(text, at, f"{problem}; {_HINT}") from None
@@ -87,21 +87,21 @@ def _source(text: str) -> str:
 
 
 def _place(text: str, line: int, column: int) -> int:
-    """Return where in *text* a place of its source is: *line* from 1, *column* from 0."""
+    """Return the index in *text* of a place in its source: *line* from 1, *column* from 0."""
     source = _source(text)
     earlier = source.split("\n")[: line - 1]
     return len(text) - len(source) + sum(len(one) + 1 for one in earlier) + column
 
 
 class _Translation:
-    """Turns the parser's tree into functions of a record; what it does not know, it refuses."""
+    """Turns the parser's tree into functions of a record; refuses any other node."""
 
     def __init__(self, text: str, roots: Collection[str]) -> None:
         self._text = text
         self._roots = roots
 
     def value(self, node: ast.expr, levels: int) -> _Value:
-        """Return the function that *node* states, within which *levels* more are allowed."""
+        """Return the function for *node*, which may be nested *levels* deep."""
         if levels < 0:
             raise self._refusal(node, f"it is nested deeper than {DEPTH_MAX} levels")
         if operands := _operands(node):
@@ -115,7 +115,7 @@ class _Translation:
         return lambda _record: literal
 
     def _path(self, node: ast.expr) -> _Value:
-        """Return the function that follows a path into the JSON, however long."""
+        """Return the function that follows a path of any length into the JSON."""
         steps: list[bool | float | str | None] = []
         while not isinstance(node, ast.Name):
             match node:
@@ -145,7 +145,7 @@ class _Translation:
         raise self._refusal(node, f"this is not allowed; {_HINT}")
 
     def _refusal(self, node: ast.expr, problem: str) -> InvalidExpressionError:
-        # The parser counts the bytes of a line, a person its characters.
+        # The parser counts bytes in a line, a person counts characters.
         line = _source(self._text).split("\n")[node.lineno - 1].encode()
         column = len(line[: node.col_offset].decode())
         return InvalidExpressionError(self._text, _place(self._text, node.lineno, column), problem)

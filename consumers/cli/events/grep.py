@@ -1,4 +1,4 @@
-"""The command that looks for a text in the entries."""
+"""The command that searches entries for a text."""
 
 from contextlib import aclosing
 

@@ -1,4 +1,4 @@
-"""The command that imports what Backend.AI's producers wrote."""
+"""The command that imports captured events of Backend.AI's producers."""
 
 from pathlib import Path
 
@@ -25,9 +25,9 @@ async def import_events(deployment: Deployment, *, origin: str, file: Path) -> N
     \b
     Example: routestream events import --format backend-ai capture.jsonl
     """
-    from_there = msgspec.structs.replace(deployment, source=origin)
+    importing = msgspec.structs.replace(deployment, source=origin)
     say(f"{file}: append what it tells to the log {deployment.settings.namespace!r}")
-    async with from_there.open_log(create=True) as log:
+    async with importing.open_log(create=True) as log:
         counts = await import_capture(log, file)
     for name, count in msgspec.to_builtins(counts).items():
         click.echo(f"{name.replace('_', ' ')}: {count}")

@@ -1,4 +1,4 @@
-"""The selection: the entries that a command works on, of the log or of any other stream."""
+"""Selects the entries that a command works on, from the log or from any other stream."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ from events.streams.foreign_stream import open_foreign_stream
 
 
 async def tell_missing_log(log: EventLog) -> None:
-    """Say on standard error that there is no such log, where that is so."""
+    """Say on standard error that the log does not exist, if it does not."""
     if not await log.exists():
         say(
             f"there is no log {log.keys.namespace!r} on {log.server.address}:"
@@ -34,7 +34,7 @@ Callback = Callable[..., None]
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What the options said; see their help."""
+    """The values of the selection options; see their help."""
 
     names: tuple[str, ...] = ()
     endpoint: str | None = None
@@ -52,14 +52,14 @@ class Selection(msgspec.Struct, frozen=True):
 
     @property
     def partitions(self) -> list[int]:
-        """The partitions on which entries can lie that are wanted."""
+        """The partitions that can hold wanted entries."""
         if self.reading.is_foreign:
             return [0]
         return self.wanted.partitions(self.log.partitions)
 
 
 class SelectedRange(msgspec.Struct, frozen=True):
-    """How much of it: the newest *count*, or those from *start* to *end* (*count* of them)."""
+    """Which part of it: the newest *count*, or *count* entries from *start* to *end*."""
 
     count: int | None = None
     start: EntryId | None = None
@@ -75,7 +75,7 @@ stream_option = click.option(
 
 
 def selection_options(command: Callback) -> Callback:
-    """Add the options that say which entries are wanted; the callback gets them as *asked*."""
+    """Add the options that select entries; the callback gets their values as *asked*."""
 
     @wraps(command)
     def with_asked(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever click passes
@@ -121,9 +121,9 @@ async def open_selection(deployment: Deployment, asked: Asked) -> AsyncIterator[
     """Open the log, or the stream that was asked for, to read from it.
 
     Raises:
-        NoStreamError: There is no such stream.
+        NoStreamError: The stream does not exist.
         InvalidExpressionError: The expression cannot be read.
-        click.UsageError: Another of the options is wrong.
+        click.UsageError: Another option is invalid.
     """
     reading = EntryReading()
     if asked.stream is not None:
@@ -136,14 +136,14 @@ async def open_selection(deployment: Deployment, asked: Asked) -> AsyncIterator[
         return
     async with open_server(deployment.settings.server) as server:
         foreign = await open_foreign_stream(server, asked.stream)
-        # Who trims a stream that is not ours means to.
+        # A gap in a foreign stream is no fault: its owner trims it on purpose.
         yield Selection(History(foreign, on_gap=lambda _gap: None), wanted, reading)
 
 
 async def selected_entries(
     selection: Selection, extent: SelectedRange, wanted: Wanted | None
 ) -> AsyncGenerator[Entry]:
-    """Yield the wanted entries that are there, oldest first, then those that come."""
+    """Yield the wanted entries, oldest first; with *follow* also those appended later."""
     log, partitions = selection.log, selection.partitions
     if extent.start is None:
         newest = await read_tail(log, partitions, extent.count or 0, wanted)
@@ -164,7 +164,7 @@ async def selected_entries(
 
 
 def tell_unsearched(unsearched: EntryId | None) -> None:
-    """Say that older entries were not looked at, where that is so."""
+    """Say that older entries were not searched, if that is so."""
     if unsearched is not None:
         say(
             f"looked through {SEARCHED_MAX} entries, back to {unsearched};"
@@ -173,7 +173,7 @@ def tell_unsearched(unsearched: EntryId | None) -> None:
 
 
 async def _before(log: History, partition: int, start: EntryId) -> EntryId:
-    """Return a cursor after which *start* comes; the present end for `END`."""
+    """Return the cursor just before *start*; for `END` the present end of the log."""
     if start == END:
         return await log.head(partition)
     return start.before()

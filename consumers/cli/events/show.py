@@ -40,7 +40,7 @@ _PRINTABLE = range(0x20, 0x7F)
 
 
 def hex_dump(raw: bytes) -> Iterator[str]:
-    """Yield the lines: the place of the first byte, the bytes, the characters."""
+    """Yield lines of the offset of the first byte, the bytes, and the characters."""
     for start in range(0, len(raw), _BYTES):
         line = raw[start : start + _BYTES]
         shown = "".join(chr(byte) if byte in _PRINTABLE else "." for byte in line)
@@ -94,8 +94,8 @@ async def show(  # noqa: PLR0913 - the options of the command
             return
         groups = await read_entry_groups(log.log, entry.partition, wanted)
         if not output.is_table:
-            told = [msgspec.to_builtins(group) for group in groups]
-            print_value(output, {**_value(selection.reading, entry), "groups": told})
+            shown = [msgspec.to_builtins(group) for group in groups]
+            print_value(output, {**_value(selection.reading, entry), "groups": shown})
             return
         key = log.keys.events(entry.partition)
         place = f"{entry.partition}, {key}" if stream is None else key
@@ -117,7 +117,7 @@ async def _find(log: History, entry_id: EntryId, partition: int | None) -> Entry
 
 
 def _named(entry: Entry) -> str:
-    """Say what an entry is, so that it can be told from others of the same id."""
+    """Describe an entry, to distinguish it from others with the same id."""
     try:
         recorded = decode(entry)
     except EventsError:
@@ -146,11 +146,11 @@ def _text(raw: bytes) -> str:
 
 
 def _value(reading: EntryReading, entry: Entry) -> dict[str, Any]:
-    """Return the entry as JSON, with how an older version is read; null where it is the newest."""
+    """Return the entry as JSON; *read_as* is the upcast event, null for the newest version."""
     value = reading.value(entry)
     steps = [] if "problem" in value else upcasts(entry)
-    told = [{"from": old, "to": old + 1, "by": name} for old, name in steps]
-    return {**value, "upcasts": told, "read_as": _read_as(entry) if steps else None}
+    listed = [{"from": old, "to": old + 1, "by": name} for old, name in steps]
+    return {**value, "upcasts": listed, "read_as": _read_as(entry) if steps else None}
 
 
 def _read_as(entry: Entry) -> Any:  # noqa: ANN401 - JSON

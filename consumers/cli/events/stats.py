@@ -32,7 +32,7 @@ _WHOLE = "█"
 
 
 def bar(value: int, most: int, width: int) -> str:
-    """Return a bar for *value*, *width* characters long for *most*; never none for a value."""
+    """Return a bar for *value*, *width* characters long for *most*; at least a part of one."""
     if value <= 0 or most <= 0:
         return ""
     if not _has_blocks():
@@ -51,10 +51,10 @@ def _has_blocks() -> bool:
 
 
 COUNTED_MAX = 10_000
-"""Entries of each partition that are counted where no range is given: the newest."""
+"""The newest entries of each partition, which are counted if no range is given."""
 
 ROWS_MAX = 10_000
-"""Different things that are told apart; the rest are counted together."""
+"""Keys that are counted separately; all others are counted together."""
 
 _REST = "(others)"
 _MINUTES_FILLED_MAX = 180
@@ -65,7 +65,7 @@ Dimension = Literal["type", "endpoint", "minute", "source"]
 
 
 class Counted(msgspec.Struct):
-    """How many entries there were of one kind, and between which of them."""
+    """How many entries have one key, and the first and last of them."""
 
     key: str
     count: int = 0
@@ -73,7 +73,7 @@ class Counted(msgspec.Struct):
     last: EntryId | None = None
 
     def add(self, entry_id: EntryId) -> None:
-        """Count one more."""
+        """Count one more entry."""
         self.count += 1
         self.first = entry_id if self.first is None else min(self.first, entry_id)
         self.last = entry_id if self.last is None else max(self.last, entry_id)
@@ -170,7 +170,7 @@ async def _count(
 
 
 def _filled(counted: list[Counted]) -> list[Counted]:
-    """Add the minutes in which nothing happened, where they are not too many."""
+    """Add the minutes without entries, if the range is not too long."""
     if not counted or any(one.first is None or one.key == _REST for one in counted):
         return counted
     minutes = [int(time_of(one.first).timestamp()) // 60 for one in counted if one.first]
@@ -184,7 +184,7 @@ def _filled(counted: list[Counted]) -> list[Counted]:
 
 
 class CountRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How many entries there were of one kind, and between which of them."""
+    """How many entries have one key, and the first and last of them."""
 
     by: Dimension
     key: str

@@ -1,7 +1,7 @@
-"""The text search: which entries have a text, or something like it, in their fields.
+"""Searches the fields of entries for a text or a regular expression.
 
-A regular expression can take for ever. Python looks at signals while it matches, so a timer ends
-it; who embeds this in another thread than the main one has no such timer.
+A regular expression can take for ever. Python handles signals while it matches, so that a timer
+ends it. Signals reach only the main thread: in any other thread there is no time limit.
 """
 
 import re
@@ -18,10 +18,10 @@ from events.errors import EventsError
 
 PATTERN_CHARACTERS_MAX = 200
 SEARCHED_CHARACTERS_MAX = 65_536
-"""Of a field's value, for a regular expression; a plain text is looked for in all of it."""
+"""Of a field's value, for a regular expression; a plain text is searched in all of it."""
 
 MATCH_MAX_S = 1.0
-"""For one entry."""
+"""Time limit for one entry."""
 
 
 class SearchError(EventsError, ValueError):
@@ -29,7 +29,7 @@ class SearchError(EventsError, ValueError):
 
 
 class TextSearch(msgspec.Struct, frozen=True):
-    """Looks for a pattern in the names and values of an entry's fields."""
+    """Searches the names and values of an entry's fields for a pattern."""
 
     pattern: str
     find: Callable[[str], bool]
@@ -37,10 +37,10 @@ class TextSearch(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, pattern: str, *, is_regex: bool, ignores_case: bool) -> Self:
-        """Read what was given on the command line.
+        """Build the search from the values of command-line options.
 
         Raises:
-            SearchError: It is empty, too long, or no regular expression.
+            SearchError: The pattern is empty, too long, or no regular expression.
         """
         if not 1 <= len(pattern) <= PATTERN_CHARACTERS_MAX:
             raise SearchError(
@@ -61,7 +61,7 @@ class TextSearch(msgspec.Struct, frozen=True):
         )
 
     def finds(self, entry: Entry) -> bool:
-        """Whether the entry has it.
+        """Whether the entry contains the pattern.
 
         Raises:
             SearchError: Matching takes longer than `MATCH_MAX_S`.

@@ -1,4 +1,4 @@
-"""The commands that take a log out into a file, and bring it in again elsewhere."""
+"""The commands that export a log into a file, and import the file into another log."""
 
 from contextlib import aclosing
 from pathlib import Path
@@ -23,7 +23,7 @@ from events.transfer.log_import import PartitionPlan, import_log, plan_import
 
 
 class Exported(msgspec.Struct):
-    """What was exported of one partition."""
+    """What was exported from one partition."""
 
     partition: int
     entries: int = 0
