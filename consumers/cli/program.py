@@ -1,4 +1,4 @@
-"""The program: runs the command that was asked for, and tells what came of it."""
+"""The entry point of `routestream`: runs a command and sets the exit code."""
 
 import gc
 import os
@@ -16,10 +16,10 @@ THRESHOLDS = (100_000, 20, 100)
 
 
 def collect_rarely() -> None:
-    """Look for garbage cycles rarely; called once, by the composition root.
+    """Collect garbage cycles rarely; called once, by the composition root.
 
-    Folds make many small objects that live long and never form cycles: looking through them again
-    and again costs a third of a projector's time (measured with `benchmarks.project`).
+    Folds make many small objects that live long and never form cycles: scanning them again and
+    again costs a third of a projector's time (measured with `benchmarks.project`).
     """
     gc.set_threshold(*THRESHOLDS)
 
@@ -38,7 +38,7 @@ def run_program() -> None:
             sys.stdout.flush()
         sys.exit(code or 0)
     except (click.Abort, KeyboardInterrupt):
-        # Who presses Ctrl-C once more would else be told by a signal what the exit code says.
+        # Otherwise a second Ctrl-C would end the program by the signal, not with this exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         say("interrupted")
         sys.exit(EXIT_INTERRUPTED)
@@ -50,7 +50,7 @@ def run_program() -> None:
 
 
 def _tell(error: Exception) -> int | None:
-    """Say what failed, and return its exit code; None, and nothing said: a fault of the code."""
+    """Print a known failure, and return its exit code; None, and print nothing, for a bug."""
     failure = first_failure(error)
     if isinstance(failure, click.exceptions.NoArgsIsHelpError):
         failure.show()
@@ -68,5 +68,5 @@ def _tell(error: Exception) -> int | None:
 
 def _sentence(failure: click.ClickException) -> str:
     message = failure.format_message()
-    # click lists what there is to choose from line by line.
+    # click lists the choices on several lines.
     return " ".join(message.split()) if isinstance(failure, click.MissingParameter) else message

@@ -1,4 +1,4 @@
-"""The commands that move a group, and remove it or what is left of its consumers."""
+"""The commands that move a group, remove it, or remove consumers that are gone."""
 
 from collections.abc import Iterable
 
@@ -54,8 +54,8 @@ async def reset_group(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Move GROUP, so that it is given next what lies at POSITION: start, end, an id, a time, -2h.
 
-    What lies behind POSITION is delivered (again), what lies before is not any more; what is
-    pending stays pending. A group whose consumers are at work is not moved without --force, and in
+    Entries from POSITION on are delivered (again), earlier ones are not any more; pending entries
+    stay pending. A group whose consumers are at work is not moved without --force, and in
     a partition where it is missing it is not moved at all.
 
     \b
@@ -83,28 +83,28 @@ async def reset_group(  # noqa: PLR0913 - the options of the command
             say(
                 f"partition {state.partition}: {group} will continue after {now_at}; to undo:"
                 f" routestream groups reset {group} --partition {state.partition}"
-                f" --to {_behind(state.last_delivered)}"
+                f" --to {_following(state.last_delivered)}"
             )
 
 
 async def _movable(log: EventLog, group: str, partition: int | None) -> list[GroupState]:
-    """Return the group where it is there; say where it is not: it comes back where it stood."""
-    asked = [one for one in await states_of(log, group) if partition in {None, one.partition}]
-    there = [one for one in asked if one.activity != "missing"]
-    if not there:
+    """Return the group where it exists; say where it is missing: it returns at its old place."""
+    asked = [state for state in await states_of(log, group) if partition in {None, state.partition}]
+    existing = [state for state in asked if state.activity != "missing"]
+    if not existing:
         raise NotFoundError(f"group {group!r} is not in partition {partition}")
-    for one in asked:
-        if one not in there:
-            say(f"partition {one.partition}: the group is missing there; it is not moved")
-    return there
+    for state in asked:
+        if state not in existing:
+            say(f"partition {state.partition}: the group is missing there; it is not moved")
+    return existing
 
 
-def _behind(entry_id: EntryId) -> str:
+def _following(entry_id: EntryId) -> str:
     return "start" if entry_id == START else str(entry_id.after())
 
 
 async def _refuse_active(log: EventLog, states: Iterable[GroupState]) -> None:
-    """Refuse before anybody is asked; the change itself looks once more."""
+    """Refuse before asking for confirmation; the change itself checks once more."""
     for state in states:
         if state.active:
             members = await read_members(log, state.partition, state.group)
@@ -112,20 +112,20 @@ async def _refuse_active(log: EventLog, states: Iterable[GroupState]) -> None:
 
 
 async def _reset_plan(log: EventLog, state: GroupState, to: EntryId) -> tuple[str, str, str]:
-    """Say from where to where, and what that means for the entries between."""
+    """Return a line of the plan: from where to where, and how many entries that concerns."""
     at, partition = state.last_delivered, state.partition
     is_back = to <= at
     start, end = (str(to), str(at)) if is_back else (f"({at}", f"({to}" if to < END else "+")
     ask, stream = log.server.client.call, log.keys.events(partition)
     count = await count_entries(ask, stream, start, end)
-    told = f"{count}" if count < COUNTED_MAX else f"{COUNTED_MAX} or more"
-    change = f"{told} delivered again" if is_back else f"{told} passed over, never to be delivered"
+    size = f"{count}" if count < COUNTED_MAX else f"{COUNTED_MAX} or more"
+    change = f"{size} delivered again" if is_back else f"{size} passed over, never to be delivered"
     pending = f", {state.pending} stay pending" if state.pending else ""
     place = "the end" if to == END else "the start" if to == START else f"{to}"
     what = f"{state.group}, partition {partition}"
     return (
         what,
-        f"behind {at if at > START else 'nothing'}",
+        f"after {at}" if at > START else "at the start",
         f"from {place} on: {change}{pending}",
     )
 
@@ -158,13 +158,16 @@ async def prune_groups(deployment: Deployment, *, group: str | None, idle: str, 
         if not gone:
             say(f"no consumer is gone for {span(idle_ms / 1_000)}")
             return
-        plan = ((f"{g}, partition {p}", ", ".join(who), "removed") for (g, p), who in gone.items())
+        plan = (
+            (f"{g}, partition {p}", ", ".join(consumers), "removed")
+            for (g, p), consumers in gone.items()
+        )
         confirm(plan, yes=yes)
         removed = 0
-        for (name, partition), who in gone.items():
+        for (name, partition), consumers in gone.items():
             await Group(log.server, log.keys, partition, name).prune(idle_ms)
             left = {one.name for one in await read_members(log, partition, name)}
-            removed += len(set(who) - left)
+            removed += len(set(consumers) - left)
         say(f"{removed} consumers removed")
 
 
@@ -180,10 +183,12 @@ async def _gone(log: EventLog, state: GroupState, idle_ms: int) -> list[str]:
     if state.activity == "missing":
         return []
     members = await read_members(log, state.partition, state.group)
-    kept = [one for one in members if one.idle_ms >= idle_ms and one.pending]
-    for one in kept:
-        say(f"{one.name} stays: {one.pending} entries are pending with it")
-    return sorted(one.name for one in members if one.idle_ms >= idle_ms and not one.pending)
+    kept = [member for member in members if member.idle_ms >= idle_ms and member.pending]
+    for member in kept:
+        say(f"{member.name} stays: {member.pending} entries are pending with it")
+    return sorted(
+        member.name for member in members if member.idle_ms >= idle_ms and not member.pending
+    )
 
 
 @click.command("remove")
@@ -230,7 +235,7 @@ async def remove_group(
 
 
 async def _removable(log: EventLog, group: str) -> list[GroupState]:
-    """Return the group in every partition, also one of which only a position is left."""
+    """Return the group in every partition, also if only its position is left."""
     holders = {group_holder(group)} | (set() if group in GROUPS else {snapshot_holder(group)})
     kept = [
         partition
@@ -246,5 +251,5 @@ def _removal_of(state: GroupState) -> tuple[str, str, str]:
     what = f"{state.group}, partition {state.partition}"
     if state.activity == "missing":
         return what, "lost, its position kept", "removed"
-    told = f"{state.consumers} consumers, {state.pending} pending, {lag_of(state)} not delivered"
-    return what, told, "removed; nobody ends these"
+    before = f"{state.consumers} consumers, {state.pending} pending, {lag_of(state)} not delivered"
+    return what, before, "removed; nobody ends these"

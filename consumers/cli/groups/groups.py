@@ -48,7 +48,7 @@ class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeasuredGroupRow(GroupRow, frozen=True, kw_only=True):
-    """One group on one partition, and how fast it is."""
+    """One group on one partition, with its rates."""
 
     rate_s: float | None
     appended_s: float | None
@@ -59,7 +59,7 @@ class MeasuredGroupRow(GroupRow, frozen=True, kw_only=True):
 
 
 def _columns(now: datetime) -> Columns[MeasuredGroupRow]:
-    """Return the columns of `groups ls`; of a group that is missing nothing is known."""
+    """Return the columns of `groups ls`; most are empty for a group that is missing."""
 
     def known(
         cell: Callable[[MeasuredGroupRow], object],
@@ -116,11 +116,12 @@ def groups() -> None:
 async def list_groups(deployment: Deployment, *, output: OutputForm, watch: float | None) -> None:
     """List the groups: what each has still to read and to end, and whether it does.
 
-    ACTIVE consumers were heard of within 30 s. LAG is what was not yet delivered: counted, or where
-    it is very long ~ what Redis makes of it; >= says that no more was counted. PENDING is what was
-    not yet acknowledged, OLDEST PENDING how long ago that entry was appended. LOST is what was gone
-    before it could be ended. RATE/S is how many entries it is given a second, since the last look
-    or within a moment; ETA is when LAG will be 0 if it goes on so.
+    ACTIVE consumers were heard of within 30 s. LAG is the number of entries not yet delivered:
+    counted, or if it is very long, the estimate of Redis with ~; >= says that no more were counted.
+    PENDING is the number of entries not yet acknowledged, OLDEST PENDING how long ago the oldest of
+    them was appended. LOST is the number of entries that were gone before the group could end them.
+    RATE/S is the number of entries delivered a second, since the last reading or within a moment;
+    ETA is the time until LAG is 0 at this rate.
 
     \b
     Example: routestream groups ls --watch 2
@@ -165,9 +166,9 @@ def _measured_row(state: GroupState, rates: _RatesByPlace) -> MeasuredGroupRow:
 
 
 def lag_of(state: GroupState) -> str | int | None:
-    """Return the lag as it is shown: exact, about what Redis tells, or as much as was counted.
+    """Return the lag as shown: exact, the estimate of Redis, or a lower bound.
 
-    A group that is missing has none.
+    A missing group has none.
     """
     if state.activity == "missing":
         return None
@@ -177,7 +178,7 @@ def lag_of(state: GroupState) -> str | int | None:
 
 
 def eta_of(rates: GroupRates) -> str | None:
-    """Return when a group will have caught up, as it is shown; nothing where that is unknown."""
+    """Return the time until a group has caught up, as shown; None where it is unknown."""
     if rates.eta_s is not None:
         return span(rates.eta_s)
     return None if rates.read_s is None else _NEVER

@@ -1,4 +1,4 @@
-"""The command that lists what is pending in a group."""
+"""The command that lists the pending entries of a group."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -32,7 +32,7 @@ LIMIT_MAX = 10_000
 
 
 class PendingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One pending entry; *type* and *endpoint* are null where it is gone from the log."""
+    """One pending entry; *type* and *endpoint* are null if it is gone from the log."""
 
     entry_id: EntryId
     partition: int
@@ -124,7 +124,7 @@ async def show_pending(  # noqa: PLR0913 - the options of the command
 
 
 async def _why_nothing(log: EventLog, states: Sequence[GroupState], consumer: str | None) -> str:
-    """Say why none is shown; raise NotFoundError where there is no such consumer."""
+    """Return why no entry is shown; raise NotFoundError if there is no such consumer."""
     group, pending = states[0].group, sum(state.pending for state in states)
     if consumer is not None:
         known = set[str]()
@@ -133,8 +133,8 @@ async def _why_nothing(log: EventLog, states: Sequence[GroupState], consumer: st
                 members = await read_members(log, state.partition, group)
                 known |= {member.name for member in members}
         if consumer not in known:
-            there = f"there are {', '.join(sorted(known))}" if known else "there are none"
-            raise NotFoundError(f"group {group!r} has no consumer {consumer!r}; {there}")
+            existing = f"there are {', '.join(sorted(known))}" if known else "there are none"
+            raise NotFoundError(f"group {group!r} has no consumer {consumer!r}; {existing}")
     return f"none of the {pending} pending entries is meant" if pending else "nothing is pending"
 
 

@@ -1,4 +1,4 @@
-"""The commands that show one group: its members, what it lost."""
+"""The commands that show one group, and the entries that it lost."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -50,7 +50,7 @@ def _colour(member: GroupConsumer) -> str:
 
 
 class LossRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a group lost; *partition* is there where no row around it says so."""
+    """Entries that a group lost; *partition* is set unless an enclosing row has it."""
 
     partition: int | msgspec.UnsetType = msgspec.UNSET
     why: str
@@ -72,7 +72,7 @@ _LOSS_COLUMNS: Columns[LossRow] = (
 
 
 class GroupDetailsRow(GroupRow, frozen=True, kw_only=True):
-    """All about one group on one partition."""
+    """One group on one partition, with its consumers, losses and operations."""
 
     position: EntryId | None
     dead: int
@@ -89,8 +89,8 @@ async def states_of(log: EventLog, group: str) -> list[GroupState]:
     states = [state async for state in read_group_states(log, group)]
     if not states:
         known = sorted({state.group async for state in read_group_states(log)})
-        there = f"there are {', '.join(known)}" if known else "there are none"
-        raise NotFoundError(f"the log {log.keys.namespace!r} has no group {group!r}; {there}")
+        existing = f"there are {', '.join(known)}" if known else "there are none"
+        raise NotFoundError(f"the log {log.keys.namespace!r} has no group {group!r}; {existing}")
     return states
 
 
@@ -121,10 +121,10 @@ async def show_group(
             if not output.is_table:
                 print_values(output, GroupDetailsRow, map(_details_row, details))
                 return
-            for place, one in enumerate(details):
+            for place, of_partition in enumerate(details):
                 if place:
                     click.echo()
-                _print_details(output, one, now)
+                _print_details(output, of_partition, now)
 
         await watched(watch, show_it)
 
@@ -163,13 +163,13 @@ def _print_details(output: OutputForm, details: GroupDetails, now: datetime) -> 
 
 
 def _shares(counts: Mapping[str, int], counted: str) -> str | None:
-    told = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
-    return f"{told}{counted}" if told else None
+    shares = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
+    return f"{shares}{counted}" if shares else None
 
 
-def _operation_as_text(one: Operation) -> str:
-    told = f"{one.at} {one.who} {one.what}: {one.before} -> {one.after}"
-    return f"{told}, {one.reason!r}" if one.reason else told
+def _operation_as_text(done: Operation) -> str:
+    text = f"{done.at} {done.who} {done.what}: {done.before} -> {done.after}"
+    return f"{text}, {done.reason!r}" if done.reason else text
 
 
 def _loss_as_text(loss: Loss) -> str:

@@ -1,4 +1,4 @@
-"""The commands that show the health of routes, and how it came to be."""
+"""The commands that show the health of routes and its history."""
 
 import sys
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.lookup import live_endpoints, read_endpoint
 
 LIST_LIMIT = 500
-"""Endpoints that are listed unless more are asked for: each has its whole history worked out."""
+"""Endpoints that are listed by default; a whole history is computed for each."""
 
 from_option = click.option(
     "--from",
@@ -95,20 +95,19 @@ async def list_health(
     async with deployment.open_log() as log:
 
         async def show_all() -> None:
-            there = [
-                one async for _, one in live_endpoints(log, say_left_out) if not one.is_destroyed
-            ]
-            there.sort(key=lambda one: one.endpoint_id.int)
-            chosen = there[:limit]
+            found_endpoints = live_endpoints(log, say_left_out)
+            endpoints = [one async for _, one in found_endpoints if not one.is_destroyed]
+            endpoints.sort(key=lambda endpoint: endpoint.endpoint_id.int)
+            chosen = endpoints[:limit]
             found = await read_health_list(log, chosen, *await _window_of(log, since))
-            listed = [one for one in chosen if one.endpoint_id in found.routes]
+            listed = [endpoint for endpoint in chosen if endpoint.endpoint_id in found.routes]
             _say_what_lacks(found)
-            if left_out := len(there) - len(chosen):
+            if left_out := len(endpoints) - len(chosen):
                 say(f"{left_out} more endpoints: -n says how many are listed")
             narrow, unicode = is_narrow(output), speaks_unicode()
             rows = [
-                _listed_row(one, found, narrow=narrow if output.is_table else None)
-                for one in listed
+                _listed_row(endpoint, found, narrow=narrow if output.is_table else None)
+                for endpoint in listed
             ]
             columns = endpoint_health_columns(narrow=narrow, unicode=unicode)
             print_rows(output, HealthRow, rows, columns, nothing="no endpoints")
@@ -120,7 +119,7 @@ async def list_health(
 
 
 def _listed_row(endpoint: Endpoint, found: HealthList, *, narrow: bool | None) -> HealthRow:
-    """Return the row of an endpoint; *narrow* says how long its strip is, None: it has none."""
+    """Return the row of an endpoint; *narrow* sets the length of its strip, None: no strip."""
     histories, window = found.routes[endpoint.endpoint_id], found.window
     cells = [] if narrow is None else endpoint_cells(histories, window, narrow=narrow)
     is_whole = endpoint.endpoint_id not in found.cut
@@ -131,9 +130,9 @@ def _say_what_lacks(found: HealthList) -> None:
     for partition in found.left_out:
         say(f"partition {partition} is left out: its health state is not live")
     if found.cut:
-        many = "s" if len(found.cut) > 1 else ""
+        plural = "s" if len(found.cut) > 1 else ""
         say(
-            f"{len(found.cut)} endpoint{many} changed more often in the window than the health"
+            f"{len(found.cut)} endpoint{plural} changed more often in the window than the health"
             " state keeps; `routestream health show` reads the log"
         )
 
@@ -201,7 +200,7 @@ def _print_endpoint(
 
 
 async def _window_of(log: EventLog, since: str) -> tuple[EntryId, int]:
-    """Return where the window begins, and where it ends: now, in milliseconds."""
+    """Return the start of the window, and its end: now, in milliseconds."""
     now = await now_of(log.server)
     now_ms = int(now.timestamp() * 1_000)
     start = parse_position(since, now)
@@ -228,6 +227,6 @@ def _print_legend(
 
 
 def speaks_unicode() -> bool:
-    """Whether who reads standard output can be shown blocks."""
+    """Whether standard output can encode the blocks of a strip."""
     encoding = getattr(sys.stdout, "encoding", None) or getattr(sys.__stdout__, "encoding", None)
     return (encoding or "").lower().replace("-", "") == "utf8"

@@ -1,4 +1,4 @@
-"""The health strip: a history as one line of blocks, each standing for a part of the time."""
+"""Draws a health history as a strip: a line of blocks, one for each part of the time."""
 
 from collections.abc import Sequence
 
@@ -32,30 +32,30 @@ _WORDS = {"not_checked": "not checked", "mixed": "some healthy"}
 
 
 def cells_of(intervals: Sequence[Interval], window: Span, count: int) -> list[Condition]:
-    """Return the worst that a route was in each of *count* equal parts of the window."""
+    """Return the worst condition of a route in each of *count* equal parts of the window."""
     length_ms = max(1, window.end_ms - window.start_ms)
     worst = [_NOTHING] * count
-    for one in intervals:
-        first = (one.span.start_ms - window.start_ms) * count // length_ms
-        past = -((window.start_ms - one.span.end_ms) * count // length_ms)
-        rank = _WORST_FIRST.index(one.condition)
+    for interval in intervals:
+        first = (interval.span.start_ms - window.start_ms) * count // length_ms
+        past = -((window.start_ms - interval.span.end_ms) * count // length_ms)
+        rank = _WORST_FIRST.index(interval.condition)
         for place in range(max(0, first), min(count, past)):
             worst[place] = min(worst[place], rank)
     return [_WORST_FIRST[rank] for rank in worst]
 
 
 def together(strips: Sequence[Sequence[Condition]]) -> list[Cell]:
-    """Return one strip for several routes: healthy where all that were checked were healthy."""
+    """Return one strip for several routes: healthy where all checked routes were healthy."""
     return [_of_all(set(column)) for column in zip(*strips, strict=True)]
 
 
-def _of_all(there: set[Condition]) -> Cell:
-    judged = there & {"healthy", "unhealthy"}
+def _of_all(conditions: set[Condition]) -> Cell:
+    judged = conditions & {"healthy", "unhealthy"}
     if len(judged) > 1:
         return MIXED
     if judged:
         return judged.pop()
-    return next(one for one in ("not_checked", "ended", "unknown", "absent") if one in there)
+    return next(one for one in ("not_checked", "ended", "unknown", "absent") if one in conditions)
 
 
 def strip(cells: Sequence[Cell], *, unicode: bool) -> Text:
@@ -68,10 +68,10 @@ def strip(cells: Sequence[Cell], *, unicode: bool) -> Text:
 
 
 def legend(cells: Sequence[Cell], *, unicode: bool) -> Text:
-    """Say what the blocks that occur in *cells* stand for."""
+    """Explain the blocks that occur in *cells*."""
     parts = []
-    for one, (block, character, colour) in _BLOCKS.items():
-        if one in cells and one != "absent":
+    for cell, (block, character, colour) in _BLOCKS.items():
+        if cell in cells and cell != "absent":
             mark = Text(block if unicode else character, colour)
-            parts.append(Text.assemble(mark, f" {_WORDS.get(one, one)}"))
+            parts.append(Text.assemble(mark, f" {_WORDS.get(cell, cell)}"))
     return Text("  ").join(parts)

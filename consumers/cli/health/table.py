@@ -1,4 +1,4 @@
-"""The health table: the history of routes' health as a person or a program reads it."""
+"""Rows and columns of the health of endpoints and routes, for tables and programs."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -31,18 +31,18 @@ _COLOURS: dict[Condition, str] = {
 
 
 def cells_shown(*, narrow: bool) -> int:
-    """Return how many blocks there is room for."""
+    """Return the number of blocks of a strip."""
     return CELLS_NARROW if narrow else CELLS_WIDE
 
 
 def healthy_share(histories: Sequence[RouteHistory]) -> float | None:
-    """Return the mean share of the time in which these routes were healthy, None for none."""
+    """Return the mean share of the time in which these routes were healthy; None if unknown."""
     shares = [one.healthy_share for one in histories if one.healthy_share is not None]
     return sum(shares) / len(shares) if shares else None
 
 
 def per_cent(share: float | None) -> str:
-    """Return a share as a person reads it; what is not all is never shown as all."""
+    """Return a share as a person reads it; less than all is never shown as 100%."""
     if share is None:
         return ""
     tenths = int(share * 1_000)
@@ -50,7 +50,7 @@ def per_cent(share: float | None) -> str:
 
 
 class IntervalRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a route was for a while."""
+    """One interval in which a route's health did not change."""
 
     health: Condition
     start: str
@@ -73,7 +73,7 @@ class RouteHealthRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The health of an endpoint; times are RFC 3339, shares 0 to 1, null where not known."""
+    """The health of an endpoint; times are RFC 3339, shares 0 to 1, null if unknown."""
 
     endpoint_id: UUID
     name: str | None
@@ -94,7 +94,7 @@ def health_row(
     is_whole: bool,
     cells: Sequence[Cell] = (),
 ) -> HealthRow:
-    """Return the row of an endpoint; *cells* is what `endpoint_cells` made, for a table."""
+    """Return the row of an endpoint; *cells* are those of `endpoint_cells`, for a table."""
     return HealthRow(
         endpoint_id=endpoint.endpoint_id,
         name=endpoint.name,
@@ -177,7 +177,7 @@ def route_health_columns(window: Span, *, narrow: bool, unicode: bool) -> Column
 
 
 def _since(row: RouteHealthRow, window: Span) -> str | None:
-    """Return how long it is so, also where that began before the window."""
+    """Return how long the present condition lasts, also if it began before the window."""
     now, route = row.history.intervals[-1], row.route
     if now.by is not None:
         return span((window.end_ms - now.span.start_ms) / 1_000)
@@ -194,7 +194,7 @@ def _reason(row: RouteHealthRow) -> str | None:
 
 
 def axis(window: Span) -> str:
-    """Say from when to when the strips go."""
+    """Return the start, end and length of the window in words."""
     start, end = (_clock(one) for one in (window.start_ms, window.end_ms))
     length = span((window.end_ms - window.start_ms) / 1_000)
     return f"from {start} to {end:%H:%M:%S} UTC, {length}"

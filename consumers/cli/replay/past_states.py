@@ -1,4 +1,4 @@
-"""The commands that show a read model as of a past moment, and what changed since another."""
+"""The commands that show a projection's past state, and what changed between two moments."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -68,43 +68,43 @@ async def show(
     \b
     Example: routestream replay show --as-of 2026-01-31T22:00:00Z
     """
-    of = PROJECTIONS[projection]
+    chosen = PROJECTIONS[projection]
     async with deployment.open_log() as log:
         now = await now_of(log.server)
         until = parse_position(position, now)
-        states = await all_as_of(deployment, log, of, until)
-        if of is ROUTE_TABLE:
+        states = await all_as_of(deployment, log, chosen, until)
+        if chosen is ROUTE_TABLE:
             columns = endpoint_columns(moment_of(until, now), narrow=is_narrow(output))
             rows = (endpoint_row(0, state) for state in states)
             print_rows(output, EndpointRow, rows, columns, nothing="no endpoints yet")
             return
-        documents = [msgspec.json.decode(of.encode(state, 0)) for state in states]
+        documents = [msgspec.json.decode(chosen.encode(state, 0)) for state in states]
         if output.is_table:
             shown = list(zip(states, documents, strict=True))
-            print_table(output, _document_columns(of), shown, nothing="nothing yet")
+            print_table(output, _document_columns(chosen), shown, nothing="nothing yet")
         else:
-            print_values(output, of.document, documents)
+            print_values(output, chosen.document, documents)
 
 
-def _document_columns(of: Projection[Any]) -> Columns[tuple[Any, dict[str, Any]]]:
-    """Return the columns of a state beside its document, which say more than when it happened."""
-    kinds = {one.name: one.type for one in msgspec.structs.fields(of.document)}
+def _document_columns(projection: Projection[Any]) -> Columns[tuple[Any, dict[str, Any]]]:
+    """Return the columns for pairs of a state and its document, without stamps."""
+    kinds = {one.name: one.type for one in msgspec.structs.fields(projection.document)}
     names = [name for name, kind in kinds.items() if name not in _KEYS and kind is not EntryId]
     return (
         Column("ENDPOINT", lambda one: one[0].endpoint_id, folds=True),
         Column("VERSION", lambda one: one[0].version, folds=True),
-        *(Column(name.replace("_", " ").upper(), _said_of(name), folds=True) for name in names),
+        *(Column(name.replace("_", " ").upper(), _cell_of(name), folds=True) for name in names),
     )
 
 
-def _said_of(name: str) -> Callable[[tuple[Any, dict[str, Any]]], object]:
-    """Return what a cell says of a field of the document: of many things how many there are."""
+def _cell_of(name: str) -> Callable[[tuple[Any, dict[str, Any]]], object]:
+    """Return the function of a cell: the value of the field *name*, or the size of a collection."""
 
-    def said(one: tuple[Any, dict[str, Any]]) -> object:
-        value = one[1].get(name)
+    def cell(row: tuple[Any, dict[str, Any]]) -> object:
+        value = row[1].get(name)
         return len(value) if isinstance(value, list | dict) else value
 
-    return said
+    return cell
 
 
 @click.command()
@@ -128,7 +128,7 @@ async def diff(
     \b
     Example: routestream replay diff --from -2h --to -1h
     """
-    of = PROJECTIONS[projection]
+    chosen = PROJECTIONS[projection]
     async with deployment.open_log() as log:
         now = await now_of(log.server)
         between = parse_between(since, until, now)
@@ -136,7 +136,8 @@ async def diff(
         changes: list[EndpointChange[Any]] = []
         lines: list[_ChangeLine] = []
         for one in partitions_of(log, None):
-            changed = await changes_between(source, of, snapshots_of(deployment, log, one), between)
+            snapshots = snapshots_of(deployment, log, one)
+            changed = await changes_between(source, chosen, snapshots, between)
             changes += changed
             if output.is_table:
                 lines += await _lines(source, one, changed, wide=output.is_wide)
@@ -158,23 +159,23 @@ def _changed_columns(*, wide: bool) -> Columns[_ChangeLine]:
 
 
 async def all_as_of(
-    deployment: Deployment, log: EventLog, of: Projection[Any], until: EntryId
+    deployment: Deployment, log: EventLog, projection: Projection[Any], until: EntryId
 ) -> list[Any]:
     """Return every state as it was after *until*, by endpoint."""
     states: dict[UUID, Any] = {}
     for one in partitions_of(log, None):
         snapshots = snapshots_of(deployment, log, one)
-        states |= (await as_of(snapshots.source, of, snapshots, until)).states
+        states |= (await as_of(snapshots.source, projection, snapshots, until)).states
     return [states[one] for one in sorted(states, key=lambda one: one.int)]
 
 
 async def _lines(
     log: Source, partition: int, changes: Sequence[EndpointChange[Any]], *, wide: bool
 ) -> list[_ChangeLine]:
-    told = [
+    lines = [
         (change.endpoint_id, words, at)
         for change in changes
         for words, at in in_words(change.differences, wide=wide)
     ]
-    names = await names_of_events(log, partition, (at for _, _, at in told))
-    return [_ChangeLine(endpoint_id, words, at, names.get(at)) for endpoint_id, words, at in told]
+    names = await names_of_events(log, partition, (at for _, _, at in lines))
+    return [_ChangeLine(endpoint_id, words, at, names.get(at)) for endpoint_id, words, at in lines]

@@ -1,4 +1,4 @@
-"""The command that plays recorded traffic once more."""
+"""The command that appends recorded events to another log at their original pace."""
 
 import re
 from time import monotonic
@@ -42,14 +42,14 @@ _COLUMNS: Columns[PlayedRow] = (
 
 
 class Speed(click.ParamType[float]):
-    """How many times as fast as it was, such as `10x` or `0.5x`; `max` is 0: never wait."""
+    """A factor of the original speed, such as `10x` or `0.5x`; `max` is 0: never wait."""
 
     name = "speed"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Read it, or fail as click does."""
+        """Return the factor, or fail as click does."""
         if isinstance(value, float):
             return value
         if value == _AT_ONCE:
@@ -170,7 +170,7 @@ async def _planned(target: EventLog, start: EntryId, end: EntryId) -> tuple[str,
     present = max(heads)
     before = "empty" if present == START else f"up to {present}"
     what = f"log {target.keys.namespace!r} on {target.server.address}"
-    return what, before, f"and behind it the entries from {start} to {end}"
+    return what, before, f"and after it the entries from {start} to {end}"
 
 
 async def _exists(log: EventLog) -> bool:

@@ -1,4 +1,4 @@
-"""The progress: how far a replay is, told to a person or a program while it runs."""
+"""Prints the progress of a replay while it runs, for a person or a program."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -23,19 +23,19 @@ _EVERY_S = 0.5
 _QUIET_EVERY_S = 5.0
 
 _HELD_WORK, _WRITTEN_WORK, _COMPARED_WORK = 3, 3, 6
-"""Reading an entry counts as 1: medians of both projections, from 100 to 30,000 endpoints."""
+"""Work relative to reading an entry: medians of both projections, 100 to 30,000 endpoints."""
 
 
 class ReplayProgress(msgspec.Struct, frozen=True):
-    """How far it is.
+    """The progress of a replay.
 
     Attributes:
-        phase: What it does now.
-        done: How much of that is done.
-        of: How much there is to do.
-        position: The entry that it is at.
-        per_second: How many it did in a second so far.
-        left_s: Seconds left of the whole at the rate so far; None where none is known yet.
+        phase: The present phase.
+        done: Finished work of that phase.
+        of: All work of that phase.
+        position: The entry that it has reached.
+        per_second: The mean rate of that phase.
+        left_s: Seconds left of the whole replay at the rate so far; None while unknown.
     """
 
     phase: Phase
@@ -47,15 +47,15 @@ class ReplayProgress(msgspec.Struct, frozen=True):
 
 
 class TimeLeft:
-    """How long a rebuild still takes, from how long what is done of it took.
+    """Estimates how long a rebuild still takes, from the time and work so far.
 
-    Work counts in entries that are read: an event that was held back and is folded at the end of
-    its phase, a document that is written and one that is compared count as several.
+    The unit of work is reading one entry. Folding an event that was held back, writing a document
+    and comparing one count as several units each.
 
     Args:
         documents: How many documents are expected.
         compares: Whether there is a live generation to compare with.
-        clock: Tells seconds; the work begins now.
+        clock: Returns seconds; the work begins at construction.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class TimeLeft:
         self._folded = 0
 
     def left_s(self, phase: Phase, done: int, of: int, held: int = 0) -> float | None:
-        """Return the seconds left after *done* *of* a phase; None where nothing is known yet.
+        """Return the seconds left after *done* *of* a phase; None while unknown.
 
-        *held*: how many events are held back, in the fold.
+        *held*: how many events are held back, in the phase "fold".
         """
         documents = self._documents if phase == "fold" else of
         if phase == "fold":
@@ -89,7 +89,7 @@ class TimeLeft:
 
 
 class ProgressPrinter:
-    """Prints the progress: a bar at a terminal, JSON lines for a program, else a line at times."""
+    """Prints the progress: a bar on a terminal, JSON lines for a program, else lines of text."""
 
     def __init__(self, output: OutputForm, plan: RebuildPlan, folding: Folding[Any]) -> None:
         self._output = output
@@ -111,13 +111,13 @@ class ProgressPrinter:
             TextColumn("{task.description:8}"),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[words]}"),
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as self._progress:
             yield
 
     def __call__(self, phase: Phase, done: int, of: int, position: EntryId) -> None:
-        """Hear of the progress, and print it now and then."""
+        """Take the progress, and print it at intervals."""
         now = monotonic()
         began_at = self._began_at.setdefault(phase, now)
         is_first = began_at == now
@@ -137,23 +137,23 @@ class ProgressPrinter:
             )
         )
 
-    def _print(self, told: ReplayProgress) -> None:
+    def _print(self, progress: ReplayProgress) -> None:
         if self._output.is_lines:
-            print_value(self._output, _row(self._partition, told))
+            print_value(self._output, _row(self._partition, progress))
             return
         if self._progress is None:
-            share = f"{told.done:,} of {told.of:,}" if told.of else ""
-            words = ", ".join(part for part in (share, _in_words(told)) if part)
-            say(f"{told.phase}: {words}" if words else told.phase)
+            share = f"{progress.done:,} of {progress.of:,}" if progress.of else ""
+            words = ", ".join(part for part in (share, _in_words(progress)) if part)
+            say(f"{progress.phase}: {words}" if words else progress.phase)
             return
         if self._task is None:
-            self._task = self._progress.add_task(told.phase, told="")
+            self._task = self._progress.add_task(progress.phase, words="")
         self._progress.update(
             self._task,
-            description=told.phase,
-            completed=told.done,
-            total=told.of or 1,
-            told=_in_words(told),
+            description=progress.phase,
+            completed=progress.done,
+            total=progress.of or 1,
+            words=_in_words(progress),
         )
 
 
@@ -171,24 +171,24 @@ class ProgressRow(msgspec.Struct, frozen=True, kw_only=True):
     left_s: float | None
 
 
-def _row(partition: int, told: ReplayProgress) -> ProgressRow:
+def _row(partition: int, progress: ReplayProgress) -> ProgressRow:
     return ProgressRow(
         partition=partition,
-        phase=told.phase,
-        done=told.done,
-        of=told.of,
-        percent=round(100 * told.done / told.of, 1) if told.of else 100.0,
-        position=told.position,
-        time=None if told.position <= START else time_of(told.position).isoformat(),
-        per_second=round(told.per_second),
-        left_s=None if told.left_s is None else round(told.left_s, 2),
+        phase=progress.phase,
+        done=progress.done,
+        of=progress.of,
+        percent=round(100 * progress.done / progress.of, 1) if progress.of else 100.0,
+        position=progress.position,
+        time=None if progress.position <= START else time_of(progress.position).isoformat(),
+        per_second=round(progress.per_second),
+        left_s=None if progress.left_s is None else round(progress.left_s, 2),
     )
 
 
-def _in_words(told: ReplayProgress) -> str:
-    words = [f"{told.per_second:,.0f}/s"] if told.per_second else []
-    if told.position > START:
-        words.append(f"at {time_of(told.position):%Y-%m-%d %H:%M:%S} UTC")
-    if told.left_s is not None:
-        words.append(f"{span(told.left_s)} left")
+def _in_words(progress: ReplayProgress) -> str:
+    words = [f"{progress.per_second:,.0f}/s"] if progress.per_second else []
+    if progress.position > START:
+        words.append(f"at {time_of(progress.position):%Y-%m-%d %H:%M:%S} UTC")
+    if progress.left_s is not None:
+        words.append(f"{span(progress.left_s)} left")
     return ", ".join(words)

@@ -1,4 +1,4 @@
-"""The commands that build a read model anew, and that go back."""
+"""The commands that rebuild a read model, and that roll a rebuild back."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ from projections.replay.rebuild_plan import RebuildPlan, rebuild_plan
 from projections.snapshots.snapshot_store import Snapshots, only
 
 _KEPT_FROM = 10_000
-"""Entries folded; fewer are folded again as soon as they are read from a file."""
+"""Folded entries that are worth keeping; fewer are folded again as fast as read from a file."""
 
 
 @click.group(cls=CommandGroup)
@@ -77,24 +77,24 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
     \b
     Example: routestream replay rebuild route-table --yes
     """
-    of = PROJECTIONS[projection]
+    chosen = PROJECTIONS[projection]
     async with deployment.open_log() as log:
         if endpoint is not None:
-            there = partition_of(endpoint, log.partitions)
-            if partition not in {None, there}:
-                raise click.UsageError(f"--partition {partition}: that endpoint is in {there}")
+            actual = partition_of(endpoint, log.partitions)
+            if partition not in {None, actual}:
+                raise click.UsageError(f"--partition {partition}: that endpoint is in {actual}")
             await _mend(
-                log, deployment, of, endpoint, accept_loss=accept_loss, yes=yes, output=output
+                log, deployment, chosen, endpoint, accept_loss=accept_loss, yes=yes, output=output
             )
             return
         foldings = {
-            one: Folding(of, one)
+            one: Folding(chosen, one)
             if from_start
-            else await snapshots_of(deployment, log, one).newest(of)
+            else await snapshots_of(deployment, log, one).newest(chosen)
             for one in partitions_of(log, partition)
         }
         source = source_of(deployment, log, say_note if accept_loss else None)
-        stores = {one: store_of(log, of, one) for one in foldings}
+        stores = {one: store_of(log, chosen, one) for one in foldings}
         if not accept_loss:
             for one, folding in foldings.items():
                 extent = await extent_of(source, one)
@@ -105,7 +105,7 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
         for plan in plans:
             _tell(plan)
         confirm([_change(plan) for plan in plans], yes=yes)
-        async with printing_rebuilt(source, of, list(foldings), output) as done:
+        async with printing_rebuilt(source, chosen, list(foldings), output) as done:
             for plan in plans:
                 folding = foldings[plan.partition]
                 note = ProgressPrinter(output, plan, folding)
@@ -136,10 +136,10 @@ async def go_back(
     \b
     Example: routestream replay rollback route-table --yes
     """
-    of = PROJECTIONS[projection]
+    chosen = PROJECTIONS[projection]
     async with deployment.open_log() as log:
         partitions = partitions_of(log, partition)
-        stores = [store_of(log, of, one) for one in partitions]
+        stores = [store_of(log, chosen, one) for one in partitions]
         changes = []
         for store in stores:
             kept = await store.kept()
@@ -152,7 +152,7 @@ async def go_back(
             changes.append((what, live or "none", kept.generation))
         confirm(changes, yes=yes)
         source = source_of(deployment, log)
-        async with printing_rebuilt(source, of, partitions, output) as done:
+        async with printing_rebuilt(source, chosen, partitions, output) as done:
             for store in stores:
                 done[store.partition] = await rollback(source, store)
 
@@ -161,7 +161,7 @@ async def go_back(
 async def _kept(
     folding: Folding[Any], snapshots: Snapshots | None, *, from_start: bool
 ) -> AsyncIterator[None]:
-    """Where the block is interrupted, keep what was folded for the next rebuild to go on from."""
+    """If the block is interrupted, keep the folded state for the next rebuild."""
     try:
         yield
     except get_cancelled_exc_class():
@@ -186,7 +186,7 @@ async def _keep(folding: Folding[Any], snapshots: Snapshots, *, from_start: bool
 
 
 class MendedRow(msgspec.Struct, frozen=True):
-    """The document that was mended; *revision* is null where it was as it should be."""
+    """The document that was repaired; *revision* is null if it was correct."""
 
     endpoint_id: UUID
     revision: int | None

@@ -1,4 +1,4 @@
-"""The rebuilt table: what is live now in each partition, and how it differs from what was."""
+"""Prints what a rebuild made live in each partition, and how it differs from before."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -19,7 +19,7 @@ from projections.replay.rebuild import Rebuilt
 
 
 class RebuiltRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild did to one partition, and how what was live before differs."""
+    """The result of a rebuild in one partition, compared with the previous generation."""
 
     phase: Literal["done"] = "done"
     partition: int
@@ -49,7 +49,7 @@ _COLUMNS: Columns[RebuiltRow] = (
 async def printing_rebuilt(
     log: Source, projection: Projection[Any], partitions: Sequence[int], output: OutputForm
 ) -> AsyncIterator[dict[int, Rebuilt]]:
-    """Print at the end what the block has done, by partition, also where it was not all of it."""
+    """Print the results that the block adds, by partition, also if it ends early."""
     done: dict[int, Rebuilt] = {}
     try:
         yield done
@@ -83,12 +83,12 @@ def _row(projection: Projection[Any], partition: int, rebuilt: Rebuilt) -> Rebui
 def _differ(comparison: ComparisonRow | None) -> str:
     if comparison is None:
         return "not compared"
-    told = str(comparison.mismatches)
-    return f"{told}, {len(comparison.undecided)} undecided" if comparison.undecided else told
+    count = str(comparison.mismatches)
+    return f"{count}, {len(comparison.undecided)} undecided" if comparison.undecided else count
 
 
 class Failures:
-    """The errors of a command that goes on with the next partition."""
+    """Collects the errors of a command that continues with the next partition."""
 
     def __init__(self) -> None:
         self._errors: list[ProjectionsError] = []
@@ -102,7 +102,7 @@ class Failures:
             self._errors.append(error)
 
     def tell(self) -> None:
-        """Raise the first error, if there was any, and print the others before."""
+        """Print all errors but the first, then raise the first, if there is any."""
         for error in self._errors[1:]:
             say(f"and: {error}")
         if self._errors:

@@ -24,13 +24,13 @@ from projections.snapshots.snapshot import SnapshotManifest, problem_of
 
 
 class TakenRow(SnapshotManifest, frozen=True, kw_only=True):
-    """A snapshot that was taken, and how what is live differs from it."""
+    """A snapshot that was taken, and how the live documents differ from it."""
 
     comparison: ComparisonRow | None
 
 
 class ListedRow(SnapshotManifest, frozen=True, kw_only=True):
-    """A snapshot, and what is wrong with its file, null for nothing that was found."""
+    """A snapshot; *problem* says what is wrong with its file, null if nothing is."""
 
     problem: str | None
 
@@ -156,15 +156,15 @@ async def restore(
     \b
     Example: routestream snapshot restore route-table --yes
     """
-    of = PROJECTIONS[projection]
+    chosen = PROJECTIONS[projection]
     at = None if position is None else EntryId.parse(position)
     async with deployment.open_log() as log:
         partitions = partitions_of(log, partition)
         foldings = []
         for one in partitions:
             snapshots = snapshots_of(deployment, log, one)
-            foldings.append(await snapshots.load(snapshots.find(of, at), of))
-        stores = [store_of(log, of, one) for one in partitions]
+            foldings.append(await snapshots.load(snapshots.find(chosen, at), chosen))
+        stores = [store_of(log, chosen, one) for one in partitions]
         plan = [
             (
                 f"partition {store.partition}, live generation",
@@ -175,6 +175,6 @@ async def restore(
         ]
         confirm(plan, yes=yes)
         source = source_of(deployment, log)
-        async with printing_rebuilt(source, of, partitions, output) as done:
+        async with printing_rebuilt(source, chosen, partitions, output) as done:
             for store, folding in zip(stores, foldings, strict=True):
                 done[store.partition] = await Rebuild(source, store, folding).run()

@@ -1,4 +1,4 @@
-"""The command that compares a read model with its events."""
+"""The command that compares a live read model with its events."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,39 +60,42 @@ async def verify(
     \b
     Example: routestream replay verify route-table --sample 1000
     """
-    of = PROJECTIONS[projection]
+    chosen = PROJECTIONS[projection]
     async with deployment.open_log() as log:
         found: dict[int, Comparison] = {}
         failures = Failures()
         source = source_of(deployment, log)
         for one in partitions_of(log, partition):
-            wants = await _sampled(log, of, one, sample)
+            wants = await _sampled(log, chosen, one, sample)
             snapshots = snapshots_of(deployment, log, one)
             with failures.kept():
                 folding = (
-                    Folding(of, one, None, wants)
+                    Folding(chosen, one, None, wants)
                     if from_start
-                    else await snapshots.newest(of, wants=wants)
+                    else await snapshots.newest(chosen, wants=wants)
                 )
-                found[one] = await _compared(source, store_of(log, of, one), folding)
+                found[one] = await _compared(source, store_of(log, chosen, one), folding)
         if output.is_table:
             for one, comparison in found.items():
                 await print_mismatches(output, source, one, comparison)
         if found:
-            _print(of, found, output)
+            _print(chosen, found, output)
     failures.tell()
     if not all(comparison.agrees for comparison in found.values()):
         click.get_current_context().exit(EXIT_FAILED)
 
 
-def _print(of: Projection[Any], found: Mapping[int, Comparison], output: OutputForm) -> None:
-    rows = [comparison_row(of, comparison, partition) for partition, comparison in found.items()]
+def _print(
+    projection: Projection[Any], found: Mapping[int, Comparison], output: OutputForm
+) -> None:
+    rows = [comparison_row(projection, comparison, p) for p, comparison in found.items()]
     print_rows(output, ComparisonRow, rows, _COLUMNS)
+    group = projection.read_model
     if undecided := {one: len(found[one].undecided) for one in found if found[one].undecided}:
         say(
             f"{sum(undecided.values())} undecided in partition {', '.join(map(str, undecided))}:"
-            f" group {of.read_model} did not settle their events within {PATIENCE_S:.0f} s; see"
-            f" `routestream groups show {of.read_model}`"
+            f" group {group} did not settle their events within {PATIENCE_S:.0f} s; see"
+            f" `routestream groups show {group}`"
         )
 
 
@@ -110,20 +113,20 @@ async def _compared(log: Source, store: ReadModelStore[Any], folding: Folding[An
 
 
 async def _sampled(
-    log: EventLog, of: Projection[Any], partition: int, sample: int | None
+    log: EventLog, projection: Projection[Any], partition: int, sample: int | None
 ) -> Wants | None:
-    """Return what wants about *sample* of the endpoints, other ones each time."""
+    """Return a predicate for about *sample* of the endpoints, different ones each time."""
     if sample is None:
         return None
-    store = store_of(log, of, partition)
+    store = store_of(log, projection, partition)
     live = await store.live_generation()
-    there = 0 if live is None else await store.count(live)
-    if there <= sample:
+    documents = 0 if live is None else await store.count(live)
+    if documents <= sample:
         return None
     raw = await log.server.client.call("TIME")
     seconds, microseconds = reply(raw, tuple[int, int])
     salt = b"%d" % (seconds * 1_000_000 + microseconds)
-    most = int(sample / there * 2**32)
+    most = int(sample / documents * 2**32)
 
     def wants(endpoint_id: UUID) -> bool:
         return crc32(salt, crc32(endpoint_id.bytes)) < most

@@ -39,13 +39,13 @@ STREAMS_MAX = 1_000
 
 
 class AppendRates:
-    """What was appended since a stream was last seen: truer than what its newest entries tell."""
+    """Measures append rates between readings, more exactly than the newest entries show."""
 
     def __init__(self) -> None:
         self._seen: dict[str | bytes, tuple[int, datetime]] = {}
 
     def seen(self, stream: RedisStream, now: datetime) -> RedisStream:
-        """Return the stream with its rate since it was last seen, if it was."""
+        """Return the stream with its rate since the last reading, if there was one."""
         before = self._seen.get(stream.key)
         self._seen[stream.key] = stream.added, now
         if before is None or now <= before[1]:
@@ -114,7 +114,7 @@ async def _listed(
 ) -> AsyncGenerator[tuple[int | None, RedisStream]]:
     """Yield the partitions, and then the other streams that match, by key.
 
-    What lies where a partition should is told, and added to *strays*.
+    Anything else in the place of a partition is reported, and added to *strays*.
     """
     ours = {log.keys.events(p).encode(): p for p in range(log.partitions)}
     keys: list[bytes] = list(ours)

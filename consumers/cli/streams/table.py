@@ -1,4 +1,4 @@
-"""The stream table: what is printed of streams, for a person and for a program."""
+"""Rows and tables of streams, for a person and for a program."""
 
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -19,7 +19,7 @@ Groups = TypeVar("Groups")
 
 
 class StreamRow(msgspec.Struct, Generic[Groups], frozen=True, kw_only=True):
-    """One stream, and how many groups read it or which ones; *partition*: None is none of ours."""
+    """One stream with its groups, or their number; *partition* is null for a foreign stream."""
 
     stream: str
     partition: int | None
@@ -48,7 +48,7 @@ class StreamGroupRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HolderRow(msgspec.Struct, frozen=True):
-    """Who needs something of a stream, and from where on."""
+    """A holder of a stream, and the first entry that it needs."""
 
     holder: str
     stands_at: EntryId | None
@@ -137,7 +137,7 @@ def stream_details(
 
 
 def _facts(partition: int | None, stream: RedisStream) -> dict[str, Any]:
-    behind = stream.max_lag
+    slowest = stream.max_lag
     return {
         "stream": stream.name,
         "partition": partition,
@@ -145,8 +145,8 @@ def _facts(partition: int | None, stream: RedisStream) -> dict[str, Any]:
         "bytes": stream.size_bytes,
         "added": stream.added,
         "rate_per_s": round(stream.rate_per_s, 3),
-        "max_lag": None if behind is None else behind.lag,
-        "max_lag_min": None if behind is None else behind.lag_min,
+        "max_lag": None if slowest is None else slowest.lag,
+        "max_lag_min": None if slowest is None else slowest.lag_min,
         "first": stream.first,
         "last": stream.last if stream.last > START else None,
         "exact_rate": stream.rate_per_s,
@@ -197,29 +197,29 @@ def _safe(cut: Cut[RedisStream], now: datetime) -> str:
 
 
 def warnings_of(cut: Cut[RedisStream]) -> list[str]:
-    """Say what about a stream and its groups should not be so."""
-    stream, found = cut.stream, []
+    """Return what is wrong with a stream and its groups."""
+    stream, warnings = cut.stream, []
     for one in stream.groups:
         group, oldest = one.group, one.oldest_pending
         if not group.consumers and one.lag != 0:
             least = "" if one.lag is not None else "at least "
-            found.append(
+            warnings.append(
                 f"group {group.name} has no consumer and {least}{one.lag_min} entries to read"
             )
         if oldest is not None and (stream.first is None or oldest < stream.first):
-            found.append(
+            warnings.append(
                 f"group {group.name} has entries pending that are not in the stream any more,"
                 f" the oldest is {oldest}"
             )
-    found += [
+    warnings += [
         f"{one.name} stands at {one.stands_at}, but the stream has no such group"
         for one in cut.holders
         if one.is_missing
     ]
     deleted = stream.deleted or START
     if deleted > START and (stream.first is None or deleted >= stream.first):
-        found.append(f"entries were deleted from the middle, the newest of them {deleted}")
-    return found
+        warnings.append(f"entries were deleted from the middle, the newest of them {deleted}")
+    return warnings
 
 
 def _age(entry_id: EntryId | None, now: datetime) -> str | None:

@@ -35,7 +35,7 @@ Counts = Mapping[EntryId, int | None]
 
 
 class ReaderRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Who reads a partition, and what it alone would let go."""
+    """A reader of a partition, and how many entries it alone would let go."""
 
     name: str
     stands_at: EntryId | None
@@ -155,7 +155,7 @@ def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> N
 
 
 class _HolderLine(msgspec.Struct, frozen=True):
-    """A line of the table: what a reader keeps, or, without one, what is too young to go."""
+    """A line of the table: what a reader keeps or, without a reader, what is too young."""
 
     cut: Cut[PartitionStream]
     keeps_from: EntryId
@@ -201,10 +201,10 @@ def _age(line: _HolderLine, now: datetime) -> str | None:
 def _state(cut: Cut[PartitionStream], holder: Holder) -> Text:
     if holder.is_passed_over:
         return Text("passed over", "dim")
-    told = deadness_of(holder)
+    deadness = deadness_of(holder)
     pending = f"{holder.pending} pending" if holder.pending else ""
     holds = "holds back" if holder in cut.held_by else ""
-    return Text(", ".join(filter(None, (told, pending, holds))), "red" if holds else "")
+    return Text(", ".join(filter(None, (deadness, pending, holds))), "red" if holds else "")
 
 
 def _counted(count: int | None) -> str | int:

@@ -1,4 +1,4 @@
-"""The command group: commands under one name, each imported only when somebody asks for it."""
+"""A click group that imports each command only when it is used."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -8,27 +8,27 @@ import click
 from click.shell_completion import CompletionItem
 
 Prepare = Callable[[click.Command], None]
-"""What is done to a command before it is used."""
+"""Changes a command when it is imported, before it is used."""
 
 _SENTENCE_MAX = 1_000
-"""Characters: a sentence goes on in the next line, it is never cut off."""
+"""Characters of a sentence in a list; so many that it is wrapped, never cut off."""
 
 
 class CommandReference(NamedTuple):
-    """Where a command is written, as `module:name`, and the first sentence of its help."""
+    """Where a command is defined, as `module:name`, and the first sentence of its help."""
 
     written: str
     sentence: str
 
 
 class CommandGroup(click.Group):
-    """A group that knows where its commands are written, and lists them in sections.
+    """A group that knows where its commands are defined, and lists them in sections.
 
     Attributes:
-        places: The place by the path of a command below this group, such as `events tail`:
-            whoever runs one command, or lists them, does not wait for what the others stand on.
-        sections: Which commands its help lists under which title, in this order; what is in none
-            of them comes last.
+        places: The reference of each command by its path below this group, such as `events tail`:
+            running one command or listing all does not import the other commands.
+        sections: The commands that the help lists under each title, in this order; commands of no
+            section come last.
     """
 
     def __init__(
@@ -44,17 +44,17 @@ class CommandGroup(click.Group):
         self._prepare: Prepare | None = None
 
     def prepare(self, prepare: Prepare) -> None:
-        """Let *prepare* be called with every command below, when it is imported."""
+        """Call *prepare* with every command below this group, when it is imported."""
         self._prepare = prepare
         for command in self.commands.values():
             self._prepared(command)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, imported or not, in the order of the alphabet."""
+        """Return the names of all commands, imported or not, in alphabetical order."""
         return sorted({*super().list_commands(ctx), *(path.split()[0] for path in self.places)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command, imported if it was not yet; None: there is none of that name."""
+        """Return the command, and import it if necessary; None: there is none of that name."""
         if cmd_name not in self.commands and cmd_name in self.places:
             self.add_command(self._import(cmd_name), cmd_name)
         return super().get_command(ctx, cmd_name)
@@ -82,15 +82,15 @@ class CommandGroup(click.Group):
         """List the commands with their first sentences, section by section."""
         left = self.list_commands(ctx)
         listed = {title: [n for n in names if n in left] for title, names in self.sections.items()}
-        rest = [name for name in left if all(name not in names for names in listed.values())]
-        for title, names in (*listed.items(), ("Commands", rest)):
+        others = [name for name in left if all(name not in names for names in listed.values())]
+        for title, names in (*listed.items(), ("Commands", others)):
             rows = [(name, self._sentence(name)) for name in names]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Offer the commands that begin so, and what this command itself has to offer."""
+        """Offer the commands that begin with *incomplete*, and the options of the group itself."""
         names = (name for name in self.list_commands(ctx) if name.startswith(incomplete))
         offered = [CompletionItem(name, help=self._sentence(name)) for name in names]
         return [*offered, *click.Command.shell_complete(self, ctx, incomplete)]
@@ -102,7 +102,7 @@ class CommandGroup(click.Group):
 
 
 def commands_of(group: click.Group) -> dict[str, click.Command]:
-    """Return all commands of *group* by name, each imported."""
+    """Import all commands of *group*, and return them by name."""
     context = click.Context(group)
     found = {name: group.get_command(context, name) for name in group.list_commands(context)}
     return {name: command for name, command in found.items() if command is not None}

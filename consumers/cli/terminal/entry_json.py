@@ -1,4 +1,4 @@
-"""The printed entry: as JSON for a program; `entry_line` has it for a person."""
+"""Converts entries to JSON for a program; see `entry_line` for a person."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from events.entry.recorded import Entry
 from events.errors import EventsError
 
 BINARY = "base64"
-"""Names what stands for bytes that are no text."""
+"""The key, or the prefix, of bytes that are not UTF-8."""
 
 
 class EntryValue(TypedDict, total=False):
-    """The fields that an entry can have for a program; the columns of its CSV."""
+    """The fields that an entry can have in JSON; they are the columns of its CSV."""
 
     entry_id: str
     partition: int | None
@@ -48,7 +48,7 @@ def as_json(entry: Entry) -> dict[str, Any]:
 
 
 def fields_as_text(fields: Mapping[bytes, bytes]) -> dict[str, str | dict[str, str]]:
-    """Return raw fields as JSON can hold them."""
+    """Return raw fields as JSON values; bytes that are not UTF-8 become base64."""
     return {_name(name): _value(value) for name, value in fields.items()}
 
 

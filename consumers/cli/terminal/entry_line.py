@@ -1,4 +1,4 @@
-"""The line: one entry as a person reads it while the log grows."""
+"""Prints entries as lines that a person reads while the log grows."""
 
 import sys
 from typing import Self
@@ -25,15 +25,16 @@ from events.entry.recorded import Entry
 from events.errors import EventsError
 
 _WIDTHS = (23, 20, 8, 28, 12)
-"""Of all columns but the last: time, entry id, endpoint, name, source."""
+"""Widths of all columns but the last: time, entry id, endpoint, name, source."""
 
 _UNKNOWN = "?"
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What is told of one entry; where it cannot be read, *summary* says why.
+    """One entry as a line; if it cannot be read, *summary* says why.
 
-    What others wrote is escaped when it is printed. A wide line has whole ids, and its time here.
+    Control characters are escaped when the line is printed. A wide line has whole ids, and the
+    local time, too.
     """
 
     entry_id: EntryId
@@ -46,7 +47,7 @@ class Line(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, entry: Entry, *, wide: bool = False) -> Self:
-        """Read the entry, as far as it can be read."""
+        """Return the line of *entry*, as far as it can be read."""
         name, source = text_of(entry, b"name"), text_of(entry, b"source")
         try:
             event = decode(entry).event
@@ -59,7 +60,7 @@ class Line(msgspec.Struct, frozen=True):
 
     @property
     def endpoint(self) -> str:
-        """The beginning of the endpoint's id, all of it in a wide line."""
+        """The beginning of the endpoint's id; in a wide line the whole id."""
         return shown_id(self.endpoint_id, wide=self.is_wide)
 
     @property
@@ -73,22 +74,22 @@ class Line(msgspec.Struct, frozen=True):
         return f"{time_of(self.entry_id):%H:%M:%S.%f}"[:-3]
 
     def as_text(self) -> str:
-        """Return it for a file or a pipe: all on one line."""
+        """Return the line for a file or a pipe, as one line of text."""
         time = times_of(self.entry_id) if self.is_wide else f"{self.day} {self.clock}"
         cells = (time, str(self.entry_id), self.endpoint, self.name, self.source)
         padded = (f"{printable(c):{w}}" for c, w in zip(cells, _WIDTHS, strict=True))
         return "  ".join((*padded, printable(self.summary))).rstrip()
 
     def as_grid(self, *, narrow: bool) -> Table:
-        """Return it for a terminal: what has no room goes on below itself."""
+        """Return the line for a terminal, where the last column wraps."""
         name = as_text(self.name, "bold" if self.is_readable else "bold red")
         first = Text(self.clock if narrow else f"{self.day} {self.clock}", "dim")
         cells = [first, Text(str(self.entry_id)), as_text(self.endpoint)]
         source, summed_up = as_text(self.source, "dim"), as_text(self.summary)
         grid = Table.grid(padding=(0, 2, 0, 0))
         if narrow:
-            told = (part for part in (name, summed_up, source) if part)
-            cells.append(Text("  ").join(told))
+            parts = (part for part in (name, summed_up, source) if part)
+            cells.append(Text("  ").join(parts))
             widths: tuple[int | None, ...] = (None, None, _WIDTHS[2])
         else:
             cells += (name, source, summed_up)
@@ -101,12 +102,12 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def text_of(entry: Entry, field: bytes) -> str:
-    """Return a field as text, what is none of it escaped; nothing where it is missing."""
+    """Return a field as text, with invalid UTF-8 escaped; an empty text if it is missing."""
     return entry.fields.get(field, b"").decode("utf-8", "backslashreplace")
 
 
 class LinePrinter:
-    """Prints entries as they come, on a narrow terminal each day once before its first entry."""
+    """Prints entries as they come; on a narrow terminal each day has a line of its own."""
 
     def __init__(self, output: OutputForm) -> None:
         self._output = output

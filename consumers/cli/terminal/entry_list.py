@@ -1,4 +1,4 @@
-"""The entry list: entries printed one by one as they come, in the form that was asked for."""
+"""Prints entries one by one as they come, in the chosen form of output."""
 
 import textwrap
 from collections.abc import AsyncGenerator
@@ -20,7 +20,7 @@ _INDENT = 2
 async def print_entries(
     output: OutputForm, reading: EntryReading, entries: AsyncGenerator[Entry], limit: int | None
 ) -> int:
-    """Print the entries, the first *limit* of them, and return how many there were."""
+    """Print the first *limit* entries, and return how many were printed."""
     printed = 0
     print_line = LinePrinter(output)
     while limit is None or printed < limit:

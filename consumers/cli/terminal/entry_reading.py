@@ -1,4 +1,4 @@
-"""The reading: how the entries of one stream are read for a person, whoever wrote them."""
+"""Reads the entries of any stream, the log's own or another system's."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from events.errors import EventsError
 from events.streams.foreign_stream import ForeignDecoder
 
 EXPRESSION_ROOTS = (*json_fields(EntryValue), "time", "type", "endpoint")
-"""With what a path can begin that leads into an entry: those, and three that are read from them."""
+"""The first names of paths into an entry: its JSON fields, and three derived ones."""
 
 _RAW_CHARACTERS_MAX = 200
 
@@ -24,16 +24,16 @@ class EntryReading(msgspec.Struct, frozen=True):
     """How the entries of a stream are read.
 
     Attributes:
-        is_foreign: Whether it is not one of the log's own partitions: what is no event of ours
-            is then shown raw, without a word that it should be one.
-        decoder: What reads another system's entries.
+        is_foreign: Whether the stream is not a partition of the log: an entry that is not an event
+            of ours is then shown raw, without a problem.
+        decoder: The decoder of another system's entries.
     """
 
     is_foreign: bool = False
     decoder: ForeignDecoder | None = None
 
     def line(self, entry: Entry, *, wide: bool = False) -> Line:
-        """Return the entry as a person reads it; a wide one has whole ids."""
+        """Return the entry as a line for a person; a *wide* line has whole ids."""
         if not self.is_foreign or (self.decoder is None and _is_ours(entry)):
             return Line.of(entry, wide=wide)
         name, source = text_of(entry, b"name"), text_of(entry, b"source")
@@ -41,11 +41,12 @@ class EntryReading(msgspec.Struct, frozen=True):
         if self.decoder is None:
             return line
         try:
-            told = self.decoder(entry, wide=wide)
+            event = self.decoder(entry, wide=wide)
         except EventsError as error:
             return replace(line, summary=str(error), is_readable=False)
         return Line(
-            *(entry.entry_id, told.endpoint, told.name, told.source, told.summary), is_wide=wide
+            *(entry.entry_id, event.endpoint, event.name, event.source, event.summary),
+            is_wide=wide,
         )
 
     def value(self, entry: Entry) -> dict[str, Any]:
@@ -62,17 +63,17 @@ class EntryReading(msgspec.Struct, frozen=True):
             return {**place, "problem": str(error), **raw}
 
     def foreign_endpoint(self, entry: Entry) -> str | None:
-        """Return the endpoint that another system's entry names; None where it names none."""
+        """Return the endpoint that another system's entry names, None if it names none."""
         line = self.line(entry)
         return line.endpoint_id if line.is_readable and line.endpoint_id else None
 
     def record(self, entry: Entry) -> "EntryRecord":
-        """Return what an expression looks into."""
+        """Return the record on which an expression is evaluated."""
         return EntryRecord(self, entry)
 
 
 class EntryRecord:
-    """The entry as JSON, and the rest of `EXPRESSION_ROOTS`; only what is asked for is read."""
+    """The values of `EXPRESSION_ROOTS` of one entry; each is read only when it is needed."""
 
     def __init__(self, reading: EntryReading, entry: Entry) -> None:
         self._reading = reading
@@ -80,7 +81,7 @@ class EntryRecord:
         self._value: dict[str, Any] | None = None
 
     def get(self, name: str) -> Any:  # noqa: ANN401 - a value of JSON
-        """Return the value of one root, None where the entry has none."""
+        """Return the value of one root, None if the entry has none."""
         if name == "time":
             return f"{time_of(self._entry.entry_id):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
         if name == "endpoint":

@@ -1,4 +1,4 @@
-"""The summary: what an event says, in a few words for a person."""
+"""Summarises events in a few words for a person."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _ShowId = Callable[[object], str]
 
 
 def summary(event: Event, *, wide: bool = False) -> str:
-    """Return what *event* says beside its name and its endpoint; a wide one has whole ids."""
+    """Return *event* in words, without its name and endpoint; a *wide* text has whole ids."""
     says = _SAYS.get(type(event), _all_fields)
     return says(event, partial(shown_id, wide=wide))
 
@@ -60,7 +60,7 @@ def _observed(event: ModelServiceStatusEvent, show: _ShowId) -> str:
 
 
 def _all_fields(event: Event, show: _ShowId) -> str:
-    """Say what a type without words of its own holds; an id goes without saying what it is of."""
+    """List the fields of an event without a summary of its own; ids stand without a name."""
     held = {name: getattr(event, name) for name in event.__struct_fields__ if name != "endpoint_id"}
     return ", ".join(
         show(value) if isinstance(value, UUID) else f"{name.replace('_', ' ')} {_in_text(value)}"
@@ -85,4 +85,4 @@ _SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
     RouteTrafficRatioUpdatedEvent: lambda e, show: f"{show(e.route_id)} weight {e.traffic_ratio:g}",
     ModelServiceStatusEvent: _observed,
 }
-"""Types whose fields, one after another, would not be how a person says it."""
+"""Summaries of the types for which a list of the fields would read badly."""

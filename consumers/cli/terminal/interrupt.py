@@ -1,4 +1,4 @@
-"""The interrupt, Ctrl-C: it cancels a command's work, and waits for what that work shields."""
+"""Makes Ctrl-C cancel a command, and wait for the work that it shields."""
 
 import asyncio
 import signal
@@ -11,13 +11,13 @@ import anyio
 
 
 def run_until_interrupted(run: Callable[[], Awaitable[None]]) -> None:
-    """Run to the end, or until Ctrl-C; a second one waits for nothing.
+    """Run to the end, or until Ctrl-C; a second Ctrl-C does not wait for shielded work.
 
-    asyncio's own handler cancels the task itself, which goes through every shield: a reply that is
-    on its way would be given up, and with it the knowledge of what was done.
+    asyncio's own handler cancels the task itself and ignores shields: a reply that is on its way
+    would be lost, and with it the knowledge of what was done.
 
     Raises:
-        KeyboardInterrupt: It was interrupted before its end.
+        KeyboardInterrupt: *run* was interrupted before its end.
     """
 
     async def run_in_scope() -> bool:
@@ -43,7 +43,7 @@ def _cancelling(scope: anyio.CancelScope) -> Iterator[None]:
 
 @contextmanager
 def interrupted_at_once() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt in the block: it waits for a person, or has to tidy up."""
+    """Let Ctrl-C raise KeyboardInterrupt in a block that waits for a person or must clean up."""
     with _handled_by(signal.default_int_handler):
         yield
 
@@ -51,7 +51,7 @@ def interrupted_at_once() -> Iterator[None]:
 @contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
+        yield  # only the main thread can set signal handlers
         return
     before = signal.signal(signal.SIGINT, handler)
     try:

@@ -4,17 +4,17 @@ import click
 
 
 def say(text: object) -> None:
-    """Say it on one line; what would steer the terminal is escaped, for others wrote it."""
+    """Print *text* on one line of standard error, with control characters escaped."""
     click.echo(printable(str(text)), err=True)
 
 
 def say_note(what: object) -> None:
-    """Say what a person has to know of what is shown, such as a gap in it."""
+    """Print a note about the output, such as a gap in it."""
     say(f"note: {what}")
 
 
 def printable(text: str) -> str:
-    """Escape what would break a line or steer the terminal: others wrote it."""
+    """Escape characters that would break the line or control the terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -36,4 +36,4 @@ EXIT_INTERRUPTED = 130
 
 
 EXIT_CLOSED_PIPE = 141
-"""What a shell says of a program that SIGPIPE ended."""
+"""The exit code that a shell gives a program that SIGPIPE ended."""

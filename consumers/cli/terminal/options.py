@@ -1,4 +1,4 @@
-"""The partition option: a command goes over all partitions of the log, unless one is named."""
+"""Options and arguments that several commands share: partitions, spans, projections."""
 
 import re
 
@@ -14,10 +14,10 @@ partition_option = click.option(
 
 
 def partitions_of(log: EventLog, partition: int | None) -> list[int]:
-    """Return the partition that was asked for, or all there are.
+    """Return *partition* alone, or all partitions if it is None.
 
     Raises:
-        click.UsageError: The log does not have it.
+        click.UsageError: The log does not have that partition.
     """
     if partition is None:
         return list(range(log.partitions))
@@ -33,10 +33,10 @@ _MARK = "\x00"
 
 
 class SpanCommand(click.Command):
-    """Takes for an argument what is a span, or begins with one."""
+    """A command that takes a span such as -2h as an argument, not as an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Hide the minus of spans from click, which would take them for options."""
+        """Mark spans, so that click does not take their minus for the start of an option."""
         rest = super().parse_args(ctx, [_MARK + a if _SPAN.match(a) else a for a in args])
         for name, value in ctx.params.items():
             if isinstance(value, str):
@@ -45,14 +45,14 @@ class SpanCommand(click.Command):
 
 
 class ProjectionChoice(click.Choice[str]):
-    """One of the projections; installed packages are looked through when it is asked for."""
+    """One of the projections; installed packages are searched only when it is used."""
 
     def __init__(self) -> None:
         self.case_sensitive = True
 
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]  # click fills it at once
-        """The names that there are."""
+        """The names of all projections."""
         return tuple(PROJECTIONS)
 
 

@@ -1,6 +1,6 @@
-"""The terminal: what all commands share in talking to a person or a program.
+"""Prints the data of commands for a person or a program, and asks for confirmation.
 
-Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed or differs,
+Data goes to standard output, messages to standard error. Exit codes: 0 done, 1 failed or differs,
 2 usage, 3 not found, 4 no connection, 130 interrupted.
 """
 
@@ -31,20 +31,20 @@ from consumers.cli.terminal.watch import watch_option, watched
 __all__ = ("OutputForm", "output_option", "printable", "watch_option", "watched")
 
 WIDE_FROM = 120
-"""Columns from which on a terminal has room for whole ids of endpoints, and for dates."""
+"""Width from which on a terminal has room for whole ids of endpoints, and for dates."""
 
 _SHORT_ID_CHARACTERS = 8
 _UNBOUNDED_WIDTH = 1_000_000
 
 
 class NotFoundError(click.ClickException):
-    """What was named is not there."""
+    """A named thing does not exist."""
 
     exit_code = EXIT_NOT_FOUND
 
 
 class NotConfirmedError(click.UsageError):
-    """A writing command was neither confirmed nor could it ask."""
+    """A writing command was not confirmed, and there is no terminal to ask at."""
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
@@ -58,7 +58,7 @@ def print_rows(
     *,
     nothing: str | None = None,
 ) -> None:
-    """Print *rows* under *columns* as a table, else their fields; see `print_values`."""
+    """Print *rows* as a table of *columns*, or their fields as values; see `print_values`."""
     if output.is_table:
         print_table(output, columns, rows, nothing=nothing)
     else:
@@ -72,7 +72,7 @@ def print_table(
     *,
     nothing: str | None = None,
 ) -> None:
-    """Print *rows* under *columns*; where there are none, the note *nothing* on standard error."""
+    """Print *rows* under *columns*; without rows, print *nothing* on standard error."""
     shown = list(rows)
     if not shown and nothing is not None:
         say(nothing)
@@ -81,7 +81,7 @@ def print_table(
 
 
 def print_pairs(output: OutputForm, pairs: Iterable[tuple[str, object]]) -> None:
-    """Print what each name stands for, one a line; what is None is left out."""
+    """Print each name with its value, one a line; values of None are left out."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
@@ -92,37 +92,37 @@ def print_pairs(output: OutputForm, pairs: Iterable[tuple[str, object]]) -> None
 
 
 def print_rich(output: OutputForm, shown: RenderableType) -> None:
-    """Print it as wide as the terminal is; into a pipe or a file as wide as it wants to be."""
+    """Print *shown* as wide as the terminal; into a pipe or a file without a limit."""
     console = Console(
         width=room_of(output) or _UNBOUNDED_WIDTH,
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
     with console.capture() as capture:
         console.print(shown)
-    # click ends quietly where rich would exit: when nobody reads on.
+    # On a closed pipe click ends quietly, where rich would exit.
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def room_of(output: OutputForm) -> int | None:
-    """Return how many columns the terminal has; None where nothing is to be fitted into any."""
+    """Return the width of the terminal; None if the output need not fit into any width."""
     if output.is_wide or not sys.stdout.isatty():
         return None
     return shutil.get_terminal_size().columns
 
 
 def is_narrow(output: OutputForm) -> bool:
-    """Whether a person reads this, on a terminal with little room."""
+    """Whether the output goes to a narrow terminal."""
     room = room_of(output)
     return room is not None and room < WIDE_FROM
 
 
 def short_id(some_id: object) -> str:
-    """Return the first characters of an id: enough to tell it from others, and to name it."""
+    """Return the first characters of an id: enough to distinguish it, and to name it."""
     return str(some_id)[:_SHORT_ID_CHARACTERS]
 
 
 def shown_id(some_id: object, *, wide: bool) -> str:
-    """Return the id as a table shows it: whole in a wide one, else its `short_id`."""
+    """Return the id as a table shows it: whole in a *wide* table, else its `short_id`."""
     return str(some_id) if wide else short_id(some_id)
 
 
@@ -137,10 +137,10 @@ def print_value(output: OutputForm, value: object, kind: Kind[Any] | None = None
 
 
 def confirm(plan: Iterable[tuple[str, object, object]], *, yes: bool) -> None:
-    """Print the plan, what will change from what to what, and go on only if that is wanted.
+    """Print the plan as what changes, from what, to what; return only if it is confirmed.
 
     Raises:
-        NotConfirmedError: There is no terminal to ask at, and no `--yes`.
+        NotConfirmedError: There is no terminal to ask at, and `--yes` was not given.
         click.ClickException: The answer was no.
     """
     for what, before, after in plan:

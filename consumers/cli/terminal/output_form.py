@@ -1,4 +1,4 @@
-"""The form: how a reading command prints, as `-o` says."""
+"""The forms of output that `-o` chooses from, and how values are printed in them."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,14 +17,14 @@ from events.entry.entry_id import EntryId
 
 Row = TypeVar("Row")
 Kind = type[Row] | tuple[type[Row], ...]
-"""The struct that a command's rows are: its fields are the names in JSON, and the header of CSV.
+"""The struct of a command's rows; its fields are the names in JSON and the header of CSV.
 
-Several where rows differ: the header has the fields of all.
+Several structs if rows differ: the header has the fields of all.
 """
 
 FOR_TABLE = "for the table"
 ForTable = Annotated[Row, FOR_TABLE]
-"""A field of a row that only its table needs, and no program reads."""
+"""A field of a row that only its table shows; it is left out of JSON and CSV."""
 
 _HEADER = "routestream.csv_header"
 
@@ -45,12 +45,12 @@ class OutputForm(Enum):
 
     @property
     def is_wide(self) -> bool:
-        """Whether a person asked for all there is, however wide."""
+        """Whether all columns are shown, without a limit of width."""
         return self is OutputForm.WIDE
 
     @property
     def is_lines(self) -> bool:
-        """Whether each value has its own line, so that it can be printed as soon as it is known."""
+        """Whether each value has a line of its own, so that it can be printed at once."""
         return self in {OutputForm.JSONL, OutputForm.CSV}
 
 
@@ -67,7 +67,7 @@ output_option = click.option(
 
 
 def json_fields(kind: Kind[Any]) -> tuple[str, ...]:
-    """Return the names of the fields that rows of *kind* can have for a program."""
+    """Return the names of the fields that rows of *kind* can have in JSON and CSV."""
     kinds: tuple[type, ...] = kind if isinstance(kind, tuple) else (kind,)
     return tuple(dict.fromkeys(name for one in kinds for name in _fields(one)))
 
@@ -81,9 +81,9 @@ def _fields(kind: type) -> tuple[str, ...]:
 
 
 def as_json(value: object) -> bytes:
-    """Return *value* as JSON on one line; what JSON does not know as its text.
+    """Return *value* as JSON on one line; types that JSON does not know become text.
 
-    What would steer a terminal is escaped as JSON has it, wherever it goes.
+    Control characters are always escaped, as JSON allows.
     """
     raw = msgspec.json.encode(_plain(value), enc_hook=str)
     text = raw.decode()
@@ -93,7 +93,7 @@ def as_json(value: object) -> bytes:
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
-    """Return a row as its `json_fields`, those that are set, and an entry id as its text."""
+    """Return a row as those of its `json_fields` that are set, and an entry id as text."""
     if isinstance(value, msgspec.Struct):
         pairs = ((name, getattr(value, name)) for name in _fields(type(value)))
         return {name: _plain(inner) for name, inner in pairs if inner is not msgspec.UNSET}
@@ -105,10 +105,10 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
 
 
 def print_values(output: OutputForm, kind: Kind[Row], values: Iterable[Row]) -> None:
-    """Print *values* as one JSON list, or one a line, or as CSV.
+    """Print *values* as one JSON list, as one JSON value a line, or as CSV.
 
-    The header of the CSV is always the same, that of *kind*: also where there are no values, and
-    where none has a field.
+    The header of the CSV is always that of *kind*, also if there are no values, or if a field is
+    missing in all of them.
     """
     if output is OutputForm.JSON:
         click.echo(msgspec.json.format(as_json(list(values)), indent=2).decode())
@@ -120,10 +120,10 @@ def print_values(output: OutputForm, kind: Kind[Row], values: Iterable[Row]) -> 
 
 
 def print_csv(values: Iterable[Any], kind: Kind[Any] | None = None) -> None:
-    """Print *values* under the names of their fields, which are printed once.
+    """Print *values* as CSV under a header, which is printed once.
 
-    A value within a value stands as JSON; on a terminal, what would steer it is escaped. Without
-    *kind* they are those of the values: for one that is alone, and always has the same.
+    A nested value is printed as JSON; on a terminal control characters are escaped. Without *kind*
+    the header has the fields of the values: for a single value that always has the same fields.
     """
     plain = map(_plain, values)
     rows: list[Mapping[str, Any]] = [msgspec.to_builtins(one, enc_hook=str) for one in plain]
@@ -135,12 +135,12 @@ def print_csv(values: Iterable[Any], kind: Kind[Any] | None = None) -> None:
     shown = printable if sys.stdout.isatty() else str
     for row in rows:
         write([shown(_cell(row.get(name))) for name in names])
-    # click takes out of a pipe what looks like a colour: here it would be a part of the data.
+    # Without `color`, click removes colour codes from a pipe; here they are part of the data.
     click.echo(text.getvalue(), nl=False, color=True)
 
 
 def _is_new_header(names: tuple[str, ...]) -> bool:
-    """Whether it was not printed yet; a screen that is drawn anew is another output each time."""
+    """Whether the header was not printed yet; each redrawn screen is a new output."""
     meta = click.get_current_context().meta
     printed, meta[_HEADER] = meta.get(_HEADER), (sys.stdout, names)
     return bool(printed != meta[_HEADER])

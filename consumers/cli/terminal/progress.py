@@ -1,4 +1,4 @@
-"""The progress: how far a long command has come, told on standard error."""
+"""Prints the progress of a long command on standard error."""
 
 import sys
 import time
@@ -12,9 +12,9 @@ _EVERY_APART_S = 10.0
 
 
 class ProgressLine:
-    """Tells now and then how many there are, how fast, and where.
+    """Prints at intervals how many entries are done, at which rate, and the present position.
 
-    On a terminal one line is written again and again; into a file or a pipe a line every 10 s.
+    A terminal has one line that is overwritten; a file or a pipe gets a line every 10 s.
     """
 
     def __init__(self, what: str, total: int | None = None) -> None:
@@ -26,7 +26,7 @@ class ProgressLine:
         self.count = 0
 
     def add(self, count: int, where: object = "") -> None:
-        """Count *count* more, and tell if it is time."""
+        """Add *count* entries, and print the line if it is due."""
         self.count += count
         now = time.monotonic()
         if now - self._told_at >= (_EVERY_S if self._is_terminal else _EVERY_APART_S):
@@ -37,19 +37,19 @@ class ProgressLine:
                 click.echo(self._line(where), err=True)
 
     def end(self, where: object = "") -> None:
-        """Tell how it ended."""
+        """Print the final line."""
         start = "\r" if self._is_terminal else ""
-        rest = "\x1b[K" if self._is_terminal else ""
-        click.echo(f"{start}{self._line(where)}{rest}", err=True)
+        clear = "\x1b[K" if self._is_terminal else ""
+        click.echo(f"{start}{self._line(where)}{clear}", err=True)
 
     @property
     def per_s(self) -> float:
-        """How many there were in a second, on average."""
+        """The mean number of entries a second."""
         return self.count / max(0.001, time.monotonic() - self._began_at)
 
     def _line(self, where: object) -> str:
-        of = ""
+        share = ""
         if self._total:
-            of = f" of {self._total:,} ({100 * self.count / self._total:.0f}%)"
+            share = f" of {self._total:,} ({100 * self.count / self._total:.0f}%)"
         at = f", at {where}" if where else ""
-        return printable(f"{self._what} {self.count:,}{of} entries, {self.per_s:,.0f}/s{at}")
+        return printable(f"{self._what} {self.count:,}{share} entries, {self.per_s:,.0f}/s{at}")

@@ -1,4 +1,4 @@
-"""The standard output: what is told when it is full or closed, which none but it can know."""
+"""Wraps standard output, so that a full or closed output is reported as such."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ _NUMBER = 1
 
 
 class OutputError(click.ClickException):
-    """Standard output takes nothing more."""
+    """A write to standard output failed."""
 
     def __init__(self, error: OSError) -> None:
         closed = error.errno == errno.EBADF
@@ -30,21 +30,22 @@ class _Raw(FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
-            raise  # nobody reads on, which is no failure
+            raise  # the reader has ended, which is not a failure
         except OSError as error:
             drop_output()
             raise OutputError(error) from None
 
 
 def drop_output() -> None:
-    """Let what is still buffered not fail again while the interpreter ends."""
+    """Discard buffered output, so that it does not fail again when the interpreter exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), _NUMBER)
 
 
 def hold_standard_streams() -> None:
-    """Let output that fails be told apart from all else that fails; called once, at the start.
+    """Wrap stdout so that a failed write raises OutputError; called once, at the start.
 
-    A stream that is closed is taken: a socket would get its number, and what is printed.
+    A closed standard stream is opened on the null device: otherwise a socket would get its number,
+    and receive what is printed.
     """
     if getattr(sys, "stdin", None) is None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - held to the end
@@ -65,7 +66,7 @@ def hold_standard_streams() -> None:
 
 @contextmanager
 def quiet_on_closed_pipe() -> Iterator[None]:
-    """End the program without a word where nobody reads its standard output any more."""
+    """End the program silently if the reader of its standard output has ended."""
     try:
         yield
     except (BrokenPipeError, BaseExceptionGroup) as error:
@@ -82,7 +83,7 @@ def _is_broken_pipe(error: BaseException) -> bool:
 
 
 def _is_closed() -> bool:
-    """Whether it is standard output, and no other pipe, that has no reader."""
+    """Whether standard output, and not another pipe, has no reader."""
     try:
         polled = select.poll()
         polled.register(sys.stdout.fileno(), select.POLLOUT)

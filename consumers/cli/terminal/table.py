@@ -1,4 +1,4 @@
-"""The table: rows under columns, fitted into the room that a terminal has."""
+"""Draws rows under columns, fitted into the width of a terminal."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
@@ -23,15 +23,15 @@ _INDENT = 4
 
 
 class Column(msgspec.Struct, Generic[Row_contra], frozen=True):
-    """A column: how a row shows in it, and what becomes of that where there is too little room.
+    """A column: what it shows of a row, and how it yields if there is too little room.
 
     Attributes:
-        name: What stands above it.
-        cell: Returns what a row has in it; see `as_text`.
-        is_number: Its cells stand to the right.
-        folds: Its cells go on in the next line.
-        is_below: Its cells leave the table, and stand below their row with the column's name.
-        is_wide: It is there only in a wide table.
+        name: The heading.
+        cell: Returns the value that a row has in this column; see `as_text`.
+        is_number: Its cells are aligned to the right.
+        folds: Its cells may wrap.
+        is_below: Its cells may move below their row, each with the column's name.
+        is_wide: Only a wide table has the column.
     """
 
     name: str
@@ -48,9 +48,9 @@ Columns = tuple[Column[Row], ...]
 def table_of(
     columns: Iterable[Column[Row]], rows: Iterable[Row], room: int | None, *, wide: bool = False
 ) -> RenderableType:
-    """Return *rows* under *columns*, in at most *room* cells where that can be; None: any width.
+    """Return *rows* under *columns*, in at most *room* cells if possible; None: any width.
 
-    A *wide* table has the columns that `is_wide`, and the times of entry ids.
+    A *wide* table also has the columns with `is_wide`, and the times of entry ids.
     """
     shown = [column for column in columns if wide or not column.is_wide]
     cells = [[as_text(column.cell(row), wide=wide) for column in shown] for row in rows]
@@ -58,9 +58,9 @@ def table_of(
 
 
 def as_text(cell: object, style: str = "", *, wide: bool = False) -> Text:
-    """Return *cell* as it may be shown: None as nothing, what would steer a terminal escaped.
+    """Return *cell* as text: None as an empty one, control characters escaped.
 
-    *wide*: an entry id has its times beside it.
+    *wide*: an entry id is followed by its times.
     """
     if isinstance(cell, Text):
         return cell
@@ -70,13 +70,13 @@ def as_text(cell: object, style: str = "", *, wide: bool = False) -> Text:
 
 
 def times_of(entry_id: EntryId) -> str:
-    """Return when the entry was appended: in UTC, and here where the clock says otherwise."""
+    """Return when the entry was appended: in UTC, and in local time if that differs."""
     time = time_of(entry_id)
     utc = f"{time:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
     try:
         here = time.astimezone()
     except (OverflowError, ValueError):
-        return utc  # beyond the calendar of this place
+        return utc  # local time cannot represent it
     if not here.utcoffset():
         return utc
     day = "" if here.date() == time.date() else f"{here:%Y-%m-%d} "
@@ -97,14 +97,14 @@ def _fitted_table(
     parts = [_row(kept, fitted, [header[place] for place in beside], room)]
     for row in rows:
         parts.append(_row(kept, fitted, [row[place] for place in beside], room))
-        told = [_named(columns[place], row[place]) for place in below if row[place]]
-        if told:
-            parts.append(Padding(Text("  ").join(told), (0, 0, 0, _INDENT)))
+        moved = [_named(columns[place], row[place]) for place in below if row[place]]
+        if moved:
+            parts.append(Padding(Text("  ").join(moved), (0, 0, 0, _INDENT)))
     return Group(*parts)
 
 
 class _Lines:
-    """Rows whose cells all have room, one a line: rich's own table takes ten times as long."""
+    """Rows whose cells all fit, one a line; rich's own table takes ten times as long."""
 
     def __init__(
         self, columns: Sequence[Column[Any]], widths: Sequence[int], rows: Sequence[Sequence[Text]]
@@ -153,7 +153,7 @@ def _row(
 
 
 def _fitted(columns: Sequence[Column[Any]], widths: Sequence[int], room: int) -> list[int]:
-    """Take from the widest of the columns that fold until all have room, or none can give."""
+    """Narrow the widest column that folds until all fit, or no column can be narrowed."""
     fitted = list(widths)
     while _total(fitted) > room:
         able = [

@@ -1,4 +1,4 @@
-"""The watch: what a reading command shows, shown again and again."""
+"""Repeats a reading command at an interval: the option `--watch`."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ _DEFAULT = "2s"
 _INTERVAL = re.compile(r"(\d{1,8}(?:\.\d{1,3})?)(ms|s|m)?\Z", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
-# In place: no line wraps, each ends where its text does, and nothing is left below.
+# Redraw in place: do not wrap, clear the end of each line, and clear all below the last.
 _HOME, _LINE_END, _REST = "\x1b[?7l\x1b[H", "\x1b[K\n", "\x1b[J\x1b[?7h"
 
 
@@ -60,10 +60,10 @@ async def watched(
     show: Callable[[], Awaitable[None]],
     waits_for: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Show once, or again and again every *every_s* seconds until interrupted.
+    """Show once, or repeat every *every_s* seconds until interrupted.
 
-    On a terminal the new takes the place of the old at once. Who watches waits also while the
-    server is away or one of *waits_for* is raised, and keeps seeing what there was.
+    On a terminal the new output replaces the old at once. While the server is away or one of
+    *waits_for* is raised, the old output stays and the command tries again.
     """
     if every_s is None:
         await show()

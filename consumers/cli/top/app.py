@@ -1,4 +1,4 @@
-"""The live view: a full screen of panes, drawn anew once a second."""
+"""The live view: a full screen of panes, redrawn once a second."""
 
 from datetime import UTC, datetime
 from time import monotonic
@@ -23,13 +23,13 @@ from events.entry.age import span
 from events.errors import ServerUnavailableError
 
 REFRESH_S = 1.0
-"""Time between two looks."""
+"""Seconds between two readings of the state."""
 
 REST_FACTOR = 4.0
-"""After a look that took long, so many times that is waited: the server has others to serve."""
+"""A reading is followed by a pause of so many times its duration, to spare the server."""
 
 SPARKS_MAX = 60
-"""Looks whose rate is shown."""
+"""Readings whose rate is shown."""
 
 OVERVIEW = "overview"
 _PANES = (OVERVIEW, *SUBJECTS)
@@ -40,7 +40,7 @@ _LABELS = {OVERVIEW: "overview", "dead": "dead letters"}
 
 
 class TopApp(App[None]):
-    """Shows what a watch sees, until quit."""
+    """Shows the states that a `DeploymentReader` reads, until quit."""
 
     CSS_PATH = "top.tcss"
     ENABLE_COMMAND_PALETTE = False
@@ -75,7 +75,7 @@ class TopApp(App[None]):
         self._seen_at: datetime | None = None
         self._away: str | None = None
         self._filtered: SubjectPane | None = None
-        # Held here, not looked for: what is drawn while the screen is torn down harms nothing.
+        # Held here, not queried: drawing while the screen is torn down is then harmless.
         self._top_bar = Static(id="top", classes="bar")
         self._tab_bar = Static(id="tabs")
         self._banner = Static(id="away", classes="banner")
@@ -101,7 +101,7 @@ class TopApp(App[None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Begin to look."""
+        """Begin to read states."""
         self.run_worker(self._look_on(), name="watch")
         self.set_interval(REFRESH_S / 2, self._draw_bars)
         self._enter(OVERVIEW)
@@ -115,7 +115,7 @@ class TopApp(App[None]):
             await anyio.sleep(max(REFRESH_S - took_s, took_s * REST_FACTOR, 0.0))
 
     async def _look(self) -> None:
-        """Look once; where the server is away, the last state stays."""
+        """Read one state; if the server is away, the last state stays."""
         try:
             seen = await self._watch.look()
         except ServerUnavailableError as error:
@@ -128,7 +128,7 @@ class TopApp(App[None]):
         self._draw_bars()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
-        """Leave the keys of the panes to the panes, where a detail or the help lies above them."""
+        """Disable the keys of the panes while a detail or the help lies above them."""
         return len(self.screen_stack) == 1 or action not in _OF_PANES
 
     def _draw_panes(self) -> None:
@@ -176,21 +176,21 @@ class TopApp(App[None]):
         tabs = Text(" ")
         for place, name in enumerate(_PANES, 1):
             is_current = self._switcher.current == name
-            # Counted beside the key that leads to them: a narrow overview has no room for the list.
+            # The count stands beside its key: a narrow overview has no room for the list.
             dead = self.seen.dead_count if name == "dead" and self.seen is not None else 0
             label = f" {place} {_LABELS.get(name, name)} " + (f"{dead} " if dead else "")
             style = "bold red" if dead else "bold" if is_current else "dim"
             tabs.append(label, f"reverse {style}" if is_current else style).append(" ")
         clock = "" if self.seen is None else f"{self.seen.now:%H:%M:%S}"
-        told = Text("PAUSED", "bold yellow") if self.is_paused else Text(clock, "bold")
-        gap = " " * max(1, room - tabs.cell_len - told.cell_len - 1)
-        return tabs.append(gap).append_text(told)
+        state = Text("PAUSED", "bold yellow") if self.is_paused else Text(clock, "bold")
+        gap = " " * max(1, room - tabs.cell_len - state.cell_len - 1)
+        return tabs.append(gap).append_text(state)
 
     def _enter(self, name: str) -> None:
         self._field.display = False
         self._switcher.current = name
         self._draw_bars()
-        # At once: the next key may be there already, and is meant for this pane.
+        # At once: the next key may already be in the queue, and is meant for this pane.
         self.screen_stack[0].set_focus(self._visible()[0].table)
         self.call_after_refresh(self._draw_panes)
 
@@ -199,27 +199,27 @@ class TopApp(App[None]):
         self._enter(name)
 
     def action_next_pane(self, step: int) -> None:
-        """Show the pane that comes next, or the one before."""
+        """Show the next pane, or the previous one."""
         place = _PANES.index(self._switcher.current or OVERVIEW)
         self._enter(_PANES[(place + step) % len(_PANES)])
 
     def action_interrupt(self) -> None:
-        """End as an interrupt ends any command."""
+        """Exit with the code of an interrupted command."""
         self.exit(return_code=EXIT_INTERRUPTED)
 
     def action_detail(self) -> None:
-        """The table has the key where it has the focus; nothing is to be done elsewhere."""
+        """Do nothing: the focused table handles the key itself."""
 
     def action_sort(self) -> None:
         """Sort the active pane by its next column."""
         self._active().sort_next()
 
     def action_reverse(self) -> None:
-        """Turn the active pane's order round."""
+        """Reverse the order of the active pane."""
         self._active().reverse()
 
     def action_filter(self) -> None:
-        """Ask what the rows are to contain."""
+        """Ask for the text that the rows must contain."""
         self._filtered = self._active()
         self._field.value = self._filtered.view_state.text
         self._field.display = True
@@ -236,16 +236,16 @@ class TopApp(App[None]):
         pane.table.focus()
 
     def action_pause(self) -> None:
-        """Stand still, or go on."""
+        """Pause, or continue."""
         self.is_paused = not self.is_paused
         self._draw_bars()
 
     def action_help(self) -> None:
-        """Say what the keys do."""
+        """Show what the keys do."""
         self.push_screen(HelpScreen())
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter while it is typed."""
+        """Filter while the text is typed."""
         if self._filtered is not None and self._field.display:
             self._filtered.filter_by(event.value)
 

@@ -14,7 +14,7 @@ from consumers.processes.logs import configure_logs
 from projections.read_model.reader import RouteTableReader
 
 _SIGNALLED = 128
-"""Added to the number of the signal that ended a program, where a shell tells its exit code."""
+"""Added to the number of a signal for the exit code of a program that it ended."""
 
 
 @click.command()
@@ -33,7 +33,7 @@ async def top(deployment: Deployment) -> None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("top needs a terminal; `endpoints ls --watch` does not")
-    # What is logged would be written across the screen; what matters of it is shown there.
+    # Log lines would be written across the screen, which shows what matters of them.
     configure_logs("critical")
     async with deployment.open_log() as log, anyio.create_task_group() as tasks:
         reader = RouteTableReader(log.server, log.keys, log.partitions, deployment.settings.reader)
@@ -47,9 +47,9 @@ async def top(deployment: Deployment) -> None:
 
 
 async def _end_on_signal(app: TopApp, *, task_status: TaskStatus[None]) -> None:
-    """End the app on a signal, for it has to give the terminal back; the next one ends at once."""
+    """Exit the app on a signal, so that it restores the terminal; the next one ends at once."""
     ending = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
-    heard = [one for one in ending if signal.getsignal(one) is not signal.SIG_IGN]
-    with anyio.open_signal_receiver(*heard) as signals:
+    handled = [one for one in ending if signal.getsignal(one) is not signal.SIG_IGN]
+    with anyio.open_signal_receiver(*handled) as signals:
         task_status.started()
         app.exit(return_code=_SIGNALLED + await anext(signals))

@@ -1,4 +1,4 @@
-"""Reads a deployment's state again and again, each time with a few bounded reads."""
+"""Reads the state of a deployment repeatedly, each time with a few bounded reads."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,19 +27,19 @@ from projections.read_model.store import ReadModelStore, no_live_generation
 from projections.route_table.route_table import ROUTE_TABLE
 
 LOG_ENTRIES_MAX = 200
-"""Of the log, the newest."""
+"""Newest entries of the log that are read."""
 
 DEAD_MAX = 100
-"""Of the dead letters of a group in a partition, the newest."""
+"""Newest dead letters of a group in a partition that are read."""
 
 RATES_MAX = 240
-"""Looks of which the rate is kept."""
+"""Readings whose rate is kept."""
 
 GROUP_LINES_MAX = 200
-"""Groups times partitions that are looked at."""
+"""Groups times partitions that are read."""
 
 PARTITIONS_ASKED_MAX = 16
-"""Partitions of which it is asked at each look how far they are folded."""
+"""Partitions for which each reading asks how far they are folded."""
 
 T = TypeVar("T")
 
@@ -47,12 +47,12 @@ T = TypeVar("T")
 class DeploymentReader:
     """Reads states of one deployment. It never writes.
 
-    Endpoints come from a reader, which follows their changes; all else is asked for at each look.
-    What the server refuses is missing in the state, with the reason.
+    Endpoints come from a reader, which follows their changes; everything else is read each time.
+    A subject that the server refuses is missing in the state, with the reason.
 
     Attributes:
-        log: What it looks at.
-        history: The same together with its archive, for the details of one thing.
+        log: The log that it reads.
+        history: The log together with its archive, for the details of one row.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class DeploymentReader:
         self._lasts: Mapping[int, EntryId | None] = {}
 
     async def look(self) -> DeploymentState:
-        """Return what there is now.
+        """Return the present state.
 
         Raises:
             ServerUnavailableError: The server cannot be reached, or does not answer.
@@ -99,7 +99,7 @@ class DeploymentReader:
         )
 
     async def _of(self, subject: Subject, read: Callable[[], Awaitable[T]]) -> T | None:
-        """Read, or note why not: one refused command takes one subject from the state."""
+        """Read a subject, or note why not: a refused command leaves out only its subject."""
         try:
             return await read()
         except (ServerRefusedError, NoLiveGenerationError, UnreadableGenerationError) as error:
@@ -120,7 +120,7 @@ class DeploymentReader:
         return states
 
     async def _newest(self, streams: Mapping[int, PartitionStream]) -> list[Entry]:
-        """Read the log's end, unless it is where it was at the last look."""
+        """Read the newest entries, unless the log has not grown since the last reading."""
         lasts = {p: stream.last for p, stream in streams.items()}
         if not lasts or lasts != self._lasts:
             history = History(self.log, on_gap=lambda _gap: None)
@@ -135,20 +135,20 @@ class DeploymentReader:
         for group in sorted({*GROUPS, *(state.group for state in states)}):
             for partition in range(self.log.partitions):
                 raw = await server.client.call("XLEN", keys.dead(partition, group))
-                there = reply(raw, int)
-                counted += there
-                if there:
+                length = reply(raw, int)
+                counted += length
+                if length:
                     letters = DeadLetters(server, keys, partition, group)
                     found += [DeadLine(group, one) for one in await letters.newest(DEAD_MAX)]
         found.sort(key=lambda line: line.letter.dead_id, reverse=True)
         return found[:DEAD_MAX], counted
 
     async def _check_endpoints(self) -> None:
-        """Find out why the reader has not loaded them, where it has not.
+        """Find out why the reader has not loaded the endpoints, if it has not.
 
         Raises:
-            NoLiveGenerationError: There is nothing to load yet.
-            ServerRefusedError: We may not.
+            NoLiveGenerationError: The read model has no live generation yet.
+            ServerRefusedError: The account may not read it.
         """
         for partition, generation in enumerate(self._reader.generations):
             store = ReadModelStore(self.log.server, self.log.keys, ROUTE_TABLE, partition)
@@ -160,16 +160,16 @@ class DeploymentReader:
                 await store.load(live, ["-"])
 
     async def _behind_s(self, now: datetime) -> float | None:
-        """Return how old the oldest event is that the first partitions' documents do not have."""
+        """Return the age of the oldest event that is not folded in the first partitions."""
         partitions = range(min(self.log.partitions, PARTITIONS_ASKED_MAX))
         known = [await read_knowledge(self.log, ROUTE_TABLE.read_model, p) for p in partitions]
-        told = [one.behind_s(now) for one in known]
-        return None if None in told else max((one for one in told if one is not None), default=None)
+        ages = [one.behind_s(now) for one in known]
+        return None if None in ages else max((age for age in ages if age is not None), default=None)
 
     def _rated(
         self, states: list[GroupState], streams: Mapping[int, PartitionStream]
     ) -> list[GroupLine]:
-        """Compare with the look before: what was appended, and what each group has ended."""
+        """Compute rates since the last reading: entries appended, and entries each group ended."""
         at = monotonic()
         passed_s = 0.0 if self._looked_at is None else at - self._looked_at
         added = {p: stream.added for p, stream in streams.items()}

@@ -1,4 +1,4 @@
-"""The state of a deployment: all that the live view shows of one moment."""
+"""The state of a deployment at one moment, as the live view shows it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 
 
 class GroupLine(msgspec.Struct, frozen=True):
-    """A group in a partition, and how many entries a second it ends, None before that is known."""
+    """A group in a partition, and how many entries a second it ends; None while unknown."""
 
     state: GroupState
     rate: float | None
@@ -33,20 +33,20 @@ class DeadLine(msgspec.Struct, frozen=True):
 
 
 class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
-    """What there was at one moment.
+    """The state at one moment.
 
     Attributes:
         now: The server's clock.
         endpoints: All endpoints that are not destroyed, as last known.
-        endpoints_age_s: How old that is; infinite before anything was loaded.
-        behind_s: Age of the oldest event that is not folded into them, None where nobody folds.
+        endpoints_age_s: Age of *endpoints*; infinite before anything was loaded.
+        behind_s: Age of the oldest event that is not folded into them; None if no group folds.
         groups: The groups, in every partition.
         dead: The newest dead letters, newest first.
-        dead_count: How many there are in all.
+        dead_count: The number of all dead letters.
         entries: The newest entries of the log, newest first.
         added: Entries that were ever appended.
-        rates: Entries appended a second, oldest first, one for each look.
-        problems: Why something could not be read, by what is not shown for it.
+        rates: Entries appended a second, oldest first, one for each reading.
+        problems: Why a subject could not be read, by the subject that is not shown.
     """
 
     now: datetime
@@ -63,13 +63,13 @@ class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def routes(self) -> tuple[int, int]:
-        """How many routes get traffic, of how many there are."""
-        told = [one for endpoint in self.endpoints for one in traffic_of(endpoint).values()]
-        return sum(one.why_not is None for one in told), len(told)
+        """The number of routes that get traffic, and the number of all routes."""
+        routes = [one for endpoint in self.endpoints for one in traffic_of(endpoint).values()]
+        return sum(one.why_not is None for one in routes), len(routes)
 
     @property
     def backlog(self) -> str:
-        """How much all groups have still to end together."""
+        """The number of entries that all groups together have still to end."""
         known = sum(one.state.pending + one.state.lag_min for one in self.groups)
         return f">={known}" if any(one.state.backlog is None for one in self.groups) else f"{known}"
 

@@ -1,4 +1,4 @@
-"""The endpoint's detail: its routes, what their health was, and its last events."""
+"""Reads the detail of an endpoint: its routes, their health history, and its last events."""
 
 from uuid import UUID
 
@@ -33,7 +33,7 @@ from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.traffic import Traffic, traffic_of
 
 HISTORY_S = 3_600
-"""How far back the strips go."""
+"""Seconds of health history that the strips show."""
 
 EVENTS_SHOWN = 15
 
@@ -42,7 +42,7 @@ _WIDE_FROM = 110
 
 
 class _Route(msgspec.Struct, frozen=True):
-    """One route, what it gets, and what its health was within the window."""
+    """One route, its traffic, and its health history within the window."""
 
     route: Route
     gets: Traffic
@@ -50,7 +50,7 @@ class _Route(msgspec.Struct, frozen=True):
 
 
 async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> RenderableType:
-    """Read all that is to be said of the endpoint, as it is live."""
+    """Read the detail of the live endpoint, for *room* cells of width."""
     log = history.log
     revision, endpoint = await read_endpoint(log, str(endpoint_id))
     now = await now_of(log.server)
@@ -84,7 +84,7 @@ def _is_bad(note: str) -> bool:
 
 
 def pairs_grid(pairs: list[tuple[str, object | None]]) -> Table:
-    """Return what each name stands for, one a line; what is None is left out."""
+    """Return each name with its value, one a line; values of None are left out."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")

@@ -1,4 +1,4 @@
-"""Rows under headings, as they are sorted, filtered and fitted into a pane."""
+"""Sorts, filters and fits rows under headings into a pane."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import msgspec
 from rich.text import Text
 
 ROWS_SHOWN_MAX = 500
-"""Rows of a pane; of more it is said how many there are."""
+"""Rows that a pane shows; of further rows it shows only the number."""
 
 PADDING = 2
 """Cells that the table adds to each column."""
@@ -19,10 +19,10 @@ class Heading(msgspec.Struct, frozen=True):
     """A column.
 
     Attributes:
-        name: What stands above it.
-        is_number: Its cells stand to the right.
-        gives: Its cells may be cut where there is too little room.
-        is_wide: It is there only on a wide screen.
+        name: The text of the heading.
+        is_number: Its cells are aligned to the right.
+        gives: Its cells may be cut if there is too little room.
+        is_wide: Only a wide screen has the column.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Heading(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row: a key that stays the same, its cells, and what they are sorted by."""
+    """A row: a stable key, its cells, and the values that it is sorted by."""
 
     key: str
     cells: tuple[Text, ...]
@@ -40,7 +40,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class SubjectTable(msgspec.Struct, frozen=True):
-    """All rows of a subject, in the order in which they matter."""
+    """All rows of a subject, the most important first."""
 
     headings: tuple[Heading, ...]
     rows: Sequence[Row]
@@ -50,9 +50,9 @@ class ViewState(msgspec.Struct, frozen=True):
     """How a person wants to see a table.
 
     Attributes:
-        sorted_by: The heading's name, None for the order in which they matter.
-        is_reversed: Whether the last comes first.
-        text: What a row must contain; with `!` in front, what it must not.
+        sorted_by: The heading's name; None: the most important rows first.
+        is_reversed: Whether the last row comes first.
+        text: Text that a row must contain or, after a `!`, must not contain.
     """
 
     sorted_by: str | None = None
@@ -61,7 +61,7 @@ class ViewState(msgspec.Struct, frozen=True):
 
 
 class FittedTable(msgspec.Struct, frozen=True):
-    """A table as it is shown: its headings with their widths, its rows, and how many there are."""
+    """A table as shown: headings with widths, rows, and how many rows were found and exist."""
 
     headings: list[tuple[Heading, int]]
     rows: list[Row]
@@ -70,7 +70,7 @@ class FittedTable(msgspec.Struct, frozen=True):
 
 
 def fitted(table: SubjectTable, view_state: ViewState, room: int, *, is_wide: bool) -> FittedTable:
-    """Return the rows that are wished for, cut to *room* cells where cells may be cut."""
+    """Return the rows that *view_state* selects, fitted into *room* cells if possible."""
     rows = [row for row in table.rows if _is_wanted(row, view_state.text)]
     found = len(rows)
     by = next((p for p, h in enumerate(table.headings) if h.name == view_state.sorted_by), None)
@@ -100,7 +100,7 @@ def _is_wanted(row: Row, text: str) -> bool:
 
 
 def _widths(headings: list[Heading], columns: list[list[Text]], room: int) -> list[int]:
-    """Take from the widest of the columns that give until all have room, or none can give."""
+    """Narrow the widest column that gives until all fit, or no column can be narrowed."""
     widths = [max((cell.cell_len for cell in cells), default=0) for cells in columns]
     widths = [max(w, len(h.name)) for w, h in zip(widths, headings, strict=True)]
     free = room - sum(width + PADDING for width in widths)

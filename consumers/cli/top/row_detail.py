@@ -1,4 +1,4 @@
-"""The detail: what is shown of one row of a pane."""
+"""Returns the detail of one row of a pane."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -26,12 +26,12 @@ from events.server.server import now_of
 from events.streams.stream_group import read_consumers, read_pending
 
 PENDING_MAX = 20
-"""Pending entries that are shown of a group: the oldest."""
+"""Oldest pending entries of a group that are shown."""
 
 CONSUMERS_MAX = 50
 
 Read = Callable[[int], Awaitable[RenderableType]]
-"""Reads the detail for so many cells of room."""
+"""Reads the detail for a width in cells."""
 
 
 class _Consumer(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ class _Consumer(msgspec.Struct, frozen=True):
 
 
 class _Pending(msgspec.Struct, frozen=True):
-    """One pending entry; *line* is None where it is gone from the log."""
+    """One pending entry; *line* is None if it is gone from the log."""
 
     entry_id: EntryId
     consumer: str
@@ -75,14 +75,14 @@ _GONE = "deleted from the log"
 
 
 class Detail(msgspec.Struct, frozen=True):
-    """A title, and what reads the rest."""
+    """The title of a detail, and the function that reads its content."""
 
     title: str
     read: Read
 
 
 def detail_of(history: History, seen: DeploymentState, subject: Subject, key: str) -> Detail | None:
-    """Return the detail of the row *key* of *subject*, None where it is gone."""
+    """Return the detail of the row *key* of *subject*, None if the row is gone."""
     match subject:
         case "endpoints":
             name = seen.name_of.get(key, "")
@@ -134,12 +134,12 @@ def _dead(line: DeadLine) -> RenderableType:
 
 
 def _entry(entry: Entry) -> RenderableType:
-    told = as_json(entry)
-    payload = told.pop("payload", None)
-    fields = told.pop("fields", {})
+    values = as_json(entry)
+    payload = values.pop("payload", None)
+    fields = values.pop("fields", {})
     line = Line.of(entry)
     pairs: list[tuple[str, object | None]] = [("time", f"{line.day} {line.clock} UTC")]
-    pairs += [(name.replace("_", " "), value or None) for name, value in told.items()]
+    pairs += [(name.replace("_", " "), value or None) for name, value in values.items()]
     pairs += [(f"field {name}", value) for name, value in fields.items()]
     if payload is None:
         return pairs_grid(pairs)
@@ -152,11 +152,11 @@ def _entry(entry: Entry) -> RenderableType:
 
 
 async def _group(log: EventLog, group: str, partition: int, room: int) -> RenderableType:
-    """Read who consumes for the group, and what is pending with whom."""
+    """Read the consumers of the group, and its oldest pending entries."""
     stream, client = log.keys.events(partition), log.server.client
     now = await now_of(log.server)
     consumers = await read_consumers(client.call, stream, group)
-    about = [
+    rows = [
         _Consumer(one.name, one.pending, one.idle_ms)
         for one in sorted(consumers, key=lambda one: -one.pending)[:CONSUMERS_MAX]
     ]
@@ -169,7 +169,7 @@ async def _group(log: EventLog, group: str, partition: int, room: int) -> Render
     nobody = Text("none: start one with `routestream consume`", "red")
     return Lines(
         Text("consumers", "bold"),
-        table_of(_CONSUMERS, about, room) if about else nobody,
+        table_of(_CONSUMERS, rows, room) if rows else nobody,
         Text(f"\npending, the {PENDING_MAX} oldest", "bold"),
         table_of(_pending_columns(now), waiting, room) if waiting else Text("nothing", "dim"),
     )

@@ -1,4 +1,4 @@
-"""The screens that lie above the panes: a row's detail, and the help."""
+"""The screens above the panes: the detail of a row, and the help."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from events.errors import EventsError, ServerUnavailableError
 from projections.errors import ProjectionsError
 
 REFRESH_S = 2.0
-"""Time between two readings of a detail."""
+"""Seconds between two readings of a detail."""
 
 HELP = """\
 [b]panes[/b]
@@ -42,7 +42,7 @@ acknowledged, OLDEST how long ago the oldest pending entry was appended.
 
 
 class DetailScreen(Screen[None]):
-    """Shows a detail, and reads it again and again."""
+    """Shows a detail, and reads it again at intervals."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,backspace", "leave", "back"),
@@ -69,7 +69,7 @@ class DetailScreen(Screen[None]):
         self.query_one(VerticalScroll).focus()
 
     def on_resize(self) -> None:
-        """Read for the new room."""
+        """Read the detail for the new width."""
         self._read()
 
     def action_leave(self) -> None:
@@ -80,7 +80,7 @@ class DetailScreen(Screen[None]):
         self._reading = self.run_worker(self._show(), exclusive=True)
 
     def _read_again(self) -> None:
-        """Read anew, unless a reading takes so long that it is not done: it would never be."""
+        """Read again, unless a slow reading still runs: restarted each time, it would never end."""
         if self._reading is None or self._reading.is_finished:
             self._read()
 
@@ -100,7 +100,7 @@ class DetailScreen(Screen[None]):
 
 
 class HelpScreen(Screen[None]):
-    """Says what the keys do."""
+    """Shows what the keys do."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "leave", "back")

@@ -1,4 +1,4 @@
-"""The pane: one subject as a table that can be sorted and filtered."""
+"""A pane shows one subject as a table that can be sorted and filtered."""
 
 from math import inf
 
@@ -16,10 +16,10 @@ from consumers.cli.top.subject_tables import table_of
 from events.entry.age import span
 
 WIDE_FROM = 110
-"""Cells from which on a pane has room for all columns."""
+"""Width in cells from which on a pane has room for all columns."""
 
 STALE_S = 5.0
-"""Age from which on it is said that endpoints are shown as they were."""
+"""Age in seconds from which on the title says how old the endpoints are."""
 
 _TITLES: dict[Subject, str] = {
     "endpoints": "endpoints",
@@ -48,7 +48,7 @@ class SubjectPane(Vertical):
         )
 
     def compose(self) -> ComposeResult:
-        """Lay out the title above the table, and what hinders below it."""
+        """Lay out the title and the problem above the table."""
         yield self._title_bar
         yield self._problem
         yield self.table
@@ -59,7 +59,7 @@ class SubjectPane(Vertical):
         self.draw()
 
     def draw(self) -> None:
-        """Show what there is as it is wished for now, in the room that there is now."""
+        """Draw the last state as the view state says, in the present room."""
         if self._seen is None or not self.is_mounted or not self.size.width:
             return
         room = self.size.width - 2
@@ -75,7 +75,7 @@ class SubjectPane(Vertical):
         self.draw()
 
     def sort_by(self, name: str) -> None:
-        """Sort by the column, or the other way round where it is sorted by it already."""
+        """Sort by the column; if the pane is sorted by it already, reverse the order."""
         is_again = self.view_state.sorted_by == name
         self.view_state = replace(
             self.view_state,
@@ -85,7 +85,7 @@ class SubjectPane(Vertical):
         self.draw()
 
     def sort_next(self) -> None:
-        """Sort by the column after the one that it is sorted by; after the last, by none."""
+        """Sort by the next column; after the last, by none."""
         names: list[str | None] = [None, *(name for name, _ in self._shape)]
         place = names.index(self.view_state.sorted_by) if self.view_state.sorted_by in names else 0
         following = names[(place + 1) % len(names)]
@@ -93,7 +93,7 @@ class SubjectPane(Vertical):
         self.draw()
 
     def reverse(self) -> None:
-        """Show the last first."""
+        """Reverse the order of the rows."""
         self.view_state = replace(self.view_state, is_reversed=not self.view_state.is_reversed)
         self.draw()
 
@@ -120,7 +120,7 @@ class SubjectPane(Vertical):
         return title
 
     def _age(self, seen: DeploymentState) -> str:
-        """Say how old the endpoints are, where that matters."""
+        """Return how old the endpoints are, if that matters."""
         if STALE_S <= seen.endpoints_age_s < inf:
             return f"   as of {span(seen.endpoints_age_s)} ago"
         if seen.behind_s is None and seen.endpoints:

@@ -1,4 +1,4 @@
-"""What the live view shows of each subject, as rows under headings."""
+"""Builds the rows and headings that the live view shows for each subject."""
 
 from msgspec.structs import replace
 from rich.text import Text
@@ -73,7 +73,7 @@ def table_of(seen: DeploymentState, subject: Subject) -> SubjectTable:
 
 
 def _badness(endpoint: Endpoint) -> tuple[bool, bool, str, int]:
-    """Those whose routes do not all get traffic come first, and of them those with none."""
+    """Sort key: endpoints of which no route gets traffic, then those of which some do not."""
     gets = [one.why_not is None for one in traffic_of(endpoint).values()]
     return (any(gets) or not gets, all(gets), endpoint.name or "", endpoint.endpoint_id.int)
 
@@ -102,7 +102,7 @@ def _endpoint(endpoint: Endpoint, seen: DeploymentState) -> Row:
 
 
 def _group_headings(seen: DeploymentState) -> tuple[Heading, ...]:
-    """Return the headings: on several partitions only PART tells the rows of a group apart."""
+    """Return the headings; PART is always shown if there are several partitions."""
     if all(one.state.partition == 0 for one in seen.groups):
         return _GROUPS
     return tuple(replace(one, is_wide=False) if one is _PARTITION else one for one in _GROUPS)
@@ -110,7 +110,7 @@ def _group_headings(seen: DeploymentState) -> tuple[Heading, ...]:
 
 def _group(line: GroupLine, seen: DeploymentState) -> Row:
     state = line.state
-    told = f"{state.activity}, {state.lost} lost" if state.lost else state.activity
+    activity = f"{state.activity}, {state.lost} lost" if state.lost else state.activity
     oldest = state.oldest_pending
     rate = line.rate
     cells = (
@@ -121,11 +121,11 @@ def _group(line: GroupLine, seen: DeploymentState) -> Row:
         Text(_lag(state), "yellow" if state.lag_min else ""),
         as_text(None if oldest is None else age_of(oldest, seen.now)),
         Text("" if rate is None else f"{rate:.0f}"),
-        as_text(told, "red" if state.lost else COLOURS[state.activity]),
+        as_text(activity, "red" if state.lost else COLOURS[state.activity]),
     )
     order = (
         *(state.group, state.partition, state.consumers, state.pending, state.lag_min),
-        *(oldest.ms if oldest else seen.now.timestamp() * 1_000, rate or 0.0, told),
+        *(oldest.ms if oldest else seen.now.timestamp() * 1_000, rate or 0.0, activity),
     )
     return Row(f"{state.group}:{state.partition}", cells, order)
 

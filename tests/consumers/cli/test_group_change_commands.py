@@ -40,7 +40,7 @@ async def test_reset_plans_does_and_says_how_to_undo_it(log: EventLog, run: Comm
     assert result.exit_code == 0, result.output
     undo = f"routestream groups reset {GROUP} --partition 0 --to {old_id(5).after()}"
     assert result.stderr.splitlines() == [
-        f"{GROUP}, partition 0: behind {old_id(5)} -> from {old_id(2)} on: 4 delivered again",
+        f"{GROUP}, partition 0: after {old_id(5)} -> from {old_id(2)} on: 4 delivered again",
         f"partition 0: {GROUP} will continue after {old_id(1)}; to undo: {undo}",
     ]
     assert await delivered(log) == old_id(1)

@@ -190,7 +190,7 @@ async def test_traffic_is_played_into_another_namespace(
 
     refused = await here(run_replay, "--into", into, "--speed", "max")
     assert refused.exit_code == 2
-    assert "empty -> and behind it the entries from" in refused.stderr
+    assert "empty -> and after it the entries from" in refused.stderr
     played = await here(run_replay, "--into", into, "--speed", "max", "--yes", "-o", "jsonl")
 
     told = json.loads(played.stdout)
