@@ -1,9 +1,9 @@
-"""The commands of the archive."""
+"""The commands that write, list and check the archive."""
 
 import click
 import msgspec
 
-from consumers.cli.archive.table import PART_KINDS, part_row, print_listed, told_of
+from consumers.cli.archive.table import PART_KINDS, part_row, print_listed, segment_in_words
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.messages import EXIT_FAILED, say
 from consumers.cli.terminal.options import partition_option, partitions_of
@@ -86,7 +86,7 @@ async def run_archive(  # noqa: PLR0913 - the options of the command
                     print_value(output, part_row(p, segment.segment), PART_KINDS)
                 else:
                     written.append(segment)
-                    say(f"partition {p}: {told_of(segment.segment)}")
+                    say(f"partition {p}: {segment_in_words(segment.segment)}")
         listed = [Listed(done.partition, done.segment, None) for done in written]
         print_listed(output, listed, "nothing was to be archived")
 

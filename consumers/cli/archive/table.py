@@ -100,7 +100,7 @@ def part_row(partition: int, part: Part, problem: str | None = None) -> PartRow:
     )
 
 
-def told_of(segment: Segment) -> str:
+def segment_in_words(segment: Segment) -> str:
     """Return a sentence that says what was archived."""
     size = f"{_size(segment.raw_bytes)} in {_size(segment.stored_bytes)}"
     return f"archived {segment.first} to {segment.last}: {segment.count} entries, {size}"

@@ -73,7 +73,7 @@ async def check(
 
     What `routestream doctor` finds counts, and how many entries the groups have still to read
     (lag), to end (pending), and have given up on (dead), all partitions together. A lag too long
-    to be counted is told as >=; where it could be beyond a limit it is taken for beyond it.
+    to be counted is shown as >=; if it could be beyond a limit, it counts as beyond it.
 
     \b
     Exit codes, which are a monitor's and not those of the other commands:
@@ -110,13 +110,13 @@ def _judged(
     limits: Mapping[str, Limit],
 ) -> tuple[Status, str]:
     """Return the worst status, and the worst problem in words."""
-    said = [
+    judged = [
         (limit.status_of(figures[name]), f"{name} is {figures[name]}")
         for name, limit in limits.items()
     ]
     counting = [finding for finding in findings if _is_about(finding, groups)]
-    said += ((_OF_SEVERITY[f.severity], _words(f)) for f in worst_first(counting))
-    wrong = sorted((one for one in said if one[0] != "OK"), key=lambda one: -EXIT_CODES[one[0]])
+    judged += ((_OF_SEVERITY[f.severity], _words(f)) for f in worst_first(counting))
+    wrong = sorted((one for one in judged if one[0] != "OK"), key=lambda one: -EXIT_CODES[one[0]])
     if not wrong:
         within = ", ".join(f"{name} {figures[name]}" for name in _LIMITED)
         return "OK", f"{counted(len(counting), 'finding')}, {within}"

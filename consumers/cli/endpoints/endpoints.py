@@ -62,7 +62,7 @@ async def list_endpoints(
 ) -> None:
     """List the endpoints: how many of their routes get traffic, and in which shares.
 
-    What is not yet folded from the log is told of on standard error.
+    Events that are not folded yet are reported on standard error.
 
     \b
     Example: routestream endpoints ls --watch 2

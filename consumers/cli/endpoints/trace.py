@@ -67,9 +67,9 @@ async def trace_events(
 ) -> None:
     """Show all events of one endpoint, in their order, with the change that each made.
 
-    ENDPOINT is its id, the beginning of it, or its name. What a change changes is known only by all
-    that came before: with --from the log is read from the newest snapshot before that on, else from
-    its start.
+    ENDPOINT is its id, the beginning of it, or its name. What an event changes depends on all
+    earlier events: with --from the log is read from the newest snapshot before that position,
+    otherwise from its start.
 
     \b
     Example: routestream events trace chat --from -2h

@@ -103,20 +103,22 @@ def _links_in_short(state: Endpoint) -> list[Register]:
         links.append(Register(None, "destroyed", "yes", state.destroyed_at))
     traffic = traffic_of(state)
     for route in state.present_routes:
-        gets, of = traffic[route.route_id], route.route_id
+        gets, route_id = traffic[route.route_id], route.route_id
         place = address(route.kernel_host, route.kernel_port) or "none"
         health_at = route.started_at if route.health == "not_checked" else route.health_at
         links += (
             Register(
-                of,
+                route_id,
                 "traffic",
                 f"no: {gets.why_not}" if gets.why_not else f"{gets.share:.0%}",
                 gets.decided_at,
             ),
-            Register(of, "address", place, address_since(route)),
-            Register(of, "status", ": ".join((route.status, *route.errors)), route.status_since),
-            Register(of, "weight", f"{route.traffic_ratio:g}", ratio_since(route)),
-            Register(of, "health", _health(route), health_at),
+            Register(route_id, "address", place, address_since(route)),
+            Register(
+                route_id, "status", ": ".join((route.status, *route.errors)), route.status_since
+            ),
+            Register(route_id, "weight", f"{route.traffic_ratio:g}", ratio_since(route)),
+            Register(route_id, "health", _health(route), health_at),
         )
     return links
 

@@ -163,18 +163,18 @@ def _read_as(entry: Entry) -> Any:  # noqa: ANN401 - JSON
 def _print_entry(
     output: OutputForm, reading: EntryReading, entry: Entry, place: str, age: str | None
 ) -> None:
-    told = _value(reading, entry)
-    payload, read_as = told.pop("payload", None), told.pop("read_as")
-    fields, upcasted = told.pop("fields", {}), told.pop("upcasts")
-    told.pop("partition")
+    values = _value(reading, entry)
+    payload, read_as = values.pop("payload", None), values.pop("read_as")
+    fields, upcasted = values.pop("fields", {}), values.pop("upcasts")
+    values.pop("partition")
     led = (f"version {step['from']} to {step['to']} by {step['by']}" for step in upcasted)
     print_pairs(
         output,
         [
-            ("entry", told.pop("entry_id")),
+            ("entry", values.pop("entry_id")),
             ("time", f"{times_of(entry.entry_id)}, {age or '0s'} ago"),
             ("partition" if not reading.is_foreign else "stream", place),
-            *((name.replace("_", " "), value or None) for name, value in told.items()),
+            *((name.replace("_", " "), value or None) for name, value in values.items()),
             *((f"field {name}", _field(value)) for name, value in fields.items()),
             ("upcast", ", ".join(led) or None),
         ],

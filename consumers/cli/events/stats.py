@@ -161,11 +161,11 @@ async def _count(
         if is_filtered and not wants(entry):
             continue
         key = key_of(entry)
-        one = counted.get(key)
-        if one is None:
+        of_key = counted.get(key)
+        if of_key is None:
             key = key if len(counted) < ROWS_MAX else _REST
-            one = counted.setdefault(key, Counted(key))
-        one.add(entry.entry_id)
+            of_key = counted.setdefault(key, Counted(key))
+        of_key.add(entry.entry_id)
     return list(counted.values())
 
 

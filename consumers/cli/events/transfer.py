@@ -101,16 +101,16 @@ async def _export(
 ) -> list[Exported]:
     exported = [Exported(partition) for partition in range(len(ends))]
     progress = ProgressLine("exported")
-    for one, end in zip(exported, ends, strict=True):
+    for part, end in zip(exported, ends, strict=True):
         if end < start or end == START:
             continue
-        async with aclosing(history.raw_chunks(one.partition, start, end)) as chunks:
+        async with aclosing(history.raw_chunks(part.partition, start, end)) as chunks:
             async for entries in chunks:
-                writer.add(one.partition, entries)
-                one.entries += len(entries)
-                one.first = one.first or entries[0][0].decode()
-                one.last = entries[-1][0].decode()
-                progress.add(len(entries), one.last)
+                writer.add(part.partition, entries)
+                part.entries += len(entries)
+                part.first = part.first or entries[0][0].decode()
+                part.last = entries[-1][0].decode()
+                progress.add(len(entries), part.last)
     writer.end()
     progress.end()
     return exported

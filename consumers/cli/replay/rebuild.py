@@ -88,18 +88,18 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
             )
             return
         foldings = {
-            one: Folding(chosen, one)
+            p: Folding(chosen, p)
             if from_start
-            else await snapshots_of(deployment, log, one).newest(chosen)
-            for one in partitions_of(log, partition)
+            else await snapshots_of(deployment, log, p).newest(chosen)
+            for p in partitions_of(log, partition)
         }
         source = source_of(deployment, log, say_note if accept_loss else None)
-        stores = {one: store_of(log, chosen, one) for one in foldings}
+        stores = {p: store_of(log, chosen, p) for p in foldings}
         if not accept_loss:
-            for one, folding in foldings.items():
-                extent = await extent_of(source, one)
-                check_complete(one, folding.position, extent, folding.appended)
-        plans = [await rebuild_plan(source, stores[one], foldings[one]) for one in foldings]
+            for p, folding in foldings.items():
+                extent = await extent_of(source, p)
+                check_complete(p, folding.position, extent, folding.appended)
+        plans = [await rebuild_plan(source, stores[p], foldings[p]) for p in foldings]
         if not any(plan.endpoints or plan.entries or plan.live for plan in plans):
             raise NotFoundError(f"log {log.keys.namespace!r} has no entries: nothing to fold")
         for plan in plans:

@@ -85,19 +85,19 @@ async def take(
     taken: list[TakenRow] = []
     failures = Failures()
     async with deployment.open_log() as log:
-        for of in chosen:
-            for one in partitions_of(log, partition):
-                snapshots = snapshots_of(deployment, log, one)
+        for kind in chosen:
+            for p in partitions_of(log, partition):
+                snapshots = snapshots_of(deployment, log, p)
                 with failures.kept():
-                    manifest, comparison = await snapshots.take(store_of(log, of, one))
-                    row = None if comparison is None else comparison_row(of, comparison)
+                    manifest, comparison = await snapshots.take(store_of(log, kind, p))
+                    row = None if comparison is None else comparison_row(kind, comparison)
                     facts = msgspec.structs.asdict(manifest)
                     taken.append(TakenRow(**facts, comparison=row))
                     if keep is not None:
-                        for old in await run_sync(snapshots.prune, of, keep):
+                        for old in await run_sync(snapshots.prune, kind, keep):
                             say(f"deleted {snapshots.folder / old.file}")
                     if comparison is not None and output.is_table:
-                        await print_mismatches(output, snapshots.source, one, comparison)
+                        await print_mismatches(output, snapshots.source, p, comparison)
     if taken:
         print_rows(output, TakenRow, taken, _COLUMNS)
     failures.tell()

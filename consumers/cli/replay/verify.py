@@ -53,9 +53,10 @@ async def verify(
 ) -> None:
     """Fold the log independently, and compare each live document with what came of it.
 
-    Exit code 1 where one differs; each register that does is printed with the event that last set
-    it. It can run while events flow: a document that changes meanwhile is looked at again, and told
-    as undecided, exit code 1, too, where the group did not settle its events in time.
+    The exit code is 1 if a document differs; each register that differs is printed with the event
+    that last set it. It can run while events flow: a document that changes meanwhile is compared
+    again, and reported as undecided, also with exit code 1, if the group did not settle its events
+    in time.
 
     \b
     Example: routestream replay verify route-table --sample 1000

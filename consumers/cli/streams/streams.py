@@ -75,10 +75,10 @@ async def list_streams(
 ) -> None:
     """List the partitions of the log, each one Redis stream, or all that the server has.
 
-    BYTES is an estimate from a few entries; ADDED counts the trimmed ones too; RATE/S is what the
-    newest entries tell; MAX LAG is that of the group that has most to read, >= says that no more
-    were counted; AGE is how long ago the last entry was appended. The exit code is 1 where
-    something else than a stream lies in a partition's place.
+    BYTES is an estimate from a few entries; ADDED counts the trimmed ones, too; RATE/S is an
+    estimate from the newest entries; MAX LAG is that of the group that has most to read, >= says
+    that no more were counted; AGE is how long ago the last entry was appended. The exit code is 1
+    if a partition's key holds something other than a stream.
 
     \b
     Example: routestream streams ls --watch 5s

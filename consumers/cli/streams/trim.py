@@ -164,9 +164,9 @@ class _HolderLine(msgspec.Struct, frozen=True):
 
 
 def _lines(cut: Cut[PartitionStream], counts: Counts) -> Iterator[_HolderLine]:
-    for one in cut.holders:
-        lets_go = None if one.is_passed_over else _counted(counts[one.keeps_from])
-        yield _HolderLine(cut, one.keeps_from, lets_go, one)
+    for holder in cut.holders:
+        lets_go = None if holder.is_passed_over else _counted(counts[holder.keeps_from])
+        yield _HolderLine(cut, holder.keeps_from, lets_go, holder)
     yield _HolderLine(cut, cut.floor, _counted(counts[cut.floor]))
 
 

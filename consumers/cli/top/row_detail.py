@@ -157,15 +157,15 @@ async def _group(log: EventLog, group: str, partition: int, room: int) -> Render
     now = await now_of(log.server)
     consumers = await read_consumers(client.call, stream, group)
     rows = [
-        _Consumer(one.name, one.pending, one.idle_ms)
-        for one in sorted(consumers, key=lambda one: -one.pending)[:CONSUMERS_MAX]
+        _Consumer(item.name, item.pending, item.idle_ms)
+        for item in sorted(consumers, key=lambda item: -item.pending)[:CONSUMERS_MAX]
     ]
     waiting = []
-    for one in await read_pending(client.call, stream, group, count=PENDING_MAX):
-        entry_id = str(one.entry_id)
+    for item in await read_pending(client.call, stream, group, count=PENDING_MAX):
+        entry_id = str(item.entry_id)
         raw = reply_entries(await client.call("XRANGE", stream, entry_id, entry_id))
         line = Line.of(entries_of(raw, partition)[0]) if raw else None
-        waiting.append(_Pending(one.entry_id, one.consumer, one.idle_ms, one.deliveries, line))
+        waiting.append(_Pending(item.entry_id, item.consumer, item.idle_ms, item.deliveries, line))
     nobody = Text("none: start one with `routestream consume`", "red")
     return Lines(
         Text("consumers", "bold"),
