@@ -79,9 +79,10 @@ async def requeue_dead(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Have dead letters of GROUP tried again, those that the options mean.
 
-    Each becomes pending again under its own id, in one step; its consumers claim it at once, with
-    all its tries before it. Nothing is appended: no other group sees it, and an old event sets
-    nothing that was set by a newer one. What is not in the log any more stays a dead letter.
+    Each becomes pending again under its own id, in one step; the group's consumers claim it at
+    once, and it has all its tries again. Nothing is appended: no other group sees it, and an old
+    event does not overwrite what a newer one set. An entry that is not in the log any more stays a
+    dead letter.
 
     \b
     Example: routestream dead requeue webhook --error timeout --from -2h --dry-run

@@ -56,8 +56,9 @@ async def why(
 ) -> None:
     """Show the chain of events behind what is routed now.
 
-    Each part of the endpoint's state with its value, the event that last set it, and who recorded
-    that; first of each route whether it gets traffic, and by which event.
+    It shows each part of the endpoint's state with its value, the event that last set it, and the
+    source of that event. For each route it first shows whether it gets traffic, and which event
+    decided that.
 
     \b
     Example: routestream endpoints why chat

@@ -76,8 +76,9 @@ async def export_events(
 ) -> None:
     """Write the log, archive and stream, into FILE, to be brought in elsewhere by import-log.
 
-    The file is one JSON object a line, with a header and a checksum; what is no text in it stands
-    as base64. It takes FILE's place only when it is whole; a fifo or a device gets it as it comes.
+    The file is one JSON object a line, with a header and a checksum; bytes that are not text are
+    written as base64. It replaces FILE only when it is whole; a fifo or a device is written
+    directly.
 
     \b
     Example: routestream events export log.jsonl

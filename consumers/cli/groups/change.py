@@ -140,7 +140,7 @@ async def _reset_plan(log: EventLog, state: GroupState, to: EntryId) -> tuple[st
 async def prune_groups(deployment: Deployment, *, group: str | None, idle: str, yes: bool) -> None:
     """Remove the consumers, of GROUP or of all groups, that are gone and have nothing pending.
 
-    One with pending entries stays: what is pending with it is first to be claimed by another.
+    A consumer with pending entries stays: another consumer has to claim them first.
 
     \b
     Example: routestream groups prune route-table --idle 1h
@@ -203,8 +203,8 @@ async def remove_group(
     """Remove GROUP: it holds nothing back any more, and what it had not ended nobody ends.
 
     Its dead letters stay. A group whose consumers are at work is not removed without --force, and
-    one that routestream ships not even with it: stop its consumers first. Of an earlier version of
-    a projection the snapshots hold nothing back any more either.
+    one that routestream ships not even with it: stop its consumers first. The snapshots of
+    an earlier version of a projection hold nothing back any more, either.
 
     \b
     Example: routestream groups remove old-report --reason "the report is no more"

@@ -90,8 +90,8 @@ async def show_pending(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """List what was delivered to GROUP and not acknowledged: what it is, with whom, since when.
 
-    IDLE is how long nobody has worked on it. LAST ERROR is what its last failed try ended with; of
-    an entry that was requeued and not tried since, of what it died before.
+    IDLE is how long nobody has worked on the entry. LAST ERROR is the error of its last failed try;
+    for an entry that was requeued and not tried since, the error that made it a dead letter.
 
     \b
     Example: routestream groups pending webhook --idle 1m

@@ -104,9 +104,9 @@ async def show_group(
 ) -> None:
     """Show one group: who its consumers are, what is pending, what was lost, what people did to it.
 
-    PENDING by age counts from when the entry was appended, by deliveries how often it was given to
-    a consumer; of very many the oldest 20,000 are looked at. HOST and PID are where the consumer's
-    name was given: in its own process, or by the supervisor that starts it again under that name.
+    PENDING is counted by the time since the entry was appended, and by how often it was delivered;
+    of very many entries only the oldest 20,000 are counted. HOST and PID are those of the process
+    that named the consumer: its own, or the supervisor that starts it again under that name.
 
     \b
     Example: routestream groups show route-table --watch 2

@@ -85,9 +85,9 @@ async def list_health(
 ) -> None:
     """List the endpoints: how much of the time their routes were healthy, and how it changed.
 
-    HEALTHY is the mean over the routes that there are of the time in which each was there. HISTORY
-    shows the window from left to right. It is told from the health state, which keeps the newest
-    32 changes of each route and its newest start; `health show` reads the log itself.
+    HEALTHY is the mean over the routes: for each, the healthy share of the time in which it was
+    there. HISTORY shows the window from left to right. Both come from the health state, which keeps
+    the newest 32 changes of each route and its newest start; `health show` reads the log itself.
 
     \b
     Example: routestream health ls --from -2h

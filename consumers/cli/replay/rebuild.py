@@ -70,9 +70,10 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Fold the log into a new generation, compare it with the live one, and swap it in.
 
-    What is live goes on meanwhile, and is kept for `replay rollback`. One partition comes after the
-    other. Interrupted at any moment, nothing is changed in the one that is under way, and what was
-    folded is kept as a snapshot: the same command goes on there, without --from-start.
+    The live generation stays in use meanwhile, and is kept for `replay rollback`. Partitions are
+    rebuilt one after the other. It can be interrupted at any moment: the partition that is under
+    way is not changed, and what was folded is kept as a snapshot, from which the same command
+    continues without --from-start.
 
     \b
     Example: routestream replay rebuild route-table --yes

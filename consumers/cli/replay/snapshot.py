@@ -75,8 +75,9 @@ async def take(
 ) -> None:
     """Fold the log independently, compare that with what is live, and keep what was folded.
 
-    Of every projection unless PROJECTION is given. Exit code 1 where what is live differs, or could
-    not be compared: the snapshot is right all the same, but it lets nothing be trimmed.
+    It takes a snapshot of every projection unless PROJECTION is given. The exit code is 1 if what
+    is live differs or could not be compared: the snapshot is right all the same, but it lets
+    nothing be trimmed.
 
     \b
     Example: routestream snapshot take route-table --keep 7

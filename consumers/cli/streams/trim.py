@@ -96,9 +96,9 @@ async def trim(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Cut the oldest events off the log, as far as nobody needs them any more.
 
-    Kept is all that a group has not ended, that the archive or the last snapshot of a read model
-    lacks, and what is younger than --keep. LETS GO is how many entries each reader alone would let
-    go; what a group needs is found out once more at the moment of the trim.
+    It keeps every entry that a group has not ended, that the archive or the last snapshot of a read
+    model lacks, or that is younger than --keep. LETS GO is the number of entries that each reader
+    alone would let go; what a group needs is checked once more at the moment of the trim.
 
     \b
     Example: routestream streams trim --keep 7d --dry-run
