@@ -1,1 +1,1 @@
-"""The core path of a group: read, process, settle, claim, dead letters."""
+"""How a group consumes: it reads, processes, settles, claims, and keeps dead letters."""

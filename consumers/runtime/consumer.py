@@ -1,4 +1,4 @@
-"""The consumer: reads one partition for a group, has each batch processed, settles each entry."""
+"""Reads one partition for a group, has each batch processed, and settles each entry."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -50,8 +50,8 @@ class ConsumerSettings(Limited, frozen=True):
 class Consumer:
     """A named member of a group, for one partition.
 
-    `run` reads a batch, `_process` has it worked on, the processor does the work, the settlement
-    ends each entry. What fails is an outcome; what takes the server away is waited out.
+    `run` reads batches, and `_process` passes each one to the processor, which does the work; the
+    settlement ends each entry. A failed entry is an outcome; while the server is away, it waits.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Consumer:
         settings: ConsumerSettings,
     ) -> None:
         group, self.name = name
-        self._log_of = log
+        self._event_log = log
         self._server = log.server
         self._keys = log.keys
         self._partition = partition
@@ -104,7 +104,7 @@ class Consumer:
         self._stopping.set()
         while not self._stopped.is_set():
             if self._connection is not None:
-                # A read that is cut off could take entries with it; one that is woken takes none.
+                # A read that is cancelled may have taken entries; a read that is woken takes none.
                 with suppress(ServerUnavailableError):
                     await self._server.client.call("CLIENT UNBLOCK", self._connection)
             with anyio.move_on_after(_UNBLOCK_EVERY_S):
@@ -112,34 +112,36 @@ class Consumer:
 
     @asynccontextmanager
     async def _begun(self) -> AsyncGenerator[NewEntries]:
-        """Make sure of all that is consumed from, and open the connection for it."""
+        """Prepare layout, processor and group; then open the read connection."""
         await self._remembered.compare()
-        await self._log_of.keep_layout()
+        await self._event_log.keep_layout()
         start = await self._processor.prepare()
         await self._group.ensure(start)
         await self._group.join(self.name)
         self._pruned_at = None
-        of = (self._group.name, self.name)
+        member = (self._group.name, self.name)
         block_ms = self._settings.block_ms
-        async with NewEntries.open(self._server, self._keys, self._partition, of, block_ms) as new:
-            name = connection_name(self._keys, self._partition, *of)
+        async with NewEntries.open(
+            self._server, self._keys, self._partition, member, block_ms
+        ) as new:
+            name = connection_name(self._keys, self._partition, *member)
             self._connection = await new.introduce(name)
             self._log.info("consumer_started", start=str(start))
             self.progress.consuming()
             yield new
 
     async def _consume(self, new: NewEntries) -> None:
-        """Process batch after batch until stopped, and then what was asked for ahead."""
+        """Process batches until stopped; then process what was requested ahead."""
         async with aclosing(self._batches(new)) as batches:
             async for batch in batches:
                 await self._process(batch)
                 if self._stopping.is_set():
                     break
-        if rest := await new.rest():
-            await self._process(rest)
+        if outstanding := await new.outstanding():
+            await self._process(outstanding)
 
     async def _batches(self, new: NewEntries) -> AsyncGenerator[Sequence[Delivery]]:
-        """Yield our own pending entries, then what is due, idle or new, until stopped."""
+        """Yield our own pending entries; then, until stopped, those that are due, idle or new."""
         size = self._batch_size
         async for batch in self._pending.own(size.count):
             yield batch
@@ -166,14 +168,14 @@ class Consumer:
             yield arrived
 
     def _wait_ms(self) -> int:
-        """Wait for new entries, but not longer than until the next due try, or the next look."""
-        ends_s = [self._settings.block_ms / 1_000, self._pending.next_look_s]
+        """Return how long to wait for new entries: at most until the next due try, or next look."""
+        limits_s = [self._settings.block_ms / 1_000, self._pending.next_look_s]
         if self._pending.next_due_s is not None:
-            ends_s.append(self._pending.next_due_s)
-        return max(1, round(min(ends_s) * 1_000))
+            limits_s.append(self._pending.next_due_s)
+        return max(1, round(min(limits_s) * 1_000))
 
     async def _look_after_group(self) -> None:
-        """Note what was lost, remove who is gone, and keep how far the group has come."""
+        """Note losses, remove consumers that are gone, and keep the group's position."""
         await self._pending.losses.look(self.name)
         if self._pruned_at is None or monotonic() - self._pruned_at >= PRUNE_EVERY_S:
             await self._group.prune(_PRUNED_AFTER_CLAIM_TIMES * self._settings.claim_idle_ms)
@@ -185,21 +187,23 @@ class Consumer:
 
     async def _process(self, batch: Sequence[Delivery]) -> None:
         self.progress.processing(batch)
-        # What was only ever delivered with others may owe its end to one of them.
+        # An entry that was always delivered in a batch may have failed because of another in it.
         deliveries_max = max(self._settings.policy.tries_max, ALONE_FROM + 1)
-        hopeless = [d for d in batch if d.deliveries > deliveries_max]
+        exhausted = [d for d in batch if d.deliveries > deliveries_max]
         ended: list[tuple[Delivery, Outcome]] = [
-            (delivery, given_up_unseen(delivery.deliveries - 1)) for delivery in hopeless
+            (delivery, given_up_unseen(delivery.deliveries - 1)) for delivery in exhausted
         ]
-        if len(hopeless) < len(batch):
-            worth = [d for d in batch if d.deliveries <= deliveries_max] if hopeless else batch
-            ended += await self._processor.process(worth)
+        if len(exhausted) < len(batch):
+            processable = (
+                [d for d in batch if d.deliveries <= deliveries_max] if exhausted else batch
+            )
+            ended += await self._processor.process(processable)
         dead = await self._settlement.settle(ended)
         self.progress.settled(ended, dead)
         await self._keep_position()
 
     async def _keep_position(self) -> None:
-        """Keep how far the group has come, not too often; the next look does what is left."""
+        """Keep the group's position, but not too often; `_look_after_group` makes up for it."""
         now = monotonic()
         if self._moved_at is None:
             self._moved_at = now
@@ -208,14 +212,14 @@ class Consumer:
             self._moved_at = now
 
     async def _leave(self) -> None:
-        """Hand back what is pending with us, wake the others for it, and leave the group."""
-        of = (self._group.name, self.name)
+        """Hand back our pending entries, wake the others to claim them, and leave the group."""
+        member = (self._group.name, self.name)
         try:
             await self._group.keep_position()
             handed = await self._group.hand_back(self.name)
             await self._group.leave(self.name)
             if handed:
-                await wake_others(self._server, self._keys, self._partition, of)
+                await wake_others(self._server, self._keys, self._partition, member)
         except (NoGroupError, ServerUnavailableError, ServerRefusedError) as error:
             self._log.warning("consumer_kept", why=str(error))
         self._log.info("consumer_stopped")

@@ -1,4 +1,4 @@
-"""Dead letters: the entries that a group has given up on."""
+"""Keeps and reads dead letters: the entries that a group has given up on."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from datetime import UTC, datetime
@@ -15,10 +15,10 @@ from events.server.reply import reply_entries
 from events.server.server import Server
 
 FIELDS_MAX = 1_000
-"""Fields of an entry that its dead letter keeps; a script can pass on some thousands at most."""
+"""Fields of an entry that its dead letter keeps: a script can pass a few thousand arguments."""
 
 UNREADABLE = "unreadable"
-"""The reason of what is among the dead letters and is none."""
+"""The reason given for a stray value: it lies among the dead letters, but is none."""
 
 _ABOUT = ("entry_id", "reason", "error", "deliveries", "consumer", "first_at", "last_at")
 _PREFIX = "dead_"
@@ -52,16 +52,16 @@ class DeadLetters:
         self._move = server.client.script("consumers.runtime", "dead_letter")
 
     async def move(self, delivery: Delivery, outcome: DeadLetter, consumer: str) -> bool:
-        """Move the entry here; say whether it still was pending."""
+        """Move the entry to the dead letters; return whether it was still pending."""
         args = [self._group, str(delivery.entry_id), *letter_of(delivery, outcome, consumer)]
         keys = [self._stream, self._dead, self._errors]
         return await self._move(keys, args) is not None
 
     async def read(self, since: str = "-", until: str = "+") -> AsyncGenerator[DeadEntry]:
-        """Yield the dead letters, oldest first, also those that others wrote there.
+        """Yield the dead letters, oldest first, including those that another program wrote.
 
-        *since* and *until* are ids of dead letters as Redis takes them, which tell when it was
-        that the entries were given up on.
+        *since* and *until* are ids of dead letters as Redis takes them; an id holds the time at
+        which its entry was given up on.
         """
         start = since
         while True:
@@ -112,7 +112,7 @@ def _letters(raw: Iterable[Any], partition: int) -> Iterator[DeadEntry]:
 
 
 def _foreign(dead_id: bytes, strings: list[Any], partition: int, why: str) -> DeadEntry:
-    """What somebody else wrote: it stands for no entry, and can be looked at and dropped."""
+    """Return a stray value as a dead letter without an entry, to be looked at and dropped."""
     [written] = entries_of([(dead_id, strings)], partition)
     at = time_of(written.entry_id)
     return DeadEntry(
@@ -128,7 +128,7 @@ def _foreign(dead_id: bytes, strings: list[Any], partition: int, why: str) -> De
 
 
 def _dead_entry(dead_id: bytes, strings: list[Any], partition: int) -> DeadEntry:
-    """Read what stands in front as ours; what follows may have any names, ours as well."""
+    """Read our own fields first; the original fields follow, and may have the same names."""
     at = 2 * len(_ABOUT)
     values = (value.decode("utf-8", "replace") for value in strings[1:at:2])
     about = dict(zip(_ABOUT, values, strict=True))

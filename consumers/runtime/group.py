@@ -1,4 +1,4 @@
-"""The group: a named reader of a partition, with its position kept by Redis and by us."""
+"""Creates a group in a partition, keeps its position, and manages its consumers."""
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
@@ -8,7 +8,7 @@ from events.server.server import Server
 from events.structured_logger import structured_logger
 
 HANDED_BACK_IDLE_MS = 86_400_000
-"""How long an entry seems to have been idle that a consumer hands back."""
+"""The idle time given to an entry that a consumer hands back, so that others claim it at once."""
 
 _CHUNK = 1_000
 
@@ -16,8 +16,8 @@ _CHUNK = 1_000
 class Group:
     """One group in one partition, as one of its consumers uses it.
 
-    Its position is kept twice: by Redis, within the stream, and beside it, for the day on which
-    the group is lost with all that Redis knew of it.
+    Its position is kept twice: by Redis, within the stream, and in a key of its own, from which the
+    group is created again if Redis loses it.
     """
 
     def __init__(self, server: Server, keys: Keys, partition: int, name: str) -> None:
@@ -37,29 +37,29 @@ class Group:
     async def ensure(self, start: EntryId) -> bool:
         """Create the group unless it exists; say whether it was created.
 
-        It begins where it stood before it was lost, and behind *start* if it never stood anywhere.
-        What lies between is read again.
+        A lost group begins at its kept position; one that has none begins after *start*. The
+        entries between its kept and its last position are read again.
         """
         keys = [self._stream, self._positions]
         raw = await self._begin(keys, [self.name, group_holder(self.name), str(start)])
-        behind = reply_or_none(raw, bytes)
-        if behind is None:
+        start_id = reply_or_none(raw, bytes)
+        if start_id is None:
             return False
-        self._log.info("group_created", stream=self._stream, start=behind.decode())
+        self._log.info("group_created", stream=self._stream, start=start_id.decode())
         return True
 
     async def join(self, consumer: str) -> None:
-        """Make *consumer* known, and heard of."""
+        """Register *consumer* and refresh its idle time."""
         await self._join([self._stream], [self.name, consumer])
 
     async def keep_position(self) -> EntryId:
-        """Keep where the group stands, beside the stream; return it."""
+        """Keep the group's position outside the stream, and return it."""
         keys = [self._stream, self._positions]
         raw = await self._stand(keys, [self.name, group_holder(self.name)])
         return EntryId.parse(reply(raw, bytes))
 
     async def prune(self, idle_ms: int) -> None:
-        """Remove the consumers with nothing pending that were not seen for *idle_ms*."""
+        """Remove the consumers that have nothing pending and have been idle for *idle_ms*."""
         raw = await self._prune([self._stream], [self.name, idle_ms])
         removed = reply(raw, list[bytes])
         if removed:
@@ -67,7 +67,7 @@ class Group:
             self._log.info("consumers_pruned", consumers=names)
 
     async def redate(self) -> None:
-        """Let what was delivered before the server's clock was set back be claimed in its time."""
+        """Reset idle times that a backward clock step left in the future."""
         start: str | None = "-"
         while start is not None:
             raw = await self._redate([self._stream], [self.name, start, _CHUNK])
@@ -75,14 +75,14 @@ class Group:
             start = None if last is None else f"({last.decode()}"
 
     async def hand_back(self, consumer: str) -> int:
-        """Let the others claim at once what is pending with *consumer*; say how much that is."""
-        handed, cursor = 0, "-"
+        """Let others claim the pending entries of *consumer* at once; return their number."""
+        handed_back, cursor = 0, "-"
         while True:
             args = [self.name, consumer, HANDED_BACK_IDLE_MS, cursor, _CHUNK]
             ids = reply(await self._hand_back([self._stream], args), list[bytes])
-            handed += len(ids)
+            handed_back += len(ids)
             if len(ids) < _CHUNK:
-                return handed
+                return handed_back
             cursor = f"({ids[-1].decode()}"
 
     async def leave(self, consumer: str) -> None:

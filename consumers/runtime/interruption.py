@@ -1,4 +1,4 @@
-"""The interruption: what takes a consumer from its work, told in the log and waited out."""
+"""Logs what interrupts a consumer's work, and waits before the next attempt."""
 
 import anyio
 
@@ -42,28 +42,28 @@ class Interruptions:
         self._stopping = stopping
 
     def over(self) -> None:
-        """Note that the work goes on."""
+        """Note that the work continues."""
         self.failures = 0
 
     async def wait_out(self, error: Exception) -> None:
-        """Tell of *error*; where the server is the reason, wait, longer each time, or for a stop.
+        """Log *error*; if the server is its cause, wait, longer each time, or until a stop.
 
-        What was lost is looked for anew at once.
+        After the loss of the group or of the lease there is no wait.
         """
         error = first_failure(error)
-        told = str(error)
-        self._progress.interrupted(told)
+        message = str(error)
+        self._progress.interrupted(message)
         if isinstance(error, NoGroupError):
-            self._log.error("group_lost", error=told)
+            self._log.error("group_lost", error=message)
             return
         if isinstance(error, LeaseLostError):
-            self._log.error("lease_lost", error=told)
+            self._log.error("lease_lost", error=message)
             return
         self.failures += 1
         if isinstance(error, ServerUnavailableError):
-            self._log.warning("server_unavailable", error=told, failures=self.failures)
+            self._log.warning("server_unavailable", error=message, failures=self.failures)
         else:
-            # Something else may lie where the stream was: only a person can mend that.
-            self._log.error("server_refused", error=told, failures=self.failures)
+            # Another value may lie under the stream's key: only a person can repair that.
+            self._log.error("server_refused", error=message, failures=self.failures)
         with anyio.move_on_after(_BACKOFF.delay_s(self.failures)):
             await self._stopping.wait()

@@ -1,4 +1,4 @@
-"""The last errors: what the last failed try of each pending entry of a group ended with."""
+"""Keeps the error of the last failed try of each pending entry of a group."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from events.server.reply import reply
 from events.server.server import Server
 
 CHARACTERS_MAX = 200
-"""Of one error; the log of its consumer has the whole of it."""
+"""Characters kept of one error; the consumer's log has all of it."""
 
 _CHUNK = 1_000
 
 
 class LastErrors:
-    """The last errors of one group in one partition; they go when their entries are ended."""
+    """The last errors of one group in one partition; each is deleted when its entry ends."""
 
     def __init__(self, server: Server, keys: Keys, partition: int, group: str) -> None:
         self._client = server.client
@@ -23,7 +23,7 @@ class LastErrors:
         self._keep = server.client.script("consumers.runtime", "keep_errors")
 
     async def keep(self, errors: Sequence[tuple[EntryId, str]]) -> None:
-        """Keep the error of each entry that still is pending."""
+        """Keep the error of each entry that is still pending."""
         for at in range(0, len(errors), _CHUNK):
             args = [self._group]
             for entry_id, error in errors[at : at + _CHUNK]:
@@ -31,19 +31,19 @@ class LastErrors:
             await self._keep(self._keys, args)
 
     async def of(self, entry_ids: Sequence[EntryId]) -> dict[EntryId, str]:
-        """Return the errors there are of *entry_ids*."""
-        told: dict[EntryId, str] = {}
+        """Return the errors that are kept for *entry_ids*."""
+        found: dict[EntryId, str] = {}
         for at in range(0, len(entry_ids), _CHUNK):
-            some = entry_ids[at : at + _CHUNK]
-            raw = await self._client.call("HMGET", self._keys[1], *map(str, some))
-            told |= {
+            chunk = entry_ids[at : at + _CHUNK]
+            raw = await self._client.call("HMGET", self._keys[1], *map(str, chunk))
+            found |= {
                 entry_id: error.decode("utf-8", "replace")
-                for entry_id, error in zip(some, reply(raw, list[bytes | None]), strict=True)
+                for entry_id, error in zip(chunk, reply(raw, list[bytes | None]), strict=True)
                 if error is not None
             }
-        return told
+        return found
 
 
 def shortened(error: str) -> str:
-    """Return *error* in one line of `CHARACTERS_MAX` at most."""
+    """Return *error* on one line of at most `CHARACTERS_MAX` characters."""
     return " ".join(error.split())[:CHARACTERS_MAX]

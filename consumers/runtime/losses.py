@@ -1,4 +1,4 @@
-"""Losses: what a group found gone, each noted once and counted for good."""
+"""Notes the entries that a group found gone, each loss once, and counts them for good."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from events.server.server import Server
 from events.structured_logger import structured_logger
 
 KEPT_MAX = 1_000
-"""Losses that are kept, about; the total counts those before, too."""
+"""Losses that are kept, approximately; the total counts older ones, too."""
 
 _SHOWN_MAX = 10
 
@@ -27,12 +27,12 @@ class Loss(msgspec.Struct, frozen=True):
     """Entries of a partition that a group will not get (again).
 
     Attributes:
-        group: Who found them gone.
+        group: The group that found them gone.
         why: What became of them.
-        entries: How many they are.
-        first: Where they begin; of what was trimmed, the last entry before that was read.
-        last: Where they end; of what was trimmed, the first entry that was left.
-        at: When it was found.
+        entries: How many there are.
+        first: The first of them; if they were trimmed, the last entry delivered before them.
+        last: The last of them; if they were trimmed, the first entry left after them.
+        at: When the loss was found.
     """
 
     group: str
@@ -57,9 +57,9 @@ class Losses:
         self._lose = server.client.script("consumers.runtime", "lose")
 
     async def look(self, consumer: str) -> None:
-        """Note what was trimmed before the group had read it; *consumer*, who looks, is heard of.
+        """Note entries trimmed before the group had read them; refresh *consumer*'s idle time.
 
-        That can be told only until the group has read on, so look before each read that may.
+        They can be found only until the group reads on: call this before a read that may do so.
 
         Raises:
             NoGroupError: The group is not there.
@@ -67,11 +67,11 @@ class Losses:
         gap = await self._gap([self._stream], [self._group, consumer])
         if gap:
             entries, delivered, first = reply(gap, tuple[int, bytes, bytes])
-            # Where Redis cannot tell how many it were, it was one at least.
+            # Where Redis cannot tell how many were trimmed, there was at least one.
             await self._note("trimmed", EntryId.parse(delivered), EntryId.parse(first), entries)
 
     async def note(self, why: Why, entry_ids: Sequence[EntryId]) -> None:
-        """Note that *entry_ids*, in their order, are gone."""
+        """Note that *entry_ids*, in ascending order, are gone."""
         await self._note(why, entry_ids[0], entry_ids[-1], len(entry_ids), entry_ids)
 
     async def _note(
@@ -94,11 +94,11 @@ class Losses:
                 entries=noted if entries > 0 else f"{noted} at least",
                 first=str(first),
                 last=str(last),
-                entry_ids=[str(one) for one in entry_ids[:_SHOWN_MAX]],
+                entry_ids=[str(entry_id) for entry_id in entry_ids[:_SHOWN_MAX]],
             )
 
     async def total(self) -> int:
-        """Return how many entries the group ever found gone."""
+        """Return how many entries the group has ever found gone."""
         raw = await self._client.call("HGET", self._lost, self._group)
         return int(reply_or_none(raw, bytes) or 0)
 

@@ -1,4 +1,4 @@
-"""New entries: what no consumer of the group was given before."""
+"""Reads new entries: those that no consumer of the group was given before."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,12 +17,12 @@ from events.server.translation import translation
 class NewEntries:
     """Reads one partition for one consumer, on a connection of its own.
 
-    Asking and receiving are two steps, so that Redis can look for the next entries while those
-    before are being processed.
+    Asking and receiving are two steps, so that Redis can look for the next entries while the
+    previous ones are processed.
 
     Attributes:
-        is_asked: Whether an answer is still to be received.
-        count: Entries that were asked for, at most.
+        is_asked: Whether a reply is still to be received.
+        count: The limit of the last request, in entries.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class NewEntries:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, server: Server, keys: Keys, partition: int, of: tuple[str, str], block_ms: int
+        cls, server: Server, keys: Keys, partition: int, member: tuple[str, str], block_ms: int
     ) -> AsyncIterator[Self]:
-        """Open the connection for *of*, group and consumer; at the end cut it off."""
+        """Open the connection for *member*, group and consumer; close it at the end."""
         async with server.blocking(block_ms) as client:
             with translation():
                 connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-            yield cls(connection, keys, partition, *of)
+            yield cls(connection, keys, partition, *member)
 
     async def introduce(self, name: str) -> int:
-        """Call the connection *name*; return the server's number for it, by which it is woken."""
+        """Name the connection *name*; return its client id, by which it can be woken."""
         await self._send("CLIENT", "SETNAME", name)
         await self._receive()
         await self._send("CLIENT", "ID")
@@ -57,7 +57,7 @@ class NewEntries:
     async def ask(self, count: int, block_ms: int) -> None:
         """Let Redis look for up to *count* entries, waiting up to *block_ms* for the first.
 
-        Does nothing while an answer is still to be received.
+        Does nothing while a reply is still to be received.
         """
         if not self.is_asked:
             self.is_asked = True
@@ -68,14 +68,14 @@ class NewEntries:
             )
 
     async def receive(self) -> list[Delivery]:
-        """Return what was found; nothing when the wait was in vain."""
+        """Return the entries that were found; none if the wait timed out."""
         found = reply_streams(await self._receive("XREADGROUP", "STREAMS", self._stream, ">"))
         self.is_asked = False
         entries = entries_of(found[0][1], self._partition) if found else []
         return [Delivery(entry) for entry in entries]
 
-    async def rest(self) -> list[Delivery]:
-        """Return what was asked for and not received yet; nothing where nothing was asked for."""
+    async def outstanding(self) -> list[Delivery]:
+        """Return what was requested but not yet received; nothing without a request."""
         return await self.receive() if self.is_asked else []
 
     async def _send(self, *command: str | int) -> None:
@@ -88,20 +88,15 @@ class NewEntries:
 
 
 BATCH_BYTES = 16 * 1_048_576
-"""What the entries of a batch shall take together, about."""
-
+"""The size that the entries of a batch should have together, approximately."""
 
 _FIRST = 256
-
-
 _GROWTH = 4
-
-
-_LOOKED_AT_MAX = 64
+_SAMPLE_MAX = 64
 
 
 class BatchSize:
-    """Begins small, grows where there is much to read, and shrinks where entries are large.
+    """A batch size that starts small, grows with the backlog, and shrinks for large entries.
 
     Attributes:
         count: Entries to ask for next.
@@ -112,8 +107,8 @@ class BatchSize:
         self.count = min(most, _FIRST)
 
     def note(self, batch: Sequence[Delivery]) -> None:
-        """Learn from a batch that was read."""
-        some = batch[:: max(1, len(batch) // _LOOKED_AT_MAX)]
-        size = sum(len(value) for one in some for value in one.entry.fields.values())
-        fitting = BATCH_BYTES * len(some) // max(1, size)
+        """Adapt the count to a batch that was read."""
+        sample = batch[:: max(1, len(batch) // _SAMPLE_MAX)]
+        size = sum(len(value) for delivery in sample for value in delivery.entry.fields.values())
+        fitting = BATCH_BYTES * len(sample) // max(1, size)
         self.count = max(1, min(self._most, _GROWTH * self.count, fitting))

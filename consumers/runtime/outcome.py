@@ -1,4 +1,4 @@
-"""The outcome: how an entry's delivery ends."""
+"""How an entry's delivery ends, and the policy of its retries."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from events.limits import Limited
 from events.server.backoff import Backoff
 
 WAIT_MAX_S = 3_600.0
-"""The longest wait, and the longest try, that can be set."""
+"""The upper limit of settings for waits and for the duration of a try."""
 
 WaitSeconds = Annotated[float, Meta(ge=0.001, le=WAIT_MAX_S)]
 
@@ -27,9 +27,9 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """It failed; the entry stays pending and is tried again after *after_s* seconds.
+    """The try failed; the entry stays pending and is tried again after *after_s* seconds.
 
-    *error* says of what, "" where it was no fault of the entry's.
+    *error* says why; it is "" where the entry was not the cause.
     """
 
     after_s: float
@@ -37,7 +37,7 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """It is given up on: moved to the group's dead letters, with the reason."""
+    """The entry is given up on: moved to the group's dead letters, with the reason."""
 
     reason: str
     error: str = ""
@@ -65,12 +65,12 @@ class RetryPolicy(Limited, frozen=True):
             raise ValueError(f"first_s must be at most most_s ({self.most_s}), got {self.first_s}")
 
     def delay_s(self, failures: int) -> float:
-        """Return the wait after so many failures (1 or more)."""
+        """Return the wait after *failures* failures in a row (1 or more), in seconds."""
         return Backoff(self.first_s, self.most_s).delay_s(failures)
 
 
 def outcome_of(error: Exception | None, tries: int, policy: RetryPolicy) -> Outcome:
-    """Decide how an entry's try ends that raised *error*, or nothing; *tries* includes it."""
+    """Decide how a try ends that raised *error* (None: nothing); *tries* includes that try."""
     match error:
         case None:
             return Handled()
@@ -83,12 +83,12 @@ def outcome_of(error: Exception | None, tries: int, policy: RetryPolicy) -> Outc
         case _ if tries >= policy.tries_max:
             return DeadLetter(f"failed {tries} times", _shown(error))
         case _:
-            told_s = error.after_s if isinstance(error, TryLaterError) else 0.0
-            return Retry(max(told_s, policy.delay_s(tries)), _shown(error))
+            requested_s = error.after_s if isinstance(error, TryLaterError) else 0.0
+            return Retry(max(requested_s, policy.delay_s(tries)), _shown(error))
 
 
 def given_up_unseen(deliveries: int) -> DeadLetter:
-    """Return the end of an entry whose deliveries all ended without any outcome."""
+    """Return the outcome of an entry whose deliveries all ended without one."""
     return DeadLetter(f"delivered {deliveries} times without an outcome", "its consumers died")
 
 
@@ -97,12 +97,12 @@ def _shown(error: Exception) -> str:
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """An entry, and how often it was delivered, this time included."""
+    """An entry, and how often it was delivered, including this delivery."""
 
     entry: Entry
     deliveries: int = 1
 
     @property
     def entry_id(self) -> EntryId:
-        """The entry's place in its partition."""
+        """The entry's id in its partition."""
         return self.entry.entry_id

@@ -1,4 +1,4 @@
-"""Pending entries: delivered, but not acknowledged, by us or by a consumer that went silent."""
+"""Claims pending entries: our own, and those of consumers that went silent."""
 
 import heapq
 from collections.abc import AsyncGenerator, Sequence
@@ -14,10 +14,10 @@ from events.server.server import Server
 from events.streams.stream_group import PendingEntry, read_pending
 
 ALONE_FROM = 2
-"""Deliveries after which an entry is processed alone: one of its batch may kill its process."""
+"""Deliveries after which an entry is processed alone: an entry of its batch may kill processes."""
 
 RETRIES_MAX = 10_000
-"""Entries whose next try is remembered; beyond that they wait to be claimed as idle."""
+"""Entries whose next try is remembered; further ones wait until they are claimed as idle."""
 
 _LOOK_AGAIN_MIN_S = 0.02
 
@@ -25,12 +25,13 @@ _LOOK_AGAIN_MIN_S = 0.02
 class PendingEntries:
     """Claims entries of one group's partition for one consumer.
 
-    The idle ones are looked for from where the last look ended, so that many fresh ones in front
-    hide none; the next look comes when the first of those that were not idle enough will be.
+    Each look for idle entries starts where the last one ended, so that many recently delivered
+    entries cannot hide older ones. The next look comes when the first entry that was not idle for
+    long enough will be.
 
     Attributes:
-        partition: Which one it is.
-        losses: Where entries are noted that were deleted while they were pending.
+        partition: The partition.
+        losses: Notes entries that were deleted while they were pending.
     """
 
     def __init__(self, server: Server, keys: Keys, partition: int, group: str, name: str) -> None:
@@ -46,10 +47,10 @@ class PendingEntries:
         self._look_at = 0.0
 
     async def own(self, count: int) -> AsyncGenerator[list[Delivery]]:
-        """Claim again all that is pending with ourselves: we do not know how it ended.
+        """Claim all our own pending entries again: we do not know how their deliveries ended.
 
-        At first a consumer of our name may have died of it, which counts as a delivery; later
-        only the connection was lost, which does not.
+        The first time, an earlier process of our name may have died of them, so the claim counts as
+        a delivery; later only the connection was lost, and the claim does not count.
         """
         began, self._began = self._began, True
         self._retries.clear()
@@ -65,11 +66,11 @@ class PendingEntries:
         is_page = len(found) == count
         self._cursor = f"({found[-1].entry_id}" if is_page else "-"
         waiting = {entry_id for _, entry_id in self._retries}
-        claimable = [one for one in found if one.entry_id not in waiting]
-        almost = [one.idle_ms for one in claimable if one.idle_ms < idle_ms]
+        claimable = [entry for entry in found if entry.entry_id not in waiting]
+        almost = [entry.idle_ms for entry in claimable if entry.idle_ms < idle_ms]
         again_ms = 0 if is_page else min(idle_ms - max(almost, default=0), idle_ms / 2)
         self._look_at = monotonic() + max(_LOOK_AGAIN_MIN_S, again_ms / 1_000)
-        idle = [one for one in claimable if one.idle_ms >= idle_ms]
+        idle = [entry for entry in claimable if entry.idle_ms >= idle_ms]
         async for batch in self._claimed(idle, idle_ms):
             yield batch
 
@@ -79,7 +80,7 @@ class PendingEntries:
         return max(0.0, self._look_at - monotonic())
 
     def look_now(self) -> None:
-        """Let the next look for idle entries be now."""
+        """Make the next look for idle entries due at once."""
         self._look_at = 0.0
 
     def later(self, delivery: Delivery, after_s: float) -> None:
@@ -89,7 +90,7 @@ class PendingEntries:
 
     @property
     def next_due_s(self) -> float | None:
-        """Seconds until the next remembered try, None when there is none."""
+        """Seconds until the next remembered try, None if there is none."""
         return max(0.0, self._retries[0][0] - monotonic()) if self._retries else None
 
     async def due(self, count: int) -> AsyncGenerator[list[Delivery]]:
@@ -104,7 +105,7 @@ class PendingEntries:
     async def _list(
         self, start: str, count: int, idle_ms: int, consumer: str | None, end: str = "+"
     ) -> list[PendingEntry]:
-        """List what is pending, in the order of the ids."""
+        """List pending entries in the order of their ids."""
         return await read_pending(
             self._client.call,
             self._stream,
@@ -119,12 +120,12 @@ class PendingEntries:
     async def _claimed(
         self, found: Sequence[PendingEntry], idle_ms: int, *, counted: bool = True
     ) -> AsyncGenerator[list[Delivery]]:
-        """Claim what was found: at first tries together, after that one by one."""
-        together = [one for one in found if one.deliveries < ALONE_FROM]
-        alone = [[one] for one in found if one.deliveries >= ALONE_FROM]
-        for some in [together, *alone] if together else alone:
-            deliveries = {one.entry_id: one.deliveries + counted for one in some}
-            as_before = () if counted else ("RETRYCOUNT", some[0].deliveries)
+        """Claim *found*: entries at their first tries together, the others one by one."""
+        together = [entry for entry in found if entry.deliveries < ALONE_FROM]
+        alone = [[entry] for entry in found if entry.deliveries >= ALONE_FROM]
+        for chunk in [together, *alone] if together else alone:
+            deliveries = {entry.entry_id: entry.deliveries + counted for entry in chunk}
+            as_before = () if counted else ("RETRYCOUNT", chunk[0].deliveries)
             raw = await self._client.call(
                 *("XCLAIM", self._stream, self._group, self._name, idle_ms),
                 *(*map(str, deliveries), *as_before),
@@ -136,7 +137,7 @@ class PendingEntries:
                 yield [Delivery(entry, deliveries[entry.entry_id]) for entry in entries]
 
     async def _note_lost(self, missing: set[EntryId]) -> None:
-        """An entry that could not be claimed was taken by another consumer, or was deleted."""
+        """Note the entries of *missing* that were deleted; other consumers took the rest."""
         for entry_id in sorted(missing):
             raw = await self._client.call("XRANGE", self._stream, str(entry_id), str(entry_id))
             if not raw:

@@ -1,4 +1,4 @@
-"""The processor: what a group does with what it is delivered."""
+"""What a group does with the entries that it is delivered."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -13,16 +13,16 @@ Handler = Callable[[RecordedEvent], Awaitable[None]]
 
 
 class Processor(Protocol):
-    """Works on deliveries, and says how those end that its work did not settle already."""
+    """Works on deliveries, and returns the outcomes of those that it did not settle itself."""
 
     async def prepare(self) -> EntryId:
-        """Get ready to process; return the position at which a new group begins."""
+        """Get ready to process; return the position after which a new group begins."""
 
     async def process(self, batch: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:
-        """Work on *batch*; return what is left to be settled."""
+        """Work on *batch*; return the deliveries still to be settled, with their outcomes."""
 
     async def idle(self) -> None:
-        """Use a moment in which nothing is delivered."""
+        """Do what is due while nothing is delivered."""
 
 
 class HandlerProcessor:
@@ -34,7 +34,7 @@ class HandlerProcessor:
         self._start = start
 
     async def prepare(self) -> EntryId:
-        """Begin a new group where it was said."""
+        """Return the start that was given."""
         return self._start
 
     async def process(self, batch: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:

@@ -1,4 +1,4 @@
-"""Progress: what one consumer has done and does now, told as metrics, liveness and log line."""
+"""Tracks what one consumer has done and does now, for metrics, liveness and the log."""
 
 import logging
 from bisect import bisect_left
@@ -18,15 +18,15 @@ BATCH_SIZE_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 APPLY_TIME_BOUNDS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 TINY_BATCH = 10
-"""A batch of fewer entries that all went well at their first try is told at debug: on a quiet log
-each event is a batch of its own, and its line would say nothing that the metrics do not."""
+"""A smaller batch in which each first try succeeded is logged at debug: on a quiet log each event
+is a batch of its own, and its line would add nothing to the metrics."""
 
 End = Literal["handled", "skipped", "retried", "dead"]
 """How an entry's try ended, in the words of the metrics."""
 
 State = Literal["starting", "consuming", "waiting", "interrupted"]
-"""What a consumer does. Waiting: another one has the partition, or all that it may have in hand
-waits for its next try. Interrupted: the server or the group went away, and it tries again."""
+"""What a consumer does. Waiting: another one owns the partition, or all entries that it may hold
+wait for their next try. Interrupted: the server or the group went away, and it tries again."""
 
 _deliveries_of = attrgetter("deliveries")
 
@@ -34,16 +34,16 @@ _log = structured_logger(__name__)
 
 
 class EntryCounts(msgspec.Struct):
-    """How many entries came to which end, since the process began.
+    """How many entries ended in which way, since the process began.
 
     Attributes:
-        handled: The work was done, and they were acknowledged.
-        skipped: There was no work for them, and they were acknowledged.
-        failed: A try did not succeed; each ends as retried or dead.
+        handled: Their work was done, and they were acknowledged.
+        skipped: They needed no work, and were acknowledged.
+        failed: Tries that did not succeed; each counts as retried or dead, too.
         retried: They stay pending until their next try.
         dead: They were moved to the dead letters.
         claimed: They had been idle with a consumer, and were taken over.
-        conflicts: Documents folded anew, because another projector had written them first.
+        conflicts: Documents folded again, because another projector had written them first.
     """
 
     handled: int = 0
@@ -56,7 +56,7 @@ class EntryCounts(msgspec.Struct):
 
 
 class Distribution:
-    """How many values there were up to each of some bounds, and their sum."""
+    """A histogram: the number of values up to each bound, and their sum."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
@@ -69,7 +69,7 @@ class Distribution:
         self.total += value
 
     def cumulated(self) -> list[tuple[str, int]]:
-        """Return each bound, the last of them `+Inf`, and how many values do not exceed it."""
+        """Return each bound, the last being `+Inf`, and the number of values up to it."""
         names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
         sums = (sum(self._counts[: place + 1]) for place in range(len(names)))
         return list(zip(names, sums, strict=True))
@@ -83,10 +83,10 @@ class ConsumerProgress:
         batch_sizes: Entries of each batch.
         apply_times_s: How long each apply took.
         state: What the consumer does.
-        problem: What last interrupted it, "" for nothing.
+        problem: What last interrupted it, "" if nothing did.
         active_at: When a read was last answered or a batch settled, by the monotonic clock.
-        batch: What is being processed; empty in between.
-        is_building: Whether a read model is being built, which takes its time.
+        batch: The deliveries being processed; empty between two batches.
+        is_building: Whether a read model is being built, which may take long.
     """
 
     def __init__(self, group: str, partition: int, consumer: str) -> None:
@@ -107,7 +107,7 @@ class ConsumerProgress:
         self._applied_before_s = 0.0
 
     def follow(self) -> None:
-        """Let what runs in this task, and in those it starts, be noted here."""
+        """Have the current task, and the tasks it starts, note their progress here."""
         _current.set(self)
 
     def consuming(self) -> None:
@@ -115,11 +115,11 @@ class ConsumerProgress:
         self._become("consuming")
 
     def waiting(self) -> None:
-        """Note that it can do nothing before something else ends."""
+        """Note that it can do nothing until something else ends."""
         self._become("waiting")
 
     def interrupted(self, error: object) -> None:
-        """Note that *error* ended what it did."""
+        """Note that *error* interrupted its work."""
         self.problem = str(error)
         self.batch = ()
         self._become("interrupted")
@@ -129,12 +129,12 @@ class ConsumerProgress:
         self.active_at = monotonic()
 
     def claimed(self, batch: Sequence[Delivery]) -> None:
-        """Note that *batch*, which comes next, had been idle with a consumer."""
+        """Note that *batch*, which is processed next, was claimed as idle."""
         self.counts.claimed += len(batch)
         self._claimed = len(batch)
 
     def ended(self, end: End, entries: int = 1) -> None:
-        """Note how the try of an entry, or of several, ended that is no part of a batch."""
+        """Note how the tries of *entries* entries ended that are not part of a batch."""
         self.active_at = monotonic()
         setattr(self.counts, end, getattr(self.counts, end) + entries)
         if end in {"retried", "dead"}:
@@ -148,44 +148,48 @@ class ConsumerProgress:
         self._applied_before_s = self.apply_times_s.total
 
     def settled(self, ended: Sequence[tuple[Delivery, Outcome]], dead: int) -> None:
-        """Note that all of the batch has come to an end, *dead* entries among the dead letters.
+        """Note that the whole batch has ended, *dead* of its entries as dead letters.
 
-        *ended* are those that the processor had not acknowledged itself.
+        *ended* holds the deliveries that the processor had not acknowledged itself.
         """
         batch, claimed = self.batch, self._claimed
         self.batch, self._claimed = (), 0
         self.active_at = monotonic()
         by_kind = [type(outcome) for _, outcome in ended]
-        told = {
+        numbers = {
             "handled": len(batch) - len(ended) + by_kind.count(Handled),
             "skipped": by_kind.count(Skipped),
             "retried": by_kind.count(Retry),
             "dead": dead,
         }
         counts = self.counts
-        counts.handled += told["handled"]
-        counts.skipped += told["skipped"]
-        counts.retried += told["retried"]
+        counts.handled += numbers["handled"]
+        counts.skipped += numbers["skipped"]
+        counts.retried += numbers["retried"]
         counts.dead += dead
-        counts.failed += told["retried"] + by_kind.count(DeadLetter)
+        counts.failed += numbers["retried"] + by_kind.count(DeadLetter)
         self.batch_sizes.add(len(batch))
-        self._tell(batch, {**told, "left": len(batch) - sum(told.values()), "claimed": claimed})
+        self._log_batch(
+            batch, {**numbers, "left": len(batch) - sum(numbers.values()), "claimed": claimed}
+        )
 
     def _become(self, state: State) -> None:
         self.state = state
         self.active_at = monotonic() if state != "interrupted" else self.active_at
 
-    def _tell(self, batch: Sequence[Delivery], told: dict[str, int]) -> None:
-        """Write the one line of a batch; its keys are always the same."""
+    def _log_batch(self, batch: Sequence[Delivery], numbers: dict[str, int]) -> None:
+        """Log one line for the batch; its keys are always the same."""
         conflicts = self.counts.conflicts - self._conflicts_before
         deliveries_max = max(map(_deliveries_of, batch))
-        smooth = not any((told["retried"], told["dead"], told["left"], told["claimed"], conflicts))
+        smooth = not any(
+            (numbers["retried"], numbers["dead"], numbers["left"], numbers["claimed"], conflicts)
+        )
         is_tiny = len(batch) < TINY_BATCH and smooth and deliveries_max == 1
         if is_tiny and not _log.is_enabled_for(logging.DEBUG):
             return
         first = batch[0].entry_id
-        tell = _log.debug if is_tiny else _log.info
-        tell(
+        write = _log.debug if is_tiny else _log.info
+        write(
             "batch_settled",
             group=self.group,
             partition=self.partition,
@@ -193,7 +197,7 @@ class ConsumerProgress:
             entries=len(batch),
             first=str(first),
             last=str(batch[-1].entry_id),
-            **told,
+            **numbers,
             conflicts=conflicts,
             deliveries_max=deliveries_max,
             oldest_age_s=round(max(0.0, time() - first.ms / 1_000), 3),
@@ -207,7 +211,7 @@ _current: ContextVar[ConsumerProgress | None] = ContextVar("progress", default=N
 
 @contextmanager
 def applying() -> Iterator[None]:
-    """Note how long the block, one apply, took; outside of a consumer nothing is noted."""
+    """Note how long the block, one apply, took; outside a consumer nothing is noted."""
     began_at = monotonic()
     yield
     if (progress := _current.get()) is not None:
@@ -241,7 +245,7 @@ def waiting() -> Iterator[None]:
 
 
 def note_read(entries: int, *, claimed: bool = False) -> None:
-    """Note that so many entries were read or, if *claimed*, taken over."""
+    """Note that *entries* entries were read or, if *claimed*, taken over."""
     if (progress := _current.get()) is not None:
         progress.read()
         if claimed:
@@ -257,6 +261,6 @@ def note_ended(end: End, entries: int = 1) -> None:
 
 
 def note_conflicts(conflicts: int) -> None:
-    """Note documents that another projector had written first."""
+    """Note *conflicts* documents that another projector had written first."""
     if conflicts and (progress := _current.get()) is not None:
         progress.counts.conflicts += conflicts

@@ -1,4 +1,4 @@
-"""The projector: folds a group's deliveries into the documents of its projection."""
+"""Folds a group's deliveries into the documents of its projection."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from projections.replay.folding import Folding
 from projections.snapshots.snapshot_store import Snapshots
 
 HELD_MAX = 100_000
-"""Documents that a projector keeps in memory; beyond that it begins anew."""
+"""Documents that a projector keeps in memory; beyond that it drops them all and reloads."""
 
 APPLY_TRIES_MAX = 20
 _CONTENDED_RETRY_S = 0.05
@@ -30,7 +30,7 @@ _CONTENDED_RETRY_S = 0.05
 
 @dataclass
 class Changed(Generic[State]):
-    """What a batch makes of one endpoint."""
+    """The new state of one endpoint after a batch."""
 
     endpoint_id: UUID
     state: State
@@ -40,7 +40,7 @@ class Changed(Generic[State]):
 
 @dataclass
 class Folded(Generic[State]):
-    """What a batch leads to: documents to write, entries without effect, entries that failed."""
+    """The result of a batch: documents to write, entries without effect, entries that failed."""
 
     changed: list[Changed[State]] = field(default_factory=list)
     unchanged: list[Delivery] = field(default_factory=list)
@@ -50,8 +50,8 @@ class Folded(Generic[State]):
 class Projector(Generic[State]):
     """Keeps one partition of a read model, together with any number of others of its group.
 
-    It folds on from the documents it holds in memory. If another projector has written one of
-    them meanwhile, the apply says so, and that endpoint is folded again from what is there.
+    It continues from the documents that it holds in memory. If another projector has written one
+    of them meanwhile, the apply says so, and that endpoint is folded again from the new document.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Projector(Generic[State]):
         )
 
     async def prepare(self) -> EntryId:
-        """Find the live generation, or build it from the log."""
+        """Find the live generation, or build one from the log."""
         self._held.clear()
         position = START
         while not await self._find_generation():
@@ -89,7 +89,7 @@ class Projector(Generic[State]):
         return position
 
     async def _find_generation(self) -> bool:
-        """Take the live generation, unless there is none, or none that can be folded on from."""
+        """Use the live generation; return False if there is none or it lacks documents."""
         generation = await self._store.live_generation()
         if generation is None:
             return False
@@ -105,7 +105,7 @@ class Projector(Generic[State]):
         return await self._snapshots.newest(self._projection)
 
     async def process(self, batch: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:
-        """Fold *batch* and write it, until no other projector's write comes between."""
+        """Fold *batch* and write it; repeat where another projector wrote meanwhile."""
         left = list(batch)
         ended: list[tuple[Delivery, Outcome]] = []
         for _ in range(APPLY_TRIES_MAX):
@@ -120,7 +120,7 @@ class Projector(Generic[State]):
         return ended + [(delivery, Retry(_CONTENDED_RETRY_S)) for delivery in left]
 
     async def idle(self) -> None:
-        """Notice a read model that was swapped, or that has lost documents."""
+        """Detect that the read model was swapped or has lost documents."""
         await self._is_whole(await self._store.apply(self._generation, self._store.read_model))
 
     async def _fold(self, batch: Sequence[Delivery]) -> Folded[State]:
@@ -139,7 +139,7 @@ class Projector(Generic[State]):
         return folded
 
     async def _load(self, wanted: Iterable[UUID]) -> None:
-        missing = [one for one in wanted if one not in self._held]
+        missing = [endpoint_id for endpoint_id in wanted if endpoint_id not in self._held]
         if not missing:
             return
         if len(self._held) + len(missing) > HELD_MAX:
@@ -179,13 +179,13 @@ class Projector(Generic[State]):
         folded.changed.append(Changed(endpoint_id, state, change, done))
 
     async def _apply(self, folded: Folded[State]) -> list[Delivery]:
-        """Write what was folded; return what has to be folded again."""
+        """Write *folded*; return the deliveries that have to be folded again."""
         left: list[Delivery] = []
         unchanged = folded.unchanged
         generation = self._generation
         for at in range(0, max(1, len(folded.changed)), APPLY_MAX):
-            some = folded.changed[at : at + APPLY_MAX]
-            changes = [changed.change for changed in some]
+            chunk = folded.changed[at : at + APPLY_MAX]
+            changes = [changed.change for changed in chunk]
             with applying():
                 applied = await self._store.apply(
                     self._generation,
@@ -195,18 +195,18 @@ class Projector(Generic[State]):
                 )
             note_conflicts(len(applied.conflicts))
             if not await self._is_whole(applied):
-                rest = [d for changed in folded.changed[at:] for d in changed.deliveries]
-                return left + unchanged + rest
+                undone = [d for changed in folded.changed[at:] for d in changed.deliveries]
+                return left + unchanged + undone
             unchanged = []
-            left += await self._hold(some, applied)
+            left += await self._hold(chunk, applied)
             if self._generation != generation:
-                # What is left was folded on from documents that are not there any more.
+                # The others were folded from documents that no longer exist.
                 later = folded.changed[at + APPLY_MAX :]
                 return left + [d for changed in later for d in changed.deliveries]
         return left
 
     async def _is_whole(self, applied: Applied) -> bool:
-        """Say whether the generation is live and has what was written; find another otherwise."""
+        """Return whether the generation is live and complete; otherwise find or build another."""
         if applied.lost:
             await self._begin_anew("documents are missing")
         elif applied.stale:
@@ -215,7 +215,7 @@ class Projector(Generic[State]):
         return not (applied.lost or applied.stale)
 
     async def _hold(self, written: Sequence[Changed[State]], applied: Applied) -> list[Delivery]:
-        """Hold what was written, or what others have; return what has to be folded again."""
+        """Hold the newest documents; return the deliveries that have to be folded again."""
         left: list[Delivery] = []
         damaged = False
         for changed in written:
@@ -224,8 +224,8 @@ class Projector(Generic[State]):
                 self._held[changed.endpoint_id] = (change.revision + 1, changed.state)
                 continue
             left += changed.deliveries
-            there = applied.conflicts[change.endpoint]
-            held = None if there is None else self._store.read(there)
+            newer = applied.conflicts[change.endpoint]
+            held = None if newer is None else self._store.read(newer)
             if held is None:
                 damaged = True
             else:
@@ -235,7 +235,7 @@ class Projector(Generic[State]):
         return left
 
     async def _begin_anew(self, why: str) -> None:
-        """Have the read model built again: folding on from what is left would make it wrong."""
+        """Have the read model built again: folding into an incomplete one would make it wrong."""
         await self._retire(self._generation, why)
         await self.prepare()
 

@@ -1,4 +1,4 @@
-"""The entries last delivered to a consumer: they show a server whose history is older."""
+"""Remembers the last deliveries of a consumer, to detect a server that lost newer entries."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from events.server.server import Server
 from events.streams.stream_state import StreamState, read_stream_state
 
 REMEMBERED_MAX = 10_000
-"""Entries that are remembered: a failover loses what was written within the last seconds."""
+"""Entries that are remembered: a failover loses what was written in the last seconds."""
 
 _CHUNK = 1_000
 
@@ -20,9 +20,9 @@ _CHUNK = 1_000
 class RememberedEntries:
     """The newest entries that one consumer was given, of one partition.
 
-    A replica that took over may lack what was last written, and a server may come back with an
-    older file. Group, positions and documents lie in the same server and went back with the log;
-    what was read of it and is gone is known only here.
+    A replica that took over may lack the last writes, and a server may come back with an older
+    file. Groups, positions and documents are on the same server and went back with the log, so only
+    this memory knows the entries that were read and are gone.
     """
 
     def __init__(self, server: Server, keys: Keys, partition: int, losses: Losses) -> None:
@@ -33,28 +33,28 @@ class RememberedEntries:
         self._remembered: deque[EntryId] = deque(maxlen=REMEMBERED_MAX)
 
     def note(self, deliveries: Iterable[Delivery]) -> None:
-        """Remember what was given for the first time."""
+        """Remember entries that were delivered for the first time."""
         self._remembered.extend(delivery.entry_id for delivery in deliveries)
 
     async def compare(self) -> None:
-        """Note as lost what is remembered, but not in the log any more, and forget it.
+        """Note as lost the remembered entries that are no longer in the log, and forget them.
 
-        What was trimmed or deleted after it had been read is no loss.
+        An entry that was trimmed or deleted after it had been read is no loss.
         """
         stream = await read_stream_state(self._client.call, self._stream)
         stream = stream or StreamState.absent(self._stream)
         gone: list[EntryId] = []
         remembered = sorted(self._remembered)
         for at in range(0, len(remembered), _CHUNK):
-            some = [str(one) for one in remembered[at : at + _CHUNK]]
-            raw = await self._missing([self._stream], some)
+            chunk = [str(entry_id) for entry_id in remembered[at : at + _CHUNK]]
+            raw = await self._missing([self._stream], chunk)
             gone += map(EntryId.parse, reply(raw, list[bytes]))
         if not gone:
             return
-        forget = set(gone)
-        kept = (one for one in self._remembered if one not in forget)
+        forgotten = set(gone)
+        kept = (entry_id for entry_id in self._remembered if entry_id not in forgotten)
         self._remembered = deque(kept, maxlen=REMEMBERED_MAX)
-        if rewound := [one for one in gone if _never_had(stream, one)]:
+        if rewound := [entry_id for entry_id in gone if _never_had(stream, entry_id)]:
             await self._losses.note("rewound", rewound)
 
 

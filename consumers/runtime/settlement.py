@@ -1,4 +1,4 @@
-"""The settlement: the one place where deliveries end."""
+"""Carries out the outcomes of deliveries: acknowledge, retry or give up."""
 
 from collections.abc import Iterable, Sequence
 from typing import assert_never
@@ -19,8 +19,8 @@ _FAILED_MAX = 10_000
 class Settlement:
     """Carries out outcomes for one consumer of a group in one partition.
 
-    What a projector writes it acknowledges in the same step (`read_model/lua/apply.lua`); all
-    else ends here.
+    A projector acknowledges what it writes in the same step (`read_model/lua/apply.lua`); all
+    other deliveries end here.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Settlement:
                     dead += await self._give_up(delivery, outcome)
                 case _:
                     assert_never(outcome)
-        # First what was done: who dies in between has an error forgotten, and no effect repeated.
+        # Acknowledge first: a crash in between then loses an error, but repeats no effect.
         await self._acknowledge(done)
         await self._errors.keep(failed)
         if len(self._failed) > _FAILED_MAX:
@@ -85,13 +85,13 @@ class Settlement:
         return moved
 
     async def _acknowledge(self, done: Sequence[Delivery]) -> None:
-        first = [str(one.entry_id) for one in done if not self._has_failed(one)]
-        again = [str(one.entry_id) for one in done if self._has_failed(one)]
-        if first:
-            await self._client.call("XACK", self._keys[0], self._group, *first)
-        for at in range(0, len(again), _CHUNK):
-            await self._end(self._keys, [self._group, *again[at : at + _CHUNK]])
+        never_failed = [str(d.entry_id) for d in done if not self._has_failed(d)]
+        failed_before = [str(d.entry_id) for d in done if self._has_failed(d)]
+        if never_failed:
+            await self._client.call("XACK", self._keys[0], self._group, *never_failed)
+        for at in range(0, len(failed_before), _CHUNK):
+            await self._end(self._keys, [self._group, *failed_before[at : at + _CHUNK]])
 
     def _has_failed(self, delivery: Delivery) -> bool:
-        """Whether an error may be kept of it: it was with others before, or failed with us."""
+        """Whether an error may be kept of it: it was delivered before, or failed with us."""
         return delivery.deliveries > 1 or delivery.entry_id in self._failed

@@ -1,4 +1,4 @@
-"""The connections that consumers of a group wait on: found by their names, and woken."""
+"""Names the connections that consumers of a group wait on, and wakes them."""
 
 from contextlib import suppress
 from urllib.parse import quote
@@ -12,29 +12,29 @@ _ROUNDS_MAX = 20
 
 
 def connection_name(keys: Keys, partition: int, group: str, consumer: str = "") -> str:
-    """Return what a consumer calls the connection it waits on; without *consumer*, its beginning.
+    """Return the name of a consumer's waiting connection; without *consumer*, its prefix.
 
-    Redis takes no spaces in it.
+    Redis allows no spaces in it.
     """
     parts = (keys.namespace, str(partition), group, consumer)
     return ":".join(["routestream", *(quote(part, safe="") for part in parts)])
 
 
-async def wake_others(server: Server, keys: Keys, partition: int, of: tuple[str, str]) -> None:
-    """End the waits of the other consumers of group and consumer *of*.
+async def wake_others(server: Server, keys: Keys, partition: int, member: tuple[str, str]) -> None:
+    """End the waits of the group's consumers other than *member*, a group and a consumer.
 
-    One that does not wait at this moment is tried again a few times. An account that may not ask
-    who is connected wakes nobody; they look by themselves in time.
+    A consumer that does not wait at the moment is tried again a few times. An account that may not
+    list connections wakes none; the consumers then look by themselves in time.
     """
-    group, consumer = of
-    beginning = connection_name(keys, partition, group)
+    group, consumer = member
+    prefix = connection_name(keys, partition, group)
     own = connection_name(keys, partition, group, consumer)
     with suppress(ServerRefusedError):
         clients = await server.client.call("CLIENT LIST", "TYPE", "normal")
-        names = {one["id"]: one["name"] for one in reply(clients, list[dict[str, str]])}
-        waiting = [id_ for id_, name in names.items() if name.startswith(beginning) and name != own]
+        names = {client["id"]: client["name"] for client in reply(clients, list[dict[str, str]])}
+        waiting = [id_ for id_, name in names.items() if name.startswith(prefix) and name != own]
         for _ in range(_ROUNDS_MAX):
-            waiting = [one for one in waiting if not await _is_woken(server, one)]
+            waiting = [id_ for id_ in waiting if not await _is_woken(server, id_)]
             if not waiting:
                 return
 
