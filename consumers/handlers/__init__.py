@@ -1,1 +1,1 @@
-"""Handlers: effects outside Redis, at least once, those of an endpoint in order."""
+"""Runs handlers: effects outside Redis, at least once, in order for each endpoint."""

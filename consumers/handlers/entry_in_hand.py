@@ -1,4 +1,4 @@
-"""An entry in hand: its partition's owner has it in memory until it ends."""
+"""An entry that its partition's owner holds in memory until it ends."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from events.entry.recorded import Entry
 
 @dataclass(slots=True)
 class EntryInHand:
-    """An entry, and how its tries went, in this process and in those before.
+    """An entry and the history of its tries, in this process and in earlier ones.
 
     Attributes:
-        entry: What was delivered.
+        entry: The entry that was delivered.
         begun: Tries that were begun.
         failures: Tries that failed.
         after_s: Seconds until the next try may begin.
@@ -25,15 +25,15 @@ class EntryInHand:
 
     @property
     def entry_id(self) -> EntryId:
-        """The entry's place in its partition."""
+        """The entry's id in its partition."""
         return self.entry.entry_id
 
     @property
     def unseen(self) -> int:
-        """Tries that neither failed nor ended: their processes died, or lost their lease."""
+        """Tries that neither failed nor ended: their processes died or lost their lease."""
         return self.begun - self.failures
 
     @property
     def delivery(self) -> Delivery:
-        """The entry as its dead letter tells of it."""
+        """The entry as its dead letter records it."""
         return Delivery(self.entry, self.begun)

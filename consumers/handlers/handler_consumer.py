@@ -1,4 +1,4 @@
-"""The handler consumer: owns a partition for a handler group, and has its entries handled."""
+"""Owns a partition for a handler group, and has its entries handled."""
 
 from contextlib import suppress
 
@@ -25,7 +25,7 @@ _HAND_OVER_TIMEOUT_S = 1.0
 class HandlerConsumer:
     """A named member of a handler group, for one partition.
 
-    It waits for the lease; owns the partition until it is stopped, or taken for gone; hands over.
+    It waits for the lease, owns the partition until it stops or loses the lease, and hands over.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class HandlerConsumer:
         settings: HandlerSettings,
     ) -> None:
         group, self.name = name
-        self._log_of = log
+        self._event_log = log
         self._partition = partition
         self._work = work
         self._settings = settings
@@ -80,17 +80,17 @@ class HandlerConsumer:
         await self._stopped.wait()
 
     async def prepare(self) -> None:
-        """Create the group unless it exists, and keep where it stands."""
+        """Create the group unless it exists, and keep its position."""
         await self._remembered.compare()
-        await self._log_of.keep_layout()
+        await self._event_log.keep_layout()
         start = self._work.start
         if start == END:
-            start = await self._log_of.head(self._partition)
+            start = await self._event_log.head(self._partition)
         await self._group.ensure(start)
         await self._group.keep_position()
 
     async def _is_owner(self) -> bool:
-        """Wait for the lease; say no when a stop came first."""
+        """Wait for the lease; return False if a stop came first."""
         self.progress.waiting()
         with anyio.CancelScope() as self._waiting:
             await self._lease.take()
@@ -100,7 +100,7 @@ class HandlerConsumer:
         self._log.info("consumer_started", owner=self._lease.owner)
         self.progress.consuming()
         place = (self._group, self._entries, self._remembered)
-        server = self._log_of.server
+        server = self._event_log.server
         tries = Tries(self._group.name, self._entries, self._work, self._settings)
         self._owning = PartitionOwnership(server, self._lease, place, tries, self._settings)
         try:
@@ -110,7 +110,7 @@ class HandlerConsumer:
             await self._hand_over()
 
     async def _hand_over(self) -> None:
-        """Also after a hard stop: its tries are cancelled, so another may begin them at once."""
+        """Hand the lease over, also after a hard stop: its tries are cancelled by then."""
         with (
             anyio.move_on_after(_HAND_OVER_TIMEOUT_S, shield=True),
             suppress(ServerUnavailableError, ServerRefusedError),

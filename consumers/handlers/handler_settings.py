@@ -1,4 +1,4 @@
-"""The settings of a handler group: how many tries at a time, how often, how long."""
+"""The settings of a handler group: concurrency, retries and deadlines."""
 
 from typing import Annotated
 
@@ -8,10 +8,10 @@ from consumers.runtime.outcome import RetryPolicy, WaitSeconds
 from events.limits import Limited
 
 HELD_MAX = 5_000
-"""What a script can be told of at once has a limit."""
+"""A script takes a limited number of arguments, and a renewal names all entries in hand."""
 
 TOLD_MAX_S = 300.0
-"""The longest wait that the other side can ask for."""
+"""The longest wait that a receiver can ask for."""
 
 
 class HandlerSettings(Limited, frozen=True):

@@ -1,4 +1,4 @@
-"""The handler's work: what a handler group does, for which events, from where on."""
+"""What a handler group does, for which events, and from which position."""
 
 from collections.abc import Iterable
 
@@ -15,8 +15,8 @@ class HandlerWork(msgspec.Struct, frozen=True):
     Attributes:
         handler: Does the work for one event.
         wanted: Wire names of the events that are given to it, None for all. The others are
-            skipped without being looked into.
-        start: Where a new group begins, `END` for behind all that is there.
+            skipped without being decoded.
+        start: The entry after which a new group begins, `END` for the newest.
     """
 
     handler: Handler
@@ -32,5 +32,5 @@ class HandlerWork(msgspec.Struct, frozen=True):
         return cls(handler, names, start)
 
     def wants(self, name: bytes | None) -> bool:
-        """Whether the handler is to be given events of this wire name."""
+        """Whether the handler gets events of this wire name."""
         return self.wanted is None or (name or b"").decode("utf-8", "replace") in self.wanted

@@ -1,4 +1,4 @@
-"""Lanes: entries of one endpoint one after another, those of different endpoints together."""
+"""Tries entries of one endpoint one after another, and different endpoints concurrently."""
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -12,14 +12,14 @@ from anyio.abc import TaskGroup
 from consumers.handlers.entry_in_hand import EntryInHand
 
 Try = Callable[[EntryInHand], Awaitable[float | None]]
-"""Tries an entry once; returns seconds until the next try, None when the entry has ended."""
+"""Tries an entry once; returns the seconds until the next try, None if the entry has ended."""
 
 
 class Lanes:
-    """One lane for each endpoint that has entries; an entry that waits for a try waits in front.
+    """One lane for each endpoint that has entries; an entry that waits for a try blocks its lane.
 
-    Only its own lane waits with it. At most *concurrency* tries run at a time. An entry whose
-    earlier try came to no end may kill the process: nothing else is tried beside it.
+    It blocks no other lane. At most *concurrency* tries run at a time. An entry with an earlier
+    try that never ended may kill the process, so nothing else is tried at the same time.
     """
 
     def __init__(self, attempt: Try, concurrency: int, tasks: TaskGroup) -> None:
@@ -34,7 +34,7 @@ class Lanes:
     @classmethod
     @asynccontextmanager
     async def open(cls, attempt: Try, concurrency: int) -> AsyncIterator[Self]:
-        """Have the block put entries into lanes; at its end finish the tries that run."""
+        """Open lanes for the block; at its end, finish the tries that are running."""
         async with anyio.create_task_group() as tasks:
             lanes = cls(attempt, concurrency, tasks)
             try:
@@ -52,7 +52,7 @@ class Lanes:
             lane.append(held)
 
     def stop(self) -> None:
-        """Begin no further try."""
+        """Begin no further tries."""
         self._stopping.set()
 
     async def _run(self, endpoint_id: UUID) -> None:
@@ -62,7 +62,7 @@ class Lanes:
         del self._lanes[endpoint_id]
 
     async def _is_ended(self, held: EntryInHand) -> bool:
-        """Try *held* until it has ended; say no when a stop came first."""
+        """Try *held* until it has ended; return False if a stop came first."""
         delay_s: float | None = held.after_s
         turn = self._turn_alone if held.unseen else self._turn
         while delay_s is not None:
@@ -81,7 +81,7 @@ class Lanes:
 
     @asynccontextmanager
     async def _turn_alone(self) -> AsyncGenerator[None]:
-        """Wait until no try runs, and let none begin."""
+        """Wait until no try is running, and let no other begin."""
         borrowed: list[object] = []
 
         async def borrow() -> None:

@@ -1,4 +1,4 @@
-"""The lease: which consumer of a handler group owns a partition, one at a time."""
+"""Gives a partition to one consumer of a handler group at a time."""
 
 from collections.abc import Iterable
 from secrets import token_hex
@@ -12,36 +12,36 @@ from events.server.reply import reply
 from events.server.server import Server
 
 NOT_THE_OWNER = -1
-"""What the scripts of an owner answer to one that is none any more."""
+"""The reply of an owner's scripts to a consumer that no longer owns the partition."""
 
 
 class Lease:
     """One consumer's ownership of a partition, for as long as it is renewed.
 
-    Whoever takes it becomes *owner*, with a token that rises each time; the scripts with which an
-    owner reads, tries and ends entries compare it with the last owner that there was (the fence).
-    So a consumer that stood still for longer than its lease changes nothing afterwards. Only the
-    server's clock decides when the lease of another is over.
+    The consumer that takes it becomes *owner*, with a token that rises each time. The scripts that
+    read, try and end entries for an owner compare it with the last owner (the fence). So a consumer
+    that was paused for longer than its lease changes nothing afterwards. The server's clock alone
+    decides when another consumer's lease has expired.
 
     Attributes:
-        owner: `TOKEN HOLDER`, as the fence has it; empty while this consumer owns nothing.
-        connection_name: What the connection is called on which this consumer waits.
+        owner: `TOKEN HOLDER`, as in the fence; empty while this consumer owns nothing.
+        connection_name: The name of the connection on which this consumer waits.
     """
 
     def __init__(
-        self, server: Server, keys: Keys, partition: int, of: tuple[str, str], lease_ms: int
+        self, server: Server, keys: Keys, partition: int, member: tuple[str, str], lease_ms: int
     ) -> None:
-        group, consumer = of
+        group, consumer = member
         self.owner = ""
-        # Two that were given one name must not take each other for themselves.
+        # Two consumers that were given the same name must not be taken for one.
         self._holder = f"{consumer}#{token_hex(4)}"
         self._server = server
         self._lease = keys.lease(partition, group)
         self._fence = keys.fence(partition, group)
         self._handover = keys.handover(partition, group)
         self._stream = keys.events(partition)
-        self._of = of
-        self.connection_name = connection_name(keys, partition, *of)
+        self._member = member
+        self.connection_name = connection_name(keys, partition, *member)
         self._lease_ms = lease_ms
         self._held_until = 0.0
         self._take = server.client.script("consumers.handlers", "take_lease")
@@ -50,43 +50,45 @@ class Lease:
 
     @property
     def left_s(self) -> float:
-        """Seconds for which the lease holds at least, 0 or less when it may be over."""
+        """Seconds for which the lease is still valid at least; 0 or less if it may have expired."""
         return self._held_until - monotonic()
 
     async def take(self) -> None:
-        """Become the owner; wait until the one there is hands over, or its lease is over.
+        """Become the owner; wait until the current owner hands over or its lease expires.
 
-        A wait that is cut off takes nothing away from those that wait, too. Whoever waits is heard
-        of in the group, after each lease at the latest.
+        A cancelled wait takes nothing from other waiting consumers. A waiting consumer refreshes
+        its idle time in the group at least once in the time of a lease.
 
         Raises:
             NoGroupError: The group is not there.
         """
         keys = [self._lease, self._fence, self._handover, self._stream]
-        args = [self._holder, self._lease_ms, *self._of]
+        args = [self._holder, self._lease_ms, *self._member]
         async with self._server.blocking(self._lease_ms) as client:
             while True:
                 asked_at = monotonic()
                 raw = await self._take(keys, args)
-                owner, *told = reply(raw, list[bytes | int | None])
+                owner, *state = reply(raw, list[bytes | int | None])
                 if owner is not None:
                     self.owner = reply(owner, bytes).decode()
                     self._held_until = asked_at + self._lease_ms / 1_000
                     return
-                left_ms, handed = reply(told, tuple[int, bytes])
+                left_ms, last_handover = reply(state, tuple[int, bytes])
                 await client.call("CLIENT SETNAME", self.connection_name)
                 wait_ms = min(self._lease_ms, left_ms + 1)
-                await client.call("XREAD", "BLOCK", wait_ms, "STREAMS", self._handover, handed)
+                await client.call(
+                    "XREAD", "BLOCK", wait_ms, "STREAMS", self._handover, last_handover
+                )
 
     async def renew(self, held: Iterable[EntryId]) -> int:
-        """Let the lease hold on and *held* stay fresh; say how many are pending with others.
+        """Renew the lease and the idle times of *held*; return how many are pending with others.
 
         Raises:
             LeaseLostError: Another consumer has taken the ownership.
         """
         asked_at = monotonic()
         keys = [self._lease, self._fence, self._stream]
-        args = [self.owner, self._lease_ms, *self._of, *map(str, held)]
+        args = [self.owner, self._lease_ms, *self._member, *map(str, held)]
         others = reply(await self._renew(keys, args), int)
         if others == NOT_THE_OWNER:
             raise LeaseLostError(f"{self.owner!r} was taken for gone, another consumer owns now")
@@ -94,6 +96,6 @@ class Lease:
         return others
 
     async def hand_over(self) -> bool:
-        """Let one of those that wait become the owner at once; say whether it was ours to give."""
+        """Let a waiting consumer become the owner at once; return whether the lease was ours."""
         self.owner = ""
         return bool(await self._hand_over([self._lease, self._handover], [self._holder]))

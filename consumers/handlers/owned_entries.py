@@ -1,4 +1,4 @@
-"""Owned entries: what the owner of a partition reads, tries and ends, and nobody else."""
+"""Reads, tries and ends entries for the owner of a partition, and for no other consumer."""
 
 from collections.abc import Iterable, Sequence
 
@@ -21,19 +21,19 @@ _Noted = tuple[bytes, list[bytes] | None, bytes | None]
 
 
 class OwnedEntries:
-    """The entries of one handler group in one partition, in the hands of a consumer.
+    """The entries of one handler group in one partition, as their owner handles them.
 
-    Each step asks in its own script whether the consumer still owns the partition. If another
-    does, it raises LeaseLostError, and nothing was changed.
+    The script of each step checks that the consumer still owns the partition. If another one does,
+    the step raises LeaseLostError and changes nothing.
 
     Attributes:
-        losses: Where entries are noted that are gone.
+        losses: Notes the entries that are gone.
     """
 
     def __init__(
-        self, server: Server, keys: Keys, partition: int, of: tuple[str, str], lease: Lease
+        self, server: Server, keys: Keys, partition: int, member: tuple[str, str], lease: Lease
     ) -> None:
-        group, self._consumer = of
+        group, self._consumer = member
         self._group = group
         self._holder = group_holder(group)
         self._partition = partition
@@ -57,21 +57,21 @@ class OwnedEntries:
         self._give_up = server.client.script("consumers.handlers", "owned_dead_letter")
 
     async def look_for_losses(self) -> None:
-        """Note what was trimmed before the group had read it."""
+        """Note entries that were trimmed before the group had read them."""
         await self.losses.look(self._consumer)
 
     async def read(self, count: int) -> list[EntryInHand]:
         """Return up to *count* entries that the group was not given before."""
-        told = await self._ask(self._read, self._group, self._consumer, count)
-        now_ms, raw, end = reply(told, tuple[int, list[_Noted], bytes | None])
+        answer = await self._ask(self._read, self._group, self._consumer, count)
+        now_ms, raw, end = reply(answer, tuple[int, list[_Noted], bytes | None])
         if end:
             self._end = EntryId.parse(end)
         return self._held(now_ms, raw)
 
     def wait(self, block_ms: int) -> tuple[str | int, ...]:
-        """Return the command that waits for what comes after a read that found nothing.
+        """Return the command that waits for new entries after a read that found none.
 
-        It takes no entry: one that is cut off loses none, and a former owner's gets none.
+        It takes no entries: a cancelled wait loses none, and that of a former owner gets none.
         """
         return ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", self._stream, str(self._end))
 
@@ -80,45 +80,45 @@ class OwnedEntries:
     ) -> tuple[list[EntryInHand], list[EntryId]]:
         """Take over up to *count* pending entries after *after*, in order, whoever had them.
 
-        Those come apart that were deleted from the stream.
+        The ids of those that were deleted from the stream are returned separately.
         """
         args = (self._group, self._consumer, "-" if after is None else f"({after}", count)
-        told = await self._ask(self._pending, *args)
-        now_ms, raw = reply(told, tuple[int, list[_Noted]])
+        answer = await self._ask(self._pending, *args)
+        now_ms, raw = reply(answer, tuple[int, list[_Noted]])
         gone = [EntryId.parse(entry_id) for entry_id, fields, _ in raw if fields is None]
-        return self._held(now_ms, (one for one in raw if one[1] is not None)), gone
+        return self._held(now_ms, (noted for noted in raw if noted[1] is not None)), gone
 
     async def note(self, held: EntryInHand, after_s: float = 0.0, error: str = "") -> bool:
-        """Note how far the tries of *held* have come, and what the last one failed with.
+        """Note the tries of *held*, and the error of the last one.
 
-        Says whether it is pending at all.
+        Returns whether the entry is still pending.
         """
         waits_ms = round(after_s * 1_000)
         about = (str(held.entry_id), held.begun, held.failures, waits_ms, shortened(error))
         return bool(await self._ask(self._try, self._group, self._consumer, *about))
 
     async def acknowledge(self, entry_ids: Sequence[EntryId]) -> None:
-        """End entries that are done, and keep how far the group has come by that."""
+        """End entries that are done, and keep the group's new position."""
         await self._ask(self._acknowledge, self._group, self._holder, *map(str, entry_ids))
 
     async def give_up(self, held: EntryInHand, letter: DeadLetter) -> bool:
-        """Move *held* to the dead letters; say whether it still was pending."""
+        """Move *held* to the dead letters; return whether it was still pending."""
         strings = letter_of(held.delivery, letter, self._consumer)
         args = (self._group, self._holder, str(held.entry_id), *strings)
         keys = [*self._keys, self._dead]
         return bool(await self._ask(self._give_up, *args, keys=keys))
 
     async def tried(self) -> list[EntryId]:
-        """Return the entries of which tries are noted."""
+        """Return the entries for which tries are noted."""
         raw = await self._client.call("HKEYS", self._keys[2])
         return list(map(EntryId.parse, reply(raw, list[bytes])))
 
     async def _ask(self, script: Script, *args: object, keys: list[str] | None = None) -> object:
         owner = self._lease.owner
-        told = await script(keys or self._keys, [owner, *args])
-        if told == NOT_THE_OWNER:
+        answer = await script(keys or self._keys, [owner, *args])
+        if answer == NOT_THE_OWNER:
             raise LeaseLostError(f"{owner!r} was taken for gone, another consumer owns now")
-        return told
+        return answer
 
     def _held(self, now_ms: int, raw: Iterable[_Noted]) -> list[EntryInHand]:
         held = []

@@ -1,4 +1,4 @@
-"""The ownership: what a handler group's consumer does while a partition is its own."""
+"""What a handler group's consumer does while it owns a partition."""
 
 from time import monotonic
 
@@ -20,18 +20,18 @@ from events.server.server import Server
 from events.structured_logger import structured_logger
 
 READ_MAX = 100
-"""Entries asked for at a time: each can have 1 MiB."""
+"""Entries read at a time: each can have 1 MiB."""
 
 _PRUNED_AFTER_LEASES = 3
 _LAST_RENEWAL_S = 0.5
 
 
 class PartitionOwnership:
-    """One time for which a consumer owns a partition.
+    """One period in which a consumer owns a partition.
 
-    First all that is pending in the group, whoever had it, then what is new: so the entries of an
-    endpoint keep their order from owner to owner. While the server is away the tries go on; what
-    they led to is told it later, unless the lease is over before.
+    It handles first all pending entries of the group, whoever had them, then new ones: so the
+    entries of an endpoint keep their order from owner to owner. While the server is away, the tries
+    continue; their outcomes are written later, unless the lease expires before.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class PartitionOwnership:
         """Handle entries until stopped.
 
         Raises:
-            ExceptionGroup: Of LeaseLostError, where the partition is another's now, or may be at
-                any moment, and NoGroupError, where the group was lost.
+            ExceptionGroup: Of LeaseLostError, if another consumer owns the partition or may own it
+                at any moment, and NoGroupError, if the group was lost.
         """
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_lease)
@@ -68,16 +68,16 @@ class PartitionOwnership:
             tasks.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """Read nothing more, and finish the tries that run; the rest stays pending."""
+        """Read nothing more, and finish the running tries; the other entries stay pending."""
         self._stopping.set()
         self._tries.stop()
         self._waiting.cancel()
 
     async def _fill(self, lanes: Lanes) -> None:
-        """Take over, then read, whenever there is room.
+        """Take over pending entries, then read new ones, whenever there is room.
 
-        After a read without an answer it takes over again: what the answer held is pending with
-        us, and older than anything to come.
+        After a read whose reply was lost it takes over again: the entries in that reply are pending
+        with us, and older than all that will be read.
         """
         failures = 0
         async with self._server.blocking(self._settings.block_ms) as client:
@@ -95,7 +95,7 @@ class PartitionOwnership:
                     await wait_before_retry(error, failures)
 
     async def _take_over(self, lanes: Lanes) -> None:
-        """Have all in hand that is pending, in the order of the ids."""
+        """Take all pending entries into hand, in the order of their ids."""
         await self._entries.look_for_losses()
         after: EntryId | None = None
         while count := min(await self._tries.room(), READ_MAX):
@@ -110,12 +110,12 @@ class PartitionOwnership:
             for endpoint_id, held in taken_over:
                 lanes.add(endpoint_id, held)
         position = await self._group.keep_position()
-        if ended := [one for one in await self._entries.tried() if one <= position]:
+        if ended := [tried for tried in await self._entries.tried() if tried <= position]:
             await self._entries.acknowledge(ended[: self._settings.held_max])
         self._is_taken_over = True
 
     async def _read(self, lanes: Lanes) -> bool:
-        """Read what there is room for; say whether there was anything."""
+        """Read the entries for which there is room; return whether there were any."""
         count = min(await self._tries.room(), READ_MAX)
         if not count:
             return False
@@ -127,7 +127,7 @@ class PartitionOwnership:
         return bool(found)
 
     async def _keep_lease(self) -> None:
-        """Renew the lease in time, and see to what that brings up."""
+        """Renew the lease in time; take over again if entries are pending with others."""
         failures, pause_s = 0, self._settings.lease_ms / 3_000
         while True:
             await anyio.sleep(pause_s if not failures else pause_s / 3)
@@ -144,7 +144,7 @@ class PartitionOwnership:
                 raise LeaseLostError("the lease could not be renewed in time")
 
     async def _look_after_group(self) -> None:
-        """Note what was lost, and remove who is gone."""
+        """Note losses, and remove consumers that are gone."""
         now = monotonic()
         if now - self._looked_at >= self._settings.lease_ms / 1_000:
             self._looked_at = now

@@ -1,4 +1,4 @@
-"""The wait for a server that is away: a step is taken again until it is served."""
+"""Waits for a server that is away, and repeats a step until the server answers."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -17,7 +17,7 @@ _log = structured_logger(__name__)
 
 
 async def until_served(step: Callable[[], Awaitable[Reply]]) -> Reply:
-    """Take *step*, which can be taken twice, until the server answers; whoever cancels ends it."""
+    """Repeat *step*, which must be idempotent, until the server answers; a cancel ends it."""
     failures = 0
     while True:
         try:
@@ -28,6 +28,6 @@ async def until_served(step: Callable[[], Awaitable[Reply]]) -> Reply:
 
 
 async def wait_before_retry(error: ServerUnavailableError, failures: int) -> None:
-    """Wait after so many failures in a row."""
+    """Log *error*, and wait after *failures* failures in a row."""
     _log.warning("server_unavailable", error=str(error), failures=failures)
     await anyio.sleep(RETRY_WAIT.delay_s(failures))

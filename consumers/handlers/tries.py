@@ -1,4 +1,4 @@
-"""The tries: what an owner has in hand, how each entry of it is tried, and how it ends."""
+"""Tries each entry that an owner has in hand, and ends it."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -32,11 +32,11 @@ _TAKE_BACK_TIMEOUT_S = 0.5
 class Tries:
     """The entries in the hands of one owner.
 
-    Failures are counted apart from tries that came to no end, and both in Redis: neither a
-    restart nor another owner begins anew, or comes before an entry's time.
+    Failures and tries that never ended are counted separately, both in Redis: a restart or a
+    change of owner neither resets a count nor tries an entry before it is due.
 
     Attributes:
-        held: What is in hand, in the order of the ids.
+        held: The entries in hand, in the order of their ids.
     """
 
     def __init__(
@@ -46,19 +46,19 @@ class Tries:
         self._entries = entries
         self._work = work
         self._settings = settings
-        # What was noted by a clock that was set back since must not hold an entry back for long.
+        # A due time that was noted before a backward clock step must not delay an entry for long.
         self._wait_max_s = max(settings.policy.most_s, TOLD_MAX_S)
         self._freed = anyio.Event()
         self._stopping = False
         self._log = structured_logger(__name__).bind(group=group)
 
     def stop(self) -> None:
-        """Let nobody wait for room any more."""
+        """End every wait for room."""
         self._stopping = True
         self._freed.set()
 
     async def room(self) -> int:
-        """Wait until there is room for entries; say for how many, 0 when it was stopped."""
+        """Wait until there is room for entries; return for how many, 0 after a stop."""
         while not self._stopping:
             if room := self._settings.held_max - len(self.held):
                 return room
@@ -68,7 +68,7 @@ class Tries:
         return 0
 
     async def hold(self, found: Iterable[EntryInHand]) -> list[tuple[UUID, EntryInHand]]:
-        """Take *found* into hand; return what is to be tried, and end the rest."""
+        """Take *found* into hand; return the entries to try, and end the others."""
         to_try: list[tuple[UUID, EntryInHand]] = []
         skipped: list[EntryInHand] = []
         for held in found:
@@ -94,11 +94,11 @@ class Tries:
         return to_try
 
     async def attempt(self, held: EntryInHand) -> float | None:
-        """Try *held* once; return after how many seconds again, None when it has ended."""
+        """Try *held* once; return the seconds until its next try, None if it has ended."""
         if held.unseen >= self._settings.unseen_max:
             return await self._end(held, given_up_unseen(held.unseen))
         held.begun += 1
-        # It is noted before: a process that dies of it cannot note it afterwards.
+        # Note the try before it begins: a process that dies of it cannot note it afterwards.
         if not await until_served(lambda: self._entries.note(held)):
             self._let_go(held)
             return None
@@ -110,9 +110,9 @@ class Tries:
         return await self._end(held, outcome_of(error, held.failures + 1, self._settings.policy))
 
     async def _take_back(self, held: EntryInHand) -> None:
-        """A try that is cut off from outside says nothing against its entry, if that can be noted.
+        """Uncount a try that was cancelled from outside: it says nothing against its entry.
 
-        After a lease that was lost it cannot: then it counts as one that came to no end.
+        After a lost lease that cannot be noted, and the try counts as one that never ended.
         """
         held.begun -= 1
         with (
@@ -122,7 +122,7 @@ class Tries:
             await self._entries.note(held)
 
     def _unseen_delay_s(self, held: EntryInHand) -> float:
-        """Let the others come first where an entry may have killed its process again and again."""
+        """Return a delay for an entry that may have killed its process repeatedly, else 0."""
         return self._settings.policy.delay_s(held.unseen - 1) if held.unseen > 1 else 0.0
 
     async def _handle(self, held: EntryInHand) -> Exception | None:
