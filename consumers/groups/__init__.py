@@ -1,1 +1,1 @@
-"""The state of groups, and what people do to them."""
+"""The state of groups, and the changes that operators make to them."""

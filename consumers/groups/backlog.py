@@ -1,4 +1,4 @@
-"""The backlog: how much of a partition a group has still to do, at a cost fit for every second."""
+"""Measures how much a group still has to do in a partition, cheaply enough for every second."""
 
 import msgspec
 
@@ -11,18 +11,18 @@ from events.streams.stream_group import StreamGroup, read_group, read_oldest_pen
 from events.streams.stream_state import StreamState
 
 COUNTED_MAX = 100
-"""Entries that are counted for a lag that the server cannot tell; it is asked every second."""
+"""Entries counted at most for a lag that the server cannot tell; it is asked every second."""
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """What is left to do for a group in one partition.
+    """What a group still has to do in one partition.
 
     Attributes:
-        lag: Entries not yet delivered; exact up to `COUNTED_MAX`, beyond that as the server tells
-            it, which is too high where entries were trimmed that the group had not read.
+        lag: Entries not yet delivered; exact up to `COUNTED_MAX`, above it the server's number,
+            which is too high if entries were trimmed that the group had not read.
         pending: Entries delivered, but not acknowledged.
-        oldest_pending_s: How long ago the oldest of them was appended, 0 where none is pending.
-        lost: Entries that the group ever found gone.
+        oldest_pending_s: How long ago the oldest of them was appended, 0 if none is pending.
+        lost: Entries that the group has ever found gone.
     """
 
     lag: int
@@ -32,7 +32,7 @@ class Backlog(msgspec.Struct, frozen=True):
 
 
 async def read_backlog(log: EventLog, group: str, partition: int) -> Backlog:
-    """Ask the server; no more than six short commands, whatever the length of the log.
+    """Ask the server, with at most six short commands, whatever the length of the log.
 
     Raises:
         NoGroupError: There is no such group.

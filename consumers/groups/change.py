@@ -1,4 +1,4 @@
-"""Changes of a group by hand: it is moved, or removed."""
+"""Moves or removes a group by hand."""
 
 from collections.abc import Sequence
 
@@ -23,11 +23,11 @@ class GroupActiveError(ConsumersError):
 
 
 class GroupMovedError(ConsumersError):
-    """The group is not where it was when the change was decided."""
+    """The group's position has changed since the change was decided."""
 
 
 class GroupChange:
-    """Changes one group in one partition; each change is one step, and noted with who and why."""
+    """Changes one group in one partition; each change is atomic, and noted with who and why."""
 
     def __init__(self, log: EventLog, partition: int, group: str) -> None:
         keys = log.keys
@@ -47,51 +47,51 @@ class GroupChange:
     async def reset(
         self, to: EntryId, seen: EntryId, what: Operation, *, force: bool = False
     ) -> EntryId | None:
-        """Let the group be given the entries from *to* on, if it was given *seen* last.
+        """Move the group so that it reads from *to* on, if *seen* was delivered last.
 
-        Its kept position goes with it. What is pending stays pending. Returns the entry behind
-        which it stands now, None where there is no such group.
+        Its kept position moves, too. Pending entries stay pending. Returns the entry after which
+        the group reads now, None if there is no such group.
 
         Raises:
-            GroupActiveError: Somebody reads for it, and *force* is not given.
-            GroupMovedError: It has gone on since *seen*.
+            GroupActiveError: A consumer reads for it, and *force* is not given.
+            GroupMovedError: It has read on since *seen*.
         """
         keys = [self._events, self._positions, self._operations]
         args = [self._group, group_holder(self._group), str(to), str(seen)]
         raw = await self._reset(keys, [*args, *self._who_counts(force=force), *as_arguments(what)])
-        answer, *rest = [part.decode("utf-8", "replace") for part in reply(raw, list[bytes])]
+        answer, *details = [part.decode("utf-8", "replace") for part in reply(raw, list[bytes])]
         match answer:
             case "active":
-                raise GroupActiveError(self._group, rest)
+                raise GroupActiveError(self._group, details)
             case "moved":
                 raise GroupMovedError(
-                    f"group {self._group!r} has gone on to {rest[0]} in partition"
+                    f"group {self._group!r} has gone on to {details[0]} in partition"
                     f" {self._partition} meanwhile; nothing was changed there, look again"
                 )
             case "missing":
                 return None
             case _:
-                return EntryId.parse(rest[0])
+                return EntryId.parse(details[0])
 
     async def remove(
         self, what: Operation, *, force: bool = False, with_snapshots: bool = False
     ) -> int | None:
-        """Remove the group; return how many entries were pending, None where it was not there.
+        """Remove the group; return how many entries were pending, None if it did not exist.
 
-        *with_snapshots*: those of the read model that it folded hold nothing back any more either.
+        With *with_snapshots*, the snapshots of its read model no longer hold the log back either.
 
         Raises:
-            GroupActiveError: Somebody reads for it, and *force* is not given.
+            GroupActiveError: A consumer reads for it, and *force* is not given.
         """
         keys = [self._events, self._positions, self._lost, self._operations, *self._kept]
         snapshots = snapshot_holder(self._group) if with_snapshots else ""
         args = [self._group, group_holder(self._group), snapshots]
         raw = await self._remove(keys, [*args, *self._who_counts(force=force), *as_arguments(what)])
-        outcome, *rest = reply(raw, list[bytes | int])
+        outcome, *details = reply(raw, list[bytes | int])
         if outcome == b"active":
-            names = reply(rest, list[bytes])
-            raise GroupActiveError(self._group, [one.decode("utf-8", "replace") for one in names])
-        return int(rest[0]) if rest else None
+            names = reply(details, list[bytes])
+            raise GroupActiveError(self._group, [name.decode("utf-8", "replace") for name in names])
+        return int(details[0]) if details else None
 
     @staticmethod
     def _who_counts(*, force: bool) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The details of a group: who its members are, and what is pending with them."""
+"""Reads the details of a group: its consumers, and the entries pending with them."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ AGES: tuple[tuple[str, float], ...] = (
     ("1h to 1d", 86_400),
     ("over 1d", float("inf")),
 )
-"""How long ago an entry was appended, in seconds below which it counts here."""
+"""Ranges of age, each with its upper bound in seconds, exclusive."""
 
 DELIVERIES: tuple[tuple[str, float], ...] = (
     ("0", 1),
@@ -50,21 +50,21 @@ DELIVERIES: tuple[tuple[str, float], ...] = (
     ("6 to 10", 11),
     ("over 10", float("inf")),
 )
-"""How often an entry was delivered, below which it counts here."""
+"""Ranges of deliveries, each with its upper bound, exclusive."""
 
 
 class GroupConsumer(msgspec.Struct, frozen=True):
     """One consumer of a group.
 
     Attributes:
-        name: Its name; of one of ours it tells *host* and *pid*, else these are None.
-        host: Where the name was given.
-        pid: The process that gave it: the consumer's own, or that of the supervisor which starts
-            it again under that name, so that it takes up its entries.
-        pending: Entries that it was given and has not ended.
-        idle_ms: How long ago it was last heard of.
-        state: Active, or silent for `SILENT_MS`; `requeued`: no consumer, here wait the requeued
-            entries.
+        name: Its name; a name that we made holds *host* and *pid*, which are None otherwise.
+        host: The host on which the name was made.
+        pid: The process that made it: the consumer's own, or the supervisor's, which restarts the
+            consumer under the same name so that it continues with its entries.
+        pending: Entries that were delivered to it and have not ended.
+        idle_ms: Milliseconds since it last asked for anything.
+        state: Active, or silent for `SILENT_MS`; `requeued`: not a consumer, but the place where
+            requeued entries wait.
     """
 
     name: str
@@ -76,12 +76,12 @@ class GroupConsumer(msgspec.Struct, frozen=True):
 
 
 class PendingItem(PendingEntry, frozen=True):
-    """One pending entry, looked up.
+    """One pending entry, with its content and last error.
 
     Attributes:
-        entry: What it holds, None where it was deleted from the log or not looked up.
-        last_error: What its last failed try ended with, or of what it died before it was requeued;
-            None where it never failed.
+        entry: The entry, None if it was deleted from the log or not looked up.
+        last_error: The error of its last failed try, or of the dead letter that was requeued; None
+            if it never failed.
     """
 
     entry: Entry | None = None
@@ -89,7 +89,7 @@ class PendingItem(PendingEntry, frozen=True):
 
 
 class PendingCounts(msgspec.Struct, frozen=True):
-    """How many entries are pending by age and by deliveries, of the oldest *counted*."""
+    """The oldest *counted* pending entries, counted by age and by deliveries."""
 
     counted: int
     by_age: Mapping[str, int]
@@ -97,7 +97,7 @@ class PendingCounts(msgspec.Struct, frozen=True):
 
 
 class GroupDetails(msgspec.Struct, frozen=True):
-    """All there is to tell of one group in one partition."""
+    """All that is known of one group in one partition."""
 
     state: GroupState
     position: EntryId | None
@@ -109,16 +109,16 @@ class GroupDetails(msgspec.Struct, frozen=True):
 
 
 async def read_details(log: EventLog, state: GroupState, now_ms: int) -> GroupDetails:
-    """Look closely at one group in one partition."""
+    """Read the details of one group in one partition."""
     group, partition = state.group, state.partition
-    is_there = state.activity != "missing"
+    exists = state.activity != "missing"
     losses = await Losses(log.server, log.keys, partition, group).read()
     return GroupDetails(
         state=state,
         position=await Positions(log.server, log.keys, partition).of(group_holder(group)),
         dead=reply(await log.server.client.call("XLEN", log.keys.dead(partition, group)), int),
-        members=await read_members(log, partition, group) if is_there else [],
-        pending=await _counts(log, partition, group, now_ms) if is_there else counts_of((), 0),
+        members=await read_members(log, partition, group) if exists else [],
+        pending=await _counts(log, partition, group, now_ms) if exists else counts_of((), 0),
         losses=losses[-_OPERATIONS_SHOWN:],
         operations=await newest_operations(log, partition, group, _OPERATIONS_SHOWN),
     )
@@ -128,7 +128,7 @@ async def read_members(log: EventLog, partition: int, group: str) -> list[GroupC
     """Return the consumers of the group, the busiest first."""
     stream = log.keys.events(partition)
     members = map(_member, await read_consumers(log.server.client.call, stream, group))
-    return sorted(members, key=lambda one: (-one.pending, one.idle_ms, one.name))
+    return sorted(members, key=lambda member: (-member.pending, member.idle_ms, member.name))
 
 
 def _member(consumer: StreamConsumer) -> GroupConsumer:
@@ -147,7 +147,7 @@ def _member(consumer: StreamConsumer) -> GroupConsumer:
 async def list_pending(
     log: EventLog, partition: int, group: str, *, consumer: str | None, min_idle_ms: int, limit: int
 ) -> list[PendingItem]:
-    """Return the oldest *limit* pending entries, of *consumer* only, idle for so long at least."""
+    """Return the oldest *limit* pending entries, of *consumer* unless None, that are this idle."""
     found: list[PendingItem] = []
     start = "-"
     while len(found) < limit:
@@ -161,7 +161,7 @@ async def list_pending(
             consumer=consumer,
             min_idle_ms=min_idle_ms,
         )
-        found += [PendingItem(**msgspec.structs.asdict(one)) for one in listed]
+        found += [PendingItem(**msgspec.structs.asdict(entry)) for entry in listed]
         if len(listed) < count:
             break
         start = f"({found[-1].entry_id}"
@@ -171,7 +171,7 @@ async def list_pending(
 async def look_up(
     log: EventLog, group: str, found: Sequence[tuple[int, PendingItem]]
 ) -> list[tuple[int, PendingItem]]:
-    """Return *found*, items with their partitions, with what the log holds and what failed."""
+    """Return *found*, pairs of partition and item, completed with entries and last errors."""
     looked_up = {
         partition: iter(
             await _look_up(log, partition, group, [i for p, i in found if p == partition])
@@ -184,15 +184,15 @@ async def look_up(
 async def _look_up(
     log: EventLog, partition: int, group: str, items: Sequence[PendingItem]
 ) -> list[PendingItem]:
-    entry_ids = [one.entry_id for one in items]
-    died = await Requeue(log, partition, group).history(entry_ids)
+    entry_ids = [item.entry_id for item in items]
+    requeues = await Requeue(log, partition, group).history(entry_ids)
     errors = await LastErrors(log.server, log.keys, partition, group).of(entry_ids)
     looked_up = []
     for item in items:
         entry_id = str(item.entry_id)
         raw = await log.server.client.call("XRANGE", log.keys.events(partition), entry_id, entry_id)
         entry = next(iter(entries_of(reply_entries(raw), partition)), None)
-        _, before = died.get(item.entry_id, (0, None))
+        _, before = requeues.get(item.entry_id, (0, None))
         error = errors.get(item.entry_id, before)
         looked_up.append(msgspec.structs.replace(item, entry=entry, last_error=error))
     return looked_up

@@ -1,4 +1,4 @@
-"""Operations: what people did to groups and dead letters by hand, kept with who, when and why."""
+"""Keeps what operators did to groups and dead letters by hand: who, when and why."""
 
 import getpass
 import os
@@ -11,7 +11,7 @@ from events.log.log import EventLog
 from events.server.reply import reply_entries
 
 OPERATIONS_MAX = 1_000
-"""Operations that a partition keeps, about."""
+"""Operations that a partition keeps, approximately."""
 
 REASON_CHARACTERS_MAX = 500
 
@@ -19,16 +19,16 @@ _READ_COUNT = 200
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that somebody did.
+    """One change that somebody made by hand.
 
     Attributes:
-        group: To which group.
+        group: The group that was changed.
         what: The command.
         who: User and host.
-        reason: Why, in their own words; "" where none was given.
-        before: What there was.
-        after: What there is instead.
-        at: When, by the clock of that host.
+        reason: Why, in their own words; "" if none was given.
+        before: The value before the change.
+        after: The value after it.
+        at: When, by the clock of the user's host.
     """
 
     group: str
@@ -41,7 +41,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def operation(group: str, what: str, reason: str) -> Operation:
-    """Return what is being done now, by whoever runs this process."""
+    """Return an operation that the user of this process performs now."""
     return Operation(
         group=group,
         what=what,
@@ -51,13 +51,13 @@ def operation(group: str, what: str, reason: str) -> Operation:
     )
 
 
-def as_arguments(one: Operation) -> list[str | int]:
-    """Return it as the scripts take it that do something and note it in one step.
+def as_arguments(what: Operation) -> list[str | int]:
+    """Return *what* as the arguments of scripts that make a change and note it in one step.
 
-    It is how many are kept, then fields and values without before and after.
+    They are the number of operations kept, then fields and values without before and after.
     """
-    told = {name: getattr(one, name) for name in ("group", "what", "who", "reason", "at")}
-    return [OPERATIONS_MAX, *(part for field in told.items() for part in field)]
+    fields = {name: getattr(what, name) for name in ("group", "what", "who", "reason", "at")}
+    return [OPERATIONS_MAX, *(part for field in fields.items() for part in field)]
 
 
 def _user() -> str:
@@ -77,7 +77,7 @@ async def newest_operations(
     found = []
     for _, flat in reply_entries(raw):
         strings = [part.decode("utf-8", "replace") for part in flat]
-        told = dict(zip(strings[::2], strings[1::2], strict=True))
-        if told.get("group") == group:
-            found.append(msgspec.convert(told, Operation))
+        fields = dict(zip(strings[::2], strings[1::2], strict=True))
+        if fields.get("group") == group:
+            found.append(msgspec.convert(fields, Operation))
     return found[count - 1 :: -1] if len(found) >= count else found[::-1]

@@ -1,4 +1,4 @@
-"""The rates of a group: how fast it reads, and when it will have caught up."""
+"""Measures how fast a group reads, and when it will have caught up."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,17 +7,16 @@ import msgspec
 from consumers.groups.state import GroupState
 
 SAMPLE_S = 0.4
-"""Between the two looks that a rate is measured by, where there was none before."""
+"""Seconds between the two looks that a rate is measured from, if there was none before."""
 
 
 class GroupRates(msgspec.Struct, frozen=True):
-    """How fast something goes on in one group and partition, between two looks.
+    """How fast one group reads one partition, between two looks.
 
     Attributes:
-        read_s: Entries a second that the group was given; None where that cannot be told.
-        added_s: Entries a second that were appended.
-        eta_s: Seconds until nothing is left to be delivered if it goes on like this; None where
-            that is never, or cannot be told.
+        read_s: Entries delivered to the group per second; None if that is not known.
+        added_s: Entries appended per second.
+        eta_s: Seconds until the lag is 0 at these rates; None if that is never, or not known.
     """
 
     read_s: float | None = None
@@ -26,7 +25,7 @@ class GroupRates(msgspec.Struct, frozen=True):
 
 
 class RateMeter:
-    """Compares each look at the groups with the one before."""
+    """Compares each look at the groups with the previous one."""
 
     def __init__(self) -> None:
         self._at_s = 0.0
@@ -38,8 +37,8 @@ class RateMeter:
         return bool(self._before)
 
     def note(self, states: Iterable[GroupState], at_s: float) -> dict[tuple[str, int], GroupRates]:
-        """Take in what was seen at *at_s*, by the server's clock; return the rates since before."""
-        now = {(one.group, one.partition): one for one in states}
+        """Note *states*, seen at *at_s* by the server's clock; return the rates since the last."""
+        now = {(state.group, state.partition): state for state in states}
         passed_s, before = at_s - self._at_s, self._before
         self._at_s, self._before = at_s, now
         return {
@@ -49,18 +48,18 @@ class RateMeter:
 
 
 def rates(before: GroupState, now: GroupState, passed_s: float) -> GroupRates:
-    """Say how fast a group and its log went on from *before* to *now*."""
+    """Return how fast a group read, and its log grew, from *before* to *now*."""
     if passed_s <= 0 or now.activity == "missing" or before.activity == "missing":
         return GroupRates()
     added_s = max(0, now.added - before.added) / passed_s
     was, read = _read(before, now), _read(now, before)
-    # A group that was set back reads nothing less for it.
+    # A group that was moved back has not read a negative number of entries.
     read_s = None if was is None or read is None else max(0, read - was) / passed_s
     return GroupRates(read_s, added_s, _eta_s(now.lag_max, read_s, added_s))
 
 
 def _read(state: GroupState, other: GroupState) -> int | None:
-    """Return how far the group has come, counted as it can be in both states."""
+    """Return how many entries the group has read, by a count that both states have."""
     if state.entries_read is not None and other.entries_read is not None:
         return state.entries_read
     return None if state.lag is None or other.lag is None else state.added - state.lag

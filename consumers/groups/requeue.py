@@ -1,4 +1,4 @@
-"""The requeue: dead letters that their group is to try again, or that nobody needs any more."""
+"""Requeues dead letters for their group to try again, or drops them."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,10 +14,10 @@ from events.log.positions import group_holder
 from events.server.reply import reply
 
 REQUEUER = "requeue"
-"""With this consumer requeued entries are pending until another one claims them."""
+"""The consumer with which requeued entries are pending until another one claims them."""
 
 REQUEUES_MAX = 10_000
-"""Entries whose requeues a partition counts; beyond that all are counted anew."""
+"""Entries whose requeues a partition counts; beyond that, all counts begin again."""
 
 _IDLE_MS = 86_400_000
 _ERROR_CHARACTERS_MAX = 300
@@ -32,9 +32,9 @@ class Requeued(msgspec.Struct, frozen=True):
 
     Attributes:
         letter: The dead letter.
-        outcome: It is pending again; it was no dead letter any more; or its entry is not in the
-            log any more, and it stays one.
-        times: How often the entry was requeued by now, where it was.
+        outcome: Requeued: its entry is pending again. Gone: it was no longer a dead letter.
+            Trimmed: its entry is no longer in the log, and it stays a dead letter.
+        times: How often the entry has been requeued so far, if it was requeued now.
     """
 
     letter: DeadEntry
@@ -45,10 +45,9 @@ class Requeued(msgspec.Struct, frozen=True):
 class Requeue:
     """Ends dead letters of one group in one partition: they are tried again, or dropped.
 
-    A requeued entry becomes pending again under its own id, and the group's kept position steps
-    back before it: lost with all that Redis knows of it, the group begins there. Nothing is
-    appended: no other group sees it, and what it sets carries the stamp it always had, so that
-    nothing newer is overridden.
+    A requeued entry becomes pending again under its own id, and the group's kept position moves
+    back before it: if Redis loses the group, it begins there. Nothing is appended: no other group
+    sees the entry, and it keeps its original stamp, so it overrides nothing newer.
     """
 
     def __init__(self, log: EventLog, partition: int, group: str) -> None:
@@ -68,52 +67,52 @@ class Requeue:
         self._drop = log.server.client.script("consumers.groups", "drop")
 
     async def requeue(self, letters: Sequence[DeadEntry], what: Operation) -> list[Requeued]:
-        """Let the group try *letters* again; of two that do it at once, one finds them gone.
+        """Let the group try *letters* again; member two concurrent calls, one finds them gone.
 
         Raises:
             NoGroupError: The group is not there.
         """
         found: list[Requeued] = []
         for at in range(0, len(letters), _CHUNK):
-            some = letters[at : at + _CHUNK]
+            chunk = letters[at : at + _CHUNK]
             args: list[str | int] = [self._group, REQUEUER, _IDLE_MS, REQUEUES_MAX]
-            args += (group_holder(self._group), len(some))
-            for one in some:
-                args += (str(one.dead_id), str(one.original.entry_id), _error_of(one))
+            args += (group_holder(self._group), len(chunk))
+            for letter in chunk:
+                args += (str(letter.dead_id), str(letter.original.entry_id), _error_of(letter))
             raw = await self._requeue(self._keys, [*args, *as_arguments(what)])
             replies = reply(raw, list[list[bytes | int]])
-            for one, (told, *times) in zip(some, replies, strict=True):
-                outcome = msgspec.convert(reply(told, bytes).decode(), Outcome)
-                found.append(Requeued(one, outcome, *reply(times, list[int])))
-        if any(one.outcome == "requeued" for one in found):
-            of = (self._group, REQUEUER)
-            await wake_others(self._log.server, self._log.keys, self._partition, of)
+            for letter, (status, *times) in zip(chunk, replies, strict=True):
+                outcome = msgspec.convert(reply(status, bytes).decode(), Outcome)
+                found.append(Requeued(letter, outcome, *reply(times, list[int])))
+        if any(requeued.outcome == "requeued" for requeued in found):
+            member = (self._group, REQUEUER)
+            await wake_others(self._log.server, self._log.keys, self._partition, member)
         return found
 
     async def drop(self, letters: Sequence[DeadEntry], what: Operation) -> int:
-        """Delete *letters*; return how many there still were."""
+        """Delete *letters*; return how many still existed."""
         dropped = 0
         for at in range(0, len(letters), _CHUNK):
-            ids = [str(one.dead_id) for one in letters[at : at + _CHUNK]]
+            ids = [str(letter.dead_id) for letter in letters[at : at + _CHUNK]]
             keys = [self._keys[1], self._keys[-1]]
             raw = await self._drop(keys, [len(ids), *ids, *as_arguments(what)])
             dropped += reply(raw, int)
         return dropped
 
     async def history(self, entry_ids: Sequence[EntryId]) -> dict[EntryId, tuple[int, str]]:
-        """Return of each entry that was ever requeued how often, and of what it had died last."""
-        told: dict[EntryId, tuple[int, str]] = {}
+        """Return, for each entry that was requeued, how often, and its last dead letter's error."""
+        found: dict[EntryId, tuple[int, str]] = {}
         for at in range(0, len(entry_ids), _CHUNK):
-            some = entry_ids[at : at + _CHUNK]
-            names = map(str, some)
+            chunk = entry_ids[at : at + _CHUNK]
+            names = map(str, chunk)
             raw = await self._log.server.client.call("HMGET", self._requeues, *names)
-            for entry_id, value in zip(some, reply(raw, list[bytes | None]), strict=True):
+            for entry_id, value in zip(chunk, reply(raw, list[bytes | None]), strict=True):
                 if value is not None:
                     times, _, error = value.decode("utf-8", "replace").partition(" ")
-                    told[entry_id] = (int(times), error)
-        return told
+                    found[entry_id] = (int(times), error)
+        return found
 
 
 def _error_of(letter: DeadEntry) -> str:
-    told = f"{letter.reason}: {letter.error}" if letter.error else letter.reason
-    return told[:_ERROR_CHARACTERS_MAX]
+    error = f"{letter.reason}: {letter.error}" if letter.error else letter.reason
+    return error[:_ERROR_CHARACTERS_MAX]

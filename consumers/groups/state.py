@@ -1,4 +1,4 @@
-"""The state of a group: how much of a partition it has still to read and to end, and who reads."""
+"""Reads the state of a group: how much it still has to read and to end, and its consumers."""
 
 from collections.abc import AsyncGenerator
 from typing import Literal
@@ -20,10 +20,10 @@ from events.streams.stream_group import (
 from events.streams.stream_state import StreamState
 
 COUNTED_MAX = 20_000
-"""Entries of a partition that are counted for a lag that the server cannot tell."""
+"""Entries of a partition counted at most for a lag that the server cannot tell."""
 
 SILENT_MS = 30_000
-"""A consumer that has asked for nothing for so long is taken for gone."""
+"""A consumer that has asked for nothing for this long is considered gone."""
 
 Activity = Literal["missing", "stopped", "silent", "working", "up to date"]
 """What a group does.
@@ -35,24 +35,24 @@ none.
 
 
 class GroupState(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to know of one group in one partition.
+    """What is known of one group in one partition.
 
     Attributes:
         group: Its name.
         partition: The partition.
         activity: What it does.
-        consumers: Consumers that it has.
-        active: Those of them that were heard of within `SILENT_MS`.
+        consumers: Number of its consumers.
+        active: Number of those that asked for anything within `SILENT_MS`.
         pending: Entries delivered, but not acknowledged.
-        lag: Entries not yet delivered, None where they are more than were counted.
-        lag_min: There are at least so many.
-        lag_max: There are at most so many, by what Redis counts; None where it has lost count.
-        lost: Entries that are known to be gone before it had ended them, None where Redis cannot
-            tell whether any are.
+        lag: Entries not yet delivered, None if there are more than were counted.
+        lag_min: The lag is at least this.
+        lag_max: The lag is at most this, as Redis counts; None if it has lost count.
+        lost: Entries known to be gone before the group had ended them, None if Redis cannot tell
+            whether there are any.
         last_delivered: The newest entry that was delivered, `START` for none.
         oldest_pending: The oldest entry that is pending.
         added: Entries that were ever appended to the partition.
-        entries_read: Entries that Redis counted as delivered; None where it lost count.
+        entries_read: Entries that Redis counted as delivered; None if it has lost count.
     """
 
     group: str
@@ -72,38 +72,38 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def backlog(self) -> int | None:
-        """Pending and lag together, None where the lag is not known."""
+        """Pending and lag together, None if the lag is not known."""
         return None if self.lag is None else self.pending + self.lag
 
 
 async def read_group_states(log: EventLog, only: str | None = None) -> AsyncGenerator[GroupState]:
-    """Yield every group that the log has, or *only* one, by name, in every partition."""
+    """Yield each group of the log, or *only* that one, ordered by name, in every partition."""
     streams: dict[int, PartitionStream | None] = {}
     found: dict[tuple[str, int], StreamGroup] = {}
     for partition in range(log.partitions):
         # The stream first: what arrives meanwhile can make a lag too large, never too small.
         streams[partition] = await read_partition_stream(log, partition)
-        for one in await read_groups(log.server.client.call, log.keys.events(partition)):
-            found[one.name, partition] = one
+        for group in await read_groups(log.server.client.call, log.keys.events(partition)):
+            found[group.name, partition] = group
     for name in sorted({name for name, _ in found if only in {None, name}}):
         for partition, stream in streams.items():
-            group = found.get((name, partition))
-            if group is None or stream is None:
+            known = found.get((name, partition))
+            if known is None or stream is None:
                 yield GroupState(group=name, partition=partition, activity="missing")
             else:
-                yield await _state(log, stream, group)
+                yield await _state(log, stream, known)
 
 
 async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> GroupState:
     call, key = log.server.client.call, stream.key
     lag, lag_min = await count_lag(call, stream, group.last_delivered, group.lag)
-    told_max = group.lag if stream.is_gapless else None
+    reported_max = group.lag if stream.is_gapless else None
     oldest = await read_oldest_pending(call, key, group.raw_name)
     consumers = await read_consumers(call, key, group.raw_name)
-    idle_ms = [one.idle_ms for one in consumers if one.name != REQUEUER]
+    idle_ms = [consumer.idle_ms for consumer in consumers if consumer.name != REQUEUER]
     raw = await call("HGET", log.keys.lost(stream.partition), group.raw_name)
-    found_gone = reply_or_none(raw, bytes)
-    told_lost = lost_of(stream, group.last_delivered, group.entries_read)
+    noted_lost = reply_or_none(raw, bytes)
+    computed_lost = lost_of(stream, group.last_delivered, group.entries_read)
     return GroupState(
         group=group.name,
         partition=stream.partition,
@@ -113,8 +113,8 @@ async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> 
         pending=group.pending,
         lag=lag,
         lag_min=lag_min,
-        lag_max=told_max if lag is None else lag,
-        lost=max(told_lost or 0, int(found_gone)) if found_gone else told_lost,
+        lag_max=reported_max if lag is None else lag,
+        lost=max(computed_lost or 0, int(noted_lost)) if noted_lost else computed_lost,
         last_delivered=group.last_delivered,
         oldest_pending=None if oldest is None else oldest.entry_id,
         added=stream.added,
@@ -125,10 +125,10 @@ async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> 
 async def count_lag(
     ask: Ask, stream: StreamState, last_delivered: EntryId, told: int | None
 ) -> tuple[int | None, int]:
-    """Return the lag, None where nobody can tell it, and how much it is at least.
+    """Return the lag, None if it cannot be told, and its lower bound.
 
-    Where Redis leaves a doubt the entries are counted, from the group to the end or from the
-    beginning to the group, whichever is the shorter way.
+    If Redis leaves a doubt, the entries are counted: from the group to the end, and if these are
+    too many, from the beginning to the group.
     """
     known = stream.lag_after(last_delivered, told)
     if known is not None:
@@ -146,7 +146,7 @@ async def count_lag(
 def lost_of(stream: StreamState, last_delivered: EntryId, entries_read: int | None) -> int | None:
     """Return how many entries were trimmed before the group had read them.
 
-    That can be told until the group has read past the gap, and as long as none was deleted singly;
+    That is known until the group has read past the gap, and as long as no single entry was deleted;
     afterwards servers before Redis 8 still tell it once the group has read everything.
     """
     if stream.is_whole:
