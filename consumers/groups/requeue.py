@@ -67,7 +67,7 @@ class Requeue:
         self._drop = log.server.client.script("consumers.groups", "drop")
 
     async def requeue(self, letters: Sequence[DeadEntry], what: Operation) -> list[Requeued]:
-        """Let the group try *letters* again; member two concurrent calls, one finds them gone.
+        """Let the group try *letters* again; of two concurrent calls, one finds them gone.
 
         Raises:
             NoGroupError: The group is not there.
