@@ -1,1 +1,1 @@
-"""The processes that run groups, checkers and retention; their supervisor."""
+"""Runs groups, checkers and retention as processes, with a supervisor and orderly stops."""

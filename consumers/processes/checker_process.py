@@ -1,4 +1,4 @@
-"""The checker process: one health checker with all that it stands on."""
+"""Runs one health checker as a process, with its metrics and its membership."""
 
 import anyio
 
@@ -19,7 +19,7 @@ _log = structured_logger(__name__)
 
 
 async def run_checker(log: EventLog, settings: Settings, *, supervised: bool) -> None:
-    """Check until a signal stops it; the others take its endpoints over at once."""
+    """Check until a signal stops it; then the other checkers take over its endpoints at once."""
     await warn_of_weaknesses(log.server)
     checker = new_consumer_name()
     async with anyio.create_task_group() as tasks:

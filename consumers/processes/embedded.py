@@ -1,4 +1,4 @@
-"""The embedded server: a Redis of our own, for the demo, the tests and the benchmarks."""
+"""Starts a Redis server of our own, for the demo, the tests and the benchmarks."""
 
 import re
 import shutil
@@ -36,7 +36,7 @@ class EmbeddedServer:
         return self._running().pid
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start the server, and return when it answers."""
         command = [
             *(str(server_program()), "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--dir", str(self.folder), "--appendonly", "yes", "--save", ""),
@@ -57,7 +57,7 @@ class EmbeddedServer:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Let it end; kill it when it does not."""
+        """Terminate the server; kill it if it does not end in time."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -70,18 +70,18 @@ class EmbeddedServer:
             process.wait()
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """End the server at once, as a crash would."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
 
     def pause(self) -> None:
-        """Let it stand still: connections stay open, nothing is answered."""
+        """Pause the server: connections stay open, but nothing is answered."""
         self._running().send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused server go on."""
+        """Resume a paused server."""
         self._running().send_signal(signal.SIGCONT)
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -92,7 +92,7 @@ class EmbeddedServer:
 
 @contextmanager
 def embedded_server(*options: str) -> Iterator[EmbeddedServer]:
-    """Run a server in a temporary folder; nothing of it is left at the end."""
+    """Run a server in a temporary folder, which is deleted at the end."""
     with TemporaryDirectory(prefix="routestream-") as folder:
         server = EmbeddedServer(Path(folder), *options)
         server.start()
@@ -113,7 +113,7 @@ def answers(port: int) -> bool:
 
 
 def server_program() -> Path:
-    """Return the server to start: one on PATH that is new enough, else the `embedded` extra's.
+    """Return the server program: one on PATH that is new enough, else that of extra `embedded`.
 
     Raises:
         NoServerProgramError: There is neither.

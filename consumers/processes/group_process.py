@@ -1,4 +1,4 @@
-"""The group process: one consumer of a group in all partitions, with its metrics."""
+"""Runs one consumer of a group in all partitions as a process, with its metrics."""
 
 import os
 import socket
@@ -23,18 +23,18 @@ _log = structured_logger(__name__)
 
 
 def new_consumer_name() -> str:
-    """Return a name no other consumer has: two with one name would take each other's entries."""
+    """Return a unique name: two consumers with one name would take each other's entries."""
     return f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
 
 
 async def warn_of_weaknesses(server: Server) -> None:
-    """Log what in the server's settings puts appended events at risk."""
+    """Log the server settings that put appended events at risk."""
     for weakness in await server.weaknesses():
         _log.warning("server_weak", server=server.address, what=weakness)
 
 
 def warn_of_broken_plugins() -> None:
-    """Log which plugins are skipped, once all that there are were looked for."""
+    """Look for all plugins, and log those that are skipped."""
     _ = GROUPS.installed
     for plugin in broken_plugins():
         _log.warning("plugin_skipped", **msgspec.structs.asdict(plugin))
@@ -63,12 +63,12 @@ async def run_group(
             namespace=log.keys.namespace,
             partitions=log.partitions,
         )
-        progresses = [one.progress for one in members]
+        progresses = [member.progress for member in members]
         async with (
             exposition(ExposedConsumers(log, progresses, metrics.vitals), metrics),
             stopping(lambda: stop_all(members), supervised=supervised),
             anyio.create_task_group() as running,
         ):
-            for one in members:
-                running.start_soon(one.run)
+            for member in members:
+                running.start_soon(member.run)
     _log.info("process_stopped", group=group.name, consumer=consumer)

@@ -1,4 +1,4 @@
-"""The logs: readable on a terminal, JSON lines otherwise, always on standard error."""
+"""Sets up logs on standard error: readable on a terminal, JSON lines otherwise."""
 
 import logging
 import sys
@@ -10,11 +10,11 @@ LOGGERS = ("events", "projections", "producers", "consumers")
 
 
 def configure_logs(level: str = "info") -> None:
-    """Set up the logs of this process; called once, by the composition root.
+    """Set up the logs of this process; the composition root calls it once.
 
     All packages log through `logging`; structlog gives their records their form.
 
-    *level* is one of those that can be asked for, or `critical` for nothing at all.
+    *level* is a level that the command line offers, or `critical` for no logs at all.
     """
     on_terminal = sys.stderr.isatty()
     renderer: Processor = (
@@ -35,12 +35,12 @@ def configure_logs(level: str = "info") -> None:
     )
     for name in LOGGERS:
         logger = logging.getLogger(name)
-        logger.handlers = [handler]  # not one more for each call
+        logger.handlers = [handler]  # replaced, so that a second call adds no handler
         logger.setLevel(level.upper())
 
 
 def _take_fields(_logger: object, _method: str, line: EventDict) -> EventDict:
-    """Put the event and the fields of a record in the place of its message."""
+    """Replace the message of a record by its event and its fields."""
     record: logging.LogRecord = line["_record"]
     fields = getattr(record, "fields", {})
     event = getattr(record, "event", line["event"])

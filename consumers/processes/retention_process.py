@@ -1,4 +1,4 @@
-"""The retention: a process that trims the log, and says who holds it back."""
+"""Runs a process that trims the log, and warns of holders that hold it back."""
 
 import anyio
 
@@ -19,7 +19,7 @@ _log = structured_logger(__name__)
 
 
 class Retention:
-    """Trims all partitions of a log again and again; several of them do no harm to each other."""
+    """Trims all partitions of a log periodically; several such processes may run at once."""
 
     def __init__(self, log: EventLog, settings: RetentionSettings) -> None:
         self._log = log
@@ -29,7 +29,7 @@ class Retention:
         self._warned: dict[int, frozenset[str]] = {}
 
     async def run(self) -> None:
-        """Trim every `interval_s` until stopped, however often the server goes away."""
+        """Trim every `interval_s` seconds until stopped, however often the server goes away."""
         backoff = Backoff(first_s=0.2, most_s=self._settings.interval_s + 0.2)
         failures = 0
         while not self._stopping.is_set():
@@ -45,7 +45,7 @@ class Retention:
                 await self._stopping.wait()
 
     async def stop(self) -> None:
-        """Stop after the step that is being made: what it has cut is told."""
+        """Stop after the current step, so that what it removed is logged."""
         self._stopping.set()
 
     async def trim(self) -> int:
@@ -79,7 +79,7 @@ class Retention:
         return removed
 
     async def _held(self, cut: Cut[PartitionStream]) -> int:
-        """Count what would go without those who hold it back, up to one more than is warned of."""
+        """Count the entries that holders keep from being trimmed, up to one above `held_max`."""
         limit = self._settings.held_max + 1
         partition = cut.stream.partition
         counts = await count_before(self._log, partition, [cut.floor], limit)
@@ -87,21 +87,21 @@ class Retention:
         return limit if counted is None else min(counted, limit)
 
     def _warn(self, cut: Cut[PartitionStream], held: int) -> None:
-        """Say once who holds the log back for no good reason, and again when that changes."""
+        """Warn of dead holders that hold the log back, once, and again when they change."""
         partition = cut.stream.partition
-        idle = [one for one in cut.held_by if deadness_of(one)]
-        told = frozenset(one.name for one in idle if one.kind != "group" or self._is_much(held))
-        if told and told != self._warned.get(partition):
-            for one in idle:
-                if one.name in told:
+        idle = [holder for holder in cut.held_by if deadness_of(holder)]
+        warned_of = frozenset(h.name for h in idle if h.kind != "group" or self._is_much(held))
+        if warned_of and warned_of != self._warned.get(partition):
+            for holder in idle:
+                if holder.name in warned_of:
                     _log.warning(
                         "trim_held_back",
                         partition=partition,
-                        held_by=one.name,
+                        held_by=holder.name,
                         held_entries=held,
-                        what_to_do=remedy_of(one),
+                        what_to_do=remedy_of(holder),
                     )
-        self._warned[partition] = told
+        self._warned[partition] = warned_of
 
     def _is_much(self, held: int) -> bool:
         return held > self._settings.held_max

@@ -1,4 +1,4 @@
-"""Stopping: the first signal asks for a soft stop, the second one forces a hard stop."""
+"""Stops a process: the first signal asks for a soft stop, the second one forces a hard stop."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from anyio.abc import TaskStatus
 from events.structured_logger import structured_logger
 
 SOFT_STOP_TIMEOUT_S = 10.0
-"""Time for what is in flight; after that it is cancelled, and stays pending."""
+"""Time for entries in flight to end; after it they are cancelled, and stay pending."""
 
 _log = structured_logger(__name__)
 
@@ -24,12 +24,12 @@ async def stopping(
     timeout_s: float = SOFT_STOP_TIMEOUT_S,
     supervised: bool = False,
 ) -> AsyncIterator[None]:
-    """Run the block until it ends, softly at the first signal to stop, hard at the second.
+    """Run the block; the first signal to stop ends it softly, the second one hard.
 
     Args:
-        soft_stop: Lets the block come to its end.
+        soft_stop: Asks the block to end.
         timeout_s: Seconds from the soft stop to the hard stop.
-        supervised: Also stop softly when standard input ends: the supervisor is gone.
+        supervised: Also stop softly when standard input ends, which means the supervisor is gone.
     """
     asked = anyio.Event()
     async with anyio.create_task_group() as tasks:
@@ -56,7 +56,7 @@ async def _receive_signals(
 
 
 def _signals() -> list[signal.Signals]:
-    """Return what asks for a stop; a terminal that closes does, unless that is to be ignored."""
+    """Return the signals to stop; SIGHUP, from a closed terminal, unless it is ignored."""
     hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
     return [signal.SIGTERM, signal.SIGINT, *hangup]
 
@@ -77,8 +77,8 @@ async def _stop_softly(
     timeout_s: float,
 ) -> None:
     await asked.wait()
-    with anyio.move_on_after(timeout_s) as patience:
+    with anyio.move_on_after(timeout_s) as deadline:
         await soft_stop()
-    if patience.cancelled_caught:
+    if deadline.cancelled_caught:
         _log.warning("hard_stop", after_s=timeout_s)
         scope.cancel()

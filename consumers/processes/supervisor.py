@@ -1,4 +1,4 @@
-"""The supervisor: starts the processes of groups, and starts again what crashes."""
+"""Starts processes, and restarts those that crash."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from events.server.backoff import Backoff
 from events.structured_logger import structured_logger
 
 STABLE_S = 30.0
-"""A process that has run for so long begins with the shortest backoff again."""
+"""After a process has run for this long, its next restart has the shortest backoff again."""
 
 _KILL_AFTER_S = SOFT_STOP_TIMEOUT_S + 2.0
 _RESTART = Backoff(first_s=0.2, most_s=30.0)
@@ -23,12 +23,12 @@ _log = structured_logger(__name__)
 
 
 class Supervisor:
-    """Keeps one process running for each command it is given, until it is stopped.
+    """Keeps one process running for each of its commands, until it is stopped.
 
-    Its processes read their end of input when it dies, however it dies, and stop.
+    However the supervisor dies, its processes see the end of their input, and stop.
 
     Attributes:
-        restarts: How often each process was started again.
+        restarts: How often each process was restarted.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Supervisor:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process id of each command that runs now."""
+        """The process ids of the commands that are running, by name."""
         return {n: p.pid for n, p in self._processes.items() if p.returncode is None}
 
     async def run(self) -> None:
@@ -69,13 +69,13 @@ class Supervisor:
     async def stop(self) -> None:
         """Let all processes stop softly; kill those that do not in time."""
         self._stopping.set()
-        with anyio.move_on_after(_KILL_AFTER_S) as patience:
+        with anyio.move_on_after(_KILL_AFTER_S) as deadline:
             for process in self._processes.values():
                 if process.returncode is None:
                     process.send_signal(signal.SIGTERM)
             for process in list(self._processes.values()):
                 await process.wait()
-        if patience.cancelled_caught:
+        if deadline.cancelled_caught:
             for name, process in self._processes.items():
                 if process.returncode is None:
                     _log.warning("process_killed", name=name, pid=process.pid)
@@ -91,7 +91,7 @@ class Supervisor:
                 stdout=None,
                 stderr=self._stderr,
                 env=self._environment,
-                # Ctrl-C is for the supervisor alone: with its own signal that would be two.
+                # Ctrl-C must reach only the supervisor, which sends a signal of its own.
                 start_new_session=True,
             )
             self._processes[name] = process
