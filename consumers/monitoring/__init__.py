@@ -1,1 +1,1 @@
-"""Metrics, vital signs, and the HTTP server that shows them."""
+"""Metrics, health, and the HTTP server that exposes them."""

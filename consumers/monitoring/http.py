@@ -1,4 +1,4 @@
-"""The exposition: a process's metrics and health over HTTP, on loopback unless told otherwise."""
+"""Serves a process's metrics and health over HTTP, on loopback by default."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -21,23 +21,23 @@ _log = structured_logger(__name__)
 
 
 class Exposed(Protocol):
-    """What a process has to tell."""
+    """A process whose metrics and health are served."""
 
     async def metrics(self) -> Iterable[Family]:
-        """Return all metrics, with what the server tells, which may be up to 1 s old."""
+        """Return all metrics; those read from the server may be up to 1 s old."""
 
     async def liveness(self) -> Health:
-        """Say whether the process should go on, or be started again."""
+        """Return whether the process is alive, or should be restarted."""
 
     async def readiness(self) -> Health:
-        """Say whether the process can do its work now."""
+        """Return whether the process can do its work now."""
 
 
 @asynccontextmanager
 async def exposition(exposed: Exposed, settings: MetricsSettings) -> AsyncIterator[str | None]:
-    """Serve `/metrics`, `/livez` and `/readyz` beside the block; yield where, None for nowhere.
+    """Serve `/metrics`, `/livez` and `/readyz` during the block; yield the URL, None for nowhere.
 
-    A port that cannot be had is a warning: a process that works is worth more than its metrics.
+    A port that cannot be opened is a warning: the process's work matters more than its metrics.
     """
     if not settings.enabled:
         yield None
@@ -82,10 +82,10 @@ def _application(exposed: Exposed) -> web.Application:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def livez(_request: web.Request) -> web.Response:
-        return _told(await exposed.liveness())
+        return _response(await exposed.liveness())
 
     async def readyz(_request: web.Request) -> web.Response:
-        return _told(await exposed.readiness())
+        return _response(await exposed.readiness())
 
     application = web.Application()
     application.router.add_get("/metrics", metrics)
@@ -94,7 +94,7 @@ def _application(exposed: Exposed) -> web.Application:
     return application
 
 
-def _told(health: Health) -> web.Response:
+def _response(health: Health) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(health),
         status=200 if health.ok else 503,

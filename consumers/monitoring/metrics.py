@@ -1,4 +1,4 @@
-"""The metrics: what a process tells Prometheus, each with its name, its labels and its help."""
+"""Defines the metrics that a process exposes to Prometheus, each with labels and help."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
@@ -28,10 +28,10 @@ class Metric(msgspec.Struct, frozen=True):
     """One metric.
 
     Attributes:
-        name: Its name without the prefix; a counter's samples have `_total` behind it.
-        kind: What may be done with its numbers.
+        name: Its name without the prefix; the names of a counter's samples end in `_total`.
+        kind: Its Prometheus type.
         help: What it counts, and what to know before adding it up.
-        labels: What its samples differ by. The consumer's name is none: each start has a new one.
+        labels: Its labels. The consumer's name is not one: it changes with each start.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Metric(msgspec.Struct, frozen=True):
 
     @property
     def full_name(self) -> str:
-        """The name that samples have."""
+        """The name of its samples."""
         return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
 
     def family(self) -> Family:
-        """Return it without samples."""
+        """Return its family without samples."""
         kinds = {
             "counter": CounterMetricFamily,
             "gauge": GaugeMetricFamily,
@@ -141,7 +141,7 @@ METRICS = (
 
 
 def registry_of(collect: Callable[[], Iterable[Family]]) -> CollectorRegistry:
-    """Return a registry of its own that asks *collect* at each scrape."""
+    """Return a new registry that calls *collect* at each scrape."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(collect))
     return registry
@@ -155,9 +155,9 @@ class _Collected:
 def of_consumers(
     progresses: Sequence[ConsumerProgress], backlogs: Mapping[int, Backlog], *, server_up: bool
 ) -> Iterable[Family]:
-    """Yield what the consumers of one process did, and what is left by partition.
+    """Yield what the consumers of one process did, and their backlog by partition.
 
-    Where the server did not answer, what is left is left out: an old number would be a lie.
+    If the server did not answer, the backlog is omitted: an old number would mislead.
     """
     for metric, value in _COUNTED.items():
         family = metric.family()
@@ -165,7 +165,7 @@ def of_consumers(
             family.add_sample(metric.full_name, _labels(progress), value(progress))
         yield family
     for metric, distribution_of in _DISTRIBUTED.items():
-        yield _histogram(metric, [(one, distribution_of(one)) for one in progresses])
+        yield _histogram(metric, [(progress, distribution_of(progress)) for progress in progresses])
     for metric, left in _BACKLOG.items():
         family = metric.family()
         for progress in progresses:
@@ -176,7 +176,7 @@ def of_consumers(
 
 
 def of_processes(restarts: Mapping[str, int], running: Iterable[str]) -> Iterable[Family]:
-    """Yield how the supervised processes fare; *restarts* names all of them."""
+    """Yield restarts and state of the supervised processes; *restarts* names all of them."""
     runs = set(running)
     restarted, is_running = _RESTARTS.family(), _RUNNING.family()
     for name, count in restarts.items():
@@ -186,7 +186,7 @@ def of_processes(restarts: Mapping[str, int], running: Iterable[str]) -> Iterabl
 
 
 def of_checker(living: int, *, server_up: bool) -> Iterable[Family]:
-    """Yield what a checker knows of itself and the others."""
+    """Yield what a checker knows of itself and of the other checkers."""
     yield _one(_LIVING, living)
     yield _one(_SERVER_UP, float(server_up))
 
@@ -201,9 +201,11 @@ def _labels(progress: ConsumerProgress) -> dict[str, str]:
     return {"group": progress.group, "partition": str(progress.partition)}
 
 
-def _histogram(metric: Metric, of: Iterable[tuple[ConsumerProgress, Distribution]]) -> Family:
+def _histogram(
+    metric: Metric, distributions: Iterable[tuple[ConsumerProgress, Distribution]]
+) -> Family:
     family = metric.family()
-    for progress, distribution in of:
+    for progress, distribution in distributions:
         labels, buckets = _labels(progress), distribution.cumulated()
         for bound, count in buckets:
             family.add_sample(f"{metric.full_name}_bucket", {**labels, "le": bound}, count)

@@ -1,4 +1,4 @@
-"""The metrics settings: where a process shows how it is, and what it counts as unwell."""
+"""The settings of metrics and health: where they are served, and when a process is unwell."""
 
 from typing import Annotated
 
@@ -30,6 +30,6 @@ class MetricsSettings(Limited, frozen=True):
     vitals: VitalsSettings = VitalsSettings()
 
     def port_of(self, slot: int) -> int:
-        """Return the port of a supervisor's process number *slot*, from 0 on; 0 for any."""
+        """Return the port of a supervisor's process number *slot*, from 0; port 0 is any free one."""
         port = self.port + 1 + slot
         return port if self.port and port <= _PORT_MAX else 0

@@ -1,4 +1,4 @@
-"""What is exposed of each kind of process: of consumers, of a supervisor, of a health checker."""
+"""Exposes the metrics and health of consumers, of a supervisor, and of a health checker."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from time import monotonic
@@ -24,10 +24,10 @@ from events.log.log import EventLog
 from projections.catalogue import READ_MODELS
 
 PROBED_EVERY_S = 1.0
-"""What the server told is told again for so long, however often it is asked for."""
+"""Seconds for which a probe of the server is reused, however often health is requested."""
 
 PROBE_TIMEOUT_S = 0.5
-"""The longest wait for the server: many probers take no answer within 1 s for a no."""
+"""The longest wait for the server: many probers treat no answer within 1 s as a failure."""
 
 
 class ExposedConsumers:
@@ -44,16 +44,16 @@ class ExposedConsumers:
         self._lock = anyio.Lock()
 
     async def metrics(self) -> Iterable[Family]:
-        """Return what they did, and what is left to do."""
+        """Return what the consumers did, and what is left to do."""
         probes = await self._probe_all()
         backlogs = {p: probe.backlog for p, probe in probes.items() if probe.backlog is not None}
         is_up = not any(probe.is_away for probe in probes.values())
         return of_consumers(self._progresses, backlogs, server_up=is_up)
 
     async def liveness(self) -> Health:
-        """Say whether each of them gets on; see `consumers.monitoring.vitals.liveness_of`.
+        """Return whether each consumer makes progress; see `consumers.monitoring.vitals`.
 
-        The server is asked only where one of them is silent.
+        The server is asked only if one of them is silent.
         """
         now = monotonic()
         if not any(is_silent(progress, now, self._settings) for progress in self._progresses):
@@ -63,13 +63,13 @@ class ExposedConsumers:
         return Health.of(found)
 
     async def readiness(self) -> Health:
-        """Say whether each of them can get on; see `consumers.monitoring.vitals.readiness_of`."""
+        """Return whether each consumer can work; see `consumers.monitoring.vitals.readiness_of`."""
         probes = await self._probe_all()
         now = monotonic()
         return Health.of([readiness_of(p, probes[p.partition], now) for p in self._progresses])
 
     async def _probe_all(self) -> Mapping[int, ServerProbe]:
-        """Ask the server, at most every `PROBED_EVERY_S`, however many ask here together."""
+        """Probe the server, at most every `PROBED_EVERY_S` seconds for all concurrent requests."""
         async with self._lock:
             if self._probed_at is None or monotonic() - self._probed_at >= PROBED_EVERY_S:
                 probes: dict[int, ServerProbe] = {}
@@ -103,29 +103,29 @@ class Supervised(Protocol):
 
     @property
     def restarts(self) -> Mapping[str, int]:
-        """How often each was started again."""
+        """How often each process was restarted."""
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """Those that run now."""
+        """The process ids of those that are running."""
 
 
 class ExposedSupervisor:
-    """A supervisor: it lives as long as it answers, and is ready when all its processes run."""
+    """A supervisor: it is alive while it answers, and ready when all its processes run."""
 
     def __init__(self, supervisor: Supervised) -> None:
         self._supervisor = supervisor
 
     async def metrics(self) -> Iterable[Family]:
-        """Return how often each process was started again, and whether it runs."""
+        """Return how often each process was restarted, and whether it runs."""
         return of_processes(self._supervisor.restarts, self._supervisor.pids)
 
     async def liveness(self) -> Health:
-        """It answers."""
+        """Return ok: it answers."""
         return Health(ok=True)
 
     async def readiness(self) -> Health:
-        """Say which of its processes do not run now."""
+        """Return which of its processes do not run now."""
         missing = self._supervisor.restarts.keys() - self._supervisor.pids.keys()
         return Health.of([Problem(f"process {name} does not run") for name in sorted(missing)])
 
@@ -139,14 +139,14 @@ class Living(Protocol):
 
     @property
     def is_heard(self) -> bool:
-        """Whether the server took its last sign of life."""
+        """Whether the server accepted its last heartbeat."""
 
 
 class ExposedChecker:
-    """A health checker: it lives as long as it answers; what it cannot record, it tries again.
+    """A health checker: it is alive while it answers; it retries what it cannot record.
 
     Attributes:
-        membership: What it is among the others, None until it has the route table and has joined.
+        membership: Its membership, None until it has the route table and has joined.
     """
 
     def __init__(self, membership: Living | None = None) -> None:
@@ -159,11 +159,11 @@ class ExposedChecker:
         return of_checker(len(self.membership.living), server_up=self.membership.is_heard)
 
     async def liveness(self) -> Health:
-        """It answers."""
+        """Return ok: it answers."""
         return Health(ok=True)
 
     async def readiness(self) -> Health:
-        """Say whether it has the route table, and whether its last sign of life was heard."""
+        """Return whether it has the route table, and whether its last heartbeat was accepted."""
         if self.membership is None:
             return Health.of([Problem("it waits for the route table")])
         silent = Problem("the server did not take the last sign of life")

@@ -1,4 +1,4 @@
-"""The vitals: whether a process lives, and whether it is ready to do its work."""
+"""Decides whether a process is alive, and whether it is ready to do its work."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -35,12 +35,12 @@ class VitalsSettings(Limited, frozen=True):
 
 
 class ServerProbe(msgspec.Struct, frozen=True):
-    """What the server told of one group in one partition, or why it did not.
+    """What the server reported of one group in one partition, or why it did not.
 
     Attributes:
-        backlog: What is left to do, None where that was not told.
-        error: Why it was not told.
-        has_read_model: Whether there is a live generation; None where the group keeps none.
+        backlog: What is left to do, None if that is not known.
+        error: Why it is not known.
+        has_read_model: Whether there is a live generation; None if the group has no read model.
     """
 
     backlog: Backlog | None = None
@@ -54,13 +54,13 @@ class ServerProbe(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a process does not live or is not ready.
+    """Why a process is not alive or not ready.
 
     Attributes:
         why: In words.
         since: The RFC 3339 time at which it was last well.
-        group: Whose consumer it is about.
-        partition: Which partition it is about.
+        group: The group of the consumer concerned.
+        partition: The partition concerned.
     """
 
     why: str
@@ -70,30 +70,30 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether all is well, and if not, what is the matter; what `/livez` and `/readyz` answer."""
+    """Whether all is well, and if not, why; the answer of `/livez` and `/readyz`."""
 
     ok: bool
     problems: Sequence[Problem] = ()
 
     @classmethod
     def of(cls, problems: Sequence[Problem | None]) -> "Health":
-        """All is well where there is no problem."""
-        there = [one for one in problems if one is not None]
-        return cls(ok=not there, problems=there)
+        """Return ok if there is no problem."""
+        found = [problem for problem in problems if problem is not None]
+        return cls(ok=not found, problems=found)
 
 
 def liveness_of(
     progress: ConsumerProgress, probe: ServerProbe, now: float, settings: VitalsSettings
 ) -> Problem | None:
-    """Say why a consumer does not live, None where it does; *now* by the monotonic clock.
+    """Return why a consumer is not alive, None if it is; *now* is by the monotonic clock.
 
-    | read or settled lately | at work on a batch | server | lag | lives |
+    | read or settled lately | at work on a batch | server | lag | alive |
     |---|---|---|---|---|
     | yes | any | any | any | yes |
     | no | yes | any | any | no |
     | no | no | answers | 0 | yes: there was nothing to read |
     | no | no | answers | more | no |
-    | no | no | has lost the group | any | no: it should have been made again |
+    | no | no | has lost the group | any | no: it should have been created again |
     | no | no | away | any | yes, for `patience_s` |
     """
     if not is_silent(progress, now, settings):
@@ -106,10 +106,10 @@ def liveness_of(
 
 
 def readiness_of(progress: ConsumerProgress, probe: ServerProbe, now: float) -> Problem | None:
-    """Say why a consumer is not ready, None where it is.
+    """Return why a consumer is not ready, None if it is.
 
-    It is when it consumes, or waits for its turn, the server answers, the group exists, and what a
-    projector writes to is there.
+    It is ready when it consumes or waits for its turn, the server answers, the group exists, and a
+    projector's read model has a live generation.
     """
     silent_s = now - progress.active_at
     if progress.state not in {"consuming", "waiting"}:
@@ -123,13 +123,13 @@ def readiness_of(progress: ConsumerProgress, probe: ServerProbe, now: float) -> 
 
 
 def is_silent(progress: ConsumerProgress, now: float, settings: VitalsSettings) -> bool:
-    """Whether a consumer got on with nothing for so long that it has to be asked why."""
+    """Whether a consumer has made no progress for so long that the cause must be found."""
     limit_s = settings.patience_s if progress.is_building else settings.stalled_s
     return progress.state != "waiting" and now - progress.active_at >= limit_s
 
 
 def _stalled_at(progress: ConsumerProgress, probe: ServerProbe) -> str | None:
-    """Say what a silent consumer hangs at, None where there is nothing for it to do."""
+    """Return what blocks a silent consumer, None if it has nothing to do."""
     last = f"; last: {progress.problem}" if progress.problem else ""
     if progress.is_building:
         return "a build of the read model does not end"
@@ -147,5 +147,5 @@ def _stalled_at(progress: ConsumerProgress, probe: ServerProbe) -> str | None:
 
 def _problem(progress: ConsumerProgress, silent_s: float, why: str) -> Problem:
     since = datetime.now(UTC) - timedelta(seconds=silent_s)
-    told = f"{why}, for {silent_s:.1f} s"
-    return Problem(told, since.isoformat(timespec="seconds"), progress.group, progress.partition)
+    reason = f"{why}, for {silent_s:.1f} s"
+    return Problem(reason, since.isoformat(timespec="seconds"), progress.group, progress.partition)
