@@ -1,1 +1,1 @@
-"""The webhook: chosen events, POSTed as CloudEvents to a chat or a pager."""
+"""POSTs chosen events as CloudEvents, to a chat or a pager."""

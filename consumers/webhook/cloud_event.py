@@ -1,4 +1,4 @@
-"""The cloud event: a recorded event in the JSON of CloudEvents 1.0, structured mode."""
+"""Encodes a recorded event as JSON of CloudEvents 1.0, structured mode."""
 
 from typing import Any
 from urllib.parse import quote
@@ -16,11 +16,11 @@ _ID_MAX = 128
 
 
 def cloud_event(recorded: RecordedEvent, namespace: str) -> bytes:
-    """Return the body that tells of *recorded*.
+    """Return the request body for *recorded*.
 
     Besides the attributes of the specification it has `entryid`, `partition` and `dataversion`,
-    and `traceparent` where the event was recorded with one. The endpoint is the subject; of two
-    events of one endpoint the one with the greater `entryid`, as a pair of integers, is newer.
+    and `traceparent` if the event was recorded with one. The endpoint is the subject. Of two events
+    of one endpoint, the one with the greater `entryid`, as a pair of integers, is newer.
     """
     event = recorded.event
     attributes: dict[str, Any] = {
@@ -41,9 +41,9 @@ def cloud_event(recorded: RecordedEvent, namespace: str) -> bytes:
 
 
 def id_of(recorded: RecordedEvent) -> str:
-    """Return the event's id; one that another language appended without has its place for it.
+    """Return the event's id; for an event without a usable one, its partition and entry id.
 
-    It goes into a header, too, which takes not everything.
+    The id is sent in a header, too, which does not allow every character.
     """
     event_id = recorded.event_id
     if 0 < len(event_id) <= _ID_MAX and event_id.isascii() and event_id.isprintable():

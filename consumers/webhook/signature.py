@@ -1,4 +1,4 @@
-"""The signature: how a receiver knows that a request comes from us, and is not an old one."""
+"""Signs requests, so that a receiver can tell that one comes from us and is not old."""
 
 import base64
 import binascii
@@ -19,10 +19,10 @@ _PREFIX = "whsec_"
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key that *secret* stands for: of `whsec_...` the base64, else its UTF-8.
+    """Return the key of *secret*: the decoded base64 after `whsec_`, else the secret as UTF-8.
 
     Raises:
-        ValueError: It is no base64, or too short; the secret is not in the message.
+        ValueError: It is not base64, or too short; the message does not contain the secret.
     """
     try:
         is_coded = secret.startswith(_PREFIX)
@@ -44,16 +44,16 @@ def sign(body: bytes, event_id: str, at_s: int, secrets: Iterable[str]) -> dict[
     They are those of the Standard Webhooks specification, for which there are libraries in most
     languages: HMAC-SHA256 over id, time and body with dots in between, in base64.
     """
-    signatures = [f"v1,{_signature(body, event_id, at_s, key_of(one))}" for one in secrets]
+    signatures = [f"v1,{_signature(body, event_id, at_s, key_of(secret))}" for secret in secrets]
     headers = {ID_HEADER: event_id, TIMESTAMP_HEADER: str(at_s)}
     return {**headers, SIGNATURE_HEADER: " ".join(signatures)} if signatures else headers
 
 
 def is_signed(body: bytes, headers: Mapping[str, str], secret: str, now_s: float) -> bool:
-    """Whether one who has *secret* signed *body* within the last `TOLERANCE_S` seconds.
+    """Whether *body* was signed with *secret* within the last `TOLERANCE_S` seconds.
 
-    For receivers in Python. *headers* are the request's, their names in lower case. It takes as
-    long for a wrong signature as for a right one.
+    For receivers in Python. *headers* are the request's, their names in lower case. The time does
+    not depend on how much of a signature is right.
 
     Example:
         >>> headers = sign(b"{}", "some-id", 1_700_000_000, ["a secret of 18 chars"])

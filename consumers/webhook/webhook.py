@@ -1,4 +1,4 @@
-"""The webhook: POSTs one event after another, and says what an answer means."""
+"""POSTs one event after another, and decides what each response means."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +17,7 @@ from consumers.webhook.webhook_settings import WebhookSettings
 from events.entry.recorded import RecordedEvent
 
 ANSWER_BYTES_MAX = 1_024
-"""What is read of an answer that is no success, for the dead letter."""
+"""Bytes that are read of an unsuccessful response, for the dead letter."""
 
 _DIGITS_MAX = 9
 _HEADERS = {
@@ -30,11 +30,11 @@ _NO_TIMEOUTS = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
 class FailedRequestError(ConsumersError):
-    """A request had no answer, or one that says that it may have another one later."""
+    """A request had no response, or one after which a later try may succeed."""
 
 
 class Webhook:
-    """Tells one receiver of events; a handler, made by `open_webhook`."""
+    """A handler that sends events to one receiver; `open_webhook` makes it."""
 
     def __init__(
         self, session: aiohttp.ClientSession, settings: WebhookSettings, namespace: str
@@ -45,12 +45,12 @@ class Webhook:
         self._namespace = namespace
 
     async def __call__(self, recorded: RecordedEvent) -> None:
-        """POST *recorded* once; whoever calls sets the deadline.
+        """POST *recorded* once; the caller sets the deadline.
 
         Raises:
-            UnprocessableError: No further try will help: a redirect, or a 4xx but 408 and 429.
+            UnprocessableError: No further try will help: a redirect, or a 4xx except 408 and 429.
             TryLaterError: The receiver said how long to wait.
-            FailedRequestError: It answered anything else but 2xx, or not at all.
+            FailedRequestError: It answered anything else except 2xx, or not at all.
         """
         body = cloud_event(recorded, self._namespace)
         signed = sign(body, id_of(recorded), int(time()), self._settings.all_secrets)
@@ -67,20 +67,20 @@ class Webhook:
                 if not 200 <= response.status < 300:
                     raise failure_of(response.status, response.headers, await _beginning(response))
         except (aiohttp.ClientError, OSError) as error:
-            # What aiohttp says names the URL, in which there may be a secret.
+            # aiohttp's message contains the URL, which may contain a secret.
             raise FailedRequestError(f"no answer from the receiver: {_why(error)}") from None
 
 
 def failure_of(status: int, headers: Mapping[str, str], text: str) -> ConsumersError:
-    """Say what an answer means that is no success."""
-    told = f"HTTP {status}" + (f": {text}" if text else "")
+    """Return the error that stands for an unsuccessful response."""
+    answer = f"HTTP {status}" + (f": {text}" if text else "")
     if 300 <= status < 400:
         problem = f"HTTP {status}: redirects are not followed; set url to where it leads"
         return UnprocessableError(problem, f"http {status}")
     if 400 <= status < 500 and status not in _TRIED_AGAIN:
-        return UnprocessableError(told, f"http {status}")
+        return UnprocessableError(answer, f"http {status}")
     after_s = _retry_after_s(headers.get("Retry-After", ""), datetime.now(UTC))
-    return FailedRequestError(told) if after_s is None else TryLaterError(told, after_s)
+    return FailedRequestError(answer) if after_s is None else TryLaterError(answer, after_s)
 
 
 def _retry_after_s(text: str, now: datetime) -> float | None:
@@ -98,7 +98,7 @@ def _retry_after_s(text: str, now: datetime) -> float | None:
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> str:
-    """Return what an answer begins with, on one line."""
+    """Return the beginning of a response's body, on one line."""
     found = b""
     with suppress(aiohttp.ClientError, OSError):
         while len(found) < ANSWER_BYTES_MAX:
@@ -127,8 +127,8 @@ def _why(error: aiohttp.ClientError | OSError) -> str:
 async def open_webhook(settings: WebhookSettings, namespace: str) -> AsyncIterator[Webhook]:
     """Open the session that all requests of the process go through.
 
-    Each has a connection of its own: one that was kept could be closed by the other side just
-    when the next request is sent, which cannot be told from a failure.
+    Each request has a connection of its own: the receiver could close a kept connection just when
+    the next request is sent, which cannot be told from a failure.
     """
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     jar = aiohttp.DummyCookieJar()

@@ -1,4 +1,4 @@
-"""The group `webhook`: its consumers, one for each partition."""
+"""Makes the consumers of the group `webhook`, one for each partition."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ _log = structured_logger(__name__)
 
 
 def missing_webhook_setting(settings: WebhookSettings) -> str | None:
-    """Say which setting the webhook lacks to run; None for none."""
+    """Return which setting the webhook needs and lacks; None for none."""
     if settings.url:
         return None
     return "the group webhook needs a URL: set webhook.url or ROUTESTREAM_WEBHOOK_URL"
@@ -26,9 +26,9 @@ def missing_webhook_setting(settings: WebhookSettings) -> str | None:
 async def webhook_consumers(
     log: EventLog, consumer: str, settings: WebhookSettings
 ) -> AsyncIterator[list[HandlerConsumer]]:
-    """Make the consumers called *consumer*; a new group begins with what is appended from now on.
+    """Make the consumers named *consumer*; a new group begins with the next event appended.
 
-    The settings have a URL: `missing_webhook_setting` says nothing.
+    The settings must have a URL: see `missing_webhook_setting`.
     """
     if not settings.all_secrets:
         _log.warning("webhook_unsigned", why="no secret is set; receivers cannot know who calls")

@@ -1,4 +1,4 @@
-"""The settings of the webhook: where to, which events, signed with what."""
+"""The settings of the webhook: its URL, its events and its secrets."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ WORTH_A_CALL = tuple(
         EndpointDestroyedEvent,
     )
 )
-"""The events that an operator wants to be told of, unless others are chosen."""
+"""The events that are POSTed unless others are chosen."""
 
 
 class WebhookSettings(HandlerSettings, frozen=True, kw_only=True):
@@ -50,7 +50,10 @@ class WebhookSettings(HandlerSettings, frozen=True, kw_only=True):
         super().__post_init__()
         if self.url:
             _check_url(self.url)
-        for field, secret in (("secret", self.secret), *(("secrets", one) for one in self.secrets)):
+        for field, secret in (
+            ("secret", self.secret),
+            *(("secrets", further) for further in self.secrets),
+        ):
             if secret or field == "secrets":
                 try:
                     key_of(secret)
@@ -65,11 +68,11 @@ class WebhookSettings(HandlerSettings, frozen=True, kw_only=True):
     @property
     def all_secrets(self) -> tuple[str, ...]:
         """Every secret that signs."""
-        return tuple(one for one in (self.secret, *self.secrets) if one)
+        return tuple(secret for secret in (self.secret, *self.secrets) if secret)
 
     @property
     def host(self) -> str:
-        """Where it goes, without what may be secret in the URL."""
+        """Scheme and host of the URL, without its parts that may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.hostname or ''}" if self.url else ""
 
