@@ -1,1 +1,1 @@
-"""What holds the log back: groups, archive, snapshots and settings."""
+"""Settings of the retention, and advice on what holds the log back."""

@@ -1,4 +1,4 @@
-"""Whether anybody still reads for a holder, and what helps where it holds the log back."""
+"""Tells whether a holder is still in use, and what to do if it holds the log back."""
 
 from consumers.groups.state import SILENT_MS, Activity
 from events.retention.retention import Holder
@@ -6,12 +6,12 @@ from projections.catalogue import READ_MODELS
 
 
 def is_dead(holder: Holder) -> bool:
-    """Whether it is a group that nobody reads for."""
+    """Whether *holder* is a group without a living consumer."""
     return holder.kind == "group" and deadness_of(holder) is not None
 
 
 def deadness_of(holder: Holder) -> Activity | None:
-    """Return why nobody reads for a holder, None where somebody does or it is no group."""
+    """Return why no consumer reads for *holder*, None if one does or if it is not a group."""
     if holder.is_missing:
         return "missing"
     if holder.kind != "group":
@@ -22,7 +22,7 @@ def deadness_of(holder: Holder) -> Activity | None:
 
 
 def remedy_of(holder: Holder) -> str:
-    """Say what an operator can do so that *holder* holds nothing back any more."""
+    """Return what an operator can do so that *holder* no longer holds the log back."""
     name = holder.name.partition(":")[2]
     match holder.kind:
         case "group" if name in READ_MODELS:

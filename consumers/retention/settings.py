@@ -1,4 +1,4 @@
-"""The settings of the retention: how much of the log is kept, and what must hold the rest."""
+"""The settings of the retention: how much of the log is kept, and what may be trimmed."""
 
 from typing import Annotated
 
@@ -11,11 +11,11 @@ from events.retention.retention import KeptSeconds, Kind, RetentionRule
 from projections.catalogue import READ_MODELS
 
 RETENTION = "retention"
-"""What the process is called where groups are named; it is none, for it reads no events."""
+"""The name of the process where groups are named; it is not a group, as it reads no events."""
 
 
 def required_holders() -> tuple[str, ...]:
-    """Return who must hold a copy of what is cut, for it could not be had from elsewhere."""
+    """Return the holders that must have a copy of what is trimmed: there is no other copy."""
     return ("archive", *map(snapshot_holder, READ_MODELS))
 
 
@@ -38,10 +38,10 @@ class RetentionSettings(Limited, frozen=True):
 
     @property
     def rule(self) -> RetentionRule:
-        """What has to be kept.
+        """The rule that says what has to be kept.
 
         Raises:
-            MissingSettingError: That is not set.
+            MissingSettingError: `keep_s` is not set.
         """
         if self.keep_s is None:
             raise MissingSettingError(
