@@ -1,4 +1,4 @@
-"""The `routestream` command from its first moment on: all that takes time is imported later."""
+"""Starts the `routestream` command; modules that take time are imported later."""
 
 import os
 import signal
@@ -11,8 +11,8 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command; an interrupt ends the program quietly, however early it comes."""
-    # Python's own handler raises wherever the program is, and what imports catch is lost. While a
-    # command runs it has a handler of its own: see `consumers.cli.terminal.interrupt`.
+    # Python's own handler raises wherever the program is, and an import may swallow the exception.
+    # A running command has a handler of its own: see `consumers.cli.terminal.interrupt`.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
     from consumers.cli.program import run_program  # noqa: PLC0415 - an interrupt may come meanwhile
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    """End at once: no command has begun, or it is done."""
+    """End at once: no command has begun yet, or it has ended."""
     with suppress(OSError):
         os.write(_STANDARD_ERROR, b"interrupted\n")
     os._exit(_INTERRUPTED)

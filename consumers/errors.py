@@ -1,8 +1,8 @@
-"""What can go wrong in a consumer process; each message is a sentence to act on."""
+"""The errors of consumer processes; each message is a sentence to act on."""
 
 
 class ConsumersError(Exception):
-    """A group, a consumer or their settings are not as they must be."""
+    """Base class of the errors of groups, consumers and their settings."""
 
 
 class UnknownGroupError(ConsumersError):
@@ -10,15 +10,15 @@ class UnknownGroupError(ConsumersError):
 
 
 class TakenNameError(ConsumersError):
-    """A group was given a name that stands for another one."""
+    """A group was given a name that is already taken."""
 
 
 class MissingSettingError(ConsumersError):
-    """What was asked for cannot run without a setting; it is named."""
+    """A group or process cannot run without a setting; the message names it."""
 
 
 class UnprocessableError(ConsumersError):
-    """A handler raises it for an event that no further try will help: a dead letter at once.
+    """Raised by a handler if no further try can help; the event becomes a dead letter at once.
 
     *reason* names the kind of failure in the dead letter.
     """
@@ -29,7 +29,7 @@ class UnprocessableError(ConsumersError):
 
 
 class TryLaterError(ConsumersError):
-    """A handler raises it for a failure after which it was told how long to wait, in seconds."""
+    """Raised by a handler whose receiver said how long to wait: *after_s* seconds."""
 
     def __init__(self, problem: str, after_s: float) -> None:
         super().__init__(problem)

@@ -1,4 +1,4 @@
-"""The definition of a group that `routestream consume` runs: everything that is asked about it."""
+"""Defines a group that `routestream consume` can run: its name, members and settings."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -29,7 +29,7 @@ class PartitionConsumer(Protocol):
 
     @property
     def progress(self) -> ConsumerProgress:
-        """What it has done and does now."""
+        """What the consumer has done and does now."""
 
     async def run(self) -> None:
         """Consume until stopped."""
@@ -41,7 +41,7 @@ class PartitionConsumer(Protocol):
 Members = Callable[
     [EventLog, str, Settings], AbstractAsyncContextManager[Sequence[PartitionConsumer]]
 ]
-"""Makes a group's members of one name, one for each partition, with all that they stand on."""
+"""Makes a group's members with one name, one for each partition, and what they depend on."""
 
 
 class GroupDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +51,8 @@ class GroupDefinition(msgspec.Struct, frozen=True, kw_only=True):
         name: The group's name in Redis, and on the command line.
         about: What it does, in a few words for the help.
         members: Makes the members of one process.
-        section: The part of the settings that says how it works, empty where it has none.
-        missing_setting: Says which setting it lacks to run, in one sentence; None for none.
+        section: The part of the settings that configures it, empty if there is none.
+        missing_setting: Says in one sentence which setting it needs and lacks; None for none.
     """
 
     name: str
@@ -62,7 +62,7 @@ class GroupDefinition(msgspec.Struct, frozen=True, kw_only=True):
     missing_setting: Callable[[Settings], str | None] = lambda _: None
 
     def check(self, settings: Settings) -> None:
-        """Raise MissingSettingError where the group cannot run with *settings*."""
+        """Raise MissingSettingError if the group cannot run with *settings*."""
         if (problem := self.missing_setting(settings)) is not None:
             raise MissingSettingError(problem)
 
@@ -71,9 +71,11 @@ def projector_group(projection: Projection[Any]) -> GroupDefinition:
     """Define the group that folds *projection* into its read model."""
 
     @asynccontextmanager
-    async def members(log: EventLog, name: str, all_set: Settings) -> AsyncIterator[list[Consumer]]:
-        settings = all_set.consumer
-        archive = open_archive(all_set.archive, log.keys.namespace)
+    async def members(
+        log: EventLog, name: str, all_settings: Settings
+    ) -> AsyncIterator[list[Consumer]]:
+        settings = all_settings.consumer
+        archive = open_archive(all_settings.archive, log.keys.namespace)
         source = log if archive is None else History(log, archive)
         yield [
             Consumer(
@@ -85,7 +87,7 @@ def projector_group(projection: Projection[Any]) -> GroupDefinition:
                     projection,
                     partition,
                     settings.policy,
-                    Snapshots(source, partition, all_set.snapshots),
+                    Snapshots(source, partition, all_settings.snapshots),
                 ),
                 settings,
             )
@@ -110,7 +112,7 @@ def handler_group(  # noqa: PLR0913 - what the group does, and how
     settings: HandlerSettings | None = None,
     missing_setting: Callable[[Settings], str | None] = lambda _: None,
 ) -> GroupDefinition:
-    """Define a group that gives each event to *handler*, one endpoint's in their order.
+    """Define a group that gives each event to *handler*, in order for each endpoint.
 
     An event whose handler raises is tried again after a wait, and ends as a dead letter, as
     *settings* say.
@@ -118,12 +120,12 @@ def handler_group(  # noqa: PLR0913 - what the group does, and how
     Args:
         name: The group's name.
         handler: Does the work for one event.
-        about: What that is, in a few words for the help.
-        start: Where a group begins that never existed: `START`, `END`, or the entry after which.
+        about: What the handler does, in a few words for the help.
+        start: Where a new group begins: `START`, `END`, or after the given entry.
         wanted: The types that are handled, None for all; the others are skipped.
         settings: How many tries at a time, how often and how long.
-        missing_setting: Says in one sentence what it lacks to run, None for nothing; asked before
-            it is run, and left out by `consume --all` where it lacks something.
+        missing_setting: Says in one sentence which setting the group needs and lacks, None for
+            none. It is asked before a run; `consume --all` leaves the group out if it lacks one.
     """
     work = HandlerWork.of(handler, wanted, start)
 

@@ -1,4 +1,4 @@
-"""The running group: one's own handler group, run inside a program of one's own."""
+"""Runs a handler group inside a program of your own."""
 
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -23,7 +23,7 @@ from events.catalogue.event import Event
 from events.entry.entry_id import END, EntryId
 from events.log.log import EventLog
 
-# A library leaves it to its program what becomes of its log records.
+# The program that uses this library decides what happens to its log records.
 logging.getLogger("consumers").addHandler(logging.NullHandler())
 
 
@@ -38,26 +38,25 @@ async def open_group(  # noqa: PLR0913 - what the group does, and how it runs
     settings: HandlerSettings | None = None,
     metrics: MetricsSettings | None = None,
 ) -> AsyncIterator[ExposedConsumers]:
-    """Have *handler* called with the events of *log*, beside the block.
+    """Call *handler* with the events of *log* while the block runs.
 
     The group *name* keeps its position in Redis, and shares the partitions with every other process
     that runs it. The events of one endpoint come in their order. An event whose handler raises is
     tried again after a wait, and ends as a dead letter; after a crash it may come twice.
 
     When the block is entered the group exists: it misses nothing that is appended from then on.
-    When the block is left, no event is begun any more, and the tries that run have up to
-    `SOFT_STOP_TIMEOUT_S` seconds to end; what is cancelled then is tried again by the next
-    consumer.
+    When the block is left, no further try begins, and running tries have up to
+    `SOFT_STOP_TIMEOUT_S` seconds to end; the next consumer repeats those that are cancelled then.
 
     Args:
         log: The log whose events are handled, all partitions of it.
         name: The group's name: one that no shipped group has.
         handler: Does the work for one event; see `consumers.errors` for what it may raise.
-        start: Where a group begins that never existed: `START`, `END`, or the entry after which.
+        start: Where a new group begins: `START`, `END`, or after the given entry.
         wanted: The types that are handled, None for all; the others are skipped.
         settings: How many tries at a time, how often and how long; see `HandlerSettings`.
-        metrics: Where `/metrics`, `/livez` and `/readyz` are served, None for nowhere. What is
-            yielded returns the same.
+        metrics: Where `/metrics`, `/livez` and `/readyz` are served, None for nowhere. The
+            yielded object returns the same.
 
     Raises:
         TakenNameError: A shipped group has that name.
@@ -81,7 +80,7 @@ async def open_group(  # noqa: PLR0913 - what the group does, and how it runs
 
 @asynccontextmanager
 async def _running(members: Sequence[PartitionConsumer]) -> AsyncIterator[None]:
-    """Run *members* beside the block; stop them softly at its end, and hard if that takes long."""
+    """Run *members* during the block; at its end stop them softly, and hard after a timeout."""
     async with anyio.create_task_group() as tasks:
         for member in members:
             tasks.start_soon(member.run)

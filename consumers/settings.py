@@ -1,4 +1,4 @@
-"""The settings: one file and the environment, read by the composition root alone."""
+"""Reads the settings from one file and the environment, for the composition root alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ _FILE_BYTES_MAX = 1_048_576
 
 
 class InvalidSettingsError(ConsumersError):
-    """A setting is not known, or its value is not allowed."""
+    """A setting is unknown, or its value is not allowed."""
 
 
 class Settings(Limited, frozen=True):
@@ -53,14 +53,14 @@ class Settings(Limited, frozen=True):
 
 
 def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:
-    """Read the YAML file at *path*, then the environment, which counts more.
+    """Read the YAML file at *path*, then the environment, which overrides the file.
 
-    `REDIS_URL` is the server's URL; every other setting is `ROUTESTREAM_` and its name, with the
-    part it belongs to in front: `ROUTESTREAM_NAMESPACE`, `ROUTESTREAM_CONSUMER_BLOCK_MS`,
+    `REDIS_URL` is the server's URL; every other setting is `ROUTESTREAM_`, the part it belongs to,
+    and its name: `ROUTESTREAM_NAMESPACE`, `ROUTESTREAM_CONSUMER_BLOCK_MS`,
     `ROUTESTREAM_CONSUMER_POLICY_TRIES_MAX`.
 
     Raises:
-        InvalidSettingsError: The file cannot be read, or a setting is wrong; it is named.
+        InvalidSettingsError: The file cannot be read, or a setting is wrong; the message names it.
     """
     given = {} if path is None else _read_file(path)
     if url := environment.get("REDIS_URL"):
@@ -100,7 +100,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _complete(
     default: msgspec.Struct, prefix: str, environment: Mapping[str, str], given: dict[str, Any]
 ) -> None:
-    """Take over the environment, then the defaults of this part, which may not be its type's."""
+    """Fill in the environment, then this part's defaults, which may differ from its type's."""
     for field in msgspec.structs.fields(default):
         name, value = prefix + field.name.upper(), getattr(default, field.name)
         if isinstance(value, msgspec.Struct):

@@ -1,4 +1,4 @@
-"""The groups that can be run: the one list that commands, doctor and top take them from."""
+"""Lists the groups that can be run, for the commands, the doctor and top."""
 
 from consumers.errors import UnknownGroupError
 from consumers.group_definition import GroupDefinition, projector_group
@@ -31,10 +31,10 @@ def _of_installed_projections() -> dict[str, Installed[GroupDefinition]]:
 
 
 def _usable(name: str, found: object) -> GroupDefinition:
-    """Return the group that a plugin stands for.
+    """Return the group that a plugin provides.
 
     Raises:
-        InvalidPluginError: It is none, or its name stands for something else.
+        InvalidPluginError: It is not a group, or its name is taken.
     """
     if not isinstance(found, GroupDefinition):
         raise InvalidPluginError(f"{found!r} is no consumers.GroupDefinition")
@@ -55,11 +55,11 @@ GROUPS = Catalogue(
 def group_named(name: str) -> GroupDefinition:
     """Return the group that *name* stands for: its own name, or its projection's.
 
-    So what starts a release's processes need not change with the version of a projection.
+    So a deployment's start commands need not change with the version of a projection.
 
     Raises:
-        UnknownGroupError: There is no such group; it names those there are, and the plugins that
-            are skipped.
+        UnknownGroupError: There is no such group; the message names the groups that exist and the
+            plugins that are skipped.
     """
     group = PROJECTIONS[name].read_model if name in PROJECTIONS else name
     if group not in GROUPS:
