@@ -1,1 +1,1 @@
-"""The doctor: looks at the server and the log, and says what is wrong and what to do about it."""
+"""Examines the server and the log, and reports what is wrong and what to do about it."""

@@ -1,4 +1,4 @@
-"""The examination: all that the doctor looks at, once, in order."""
+"""Runs all checks of the doctor once, in order."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -26,11 +26,11 @@ from events.streams.stream_group import read_group, read_oldest_pending
 from projections.catalogue import READ_MODELS
 
 LOOK_AGAIN_AFTER_S = 0.5
-"""Between two looks at what is pending; what grows in between, grows."""
+"""Seconds between two looks at pending entries, to see whether their number grows."""
 
 
 class Examination(msgspec.Struct, frozen=True):
-    """What was found, and the facts of the partitions that it was found from."""
+    """The findings, and the facts of the partitions that they were made from."""
 
     findings: Sequence[Finding]
     partitions: Sequence[PartitionFacts] = ()
@@ -44,10 +44,10 @@ async def examine(
     user: str | None = None,
     look_again_after_s: float = LOOK_AGAIN_AFTER_S,
 ) -> Examination:
-    """Look at the server, the log, its groups and the read models; nothing is written.
+    """Examine the server, the log, its groups and the read models; write nothing.
 
-    Every command is short, whatever the size of the log; what the server refuses is a finding.
-    With *look_again_after_s* 0 there is no second look.
+    Every command is short, whatever the size of the log; a command that the server refuses is a
+    finding. With *look_again_after_s* 0 there is no second look.
 
     Raises:
         ServerUnavailableError: There is no server.
@@ -58,19 +58,19 @@ async def examine(
         return Examination(findings)
     layout = await read_layout(queries, keys)
     count = layout.partitions or partitions or 1
-    there = [await read_partition(queries, keys, p) for p in range(count)]
-    facts = await with_missing_groups(queries, keys, there, READ_MODELS)
+    found = [await read_partition(queries, keys, p) for p in range(count)]
+    facts = await with_missing_groups(queries, keys, found, READ_MODELS)
     findings += layout_findings(keys, layout, partitions, facts)
     findings += findings_of(facts, keys, READ_MODELS, await _now(queries))
     if look_again_after_s:
         findings += await _look_again(queries, keys, facts, look_again_after_s)
     for projection in READ_MODELS.values():
-        for one in facts:
-            if one.kind != "stream" and one.once_reached is None:
+        for partition in facts:
+            if partition.kind != "stream" and partition.once_reached is None:
                 continue
-            read_model = await read_read_model(queries, keys, projection, one)
+            read_model = await read_read_model(queries, keys, projection, partition)
             if read_model is not None:
-                findings += read_model_findings(read_model, one)
+                findings += read_model_findings(read_model, partition)
     findings += queries.unreadable.findings
     findings += refusal_findings(queries, keys)
     return Examination(findings, facts)
@@ -79,8 +79,8 @@ async def examine(
 async def _look_again(
     queries: ServerQueries, keys: Keys, facts: Sequence[PartitionFacts], after_s: float
 ) -> list[Finding]:
-    """Look a second time at the groups that had entries pending."""
-    pending = [(one.partition, g) for one in facts for g in one.groups.values() if g.pending]
+    """Look again at the groups that had pending entries."""
+    pending = [(p.partition, g) for p in facts for g in p.groups.values() if g.pending]
     if pending:
         await anyio.sleep(after_s)
     found: list[Finding] = []
@@ -94,5 +94,5 @@ async def _look_again(
 
 
 async def _now(queries: ServerQueries) -> datetime | None:
-    told = reply_or_none(await queries.ask("TIME"), tuple[int, int])
-    return None if told is None else datetime.fromtimestamp(told[0] + told[1] / 1_000_000, UTC)
+    time = reply_or_none(await queries.ask("TIME"), tuple[int, int])
+    return None if time is None else datetime.fromtimestamp(time[0] + time[1] / 1_000_000, UTC)

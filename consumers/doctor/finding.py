@@ -1,4 +1,4 @@
-"""The finding: one thing that was looked at, and how it is."""
+"""Defines a finding of the doctor: one thing that was checked, and its state."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -16,11 +16,11 @@ class Finding(msgspec.Struct, frozen=True):
 
     Attributes:
         severity: Error: events or read models are lost, wrong or stuck, or will be at the next
-            mishap. Warning: it may come to that. Ok: it was looked at, and is as it should be.
-        about: What was looked at; the same words in each run.
+            failure. Warning: that may happen. Ok: it was checked, and is as it should be.
+        about: What was checked; the same words in each run.
         what: What was found, in a sentence.
         figure: The number or the setting that says so.
-        to_do: What to do, a command where there is one; "" where nothing is to be done.
+        to_do: What to do, a command if there is one; "" if nothing is to be done.
     """
 
     severity: Severity
@@ -41,22 +41,22 @@ def warning(about: str, what: str, figure: object = "", *, to_do: str) -> Findin
 
 
 def error(about: str, what: str, figure: object = "", *, to_do: str) -> Finding:
-    """Return a finding that asks for somebody now."""
+    """Return a finding that needs somebody now."""
     return Finding("error", about, what, str(figure), to_do)
 
 
 def worst_of(findings: Iterable[Finding]) -> Severity:
-    """Return the severity of the worst finding, ok where there is none."""
-    return max((one.severity for one in findings), key=_RANKS.__getitem__, default="ok")
+    """Return the severity of the worst finding, ok if there are none."""
+    return max((finding.severity for finding in findings), key=_RANKS.__getitem__, default="ok")
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Return errors, then warnings, then the rest, each in the order in which they were found."""
-    return sorted(findings, key=lambda one: -_RANKS[one.severity])
+    """Return errors, then warnings, then the others, each in the order given."""
+    return sorted(findings, key=lambda finding: -_RANKS[finding.severity])
 
 
 def counted(count: int, what: str) -> str:
-    """Return `1 entry`, `2 entries`: *what* in the plural where it is not one."""
+    """Return `1 entry`, `2 entries`: *count*, and *what* in the plural unless that is 1."""
     if count == 1:
         return f"{count} {what}"
     plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"

@@ -1,4 +1,4 @@
-"""Positions and losses that Redis keeps apart from a stream, and has when the stream is gone."""
+"""Reads positions and losses, which outlast a stream because Redis keeps them in other keys."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -15,10 +15,10 @@ from events.log.positions import group_holder
 from events.server.reply import reply_entries, reply_or_none
 
 HEADS_SAMPLE = 100
-"""Endpoints of a partition that are looked at, by chance."""
+"""Endpoints of a partition that are sampled at random."""
 
 LOSSES_READ = 200
-"""The newest losses of a partition, from which it is told when a group last had one."""
+"""The newest losses of a partition that are read, to find each group's last one."""
 
 _GROUP = group_holder("")
 _DID = {
@@ -26,11 +26,11 @@ _DID = {
     "archive": "the archive has entries",
     "snapshot": "a snapshot holds entries",
 }
-"""What a holder has of all entries up to its position."""
+"""What the position of a holder says about all entries up to it."""
 
 
 class Reached(msgspec.Struct, frozen=True):
-    """An entry that was once there, and who knows of it."""
+    """An entry that once existed, and how that is known."""
 
     entry_id: EntryId
     did: str
@@ -45,8 +45,8 @@ class KeptPositions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         positions: The position of every holder.
         heads: The last event of some endpoints.
-        lost: How many entries each group ever found gone.
-        lost_at: When it last did, as far back as that is kept.
+        lost: How many entries each group has ever found gone.
+        lost_at: When each group last did so, as far back as that is kept.
     """
 
     positions: Mapping[str, EntryId] = {}
@@ -56,13 +56,13 @@ class KeptPositions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def groups(self) -> AbstractSet[str]:
-        """The groups that ever stood here."""
-        return {one.removeprefix(_GROUP) for one in self.positions if one.startswith(_GROUP)}
+        """The groups that have a kept position here."""
+        return {h.removeprefix(_GROUP) for h in self.positions if h.startswith(_GROUP)}
 
     def reached_beyond(self, last: EntryId) -> Reached | None:
-        """Return the newest entry behind *last* that is known of here, None for none.
+        """Return the newest known entry after *last*, None if there is none.
 
-        Of the positions rather than of the heads, which are a sample, another at each look.
+        A position counts before a head, for the heads are a sample that differs at each look.
         """
         holder = max(self.positions, key=self.positions.__getitem__, default=None)
         if holder is not None and self.positions[holder] > last:
@@ -73,7 +73,7 @@ class KeptPositions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_kept_positions(queries: ServerQueries, keys: Keys, partition: int) -> KeptPositions:
-    """Ask for what is kept beside the stream of *partition*."""
+    """Read what is kept beside the stream of *partition*."""
     positions, key = {}, keys.positions(partition)
     for holder, held in await _read_hash(queries, key):
         about = f"position of {holder.removeprefix(_GROUP)}, partition {partition}"

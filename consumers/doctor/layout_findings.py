@@ -1,4 +1,4 @@
-"""The findings about the layout: whether the log is there, and as the settings say."""
+"""Checks that the log exists, and with the number of partitions that the settings say."""
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,9 +11,9 @@ from events.log.keys import PARTITIONS_MAX, Keys
 def layout_findings(
     keys: Keys, layout: LayoutFacts, wanted: int | None, partitions: Sequence[PartitionFacts]
 ) -> Iterator[Finding]:
-    """Yield whether the log is there, and with as many partitions as the settings say."""
+    """Yield whether the log exists, with as many partitions as the settings say."""
     made_with = layout.partitions
-    if layout.is_forbidden and all(one.kind == "unknown" for one in partitions):
+    if layout.is_forbidden and all(partition.kind == "unknown" for partition in partitions):
         yield error(
             "layout",
             f"nothing of the log {keys.namespace!r} can be seen: this account may not read it",
@@ -28,7 +28,7 @@ def layout_findings(
             to_do=_set_partitions(keys),
         )
     elif made_with is None and layout.is_told:
-        yield from _no_layout(keys, {one.kind for one in partitions}, len(partitions))
+        yield from _no_layout(keys, {partition.kind for partition in partitions}, len(partitions))
     elif made_with is not None and wanted not in {None, made_with}:
         yield error(
             "layout",
@@ -41,7 +41,7 @@ def layout_findings(
 
 
 def _no_layout(keys: Keys, kinds: AbstractSet[str], partitions: int) -> Iterator[Finding]:
-    """Yield what it means; where something else lies in the log's place, that is told there."""
+    """Yield what a missing layout means; stray values in the log's place have other findings."""
     if "stream" in kinds:
         yield warning(
             "layout",

@@ -1,4 +1,4 @@
-"""The facts of a log: of its layout, its partitions and the groups that read them."""
+"""Reads the facts of a log: its layout, its partitions and the groups that read them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,20 +27,20 @@ from events.streams.stream_group import (
 from events.streams.stream_state import StreamState, read_stream_state
 
 DEAD_SAMPLE = 100
-"""Dead letters whose reasons are counted: the newest."""
+"""The newest dead letters, of which the reasons are counted."""
 
 CONSUMERS_MAX = 10_000
 
 
 class Amount(msgspec.Struct, frozen=True):
-    """How many there are: at least *least*, at most *most*."""
+    """A number that may be known only as a range: from *least* to *most*."""
 
     least: int = 0
     most: int = 0
 
     @classmethod
     def exactly(cls, count: int) -> "Amount":
-        """Return that there are *count*."""
+        """Return an amount that is exactly *count*."""
         return cls(count, count)
 
     def __add__(self, other: "Amount") -> "Amount":
@@ -55,15 +55,15 @@ class GroupFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         lag: Entries not yet delivered.
-        oldest: The oldest pending entry, None where nothing is pending.
+        oldest: The oldest pending entry, None if nothing is pending.
         consumers: Its consumers.
-        last_delivered: Where it stands.
-        kept_position: Where it stood by what is kept beside the stream, None for nowhere.
-        trimmed_unread: Entries trimmed before they were delivered, as far as that can be told.
-        lost: Entries that it ever found gone.
-        lost_at: When it last did, None where that is not kept any more.
+        last_delivered: The newest entry that was delivered.
+        kept_position: Its position as kept beside the stream, None if none is kept.
+        trimmed_unread: Entries trimmed before they were delivered, as far as that is known.
+        lost: Entries that it has ever found gone.
+        lost_at: When it last did so, None if that is no longer kept.
         dead: How many dead letters it has.
-        dead_reasons: Why, of the newest of them.
+        dead_reasons: How often each reason occurs among the newest of them.
     """
 
     name: str
@@ -84,10 +84,10 @@ class LayoutFacts(msgspec.Struct, frozen=True):
     """What is known of how the log was made.
 
     Attributes:
-        partitions: With how many partitions, None where that is not known.
-        unreadable: What is held in place of their number, None where it is one or nothing.
-        is_told: Whether the server told it.
-        is_forbidden: Whether this account has not the right to know.
+        partitions: The number of partitions, None if it is not known.
+        unreadable: The stray value in place of that number, None if there is a number or nothing.
+        is_told: Whether the server answered.
+        is_forbidden: Whether this account may not read it.
     """
 
     partitions: int | None = None
@@ -100,12 +100,12 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One partition.
 
     Attributes:
-        partition: Which one.
-        kind: What Redis has under its key: `stream`, `none`, or what should not be there.
-        stream: Its stream, None where there is none.
+        partition: Its number.
+        kind: The type of its key: `stream`, `none`, `unknown`, or one that is wrong.
+        stream: Its stream, None if there is none.
         kept_positions: What is kept beside it.
-        groups: The groups that Redis has, by name.
-        missing: What is kept for groups that it does not have here, by name.
+        groups: The groups that exist here, by name.
+        missing: What is kept for groups that do not exist here, by name.
     """
 
     partition: int
@@ -117,12 +117,12 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def all_groups(self) -> Sequence[GroupFacts]:
-        """Those that are here, and those that are missing."""
+        """The groups that exist here, and those that are missing."""
         return (*self.groups.values(), *self.missing.values())
 
     @property
     def once_reached(self) -> Reached | None:
-        """Up to where the stream once went, None where it is not known to have gone further."""
+        """The entry that the stream once reached, None if no entry after its last is known."""
         if self.stream is None and self.kind != "none":
             return None
         return self.kept_positions.reached_beyond(
@@ -131,7 +131,7 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_layout(queries: ServerQueries, keys: Keys) -> LayoutFacts:
-    """Ask with how many partitions the log was made."""
+    """Read with how many partitions the log was made."""
     held = reply_or_none(await queries.ask("HGET", keys.layout, "partitions"), bytes)
     if not queries.was_told("HGET", keys.layout):
         return LayoutFacts(is_told=False, is_forbidden=queries.is_forbidden("HGET"))
@@ -142,14 +142,14 @@ async def read_layout(queries: ServerQueries, keys: Keys) -> LayoutFacts:
 
 
 async def read_partition(queries: ServerQueries, keys: Keys, partition: int) -> PartitionFacts:
-    """Ask for one partition and its groups: some commands for each, none of them long.
+    """Read one partition and its groups, with a few short commands for each.
 
-    What is kept beside the stream comes first: meanwhile the stream can only have gone on.
+    What is kept beside the stream is read first: meanwhile the stream can only grow.
     """
     kept_positions = await read_kept_positions(queries, keys, partition)
     key = keys.events(partition)
-    told = reply_or_none(await queries.ask("TYPE", key), bytes)
-    kind = "unknown" if told is None else told.decode()
+    key_type = reply_or_none(await queries.ask("TYPE", key), bytes)
+    kind = "unknown" if key_type is None else key_type.decode()
     if kind != "stream":
         return PartitionFacts(partition=partition, kind=kind, kept_positions=kept_positions)
     stream = await read_stream_state(queries.ask, key)
@@ -165,7 +165,7 @@ async def read_partition(queries: ServerQueries, keys: Keys, partition: int) -> 
 async def read_kept(
     queries: ServerQueries, keys: Keys, partition: int, kept_positions: KeptPositions, name: str
 ) -> GroupFacts:
-    """Ask for what is kept for a group, whether it is there or not."""
+    """Read what is kept for a group, whether the group exists or not."""
     key = keys.dead(partition, name)
     dead = reply_or_none(await queries.ask("XLEN", key), int) or 0
     newest = ("XREVRANGE", key, "+", "-", "COUNT", DEAD_SAMPLE)
@@ -201,16 +201,19 @@ async def _read_group(
 
 
 async def read_lag(
-    queries: ServerQueries, stream: StreamState | None, delivered: EntryId, told: int | None = None
+    queries: ServerQueries,
+    stream: StreamState | None,
+    delivered: EntryId,
+    reported: int | None = None,
 ) -> Amount:
-    """Return how much was not yet delivered; *told* is what Redis says of it."""
+    """Return how many entries were not yet delivered; *reported* is Redis's own number."""
     if stream is None:
         return Amount()
-    lag, least = await count_lag(queries.ask, stream, delivered, told)
+    lag, least = await count_lag(queries.ask, stream, delivered, reported)
     if lag is not None:
         return Amount.exactly(lag)
     # Redis's own number is too large where entries were trimmed that the group had not read.
-    most = told if told is not None and stream.is_gapless else stream.length
+    most = reported if reported is not None and stream.is_gapless else stream.length
     return Amount(least, max(least, min(most, stream.length)))
 
 

@@ -1,4 +1,4 @@
-"""The findings about a log and its groups, made from what Redis told."""
+"""Derives findings about a log and its groups from the facts that were read."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -19,12 +19,12 @@ from events.streams.stream_group import PendingEntry
 
 PENDING_IDLE_WARNING_S = TOLD_MAX_S + 60.0
 PENDING_IDLE_ERROR_S = 1_800.0
-"""An entry that nobody has touched for so long neither waits for its next try nor is claimed."""
+"""An entry untouched for this long neither waits for its next try nor will be claimed."""
 
 LAG_WARNING = 10_000
 CONSUMERS_WARNING = 100
 RECENT = timedelta(days=1)
-"""A loss found within this time is an error, an older one a warning until it is taken off."""
+"""A loss found within this time is an error, an older one a warning until it is cleared."""
 
 FUTURE_MS = 1_000
 
@@ -32,7 +32,7 @@ FUTURE_MS = 1_000
 def partition_findings(
     facts: PartitionFacts, keys: Keys, shipped: Iterable[str], now: datetime | None
 ) -> Iterator[Finding]:
-    """Yield what there is to say of one partition and its groups; *now* by the server's clock."""
+    """Yield the findings of one partition and its groups; *now* is by the server's clock."""
     about, key = f"partition {facts.partition}", keys.events(facts.partition)
     if facts.kind not in {"stream", "none", "unknown"}:
         yield error(
@@ -65,7 +65,7 @@ def _missing(names: Iterable[str], about: str, entries: int) -> Iterator[Finding
 
 
 def _cut_short(facts: PartitionFacts, about: str) -> Iterator[Finding]:
-    """Yield whether the stream has not all that it once had at its end."""
+    """Yield an error if the stream lacks entries that it once had at its end."""
     reached = facts.once_reached
     if reached is None:
         return
@@ -96,7 +96,7 @@ def _newest(about: str, last: EntryId | None, now: datetime | None) -> Iterator[
 def group_findings(
     group: GroupFacts, keys: Keys, partition: int, now: datetime | None
 ) -> Iterator[Finding]:
-    """Yield what there is to say of one group; one line where all is well."""
+    """Yield the findings of one group, a single ok if all is well."""
     found = [
         *_consumers(group, f"group {group.name}, partition {partition}"),
         *_pending(group, f"pending of {group.name}, partition {partition}"),
@@ -113,7 +113,7 @@ def group_findings(
 def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
     backlog = group.lag + Amount.exactly(group.pending)
     consume = _consume(group.name)
-    idle_ms = min((one.idle_ms for one in group.consumers), default=0)
+    idle_ms = min((consumer.idle_ms for consumer in group.consumers), default=0)
     if not group.consumers:
         say = error if backlog.least else warning
         no_consumer = "it has no consumer: nobody reads"
@@ -127,12 +127,12 @@ def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
             f"backlog {backlog}",
             to_do=f"see whether its processes run and what /livez says; {consume}",
         )
-    elif silent := [one for one in group.consumers if one.pending and one.idle_ms >= SILENT_MS]:
+    elif silent := [c for c in group.consumers if c.pending and c.idle_ms >= SILENT_MS]:
         yield warning(
             about,
             f"consumer {silent[0].name} is silent and has entries pending;"
             " the others claim them after the claim time",
-            f"{sum(one.pending for one in silent)} pending with {counted(len(silent), 'consumer')}",
+            f"{sum(c.pending for c in silent)} pending with {counted(len(silent), 'consumer')}",
             to_do=f"routestream groups pending {group.name}",
         )
     elif group.lag.least >= LAG_WARNING:
@@ -152,7 +152,7 @@ def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
 
 
 def _consume(group: str) -> str:
-    """Say what starts a reader: the groups of others have their own."""
+    """Return what starts a consumer; a group that we do not ship is started elsewhere."""
     return f"routestream consume {group}" if group in GROUPS else f"start whoever reads as {group}"
 
 
@@ -175,7 +175,7 @@ def _pending(group: GroupFacts, about: str) -> Iterator[Finding]:
 def growth_findings(
     group: GroupFacts, later: tuple[int, PendingEntry | None], partition: int
 ) -> Iterator[Finding]:
-    """Yield whether more becomes pending while the oldest stays; *later* is a second look."""
+    """Yield a warning if more is pending in the second look, *later*, and the oldest remains."""
     pending, oldest = later
     if group.oldest is None or oldest is None or oldest.entry_id != group.oldest.entry_id:
         return
@@ -190,7 +190,7 @@ def growth_findings(
 
 def _dead(group: GroupFacts, about: str) -> Iterator[Finding]:
     if group.dead:
-        reasons = sorted(group.dead_reasons.items(), key=lambda one: (-one[1], one[0]))
+        reasons = sorted(group.dead_reasons.items(), key=lambda reason: (-reason[1], reason[0]))
         yield warning(
             about,
             f"it has given up on {'an entry' if group.dead == 1 else 'entries'}:"
@@ -232,33 +232,35 @@ def _position(group: GroupFacts, about: str) -> Iterator[Finding]:
 def findings_of(
     partitions: Sequence[PartitionFacts], keys: Keys, shipped: Iterable[str], now: datetime | None
 ) -> list[Finding]:
-    """Return the findings of all partitions, those that are well told once for each group."""
+    """Return the findings of all partitions; a group's ok findings are merged into one."""
     names = list(shipped)
-    found = [one for facts in partitions for one in partition_findings(facts, keys, names, now)]
+    found = [f for facts in partitions for f in partition_findings(facts, keys, names, now)]
     well: dict[str, list[Finding]] = {}
-    for one in found:
-        if one.severity == "ok" and one.about.startswith("group "):
-            well.setdefault(one.about.partition(",")[0], []).append(one)
-    told = [one for one in found if one.severity != "ok" or not one.about.startswith("group ")]
-    return told + [_together(about, all_of) for about, all_of in well.items()]
+    kept: list[Finding] = []
+    for finding in found:
+        if finding.severity == "ok" and finding.about.startswith("group "):
+            well.setdefault(finding.about.partition(",")[0], []).append(finding)
+        else:
+            kept.append(finding)
+    return kept + [_merged(about, findings) for about, findings in well.items()]
 
 
-def _together(about: str, all_of: Sequence[Finding]) -> Finding:
-    if len(all_of) == 1:
-        return all_of[0]
-    return ok(about, f"making progress in {len(all_of)} partitions")
+def _merged(about: str, findings: Sequence[Finding]) -> Finding:
+    if len(findings) == 1:
+        return findings[0]
+    return ok(about, f"making progress in {len(findings)} partitions")
 
 
 def totals(partitions: Iterable[PartitionFacts], names: Iterable[str]) -> Mapping[str, Amount]:
     """Return lag, pending, dead and lost of the groups *names* in all partitions.
 
-    A group that is missing in one of them counts there, too: with what waits for it.
+    A group that is missing in a partition counts there, too, with the entries that wait for it.
     """
     wanted = set(names)
     groups = [g for facts in partitions for g in facts.all_groups if g.name in wanted]
     return {
-        "lag": sum((one.lag for one in groups), Amount()),
-        "pending": Amount.exactly(sum(one.pending for one in groups)),
-        "dead": Amount.exactly(sum(one.dead for one in groups)),
-        "lost": Amount.exactly(sum(max(one.lost, one.trimmed_unread) for one in groups)),
+        "lag": sum((group.lag for group in groups), Amount()),
+        "pending": Amount.exactly(sum(group.pending for group in groups)),
+        "dead": Amount.exactly(sum(group.dead for group in groups)),
+        "lost": Amount.exactly(sum(max(group.lost, group.trimmed_unread) for group in groups)),
     }

@@ -1,4 +1,4 @@
-"""The groups that a partition does not have: what is kept for them, and what waits for them."""
+"""Adds the groups that a partition lacks: what is kept for them, and what waits for them."""
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,16 +21,16 @@ from events.log.keys import Keys
 async def with_missing_groups(
     queries: ServerQueries, keys: Keys, partitions: Sequence[PartitionFacts], shipped: Iterable[str]
 ) -> list[PartitionFacts]:
-    """Return *partitions*, each with what is kept for the groups that it does not have.
+    """Return *partitions*, each with what is kept for the groups that it lacks.
 
-    They are the *shipped* ones, which read every partition, others that we know of, and those that
-    are, or once stood, in any partition.
+    It should have all groups that can be run, among them the *shipped* ones, which read every
+    partition, and all groups that exist or have a kept position in any partition.
     """
     everywhere = set(GROUPS)
-    for one in partitions:
-        everywhere |= one.groups.keys() | one.kept_positions.groups
+    for facts in partitions:
+        everywhere |= facts.groups.keys() | facts.kept_positions.groups
     wanted = set(shipped)
-    return [await _with_missing(queries, keys, one, everywhere, wanted) for one in partitions]
+    return [await _with_missing(queries, keys, facts, everywhere, wanted) for facts in partitions]
 
 
 async def _with_missing(
@@ -53,8 +53,8 @@ async def _with_missing(
 
 
 async def _lag(queries: ServerQueries, facts: PartitionFacts, kept: GroupFacts) -> Amount:
-    """Return how much a group will be given that begins anew where it once stood."""
-    stood = kept.kept_position or START
-    if facts.stream is not None and stood > facts.stream.last:
-        stood = START  # that was in another history: it begins with the first entry of this one
-    return await read_lag(queries, facts.stream, stood)
+    """Return how much a missing group will read when it begins again at its kept position."""
+    start = kept.kept_position or START
+    if facts.stream is not None and start > facts.stream.last:
+        start = START  # the position is of another history: the group begins with the first entry
+    return await read_lag(queries, facts.stream, start)

@@ -1,4 +1,4 @@
-"""What installed packages add, and which of it is skipped."""
+"""Lists what installed packages add, and which plugins are skipped."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,8 +11,8 @@ from projections.catalogue import PROJECTIONS
 
 
 def plugin_findings() -> Iterator[Finding]:
-    """Yield what is skipped, and what else there is; nothing where no package adds anything."""
-    _ = GROUPS.installed  # which looks for all kinds of plugins
+    """Yield skipped plugins, then additions by package; nothing if no package adds anything."""
+    _ = GROUPS.installed  # looks for all kinds of plugins
     for plugin in broken_plugins():
         yield warning(
             f"plugin {plugin.name} of {plugin.owner}",

@@ -1,4 +1,4 @@
-"""The gaps between the log and the read models: what was handled, and is not in a document."""
+"""Finds gaps between log and read models: handled events that no document shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,16 +25,16 @@ class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One read model in one partition.
 
     Attributes:
-        name: What it is called, which is its group's name.
-        projection: The name of what is folded into it.
+        name: Its name, which is also its group's.
+        projection: The name of its projection.
         partition: The partition.
         generation: The live generation, None for none.
         documents: How many documents there are.
         written: How many were written, as the last apply counted.
-        sampled: Endpoints that were looked at.
-        missing: Those without a document, although their last event was handled.
-        behind: Those whose document does not show their last event, although that was handled.
-        unreadable: Those whose document is none of ours.
+        sampled: How many endpoints were compared.
+        missing: Endpoints without a document, although their last event was handled.
+        behind: Endpoints whose document does not show their last event, although it was handled.
+        unreadable: Endpoints whose document cannot be read.
     """
 
     name: str
@@ -52,21 +52,21 @@ class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 async def read_read_model(
     queries: ServerQueries, keys: Keys, projection: Projection[Any], facts: PartitionFacts
 ) -> ReadModelFacts | None:
-    """Look at a sample of the documents; None where what is live may not be asked, or is no number.
+    """Read a sample of the documents; None if the live generation is refused or is no number.
 
-    The heads come with *facts*, then what the group has handled, then the documents: so a document
-    has to show every head that was handled.
+    The heads were read with *facts*; next come the group's position and last the documents: so a
+    document must show every head that was handled.
     """
     name, unreadable, partition = projection.read_model, queries.unreadable, facts.partition
-    nothing = ReadModelFacts(name=name, projection=projection.name, partition=partition)
+    empty = ReadModelFacts(name=name, projection=projection.name, partition=partition)
     about = _about(name, partition)
     handled_to = await _handled_to(queries, keys, name, facts)
     key = keys.live(partition, name)
     held = reply_or_none(await queries.ask("GET", key), bytes)
     if held is None:
-        return nothing if queries.was_told("GET", key) else None
-    anew = f"redis-cli DEL '{key}', then routestream consume {name} builds it anew"
-    live = unreadable.number(held, ValueLocation(about, key, mend=anew))
+        return empty if queries.was_told("GET", key) else None
+    rebuild = f"redis-cli DEL '{key}', then routestream consume {name} builds it anew"
+    live = unreadable.number(held, ValueLocation(about, key, mend=rebuild))
     if live is None:
         return None
     key = keys.documents(partition, name, live)
@@ -79,29 +79,29 @@ async def read_read_model(
     documents = dict(zip(due, reply_or_none(raw, list[bytes | None]) or [], strict=False))
     counted_in = ValueLocation(about, keys.generations(partition), f"{name}:documents")
     written = await queries.ask("HGET", counted_in.key, counted_in.field or "")
-    versions = {endpoint: _version(projection, one) for endpoint, one in documents.items() if one}
-    missing = [endpoint for endpoint, one in documents.items() if one is None]
-    behind = [one for one, at in versions.items() if at is not None and at < due[one]]
+    versions = {endpoint: _version(projection, doc) for endpoint, doc in documents.items() if doc}
+    missing = [endpoint for endpoint, document in documents.items() if document is None]
+    behind = [name for name, at in versions.items() if at is not None and at < due[name]]
     suspects = {endpoint: due[endpoint] for endpoint in (*missing, *behind)}
     skipped = await _skipped(queries, keys.events(partition), partition, suspects)
     return msgspec.structs.replace(
-        nothing,
+        empty,
         generation=live,
         documents=reply_or_none(await queries.ask("HLEN", key), int) or 0,
         written=unreadable.number(reply_or_none(written, bytes), counted_in) or 0,
         sampled=len(documents),
         missing=[endpoint for endpoint in missing if endpoint not in skipped],
         behind=[endpoint for endpoint in behind if endpoint not in skipped],
-        unreadable=[one for one, at in versions.items() if at is None],
+        unreadable=[endpoint for endpoint, at in versions.items() if at is None],
     )
 
 
 async def _handled_to(
     queries: ServerQueries, keys: Keys, group: str, facts: PartitionFacts
 ) -> EntryId:
-    """Return up to where the group has handled all: before its oldest pending entry.
+    """Return the entry up to which the group has handled all: before its oldest pending entry.
 
-    Where the stream is gone, and the group with it, its kept position says so.
+    If the stream is gone, and the group with it, that is its kept position.
     """
     if facts.stream is None:
         return facts.kept_positions.positions.get(group_holder(group), START)
@@ -117,8 +117,8 @@ async def _skipped(
 ) -> set[str]:
     """Return the endpoints whose last event no document can show: this version cannot read it.
 
-    A newer producer writes types that are not known here, and a group goes on behind them. Of an
-    entry that is not there any more nobody can tell.
+    A newer producer writes types that are unknown here, and a group skips them. Endpoints whose
+    last entry no longer exists are not returned.
     """
     skipped = set()
     for endpoint, head in heads.items():
@@ -150,14 +150,14 @@ def _about(name: str, partition: int) -> str:
 
 
 def read_model_findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Finding]:
-    """Yield what there is to say of one read model."""
-    for one in _findings(facts, partition):
-        if one.to_do and partition.once_reached is not None:
-            # What it could be built from is not all there.
+    """Yield the findings of one read model."""
+    for finding in _findings(facts, partition):
+        if finding.to_do and partition.once_reached is not None:
+            # The log from which it would be built is incomplete.
             first = f"see first what is said of partition {facts.partition}"
-            yield msgspec.structs.replace(one, to_do=first)
+            yield msgspec.structs.replace(finding, to_do=first)
         else:
-            yield one
+            yield finding
 
 
 def _findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Finding]:
@@ -179,19 +179,19 @@ def _findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Find
 
 
 def _gaps(facts: ReadModelFacts, about: str) -> Iterator[Finding]:
-    """Yield what is wrong with the documents that were looked at."""
+    """Yield what is wrong with the sampled documents."""
     what_is_wrong = {
         "endpoints have no document although their events were handled": facts.missing,
         "documents lack the last event of their endpoint although it was handled, unless it is"
         " among the dead letters": facts.behind,
         "documents cannot be read": facts.unreadable,
     }
-    for what, some in what_is_wrong.items():
-        if some:
+    for what, endpoints in what_is_wrong.items():
+        if endpoints:
             yield error(
                 about,
-                f"{what}, such as {some[0]}",
-                f"{len(some)} of {facts.sampled} that were compared",
+                f"{what}, such as {endpoints[0]}",
+                f"{len(endpoints)} of {facts.sampled} that were compared",
                 to_do=_rebuild(facts),
             )
 

@@ -1,4 +1,4 @@
-"""The facts of a server: what it tells of itself, of its settings, and of our rights."""
+"""Reads the facts of a server: its state, its settings, its clock, and our rights."""
 
 from collections.abc import Mapping, Sequence
 from time import time
@@ -15,7 +15,7 @@ _ID = "0-1"
 
 
 class ServerReplica(msgspec.Struct, frozen=True):
-    """A replica as its master sees it: `online` or not, heard of so many seconds ago."""
+    """A replica as its master sees it: its state, and the seconds since its last sign."""
 
     address: str
     state: str
@@ -23,17 +23,17 @@ class ServerReplica(msgspec.Struct, frozen=True):
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server told; a section that it refused is empty.
+    """What a server reported; a section that it refused is empty.
 
     Attributes:
         server: INFO server.
         persistence: INFO persistence.
         memory: INFO memory.
         replication: INFO replication.
-        settings: CONFIG GET of what INFO does not tell.
-        user: Who we are to it.
-        missing_rights: Commands that *user* may not run, None where that may not be asked.
-        clock_ahead_s: How far its clock is ahead of ours, None where it does not tell the time.
+        settings: CONFIG GET of what INFO does not report.
+        user: The user whose rights are checked.
+        missing_rights: Commands that *user* may not run, None if that may not be asked.
+        clock_ahead_s: Seconds by which its clock is ahead of ours, None if it refuses TIME.
     """
 
     server: Mapping[str, Any] = {}
@@ -47,25 +47,25 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_loading(self) -> bool:
-        """Whether it reads its file, and cannot be asked for anything else."""
+        """Whether it is loading its file, and answers nothing else."""
         return bool(self.persistence.get("loading"))
 
     @property
     def replicas(self) -> list[ServerReplica]:
         """The replicas that are connected to it."""
-        told = (self.replication.get(f"slave{n}") for n in range(_connected(self.replication)))
+        found = (self.replication.get(f"slave{n}") for n in range(_connected(self.replication)))
         return [
-            ServerReplica(f"{one['ip']}:{one['port']}", str(one["state"]), int(one.get("lag", 0)))
-            for one in told
-            if isinstance(one, Mapping)
+            ServerReplica(f"{r['ip']}:{r['port']}", str(r["state"]), int(r.get("lag", 0)))
+            for r in found
+            if isinstance(r, Mapping)
         ]
 
 
 async def read_server(queries: ServerQueries, keys: Keys, user: str | None = None) -> ServerFacts:
-    """Ask the server about itself, and about the rights of *user*, ours unless given."""
-    who = await queries.ask("ACL WHOAMI")
+    """Ask the server about itself, and about the rights of *user*, by default our own."""
+    own_name = await queries.ask("ACL WHOAMI")
     settings = await queries.ask("CONFIG GET", "appendfsync", "stop-writes*", "save")
-    name = user or (None if who is None else str(who))
+    name = user or (None if own_name is None else str(own_name))
     return ServerFacts(
         server=await queries.info("server"),
         persistence=await queries.info("persistence"),
@@ -80,26 +80,26 @@ async def read_server(queries: ServerQueries, keys: Keys, user: str | None = Non
 
 async def _clock_ahead_s(queries: ServerQueries) -> float | None:
     before = time()
-    told = reply_or_none(await queries.ask("TIME"), tuple[int, int])
-    if told is None:
+    server_time = reply_or_none(await queries.ask("TIME"), tuple[int, int])
+    if server_time is None:
         return None
-    seconds, microseconds = told
+    seconds, microseconds = server_time
     return float(seconds + microseconds / 1_000_000 - (before + time()) / 2)
 
 
 async def _missing_rights(queries: ServerQueries, keys: Keys, user: str) -> list[str] | None:
     missing = []
     for command in needed_commands(keys):
-        told = reply_or_none(await queries.ask("ACL DRYRUN", user, *command), bytes)
-        if told is None:
+        answer = reply_or_none(await queries.ask("ACL DRYRUN", user, *command), bytes)
+        if answer is None:
             return None
-        if told != b"OK":
-            missing.append(f"{command[0].lower()} on {command[1]}" if told else command[0])
+        if answer != b"OK":
+            missing.append(f"{command[0].lower()} on {command[1]}" if answer else command[0])
     return missing
 
 
 def needed_commands(keys: Keys) -> list[tuple[str, ...]]:
-    """Return one call of each kind that producers and consumers make; none of them is made."""
+    """Return an example of each command that producers and consumers use; none is executed."""
     stream, heads = keys.events(0), keys.heads(0)
     documents = keys.documents(0, ROUTE_TABLE.read_model, 1)
     return [

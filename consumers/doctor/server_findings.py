@@ -1,4 +1,4 @@
-"""The findings about a server, made from what it told."""
+"""Derives findings about a server from the facts that were read."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ MEMORY_ERROR = 0.95
 CLOCK_WARNING_S = 2.0
 CLOCK_ERROR_S = 60.0
 REPLICA_LAG_S = 10
-"""A replica that was not heard of for so long would lose at least as much in a failover."""
+"""A replica without a sign for this long would lose at least as much in a failover."""
 
 
 def server_findings(facts: ServerFacts) -> Iterator[Finding]:
-    """Yield what there is to say; what the server refused to tell is left out."""
+    """Yield the findings of a server; what it refused to tell is left out."""
     yield from _version(facts)
     if facts.persistence:
         yield from _persistence(facts)
@@ -39,16 +39,16 @@ def _version(facts: ServerFacts) -> Iterator[Finding]:
 
 
 def _persistence(facts: ServerFacts) -> Iterator[Finding]:
-    told = facts.persistence
+    persistence = facts.persistence
     if facts.is_loading:
-        left_s = told.get("loading_eta_seconds", "?")
+        left_s = persistence.get("loading_eta_seconds", "?")
         yield error(
             "loading",
             "the server is reading its file and answers nothing else",
             f"{left_s} s left",
             to_do="wait until it has loaded, and ask again",
         )
-    if not told.get("aof_enabled"):
+    if not persistence.get("aof_enabled"):
         yield error(
             "append-only file",
             "it is off: a crash of the server loses events that were answered as appended",
@@ -57,31 +57,31 @@ def _persistence(facts: ServerFacts) -> Iterator[Finding]:
         )
     else:
         yield from _append_only_file(facts)
-    if told.get("rdb_last_bgsave_status", "ok") != "ok":
+    if persistence.get("rdb_last_bgsave_status", "ok") != "ok":
         stops = facts.settings.get("stop-writes-on-bgsave-error", "yes") == "yes"
         say = error if stops and facts.settings.get("save", "") else warning
         yield say(
             "last save",
             "the last save to disk failed" + ("; writes are refused: MISCONF" if stops else ""),
-            told["rdb_last_bgsave_status"],
+            persistence["rdb_last_bgsave_status"],
             to_do="make room on the server's disk, then redis-cli BGSAVE",
         )
 
 
 def _append_only_file(facts: ServerFacts) -> Iterator[Finding]:
-    told, fsync = facts.persistence, facts.settings.get("appendfsync")
-    if told.get("aof_last_write_status", "ok") != "ok":
+    persistence, fsync = facts.persistence, facts.settings.get("appendfsync")
+    if persistence.get("aof_last_write_status", "ok") != "ok":
         yield error(
             "append-only file",
             "the last write to it failed; appends are refused until one succeeds",
-            told["aof_last_write_status"],
+            persistence["aof_last_write_status"],
             to_do="make room on the server's disk",
         )
-    elif told.get("aof_last_bgrewrite_status", "ok") != "ok":
+    elif persistence.get("aof_last_bgrewrite_status", "ok") != "ok":
         yield warning(
             "append-only file",
             "its last rewrite failed: it grows without end",
-            told["aof_last_bgrewrite_status"],
+            persistence["aof_last_bgrewrite_status"],
             to_do="make room on the server's disk, then redis-cli BGREWRITEAOF",
         )
     elif fsync == "no":
@@ -96,8 +96,8 @@ def _append_only_file(facts: ServerFacts) -> Iterator[Finding]:
 
 
 def _memory(facts: ServerFacts) -> Iterator[Finding]:
-    told = facts.memory
-    policy = str(told.get("maxmemory_policy", "noeviction"))
+    memory = facts.memory
+    policy = str(memory.get("maxmemory_policy", "noeviction"))
     if policy == "noeviction":
         yield ok("eviction", "nothing is evicted", policy)
     else:
@@ -110,9 +110,9 @@ def _memory(facts: ServerFacts) -> Iterator[Finding]:
             policy,
             to_do="redis-cli CONFIG SET maxmemory-policy noeviction && redis-cli CONFIG REWRITE",
         )
-    used, most = int(told.get("used_memory", 0)), int(told.get("maxmemory", 0))
+    used, most = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
     is_limited = most > 0
-    most = most or int(told.get("total_system_memory", 0))
+    most = most or int(memory.get("total_system_memory", 0))
     if not most:
         return
     part = used / most
@@ -132,16 +132,16 @@ def _memory(facts: ServerFacts) -> Iterator[Finding]:
 
 
 def _replication(facts: ServerFacts) -> Iterator[Finding]:
-    told = facts.replication
-    if told.get("role") == "slave":
+    replication = facts.replication
+    if replication.get("role") == "slave":
         yield error(
             "role",
             "this is a replica: nothing can be appended here",
-            f"replica of {told.get('master_host')}:{told.get('master_port')}",
+            f"replica of {replication.get('master_host')}:{replication.get('master_port')}",
             to_do="set REDIS_URL to its master, or redis-cli REPLICAOF NO ONE to promote it",
         )
-        if told.get("master_link_status") != "up":
-            down_s = told.get("master_link_down_since_seconds", "?")
+        if replication.get("master_link_status") != "up":
+            down_s = replication.get("master_link_down_since_seconds", "?")
             yield error(
                 "link to the master",
                 "it is down: what is read here grows older",

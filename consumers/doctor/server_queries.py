@@ -1,4 +1,4 @@
-"""Queries to a server: each is sent in any case, and what is refused is noted."""
+"""Sends queries to a server; a refused one is noted, and the others are sent anyway."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -20,12 +20,12 @@ _OF_KEYS = re.compile(r"permissions to access (a key|one of the keys)")
 
 
 class ServerQueries:
-    """Asks commands that only read, none of which may take long.
+    """Sends short commands that only read.
 
     Attributes:
-        refused: What was refused, with the server's words.
-        wrong_types: Keys that hold something of another type than belongs there, with its words.
-        unreadable: What was told, and is not what belongs there.
+        refused: The commands that were refused, with the server's words.
+        wrong_types: Keys of another type than belongs there, with the server's words.
+        unreadable: Notes the stray values that were read.
     """
 
     def __init__(self, client: Client) -> None:
@@ -35,7 +35,7 @@ class ServerQueries:
         self.unreadable = Unreadable()
 
     async def ask(self, *command: object) -> object:
-        """Return the reply, None where the server refuses to give it.
+        """Return the reply, None if the server refuses the command.
 
         Raises:
             ServerUnavailableError: There is no server.
@@ -57,7 +57,7 @@ class ServerQueries:
 
     @property
     def account(self) -> str:
-        """As whom we ask, by the URL."""
+        """The user of the queries, by the URL."""
         return self._client.connection_pool.connection_kwargs.get("username") or "default"
 
     def was_told(self, command: str, key: str) -> bool:
@@ -65,16 +65,16 @@ class ServerQueries:
         return command not in self.refused and key not in self.wrong_types
 
     def is_forbidden(self, command: str) -> bool:
-        """Whether this account has not the right to *command*, or to our keys."""
+        """Whether this account lacks the right to *command*, or to our keys."""
         return _NO_RIGHT in self.refused.get(command, "")
 
     async def info(self, section: str) -> Mapping[str, Any]:
-        """Return what INFO tells of *section*; nothing where it is refused."""
+        """Return *section* of INFO; empty if it is refused."""
         return reply_or_none(await self.ask("INFO", section), dict[str, Any]) or {}
 
 
 def _is_answered(refusal: ServerUnavailableError) -> bool:
-    """Whether a server said no, for now: it loads, or follows a master that is away."""
+    """Whether a server refused for now: it is loading, or its master is away."""
     cause = refusal.__cause__
     return was_not_carried_out(refusal) and not isinstance(
         cause, NeverSentError | redis_errors.AuthenticationError
@@ -82,7 +82,7 @@ def _is_answered(refusal: ServerUnavailableError) -> bool:
 
 
 def refusal_findings(queries: ServerQueries, keys: Keys) -> Iterable[Finding]:
-    """Yield one finding for each command or key that was refused; what it holds is not known."""
+    """Yield one finding for each refused command, and for each key of a wrong type."""
     for key, why in queries.wrong_types.items():
         yield error(
             f"key {key}",

@@ -1,4 +1,4 @@
-"""What Redis holds where a number or an entry id belongs: read, or noted as a finding."""
+"""Reads numbers and entry ids from Redis, and notes stray values as findings."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,7 +11,7 @@ from events.errors import InvalidPositionError
 
 _DIGITS_MAX = 19
 SHOWN_BYTES = 60
-"""Of a value that cannot be read."""
+"""Bytes that are shown of a value that cannot be read."""
 
 Value = TypeVar("Value")
 
@@ -20,10 +20,10 @@ class ValueLocation(msgspec.Struct, frozen=True):
     """Where a value is held.
 
     Attributes:
-        about: What a finding about it is about.
+        about: The subject of a finding about it.
         key: Its key.
-        field: Its field, None where the key is no hash.
-        mend: What to do where it cannot be read; to take it away unless given.
+        field: Its field, None if the key is not a hash.
+        mend: What to do if it cannot be read; to delete it unless given.
     """
 
     about: str
@@ -36,29 +36,29 @@ class ValueLocation(msgspec.Struct, frozen=True):
 
     @property
     def to_do(self) -> str:
-        """What to do where the value cannot be read."""
-        taken_away = (
+        """What to do if the value cannot be read."""
+        deletion = (
             f"DEL '{self.key}'" if self.field is None else f"HDEL '{self.key}' '{self.field}'"
         )
-        return self.mend or f"redis-cli {taken_away}"
+        return self.mend or f"redis-cli {deletion}"
 
 
 class Unreadable:
     """Reads values, and notes those that cannot be read.
 
     Attributes:
-        findings: One for each of them.
+        findings: One for each unreadable value.
     """
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
 
     def number(self, held: bytes | None, place: ValueLocation) -> int | None:
-        """Return the whole number that is *held*, None where there is none."""
+        """Return *held* as a whole number, None if it is missing or not one."""
         return self._read(held, place, _whole_number, "a whole number")
 
     def entry_id(self, held: bytes | None, place: ValueLocation) -> EntryId | None:
-        """Return the entry id that is *held*, None where there is none."""
+        """Return *held* as an entry id, None if it is missing or not one."""
         return self._read(held, place, EntryId.parse, "an entry id")
 
     def _read(
