@@ -58,44 +58,44 @@ class Metric(msgspec.Struct, frozen=True):
 _COUNTED: Mapping[Metric, Value] = {
     Metric(
         "entries_handled", "counter", "Entries whose work was done, since the process began."
-    ): lambda of: of.counts.handled,
-    Metric("entries_skipped", "counter", "Entries that the group had no work for."): lambda of: (
-        of.counts.skipped
-    ),
+    ): lambda progress: progress.counts.handled,
+    Metric(
+        "entries_skipped", "counter", "Entries that the group had no work for."
+    ): lambda progress: progress.counts.skipped,
     Metric(
         "entries_failed", "counter", "Tries that did not succeed: retried and dead together."
-    ): lambda of: of.counts.failed,
+    ): lambda progress: progress.counts.failed,
     Metric(
         "entries_retried", "counter", "Tries after which the entry stays pending for another one."
-    ): lambda of: of.counts.retried,
+    ): lambda progress: progress.counts.retried,
     Metric(
         "entries_dead", "counter", "Entries that were given up on: see `routestream dead ls`."
-    ): lambda of: of.counts.dead,
+    ): lambda progress: progress.counts.dead,
     Metric(
         "entries_claimed",
         "counter",
         "Entries taken over: idle for the claim time, or left by a former owner.",
-    ): lambda of: of.counts.claimed,
+    ): lambda progress: progress.counts.claimed,
     Metric(
         "revision_conflicts",
         "counter",
         "Documents that another projector had written first, so that they were folded anew.",
-    ): lambda of: of.counts.conflicts,
+    ): lambda progress: progress.counts.conflicts,
     Metric(
         "consumer_connected",
         "gauge",
         "1 while the consumer consumes or waits for its turn, else 0.",
-    ): lambda of: float(of.state in {"consuming", "waiting"}),
+    ): lambda progress: float(progress.state in {"consuming", "waiting"}),
 }
 _DISTRIBUTED: Mapping[Metric, Callable[[ConsumerProgress], Distribution]] = {
     Metric(
         "batch_size_entries", "histogram", "Entries that were read and processed together."
-    ): lambda of: of.batch_sizes,
+    ): lambda progress: progress.batch_sizes,
     Metric(
         "apply_time_seconds",
         "histogram",
         "How long the script took that writes documents and acknowledges their entries.",
-    ): lambda of: of.apply_times_s,
+    ): lambda progress: progress.apply_times_s,
 }
 _OF_WHOLE_GROUP = "Read from Redis, the same in every process of the group: take the maximum."
 _BACKLOG: Mapping[Metric, Callable[[Backlog], float]] = {
@@ -103,22 +103,22 @@ _BACKLOG: Mapping[Metric, Callable[[Backlog], float]] = {
         "lag_entries",
         "gauge",
         f"Entries not yet delivered. {_OF_WHOLE_GROUP}",
-    ): lambda of: of.lag,
+    ): lambda backlog: backlog.lag,
     Metric(
         "pending_entries",
         "gauge",
         f"Entries delivered, but not acknowledged. {_OF_WHOLE_GROUP}",
-    ): lambda of: of.pending,
+    ): lambda backlog: backlog.pending,
     Metric(
         "oldest_pending_age_seconds",
         "gauge",
         f"How long ago the oldest pending entry was appended, 0 for none. {_OF_WHOLE_GROUP}",
-    ): lambda of: of.oldest_pending_s,
+    ): lambda backlog: backlog.oldest_pending_s,
     Metric(
         "entries_lost",
         "counter",
         f"Entries that the group found gone before it had handled them. {_OF_WHOLE_GROUP}",
-    ): lambda of: of.lost,
+    ): lambda backlog: backlog.lost,
 }
 _SERVER_UP = Metric(
     "server_up", "gauge", "1 when the server answered the last look, at most 1 s ago, else 0.", ()

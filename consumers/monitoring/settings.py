@@ -30,6 +30,6 @@ class MetricsSettings(Limited, frozen=True):
     vitals: VitalsSettings = VitalsSettings()
 
     def port_of(self, slot: int) -> int:
-        """Return the port of a supervisor's process number *slot*, from 0; port 0 is any free one."""
+        """Return the port of a supervisor's process number *slot*, from 0; 0 is any free port."""
         port = self.port + 1 + slot
         return port if self.port and port <= _PORT_MAX else 0
