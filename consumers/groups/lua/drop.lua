@@ -4,7 +4,7 @@
 -- KEYS[2]  stream, bounded  {ns:P}:operations
 -- ARGV[1]  number of dead letters; then their ids
 -- then     operations that are kept, about; fields and values of the operation
--- Reply    how many there still were
+-- Reply    how many still existed
 
 local ids = tonumber(ARGV[1])
 local dropped = redis.call('XDEL', KEYS[1], unpack(ARGV, 2, 1 + ids))

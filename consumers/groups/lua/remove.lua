@@ -1,4 +1,4 @@
--- Remove a group with all that is kept for it but its dead letters, unless somebody reads for it.
+-- Remove a group and all that is kept for it except dead letters, unless a consumer is active.
 --
 -- KEYS[1]  stream           {ns:P}:events
 -- KEYS[2]  hash             {ns:P}:positions, holder -> entry id

@@ -1,4 +1,4 @@
--- Give dead letters back to their group: pending again under their own ids, and dead no more.
+-- Make dead letters pending again in their group, under the ids of their entries.
 --
 -- KEYS[1]  stream           {ns:P}:events
 -- KEYS[2]  stream           {ns:P}:dead:GROUP
@@ -7,13 +7,13 @@
 -- KEYS[5]  stream, bounded  {ns:P}:operations
 -- ARGV[1]  group
 -- ARGV[2]  consumer with which they are pending until another claims them
--- ARGV[3]  how long they shall seem to have been idle, in ms
+-- ARGV[3]  idle time to set, in ms
 -- ARGV[4]  entries that KEYS[3] holds, at most
 -- ARGV[5]  the group's holder
 -- ARGV[6]  number of dead letters; then for each: its id, its entry's id, its error
 -- then     operations that are kept, about; fields and values of the operation
--- Reply    for each: {"requeued", times}, {"gone"} where it is no dead letter any more, {"trimmed"}
---          where its entry is not in the log: it stays a dead letter
+-- Reply    for each: {"requeued", times}, {"gone"} if it is no longer a dead letter, {"trimmed"}
+--          if its entry is not in the log: it stays a dead letter
 
 -- include entry_id
 -- include before
@@ -35,7 +35,7 @@ for _ = 1, tonumber(ARGV[6]) do
     redis.call('XDEL', KEYS[2], dead_id)
     local kept = redis.call('HGET', KEYS[4], ARGV[5])
     if kept and not is_beyond(id, kept) then
-      -- The group has not read this for good any more.
+      -- The kept position must lie before an entry that is pending again.
       redis.call('HSET', KEYS[4], ARGV[5], before(id))
     end
     local times = tonumber(string.match(redis.call('HGET', KEYS[3], id) or '0', '^%d+')) + 1

@@ -1,16 +1,16 @@
--- Move a group to another place of its partition, if it is where it was when that was decided.
+-- Move a group to another position, if it has not moved since that was decided.
 --
 -- KEYS[1]  stream           {ns:P}:events
 -- KEYS[2]  hash             {ns:P}:positions, holder -> entry id
 -- KEYS[3]  stream, bounded  {ns:P}:operations
 -- ARGV[1]  group
 -- ARGV[2]  its holder
--- ARGV[3]  the id from which on it is to be given entries
--- ARGV[4]  the id that it was given last when that was decided
+-- ARGV[3]  the id from which on it is to read
+-- ARGV[4]  the id that was delivered last when that was decided
 -- ARGV[5]  a consumer heard of within so many ms is active; 0 takes none for active
 -- ARGV[6]  a consumer that never counts
 -- ARGV[7]  operations that are kept, about; then fields and values of the operation
--- Reply    {"done", the id it was given last now} | {"missing"} | {"moved", id} | {"active", name, ...}
+-- Reply    {"done", the id now delivered last} | {"missing"} | {"moved", id} | {"active", name, ...}
 
 -- include entry_id
 -- include fields
@@ -52,7 +52,7 @@ end
 
 local move = {'XGROUP', 'SETID', KEYS[1], ARGV[1], to}
 if read and stream['max-deleted-entry-id'] == '0-0' then
-  -- With it Redis can tell the group's lag, and we what is trimmed before the group has read it.
+  -- With ENTRIESREAD Redis can tell the lag, and we the entries trimmed before they were read.
   move[#move + 1] = 'ENTRIESREAD'
   move[#move + 1] = read
 end

@@ -1,9 +1,9 @@
--- Give the ownership of a partition away, and wake those who wait for it.
+-- Hand over the ownership of a partition, and wake the consumers that wait for it.
 --
 -- KEYS[1]  string              {ns:P}:lease:GROUP
 -- KEYS[2]  stream of an entry  {ns:P}:handover:GROUP
 -- ARGV[1]  holder
--- Reply    1 handed over, 0 it was not the holder's any more
+-- Reply    1 handed over, 0 the holder no longer had it
 
 local owner = redis.call('GET', KEYS[1])
 if not owner or string.match(owner, '^%d+ (.*)$') ~= ARGV[1] then return 0 end

@@ -1,4 +1,4 @@
--- End entries that are done, for the owner of their partition, and keep where its group stands.
+-- End entries that are done, for the owner of their partition, and keep the group's position.
 --
 -- KEYS[1]  string  {ns:P}:fence:GROUP
 -- KEYS[2]  stream  {ns:P}:events
@@ -9,7 +9,7 @@
 -- ARGV[2]  group
 -- ARGV[3]  its holder
 -- ARGV[4]  ... entry ids, some thousands at most
--- Reply    -1 where another owns, else how many were pending
+-- Reply    -1 if another owns, else how many were pending
 
 -- include before
 -- include entry_id
@@ -20,6 +20,6 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 redis.call('HDEL', KEYS[3], unpack(ARGV, 4))
 redis.call('HDEL', KEYS[4], unpack(ARGV, 4))
 local ended = redis.call('XACK', KEYS[2], ARGV[2], unpack(ARGV, 4))
--- In the same step: what a handler did outside is done again if the group is lost behind this.
+-- In the same step: if the group is lost later, a handler's effects must not be repeated.
 if ended > 0 then stand(KEYS[2], KEYS[5], ARGV[2], ARGV[3]) end
 return ended

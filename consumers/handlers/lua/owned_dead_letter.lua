@@ -1,5 +1,5 @@
--- Move an entry to its group's dead letters, for the owner of its partition, and keep where the
--- group stands.
+-- Move an entry to its group's dead letters, for the owner of its partition, and keep the
+-- group's position.
 --
 -- KEYS[1]  string  {ns:P}:fence:GROUP
 -- KEYS[2]  stream  {ns:P}:events
@@ -12,7 +12,7 @@
 -- ARGV[3]  its holder
 -- ARGV[4]  entry id
 -- ARGV[5]  ... fields and values of the dead letter, some thousands at most
--- Reply    -1 where another owns, 0 where the entry was not pending any more, else 1
+-- Reply    -1 if another owns, 0 if the entry was no longer pending, else 1
 
 -- include before
 -- include entry_id

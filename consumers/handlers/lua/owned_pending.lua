@@ -1,4 +1,4 @@
--- Take over for the owner of a partition what is pending in its group, with whomever.
+-- Take over the group's pending entries for the owner of a partition, whoever had them.
 --
 -- KEYS[1]  string  {ns:P}:fence:GROUP
 -- KEYS[2]  stream  {ns:P}:events
@@ -8,8 +8,8 @@
 -- ARGV[3]  consumer
 -- ARGV[4]  where to begin, "-" or "(" and an entry id
 -- ARGV[5]  entries, at most
--- Reply    -1 where another owns, else {server's time in ms, {{id, fields, tries or nil}, ...}};
---          the fields are nil where the entry was deleted from the stream
+-- Reply    -1 if another owns, else {server's time in ms, {{id, fields, tries or nil}, ...}};
+--          the fields are nil if the entry was deleted from the stream
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local time = redis.call('TIME')

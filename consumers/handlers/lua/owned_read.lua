@@ -7,8 +7,8 @@
 -- ARGV[2]  group
 -- ARGV[3]  consumer
 -- ARGV[4]  entries, at most
--- Reply    -1 where another owns, else {server's time in ms, {{id, fields, tries or nil}, ...},
---          nil; or the stream's last id where nothing was found}
+-- Reply    -1 if another owns, else {server's time in ms, {{id, fields, tries or nil}, ...},
+--          nil; or the stream's last id if nothing was found}
 
 -- include fields
 

@@ -11,8 +11,8 @@
 -- ARGV[5]  tries begun; its deliveries, too
 -- ARGV[6]  failures
 -- ARGV[7]  how long until the next try, in ms
--- ARGV[8]  what it failed with, "" where it did not
--- Reply    -1 where another owns, 0 where the entry is not pending any more, else 1
+-- ARGV[8]  the error, "" if it did not fail
+-- Reply    -1 if another owns, 0 if the entry is no longer pending, else 1
 
 -- include errors
 

@@ -1,4 +1,4 @@
--- Let the owner's lease hold on, and what it has in hand be fresh, without counting a delivery.
+-- Renew the owner's lease, and reset the idle times of its entries without counting a delivery.
 --
 -- KEYS[1]  string  {ns:P}:lease:GROUP
 -- KEYS[2]  string  {ns:P}:fence:GROUP
@@ -8,7 +8,7 @@
 -- ARGV[3]  group
 -- ARGV[4]  consumer
 -- ARGV[5]  ... the entry ids in hand, some thousands at most
--- Reply    how many entries are pending with others than the owner, -1 where another owns
+-- Reply    how many entries are pending with consumers other than the owner, -1 if another owns
 
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

@@ -1,4 +1,4 @@
--- Take the ownership of a partition, unless another consumer holds it; a consumer that waits for it refreshes its idle time.
+-- Take the ownership of a partition if it is free; refresh the idle time of the consumer.
 --
 -- KEYS[1]  string  {ns:P}:lease:GROUP
 -- KEYS[2]  string  {ns:P}:fence:GROUP

@@ -1,4 +1,4 @@
--- End entries, and forget what their tries failed with.
+-- Acknowledge entries, and forget the errors of their tries.
 --
 -- KEYS[1]  stream         {ns:P}:events
 -- KEYS[2]  hash, bounded  {ns:P}:errors:GROUP

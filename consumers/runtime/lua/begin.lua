@@ -1,11 +1,11 @@
--- Create a group where it stood before it was lost, unless it is there.
+-- Create a group at its kept position, unless it exists.
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- KEYS[2]  hash    {ns:P}:positions, holder -> entry id
 -- ARGV[1]  group
 -- ARGV[2]  its holder
--- ARGV[3]  entry id behind which a group begins that never stood anywhere
--- Reply    nil where the group is there, else the entry id behind which it begins
+-- ARGV[3]  entry id after which a group without a kept position begins
+-- Reply    nil if the group exists, else the entry id after which it begins
 
 -- include entry_id
 -- include fields
@@ -23,17 +23,17 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   is_gapless = about['max-deleted-entry-id'] == '0-0'
 end
 if is_beyond(start, last) then
-  start = '0-0'  -- this is another history than the one in which it stood there
+  start = '0-0'  -- the kept position belongs to another history
 end
 
 local create = {'XGROUP', 'CREATE', KEYS[1], ARGV[1], start, 'MKSTREAM'}
 local after = #redis.call('XRANGE', KEYS[1], '(' .. start, '+', 'COUNT', COUNTED_MAX)
 if is_gapless and after < COUNTED_MAX then
-  -- With it Redis can tell the group's lag, and we what was trimmed before the group had read it.
+  -- With ENTRIESREAD Redis can tell the lag, and we the entries trimmed before they were read.
   create[#create + 1] = 'ENTRIESREAD'
   create[#create + 1] = added - after
 end
 redis.call(unpack(create))
--- Kept from the first moment on: a trim has to know of the group also when it is lost at once.
+-- Keep the position at once: a trim must know of the group even if it is lost right away.
 redis.call('HSET', KEYS[2], ARGV[2], start)
 return start

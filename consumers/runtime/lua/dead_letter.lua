@@ -6,7 +6,7 @@
 -- ARGV[1]  group
 -- ARGV[2]  entry id
 -- ARGV[3]  ... fields and values of the dead letter, some thousands at most
--- Reply    id of the dead letter, nil where the entry was not pending any more
+-- Reply    id of the dead letter, nil if the entry was no longer pending
 
 redis.call('HDEL', KEYS[3], ARGV[2])
 if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then

@@ -1,10 +1,10 @@
--- Tell how many entries were trimmed before a group had read them, and refresh the idle time of the asking consumer.
+-- Count entries trimmed before a group had read them, and refresh the idle time of a consumer.
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- ARGV[1]  group
 -- ARGV[2]  consumer
--- Reply    {} where none were, else {entries, or -1 where it cannot be told; the id that was
---          delivered last; the id of the first entry left, or of the last there ever was}
+-- Reply    {} if there were none, else {entries, or -1 if unknown; the id that was delivered
+--          last; the id of the first entry left, or of the last entry ever appended}
 
 -- include entry_id
 -- include fields

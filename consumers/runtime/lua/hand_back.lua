@@ -1,9 +1,9 @@
--- Let what is pending with a consumer be idle at once, for the others of its group to claim.
+-- Make the entries pending with a consumer idle, so that others of its group claim them at once.
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- ARGV[1]  group
 -- ARGV[2]  consumer
--- ARGV[3]  how long it shall have been idle, in ms
+-- ARGV[3]  idle time to set, in ms
 -- ARGV[4]  where to begin, "-" or "(" and an entry id
 -- ARGV[5]  entries to look at, at most
 -- Reply    the entry ids that were handed back; their deliveries are as they were

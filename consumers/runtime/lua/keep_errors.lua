@@ -1,4 +1,4 @@
--- Keep what the tries of entries failed with, of those that still are pending.
+-- Keep the errors of the tries of entries that are still pending.
 --
 -- KEYS[1]  stream         {ns:P}:events
 -- KEYS[2]  hash, bounded  {ns:P}:errors:GROUP

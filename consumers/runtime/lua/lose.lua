@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  stream, bounded  {ns:P}:losses
 -- KEYS[2]  hash             {ns:P}:lost, group -> entries it ever lost
--- ARGV[1]  entries of the stream that are kept, about
+-- ARGV[1]  entries of the stream that are kept, approximately
 -- ARGV[2]  group
 -- ARGV[3]  why
 -- ARGV[4]  first entry id

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- ARGV[1]  group
--- ARGV[2]  how long is long, in ms
+-- ARGV[2]  the idle time from which a consumer is removed, in ms
 -- Reply    the names of those that were removed
 
 -- include fields

@@ -1,4 +1,4 @@
--- Keep where a group stands: before its oldest pending entry, or behind all it was delivered.
+-- Keep the position of a group: before its oldest pending entry, or at its last delivered one.
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- KEYS[2]  hash    {ns:P}:positions, holder -> entry id
