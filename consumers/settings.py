@@ -31,11 +31,11 @@ class InvalidSettingsError(ConsumersError):
 
 
 class Settings(Limited, frozen=True):
-    """All there is to set; each part is described where it is used.
+    """All settings; each part is described where it is used.
 
     Attributes:
-        namespace: Which deployment on the server; part of every key.
-        partitions: With how many the log is made, 1 unless given; never changes afterwards.
+        namespace: The name of the deployment on the server; part of every key.
+        partitions: The number with which the log is made, 1 unless given; it never changes.
     """
 
     namespace: str = "routestream"

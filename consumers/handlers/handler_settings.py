@@ -19,9 +19,9 @@ class HandlerSettings(Limited, frozen=True):
 
     Attributes:
         concurrency: Tries that run at a time in one partition.
-        held_max: Entries held in memory, waiting or being tried; beyond it none is read.
-        deadline_s: The longest that one try may take; then it is cancelled, and has failed.
-        policy: What becomes of entries that fail.
+        held_max: Entries held in memory, waiting or being tried; with so many no more are read.
+        deadline_s: The longest time for one try; then it is cancelled, and has failed.
+        policy: What happens to entries that fail.
         unseen_max: Tries that ended with their process, after which an entry is a dead letter.
         lease_ms: How long a partition stays with a consumer that gives no sign of life.
         block_ms: The longest wait for new entries.

@@ -13,15 +13,15 @@ _PORT_MAX = 65_535
 
 
 class MetricsSettings(Limited, frozen=True):
-    """Where a process tells how it fares.
+    """Where a process serves its metrics and health.
 
     Attributes:
-        enabled: Whether it does at all.
-        host: The address it listens at. Whoever can reach it can read it.
+        enabled: Whether they are served at all.
+        host: The address to listen on. Whoever can reach it can read them.
         port: The port of a process that runs alone, and of a supervisor; the processes that a
             supervisor starts have the ports after it, in the order in which they are started. 0
             takes any free port; the log says which.
-        vitals: When a process is given up on.
+        vitals: When a process counts as not alive.
     """
 
     enabled: bool = True

@@ -14,13 +14,13 @@ from events.limits import Limited
 
 
 class VitalsSettings(Limited, frozen=True):
-    """When a process is given up on.
+    """When a process counts as not alive.
 
     Attributes:
-        stalled_s: A consumer that for so long had no read answered and no batch settled, although
-            there was something to do, does not live. It must be longer than any handler's deadline.
-        patience_s: The same while a read model is built, or while the server is away: starting the
-            process again would not help, unless the cause lies in itself after all.
+        stalled_s: A consumer is not alive if for this long it had no read answered and no batch
+            settled, although there was something to do. Must exceed any handler's deadline.
+        patience_s: The same while a read model is built, or while the server is away: a restart
+            of the process would not help, unless the cause is in the process after all.
     """
 
     stalled_s: Annotated[float, Meta(ge=0.001, le=86_400)] = 60.0

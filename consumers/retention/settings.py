@@ -27,7 +27,7 @@ class RetentionSettings(Limited, frozen=True):
         interval_s: Seconds between two trims.
         without_archive: Trim what is in no archive as well.
         without_snapshot: Trim what is in no snapshot of the read models as well.
-        held_max: A group without a living consumer that holds back more entries is warned of.
+        held_max: Warn of a group without a living consumer that holds back more entries.
     """
 
     keep_s: KeptSeconds | None = None

@@ -36,9 +36,9 @@ class ConsumerSettings(Limited, frozen=True):
 
     Attributes:
         batch_size: Entries read and processed together, at most; fewer where they are large.
-        block_ms: The longest wait for new entries; between two waits pending ones are looked for.
+        block_ms: The longest wait for new entries; pending ones are looked for between two waits.
         claim_idle_ms: An entry that its consumer has not ended for so long is claimed.
-        policy: What becomes of entries that fail.
+        policy: What happens to entries that fail.
     """
 
     batch_size: Annotated[int, Meta(ge=1, le=10_000)] = 10_000

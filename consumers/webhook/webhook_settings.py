@@ -28,16 +28,16 @@ WORTH_A_CALL = tuple(
 
 
 class WebhookSettings(HandlerSettings, frozen=True, kw_only=True):
-    """What is POSTed where; what a handler group has to be set is set here, too.
+    """What is POSTed where, with the settings that every handler group has.
 
-    A URL and a secret are shown nowhere: whoever has them can call in our name.
+    The URL and the secrets are shown nowhere: whoever has them can call in our name.
 
     Attributes:
         url: `http://` or `https://`; without it there is no webhook.
         secret: Signs each request; `whsec_` and base64, or at least 16 characters of any text.
-        secrets: Further ones that sign, too, while receivers change from one to another.
+        secrets: Further secrets that sign, too, while receivers change from one to another.
         events: Wire names of the events that are POSTed.
-        deadline_s: The longest that one request may take, with its answer.
+        deadline_s: The longest time for one request, including its response.
     """
 
     url: str = ""
