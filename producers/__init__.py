@@ -1,4 +1,4 @@
-"""Whatever records facts: commands in, events out."""
+"""Record facts: turn commands and observations into events of the log."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -42,5 +42,5 @@ __all__ = [
     "UnknownRouteError",
 ]
 
-# A library leaves it to its program what becomes of its log records.
+# The program that uses this library decides where its log records go.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

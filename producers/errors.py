@@ -1,10 +1,10 @@
-"""What a command can be refused for; each message is a sentence to act on."""
+"""The errors with which a command is refused; each message says what to do."""
 
 from uuid import UUID
 
 
 class ProducersError(Exception):
-    """A producer cannot record what it was asked to."""
+    """Base class: a producer cannot record what it was asked to."""
 
 
 class UnknownEndpointError(ProducersError):
@@ -54,7 +54,7 @@ class RouteEndedError(ProducersError):
 
 
 class InvalidModelDefinitionError(ProducersError):
-    """A model definition cannot be used: the file and the field are named."""
+    """A model definition cannot be used; the message names the file and the field."""
 
 
 class ContendedEndpointError(ProducersError):
@@ -62,4 +62,4 @@ class ContendedEndpointError(ProducersError):
 
 
 class BacklogError(ProducersError):
-    """The projectors' backlog is too large for a command to be decided on the present state."""
+    """The projectors' backlog is too large to decide a command on the current state."""

@@ -1,4 +1,4 @@
-"""Backend.AI's own event stream and hand-off keys, recorded as our events."""
+"""Record Backend.AI's own event stream and hand-off keys as our events."""
 
 from producers.backend_ai.capture import UnreadableCaptureError, read_capture
 from producers.backend_ai.handoff import MalformedHandoffError

@@ -1,7 +1,7 @@
-"""The capture: Redis commands of a Backend.AI cluster, written down one a line.
+"""Read a capture: Redis commands of a Backend.AI cluster, one per line.
 
 A line is a JSON object: `t` (seconds since the capture began), `db` (the Redis database) and
-`args` (the command, name first; an argument that is no text stands as `{"b64": ...}`).
+`args` (the command, name first; an argument that is not text is written as `{"b64": ...}`).
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from events.transfer.export_file import FORMAT
 from producers.errors import ProducersError
 
 LINE_BYTES_MAX = 4_194_304
-"""Bytes that one line may have; a list of 1,000 routes takes about 250,000."""
+"""Maximum bytes of one line; a list of 1,000 routes takes about 250,000."""
 
 
 class Command(msgspec.Struct, frozen=True):
     """One Redis command.
 
     Attributes:
-        line: Where it stands in the file; the first line is 1.
+        line: Its line in the file; the first line is 1.
         t_s: Seconds since the capture began.
         db: The Redis database it went to.
         args: Its name and its arguments.
@@ -35,7 +35,7 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class UnreadableCaptureError(ProducersError):
-    """A capture cannot be read: the file, the line and what is wrong are named."""
+    """A capture cannot be read; the message names the file, the line and the problem."""
 
 
 class _CapturedBytes(msgspec.Struct):
@@ -52,11 +52,11 @@ _DECODER = msgspec.json.Decoder(_CaptureLine)
 
 
 def read_capture(path: str | Path) -> Iterator[Command]:
-    """Yield the commands of the file one by one, in their order; empty lines are passed over.
+    """Yield the commands of the file in order; empty lines are skipped.
 
     Raises:
-        UnreadableCaptureError: There is no such file, it cannot be opened, or a line is broken;
-            the commands before that line were yielded.
+        UnreadableCaptureError: The file does not exist or cannot be opened, or a line is broken;
+            the commands before that line have been yielded.
     """
     try:
         with Path(path).open("rb") as file:
@@ -80,12 +80,12 @@ def _lines(path: str | Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _command(path: str | Path, number: int, line: bytes) -> Command:
     try:
-        read = _DECODER.decode(line)
-        args = tuple(arg.encode() if isinstance(arg, str) else arg.b64 for arg in read.args)
+        decoded = _DECODER.decode(line)
+        args = tuple(arg.encode() if isinstance(arg, str) else arg.b64 for arg in decoded.args)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         if number == 1 and f'"{FORMAT}"'.encode() in line:
             raise UnreadableCaptureError(
                 f"{path}: it is an export of a log: `routestream events import-log` takes it"
             ) from None
         raise UnreadableCaptureError(f"{path}, line {number}: {error}") from None
-    return Command(number, read.t, read.db, args)
+    return Command(number, decoded.t, decoded.db, args)

@@ -1,8 +1,8 @@
-"""The hand-off: the Redis keys under which Backend.AI leaves what its events do not carry.
+"""Read the hand-off: Redis keys in which Backend.AI passes what its events do not carry.
 
-A manager writes them (database 2, one hour to live) before it records that an endpoint's route
-list changed. Field names may be written with underscores or with hyphens, as its own reader
-(release 25.15) accepts both.
+A manager writes the keys (database 2, time to live one hour) before it records that an endpoint's
+route list changed. Field names may have underscores or hyphens: Backend.AI's own reader (release
+25.15) accepts both.
 """
 
 import re
@@ -33,7 +33,7 @@ _KEY = re.compile(
 
 
 class HandoffKey(msgspec.Struct, frozen=True):
-    """One hand-off key; *session_id* stands only in that of a traffic ratio."""
+    """One hand-off key; only the key of a traffic ratio has a *session_id*."""
 
     endpoint_id: UUID
     kind: KeyKind
@@ -41,7 +41,7 @@ class HandoffKey(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, key: bytes) -> Self | None:
-        """Read a key's name; None where it is not one of the hand-off's."""
+        """Parse a key's name; None where it is not a hand-off key."""
         parts = _KEY.fullmatch(key)
         if parts is None:
             return None
@@ -60,13 +60,13 @@ class HandoffKey(msgspec.Struct, frozen=True):
 
 
 HandoffValues = Mapping[HandoffKey, bytes]
-"""What the keys hold; a key that is not there, or has expired, is not in it."""
+"""The values of the keys, without those that are missing or have expired."""
 
 
 class MalformedHandoffError(ProducersError):
-    """A hand-off key is missing or does not hold what Backend.AI writes: key and field are named.
+    """A hand-off key is missing or is not what Backend.AI writes; the message names key and field.
 
-    The list of routes that needs it is refused as a whole: recorded without the broken route, it
+    The route list that needs the key is refused as a whole: recorded without the broken route, it
     would withdraw a replica that nobody withdrew.
     """
 
@@ -83,14 +83,14 @@ class _ListedRoute(msgspec.Struct, frozen=True):
 
 
 def health_check(endpoint: Endpoint, values: HandoffValues) -> HealthCheck | None:
-    """Return how the endpoint's routes are checked, None for not at all.
+    """Return how the endpoint's routes are checked, None where they are not checked.
 
-    Releases before 25.12 write no key about it: what *endpoint* has stays then. A configuration
-    is left behind when the check is switched off, so it counts only where it is switched on.
+    Releases before 25.12 write no key about it: then the health check of *endpoint* stays. The
+    configuration remains after the check is switched off, so it counts only while that is on.
 
     Raises:
-        MalformedHandoffError: Neither on nor off; or on, and the configuration is missing or
-            breaks a limit.
+        MalformedHandoffError: The check is neither on nor off, or it is on and the configuration
+            is missing or breaks a limit.
     """
     key = HandoffKey(endpoint.endpoint_id, "health_check_enabled")
     enabled = values.get(key)
@@ -109,12 +109,12 @@ def health_check(endpoint: Endpoint, values: HandoffValues) -> HealthCheck | Non
 
 
 def routes(endpoint: Endpoint, values: HandoffValues) -> tuple[RouteRecord, ...]:
-    """Return the routes that the endpoint has; none is a valid list.
+    """Return the endpoint's routes; an empty list is valid.
 
-    Backend.AI lists them for each app and its reader takes the first app alone: the others tell
-    of the same replicas at further ports. A listed route runs. Its weight is its key's, without
-    the key that which *endpoint* knows, and 1.0 for a new one: a key that has expired resets no
-    weight.
+    Backend.AI lists the routes for each app, and its reader takes only the first app: the others
+    list the same replicas at other ports. A listed route runs. Its weight is the value of its key;
+    without the key it is the weight in *endpoint*, or 1.0 for a new route, so that an expired key
+    resets no weight.
 
     Raises:
         MalformedHandoffError: The list is missing, or one of its routes or weights is broken.
@@ -123,12 +123,12 @@ def routes(endpoint: Endpoint, values: HandoffValues) -> tuple[RouteRecord, ...]
     apps = _json(key, values, dict[str, list[dict[str, Any]]])
     app, items = next(iter(apps.items()), ("", []))
     records = []
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         given = _underscored(item)
         try:
             listed = msgspec.convert(given, _ListedRoute)
         except msgspec.ValidationError as error:
-            raise MalformedHandoffError(key, f"{app}[{place}]: {_problem(error, given)}") from None
+            raise MalformedHandoffError(key, f"{app}[{index}]: {_problem(error, given)}") from None
         records.append(_record(endpoint, values, app, listed))
     return tuple(records)
 

@@ -1,4 +1,4 @@
-"""The importer: a capture of a Backend.AI cluster, recorded in our log."""
+"""Import a capture of a Backend.AI cluster into the log."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from producers.backend_ai.translation import Translation, TranslationCounts
 from producers.errors import ProducersError
 
 SOURCE = "backend-ai"
-"""The source with which a log is opened that is imported into."""
+"""The source of imported events; the log to import into is opened with it."""
 
 _log = structured_logger(__name__)
 
@@ -25,28 +25,27 @@ _log = structured_logger(__name__)
 async def import_capture(
     log: EventLog, path: str | Path, *, began_at: datetime | None = None
 ) -> TranslationCounts:
-    """Append what the capture at *path* tells, on top of what *log* has.
+    """Translate the capture at *path* into events, and append them to what *log* has.
 
-    A command that is refused (a broken hand-off value, say) is logged with its line and passed
-    over. Nobody else should record the same endpoints meanwhile: what others append after the
-    start of the import is not seen.
+    A refused command (with a broken hand-off value, for example) is logged with its line and
+    skipped. No other producer should record the same endpoints during the import: it does not see
+    what others append after its start.
 
-    Importing the same file again goes through its whole history once more: where an endpoint's
-    last state differs from its first, the transitions are recorded a second time, and the table
-    shows past states until the import is done. It ends with the same routes, weights, health and
-    health checks as the first time, with newer stamps. The exception is a status that stands in
-    the file before the first list that names its session: unresolved the first time, it finds
-    its route the second time.
+    Importing the same file again repeats its whole history: where an endpoint's last state differs
+    from its first, the transitions are recorded a second time, and the route table shows past
+    states until the import ends. It ends with the same routes, weights, health and health checks
+    as the first time, with newer stamps. The exception is a status that precedes the first list
+    that names its session: the first import cannot resolve it, the second finds its route.
 
     Args:
-        log: Where to append; opened with the source that the events are to carry.
-        path: The file, see `producers.backend_ai.capture`.
-        began_at: When the capture began, with its zone. The file tells only the time since then;
-            without it, statuses are recorded as observed at the time of the import.
+        log: The log to append to, opened with the source that the events shall carry.
+        path: The file; see `producers.backend_ai.capture`.
+        began_at: When the capture began, with its time zone. The file has only the time since
+            then; without *began_at*, statuses are recorded as observed at the time of the import.
 
     Raises:
-        UnreadableCaptureError: The file or a line of it cannot be read; what stands before that
-            line has been recorded.
+        UnreadableCaptureError: The file or a line of it cannot be read; the lines before that
+            line have been recorded.
         EventsError: The log cannot be read or appended to; see `EventLog.append`.
     """
     translation = Translation()
@@ -66,13 +65,13 @@ async def import_capture(
 
 
 async def _append(log: EventLog, events: Sequence[Event]) -> list[RecordedEvent]:
-    """Append a command's events, and return them as recorded; all are of one endpoint."""
+    """Append the events of one command, all of one endpoint, and return them as recorded."""
     recorded = []
     for begin in range(0, len(events), APPEND_MAX):
         batch = events[begin : begin + APPEND_MAX]
         appended = await log.append(*batch)
         recorded += [
-            # The fold looks at neither the event's own id nor its source.
+            # The fold uses neither the event's id nor its source.
             RecordedEvent(
                 entry_id,
                 partition_of(event.endpoint_id, log.partitions),

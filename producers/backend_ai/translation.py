@@ -1,4 +1,4 @@
-"""The translation: what Backend.AI's commands mean, as events of ours."""
+"""Translate Backend.AI's commands into events of ours."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from producers.errors import ProducersError
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 
-Happened = Literal[
+CommandOutcome = Literal[
     "handed_over",
     "translated",
     "unchanged",
@@ -36,19 +36,19 @@ Happened = Literal[
 
 
 class TranslationCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many commands met with what; each command is counted once.
+    """How many commands had each outcome; each command is counted once.
 
     Attributes:
         handed_over: Values for hand-off keys, kept for the next list.
         translated: Entries that led to events.
-        unchanged: Entries that told nothing new.
+        unchanged: Entries that changed nothing.
         unresolved: Statuses of sessions that no list names.
-        redelivered: Copies of a status whose route has a health already.
-        refused: Entries that could not be read or made no sense.
+        redelivered: Copies of a status whose route already has a health.
+        refused: Entries that could not be read or applied.
         other_names: Entries of events that say nothing about routes.
-        broadcasts: What was told to all; it repeats an entry of the stream.
-        other_commands: Commands that are none of these.
-        events: The events that the translated entries led to, not a number of commands.
+        broadcasts: Published messages; each repeats an entry of the stream.
+        other_commands: All other commands.
+        events: Events that the translated entries led to; not a number of commands.
     """
 
     handed_over: int = 0
@@ -64,21 +64,21 @@ class TranslationCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Translation:
-    """Turns commands into events, one after another, on the state that our own log folds to.
+    """Turns commands into events, one after another, on the state folded from our own log.
 
-    The caller folds what the log has with `evolve`, and folds the events of each command before
-    it translates the next one: a decision is as good as the state it is made on. Nothing is read
-    or written here.
+    The caller folds the log with `evolve`, and folds the events of each command before it
+    translates the next one: a decision is only as good as its state. This class neither reads nor
+    writes anything.
 
-    A caller that reads the live stream gives each entry to `translate_entry`, after it has told
-    with `hand_over` what the hand-off keys hold.
+    A caller that reads the live stream passes the values of the hand-off keys to `hand_over`, then
+    the entry to `translate_entry`.
     """
 
     def __init__(self) -> None:
         self._endpoints: dict[UUID, Endpoint] = {}
         self._sessions: dict[UUID, tuple[UUID, UUID]] = {}
         self._values: dict[HandoffKey, bytes] = {}
-        self._happened: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
         self._events = 0
 
     @property
@@ -88,8 +88,8 @@ class Translation:
 
     @property
     def counts(self) -> TranslationCounts:
-        """What happened to the commands so far."""
-        return TranslationCounts(events=self._events, **self._happened)
+        """The outcomes of the commands so far."""
+        return TranslationCounts(events=self._events, **self._outcomes)
 
     def translate(self, args: Sequence[bytes], observed_at: datetime) -> tuple[Event, ...]:
         """Return the events that a Redis command (its name first) leads to, often none.
@@ -100,23 +100,23 @@ class Translation:
 
         Raises:
             ProducersError: An entry of Backend.AI's stream cannot be read, a hand-off key is
-                missing or broken, or the endpoint was destroyed. It is counted as refused, the
-                state stays as it was, and the next command can be translated.
+                missing or broken, or the endpoint was destroyed. The command is counted as
+                refused, the state does not change, and the next command can be translated.
         """
         name = args[0].upper() if args else b""
         if name == b"SET" and len(args) > 2 and (key := HandoffKey.parse(args[1])):
             self.hand_over(key, args[2])
-            self._happened["handed_over"] += 1
+            self._outcomes["handed_over"] += 1
         elif name == b"XADD" and len(args) > 1 and args[1] == wire.STREAM:
             return self._translate_xadd(args, observed_at)
         elif name == b"PUBLISH":
-            self._happened["broadcasts"] += 1
+            self._outcomes["broadcasts"] += 1
         else:
-            self._happened["other_commands"] += 1
+            self._outcomes["other_commands"] += 1
         return ()
 
     def hand_over(self, key: HandoffKey, value: bytes | None) -> None:
-        """Keep what a hand-off key holds, None where it is not there; looked at when needed."""
+        """Store the value of a hand-off key, None where it is missing; decoded when needed."""
         if value is None:
             self._values.pop(key, None)
         else:
@@ -126,7 +126,7 @@ class Translation:
         try:
             fields = wire.xadd_fields(args)
         except ProducersError:
-            self._happened["refused"] += 1
+            self._outcomes["refused"] += 1
             raise
         return self.translate_entry(fields, observed_at)
 
@@ -135,40 +135,42 @@ class Translation:
     ) -> tuple[Event, ...]:
         """Return the events that one entry of Backend.AI's stream leads to; see `translate`."""
         try:
-            happened, events = self._decide(fields, observed_at)
+            outcome, events = self._decide(fields, observed_at)
         except ProducersError:
-            self._happened["refused"] += 1
+            self._outcomes["refused"] += 1
             raise
-        self._happened[happened] += 1
+        self._outcomes[outcome] += 1
         self._events += len(events)
         return events
 
     def _decide(
         self, fields: Mapping[bytes, bytes], observed_at: datetime
-    ) -> tuple[Happened, tuple[Event, ...]]:
-        said = wire.decode(fields)
-        if isinstance(said, wire.Other):
+    ) -> tuple[CommandOutcome, tuple[Event, ...]]:
+        content = wire.decode(fields)
+        if isinstance(content, wire.Other):
             return "other_names", ()
-        if isinstance(said, wire.RouteListUpdated):
-            events = self._list_updated(said)
+        if isinstance(content, wire.RouteListUpdated):
+            events = self._list_updated(content)
         else:
-            if said.session_id not in self._sessions:
+            if content.session_id not in self._sessions:
                 return "unresolved", ()
-            if wire.retry_count(fields) and self._health(said) != "not_checked":
-                # A copy comes after newer news; it counts only where nothing is known.
+            if wire.retry_count(fields) and self._health(content) != "not_checked":
+                # A copy may be older than the known health; it counts only where none is known.
                 return "redelivered", ()
-            events = self._status_updated(said, observed_at)
+            events = self._status_updated(content, observed_at)
         return ("translated" if events else "unchanged"), events
 
-    def _list_updated(self, said: wire.RouteListUpdated) -> tuple[Event, ...]:
-        endpoint = self._endpoints.get(said.endpoint_id) or ROUTE_TABLE.initial(said.endpoint_id)
+    def _list_updated(self, content: wire.RouteListUpdated) -> tuple[Event, ...]:
+        endpoint = self._endpoints.get(content.endpoint_id) or ROUTE_TABLE.initial(
+            content.endpoint_id
+        )
         health_check = handoff.health_check(endpoint, self._values)
         records = handoff.routes(endpoint, self._values)
         checked: tuple[Event, ...]
         if endpoint.version <= START:
             checked = (
                 EndpointHealthCheckUpdatedEvent(
-                    endpoint_id=said.endpoint_id, health_check=health_check
+                    endpoint_id=content.endpoint_id, health_check=health_check
                 ),
             )
             endpoint = replace(endpoint, version=START.after())
@@ -177,24 +179,26 @@ class Translation:
         try:
             return (*checked, *decisions.set_route_list(endpoint, records))
         except InvalidEventError as error:
-            key = HandoffKey(said.endpoint_id, "route_connection_info")
+            key = HandoffKey(content.endpoint_id, "route_connection_info")
             raise MalformedHandoffError(key, str(error)) from None
 
-    def _status_updated(self, said: wire.StatusUpdated, observed_at: datetime) -> tuple[Event, ...]:
-        endpoint_id, route_id = self._sessions[said.session_id]
+    def _status_updated(
+        self, content: wire.StatusUpdated, observed_at: datetime
+    ) -> tuple[Event, ...]:
+        endpoint_id, route_id = self._sessions[content.session_id]
         return decisions.record_status(
-            self._endpoints[endpoint_id], route_id, said.new_status, observed_at=observed_at
+            self._endpoints[endpoint_id], route_id, content.new_status, observed_at=observed_at
         )
 
-    def _health(self, said: wire.StatusUpdated) -> str:
-        endpoint_id, route_id = self._sessions[said.session_id]
+    def _health(self, content: wire.StatusUpdated) -> str:
+        endpoint_id, route_id = self._sessions[content.session_id]
         return self._endpoints[endpoint_id].routes[route_id].health
 
     def evolve(self, recorded: RecordedEvent) -> None:
-        """Fold an event of our own log, whoever recorded it.
+        """Fold an event of our own log, recorded by any producer.
 
         Raises:
-            TooManyRoutesError: The endpoint would follow more routes than it may.
+            TooManyRoutesError: The endpoint would follow more routes than the limit.
         """
         endpoint_id = recorded.endpoint_id
         before = self._endpoints.get(endpoint_id) or ROUTE_TABLE.initial(endpoint_id)
@@ -204,7 +208,7 @@ class Translation:
             self._index(before, after)
 
     def _index(self, before: Endpoint, after: Endpoint) -> None:
-        """Let sessions lead to the routes that *after* has; the endpoint listing one last wins."""
+        """Map sessions to the routes of *after*; the endpoint that listed a session last wins."""
         for route_id, session_id in _sessions_changed(before, after):
             if self._sessions.get(session_id) == (before.endpoint_id, route_id):
                 del self._sessions[session_id]
@@ -213,7 +217,7 @@ class Translation:
 
 
 def _sessions_changed(endpoint: Endpoint, other: Endpoint) -> Iterator[tuple[UUID, UUID]]:
-    """Yield the ids of the present routes that *other* has not or otherwise, with their session."""
+    """Yield id and session of each listed route that *other* lacks, or has in another state."""
     for route_id, route in endpoint.routes.items():
         if route is other.routes.get(route_id) or route.listed_at <= START:
             continue

@@ -1,8 +1,8 @@
-"""The wire: what one entry of Backend.AI's own event stream says.
+"""Decode entries of Backend.AI's own event stream.
 
 Releases up to 26.8 write an event's content as a msgpack array (`args`), those from 26.9 on as a
 JSON object (`payload`); both name the event in `name`. The two events that matter here consist of
-text alone. Backend.AI's msgpack extension types carry pickles, so no extension type is ever
+text only. Backend.AI's msgpack extension types carry pickles, so no extension type is ever
 decoded.
 """
 
@@ -16,15 +16,15 @@ from events.catalogue.model_service import ModelServiceStatus
 from producers.errors import ProducersError
 
 STREAM = b"events"
-"""The key of the stream on which every core event of a Backend.AI cluster lies (database 4)."""
+"""The key of the stream that holds every core event of a Backend.AI cluster (database 4)."""
 
 
 class MalformedEntryError(ProducersError):
-    """An entry is not what any release of Backend.AI writes; its field is named."""
+    """An entry is not what any release of Backend.AI writes; the message names the field."""
 
 
 class RouteListUpdated(msgspec.Struct, frozen=True):
-    """The endpoint's routes changed; the hand-off keys hold what they are now."""
+    """The endpoint's routes changed; the hand-off keys hold the new list."""
 
     endpoint_id: UUID
 
@@ -37,7 +37,7 @@ class StatusUpdated(msgspec.Struct, frozen=True):
 
 
 class Other(msgspec.Struct, frozen=True):
-    """An event of another name: its content was not looked at."""
+    """An event with another name; its content was not decoded."""
 
     name: str
 
@@ -58,12 +58,12 @@ def xadd_fields(args: Sequence[bytes]) -> dict[bytes, bytes]:
     Raises:
         MalformedEntryError: The server would refuse the command as well.
     """
-    rest = list(args[2:])
-    while rest and (option := rest[0].upper()) in _MODIFIERS | {b"MAXLEN", b"MINID", b"LIMIT"}:
+    tokens = list(args[2:])
+    while tokens and (option := tokens[0].upper()) in _MODIFIERS | {b"MAXLEN", b"MINID", b"LIMIT"}:
         bound = option not in _MODIFIERS
-        exactness = bound and rest[1:2] in ([b"~"], [b"="])
-        del rest[: 1 + bound + exactness]
-    pairs = rest[1:]
+        exactness = bound and tokens[1:2] in ([b"~"], [b"="])
+        del tokens[: 1 + bound + exactness]
+    pairs = tokens[1:]
     if not pairs or len(pairs) % 2:
         raise MalformedEntryError(
             f"XADD: {len(pairs)} names and values of fields, they come in pairs, at least one"
@@ -72,10 +72,10 @@ def xadd_fields(args: Sequence[bytes]) -> dict[bytes, bytes]:
 
 
 def decode(fields: Mapping[bytes, bytes]) -> Said:
-    """Read what an entry says, in either format; `metadata` and `source` are not needed for it.
+    """Decode an entry in either format; its `metadata` and `source` are not needed.
 
     Raises:
-        MalformedEntryError: The name is missing or no text, or the content is not its event's.
+        MalformedEntryError: The name is missing or not text, or the content is not its event's.
     """
     try:
         name = fields[b"name"].decode()
@@ -110,13 +110,13 @@ def _from_args(name: str, args: bytes) -> Said:
 
 
 def retry_count(fields: Mapping[bytes, bytes]) -> int:
-    """Return how often Backend.AI has put this event on its stream again; 0: it is the first.
+    """Return how often Backend.AI has appended this event again; 0 for the original.
 
-    Every group sees the copies that any group's failing handler causes. A copy lies at the end of
-    the stream, so it may be older news than the entries before it.
+    A failing handler of any group causes a copy, which every group sees. A copy is appended at the
+    end of the stream, so its content may be older than that of the entries before it.
 
     Raises:
-        MalformedEntryError: The count is no number.
+        MalformedEntryError: The count is not a number.
     """
     count = fields.get(b"_retry_count", b"0")
     try:

@@ -1,1 +1,1 @@
-"""The health checker: probes routes and records transitions."""
+"""Probe routes, and record the transitions of their health."""

@@ -1,4 +1,4 @@
-"""The health checker: probes the routes of the endpoints it owns, and records what changes."""
+"""Probe the routes of the endpoints that a checker owns, and record their transitions."""
 
 import random
 import time
@@ -31,7 +31,7 @@ _log = structured_logger(__name__)
 
 
 class Reader(Protocol):
-    """The route table in memory, kept up to date by someone else."""
+    """A route table in memory that another task keeps up to date."""
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Return every endpoint, as last known."""
@@ -41,7 +41,7 @@ class Reader(Protocol):
 
 
 class Recorder(Protocol):
-    """Whoever records a route's health in the log, if it is a change."""
+    """Records a route's health in the log, if it is a change."""
 
     async def record_status(
         self,
@@ -53,21 +53,21 @@ class Recorder(Protocol):
         reason: str,
         consecutive_failures: int,
     ) -> object:
-        """Record it."""
+        """Record *new_status*, if it is a change."""
 
 
 class EndpointOwnership(Protocol):
-    """Which endpoints are this checker's to probe; see `membership.Membership`."""
+    """Which endpoints this checker owns; see `membership.Membership`."""
 
     def owns(self, endpoint_id: UUID) -> bool:
-        """Whether the endpoint is."""
+        """Whether this checker probes the endpoint's routes."""
 
     async def changed(self) -> None:
-        """Wait until that may have changed."""
+        """Wait until the owned endpoints may have changed."""
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What is probed, and how; when any of it changes, the failures so far say nothing more."""
+    """What is probed, and how; when a field changes, the failures so far no longer count."""
 
     endpoint_id: UUID
     route_id: UUID
@@ -77,7 +77,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class WatchedRoute:
-    """The probing of one target; *due* is its newest transition, until that is recorded."""
+    """The probing of one target; *due* is its newest transition that is not recorded yet."""
 
     def __init__(self, target: Target, route: Route, state: CheckState, seen_s: float) -> None:
         self.target = target
@@ -91,17 +91,17 @@ class WatchedRoute:
 
     @property
     def started_s(self) -> float:
-        """When the grace began, in seconds since 1970: at the start, else when first seen."""
+        """When the grace began, in seconds since 1970: at the route's start, or when first seen."""
         started_at = self.target.started_at
         if started_at <= START:
             return self.seen_s
         # Our clock may be behind the server's: nothing starts after it was seen.
         return min(started_at.ms / 1_000, self.seen_s)
 
-    def go_on_from(self, route: Route) -> None:
-        """Take over a health recorded since the last look, whoever recorded it.
+    def continue_from(self, route: Route) -> None:
+        """Take over a health that any producer has recorded since the last update.
 
-        What is due is judged anew by the next probe.
+        This drops the due transition; the next probe judges again.
         """
         if route.health_at != self._health_at:
             self._health_at = route.health_at
@@ -112,8 +112,8 @@ class WatchedRoute:
 class HealthChecker:
     """Probes each reachable route of each owned endpoint that has a health check.
 
-    Every route is probed on its own schedule. A transition stays due until it is recorded; while
-    it cannot be, probing goes on.
+    Every route is probed on its own schedule. A transition stays due until it is recorded; probing
+    continues while the log cannot record it.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class HealthChecker:
             await changed()
 
     def _update(self, tasks: TaskGroup) -> None:
-        """Let exactly those routes be watched that shall be, as they are now."""
+        """Begin and end watches, so that exactly the wanted routes are watched."""
         wanted = self._wanted()
         for key in self._watches.keys() - wanted.keys():
             ended = self._watches.pop(key)
@@ -168,7 +168,7 @@ class HealthChecker:
         for key, (target, route) in wanted.items():
             known = self._watches.get(key)
             if known is not None and known.target == target:
-                known.go_on_from(route)
+                known.continue_from(route)
                 continue
             if known is not None:
                 known.scope.cancel()
@@ -191,10 +191,10 @@ class HealthChecker:
         return wanted
 
     def _begun(self, target: Target, route: Route, before: WatchedRoute | None) -> WatchedRoute:
-        """Begin to count anew; that it flaps is remembered across a restart of the route."""
+        """Count from zero; whether the route flaps is remembered across its restart."""
         state = CheckState() if before is None else before.state
-        same = before is not None and before.target.address == target.address
-        seen_s = before.seen_s if before is not None and same else self._clock()
+        same_address = before is not None and before.target.address == target.address
+        seen_s = before.seen_s if before is not None and same_address else self._clock()
         watch = WatchedRoute(target, route, state, seen_s)
         watch.log.info("route_watched", address=str(target.address), health=route.health)
         return watch
@@ -202,16 +202,16 @@ class HealthChecker:
     async def _watch(self, watch: WatchedRoute, is_new: bool) -> None:  # noqa: FBT001 - start_soon passes no names
         with watch.scope:
             if is_new and watch.state.health != "not_checked":
-                # It was probed by another checker; many come over at once when that one dies.
+                # Another checker probed it before; when a checker dies, many routes move at once.
                 await anyio.sleep(watch.target.health_check.interval * _draw(0, 1))
             async with anyio.create_task_group() as recording:
                 while True:
-                    begun = anyio.current_time()
+                    began_at = anyio.current_time()
                     await self._probe(watch)
                     if watch.due is not None and not watch.is_recording:
                         watch.is_recording = True
                         recording.start_soon(self._record, watch, watch.due)
-                    await anyio.sleep_until(begun + self._interval_s(watch))
+                    await anyio.sleep_until(began_at + self._interval_s(watch))
 
     async def _probe(self, watch: WatchedRoute) -> None:
         check = watch.target.health_check
@@ -233,7 +233,7 @@ class HealthChecker:
             )
 
     async def _record(self, watch: WatchedRoute, transition: ObservedTransition) -> None:
-        """Record it beside the probing, which does not wait for the log."""
+        """Record *transition* in parallel with the probing, which does not wait for the log."""
         log = watch.log.bind(new_status=transition.new_status, reason=transition.reason)
         try:
             await self._recorder.record_status(
@@ -253,7 +253,7 @@ class HealthChecker:
             watch.is_recording = False
 
     def _interval_s(self, watch: WatchedRoute) -> float:
-        """Return the time to the next probe; a failing route is decided on sooner."""
+        """Return the time to the next probe; it may be shorter for a failing route."""
         interval_s = watch.target.health_check.interval
         failing = watch.state.successes == 0 and watch.state.health != "unhealthy"
         if failing and self._settings.fast_interval_s is not None:
@@ -263,7 +263,7 @@ class HealthChecker:
 
 
 def _address(route: Route) -> Address | None:
-    """Return where to probe it, None where it cannot be reached."""
+    """Return where to probe *route*, None where it is not reachable."""
     if not is_reachable(route) or route.kernel_host is None or route.kernel_port is None:
         return None
     return Address(route.kernel_host, route.kernel_port, route.protocol)

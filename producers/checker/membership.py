@@ -1,4 +1,4 @@
-"""The ownership of endpoints: which of the living health checkers probes which endpoint."""
+"""Decide which of the living health checkers probes which endpoint."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -22,8 +22,8 @@ _log = structured_logger(__name__)
 def owner_of(endpoint_id: UUID, checkers: Collection[str]) -> str | None:
     """Return which of *checkers* owns the endpoint, None if there are none.
 
-    Whoever knows the same checkers comes to the same owner. A checker that comes takes an equal
-    share from each other one, a checker that goes leaves an equal share to each.
+    The same *checkers* always give the same owner. A checker that joins takes an equal share from
+    each of the others; a checker that leaves passes an equal share to each of them.
     """
     return max(checkers, key=lambda checker: (_weight(endpoint_id, checker), checker), default=None)
 
@@ -59,9 +59,9 @@ class Membership:
 
     Attributes:
         checker: Its id; no two checkers of a deployment may have the same.
-        living: The checkers that lived at the last heartbeat that was answered; none before
-            that, so that a checker that was not heard yet takes nothing from the others.
-        is_heard: Whether the server took the last sign of life.
+        living: The checkers that lived at the last answered heartbeat; none before the first, so
+            that a checker that the server does not know yet takes nothing from the others.
+        is_heard: Whether the server answered the last heartbeat.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class Membership:
         return owner_of(endpoint_id, self.living) == self.checker
 
     async def changed(self) -> None:
-        """Wait until other checkers live than at the last call; one caller at a time."""
+        """Wait until the living checkers have changed since the last call; for one caller."""
         await self._changed.wait()
         self._changed = anyio.Event()
 
     async def run(self) -> None:
-        """Give a sign of life every `heartbeat_s`, until cancelled; then leave."""
+        """Send a heartbeat every `heartbeat_s` until cancelled, then leave."""
         try:
             while True:
                 await anyio.sleep(self._settings.heartbeat_s)
@@ -95,7 +95,7 @@ class Membership:
             await self._leave()
 
     async def heartbeat(self) -> None:
-        """Give one sign of life; while the server is away, the last answer holds."""
+        """Send one heartbeat; while the server is away, the last answer holds."""
         lifetime_ms = int(self._settings.lifetime_s * 1_000)
         try:
             raw = await self._script([self._key], [self.checker, lifetime_ms])
@@ -126,7 +126,7 @@ class Membership:
 async def join(
     server: Server, keys: Keys, checker: str, settings: MembershipSettings
 ) -> AsyncIterator[Membership]:
-    """Be one of the living checkers until the end of the block."""
+    """Join the living checkers, and leave them at the end of the block."""
     membership = Membership(server, keys, checker, settings)
     await membership.heartbeat()
     async with anyio.create_task_group() as tasks:

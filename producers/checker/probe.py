@@ -1,4 +1,4 @@
-"""The probe: asking one route once whether it is well."""
+"""Probe a route once, and name the reason of a failure."""
 
 import errno
 import socket
@@ -13,10 +13,10 @@ from events.catalogue.route import Protocol
 from producers.checker.verdict import ProbeResult
 
 BODY_BYTES_MAX = 4_096
-"""Bytes of a reply's body that are taken off the wire; none of them is looked at."""
+"""Bytes of a reply's body that are read from the connection; none of them is used."""
 
 REASON_CHARACTERS_MAX = 256
-"""Characters that are kept of why a probe failed."""
+"""Maximum characters of the reason why a probe failed."""
 
 _HTTP: frozenset[Protocol] = frozenset({"http", "h2"})
 _HEADERS = {"User-Agent": "routestream"}
@@ -24,7 +24,7 @@ _NO_TIMEOUTS = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
 class Address(NamedTuple):
-    """Where a route answers, and in which protocol."""
+    """Where a route answers, and over which protocol."""
 
     host: str
     port: int
@@ -37,8 +37,8 @@ class Address(NamedTuple):
 def open_session() -> aiohttp.ClientSession:
     """Return a session fit for probes; it must be closed.
 
-    A probe shall find out whether the route takes new connections, so none is kept. The session
-    does not bound their number: waiting for one would count as the route's own slowness.
+    A probe finds out whether the route accepts new connections, so none is reused. The session
+    does not limit their number: waiting for one would count as slowness of the route.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=True),
@@ -50,10 +50,10 @@ def open_session() -> aiohttp.ClientSession:
 async def probe(
     session: aiohttp.ClientSession, address: Address, health_check: HealthCheck
 ) -> ProbeResult:
-    """Ask the route once, for at most `max_wait_time` seconds; redirects are not followed.
+    """Probe the route once, for at most `max_wait_time` seconds; redirects are not followed.
 
-    Over HTTP exactly `expected_status_code` is a success, in any other protocol a connection is.
-    No failure of the route raises.
+    Over HTTP only `expected_status_code` is a success; over any other protocol a connection is.
+    A failure of the route does not raise.
     """
     try:
         with anyio.fail_after(health_check.max_wait_time):
@@ -66,7 +66,7 @@ async def probe(
 
 
 def _url(address: Address, path: str) -> URL:
-    """Return what is asked; the path cannot lead to another host."""
+    """Return the URL to request; the path cannot lead to another host."""
     return URL(f"http://route{path}").with_host(address.host).with_port(address.port)
 
 
@@ -91,7 +91,7 @@ async def _connect(address: Address) -> ProbeResult:
 
 
 def _why(error: Exception, health_check: HealthCheck) -> str:
-    """Say in a few words what the route did, for a person who has to find out why."""
+    """Say in a few words why the probe failed, for an operator who looks for the cause."""
     match error:
         case TimeoutError():
             why = f"no answer within {health_check.max_wait_time} s"
@@ -109,7 +109,7 @@ def _why(error: Exception, health_check: HealthCheck) -> str:
 
 
 def _why_unreachable(error: OSError) -> str:
-    """Name the first cause; a name with several addresses fails at each in its own way."""
+    """Name the first cause; a host name with several addresses has one for each of them."""
     cause: BaseException = error.__cause__ or error
     if isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]

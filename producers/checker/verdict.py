@@ -1,4 +1,4 @@
-"""The verdict: what a probe's result makes of a route's health, and whether that is a change."""
+"""Judge from a probe's result whether a route's health changes."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ DEFAULT_SETTINGS = VerdictSettings()
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
-    """How one probe of a route ended; *reason* says in a few words why it is no success."""
+    """How one probe of a route ended; *reason* says in a few words why it failed."""
 
     success: bool
     reason: str | None = None
@@ -50,10 +50,10 @@ class CheckState(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         health: The route's health after the last transition, or as it was recorded.
-        failures: Failures in a row that count; those within the grace do not.
+        failures: Failures in a row; those within the grace do not count.
         successes: Successes in a row.
-        changed_at: When its newest transitions were, in seconds since 1970, oldest first.
-        flapping: Whether it changed too often, and has not stayed healthy for long since.
+        changed_at: The times of its newest transitions, in seconds since 1970, oldest first.
+        flapping: Whether it changed too often, and has not stayed healthy for the window since.
     """
 
     health: Health = "not_checked"
@@ -72,16 +72,16 @@ def judge(
     *,
     settings: VerdictSettings = DEFAULT_SETTINGS,
 ) -> tuple[CheckState, ObservedTransition | None]:
-    """Return what the route's check state is after one more probe, and its transition if any.
+    """Return the route's check state after one more probe, and its transition, if any.
 
     The first success makes a route healthy, `max_retries` failures in a row make it unhealthy. A
     flapping route needs `flapping_successes_min` successes in a row.
 
     Args:
-        state: What was remembered before.
+        state: The check state before the probe.
         result: How the probe ended.
         now_s: When it ended, in seconds since 1970.
-        started_s: When the route started, in seconds since 1970: its grace begins.
+        started_s: When the route started, and its grace began, in seconds since 1970.
         health_check: How the endpoint's routes are checked.
         settings: When a route flaps.
     """
@@ -112,7 +112,7 @@ def _new_status(
 
 
 def _calmed(state: CheckState, now_s: float, settings: VerdictSettings) -> CheckState:
-    """End the episode of a route that has been healthy for the whole window."""
+    """End the flapping of a route that has been healthy for the whole window."""
     stable = state.flapping and state.health == "healthy"
     if stable and now_s - state.changed_at[-1] >= settings.flapping_window_s:
         return replace(state, flapping=False, changed_at=())

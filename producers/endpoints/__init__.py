@@ -1,1 +1,1 @@
-"""The endpoint service, its decisions, and model definitions."""
+"""Record endpoints and routes: the endpoint service, its decisions, model definitions."""

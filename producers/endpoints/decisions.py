@@ -1,7 +1,7 @@
-"""Decisions: which events a command leads to, given the endpoint's state.
+"""Decide which events a command leads to, given the endpoint's state.
 
-Each function is pure. It returns no event where the state already is as asked, and raises where
-the command makes no sense.
+Each function is pure. It returns no event where the state already is as requested, and raises
+where the state does not allow the command.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def create(endpoint: Endpoint, event: EndpointCreatedEvent) -> Decision:
 
 
 def update_health_check(endpoint: Endpoint, health_check: HealthCheck | None) -> Decision:
-    """Check the endpoint's routes like this, or not at all."""
+    """Set how the endpoint's routes are checked; None: not at all."""
     _must_exist(endpoint)
     if endpoint.health_check == health_check:
         return ()
@@ -64,7 +64,7 @@ def update_health_check(endpoint: Endpoint, health_check: HealthCheck | None) ->
 
 
 def set_route_list(endpoint: Endpoint, routes: Sequence[RouteRecord]) -> Decision:
-    """Let the endpoint have exactly these routes; those that begin to run have started with it."""
+    """Replace the endpoint's routes; this also records a start for each that begins to run."""
     _must_exist(endpoint)
     updated = EndpointRouteListUpdatedEvent(
         endpoint_id=endpoint.endpoint_id,
@@ -102,8 +102,8 @@ def create_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
 def start_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
     """Record that the route's session runs at a known address; its weight stays as it is."""
     route = _living_route(endpoint, record.route_id)
-    same = (record.protocol, record.app) == (route.protocol, route.app)
-    if route.status == "running" and same and _runs(route, record):
+    same_service = (record.protocol, record.app) == (route.protocol, route.app)
+    if route.status == "running" and same_service and _runs(route, record):
         return ()
     return _checked(_started(endpoint.endpoint_id, record))
 
@@ -126,7 +126,7 @@ def fail_route(endpoint: Endpoint, route_id: UUID, errors: Sequence[str]) -> Dec
 
 
 def set_traffic_ratio(endpoint: Endpoint, route_id: UUID, traffic_ratio: float) -> Decision:
-    """Give the route this weight."""
+    """Set the route's weight."""
     route = _route(endpoint, route_id)
     decision = _checked(
         RouteTrafficRatioUpdatedEvent(
@@ -145,7 +145,7 @@ def record_status(
     reason: str | None = None,
     consecutive_failures: int = 0,
 ) -> Decision:
-    """Record a route's health, if that is a change; it was observed just now unless told."""
+    """Record a route's health, if it is a change; without *observed_at* it was observed now."""
     route = _route(endpoint, route_id)
     decision = _checked(
         ModelServiceStatusEvent(
@@ -168,7 +168,7 @@ def destroy(endpoint: Endpoint) -> Decision:
 
 
 def record_of(route: Route) -> RouteRecord:
-    """Return the route as a list of routes tells of it."""
+    """Return the route as a route list records it."""
     return RouteRecord(
         route_id=route.route_id,
         session_id=route.session_id,

@@ -1,4 +1,4 @@
-"""The endpoint service: commands in, events out, decided on what the log says."""
+"""Record commands as events, each decided on the endpoint's state in the log."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -28,9 +28,9 @@ _AFTER_CONFLICT = Backoff(first_s=0.002, most_s=0.2)
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """What a command did: the state that it was decided on, and what was appended.
+    """What a command did: the state on which it was decided, and what was appended.
 
-    *entry_ids* is empty where the endpoint already was as asked.
+    *entry_ids* is empty where the endpoint already was as requested.
     """
 
     before: Endpoint
@@ -42,12 +42,12 @@ class EndpointService:
     """Records what happens to endpoints.
 
     Every command reads the endpoint, decides (`decisions`), and appends at the version
-    that it saw; when the endpoint has moved on meanwhile, it reads and decides again.
+    that it saw; when another writer has changed the endpoint meanwhile, it reads and decides again.
 
     All commands raise what their decision raises (`producers.errors`, `InvalidEventError`),
-    `ContendedEndpointError` when others kept being faster, and what `AppendableLog.append` raises.
+    `ContendedEndpointError` after too many conflicts, and what `AppendableLog.append` raises.
 
-    It runs on any log, also `events.testing.MemoryLog`; see `EndpointStates`.
+    The service works on any log, `events.testing.MemoryLog` included; see `EndpointStates`.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class EndpointService:
     async def update_health_check(
         self, endpoint_id: UUID, health_check: HealthCheck | None
     ) -> Recorded:
-        """Check the routes like this from now on; None: not at all."""
+        """Set how the routes are checked from now on; None: not at all."""
         return await self.record(
             endpoint_id, lambda endpoint: decisions.update_health_check(endpoint, health_check)
         )
 
     async def set_route_list(self, endpoint_id: UUID, routes: Sequence[RouteRecord]) -> Recorded:
-        """Let the endpoint have exactly these routes."""
+        """Replace the endpoint's routes."""
         return await self.record(
             endpoint_id, lambda endpoint: decisions.set_route_list(endpoint, routes)
         )
@@ -107,7 +107,7 @@ class EndpointService:
     async def set_traffic_ratio(
         self, endpoint_id: UUID, route_id: UUID, traffic_ratio: float
     ) -> Recorded:
-        """Give the route this weight, 0 to 1."""
+        """Set the route's weight, 0 to 1."""
         return await self.record(
             endpoint_id,
             lambda endpoint: decisions.set_traffic_ratio(endpoint, route_id, traffic_ratio),
@@ -123,7 +123,7 @@ class EndpointService:
         reason: str | None = None,
         consecutive_failures: int = 0,
     ) -> Recorded:
-        """Record a route's health, if that is a change."""
+        """Record a route's health, if it is a change."""
         return await self.record(
             endpoint_id,
             lambda endpoint: decisions.record_status(
@@ -146,7 +146,7 @@ class EndpointService:
         return endpoint
 
     async def record(self, endpoint_id: UUID, decide: Callable[[Endpoint], Decision]) -> Recorded:
-        """Append what *decide* makes of the state; after a conflict it is asked again."""
+        """Append the events that *decide* returns for the state; after a conflict, decide again."""
         for tries in range(1, TRIES_MAX + 1):
             endpoint, head = await self._states.read(endpoint_id)
             decision = decide(endpoint)

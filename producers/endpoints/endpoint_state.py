@@ -1,4 +1,4 @@
-"""The endpoint's state: what the log says of it now, however far the projectors are."""
+"""Read an endpoint's current state from the log, however far behind the projectors are."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -16,16 +16,16 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 
 CATCH_UP_MAX = 1_000_000
-"""Entries that are folded over a document before a command gives up waiting for projectors."""
+"""Entries that are folded over a document before a command gives up."""
 
 _GROUP = ROUTE_TABLE.read_model
 
 
 class EndpointStates:
-    """Reads the state of single endpoints, with the head that it is the state of.
+    """Reads the state of single endpoints, with the head up to which it is folded.
 
-    On an `EventLog` the state begins with the endpoint's document. On any other log, which has no
-    documents, it is folded from the log's first entry on, so that log must have all of them.
+    On an `EventLog` the fold begins with the endpoint's document. Any other log has no documents:
+    the fold begins with its first entry, so the log must have all entries.
     """
 
     def __init__(self, log: AppendableLog) -> None:
@@ -67,13 +67,13 @@ class EndpointStates:
 
 
 class _Documents:
-    """The endpoints' documents, and from which entry on each lacks something.
+    """The endpoints' documents, each with the first entry that may be missing from it.
 
     A document lacks what the route table's group has not applied yet: entries that are pending
     (an older one can be pending while a newer one is in the document) and entries not delivered.
-    All of these lie at or behind the group's first pending entry, or its last delivered one where
-    none is pending. Folding an event twice changes nothing, so everything from there on is folded
-    over the document.
+    All of these lie at or after the group's first pending entry, or its last delivered one where
+    none is pending. Folding an event twice changes nothing, so all entries from there on are
+    folded over the document.
     """
 
     def __init__(self, log: EventLog) -> None:
@@ -93,7 +93,7 @@ class _Documents:
         return None if document is None else document[1], floor
 
     async def _applied_below(self, partition: int) -> EntryId:
-        """Return an id such that every entry below it is in the documents, or given up on."""
+        """Return an id below which every entry is in the documents, or was given up."""
         stream = self._log.keys.events(partition)
         try:
             settled = await read_settled(self._log.server.client.call, stream, _GROUP)

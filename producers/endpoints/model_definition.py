@@ -1,6 +1,6 @@
-"""The model definition: the file in a model's folder that says how the model is served.
+"""Load model definitions: files in models' folders that say how the models are served.
 
-It is found, read, validated and resolved in separate steps, by the functions below in that order.
+The functions below find, read, validate and resolve one in separate steps, in that order.
 """
 
 from pathlib import Path
@@ -16,16 +16,16 @@ from producers.endpoints.runtime_variant import CUSTOM, runtime_variant
 from producers.errors import InvalidModelDefinitionError
 
 FILE_NAMES = ("model-definition.yaml", "model-definition.yml")
-"""What the file is called, in the order in which it is looked for."""
+"""The names that the file may have, in the order in which they are tried."""
 
 DEFINITION_BYTES_MAX = 1_048_576
-"""Bytes that a model definition may have."""
+"""Maximum bytes of a model definition."""
 
 DEPTH_MAX = 32
-"""Lists and mappings within each other that a model definition may have."""
+"""Maximum depth to which lists and mappings may be nested in a model definition."""
 
 NODES_MAX = 10_000
-"""Keys and values that it may have; what an alias repeats is counted again."""
+"""Maximum number of its keys and values; what an alias repeats is counted again."""
 
 _NESTED = frozenset({"models", "service", "pre_start_actions", "health_check", "metadata"})
 _HEALTH_CHECK_FIELDS = frozenset({*HealthCheck.__struct_fields__, "enable"})
@@ -36,7 +36,7 @@ Name = Annotated[str, Meta(min_length=1)]
 
 
 class PreStartAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is done in the session before the model server starts."""
+    """One action in the session before the model server starts."""
 
     action: Name
     args: dict[str, Any] = {}
@@ -53,7 +53,7 @@ class ModelService(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model's author says about it; nothing is decided by it, more may stand there."""
+    """What the model's author says about it; it decides nothing, and may have more fields."""
 
     author: str | None = None
     title: str | None = None
@@ -71,7 +71,7 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model: its name, where its files lie, and its service if it has one."""
+    """One model: its name, the path of its files, and its service if it has one."""
 
     name: Name
     model_path: Name
@@ -80,13 +80,13 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ModelDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model definition says: its models, of which the first with a health check counts."""
+    """The content of a model definition: its models; the first with a health check counts."""
 
     models: list[Model]
 
 
 def find_model_definition(folder: Path, path: str | None = None) -> Path:
-    """Return where the model definition of *folder* lies.
+    """Return the path of the model definition in *folder*.
 
     Args:
         folder: The model's folder.
@@ -107,10 +107,10 @@ def find_model_definition(folder: Path, path: str | None = None) -> Path:
 
 
 def read_model_definition(file: Path) -> object:
-    """Return what *file* says, in plain types: nothing but YAML's own is constructed.
+    """Return the content of *file* in plain types: only YAML's own types are constructed.
 
     Raises:
-        InvalidModelDefinitionError: It cannot be read, is no YAML, or breaks a limit.
+        InvalidModelDefinitionError: It cannot be read, is not YAML, or breaks a limit.
     """
     try:
         if not file.is_file():
@@ -150,10 +150,10 @@ def validate_model_definition(content: object, file: Path) -> ModelDefinition:
 def resolve_health_check(
     variant_name: str, definition: ModelDefinition | None
 ) -> HealthCheck | None:
-    """Return how the routes of an endpoint are checked, None for not at all.
+    """Return how the routes of an endpoint are checked, None where they are not checked.
 
-    The runtime variant's profile decides; for `custom` the first model whose service has a health
-    check does.
+    The profile of the runtime variant decides; for `custom` the first model with a health check
+    in its service does.
     """
     path = runtime_variant(variant_name).health_check_path
     if path is not None:
@@ -227,7 +227,7 @@ def _in_one_line(error: Exception) -> str:
 
 
 def _given(value: object, place: str) -> object:
-    """Return only what is given: without nulls, the names of all fields with underscores."""
+    """Return *value* without nulls, and with underscores in the names of all fields."""
     if isinstance(value, list):
         return [_given(item, f"{place}[{number}]") for number, item in enumerate(value)]
     if not isinstance(value, dict):
@@ -245,7 +245,7 @@ def _given(value: object, place: str) -> object:
 
 
 def _health_check(given: Any, place: str) -> object:  # noqa: ANN401 - a mapping of whatever is there
-    """Return it without `enable`, which newer definitions have; None where that is false."""
+    """Return *given* without `enable`, which newer definitions have; None where that is false."""
     unknown = given.keys() - _HEALTH_CHECK_FIELDS
     if unknown:
         known = ", ".join(sorted(_HEALTH_CHECK_FIELDS))

@@ -1,4 +1,4 @@
-"""The runtime variant: which kind of model server runs, and how it says that it is ready."""
+"""List the runtime variants: kinds of model server, and how to ask each whether it is ready."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,9 @@ class RuntimeVariant(msgspec.Struct, frozen=True, kw_only=True):
     """The profile of one kind of model server; the names are Backend.AI's.
 
     Attributes:
-        name: What an endpoint names it by.
-        health_check_path: What is asked whether it is ready; None where that is not known.
-        port: Where it listens unless told otherwise; None where that is not known.
+        name: The name by which an endpoint selects it.
+        health_check_path: The path to ask whether it is ready; None where that is not known.
+        port: The port where it listens by default; None where that is not known.
     """
 
     name: str
@@ -20,7 +20,7 @@ class RuntimeVariant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CUSTOM = "custom"
-"""The variant whose health check stands in its model definition."""
+"""The variant with its health check in a model definition."""
 
 RUNTIME_VARIANTS: Mapping[str, RuntimeVariant] = {
     variant.name: variant

@@ -1,9 +1,9 @@
--- Give a sign of life as a health checker, and say which checkers live.
+-- Record the heartbeat of a health checker, and return the checkers that live.
 --
--- KEYS[1]  sorted set  ns:checkers, checker -> the server's clock at its last sign, in ms
--- ARGV[1]  checker, the one that gives a sign
--- ARGV[2]  lifetime in ms; who has given no sign for longer is dead and removed
--- Reply    {checker, ...}, all that live, in the order of their last signs
+-- KEYS[1]  sorted set  ns:checkers, checker -> the server's clock at its last heartbeat, in ms
+-- ARGV[1]  checker that sends the heartbeat
+-- ARGV[2]  lifetime in ms; a checker without a heartbeat for longer is dead, and is removed
+-- Reply    {checker, ...}, all that live, in the order of their last heartbeats
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
