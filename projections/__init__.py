@@ -1,4 +1,4 @@
-"""What the events amount to: folds, read models, and the reader that a proxy routes by."""
+"""Fold events into state: projections, read models, and the reader that a proxy routes by."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -69,5 +69,5 @@ __all__ = [
     "routable",
 ]
 
-# A library leaves it to its program what becomes of its log records.
+# The program that uses this library decides where its log records go.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -1,4 +1,4 @@
-"""The catalogue: the projections that there are, by what they and their read models are called."""
+"""Look up every projection, by its own name or by the name of its read model."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _LIKE_A_VERSION = re.compile(r".*-v\d+")
 
 
 def _after_the_events() -> dict[str, Installed[Projection[Any]]]:
-    """Load the event types first: a package with a broken one may not fold the others."""
+    """Load the event types first: a package with a broken type must not fold the others."""
     _ = BY_WIRE_NAME.installed
     return {}
 
@@ -27,7 +27,7 @@ def _usable(name: str, found: object) -> Projection[Any]:
     """Return the projection that a plugin stands for.
 
     Raises:
-        InvalidPluginError: It is none, or its keys would be another's.
+        InvalidPluginError: It is not a projection, or its keys would collide with others.
     """
     if not isinstance(found, Projection):
         raise InvalidPluginError(f"{found!r} is no projections.Projection")
@@ -50,7 +50,7 @@ PROJECTIONS: Catalogue[Projection[Any]] = Catalogue(
 
 
 class _ByReadModel(Mapping[str, Projection[Any]]):
-    """The same projections by another name; it looks no further than it has to."""
+    """The projections by read model; a lookup loads no more plugins than it has to."""
 
     def __getitem__(self, read_model: str) -> Projection[Any]:
         for projection in PROJECTIONS.values():
@@ -59,11 +59,11 @@ class _ByReadModel(Mapping[str, Projection[Any]]):
         raise KeyError(read_model)
 
     def __iter__(self) -> Iterator[str]:
-        return (one.read_model for one in PROJECTIONS.values())
+        return (projection.read_model for projection in PROJECTIONS.values())
 
     def __len__(self) -> int:
         return len(PROJECTIONS)
 
 
 READ_MODELS: Mapping[str, Projection[Any]] = _ByReadModel()
-"""Every projection, by what its keys, its group and its positions are called in Redis."""
+"""Every projection, by the name that its keys, group and positions have in Redis."""

@@ -1,10 +1,10 @@
-"""What can go wrong with projections and read models; each message is a sentence to act on."""
+"""The errors of projections and read models; each message says what to do."""
 
 _SHOWN_BYTES = 60
 
 
 class ProjectionsError(Exception):
-    """Something about a read model is not as it must be."""
+    """Base class of all errors of projections and read models."""
 
 
 class TooManyRoutesError(ProjectionsError):
@@ -16,9 +16,9 @@ class UnreadableDocumentError(ProjectionsError):
 
 
 class UnreadableGenerationError(ProjectionsError):
-    """What Redis holds about a read model's generations is not what this release writes.
+    """A value in Redis about a read model's generations is not what this release writes.
 
-    It lies at *key*, which is no hash where *field* is None.
+    The value is in *field* of the hash *key*, or is *key*'s own where *field* is None.
     """
 
     def __init__(self, key: str, field: str | None, held: bytes, wanted: str) -> None:
@@ -32,19 +32,19 @@ class UnreadableGenerationError(ProjectionsError):
 
 
 class DocumentsMissingError(ProjectionsError):
-    """The live generation has not all the documents that were written."""
+    """The live generation lacks documents that were written."""
 
 
 class EndpointNotFoundError(ProjectionsError):
-    """No endpoint has that id, an id that begins like that, or that name."""
+    """No endpoint has that id, an id with that beginning, or that name."""
 
 
 class AmbiguousEndpointError(ProjectionsError):
-    """Several endpoints have that name, or an id that begins like that."""
+    """Several endpoints have that name, or an id with that beginning."""
 
 
 class NoLiveGenerationError(ProjectionsError):
-    """The read model is not there: never built, deleted, or being rebuilt."""
+    """The read model has no live generation: never built, deleted, or being rebuilt."""
 
 
 class NothingKeptError(ProjectionsError):
@@ -52,7 +52,7 @@ class NothingKeptError(ProjectionsError):
 
 
 class NotSwappedError(ProjectionsError):
-    """The new generation could not take the place of the live one, which goes on."""
+    """The new generation could not replace the live one, which stays live."""
 
 
 class SnapshotError(ProjectionsError):
@@ -60,7 +60,7 @@ class SnapshotError(ProjectionsError):
 
 
 class DamagedSnapshotError(SnapshotError):
-    """A snapshot's file is not what was written: cut off, changed, or not there."""
+    """A snapshot's file is not what was written: cut off, changed, or missing."""
 
 
 class WrongSnapshotError(SnapshotError):
@@ -72,7 +72,7 @@ class NoSnapshotError(SnapshotError):
 
 
 class NoEventsError(ProjectionsError):
-    """An endpoint has no events that a document could be folded from."""
+    """An endpoint has no events from which a document could be folded."""
 
 
 class HistoryMissingError(ProjectionsError):

@@ -1,4 +1,4 @@
-"""The projection: the pure definition of a read model."""
+"""Define a read model as pure functions: a projection."""
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -15,49 +15,49 @@ State = TypeVar("State")
 
 
 class Gathering(Protocol[State]):
-    """Events of one type of which many count, each route's together, kept as short as can be."""
+    """Events of one type of which many count, kept for each route in a compact form."""
 
     @property
     def kind(self) -> type[Event]:
-        """The type."""
+        """The type of the events."""
 
     def __len__(self) -> int:
-        """How much it keeps: routes, and what was said of them in different words."""
+        """How much it keeps: the number of routes plus the number of distinct contents."""
 
     def add(self, entry_id: bytes, payload: bytes) -> bool:
-        """Add the next event of the log; say False for one of an endpoint that is kept apart.
+        """Add the next event of the log; return False if its endpoint is excluded.
 
         Raises:
-            msgspec.DecodeError: The payload is none that the codec reads.
+            msgspec.DecodeError: The codec could not read the payload.
         """
 
     def taken(self) -> Iterator[tuple[UUID, Callable[[State], State]]]:
-        """Yield endpoints, each with what folds its events into its state; keep them no more."""
+        """Yield each endpoint with the function that folds its events; forget the events."""
 
 
 @dataclass(frozen=True)
 class Projection(Generic[State]):
-    """What is kept of each endpoint, and what each event makes of it.
+    """The state that is kept of each endpoint, and how each event changes it.
 
     For every projection any order and any number of deliveries of the same events must lead to
     the same state. A state is a frozen msgspec struct with an `endpoint_id`, and a `version`: the
     entry id of the newest event in it.
 
     Attributes:
-        name: What a person types for it, in every release.
+        name: The name that a person types, the same in every release.
         version: Rises when the same events lead to another document.
         initial: The state of an endpoint before its first event.
         evolve: The state after one more event; the very same object when nothing changed.
-        document: The struct of a document; its fields are what programs are shown.
+        document: The struct of a document; programs see its fields.
         encode: The JSON document of a state, beginning with the given revision.
         decode: The revision and the state of a document.
-        newest_counts: Types of which, of one endpoint and the same route or routes, only the
-            newest event counts: with it, the older ones change nothing, whatever else happened.
+        newest_counts: Types of which only the newest event counts, for one endpoint and the same
+            route or routes: given that one, the older ones change nothing, whatever else happened.
             A replay folds these without their event id and source.
-        newest_of_endpoint: The same, whatever their route.
-        gathering: Makes what gathers events of one more type in a replay, to fold many at once
-            as *evolve* does one by one, but none of the endpoints that it is given, as they are
-            spelled; None where there is no such type.
+        newest_of_endpoint: The same for one endpoint, whatever the route.
+        gathering: Makes a `Gathering`, which a replay uses to fold many events of one more type at
+            once, with the same result as *evolve* one by one. Its argument is the set of endpoints
+            to exclude, as their ids are spelled. None where there is no such type.
     """
 
     name: str
@@ -73,9 +73,9 @@ class Projection(Generic[State]):
 
     @property
     def read_model(self) -> str:
-        """What all that this version keeps in Redis is called: its keys, its group, its positions.
+        """The name of this version's keys, group and positions in Redis.
 
-        Each version is a read model of its own, so two releases run at the same time: the older one
-        goes on with its own documents while the newer one builds and keeps others.
+        Each version is a read model of its own, so two releases can run at the same time: the older
+        one keeps its documents up to date while the newer one builds and keeps others.
         """
         return self.name if self.version == 1 else f"{self.name}-v{self.version}"

@@ -1,9 +1,9 @@
-"""The route set: which routes an endpoint has, whatever order its events arrive in.
+"""Keep the set of an endpoint's routes, in whatever order its events arrive.
 
-A list of routes says two things: these are there, and all others are not. What was said about a
-route before it was last absent no longer counts, also when it arrives later. So every route keeps
-the stamp of the newest list without it, and a route that is not followed was last absent in the
-newest list of all.
+A route list says two things: these routes are present, and all others are absent. An event about a
+route from before its last absence does not count, even when it arrives later. So every route keeps
+the stamp of the newest list without it; a route that is not followed was last absent in the newest
+list of all.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,15 +15,15 @@ from events.entry.entry_id import EntryId
 from projections.errors import TooManyRoutesError
 
 FOLLOWED_MAX = 2 * ROUTES_MAX
-"""Routes that one document follows: the listed ones, and those heard of before they are listed."""
+"""Maximum routes of one document: those listed, and those with events before they are listed."""
 
 
 class Followed(Protocol):
-    """What the set has to know of a route."""
+    """What the set needs to know of a route."""
 
     @property
     def route_id(self) -> UUID:
-        """Which route it is."""
+        """The route's id."""
 
 
 Route = TypeVar("Route", bound=Followed)
@@ -39,24 +39,24 @@ def listed(  # noqa: PLR0913 - the two sides of a list, and what either does
     absent: Callable[[Route, EntryId], Route | None],
     fresh: Callable[[UUID, EntryId], Route],
 ) -> dict[UUID, Route]:
-    """Return the routes after a list said at *at* that exactly *records* are there.
+    """Return the routes after a list, recorded at *at*, of exactly *records*.
 
     Args:
         routes: The routes followed before.
         records: The routes of the list.
         at: The stamp of the list.
         newest_at: The stamp of the newest list before this one.
-        present: What a route becomes that the list has.
-        absent: What is left of a route that the list lacks, None for nothing.
-        fresh: A route of which nothing is known but when it was last absent.
+        present: Returns the new state of a route that the list has.
+        absent: Returns what remains of a route that the list lacks, None for nothing.
+        fresh: Returns a route of which only the last absence is known.
     """
     by_id = {record.route_id: record for record in records}
     after: dict[UUID, Route] = {}
     for route_id, route in routes.items():
         record = by_id.pop(route_id, None)
-        left = absent(route, at) if record is None else present(route, record, at)
-        if left is not None:
-            after[route_id] = left
+        remaining = absent(route, at) if record is None else present(route, record, at)
+        if remaining is not None:
+            after[route_id] = remaining
     if at > newest_at:
         for route_id, record in by_id.items():
             after[route_id] = present(fresh(route_id, newest_at), record, at)
@@ -64,7 +64,7 @@ def listed(  # noqa: PLR0913 - the two sides of a list, and what either does
 
 
 def in_order(routes: Mapping[UUID, Route]) -> dict[UUID, Route]:
-    """Return *routes* by their ids: the same routes make the same document.
+    """Return *routes* sorted by id, so that the same routes make the same document.
 
     Raises:
         TooManyRoutesError: There are more than a document may follow.

@@ -1,1 +1,1 @@
-"""The health state: its definition, and what is asked of it."""
+"""Keep each route's health over time: the projection health-state, and its queries."""

@@ -1,4 +1,4 @@
-"""The health of an endpoint's routes as the health state keeps it, and its document."""
+"""Define the health of an endpoint's routes as the health state keeps it, and its document."""
 
 from typing import Any
 from uuid import UUID
@@ -19,27 +19,27 @@ class RouteHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     listed_at: EntryId = START
     absent_at: EntryId = START
     started_at: EntryId = START
-    told: Transitions = Transitions()
+    packed: Transitions = Transitions()
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
-        """How its health came to be, oldest first."""
-        return tuple(self.told)
+        """The transitions that led to its health, oldest first."""
+        return tuple(self.packed)
 
     @property
     def health(self) -> Health:
-        """What it is now; a start is the start of another process, not checked yet."""
-        told = self.told
-        if not told.each or told.ends_before(self.started_at):
+        """The current health; a start begins another process, which is not checked yet."""
+        packed = self.packed
+        if not packed.each or packed.ends_before(self.started_at):
             return "not_checked"
-        return told.each[-1][0]
+        return packed.each[-1][0]
 
     @property
     def since(self) -> EntryId:
         """The event that began its present health, `START` where none did."""
         if self.health == "not_checked":
             return self.started_at
-        return self.told.status_since(self.started_at)
+        return self.packed.status_since(self.started_at)
 
 
 class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -53,7 +53,7 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ShownHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One route as the document shows it: its health and since when, before how it came to be."""
+    """One route as the document shows it: its health and since when, before its transitions."""
 
     route_id: UUID
     session_id: UUID | None = None
@@ -95,7 +95,7 @@ def encode(state: EndpointHealth, revision: int) -> bytes:
 
 
 def _shown(route: RouteHealth) -> ShownHealth:
-    transitions: Any = route.told.rows()  # whose JSON is theirs
+    transitions: Any = route.packed.rows()  # they have the same JSON as transitions
     return ShownHealth(
         route_id=route.route_id,
         session_id=route.session_id,
@@ -108,14 +108,14 @@ def _shown(route: RouteHealth) -> ShownHealth:
     )
 
 
-def _held(shown: ShownHealth) -> RouteHealth:
+def _packed(shown: ShownHealth) -> RouteHealth:
     return RouteHealth(
         route_id=shown.route_id,
         session_id=shown.session_id,
         listed_at=shown.listed_at,
         absent_at=shown.absent_at,
         started_at=shown.started_at,
-        told=Transitions.of(shown.transitions),
+        packed=Transitions.of(shown.transitions),
     )
 
 
@@ -127,7 +127,7 @@ def decode(document: bytes) -> tuple[int, EndpointHealth]:
     """
     try:
         read = _DECODER.decode(document)
-        routes = {shown.route_id: _held(shown) for shown in read.routes}
+        routes = {shown.route_id: _packed(shown) for shown in read.routes}
     except (msgspec.DecodeError, ValueError) as error:
         raise UnreadableDocumentError(f"health-state document: {error}") from None
     return read.revision, EndpointHealth(

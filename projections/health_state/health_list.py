@@ -1,9 +1,8 @@
-"""The health list: what the routes of all endpoints were, as the health-state documents hold it.
+"""List the health of all endpoints' routes over time, from the health-state documents alone.
 
-Nothing of the log is read: it costs the same however long that is. A document holds a route's
-newest `TRANSITIONS_MAX` transitions, its newest start, and since when it has ended; a start before
-that one is not told any more, and what lies before the oldest transition is unknown once so many
-were kept.
+The log is not read, so the cost does not depend on its length. A document holds a route's newest
+`TRANSITIONS_MAX` transitions, its newest start, and since when it has ended. It does not hold any
+earlier start, and once it has the maximum, the time before the oldest transition is unknown.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,8 +32,8 @@ async def read_documents(
     A partition without a live generation has None.
     """
     own: dict[int, list[str]] = {}
-    for one in endpoints:
-        own.setdefault(partition_of(one, log.partitions), []).append(str(one))
+    for endpoint_id in endpoints:
+        own.setdefault(partition_of(endpoint_id, log.partitions), []).append(str(endpoint_id))
 
     async def ask(partition: int) -> dict[UUID, EndpointHealth] | None:
         store = ReadModelStore(log.server, log.keys, HEALTH_STATE, partition)
@@ -42,19 +41,19 @@ async def read_documents(
         if generation is None:
             return None
         loaded = await store.load(generation, own[partition])
-        return {UUID(one): state for one, (_, state) in loaded.items()}
+        return {UUID(endpoint): state for endpoint, (_, state) in loaded.items()}
 
     return await ask_each(sorted(own), ask)
 
 
 class HealthList(msgspec.Struct, frozen=True):
-    """What the routes of many endpoints were in a window.
+    """The health of the routes of many endpoints in a window.
 
     Attributes:
-        window: Of which time; it begins no earlier than what is known of any of the endpoints.
+        window: The time; it begins no earlier than what is known of any of the endpoints.
         routes: The history of each endpoint's routes.
         cut: Endpoints with a route that changed more often in the window than is kept.
-        left_out: Partitions whose health state is not live; their endpoints are in no *routes*.
+        left_out: Partitions without a live health state; *routes* lacks their endpoints.
     """
 
     window: Span
@@ -73,32 +72,36 @@ class _Mark(NamedTuple):
 async def read_health_list(
     log: EventLog, endpoints: Iterable[Endpoint], since: EntryId, now_ms: int
 ) -> HealthList:
-    """Return the health of *endpoints* from *since* to now, by the documents alone.
+    """Return the health of *endpoints* from *since* to now, from the documents alone.
 
     Raises:
         NoLiveGenerationError: The health state of none of their partitions is live.
     """
-    wanted = {one.endpoint_id: one for one in endpoints}
+    wanted = {endpoint.endpoint_id: endpoint for endpoint in endpoints}
     documents = await read_documents(log, wanted)
     left_out = [partition for partition, held in documents.items() if held is None]
     if documents and len(left_out) == len(documents):
         raise no_live_generation(HEALTH_STATE)
-    routes: dict[UUID, list[RouteHealth]] = {one: [] for one in wanted}
+    routes: dict[UUID, list[RouteHealth]] = {endpoint_id: [] for endpoint_id in wanted}
     for held in documents.values():
-        for one, state in (held or {}).items():
-            routes[one] = list(state.routes.values())
-    known = [first for one, own in routes.items() for first in _firsts(wanted[one], own)]
+        for endpoint_id, state in (held or {}).items():
+            routes[endpoint_id] = list(state.routes.values())
+    known = [at for endpoint_id, own in routes.items() for at in _firsts(wanted[endpoint_id], own)]
     start = max(since, min(known, default=EntryId(now_ms, 0)))
     start_ms = min(start.ms, now_ms)
     window = Span(start_ms, max(now_ms, start_ms + 1))
     return HealthList(
         window=window,
         routes={
-            one: [kept_history(wanted[one], route, start, window) for route in own]
-            for one, own in routes.items()
-            if partition_of(one, log.partitions) not in left_out
+            endpoint_id: [kept_history(wanted[endpoint_id], route, start, window) for route in own]
+            for endpoint_id, own in routes.items()
+            if partition_of(endpoint_id, log.partitions) not in left_out
         },
-        cut=frozenset(one for one, own in routes.items() if any(_is_cut(r, start) for r in own)),
+        cut=frozenset(
+            endpoint_id
+            for endpoint_id, own in routes.items()
+            if any(_is_cut(route, start) for route in own)
+        ),
         left_out=left_out,
     )
 
@@ -118,11 +121,11 @@ def kept_history(
         else:
             go_on(intervals, mark.condition, mark.at, mark.reason)
             changes += mark.is_transition
-    return RouteHistory(route.route_id, [one for one in intervals if one.ms], changes)
+    return RouteHistory(route.route_id, [kept for kept in intervals if kept.ms], changes)
 
 
 def _marks(endpoint: Endpoint, route: RouteHealth) -> Iterator[_Mark]:
-    """Yield from when on it was what; where it has ended, nothing after that counts."""
+    """Yield each condition of the route with its begin; after its end nothing counts."""
     in_table = endpoint.routes.get(route.route_id)
     has_ended = in_table is not None and in_table.status in ENDED
     ended_at = in_table.status_since if in_table is not None and has_ended else END
@@ -134,10 +137,13 @@ def _marks(endpoint: Endpoint, route: RouteHealth) -> Iterator[_Mark]:
 
 
 def _checked(route: RouteHealth) -> list[_Mark]:
-    told = route.told
-    marks = [_Mark(one.at, one.new_status, one.reason, is_transition=True) for one in told]
-    # Before the oldest of so many there may have been others, which are not kept.
-    kept_from = told.oldest_at if len(told) == TRANSITIONS_MAX else START
+    packed = route.packed
+    marks = [
+        _Mark(transition.at, transition.new_status, transition.reason, is_transition=True)
+        for transition in packed
+    ]
+    # At the maximum there may have been older transitions, which are not kept.
+    kept_from = packed.oldest_at if len(packed) == TRANSITIONS_MAX else START
     if route.started_at > kept_from:
         marks.append(_Mark(route.started_at, "not_checked"))
     is_first = all(route.listed_at < mark.at for mark in marks)
@@ -156,4 +162,4 @@ def _firsts(endpoint: Endpoint, routes: Iterable[RouteHealth]) -> Iterator[Entry
 
 
 def _is_cut(route: RouteHealth, start: EntryId) -> bool:
-    return len(route.told) == TRANSITIONS_MAX and route.told.oldest_at > start
+    return len(route.packed) == TRANSITIONS_MAX and route.packed.oldest_at > start

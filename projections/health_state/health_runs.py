@@ -1,4 +1,4 @@
-"""The health runs: each route's transitions, one after another, as a replay gathers them."""
+"""Gather each route's transitions in a replay, one after another, as compact text."""
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -21,18 +21,18 @@ from projections.health_state.endpoint_health import EndpointHealth
 from projections.health_state.transitions import TRANSITIONS_MAX, Said, Transitions
 
 _Fold = Callable[[UUID, Transitions, EndpointHealth], EndpointHealth]
-"""What becomes of the health with a route's transitions folded in."""
+"""Returns the health with a route's transitions folded in."""
 
 _BETWEEN = " "
 _END = b","
-"""Behind each transition of a run."""
+"""Follows each transition of a run."""
 
 _BYTES_MAX = 1_024
-"""Bytes that a run may have before it is looked at for transitions that do not count any more."""
+"""Bytes of a run above which transitions that no longer count are cut off it."""
 
 
 class _Brief(msgspec.Struct, gc=False):
-    """What counts of a `ModelServiceStatusEvent`, its ids as they are spelled: that is fast."""
+    """The fields of a `ModelServiceStatusEvent` that count; ids stay text, which is fast."""
 
     endpoint_id: str
     route_id: str
@@ -44,7 +44,7 @@ class _Brief(msgspec.Struct, gc=False):
 
 
 class _Ids(msgspec.Struct, gc=False):
-    """Its ids, which it refuses where they are none."""
+    """The ids of the same event, decoded; an invalid one raises."""
 
     endpoint_id: UUID
     route_id: UUID
@@ -57,9 +57,10 @@ _numbers_of = msgspec.json.Decoder(list[int]).decode
 
 
 class _Run(bytearray):
-    """One route's newest transitions as text, `ms-seq-place,` each: made fast, and one object.
+    """One route's newest transitions as text, `ms-seq-index,` each: one object, fast to extend.
 
-    *place* is that of what was said; *session_id* is as it was spelled.
+    *index* is the place of the transition's content among the distinct contents; *session_id* is
+    as it was spelled.
     """
 
     __slots__ = ("endpoint_id", "route_id", "session_id")
@@ -70,7 +71,7 @@ class _Run(bytearray):
 
 
 class HealthRuns:
-    """The newest transitions of many routes, and what they say, but of no endpoint in *apart*."""
+    """The newest transitions of many routes; those of endpoints in *apart* are excluded."""
 
     kind: ClassVar[type[ModelServiceStatusEvent]] = ModelServiceStatusEvent
 
@@ -84,14 +85,14 @@ class HealthRuns:
         return len(self._runs) + len(self._ends)
 
     def add(self, entry_id: bytes, payload: bytes) -> bool:
-        """Add the next event of the log; say False for one of an endpoint that is kept apart.
+        """Add the next event of the log; return False if its endpoint is excluded.
 
         Raises:
-            msgspec.DecodeError: The payload is none that the codec reads.
+            msgspec.DecodeError: The codec could not read the payload.
         """
         brief = _read(payload)
         run = self._runs.get(brief.endpoint_id + _BETWEEN + brief.route_id)
-        # Ids that are spelled as ids are known to be some.
+        # An id that is spelled like one already decoded is valid.
         if run is None or run.session_id != brief.session_id:
             if brief.endpoint_id in self._apart:
                 return False
@@ -112,11 +113,11 @@ class HealthRuns:
         return run
 
     def taken(self) -> Iterator[tuple[UUID, Callable[[EndpointHealth], EndpointHealth]]]:
-        """Yield the endpoint of each run, and what folds it; they are kept no more."""
-        each = tuple(self._ends)
+        """Yield the endpoint of each run with the function that folds it; forget the runs."""
+        contents = tuple(self._ends)
         while self._runs:
             _, run = self._runs.popitem()
-            found = _transitions(run, each)
+            found = _transitions(run, contents)
             yield run.endpoint_id, partial(self._fold, run.route_id, found)
         self._ends = {}
 
@@ -127,9 +128,9 @@ def _shorten(run: _Run) -> None:
         del run[:end]
 
 
-def _transitions(run: _Run, each: tuple[Said, ...]) -> Transitions:
-    # As JSON all numbers are read at once.
+def _transitions(run: _Run, contents: tuple[Said, ...]) -> Transitions:
+    # Decoded as JSON, all numbers are read at once.
     numbers = _numbers_of(b"[" + run[:-1].replace(b"-", b",") + b"]")[-3 * TRANSITIONS_MAX :]
-    told = tuple([each[place] for place in numbers[2::3]])
+    each = tuple([contents[index] for index in numbers[2::3]])
     del numbers[2::3]
-    return Transitions(pack(f">{len(numbers)}Q", *numbers), told)
+    return Transitions(pack(f">{len(numbers)}Q", *numbers), each)

@@ -1,4 +1,4 @@
-"""The health state: each route's health, since when, and how it came to be."""
+"""Define the projection health-state: each route's health, since when, and its transitions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -39,7 +39,7 @@ from projections.route_set import in_order, listed
 
 
 def evolve(state: EndpointHealth, recorded: RecordedEvent) -> EndpointHealth:
-    """Return the health after one more event, in whatever order they come."""
+    """Return the health after one more event; events may come in any order."""
     at = recorded.entry_id
     event = recorded.event
     if state.destroyed_at > START and not isinstance(event, EndpointDestroyedEvent):
@@ -124,7 +124,7 @@ def _with_route(
     at: EntryId,
     change: Callable[[RouteHealth], RouteHealth],
 ) -> EndpointHealth:
-    """Change one route, unless what happened lies before it was last absent."""
+    """Change one route, unless the event at *at* came before the route's last absence."""
     known = state.routes.get(route_id)
     before = known or _unheard_of(route_id, state.list_at)
     if at <= before.absent_at:
@@ -140,8 +140,8 @@ def _unheard_of(route_id: UUID, absent_at: EntryId) -> RouteHealth:
 
 
 def _observed(route: RouteHealth, found: Transitions) -> RouteHealth:
-    told = route.told.merged(found.after(route.absent_at))
-    return route if told is route.told else replace(route, told=told)
+    packed = route.packed.merged(found.after(route.absent_at))
+    return route if packed is route.packed else replace(route, packed=packed)
 
 
 def _present(route: RouteHealth, record: RouteRecord, at: EntryId) -> RouteHealth:
@@ -151,16 +151,16 @@ def _present(route: RouteHealth, record: RouteRecord, at: EntryId) -> RouteHealt
 
 
 def _absent(route: RouteHealth, at: EntryId) -> RouteHealth | None:
-    """Keep of the route only what was said after *at*."""
+    """Keep only what was recorded of the route after *at*."""
     if at <= route.absent_at:
         return route
-    told = route.told.after(at)
+    packed = route.packed.after(at)
     started_at = route.started_at if route.started_at > at else START
     if route.listed_at > at:
-        return replace(route, absent_at=at, started_at=started_at, told=told)
-    if not told and started_at <= START:
+        return replace(route, absent_at=at, started_at=started_at, packed=packed)
+    if not packed and started_at <= START:
         return None
-    return replace(_unheard_of(route.route_id, at), started_at=started_at, told=told)
+    return replace(_unheard_of(route.route_id, at), started_at=started_at, packed=packed)
 
 
 HEALTH_STATE = Projection(

@@ -1,4 +1,4 @@
-"""An endpoint's health between two moments, read from log and archive."""
+"""Read an endpoint's health between two moments, from log and archive."""
 
 from uuid import UUID
 
@@ -39,12 +39,12 @@ _DESTROYED = b"endpoint_destroyed"
 
 
 class HealthWindow(msgspec.Struct, frozen=True):
-    """What the routes of an endpoint were in a window.
+    """The health of an endpoint's routes in a window.
 
     Attributes:
-        window: Of which time.
-        is_whole: Whether that is all that was asked for; there was too much otherwise.
-        is_kept: Whether a health-state read model told what was before the window.
+        window: The time.
+        is_whole: Whether that is all that was asked for; otherwise there was too much.
+        is_kept: Whether a health-state read model gave the health before the window.
         routes: The history of each route.
     """
 
@@ -57,9 +57,9 @@ class HealthWindow(msgspec.Struct, frozen=True):
 async def read_health(
     history: History, endpoint: Endpoint, since: EntryId, now_ms: int
 ) -> HealthWindow:
-    """Return the health of *endpoint* from *since* to now, by the events of the log.
+    """Return the health of *endpoint* from *since* to now, from the events of the log.
 
-    The window begins no earlier than what log and archive have without a gap.
+    The window begins no earlier than the part that log and archive have without a gap.
 
     Raises:
         ArchiveError: The archive is needed, and cannot be read or is damaged.
@@ -81,7 +81,7 @@ async def read_health(
                 (documents or {}).get(wanted) or HEALTH_STATE.initial(wanted), found.start
             ),
             _ended_before(endpoint, found.start),
-            [one for one in read if one.endpoint_id == wanted],
+            [recorded for recorded in read if recorded.endpoint_id == wanted],
             window,
             is_all=found.is_all,
         ),

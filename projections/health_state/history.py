@@ -1,4 +1,4 @@
-"""The health history: what each route of an endpoint was between two moments."""
+"""Work out what each route of an endpoint was between two moments."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -22,8 +22,8 @@ from projections.route_table.routing import ENDED
 Condition = Literal["unknown", "absent", "not_checked", "healthy", "unhealthy", "ended"]
 """What a route was.
 
-Unknown: it cannot be told from what is left. Absent: the endpoint had no such route. Ended: it was
-terminating, terminated or failed, whatever its health.
+Unknown: the remaining events do not say. Absent: the endpoint had no such route. Ended: the route
+was terminating, terminated or failed, whatever its health.
 """
 
 
@@ -35,7 +35,7 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """What a route was for a while; *by* began it, None where that lies before the window."""
+    """A route's condition for a while; entry *by* began it, None where that precedes the window."""
 
     condition: Condition
     span: Span
@@ -44,7 +44,7 @@ class Interval(msgspec.Struct, frozen=True):
 
     @property
     def ms(self) -> int:
-        """How long."""
+        """Its length in milliseconds."""
         return self.span.end_ms - self.span.start_ms
 
 
@@ -52,8 +52,8 @@ class RouteHistory(msgspec.Struct, frozen=True):
     """One route's intervals, oldest first, without a gap from the window's start to its end.
 
     Attributes:
-        route_id: Which route.
-        intervals: What it was.
+        route_id: The route.
+        intervals: Its conditions.
         changes: How often it became healthy or unhealthy within the window.
     """
 
@@ -63,16 +63,16 @@ class RouteHistory(msgspec.Struct, frozen=True):
 
     @property
     def healthy_share(self) -> float | None:
-        """Of the time that it was there and could be told: how much it was healthy, 0 to 1."""
-        told = sum(self._ms(one) for one in ("healthy", "unhealthy", "not_checked"))
-        return self._ms("healthy") / told if told else None
+        """The healthy share, 0 to 1, of the time that it was present and its health known."""
+        known_ms = sum(self._ms(each) for each in ("healthy", "unhealthy", "not_checked"))
+        return self._ms("healthy") / known_ms if known_ms else None
 
     def _ms(self, condition: str) -> int:
-        return sum(one.ms for one in self.intervals if one.condition == condition)
+        return sum(each.ms for each in self.intervals if each.condition == condition)
 
 
 def known_before(state: EndpointHealth, start: EntryId) -> EndpointHealth:
-    """Return what *state*, as it is now, still tells of the time before *start*."""
+    """Return what *state*, which is the current one, still shows of the time before *start*."""
 
     def earlier(stamp: EntryId) -> EntryId:
         return stamp if stamp < start else START
@@ -85,9 +85,9 @@ def known_before(state: EndpointHealth, start: EntryId) -> EndpointHealth:
             listed_at=earlier(route.listed_at),
             absent_at=earlier(route.absent_at),
             started_at=earlier(route.started_at),
-            told=route.told.before(start),
+            packed=route.packed.before(start),
         )
-        if then.told or max(then.listed_at, then.started_at) > START:
+        if then.packed or max(then.listed_at, then.started_at) > START:
             routes[route.route_id] = then
     return EndpointHealth(
         endpoint_id=state.endpoint_id,
@@ -109,41 +109,43 @@ def histories(
 
     Args:
         before: What is known of the time before the window.
-        ended: Routes that had ended before it.
+        ended: Routes that had ended before the window.
         happened: The endpoint's events in the window, oldest first.
         window: From when to when.
-        is_all: Whether *before* is all that there was: other routes were absent, not unknown.
+        is_all: Whether *before* has all routes of that time: others were absent, not unknown.
     """
-    told: dict[UUID, list[Interval]] = {}
+    by_route: dict[UUID, list[Interval]] = {}
     changes: dict[UUID, int] = {}
-    unheard: Condition = "absent" if is_all else "unknown"
-    now = set(ended)
-    for one in before.routes:
-        told[one] = [Interval(_condition(before, now, one), window)]
+    otherwise: Condition = "absent" if is_all else "unknown"
+    ended_now = set(ended)
+    for route_id in before.routes:
+        by_route[route_id] = [Interval(_condition(before, ended_now, route_id), window)]
     state = before
     for recorded in happened:
         state = evolve(state, recorded)
-        _note_ended(recorded, now)
-        for one in _touched(recorded, state, told):
-            condition = _condition(state, now, one)
-            intervals = told.setdefault(one, [Interval(unheard, window)])
+        _note_ended(recorded, ended_now)
+        for route_id in _touched(recorded, state, by_route):
+            condition = _condition(state, ended_now, route_id)
+            intervals = by_route.setdefault(route_id, [Interval(otherwise, window)])
             if condition != intervals[-1].condition:
                 go_on(intervals, condition, recorded.entry_id, _reason_of(recorded))
-                changes[one] = changes.get(one, 0) + _is_change(recorded, one)
+                changes[route_id] = changes.get(route_id, 0) + _is_change(recorded, route_id)
     return [
-        RouteHistory(one, [i for i in told[one] if i.ms], changes.get(one, 0))
-        for one in sorted(told, key=lambda route_id: route_id.int)
+        RouteHistory(
+            route_id, [each for each in by_route[route_id] if each.ms], changes.get(route_id, 0)
+        )
+        for route_id in sorted(by_route, key=lambda route_id: route_id.int)
     ]
 
 
 def _touched(
-    recorded: RecordedEvent, state: EndpointHealth, told: Mapping[UUID, object]
+    recorded: RecordedEvent, state: EndpointHealth, seen: Mapping[UUID, object]
 ) -> Iterable[UUID]:
-    """Return the routes that the event may have changed: one, or all there are and were."""
-    one: UUID | None = getattr(recorded.event, "route_id", None)
-    if one is not None:
-        return [one] if one in state.routes or one in told else []
-    return [*told, *(other for other in state.routes if other not in told)]
+    """Return the routes that the event may have changed: its own, or all, past ones included."""
+    route_id: UUID | None = getattr(recorded.event, "route_id", None)
+    if route_id is not None:
+        return [route_id] if route_id in state.routes or route_id in seen else []
+    return [*seen, *(other for other in state.routes if other not in seen)]
 
 
 def _condition(state: EndpointHealth, ended: set[UUID], route_id: UUID) -> Condition:
@@ -169,7 +171,7 @@ def _note_ended(recorded: RecordedEvent, ended: set[UUID]) -> None:
 
 
 def go_on(intervals: list[Interval], condition: Condition, by: EntryId, reason: str | None) -> None:
-    """End the last of *intervals* where the entry *by* was appended, and begin another."""
+    """End the last of *intervals* at the time of the entry *by*, and begin another."""
     last = intervals[-1]
     at = min(max(by.ms, last.span.start_ms), last.span.end_ms)
     intervals[-1] = Interval(last.condition, Span(last.span.start_ms, at), last.by, last.reason)

@@ -1,4 +1,4 @@
-"""The transitions: the newest of a route, packed, for a million of them lie in memory at once."""
+"""Keep a route's newest transitions packed: a million of them may be in memory at once."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -12,20 +12,20 @@ from events.catalogue.model_service import ModelServiceStatus
 from events.entry.entry_id import START, EntryId
 
 TRANSITIONS_MAX = 32
-"""Transitions that are kept of a route: the newest."""
+"""Number of a route's newest transitions that are kept."""
 
 Said = tuple[ModelServiceStatus, str | None, int]
-"""What a transition says beside its stamp: new status, reason, consecutive failures."""
+"""A transition's content without its stamp: new status, reason, consecutive failures."""
 
 STAMP = Struct(">QQ")
-"""A stamp as bytes: these compare as the stamps do."""
+"""Packs a stamp into bytes, which sort as the stamps do."""
 
 _BYTES = STAMP.size
 _SAID_MAX = 1_024
 
 
 class Transition(NamedTuple):
-    """A route became healthy or unhealthy: at this stamp, for this reason."""
+    """A route became healthy or unhealthy, at this stamp and for this reason."""
 
     at: EntryId
     new_status: ModelServiceStatus
@@ -35,16 +35,16 @@ class Transition(NamedTuple):
 
 @lru_cache(maxsize=_SAID_MAX)
 def said(new_status: ModelServiceStatus, reason: str | None, consecutive_failures: int) -> Said:
-    """Return it as one object: of a million transitions a few say something else."""
+    """Return the content as one shared object: a million transitions have few distinct ones."""
     return new_status, reason, consecutive_failures
 
 
 class Transitions(msgspec.Struct, frozen=True, gc=False):
-    """A route's newest transitions, oldest first, one of each stamp.
+    """A route's newest transitions, oldest first, with distinct stamps.
 
     Attributes:
         stamps: Their stamps, packed.
-        each: What each of them says.
+        each: Their contents.
     """
 
     stamps: bytes = b""
@@ -52,29 +52,29 @@ class Transitions(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, transitions: Iterable[Transition]) -> "Transitions":
-        """Pack *transitions*, which are in order; raise ValueError for a stamp that is none."""
-        told = tuple(transitions)
+        """Pack *transitions*, which are in order; raise ValueError for an invalid stamp."""
+        ordered = tuple(transitions)
         try:
-            stamps = b"".join([STAMP.pack(*one.at) for one in told])
+            stamps = b"".join([STAMP.pack(*transition.at) for transition in ordered])
         except StructError:
             raise ValueError("a transition has a stamp that is no entry id") from None
-        return cls(stamps, tuple([said(*one[1:]) for one in told]))
+        return cls(stamps, tuple([said(*transition[1:]) for transition in ordered]))
 
     def __len__(self) -> int:
         return len(self.each)
 
     def __iter__(self) -> Iterator[Transition]:
-        for (ms, seq), one in zip(STAMP.iter_unpack(self.stamps), self.each, strict=True):
-            yield Transition(EntryId(ms, seq), *one)
+        for (ms, seq), content in zip(STAMP.iter_unpack(self.stamps), self.each, strict=True):
+            yield Transition(EntryId(ms, seq), *content)
 
     def rows(self) -> tuple[tuple[object, ...], ...]:
-        """Return them as a document has them; plain tuples, for they are made to be encoded."""
+        """Return them as a document has them, as plain tuples to be encoded."""
         return tuple(
             zip(STAMP.iter_unpack(self.stamps), *zip(*self.each, strict=True), strict=True)
         )
 
     def pairs(self) -> list[tuple[bytes, Said]]:
-        """Return each packed stamp with what was said at it."""
+        """Return each packed stamp with its content."""
         stamps = self.stamps
         places = range(0, len(stamps), _BYTES)
         return list(zip([stamps[at : at + _BYTES] for at in places], self.each, strict=True))
@@ -90,11 +90,11 @@ class Transitions(msgspec.Struct, frozen=True, gc=False):
         return self._stamp(0) if self.each else START
 
     def ends_before(self, at: EntryId) -> bool:
-        """Say whether all of them lie before *at*."""
+        """Return whether all of them lie before *at*."""
         return self.stamps[-_BYTES:] < STAMP.pack(*at)
 
     def status_since(self, begin: EntryId) -> EntryId:
-        """Return the stamp since which the newest status was said again and again from *begin*."""
+        """Return the first stamp of the newest unbroken run of one status, not before *begin*."""
         stamps, each, key = self.stamps, self.each, STAMP.pack(*begin)
         place = len(each) - 1
         while (
@@ -112,8 +112,8 @@ class Transitions(msgspec.Struct, frozen=True, gc=False):
         if not self.each or others.stamps[:_BYTES] > self.stamps[-_BYTES:]:
             stamps, each = self.stamps + others.stamps, self.each + others.each
         else:
-            told = sorted((dict(others.pairs()) | dict(self.pairs())).items())
-            stamps, each = b"".join([at for at, _ in told]), tuple([one for _, one in told])
+            both = sorted((dict(others.pairs()) | dict(self.pairs())).items())
+            stamps, each = b"".join([at for at, _ in both]), tuple([content for _, content in both])
         newest = Transitions(stamps[-TRANSITIONS_MAX * _BYTES :], each[-TRANSITIONS_MAX:])
         return self if newest.stamps == self.stamps else newest
 

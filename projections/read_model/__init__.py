@@ -1,1 +1,1 @@
-"""Read models: the store, generations, follower and reader."""
+"""Store read models in Redis, and follow them in memory."""

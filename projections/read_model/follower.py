@@ -1,4 +1,4 @@
-"""The follower: one partition of a read model in memory, in step with its change feed."""
+"""Follow one partition of a read model: a copy in memory, in step with the change feed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
@@ -26,32 +26,32 @@ _log = structured_logger(__name__)
 
 
 class OfOneEndpoint(Protocol):
-    """What the follower has to know of a state."""
+    """What the follower needs to know of a state."""
 
     @property
     def endpoint_id(self) -> UUID:
-        """Whose state it is."""
+        """The endpoint of the state."""
 
 
 State = TypeVar("State", bound=OfOneEndpoint)
 
 
 class OutOfStepError(Exception):
-    """The feed does not continue where it was left: everything has to be loaded anew."""
+    """The feed does not continue after the cursor: all documents must be loaded again."""
 
 
 class Follower:
-    """Loads a partition's documents, then follows the changes, and audits itself.
+    """Loads a partition's documents, then follows the changes, and audits its copy.
 
-    The feed's entries are chained, each naming the one before, so that a missing one is noticed
-    at once. What was loaded last is kept while Redis or the live generation is away.
+    The feed's entries are chained: each names the one before, so a missing entry is noticed at
+    once. The last copy is kept while Redis or the live generation is away.
 
     Attributes:
         held: Endpoint -> (revision, state).
-        in_step_at: When (`time.monotonic`) it last was what Redis had; minus infinity: never.
-        generation: Of which generation they are; 0: none yet.
+        in_step_at: When (`time.monotonic`) the copy last was what Redis had; minus infinity: never.
+        generation: The generation of the copy; 0: none yet.
         loaded: Set when everything was loaded for the first time.
-        repairs: Documents that an audit had to mend.
+        repairs: Documents that audits had to repair.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Follower:
     async def run(self) -> None:
         """Stay in step until cancelled, however often Redis goes away."""
         failures = 0
-        is_told = False
+        is_logged = False
         while True:
             try:
                 async with self._server.blocking(self._block_ms) as client:
@@ -90,18 +90,18 @@ class Follower:
             except OutOfStepError as gap:
                 _log.info("table_reloaded", projection=self._store.projection.name, why=str(gap))
                 failures = 0 if self._followed else failures + 1
-                is_told = False  # there was a generation: that it is missing now is news
+                is_logged = False  # there was a generation: if it is missing now, that is logged
                 if failures:
                     await anyio.sleep(_RECONNECT.delay_s(failures))
             except _AWAY as error:
                 failures = 1 if self._followed else failures + 1
-                if self._followed or not is_told:
+                if self._followed or not is_logged:
                     self._log_away(error)
-                self._followed, is_told = False, True
+                self._followed, is_logged = False, True
                 await anyio.sleep(_RECONNECT.delay_s(failures))
 
     async def _load(self) -> None:
-        """Load all documents; the feed is read from where it stood before."""
+        """Load all documents; the feed is then read from where it stood before the load."""
         generation = await self._store.live_generation()
         if generation is None:
             raise no_live_generation(self._store.projection)
@@ -141,9 +141,10 @@ class Follower:
         return found[0][1] if found else ()
 
     async def _take(self, arrived: Sequence[RawEntry]) -> None:
-        """Load the documents that the entries of the feed name, if ours are others.
+        """Load the documents that the entries of the feed name, where our revisions differ.
 
-        One that was lost and folded again begins with revision 1, so a lower one is newer, too.
+        A document that was lost and folded again begins with revision 1, so a lower revision is
+        newer, too.
         """
         wanted: dict[str, int] = {}
         for entry_id, flat in arrived:
@@ -159,12 +160,16 @@ class Follower:
             pairs = fields[b"changes"].decode().split()
             wanted |= zip(pairs[::2], map(int, pairs[1::2]), strict=True)
             self._cursor = entry_id.decode()
-        others = [one for one, newest in wanted.items() if self._revision(UUID(one)) != newest]
-        if others:
-            self._hold((await self._store.load(self.generation, others)).values())
+        changed = [
+            endpoint
+            for endpoint, newest in wanted.items()
+            if self._revision(UUID(endpoint)) != newest
+        ]
+        if changed:
+            self._hold((await self._store.load(self.generation, changed)).values())
 
     async def _audit(self, client: Client) -> None:
-        """Look for documents in Redis that are newer than what is held, and take them over."""
+        """Find documents in Redis that are newer than the held ones, and take them over."""
         found = [
             (revision, state)
             async for revision, state in self._store.load_all(self.generation)
@@ -189,14 +194,14 @@ class Follower:
             )
 
     def _hold(self, documents: Iterable[tuple[int, Any]]) -> None:
-        others = {
+        changed = {
             state.endpoint_id: (revision, state)
             for revision, state in documents
             if revision != self._revision(state.endpoint_id)
         }
-        self.held.update(others)
-        if others:
-            self._note(others)
+        self.held.update(changed)
+        if changed:
+            self._note(changed)
 
     def _revision(self, endpoint_id: UUID) -> int:
         held = self.held.get(endpoint_id)

@@ -1,4 +1,4 @@
-"""The generations: which builds of a read model there are, and which of them is live."""
+"""Keep the generations of a read model: its builds, one of which is live."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -14,13 +14,13 @@ from events.server.server import Server
 from projections.errors import UnreadableGenerationError
 
 CHANGES_MAX = 1_000
-"""Entries that the change feed keeps, about: a reader that missed more loads all anew."""
+"""Approximate length of the change feed: a reader that missed more loads everything again."""
 
 BUILD_TTL_S = 600
-"""How long the documents of a generation that is not live outlast who last wrote to it."""
+"""Seconds for which a generation that is not live keeps its documents after the last write."""
 
 WRITE_CHUNK = 500
-"""Documents that are written, or read, at a time."""
+"""Documents that are written or read at a time."""
 
 _DIGITS_MAX = 19
 
@@ -28,10 +28,10 @@ Swapped = Literal["live", "moved", "ahead", "short"]
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """The generation that was live before.
+    """The generation that was live before the current one.
 
-    *since* is an entry before which it has folded all, *documents* how many it had when another
-    took its place.
+    It has folded all entries before *since*; *documents* is how many documents it had when it was
+    replaced.
     """
 
     generation: int
@@ -42,8 +42,8 @@ class Kept(msgspec.Struct, frozen=True):
 class Generations:
     """The generations of one read model in one partition.
 
-    Documents of a generation that is being built have a time to live, which ends when it goes
-    live: what a killed build leaves behind goes away by itself.
+    Documents of a generation that is being built have a time to live, which is removed when it
+    goes live: the documents of a killed build expire.
     """
 
     def __init__(self, server: Server, keys: Keys, read_model: str, partition: int) -> None:
@@ -59,10 +59,10 @@ class Generations:
         self._retire = server.client.script("projections.read_model", "retire")
 
     async def live_generation(self) -> int | None:
-        """Return the number of the live generation, None when there is none.
+        """Return the number of the live generation, None where there is none.
 
         Raises:
-            UnreadableGenerationError: There is something else than a number.
+            UnreadableGenerationError: The value is not a number.
         """
         raw = await self.client.call("GET", self._live)
         return whole_number(reply_or_none(raw, bytes), self._live)
@@ -71,32 +71,33 @@ class Generations:
         """Return the generation that was live before, None where none is kept.
 
         Raises:
-            UnreadableGenerationError: There is something else than numbers and an entry id.
+            UnreadableGenerationError: The values are not two numbers and an entry id.
         """
-        of = [f"{self.read_model}:{field}" for field in ("kept", "kept-since", "kept-documents")]
-        held = await self.client.call("HMGET", self._generations, *of)
+        names = ("kept", "kept-since", "kept-documents")
+        fields = [f"{self.read_model}:{name}" for name in names]
+        held = await self.client.call("HMGET", self._generations, *fields)
         raw, since, counted = reply(held, list[bytes | None])
-        generation = whole_number(raw, self._generations, of[0])
-        documents = whole_number(counted, self._generations, of[2]) or 0
+        generation = whole_number(raw, self._generations, fields[0])
+        documents = whole_number(counted, self._generations, fields[2]) or 0
         if generation is None or not await self.client.call("EXISTS", self._of(generation)):
             return None
         try:
             return Kept(generation, EntryId.parse(since or b""), documents)
         except InvalidPositionError:
-            place, held = (self._generations, of[1]), since or b""
+            place, held = (self._generations, fields[1]), since or b""
             raise UnreadableGenerationError(*place, held, "an entry id") from None
 
     async def new_generation(self) -> int:
-        """Return a number that no generation of the projection has had before."""
+        """Return a number that no generation of the read model has had before."""
         number = await self.client.call("HINCRBY", self._generations, self.read_model, 1)
         return reply(number, int)
 
     async def write(
         self, generation: int, documents: Iterable[tuple[str, bytes]], *, is_kept: bool = False
     ) -> None:
-        """Write documents of a generation that is not live, a few at a time as they come."""
-        key, left = self._of(generation), iter(documents)
-        while chunk := list(islice(left, WRITE_CHUNK)):
+        """Write documents of a generation that is not live, in chunks as they are produced."""
+        key, remaining = self._of(generation), iter(documents)
+        while chunk := list(islice(remaining, WRITE_CHUNK)):
             flat = [part for pair in chunk for part in pair]
             await self.client.call("HSET", key, *flat)
             if not is_kept:
@@ -117,20 +118,20 @@ class Generations:
         since: str | None = None,
         count: int | None = None,
     ) -> bool:
-        """Make *generation* live if *seen* still is; say whether it was done.
+        """Make *generation* live if *seen* still is; return whether it was done.
 
         With *since*, the change feed's last entry must still be that one: nothing was written, and
-        no other generation went live, after it was asked for. With *count*, it must have so many
-        documents.
+        no other generation went live, after *since* was read. With *count*, the generation must
+        have exactly that many documents.
         """
         last_change = "*" if since is None else since
         return await self._swapped(generation, seen, last_change=last_change, count=count) == "live"
 
     async def pause(self, generation: int, seconds: float) -> None:
-        """Have the group wait with its next apply, until *generation* is live or time is up.
+        """Make the group wait with its next apply until *generation* is live or *seconds* are over.
 
-        A group that never comes to rest would else be ahead of every generation. Nothing depends
-        on it but who goes first: the swap decides by what was acknowledged.
+        Otherwise a group that is never idle would be ahead of every generation. The pause decides
+        only which of the two goes first: the swap still checks what was acknowledged.
         """
         await self.client.call("SET", self._pause, generation, "PX", round(seconds * 1_000))
 
@@ -144,9 +145,9 @@ class Generations:
     ) -> Swapped:
         """Write *documents*, the last of *count*, and make *generation* live in the same step.
 
-        It is refused while the group has acknowledged anything after *position*, up to which
-        *generation* has folded all. The generation that was live is kept, the one that was kept
-        before is deleted.
+        *generation* has folded all entries up to *position*; the swap is refused while the group
+        has acknowledged anything after it. The generation that was live is kept, the one that was
+        kept before is deleted.
         """
         return await self._swapped(
             generation, seen, position=str(position), documents=documents, count=count
@@ -180,25 +181,25 @@ class Generations:
         return outcome
 
     async def retire(self, generation: int) -> None:
-        """Take *generation* away if it is live, for another to be built."""
+        """End *generation* if it is live, so that another is built."""
         await self._retire([self._live, self._of(generation)], [generation, BUILD_TTL_S])
 
     async def last_change(self) -> str:
-        """Return the id of the change feed's last entry, "" where there was none."""
+        """Return the id of the change feed's last entry, "" where there is none."""
         field = f"{self.read_model}:changes"
         last = reply_or_none(await self.client.call("HGET", self._generations, field), bytes)
         return last.decode() if last else ""
 
     def _of(self, generation: int) -> str:
-        """Return the key of its documents."""
+        """Return the key of the generation's documents."""
         return self._keys.documents(self.partition, self.read_model, generation)
 
 
 def whole_number(raw: bytes | None, key: str, field: str | None = None) -> int | None:
-    """Return the number that *key*, or its *field*, holds as *raw*; None where it is not there.
+    """Return *raw*, the value of *key* or of its *field*, as a number; None where it is missing.
 
     Raises:
-        UnreadableGenerationError: It is no number.
+        UnreadableGenerationError: The value is not a whole number.
     """
     if raw is None:
         return None

@@ -1,4 +1,4 @@
-"""The knowledge: how old what a read model says is, measured on the log."""
+"""Measure on the log how old the knowledge in a read model is."""
 
 from datetime import datetime
 
@@ -15,13 +15,13 @@ class Knowledge(msgspec.Struct, frozen=True):
     """How far the group that folds a read model has come in one partition.
 
     Attributes:
-        group: The group; it is called like the read model.
-        partition: Which partition.
-        is_kept: Whether there is such a group at all.
-        head: The partition's last entry, `START` for none.
+        group: The group; it has the name of the read model.
+        partition: The partition.
+        is_kept: Whether the group exists.
+        head: The partition's last entry, `START` where there is none.
         unfolded: The oldest entry that is not folded yet, None where all are.
-        pending: Entries that a consumer has, and has not folded yet.
-        consumers: Consumers that the group has.
+        pending: Entries that were delivered to a consumer and are not folded yet.
+        consumers: The number of the group's consumers.
     """
 
     group: str
@@ -33,7 +33,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     consumers: int = 0
 
     def behind_s(self, now: datetime) -> float | None:
-        """Return how old the knowledge is: 0 where all is folded, None where nobody folds."""
+        """Return the age in seconds: 0 where all entries are folded, None where no group folds."""
         if not self.is_kept:
             return None
         if self.unfolded is None:
@@ -52,7 +52,7 @@ class Knowledge(msgspec.Struct, frozen=True):
 
 
 async def read_knowledge(log: EventLog, group: str, partition: int) -> Knowledge:
-    """Ask the log how far *group* has come in the partition: a handful of short commands."""
+    """Read from the log how far *group* has come in the partition, with a few short commands."""
     call, stream = log.server.client.call, log.keys.events(partition)
     head = await log.head(partition)
     found = await read_group(call, stream, group)

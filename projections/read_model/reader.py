@@ -1,4 +1,4 @@
-"""The reader: the whole route table in a proxy's memory, kept up to date."""
+"""Keep the whole route table up to date in a proxy's memory."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -40,8 +40,8 @@ class ReaderSettings(Limited, frozen=True):
 class RouteTableReader:
     """Answers from memory which routes of an endpoint get traffic.
 
-    While Redis or the projectors are away it goes on with the last good table and knows how old
-    that is. Run by `open_reader`, or as a task of a caller's own group.
+    While Redis or the projectors are away, it continues with the last good table and knows its age.
+    `open_reader` runs it, or the caller does as a task of its own group.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RouteTableReader:
         ]
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Follow until cancelled; started when the whole table is there for the first time."""
+        """Follow until cancelled; started when the whole table is loaded for the first time."""
         async with anyio.create_task_group() as followers:
             for follower in self._followers:
                 followers.start_soon(follower.run)
@@ -73,7 +73,7 @@ class RouteTableReader:
     def routable(self, endpoint_id: UUID) -> tuple[Route, ...]:
         """Return the routes that share the endpoint's traffic by their `traffic_ratio`.
 
-        Empty where none is fit, and for an endpoint that is not known: see `endpoint`.
+        Empty where no route may get traffic, and for an unknown endpoint: see `endpoint`.
         """
         known = self._routable.get(endpoint_id)
         if known is None:
@@ -84,7 +84,7 @@ class RouteTableReader:
         return known
 
     def endpoint(self, endpoint_id: UUID) -> Endpoint | None:
-        """Return all that is known of the endpoint, None where it was never heard of."""
+        """Return the endpoint's state, None where it is unknown."""
         follower = self._followers[partition_of(endpoint_id, len(self._followers))]
         held = follower.held.get(endpoint_id)
         return None if held is None else held[1]
@@ -95,12 +95,12 @@ class RouteTableReader:
 
     @property
     def age_s(self) -> float:
-        """Seconds since the table was last known to be what Redis has; infinite before that."""
+        """Seconds since the table was last in step with Redis; infinite before the first time."""
         return monotonic() - min(follower.in_step_at for follower in self._followers)
 
     @property
     def generations(self) -> tuple[int, ...]:
-        """The generation held of each partition; 0 before anything was loaded."""
+        """The generation in memory of each partition; 0 before the first load."""
         return tuple(follower.generation for follower in self._followers)
 
     @property
@@ -113,7 +113,7 @@ class RouteTableReader:
         await self._changed.wait()
 
     def _note(self, endpoints: Iterable[UUID] | None) -> None:
-        """Forget what was worked out for *endpoints*, None for all; wake who waits."""
+        """Drop the cached routes of *endpoints*, None for all; wake the tasks that wait."""
         if endpoints is None:
             self._routable.clear()
         else:
@@ -131,22 +131,22 @@ async def open_reader(
     namespace: str = NAMESPACE,
     partitions: int | None = None,
 ) -> AsyncIterator[RouteTableReader]:
-    """Run a reader of the route table beside the caller; nothing is written.
+    """Run a reader of the route table in a task beside the caller's; it writes nothing.
 
     The reader has the whole table when the block is entered.
 
     Args:
         log: The server's URL, or its settings, or an open log, which stays open.
-        settings: How the reader follows; None: as `ReaderSettings()` does.
-        namespace: Which of the server's logs.
-        partitions: How many the log must have been created with; None: as many as it has.
+        settings: How the reader follows; None: `ReaderSettings()`.
+        namespace: The namespace of the log on the server.
+        partitions: The number of partitions that the log must have; None: any.
 
     Raises:
         LayoutError: The log has another number of partitions, or there is no such log.
         ServerUnavailableError: The server cannot be reached; once the block is entered, the reader
-            goes on with the last good table instead.
-        ServerRefusedError: The server is too old, or refuses us.
-        ValueError: *log* is no URL of a Redis server.
+            continues with the last good table instead.
+        ServerRefusedError: The server is too old, or refuses the connection.
+        ValueError: *log* is not the URL of a Redis server.
     """
     async with (
         log_to_read(log, namespace=namespace, partitions=partitions) as opened,

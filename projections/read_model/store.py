@@ -1,4 +1,4 @@
-"""The store: where the documents of a projection's generations lie."""
+"""Read and change the documents of a projection's generations."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Generic, TypeVar
@@ -20,7 +20,7 @@ from projections.projection import Projection
 from projections.read_model.generations import CHANGES_MAX, WRITE_CHUNK, Generations, whole_number
 
 APPLY_MAX = 1_000
-"""Documents that one apply changes: the server does nothing else for their time, about 10 ms."""
+"""Documents that one apply changes at most: they block the server for about 10 ms."""
 
 State = TypeVar("State")
 
@@ -28,7 +28,7 @@ _log = structured_logger(__name__)
 
 
 class DocumentChange(msgspec.Struct, frozen=True, gc=False):
-    """One endpoint's document as it shall be, and the entries that led from *revision* to it."""
+    """One endpoint's new document, and the entries that led from *revision* to it."""
 
     endpoint: str
     revision: int
@@ -40,10 +40,10 @@ class Applied(msgspec.Struct, frozen=True):
     """What an apply did not do.
 
     Attributes:
-        stale: The generation is not live (any more); nothing was done at all.
-        lost: It has not as many documents as were written; nothing was done at all.
-        conflicts: Endpoints that had another revision, with the document that is there now, None
-            for none; they were not written, their entries not acknowledged.
+        stale: The generation is not live, or not any more; nothing was done.
+        lost: The generation lacks documents that were written; nothing was done.
+        conflicts: Endpoints that had another revision, each with its current document, or None;
+            they were not written, and their entries not acknowledged.
     """
 
     stale: bool
@@ -64,8 +64,8 @@ class ReadModelStore(Generations, Generic[State]):
     async def load(self, generation: int, endpoints: Sequence[str]) -> dict[str, tuple[int, State]]:
         """Return revision and state of each of *endpoints* that has a readable document."""
         raw: list[bytes | None] = []
-        for at in range(0, len(endpoints), WRITE_CHUNK):
-            chunk = endpoints[at : at + WRITE_CHUNK]
+        for begin in range(0, len(endpoints), WRITE_CHUNK):
+            chunk = endpoints[begin : begin + WRITE_CHUNK]
             held = await self.client.call("HMGET", self._of(generation), *chunk)
             raw += reply(held, list[bytes | None])
         return {
@@ -81,17 +81,18 @@ class ReadModelStore(Generations, Generic[State]):
                 yield held
 
     async def load_pages(self, generation: int) -> AsyncGenerator[list[tuple[int, State]]]:
-        """Yield the same, as many at a time as the server tells at once."""
+        """Yield the same in pages, as the server returns them."""
         cursor, key = 0, self._of(generation)
         while True:
             raw = await self.client.call("HSCAN", key, cursor, "COUNT", WRITE_CHUNK)
             cursor, documents = reply(raw, tuple[int, dict[bytes, bytes]])
-            yield [held for one in documents.values() if (held := self.read(one)) is not None]
+            decoded = map(self.read, documents.values())
+            yield [held for held in decoded if held is not None]
             if cursor == 0:
                 return
 
     def read(self, document: bytes) -> tuple[int, State] | None:
-        """Return revision and state of *document*, None where it is none of ours."""
+        """Return revision and state of *document*, None where it cannot be read."""
         try:
             return self.projection.decode(document)
         except UnreadableDocumentError as error:
@@ -118,8 +119,8 @@ class ReadModelStore(Generations, Generic[State]):
     ) -> Applied:
         """Write *changes* and acknowledge their entries and *unchanged*, in one step.
 
-        With neither, it only says whether the generation is live and whole. It waits for one
-        pause, and goes on through the next: a group is never kept from its work.
+        With neither, it only checks that the generation is live and complete. It waits for one
+        pause, but not for the next: a group is never blocked for long.
         """
         args: list[Any] = [len(changes)]
         for change in changes:
@@ -139,15 +140,15 @@ class ReadModelStore(Generations, Generic[State]):
         first = [generation, self.read_model, group, CHANGES_MAX]
         waits = int(bool(changes or unchanged))
         raw = await self._apply(keys, [*first, waits, *args])
-        outcome, *rest = reply(raw, list[bytes | int])
+        outcome, *details = reply(raw, list[bytes | int])
         if outcome == b"paused":
-            await anyio.sleep(reply(rest[0], int) / 1_000)
+            await anyio.sleep(reply(details[0], int) / 1_000)
             raw = await self._apply(keys, [*first, 0, *args])
-            outcome, *rest = reply(raw, list[bytes | int])
-        told = reply(rest, list[bytes])
+            outcome, *details = reply(raw, list[bytes | int])
+        pairs = reply(details, list[bytes])
         conflicts = {
             endpoint.decode(): document or None
-            for endpoint, document in zip(told[::2], told[1::2], strict=True)
+            for endpoint, document in zip(pairs[::2], pairs[1::2], strict=True)
         }
         return Applied(stale=outcome == b"stale", conflicts=conflicts, lost=outcome == b"lost")
 
@@ -156,10 +157,10 @@ class ReadModelStore(Generations, Generic[State]):
         field = f"{self.read_model}:documents"
         raw = await self.client.call("HGET", self._generations, field)
         counted = whole_number(reply_or_none(raw, bytes), self._generations, field) or 0
-        there = reply(await self.client.call("HLEN", self._of(generation)), int)
-        if there < counted:
+        present = reply(await self.client.call("HLEN", self._of(generation)), int)
+        if present < counted:
             raise DocumentsMissingError(
-                f"read model {self.read_model} has {there} of {counted} documents;"
+                f"read model {self.read_model} has {present} of {counted} documents;"
                 " a projector builds it anew"
             )
 
@@ -167,7 +168,7 @@ class ReadModelStore(Generations, Generic[State]):
 def no_live_generation(
     projection: Projection[Any], partition: int | None = None
 ) -> NoLiveGenerationError:
-    """Say what to do where a read model is missing, in *partition* or, without it, in any."""
+    """Return the error for a missing read model, in *partition* or, without it, in any."""
     where = "" if partition is None else f" in partition {partition}"
     return NoLiveGenerationError(
         f"read model {projection.read_model} has no live generation{where};"

@@ -1,1 +1,1 @@
-"""The route table: its definition, and what is asked of it."""
+"""Keep what AppProxy routes by: the projection route-table, and its queries."""

@@ -1,4 +1,4 @@
-"""The endpoint as the route table keeps it, and its document."""
+"""Define the endpoint as the route table keeps it, and its document."""
 
 from uuid import UUID
 
@@ -29,7 +29,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_destroyed(self) -> bool:
-        """Whether its tombstone was seen; nothing brings it back."""
+        """Whether a destroy event was seen; it is final."""
         return self.destroyed_at > START
 
     @property
@@ -41,7 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The JSON document of one endpoint; stamps are `[ms, seq]`.
 
-    *awaiting* are routes of which something was heard before they were listed.
+    *awaiting* are routes with an event from before they were listed.
     """
 
     revision: int

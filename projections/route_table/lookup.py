@@ -1,4 +1,4 @@
-"""The endpoint lookup: the endpoint that a person names by its id, its beginning, or its name."""
+"""Look up an endpoint by its id, the beginning of its id, or its name."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import islice
@@ -13,20 +13,20 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 
 BEGINNING_CHARACTERS_MIN = 4
-"""Of an endpoint's id, to name it by."""
+"""Characters of an endpoint's id that are needed to look it up."""
 
 CANDIDATES_MAX = 5
-"""Endpoints that are listed where a name could be any of them."""
+"""Candidates that the message about an ambiguous name lists."""
 
 LeftOut = Callable[[int], None]
-"""Is called with each partition that is not searched: its read model is not live."""
+"""Called with each partition that is not searched because its read model is not live."""
 
 
 async def find_endpoint(log: EventLog, named: str, left_out: LeftOut | None = None) -> UUID:
     """Return the id of the endpoint that *named* stands for.
 
-    A whole id is taken as it is, without a look whether that endpoint exists: who records facts
-    needs no read model. All else is looked for in the live documents.
+    A whole id is returned without checking that the endpoint exists: recording facts must not need
+    a read model. Anything else is looked up in the live documents.
 
     Raises:
         EndpointNotFoundError: No endpoint is named like that.
@@ -40,10 +40,10 @@ async def find_endpoint(log: EventLog, named: str, left_out: LeftOut | None = No
 async def read_endpoint(
     log: EventLog, named: str, left_out: LeftOut | None = None
 ) -> tuple[int, Endpoint]:
-    """Return revision and state of the endpoint that *named* stands for, as it is live.
+    """Return revision and live state of the endpoint that *named* stands for.
 
     Raises:
-        EndpointNotFoundError: No live document is that endpoint's.
+        EndpointNotFoundError: The endpoint has no live document.
         NoLiveGenerationError: There is no read model to look in.
         AmbiguousEndpointError: It could be several.
     """
@@ -60,7 +60,7 @@ async def read_endpoint(
 async def live_endpoints(
     log: EventLog, left_out: LeftOut | None = None
 ) -> AsyncGenerator[tuple[int, Endpoint]]:
-    """Yield revision and state of every endpoint once, of each partition that is live.
+    """Yield revision and state of every endpoint once, from each partition that is live.
 
     Raises:
         NoLiveGenerationError: No partition's read model is live.
@@ -75,7 +75,7 @@ async def live_endpoints(
             pages[partition] = stores[partition].load_pages(generation)
         elif left_out is not None:
             left_out(partition)
-    # A scan may meet a document twice while the hash grows.
+    # A scan may return a document twice while the hash grows.
     seen: set[UUID] = set()
     while pages:
         asked = islice(pages, ASKED_AT_ONCE)
@@ -90,7 +90,7 @@ async def live_endpoints(
 
 
 def whole_id(named: str) -> UUID | None:
-    """Return *named* as the id that it is, None where it is a beginning or a name."""
+    """Parse *named* as a whole id; None where it is the beginning of one, or a name."""
     try:
         return UUID(named)
     except ValueError:
@@ -102,23 +102,27 @@ def _store(log: EventLog, partition: int) -> ReadModelStore[Endpoint]:
 
 
 async def _search(log: EventLog, named: str, left_out: LeftOut | None) -> tuple[int, Endpoint]:
-    return choose_endpoint([one async for one in live_endpoints(log, left_out)], named)
+    return choose_endpoint([found async for found in live_endpoints(log, left_out)], named)
 
 
 def choose_endpoint(
     found: Sequence[tuple[int, Endpoint]], named: str, when: str = ""
 ) -> tuple[int, Endpoint]:
-    """Return the one of *found*, each with its revision, that *named* stands for.
+    """Return the endpoint of *found*, with its revision, that *named* stands for.
 
-    *when* is told of where there is none.
+    The message of EndpointNotFoundError ends with *when*.
 
     Raises:
-        EndpointNotFoundError: None is named like that.
+        EndpointNotFoundError: No endpoint is named like that.
         AmbiguousEndpointError: It could be several.
     """
-    fitting = [one for one in found if str(one[1].endpoint_id) == named or _fits(one[1], named)]
-    # One that is destroyed counts only where no other fits.
-    present = [one for one in fitting if not one[1].is_destroyed]
+    fitting = [
+        (revision, endpoint)
+        for revision, endpoint in found
+        if str(endpoint.endpoint_id) == named or _fits(endpoint, named)
+    ]
+    # A destroyed endpoint counts only where no other fits.
+    present = [(revision, endpoint) for revision, endpoint in fitting if not endpoint.is_destroyed]
     chosen = present or fitting
     if not chosen:
         least = f"; {BEGINNING_CHARACTERS_MIN} characters of an id are the least"

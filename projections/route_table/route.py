@@ -1,4 +1,4 @@
-"""The route as the route table keeps it: registers, each with the stamp that last set it."""
+"""Define the route as the route table keeps it: registers, each with the stamp that set it."""
 
 from typing import Any, Literal
 from uuid import UUID
@@ -16,12 +16,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """One route, each of its registers with the stamp of the event that last set it.
 
     Address, status and traffic ratio are set whenever the route is listed or created, at
-    *listed_at*; a stamp of their own stands only where a newer event set one of them alone.
+    *listed_at*; they have stamps of their own only where a newer event set one of them alone.
 
     Attributes:
-        listed_at: The newest event that says it is there; `START` while only heard of.
-        absent_at: The newest list without it: what was said before does not count.
-        started_at: When its session ran with a known address: its grace begins.
+        listed_at: The newest event that lists or creates it; `START` before the first.
+        absent_at: The newest list without it; events before that do not count.
+        started_at: When its session started at a known address, and its grace began.
     """
 
     route_id: UUID
@@ -46,12 +46,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     @property
     def status_since(self) -> EntryId:
-        """The event that last said its status."""
+        """The event that last set its status."""
         return max(self.status_at, self.listed_at)
 
 
 def unheard_of(route_id: UUID, absent_at: EntryId) -> Route:
-    """Return a route of which nothing is known but when it was last absent."""
+    """Return a route of which only the last absence is known."""
     return Route(
         route_id=route_id,
         session_id=None,
@@ -69,14 +69,14 @@ def unheard_of(route_id: UUID, absent_at: EntryId) -> Route:
 def with_status(
     route: Route, status: RouteStatus, at: EntryId, errors: tuple[str, ...] = ()
 ) -> Route:
-    """Set its status, unless a newer event has."""
+    """Set the route's status, unless a newer event has set it."""
     if at <= route.status_since:
         return route
     return replace(route, status=status, errors=errors, status_at=at)
 
 
 def present(route: Route, record: RouteRecord, at: EntryId) -> Route:
-    """Take over all that the list says, but for what a newer event has set since."""
+    """Take over the record, except for registers that a newer event has set."""
     if at <= max(route.listed_at, route.absent_at):
         return route
     changes: dict[str, Any] = {"listed_at": at}
@@ -102,30 +102,30 @@ NOT_CHECKED: dict[str, Any] = {
     "consecutive_failures": 0,
     "health_at": START,
 }
-"""The registers of a health of which nothing is known."""
+"""The health registers of a route that was not checked yet."""
 
 
 def absent(route: Route, at: EntryId) -> Route | None:
-    """Keep of the route only what was said after *at*."""
+    """Keep only what was recorded of the route after *at*."""
     if at <= route.absent_at:
         return route
-    left = unheard_of(route.route_id, at)
+    unset = unheard_of(route.route_id, at)
     if route.listed_at > at:
-        return _without_older(route, left, at)
+        return _without_older(route, unset, at)
     changes: dict[str, Any] = {}
     for stamp, registers in _REGISTERS.items():
         if getattr(route, stamp) > at:
             changes |= {name: getattr(route, name) for name in (stamp, *registers)}
-    return replace(left, **changes) if changes else None
+    return replace(unset, **changes) if changes else None
 
 
-def _without_older(route: Route, left: Route, at: EntryId) -> Route:
-    """A route listed since keeps all, but for a health and a start from before its absence."""
+def _without_older(route: Route, unset: Route, at: EntryId) -> Route:
+    """Drop health and start from before the absence; a route listed since keeps the rest."""
     changes: dict[str, Any] = {"absent_at": at}
     for stamp in ("started_at", "health_at"):
         if getattr(route, stamp) <= at:
             names = (stamp, *_REGISTERS[stamp])
-            changes |= {name: getattr(left, name) for name in names}
+            changes |= {name: getattr(unset, name) for name in names}
     return replace(route, **changes)
 
 
@@ -136,4 +136,4 @@ _REGISTERS = {
     "started_at": (),
     "health_at": ("health", "health_reason", "consecutive_failures"),
 }
-"""The stamp of each register, and what it consists of."""
+"""The stamp of each group of registers, and the names of the registers."""

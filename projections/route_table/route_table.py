@@ -1,4 +1,4 @@
-"""The route table: what AppProxy routes by, and what an operator needs to understand it."""
+"""Define the projection route-table: what AppProxy routes by, and what explains it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +37,7 @@ from projections.route_table.route import (
 
 
 def evolve(state: Endpoint, recorded: RecordedEvent) -> Endpoint:
-    """Return the endpoint after one more event, in whatever order they come."""
+    """Return the endpoint after one more event; events may come in any order."""
     at = recorded.entry_id
     event = recorded.event
     if state.is_destroyed:
@@ -51,7 +51,7 @@ def evolve(state: Endpoint, recorded: RecordedEvent) -> Endpoint:
 
 
 def _evolve_destroyed(state: Endpoint, event: Event, at: EntryId) -> Endpoint:
-    """A tombstone keeps only who the endpoint was and when it first was destroyed."""
+    """Keep of a destroyed endpoint only its description and when it was first destroyed."""
     if isinstance(event, EndpointCreatedEvent):
         return _described(state, event, at)
     if isinstance(event, EndpointDestroyedEvent):
@@ -135,7 +135,7 @@ def _route_started(state: Endpoint, event: RouteStartedEvent, at: EntryId) -> En
 
 
 def _begun(route: Route, at: EntryId) -> Route:
-    """A start is the start of another process: what was found of the one before says nothing."""
+    """Start another process: health recorded before the start no longer counts."""
     if at <= route.started_at:
         return route
     if at < route.health_at:
@@ -194,7 +194,7 @@ _CHANGES: dict[type[Event], Callable[[Endpoint, Any, EntryId], Endpoint]] = {
 def _with_route(
     state: Endpoint, route_id: UUID, at: EntryId, change: Callable[[Route], Route]
 ) -> Endpoint:
-    """Change one route, unless what happened lies before it was last absent."""
+    """Change one route, unless the event at *at* came before the route's last absence."""
     known = state.routes.get(route_id)
     before = known or unheard_of(route_id, state.list_at)
     after = change(before) if at > before.absent_at else before

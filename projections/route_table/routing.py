@@ -1,4 +1,4 @@
-"""The rule AppProxy routes by: which routes of an endpoint get traffic."""
+"""Apply the rule that AppProxy routes by: which routes of an endpoint get traffic."""
 
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
@@ -25,8 +25,8 @@ def routable(endpoint: Endpoint, panic_threshold: float = 0.0) -> tuple[Route, .
     """Return the routes that share the endpoint's traffic by their `traffic_ratio`.
 
     Where fewer than *panic_threshold* (0 to 1) of the reachable routes are healthy, all of them
-    are returned: too few healthy ones under full load would fall next. 0 switches that off. A
-    route whose ratio is 0 gets no traffic.
+    are returned: too few healthy ones under full load would fail next. 0 switches that off. A
+    route with ratio 0 gets no traffic.
     """
     reachable = [route for route in endpoint.present_routes if is_reachable(route)]
     checked = endpoint.health_check is not None

@@ -1,4 +1,4 @@
-"""The traffic of a route: which share of it, and if none, why, and which event decided that."""
+"""Explain each route's traffic: its share, why it gets none, and which event decided that."""
 
 from uuid import UUID
 
@@ -11,12 +11,12 @@ from projections.route_table.routing import ENDED, is_reachable, routable
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """What one route gets.
+    """The traffic of one route.
 
     Attributes:
         share: Its part of the endpoint's traffic, 0 to 1.
-        why_not: Why it gets none, None where it gets some.
-        decided_at: The event that last set what decides.
+        why_not: Why it gets no traffic, None where it gets some.
+        decided_at: The event that last set the deciding register.
     """
 
     share: float
@@ -25,7 +25,7 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 def traffic_of(endpoint: Endpoint) -> dict[UUID, Traffic]:
-    """Return what each route of the endpoint gets, by the rule that AppProxy routes by."""
+    """Return the traffic of each route of the endpoint, by the rule that AppProxy routes by."""
     chosen = {route.route_id: route.traffic_ratio for route in routable(endpoint)}
     total = sum(chosen.values())
     traffic = {}
@@ -39,17 +39,17 @@ def traffic_of(endpoint: Endpoint) -> dict[UUID, Traffic]:
 
 
 def address_since(route: Route) -> EntryId:
-    """Return the event that last said its address."""
+    """Return the event that last set the route's address."""
     return max(route.address_at, route.listed_at)
 
 
 def ratio_since(route: Route) -> EntryId:
-    """Return the event that last said its weight."""
+    """Return the event that last set the route's weight."""
     return max(route.ratio_at, route.listed_at)
 
 
 def _chosen_at(endpoint: Endpoint, route: Route) -> EntryId:
-    """All registers say yes: the newest of them made it so."""
+    """Return the newest of the events that set the registers, which all allow traffic."""
     health = endpoint.health_check_at if endpoint.health_check is None else route.health_at
     return max(route.status_since, address_since(route), ratio_since(route), health)
 

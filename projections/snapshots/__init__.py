@@ -1,1 +1,1 @@
-"""The state of a projection at a position, kept in files."""
+"""Keep the state of a projection at a position in files."""

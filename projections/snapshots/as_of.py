@@ -1,4 +1,4 @@
-"""As of: the states of a projection after any entry of the log, and what changed between two."""
+"""Fold a projection as of any entry of the log, and compare its states at two positions."""
 
 from typing import Generic
 from uuid import UUID
@@ -15,7 +15,7 @@ from projections.snapshots.snapshot_store import Snapshots
 
 
 class EndpointChange(msgspec.Struct, Generic[State], frozen=True):
-    """What became of one endpoint between two positions."""
+    """One endpoint's state at two positions."""
 
     endpoint_id: UUID
     before: State | None
@@ -23,7 +23,7 @@ class EndpointChange(msgspec.Struct, Generic[State], frozen=True):
 
     @property
     def differences(self) -> list[Difference]:
-        """The registers that are others now, each with the event that set it."""
+        """The registers that differ, each with the event that set it."""
         return differences(self.before, self.after)
 
 
@@ -34,10 +34,10 @@ async def as_of(
     until: EntryId,
     wants: Wants | None = None,
 ) -> Folding[State]:
-    """Fold all up to *until*, which is included, from the newest snapshot that is not later.
+    """Fold all entries up to *until*, inclusive, from the newest snapshot that is not later.
 
     Raises:
-        HistoryMissingError: Entries that the fold needs are gone.
+        HistoryMissingError: Entries that the fold needs are missing.
     """
     folding = await snapshots.newest(projection, until, wants)
     begin, before, partition = folding.position, folding.appended, folding.partition
@@ -52,10 +52,10 @@ async def changes_between(
     snapshots: Snapshots,
     positions: tuple[EntryId, EntryId],
 ) -> list[EndpointChange[State]]:
-    """Return what is another after the second of *positions* than it was after the first.
+    """Return the endpoints whose states differ between the first and the second of *positions*.
 
     Raises:
-        HistoryMissingError: Entries that the folds need are gone.
+        HistoryMissingError: Entries that the folds need are missing.
     """
     since, until = positions
     folding = await as_of(log, projection, snapshots, since)
@@ -63,6 +63,6 @@ async def changes_between(
     folding.take_changed()
     await replay(log, folding, until)
     return [
-        EndpointChange(one, before.get(one), folding.states.get(one))
-        for one in sorted(folding.take_changed(), key=lambda one: one.int)
+        EndpointChange(endpoint_id, before.get(endpoint_id), folding.states.get(endpoint_id))
+        for endpoint_id in sorted(folding.take_changed(), key=lambda endpoint_id: endpoint_id.int)
     ]

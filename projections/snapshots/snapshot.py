@@ -1,4 +1,4 @@
-"""The snapshot: every state of a projection at one position, in a file that can be checked."""
+"""Write and read snapshots: all states of a projection at one position, in a checked file."""
 
 from collections.abc import Iterator, Mapping
 from hashlib import file_digest, sha256
@@ -17,10 +17,10 @@ from projections.errors import DamagedSnapshotError, SnapshotError, WrongSnapsho
 from projections.projection import Projection
 
 FORMAT = 1
-"""Of the file; a reader refuses another one."""
+"""The format of the file; a reader refuses any other."""
 
 LINE_BYTES_MAX = 8_388_608
-"""Of one document; a longer line is no document of ours."""
+"""Maximum bytes of one document; a longer line is not a document of ours."""
 
 _LEVEL = 3
 _READ_BYTES = 1_048_576
@@ -39,22 +39,22 @@ class SnapshotSettings(Limited, frozen=True):
 
 
 class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a snapshot is, written after it was read back and found whole.
+    """The description of a snapshot, written after the file was read back and found intact.
 
     Attributes:
-        format: Of the file.
-        namespace: Whose log it was folded from.
-        partitions: With how many the log was made.
-        partition: Which of them it is.
-        projection: What was folded.
-        version: Of the projection.
-        position: All up to this entry, inclusive, is in it.
-        appended: Entries that were ever appended up to there, None where nobody knows.
-        documents: How many there are.
-        file: The file's name, beside the manifest.
-        size_bytes: Of the file.
-        sha256: Of the file.
-        taken_at: When, by the clock of the machine that took it.
+        format: The format of the file.
+        namespace: The namespace of the log from which it was folded.
+        partitions: The number of partitions of that log.
+        partition: The partition.
+        projection: The name of the projection.
+        version: The version of the projection.
+        position: The last entry that is in the snapshot.
+        appended: Entries that were ever appended up to there, None where that is not known.
+        documents: The number of documents.
+        file: The file's name, in the folder of the manifest.
+        size_bytes: The size of the file.
+        sha256: The checksum of the file.
+        taken_at: When it was taken, by the clock of the machine that took it.
         verified: Whether the live documents were the same; None: not compared.
     """
 
@@ -79,12 +79,12 @@ class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
         return EntryId.parse(self.position)
 
     def is_of(self, projection: Projection[Any]) -> bool:
-        """Whether it is of that version of that projection; another version's is another's."""
+        """Whether it is of *projection*, in the same version."""
         return (self.projection, self.version) == (projection.name, projection.version)
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
-    """The file's first line: what tells it from others, so that no two can be mixed up."""
+    """The file's first line: it identifies the file, so that no two can be mixed up."""
 
     format: int
     namespace: str
@@ -102,13 +102,13 @@ def write_snapshot(
     projection: Projection[State],
     states: Mapping[UUID, State],
 ) -> SnapshotManifest:
-    """Write *states* and the manifest, and return that as it was written.
+    """Write *states* and the manifest, and return the manifest as it was written.
 
-    Both are written beside, synced, and read back; the renames come last. Until then a snapshot
-    that was taken at the same position before is left as it is.
+    Both are written to temporary files and synced, and the states are read back; the renames come
+    last. Until then an earlier snapshot at the same position stays as it is.
 
     Raises:
-        SnapshotError: It could not be written, such as for a full disk; nothing is left behind.
+        SnapshotError: It could not be written, because of a full disk for example; no file remains.
         DamagedSnapshotError: What was read back is not what was written.
     """
     file = f"{_name(manifest)}.jsonl.zst"
@@ -158,7 +158,7 @@ def read_snapshot(
 
 
 def problem_of(folder: Path, manifest: SnapshotManifest) -> str | None:
-    """Return what is wrong with a snapshot's file as far as its size tells, None for nothing."""
+    """Return what is wrong with a snapshot's file, judged by its size; None where nothing is."""
     try:
         size = (folder / manifest.file).stat().st_size
     except FileNotFoundError:
@@ -171,7 +171,7 @@ def problem_of(folder: Path, manifest: SnapshotManifest) -> str | None:
 
 
 def delete_snapshot(folder: Path, manifest: SnapshotManifest) -> None:
-    """Delete a snapshot, its manifest first: what is left of a crash between is no snapshot.
+    """Delete a snapshot, its manifest first: a file without a manifest is not a snapshot.
 
     Raises:
         SnapshotError: It could not be deleted.
@@ -184,7 +184,7 @@ def delete_snapshot(folder: Path, manifest: SnapshotManifest) -> None:
 
 
 def check_fits(manifest: SnapshotManifest, projection: Projection[Any]) -> None:
-    """Raise WrongSnapshotError where the snapshot is not of this projection as it is now."""
+    """Raise WrongSnapshotError where the snapshot is not of this version of *projection*."""
     for what, found, wanted in (
         ("format", manifest.format, FORMAT),
         ("projection", manifest.projection, projection.name),
@@ -200,7 +200,7 @@ def read_manifest(path: Path) -> SnapshotManifest:
     """Return the manifest at *path*.
 
     Raises:
-        DamagedSnapshotError: It is none.
+        DamagedSnapshotError: It cannot be read, or is not a manifest.
     """
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=SnapshotManifest)
@@ -237,10 +237,10 @@ def _write_states(
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     with compressor.stream_writer(file, closefd=False) as compressed:
         write(msgspec.json.encode(_head(manifest)) + b"\n")
-        # In one order: taken again at a position it has the same bytes, which fit the manifest
-        # before, too, where a crash comes between the two renames.
-        for one in sorted(states, key=lambda one: one.int):
-            write(projection.encode(states[one], 1) + b"\n")
+        # In a fixed order: a snapshot taken again at the same position has the same bytes, so it
+        # still fits the earlier manifest after a crash between the two renames.
+        for endpoint_id in sorted(states, key=lambda endpoint_id: endpoint_id.int):
+            write(projection.encode(states[endpoint_id], 1) + b"\n")
     return digest.hexdigest()
 
 
@@ -267,14 +267,14 @@ def _read_states(
 
 
 def _lines(reader: Any) -> Iterator[bytes]:  # noqa: ANN401 - zstandard's
-    rest = b""
+    partial_line = b""
     while chunk := reader.read(_READ_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
+        *lines, partial_line = (partial_line + chunk).split(b"\n")
         yield from lines
-        if len(rest) > LINE_BYTES_MAX:
+        if len(partial_line) > LINE_BYTES_MAX:
             raise DamagedSnapshotError(f"a line has more than {LINE_BYTES_MAX} bytes")
-    if rest:
-        yield rest
+    if partial_line:
+        yield partial_line
 
 
 def _check_read_back(path: Path, written: str) -> None:

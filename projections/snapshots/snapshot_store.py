@@ -1,4 +1,4 @@
-"""The snapshots: those of one partition, and the fold that begins with the newest fitting one."""
+"""Take, find, load and prune the snapshots of one partition."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -47,28 +47,31 @@ class Snapshots:
         self.folder = Path(settings.directory) / namespace / str(partition)
 
     def manifests(self) -> list[SnapshotManifest]:
-        """Return the manifest of each snapshot, the newest first; a damaged one is logged."""
+        """Return the manifest of each snapshot, newest first; a damaged one is only logged."""
         found = []
         for path in sorted(self.folder.glob("*.manifest.json")):
             try:
                 found.append(read_manifest(path))
             except SnapshotError as error:
                 _log.error("snapshot_unusable", error=str(error))
-        return sorted(found, key=lambda one: one.at, reverse=True)
+        return sorted(found, key=lambda manifest: manifest.at, reverse=True)
 
     def find(self, projection: Projection[State], position: EntryId | None) -> SnapshotManifest:
-        """Return the snapshot at *position*, the newest one where that is None.
+        """Return the snapshot at *position*, the newest one where *position* is None.
 
         Raises:
             NoSnapshotError: There is none.
         """
-        of = [one for one in self.manifests() if one.is_of(projection)]
-        wanted = [one for one in of if position is None or one.at == position]
+        own = self._manifests_of(projection)
+        wanted = [manifest for manifest in own if position is None or manifest.at == position]
         if not wanted:
             what = "snapshot" if position is None else f"snapshot at {position}"
             which = f"{projection.name}, version {projection.version},"
             raise NoSnapshotError(f"no {what} of {which} in {self.folder}")
         return wanted[0]
+
+    def _manifests_of(self, projection: Projection[Any]) -> list[SnapshotManifest]:
+        return [manifest for manifest in self.manifests() if manifest.is_of(projection)]
 
     async def load(
         self,
@@ -90,7 +93,7 @@ class Snapshots:
             raise WrongSnapshotError(f"snapshot {manifest.file}: it is later than {until}")
         states = await run_sync(read_snapshot, self.folder, manifest, projection)
         if wants is not None:
-            states = {one: state for one, state in states.items() if wants(one)}
+            states = {wanted: state for wanted, state in states.items() if wants(wanted)}
         base = Base(states=states, position=manifest.at, appended=manifest.appended)
         return Folding(projection, self._partition, base, wants)
 
@@ -120,7 +123,7 @@ class Snapshots:
     ) -> Folding[State]:
         """Return a folding that begins with the newest snapshot that fits, or with nothing.
 
-        One that is damaged or wrong is logged and passed over: an older one does it, too.
+        A damaged or wrong snapshot is logged and skipped: an older one works as well.
         """
         for manifest in await run_sync(self.manifests):
             if manifest.at > until or not manifest.is_of(projection):
@@ -138,14 +141,14 @@ class Snapshots:
         compare_with_live: bool = True,
         note: Note | None = None,
     ) -> tuple[SnapshotManifest, Comparison | None]:
-        """Fold the log independently, compare with what is live, and write what was folded.
+        """Fold the log independently, compare with the live documents, and write the states.
 
-        Only where both agree the log's position `snapshot:READ-MODEL` is raised, which lets the
-        entries be trimmed.
+        The log's position `snapshot:READ-MODEL`, which allows the entries to be trimmed, is raised
+        only where both agree.
 
         Raises:
-            HistoryMissingError: Entries that the fold needs are gone.
-            SnapshotError: It could not be written.
+            HistoryMissingError: Entries that the fold needs are missing.
+            SnapshotError: The snapshot could not be written.
         """
         log, projection = self.source, store.projection
         folding = await self.newest(projection)
@@ -162,13 +165,13 @@ class Snapshots:
         return written, comparison
 
     async def keep(self, folding: Folding[State]) -> SnapshotManifest | None:
-        """Write what was folded so far, compared with nothing, for the next fold to go on from.
+        """Write the states folded so far, without a comparison, for the next fold to start from.
 
-        None: it would be of no use, for endpoints of it had to be folded again.
+        Returns None, and writes nothing, where endpoints of the folding must be folded again.
 
         Raises:
-            HistoryMissingError: Entries that the fold needs are gone.
-            SnapshotError: It could not be written.
+            HistoryMissingError: Entries that the fold needs are missing.
+            SnapshotError: The snapshot could not be written.
         """
         folding.flush()
         if folding.contested:
@@ -197,16 +200,15 @@ class Snapshots:
     def prune(self, projection: Projection[Any], keep: int) -> list[SnapshotManifest]:
         """Delete all snapshots of *projection* but the *keep* newest; return those deleted.
 
-        Those of another version stay: the release that keeps it goes on from them.
+        Snapshots of another version stay: the release with that version continues from them.
 
-        The newest of which the live documents were the same is never deleted: entries before it may
-        have been trimmed.
+        The newest verified snapshot is never deleted: entries before it may have been trimmed.
         """
-        of = [one for one in self.manifests() if one.is_of(projection)]
-        verified = next((one for one in of if one.verified), None)
-        old = [one for one in of[keep:] if one is not verified]
-        for one in old:
-            delete_snapshot(self.folder, one)
+        own = self._manifests_of(projection)
+        verified = next((manifest for manifest in own if manifest.verified), None)
+        old = [manifest for manifest in own[keep:] if manifest is not verified]
+        for manifest in old:
+            delete_snapshot(self.folder, manifest)
         return old
 
 
@@ -215,12 +217,12 @@ SnapshotsOf = Callable[[int], Snapshots]
 
 
 def only(endpoint_id: UUID) -> Wants:
-    """Return what wants this one endpoint."""
-    return lambda one: one == endpoint_id
+    """Return a filter for this one endpoint."""
+    return lambda candidate: candidate == endpoint_id
 
 
 def _verdict(comparison: Comparison | None) -> bool | None:
-    """Say whether what is live is the same; None where that is not known of all of it."""
+    """Return whether the live documents are the same, None where that is not known of all."""
     if comparison is None or (comparison.undecided and not comparison.mismatches):
         return None
     return comparison.agrees

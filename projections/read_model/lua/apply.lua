@@ -1,4 +1,4 @@
--- Change documents of the live generation and acknowledge the entries behind the change, in one step.
+-- Change documents of the live generation and acknowledge the entries of the change, in one step.
 --
 -- KEYS[1]  string  {ns:P}:PROJECTION:live, number of the live generation
 -- KEYS[2]  hash    {ns:P}:PROJECTION:G, endpoint -> document, JSON that begins with its revision
@@ -6,27 +6,28 @@
 -- KEYS[4]  hash    {ns:P}:generations, fields PROJECTION:changes -> id of the feed's last entry,
 --                  PROJECTION:documents -> how many documents the live generation has
 -- KEYS[5]  stream  {ns:P}:events
--- KEYS[6]  string  {ns:P}:PROJECTION:pause, there while a rebuild changes over
+-- KEYS[6]  string  {ns:P}:PROJECTION:pause, exists while a rebuild swaps
 -- KEYS[7]  hash    {ns:P}:errors:GROUP
 -- ARGV[1]  G, the generation that the documents belong to
 -- ARGV[2]  PROJECTION
 -- ARGV[3]  group whose entries are acknowledged
 -- ARGV[4]  entries that the change feed keeps
--- ARGV[5]  "1" to wait for the end of a pause, "0" to go on through it
+-- ARGV[5]  "1" to wait for the end of a pause, "0" to ignore it
 -- ARGV[6]  number of documents; then for each: endpoint, revision read ("0": none), document,
 --          number of entries, entry ids
 -- then     number of entries that changed nothing, entry ids
 -- Reply    {"stale"} where G is not live, {"lost"} where documents are missing: nothing was done
---          {"paused", milliseconds} nothing was done; ask again after so long
---          {"applied", endpoint, document, ...}: those that had another revision, and what is there
---          now ("" for nothing); they were not written, their entries not acknowledged
+--          {"paused", milliseconds} nothing was done; call again after that time
+--          {"applied", endpoint, document, ...}: the endpoints that had another revision, each with
+--          its current document ("" for none); they were not written, their entries not
+--          acknowledged
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {'stale'}
 end
 
 local counted = ARGV[2] .. ':documents'
--- What is no hash has none of them: then the reply is an error, and no number.
+-- A key that is not a hash makes the reply an error, which equals no number.
 if redis.pcall('HLEN', KEYS[2]) ~= tonumber(redis.call('HGET', KEYS[4], counted)) then
   return {'lost'}
 end

@@ -6,31 +6,31 @@
 -- KEYS[3]  hash    {ns:P}:generations, fields PROJECTION:changes -> id of the feed's last entry,
 --                  PROJECTION:documents -> how many documents the live generation has,
 --                  PROJECTION:kept -> the generation that was live before,
---                  PROJECTION:kept-since -> an entry before which all is folded in there,
+--                  PROJECTION:kept-since -> an entry before which it has folded all,
 --                  PROJECTION:kept-documents -> how many documents it has
 -- KEYS[4]  hash    {ns:P}:PROJECTION:G, the documents of the generation to become live
 -- KEYS[5]  stream  {ns:P}:events
 -- KEYS[6]  hash    the documents of the generation that was kept so far, to be deleted
--- KEYS[7]  string  {ns:P}:PROJECTION:pause, which ends with the change-over
+-- KEYS[7]  string  {ns:P}:PROJECTION:pause, which ends with the swap
 -- ARGV[1]  the live generation that the caller saw, "" for none
 -- ARGV[2]  the generation to become live
--- ARGV[3]  PROJECTION, the name of its group, too
+-- ARGV[3]  PROJECTION, which is also the name of its group
 -- ARGV[4]  entries that the change feed keeps
 -- ARGV[5]  the change feed's last entry that the caller saw ("" for none), "*" for any
--- ARGV[6]  up to where the generation has folded all, "" not to be checked
+-- ARGV[6]  the entry up to which the generation has folded all, "" to skip the check
 -- ARGV[7]  the kept generation that the caller saw, "" for none
 -- ARGV[8]  how many documents the generation has with those that follow, "*" for any number
 -- ARGV[9]  number of documents to be written now; then for each: endpoint, document
 -- Reply    "live" done
 --          "moved" another one went live meanwhile, or was live and is gone again, or is kept
---          "ahead" the group has acknowledged what the generation has not folded in
---          "short" the generation has not as many documents as were written
+--          "ahead" the group has acknowledged entries that the generation has not folded
+--          "short" the generation has another number of documents than ARGV[8]
 
 -- include entry_id
 
 local OUTSTANDING_MAX = 1000
 
--- The last entry that the group was delivered.
+-- Return the last entry that was delivered to the group.
 local function delivered_to(name)
   local groups = redis.pcall('XINFO', 'GROUPS', KEYS[5])
   if groups.err then
@@ -50,7 +50,7 @@ end
 
 local function acknowledged_after(position, delivered)
   if not delivered then
-    -- Nobody knows what a lost group had acknowledged: all there is must be folded in.
+    -- It is not known what a lost group had acknowledged: all entries must be folded.
     local last = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1)[1]
     return last and is_beyond(last[1], position)
   end
@@ -60,9 +60,9 @@ local function acknowledged_after(position, delivered)
   local outstanding = redis.call('XRANGE', KEYS[5], '(' .. position, delivered, 'COUNT',
     OUTSTANDING_MAX + 1)
   local pending = {}
-  for _, one in ipairs(redis.call('XPENDING', KEYS[5], ARGV[3], '(' .. position, delivered,
+  for _, delivery in ipairs(redis.call('XPENDING', KEYS[5], ARGV[3], '(' .. position, delivered,
     OUTSTANDING_MAX + 1)) do
-    pending[one[1]] = true
+    pending[delivery[1]] = true
   end
   for _, entry in ipairs(outstanding) do
     if not pending[entry[1]] then
@@ -109,7 +109,7 @@ if ARGV[1] ~= '' then
     redis.call('UNLINK', KEYS[6])
   end
 elseif kept == ARGV[2] then
-  -- It is live now: what becomes of it is not what was kept.
+  -- The kept generation is live now and will change, so it is no longer the kept one.
   redis.call('HDEL', KEYS[3], name .. ':kept', name .. ':kept-since', name .. ':kept-documents')
 end
 return 'live'
