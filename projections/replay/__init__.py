@@ -1,1 +1,1 @@
-"""Recorded history, read again: into a new generation, to verify, or as of any moment."""
+"""Fold recorded history again: to rebuild a generation, to verify it, or to see a past state."""

@@ -1,4 +1,4 @@
-"""The build: a read model folded from the log where there is none."""
+"""Build a read model from the log where it has no live generation."""
 
 from events.entry.entry_id import START, EntryId
 from events.structured_logger import structured_logger
@@ -13,26 +13,25 @@ _log = structured_logger(__name__)
 async def build(
     log: Source, store: ReadModelStore[State], folding: Folding[State] | None = None
 ) -> EntryId:
-    """Fold the whole partition into a new generation and make it live, unless another is by then.
+    """Fold the whole partition into a new generation, and make it live unless another went live.
 
-    While there is no live generation nothing is acknowledged, so what arrives during the build
-    is still pending when it ends; folding it twice changes nothing. A build that is killed leaves
-    documents that go away by themselves.
+    Without a live generation nothing is acknowledged, so what arrives during the build is still
+    pending when it ends; folding it twice changes nothing. The documents of a killed build expire.
 
     Args:
         log: The log.
-        store: Where the documents go.
-        folding: What to begin with, such as a snapshot's states; nothing unless given.
+        store: Where the documents are written.
+        folding: Where the fold begins, such as a snapshot's states; None: with nothing.
 
     Returns:
-        The entry behind which a new group begins: the last one that was folded, `START` where
-        another's build went live, of which it is not known how far it came.
+        The entry after which a new group begins: the last one that was folded, or `START` where
+        another build went live, because it is not known how far that one came.
 
     Raises:
-        HistoryMissingError: Entries that the fold needs are gone. Documents made of what is left
-            would route by routes that ended, and know nothing of others: none are made.
+        HistoryMissingError: Entries that the fold needs are missing. No documents are made from
+            the others: they would send traffic to ended routes, and lack existing ones.
     """
-    # Another build may go live, take acknowledged events, and be lost again while this one reads.
+    # While this build reads, another may go live, acknowledge events, and be lost again.
     since = await store.last_change()
     partition = store.partition
     if folding is None:
@@ -53,7 +52,7 @@ async def build(
         partition=partition,
         generation=generation,
         endpoints=endpoints,
-        # What lies before the group begins is nobody's dead letter; it is told here.
+        # Entries before the group begins never become dead letters, so they are counted here.
         unreadable=folding.undecodable,
         last_entry_id=str(folding.position),
     )

@@ -1,4 +1,4 @@
-"""The comparison: a read model that is live beside an independent fold, at one position."""
+"""Compare a live read model with an independent fold of the log."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from time import monotonic
@@ -20,18 +20,18 @@ from projections.replay.raw_entry import recorded_of
 from projections.replay.replay import replay
 
 PATIENCE_S = 10.0
-"""How long an endpoint may go on changing before it is left undecided."""
+"""Seconds for which an endpoint may keep changing before it is left undecided."""
 
-_LOOK_EVERY_S = 0.05
+_COMPARE_EVERY_S = 0.05
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """An endpoint whose live document is not what its events make of it.
+    """An endpoint whose live document differs from the state that its events fold to.
 
     Attributes:
-        endpoint_id: Which one.
-        folded: What its events amount to, None where it has none.
-        live: What its live document says, None where it has none that can be read.
+        endpoint_id: The endpoint.
+        folded: The state folded from its events, None where it has none.
+        live: The state in its live document, None where it has none that can be read.
     """
 
     endpoint_id: UUID
@@ -40,15 +40,16 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
         generation: The live generation that was compared.
-        position: All that the group had settled up to here is in what was compared.
-        endpoints: How many were compared.
-        mismatches: Those that differ.
-        undecided: Those whose events the group had not settled in time: nothing is known of them.
-        ahead: Those of the mismatches whose live document knows of an entry that the log lacks.
+        position: The entry up to which the group had settled all; these entries were compared.
+        endpoints: The number of endpoints compared.
+        mismatches: The endpoints that differ.
+        undecided: Endpoints whose events the group did not settle in time: nothing is known of
+            them.
+        ahead: Mismatched endpoints whose live document contains an entry that the log lacks.
     """
 
     generation: int
@@ -60,12 +61,12 @@ class Comparison(msgspec.Struct, frozen=True):
 
     @property
     def agrees(self) -> bool:
-        """Whether every endpoint was compared, and is the same in both."""
+        """Whether every endpoint was compared and is the same on both sides."""
         return not self.mismatches and not self.undecided
 
 
 async def settled_until(log: Source, partition: int, group: str) -> EntryId:
-    """Return up to which entry, inclusive, *group* has settled all; `START` where there is none."""
+    """Return the entry up to which, inclusive, *group* has settled all; `START` for none."""
     stream = log.keys.events(partition)
     return await read_settled(log.server.client.call, stream, group) or START
 
@@ -77,19 +78,19 @@ async def compare(
     patience_s: float = PATIENCE_S,
     note: Callable[[int], None] | None = None,
 ) -> Comparison:
-    """Compare what is live with *folding*, which is folded on to where the live group stands.
+    """Compare the live documents with *folding*, after folding on to the live group's position.
 
-    While events flow there is no moment at which all documents stand at one entry. So each is
-    compared at its own version, which names the newest event in it: with the events behind the
-    folding's position up to that one folded, too. It counts as different only where the group has
-    settled all events of it that either side has, or where the log lacks one that the live side
-    has; until then it is looked at again. *note* hears how many live documents were read.
+    While events arrive, the documents are never all at the same entry. So each is compared at its
+    own version, which names the newest event in it: the events after the folding's position up to
+    that one are folded as well. An endpoint counts as different only where the group has settled
+    all its events that either side has, or where the log lacks one that the live side has; until
+    then it is compared again. *note* is called with the number of live documents read so far.
 
     Raises:
-        NoLiveGenerationError: There is nothing to compare with.
+        NoLiveGenerationError: There is no live generation to compare with.
     """
     deadline = monotonic() + patience_s
-    left: Iterable[UUID] | None = None
+    remaining: Iterable[UUID] | None = None
     endpoints = 0
     found, ahead = list[Mismatch](), set[UUID]()
     while True:
@@ -99,21 +100,23 @@ async def compare(
         floor = await settled_until(log, folding.partition, store.read_model)
         if folding.position < floor:
             await replay(log, folding, floor)
-        live = await _live(store, folding, generation, left, note)
+        live = await _live(store, folding, generation, remaining, note)
         if await store.live_generation() != generation:
-            left, found, ahead = None, [], set()
+            remaining, found, ahead = None, [], set()
             continue
-        if left is None:
-            left = folding.states.keys() | live.keys()
-            endpoints = len(left)
+        if remaining is None:
+            remaining = folding.states.keys() | live.keys()
+            endpoints = len(remaining)
         newer = await _newer(log, folding, live)
-        unequal = [one for one in (_look(folding, live, newer, e) for e in left) if one]
+        compared = (_mismatch(folding, live, newer, endpoint_id) for endpoint_id in remaining)
+        unequal = [mismatch for mismatch in compared if mismatch]
         ahead |= await find_ahead(log, folding.partition, unequal)
-        found += (one for one in unequal if _newest(one) <= floor or one.endpoint_id in ahead)
-        left = {one.endpoint_id for one in unequal} - {one.endpoint_id for one in found}
-        if not left or monotonic() >= deadline:
-            return Comparison(generation, floor, endpoints, found, sorted(left), sorted(ahead))
-        await anyio.sleep(_LOOK_EVERY_S)
+        found += (each for each in unequal if _newest(each) <= floor or each.endpoint_id in ahead)
+        remaining = {each.endpoint_id for each in unequal} - {each.endpoint_id for each in found}
+        if not remaining or monotonic() >= deadline:
+            undecided = sorted(remaining)
+            return Comparison(generation, floor, endpoints, found, undecided, sorted(ahead))
+        await anyio.sleep(_COMPARE_EVERY_S)
 
 
 async def _live(
@@ -124,7 +127,7 @@ async def _live(
     note: Callable[[int], None] | None,
 ) -> dict[UUID, Any]:
     if endpoints is not None:
-        loaded = await store.load(generation, [str(one) for one in endpoints])
+        loaded = await store.load(generation, [str(endpoint_id) for endpoint_id in endpoints])
         return {state.endpoint_id: state for _, state in loaded.values()}
     wants, live, read = folding.wants, dict[UUID, Any](), 0
     async for page in store.load_pages(generation):
@@ -140,7 +143,7 @@ async def _live(
 async def _newer(
     log: Source, folding: Folding[Any], live: Mapping[UUID, Any]
 ) -> dict[UUID, list[RecordedEvent]]:
-    """Return the events that are in a live document, but behind the folding's position."""
+    """Return the events that are in a live document, but after the folding's position."""
     events: dict[UUID, list[RecordedEvent]] = {}
     newest = max((state.version for state in live.values()), default=START)
     if newest <= folding.position:
@@ -157,39 +160,40 @@ async def _newer(
     return events
 
 
-def _look(
+def _mismatch(
     folding: Folding[Any],
     live: Mapping[UUID, Any],
     newer: Mapping[UUID, list[RecordedEvent]],
     endpoint_id: UUID,
 ) -> Mismatch | None:
-    one = folding.folded_on(endpoint_id, newer.get(endpoint_id, ()))
-    theirs = live.get(endpoint_id)
-    return None if one == theirs else Mismatch(endpoint_id, one, theirs)
+    folded = folding.folded_on(endpoint_id, newer.get(endpoint_id, ()))
+    live_state = live.get(endpoint_id)
+    return None if folded == live_state else Mismatch(endpoint_id, folded, live_state)
 
 
 async def find_ahead(log: Source, partition: int, unequal: Iterable[Mismatch]) -> set[UUID]:
-    """Return the endpoints whose live document knows of an entry that the log lacks."""
+    """Return the endpoints whose live document contains an entry that the log lacks."""
     newest = {
-        one.endpoint_id: one.live.version
-        for one in unequal
-        if one.live is not None and (one.folded is None or one.folded.version < one.live.version)
+        each.endpoint_id: each.live.version
+        for each in unequal
+        if each.live is not None
+        and (each.folded is None or each.folded.version < each.live.version)
     }
-    there = await find_entries(log, partition, newest.values())
-    return {endpoint_id for endpoint_id, version in newest.items() if version not in there}
+    found = await find_entries(log, partition, newest.values())
+    return {endpoint_id for endpoint_id, version in newest.items() if version not in found}
 
 
 def check_not_ahead(partition: int, ahead: Collection[UUID]) -> None:
     """Raise HistoryMissingError where live documents, of *ahead*, have entries that the log lacks.
 
-    What is folded from it would be an older state than what is live.
+    A fold of such a log gives an older state than the live one.
     """
     if not ahead:
         return
-    one = min(ahead)
-    have = f"the live document of endpoint {one} has an entry"
+    example = min(ahead)
+    have = f"the live document of endpoint {example} has an entry"
     if len(ahead) > 1:
-        have = f"{len(ahead)} live documents, one of them of endpoint {one}, have entries"
+        have = f"{len(ahead)} live documents, one of them of endpoint {example}, have entries"
     raise HistoryMissingError(
         f"partition {partition}: {have} that the log lacks: the stream was deleted, or the server"
         " came back with an older history; what is live was not changed, as only"
@@ -199,5 +203,6 @@ def check_not_ahead(partition: int, ahead: Collection[UUID]) -> None:
 
 def _newest(mismatch: Mismatch) -> EntryId:
     return max(
-        (one.version for one in (mismatch.folded, mismatch.live) if one is not None), default=START
+        (state.version for state in (mismatch.folded, mismatch.live) if state is not None),
+        default=START,
     )

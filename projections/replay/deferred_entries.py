@@ -1,4 +1,4 @@
-"""Entries of one type whose folding is deferred, for most of them come to nothing."""
+"""Hold back entries of one type, because most of them do not affect the final state."""
 
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -13,14 +13,14 @@ State = TypeVar("State")
 
 _BETWEEN = " "
 _END = b"\0"
-"""Behind each part of what is held back; no JSON has it."""
+"""Separates the parts of a held entry; JSON never contains it."""
 
 
 class NewestEntries:
-    """Holds, of each endpoint and route or routes, the newest entry, undecoded.
+    """Holds the newest entry of each endpoint and route, or list of routes, undecoded.
 
-    Entries of an endpoint that *in_order* has are never held. Where not *by_route*, it is the
-    newest of the endpoint.
+    Entries of an endpoint in *in_order* are never held. Without *by_route*, it holds the newest
+    entry of each endpoint.
     """
 
     def __init__(
@@ -38,41 +38,41 @@ class NewestEntries:
     def hold(self, entries: Iterable[RawEntry]) -> list[RawEntry]:
         """Hold usual entries, in the order of the log; return those that are to be folded now."""
         held, in_order, by_route = self._held, self._in_order, self._by_route
-        left = []
+        fold_now = []
         for entry in entries:
             entry_id, flat = entry
             try:
                 subject = subject_of(flat[9])
             except UNREADABLE:
-                left.append(entry)
+                fold_now.append(entry)
                 continue
-            endpoint, told = subject.endpoint_id, subject.route_id
+            endpoint, route = subject.endpoint_id, subject.route_id
             if endpoint in in_order:
-                left.append(entry)
+                fold_now.append(entry)
                 continue
             if not by_route:
-                told = ""
+                route = ""
             elif subject.routes:
-                told = ",".join([one.route_id for one in subject.routes])
-            # A copy in one piece, so that all that was read is freed at once: memory that is used
-            # again and again is warm, and what is held for long makes it cold, and so slow.
-            one = entry_id + _END + flat[9]
-            key = endpoint + _BETWEEN + told
-            held[key] = one if len(flat) < LONGER else one + _END + flat[11]
-        return left
+                route = ",".join([listed.route_id for listed in subject.routes])
+            # One compact copy, so that the whole chunk is freed at once: the next chunk reuses
+            # that memory while it is in the CPU's caches.
+            packed = entry_id + _END + flat[9]
+            key = endpoint + _BETWEEN + route
+            held[key] = packed if len(flat) < LONGER else packed + _END + flat[11]
+        return fold_now
 
     def taken(self) -> Iterator[tuple[str, RawEntry]]:
-        """Yield what was held, with its endpoint as it is spelled; it is held no more."""
+        """Yield each held entry with its endpoint as it is spelled, and release it."""
         held = self._held
         while held:
-            key, one = held.popitem()
-            entry_id, payload, *metadata = one.split(_END, 2)
-            more = [b"metadata", *metadata] if metadata else metadata
-            yield key.partition(_BETWEEN)[0], (entry_id, [*self._usual, payload, *more])
+            key, packed = held.popitem()
+            entry_id, payload, *metadata = packed.split(_END, 2)
+            last_fields = [b"metadata", *metadata] if metadata else metadata
+            yield key.partition(_BETWEEN)[0], (entry_id, [*self._usual, payload, *last_fields])
 
 
 class GatheredEntries(Generic[State]):
-    """Holds entries of which many count, read no further than their projection needs."""
+    """Holds entries of which many count, decoded only as far as their projection needs."""
 
     def __init__(self, gathering: Gathering[State]) -> None:
         self._gathering = gathering
@@ -82,7 +82,7 @@ class GatheredEntries(Generic[State]):
 
     def hold(self, entries: Iterable[RawEntry]) -> list[RawEntry]:
         """Hold usual entries, in the order of the log; return those that are to be folded now."""
-        add, left = self._gathering.add, []
+        add, fold_now = self._gathering.add, []
         for entry in entries:
             entry_id, flat = entry
             try:
@@ -92,9 +92,9 @@ class GatheredEntries(Generic[State]):
             except UNREADABLE:
                 is_held = False
             if not is_held:
-                left.append(entry)
-        return left
+                fold_now.append(entry)
+        return fold_now
 
     def taken(self) -> Iterator[tuple[UUID, Callable[[State], State]]]:
-        """Yield endpoints, each with what folds its entries; they are held no more."""
+        """Yield each endpoint with the function that folds its entries, and release them."""
         return self._gathering.taken()

@@ -1,4 +1,4 @@
-"""The document of one endpoint, folded again and written anew."""
+"""Repair one endpoint's live document: fold it again from the log, and replace it."""
 
 from uuid import UUID
 
@@ -20,31 +20,31 @@ async def repair_document(
     *,
     accept_loss: bool = False,
 ) -> int | None:
-    """Write the document of one endpoint anew from *folding*; return its revision.
+    """Replace the document of one endpoint by the one from *folding*; return its revision.
 
-    None: it was as it should be, and nothing was written.
+    Returns None, and writes nothing, where the document is already correct.
 
     Raises:
-        NoEventsError: The endpoint has none: there is nothing to fold.
-        NoLiveGenerationError: There is no generation to mend.
-        HistoryMissingError: Entries that the fold needs are gone, or its document knows of one that
-            the log lacks, and that is not accepted.
-        NotSwappedError: It was written by others again and again.
+        NoEventsError: The endpoint has no events to fold.
+        NoLiveGenerationError: There is no live generation to repair.
+        HistoryMissingError: Entries that the fold needs are missing, or the document contains one
+            that the log lacks, and *accept_loss* is false.
+        NotSwappedError: Other writers changed the document at each try.
     """
     named, begin, before = str(endpoint_id), folding.position, folding.appended
     for _ in range(TRIES_MAX):
         generation = await store.live_generation()
         if generation is None:
             raise no_live_generation(store.projection, store.partition)
-        there = await store.load(generation, [named])
+        loaded = await store.load(generation, [named])
         await replay(log, folding)
         if not accept_loss:
             extent = await extent_of(log, store.partition)
             check_complete(store.partition, begin, extent, before)
-        revision, live = there.get(named, (0, None))
+        revision, live = loaded.get(named, (0, None))
         state = folding.states.get(endpoint_id)
         if state is None:
-            held = f", but a document of revision {revision}" if named in there else ""
+            held = f", but a document of revision {revision}" if named in loaded else ""
             raise NoEventsError(f"endpoint {named} has no events in the log{held}")
         if live == state:
             return None

@@ -1,4 +1,4 @@
-"""All events of one endpoint, in their order, with the change that each made."""
+"""Trace one endpoint: its events in order, with the changes that each made."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -21,7 +21,7 @@ class TraceStep(msgspec.Struct, frozen=True):
 
     Attributes:
         recorded: The event.
-        differences: The registers that are others after it; none where newer ones stand.
+        differences: The registers that it changed; none where newer events have set them.
         problem: Why it could not be folded, None where it could.
     """
 
@@ -37,10 +37,10 @@ async def endpoint_trace(
     after: EntryId = START,
     until: EntryId = END,
 ) -> AsyncGenerator[TraceStep]:
-    """Yield the events of *endpoint_id* behind *after*, up to *until*, with what each changed.
+    """Yield the events of *endpoint_id* after *after*, up to *until*, with what each changed.
 
-    What came before *after* is folded in silence, on from what is in *begin*: a snapshot's states,
-    or nothing.
+    Events up to *after* are folded without being yielded. The fold starts from *begin*: a
+    snapshot's states, or nothing.
     """
     projection = begin.projection
     state = begin.states.get(endpoint_id) or projection.initial(endpoint_id)
@@ -48,7 +48,7 @@ async def endpoint_trace(
         before = state
         try:
             state = projection.evolve(before, recorded)
-        except Exception as error:  # noqa: BLE001 - shown, as the reason that nothing changed
+        except Exception as error:  # noqa: BLE001 - shown as the reason why nothing changed
             step = TraceStep(recorded, [], str(error))
         else:
             step = TraceStep(recorded, differences(before, state))

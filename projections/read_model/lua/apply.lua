@@ -1,4 +1,4 @@
--- Change documents of the live generation and acknowledge the entries of the change, in one step.
+-- Change documents of the live generation and acknowledge the entries applied, in one step.
 --
 -- KEYS[1]  string  {ns:P}:PROJECTION:live, number of the live generation
 -- KEYS[2]  hash    {ns:P}:PROJECTION:G, endpoint -> document, JSON that begins with its revision

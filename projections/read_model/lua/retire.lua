@@ -1,4 +1,4 @@
--- End the live generation, so that another is built: its documents are not those that were written.
+-- End a live generation whose documents are not those written, so that another is built.
 --
 -- KEYS[1]  string  {ns:P}:PROJECTION:live
 -- KEYS[2]  hash    {ns:P}:PROJECTION:G, its documents
