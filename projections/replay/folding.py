@@ -1,4 +1,4 @@
-"""The folding: one partition's history folded in memory, as fast as its events allow."""
+"""Fold one partition's history in memory, and decode only the events that count."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from projections.replay.raw_entry import (
 )
 
 NEWEST_MAX = 100_000
-"""What is held back at once: undecoded events are about 40 MB, routes with all that counts 100."""
+"""Items held back at most: about 40 MB of undecoded events, or 100 MB of gathered routes."""
 
 _LOGGED_MAX = 10
 _WANTED_MAX = 100_000
@@ -40,13 +40,13 @@ _log = structured_logger(__name__)
 
 
 class Base(msgspec.Struct, Generic[State], frozen=True):
-    """What a folding begins with; unless given, with nothing, before the first entry.
+    """Where a folding begins; by default with no states, before the first entry.
 
     Attributes:
         states: Endpoint -> state.
-        revisions: Endpoint -> revision of the document that its state was read from.
-        position: Up to where all is in the states.
-        appended: How many entries were ever appended up to there, None where nobody knows.
+        revisions: Endpoint -> revision of the document from which its state was read.
+        position: The entry up to which all are in the states.
+        appended: Entries that were ever appended up to there, None where that is not known.
     """
 
     states: Mapping[UUID, State] = {}
@@ -56,25 +56,25 @@ class Base(msgspec.Struct, Generic[State], frozen=True):
 
 
 class Folding(Generic[State]):
-    """Folds entries into states, in whatever order they come.
+    """Folds entries into states; entries may come in any order.
 
-    Of the types of which the newest counts for the projection, an event is held back undecoded
-    until it is clear that no newer one comes soon: most are never decoded at all. Those that it
-    gathers are kept in short. `flush` folds what is held back.
+    For types of which only the newest event counts, the folding holds events back undecoded, since
+    a newer one may replace them: most are never decoded. Events that the projection gathers are
+    held in a compact form. `flush` folds what is held back.
 
     Attributes:
-        base: What it began with.
+        base: Where it began.
         states: Endpoint -> state, of the endpoints wanted; complete after a `flush`.
-        revisions: Endpoint -> revision of the document that its first state was read from.
-        changed: The endpoints whose state is another since `take_changed`.
+        revisions: Endpoint -> revision of the document from which its first state was read.
+        changed: The endpoints whose states have changed since the last `take_changed`.
         position: The last entry taken.
-        entries: How many were taken.
-        unknown: Entries of each type that is not known here.
+        entries: The number of entries taken.
+        unknown: Type name -> number of entries, for types that are not known here.
         undecodable: Entries of a known type that cannot be read.
         failed: Events that could not be folded.
-        contested: Endpoints of which something failed: an event that could not be read had taken
-            the place of older ones, or one reached a limit that it might not in order. They are to
-            be folded again, `alone`, and then `settled`.
+        contested: Endpoints that must be folded again, `alone`, and then `settled`, because an
+            event failed: either an unreadable one had replaced older ones, or one reached a limit
+            that it may not reach when folded in order.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Folding(Generic[State]):
             self._gathered[_on_the_wire(gathering.kind)] = GatheredEntries(gathering)
 
     def take(self, raw: Sequence[RawEntry]) -> None:
-        """Fold *raw*, a part of the history, or hold it back."""
+        """Fold the entries *raw*, the next part of the history, or hold them back."""
         if not raw:
             return
         deferred: dict[_Kind, NewestEntries | GatheredEntries[State]] = {}
@@ -132,11 +132,11 @@ class Folding(Generic[State]):
             flat = entry[1]
             if wants is not None and not self._is_wanted(flat, wants):
                 continue
-            same = waiting.get((flat[1], flat[3])) if flat[::2] in USUAL_FIELDS else None
-            if same is None:
+            same_kind = waiting.get((flat[1], flat[3])) if flat[::2] in USUAL_FIELDS else None
+            if same_kind is None:
                 self._fold(entry)
             else:
-                same.append(entry)
+                same_kind.append(entry)
         for kind, entries in waiting.items():
             for entry in deferred[kind].hold(entries):
                 self._fold(entry)
@@ -157,9 +157,9 @@ class Folding(Generic[State]):
                 self._fold_gathered(endpoint_id, change)
 
     def alone(self) -> "Folding[State]":
-        """Return a folding of the contested endpoints only, from the beginning, in order."""
+        """Return a folding of only the contested endpoints, from the base on, in order."""
         contested, states = frozenset(self.contested), self.base.states
-        begin = {one: states[one] for one in contested if one in states}
+        begin = {each: states[each] for each in contested if each in states}
         alone = Folding(
             self.projection,
             self.partition,
@@ -170,7 +170,7 @@ class Folding(Generic[State]):
         return alone
 
     def settled(self, alone: "Folding[State]") -> None:
-        """Take over what *alone* made of the contested endpoints."""
+        """Take over the states of the contested endpoints from *alone*."""
         for endpoint_id in self.contested:
             self._in_order.add(str(endpoint_id))
             if endpoint_id in alone.states:
@@ -183,31 +183,31 @@ class Folding(Generic[State]):
 
     @property
     def appended(self) -> int | None:
-        """How many entries were ever appended up to its position, None where nobody knows."""
+        """Entries that were ever appended up to its position, None where that is not known."""
         before = self._appended_before
         return None if before is None else before + self.entries
 
     def begin_here(self) -> None:
-        """Begin with what there is now: what is contested later is folded again from here on."""
+        """Make the current states the base: endpoints contested later are folded again from here."""
         states = dict(self.states)
         self.base = Base(states, self.revisions, self.position, self.appended)
 
     @property
     def held(self) -> int:
-        """How much is held back now: see `NEWEST_MAX`."""
+        """How much is held back now, in the unit of `NEWEST_MAX`."""
         gathered = sum(map(len, self._gathered.values()))
         return gathered + sum(map(len, self._newest.values()))
 
     def take_changed(self) -> set[UUID]:
-        """Return the endpoints whose state is another since this was last asked."""
+        """Return the endpoints whose states have changed since the last call."""
         changed, self.changed = self.changed, set()
         return changed
 
     def folded_on(self, endpoint_id: UUID, events: Iterable[RecordedEvent]) -> State | None:
-        """Return the state of an endpoint with *events* folded in, too; nothing here changes."""
+        """Return the state of an endpoint with *events* folded in; the folding does not change."""
         state, projection = self.states.get(endpoint_id), self.projection
         for recorded in events:
-            with suppress(Exception):  # as in the fold itself: it stops nobody
+            with suppress(Exception):  # as in the fold itself, an event that fails is skipped
                 before = projection.initial(endpoint_id) if state is None else state
                 state = projection.evolve(before, recorded)
         return state
@@ -215,7 +215,7 @@ class Folding(Generic[State]):
     def _fold_gathered(self, endpoint_id: UUID, change: Callable[[State], State]) -> None:
         try:
             self._change(endpoint_id, change)
-        except Exception:  # noqa: BLE001 - alone, one by one, it shows which event it is
+        except Exception:  # noqa: BLE001 - folded alone, one by one, the failing event shows
             self.contested.add(endpoint_id)
 
     def _fold_recorded(self, recorded: RecordedEvent) -> None:
@@ -224,7 +224,7 @@ class Folding(Generic[State]):
             return
         try:
             self._change(endpoint_id, lambda before: evolve(before, recorded))
-        except Exception as error:  # noqa: BLE001 - one event that cannot be folded stops nobody
+        except Exception as error:  # noqa: BLE001 - one failing event must not stop the others
             self._fail(recorded, error)
 
     def _change(self, endpoint_id: UUID, change: Callable[[State], State]) -> None:
@@ -243,7 +243,7 @@ class Folding(Generic[State]):
             _log.error("event_not_folded", entry_id=str(recorded.entry_id), error=str(error))
 
     def _fold(self, entry: RawEntry) -> bool:
-        """Fold one entry; say whether it could be read."""
+        """Fold one entry; return whether it could be read."""
         try:
             recorded = recorded_of(entry, self.partition)
         except UnknownEventTypeError as error:
@@ -256,7 +256,7 @@ class Folding(Generic[State]):
         return True
 
     def _is_wanted(self, flat: Sequence[bytes], wants: Wants) -> bool:
-        """Say whether an entry of such fields is wanted; the fold tells of what cannot be read."""
+        """Return whether the entry is wanted; an unreadable one is, so that the fold counts it."""
         try:
             endpoint = subject_of(payload_of(flat)).endpoint_id
         except UNREADABLE:
@@ -273,7 +273,7 @@ class Folding(Generic[State]):
         return wanted
 
     def documents(self, endpoints: Iterable[UUID]) -> Iterator[tuple[str, bytes]]:
-        """Yield the documents of *endpoints*, each with the revision after its first one's."""
+        """Yield the documents of *endpoints*, each with the revision after its first state's."""
         encode, revisions = self.projection.encode, self.revisions
         for endpoint_id in endpoints:
             revision = revisions.get(endpoint_id, 0) + 1

@@ -1,4 +1,4 @@
-"""What a partition held, read from a position on, and what is missing of it."""
+"""Read a partition's history from a position on, and find out which entries are missing."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
@@ -14,7 +14,7 @@ from events.streams.stream_state import read_stream_state
 from projections.errors import HistoryMissingError
 
 SEGMENTS_MAX = 4
-"""Segments of the archive that are unpacked to name events; half a second each, about."""
+"""Archive segments that are unpacked at most to find entries; about half a second each."""
 
 CHUNK = 1_000
 """Entries that are read at a time."""
@@ -23,21 +23,21 @@ TRIMMED = "trimmed"
 """Holder of the position up to which the stream was trimmed."""
 
 RawEntry = tuple[bytes, Sequence[bytes]]
-"""An entry as Redis tells it: its id, and field, value, field, value, ..."""
+"""An entry as Redis returns it: its id, and field, value, field, value, ..."""
 
 Source = EventLog | History
-"""A log read by itself, or together with its archive."""
+"""A log, alone or together with its archive."""
 
 
 class PartitionExtent(msgspec.Struct, frozen=True):
-    """How far the past of a partition reaches.
+    """How far back the history of a partition reaches.
 
     Attributes:
         first: The oldest entry that is left, None where there is none.
         last: The newest entry that was ever appended, `START` where none was.
         length: Entries that are left.
         added: Entries that were ever appended.
-        deleted_until: The newest entry that is known to have been taken away; `START`: none is.
+        deleted_until: The newest entry that is known to have been deleted; `START`: none is.
     """
 
     first: EntryId | None
@@ -48,20 +48,20 @@ class PartitionExtent(msgspec.Struct, frozen=True):
 
     @property
     def removed(self) -> int:
-        """How many entries were ever taken away."""
+        """The number of entries that were ever deleted."""
         return self.added - self.length
 
     def count_after(self, appended: int | None) -> int:
-        """Return how many of the entries come after the first *appended* ones; None: all."""
+        """Return how many entries that are left come after the first *appended*; None: all."""
         if appended is None:
             return self.length
         return max(0, min(self.length, self.added - appended))
 
     def missing_until(self, after: EntryId, before: int | None) -> EntryId | None:
-        """Return up to where entries behind *after* are missing, None where none is.
+        """Return the entry up to which entries after *after* are missing, None where none are.
 
-        *before*: how many entries were ever appended up to *after*, None where nobody knows. It
-        tells of a trim that nobody wrote down whether it went further than that.
+        *before* is how many entries were ever appended up to *after*, None where that is not known.
+        It shows whether a trim of which no position was recorded went beyond *after*.
         """
         if self.deleted_until > after:
             return self.deleted_until
@@ -72,12 +72,12 @@ class PartitionExtent(msgspec.Struct, frozen=True):
 
 
 async def extent_of(log: Source, partition: int) -> PartitionExtent:
-    """Ask how far the past of *partition* reaches.
+    """Return how far back the history of *partition* reaches.
 
-    Together with an archive it reaches to the start: what neither has raises when it is read.
+    With an archive it reaches back to the start: entries that neither has raise when they are read.
 
     Raises:
-        WrongTypeError: Something else than a stream lies in its place.
+        WrongTypeError: The partition's key is not a stream.
     """
     client, stream = log.server.client, log.keys.events(partition)
     state = await read_stream_state(client.call, stream)
@@ -96,7 +96,7 @@ async def extent_of(log: Source, partition: int) -> PartitionExtent:
 def check_complete(
     partition: int, after: EntryId, extent: PartitionExtent, before: int | None = None
 ) -> None:
-    """Raise HistoryMissingError where entries behind *after* are gone (`missing_until`)."""
+    """Raise HistoryMissingError where entries after *after* are missing (`missing_until`)."""
     if after == START:
         before = 0
     until = extent.missing_until(after, before)
@@ -112,7 +112,7 @@ def check_complete(
 async def raw_entries(
     log: Source, partition: int, after: EntryId = START, until: EntryId = END
 ) -> AsyncGenerator[Sequence[RawEntry]]:
-    """Yield the entries behind *after* up to *until*, which is included, in chunks.
+    """Yield the entries after *after* up to *until*, inclusive, in chunks.
 
     Raises:
         TrimmedError: The log is read with its archive, and neither has entries in between.
@@ -135,24 +135,24 @@ async def raw_entries(
 
 
 async def find_entry(log: Source, partition: int, entry_id: EntryId) -> Entry | None:
-    """Return the entry with that id, None where there is none (any more)."""
+    """Return the entry with that id, None where there is none or it was deleted."""
     return (await find_entries(log, partition, [entry_id])).get(entry_id)
 
 
 async def find_entries(
     log: Source, partition: int, entry_ids: Iterable[EntryId]
 ) -> dict[EntryId, Entry]:
-    """Return the entries with those ids, as far as they are in the log, or not deep in its archive.
+    """Return the entries with those ids, of those in the log or in a few segments of its archive.
 
-    Reading all that an old state names would take minutes, after which nobody waits for it.
+    Without the limit, an old state with many ids would take minutes: longer than a caller waits.
     """
-    wanted = {one for one in entry_ids if one > START}
+    wanted = {entry_id for entry_id in entry_ids if entry_id > START}
     if isinstance(log, History):
         return await log.find_all(partition, wanted, SEGMENTS_MAX)
     call, stream = log.server.client.call, log.keys.events(partition)
     raw = [
         entry
-        for one in wanted
-        for entry in reply_entries(await call("XRANGE", stream, str(one), str(one)))
+        for entry_id in wanted
+        for entry in reply_entries(await call("XRANGE", stream, str(entry_id), str(entry_id)))
     ]
-    return {one.entry_id: one for one in entries_of(raw, partition)}
+    return {entry.entry_id: entry for entry in entries_of(raw, partition)}

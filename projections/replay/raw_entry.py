@@ -1,4 +1,4 @@
-"""The raw entry: an event as Redis tells it, read as far as it is needed."""
+"""Read an entry as Redis returns it, only as far as the caller needs."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from events.entry.recorded import Entry, Metadata, RecordedEvent
 from projections.replay.partition_history import RawEntry
 
 USUAL_FIELDS = (FIELDS, [*FIELDS, b"metadata"])
-"""Fields of an entry, in this order, whose parts can be told by their places."""
+"""The usual fields of an entry: in this order each value has a fixed index."""
 
 LONGER = 12
-"""Strings of a usual entry that has metadata, too."""
+"""Strings (names and values) in a usual entry with metadata."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Raised for a payload of which not even the subject can be read."""
@@ -24,7 +24,7 @@ class _Listed(msgspec.Struct, gc=False):
 
 
 class Subject(msgspec.Struct, gc=False):
-    """What an event is about, read without the rest of it; the ids as they are spelled."""
+    """The ids that an event names, as they are spelled; its other fields are not decoded."""
 
     endpoint_id: str
     route_id: str = ""
@@ -39,14 +39,14 @@ read_metadata = msgspec.json.Decoder(Metadata).decode
 
 
 def payload_of(flat: Sequence[bytes]) -> bytes:
-    """Return the payload among fields and values, empty for none."""
+    """Return the payload from a list of fields and values, empty where there is none."""
     if flat[::2] in USUAL_FIELDS:
         return flat[9]
     return dict(zip(flat[::2], flat[1::2], strict=True)).get(b"payload", b"")
 
 
 def endpoint_of(entry: RawEntry) -> str | None:
-    """Return the endpoint that the entry names, as it is spelled there, None for none."""
+    """Return the endpoint that the entry names, as it is spelled, None where it names none."""
     try:
         return subject_of(payload_of(entry[1])).endpoint_id
     except UNREADABLE:
@@ -57,8 +57,8 @@ def recorded_of(entry: RawEntry, partition: int) -> RecordedEvent:
     """Read a raw entry as an event.
 
     Raises:
-        UnknownEventTypeError: The name is of no type known here.
-        UndecodableEntryError: The content is not what the name says.
+        UnknownEventTypeError: The name is not that of a known type.
+        UndecodableEntryError: The content does not fit the type.
     """
     entry_id, flat = entry
     if flat[::2] in USUAL_FIELDS:

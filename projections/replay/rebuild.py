@@ -1,4 +1,4 @@
-"""The rebuild: a new generation folded beside the live one, compared with it, and swapped in."""
+"""Rebuild a read model: fold a new generation, compare it with the live one, and swap."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -21,13 +21,13 @@ from projections.replay.partition_history import PartitionExtent, Source, check_
 from projections.replay.replay import replay
 
 SWAP_TRIES_MAX = 20
-"""Each with what came since folded in, until the group has settled nothing newer meanwhile."""
+"""Tries to swap; each first folds the new entries, and fails if the group settled newer ones."""
 
 PAUSE_AFTER = 3
-"""Tries before the group is asked to wait: one that has nothing to do never has to."""
+"""Tries before the group is asked to wait: an idle group never has to wait."""
 
 PAUSE_S = 0.05
-"""How long it waits at most the first time; twice as long each time after."""
+"""Longest wait of the group at the first pause; each further pause is twice as long."""
 
 PAUSE_S_MAX = 0.8
 
@@ -38,21 +38,21 @@ _MOVED = "another generation went live, or was taken away, meanwhile"
 
 Phase = Literal["fold", "write", "compare", "swap"]
 Note = Callable[[Phase, int, int, EntryId], None]
-"""Hears of the progress: the phase, how much of it is done, of how much, and at which entry."""
+"""Called with the progress: the phase, how much of it is done, of how much, at which entry."""
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
-    """What a rebuild did.
+    """The result of a rebuild.
 
     Attributes:
-        before: The generation that was live, None where there was none.
-        generation: The one that is live now.
-        position: Up to where it was folded when it went live.
-        entries: Entries folded.
-        endpoints: Documents it has.
+        before: The generation that was live before, None where there was none.
+        generation: The generation that is live now.
+        position: The entry up to which it was folded when it went live.
+        entries: The number of entries folded.
+        endpoints: The number of its documents.
         comparison: How it differs from the one before, None where there was none.
         swap_tries: How often the swap was tried.
-        swap_s: Seconds that the live group waited during the last try, at most.
+        swap_s: Seconds that the live group waited at most, during the last try.
     """
 
     before: int | None
@@ -68,8 +68,8 @@ class Rebuilt(msgspec.Struct, frozen=True):
 class Rebuild(Generic[State]):
     """Builds a generation of one read model in one partition, and swaps it in.
 
-    Until the swap nothing of what is live is touched. A rebuild that is killed leaves documents
-    that go away by themselves; the next one begins anew.
+    Until the swap the live generation is not touched. The documents of a killed rebuild expire;
+    the next rebuild starts from the beginning.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class Rebuild(Generic[State]):
         """Fold, write, compare, swap.
 
         Raises:
-            HistoryMissingError: Entries that the fold needs are gone, or what is live knows of some
-                that the log lacks, and that is not accepted.
-            NotSwappedError: Another generation went live meanwhile; ours was discarded.
+            HistoryMissingError: Entries that the fold needs are missing, or live documents contain
+                some that the log lacks, and *accept_loss* is false.
+            NotSwappedError: The new generation could not go live, and was discarded.
         """
         seen = await self._store.live_generation()
         await self._fold_all()
@@ -107,7 +107,7 @@ class Rebuild(Generic[State]):
             raise
 
     async def go_back(self, generation: int) -> Rebuilt:
-        """Bring *generation*, which is kept, up to date, and swap it in again."""
+        """Bring the kept *generation* up to date, and make it live again."""
         self._is_kept = True
         seen = await self._store.live_generation()
         await self._fold_all()
@@ -127,7 +127,7 @@ class Rebuild(Generic[State]):
         folding.begin_here()
 
     async def _check_complete(self, after: EntryId, before: int | None) -> PartitionExtent:
-        """Entries may also be trimmed while they are read, or before they were."""
+        """Check before and after reading: entries may also be trimmed while they are read."""
         extent = await extent_of(self._log, self._store.partition)
         if not self._accept_loss:
             check_complete(self._store.partition, after, extent, before)
@@ -169,12 +169,12 @@ class Rebuild(Generic[State]):
             raise _not_swapped(generation, _MOVED) from None
 
     async def _swap(self, generation: int, seen: int | None, pause_s: float) -> float | None:
-        """Fold in what came since, and swap; return how long that took, None to try again."""
+        """Fold the new entries and swap; return how long that took, None to try again."""
         folding, store = self._folding, self._store
         paused_at = monotonic()
         if pause_s:
             await store.pause(generation, pause_s)
-        # What is contested is folded again from there on.
+        # Contested endpoints are folded again from there on.
         begin = folding.base.position, folding.base.appended
         await replay(self._log, folding)
         await self._check_complete(*begin)
@@ -227,12 +227,12 @@ def _not_swapped(generation: int, why: str) -> NotSwappedError:
 async def rollback(
     log: Source, store: ReadModelStore[State], *, note: Note | None = None
 ) -> Rebuilt:
-    """Go back to the generation that was live before, with all that came since folded in.
+    """Go back to the generation that was live before, with the entries since then folded in.
 
     Raises:
-        NothingKeptError: There is none, or not all of it is left.
-        HistoryMissingError: Entries that came since are gone.
-        NotSwappedError: Another generation went live meanwhile.
+        NothingKeptError: No generation is kept, or some of its documents are missing.
+        HistoryMissingError: Entries since then are missing.
+        NotSwappedError: The kept generation could not go live.
     """
     kept = await store.kept()
     if kept is None:

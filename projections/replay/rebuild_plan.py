@@ -1,4 +1,4 @@
-"""What a rebuild will read and write, and how much memory that takes."""
+"""Estimate what a rebuild will read and write, and how much memory that takes."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -15,29 +15,29 @@ from projections.replay.folding import NEWEST_MAX, Folding
 from projections.replay.partition_history import Source, extent_of
 
 LOOKED_AT = 1_000
-"""Newest entries that are folded to see of which types and how large they are."""
+"""Newest entries that are folded to learn their types and the size of the states."""
 
 _PROCESS_BYTES = 75_000_000
 _HELD_BYTES = 1_000
 _STATE_BYTES = 1_500
 _STATE_FACTOR = 0.3
-"""A state is that much, and of a longer document so much more: what is long in it is packed."""
+"""A state takes `_STATE_BYTES` plus this share of its document, whose long parts are packed."""
 
 
 class RebuildPlan(msgspec.Struct, frozen=True):
     """What a rebuild of one partition will do.
 
     Attributes:
-        partition: Which one.
-        live: The live generation, None for none.
+        partition: The partition.
+        live: The live generation, None where there is none.
         since: Where the fold begins: a snapshot's position, or the start.
         until: Where the log ends now.
-        entries: How many lie between.
-        endpoints: Documents that there will be, as far as it is known: where events were appended
-            without our own append, the live ones and those looked at.
-        memory_bytes: How much memory this process takes at most, about: as if of each route all
-            that may be held back was.
-        unknown: Types that are not known here, and how many of the entries looked at have them.
+        entries: The number of entries between them.
+        endpoints: The expected number of documents: where events were appended without our own
+            append, only the live ones and those in the entries looked at are known.
+        memory_bytes: About the most memory that this process takes, as if everything that may be
+            held back of each route were.
+        unknown: Type name -> number of the entries looked at, for types that are not known here.
         undecodable: Entries looked at that cannot be read.
         looked_at: How many of the newest entries were looked at.
     """
@@ -57,7 +57,7 @@ class RebuildPlan(msgspec.Struct, frozen=True):
 async def rebuild_plan(
     log: Source, store: ReadModelStore[Any], folding: Folding[Any]
 ) -> RebuildPlan:
-    """Count what a rebuild from *folding* on will read, and look at the newest of it."""
+    """Count what a rebuild from *folding* on will read, and look at the newest entries."""
     extent = await extent_of(log, store.partition)
     entries = extent.count_after(folding.appended)
     live = await store.live_generation()
@@ -97,7 +97,7 @@ async def _newest(log: Source, partition: int) -> Sequence[RawEntry]:
 async def _typical_states(
     store: ReadModelStore[Any], live: int | None, seen: Folding[Any]
 ) -> list[Any]:
-    """Return the live states of the endpoints seen, or, without any, what was seen of them."""
+    """Return the live states of the endpoints seen, or the states seen where none are live."""
     loaded = {} if live is None else await store.load(live, list(map(str, seen.states)))
     return [state for _, state in loaded.values()] or list(seen.states.values())
 
@@ -105,10 +105,10 @@ async def _typical_states(
 def _memory_bytes(
     store: ReadModelStore[Any], states: Sequence[Any], entries: int, endpoints: int, copies: int
 ) -> int:
-    """Return about how much memory the process takes at most, each state *copies* times."""
+    """Return about the most memory that the process takes, with each state *copies* times."""
     count = max(1, len(states))
     document_bytes = sum(len(store.projection.encode(state, 1)) for state in states) / count
-    # Of each route the newest event of two types is held back, and a few of the endpoint's own.
+    # Held back are the newest event of two types for each route, and a few of the endpoint's own.
     held_each = 2 * sum(len(getattr(state, "routes", ())) for state in states) / count + 1
     held = min(entries, endpoints * held_each, NEWEST_MAX)
     states_bytes = endpoints * (_STATE_BYTES + document_bytes * _STATE_FACTOR)

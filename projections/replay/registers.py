@@ -1,4 +1,4 @@
-"""The registers: what the state of an endpoint consists of, each with the stamp that set it."""
+"""Split states into registers, each with the stamp that set it, and compare them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -13,11 +13,11 @@ from projections.route_table.route import Route
 from projections.route_table.traffic import address_since, ratio_since
 
 BOOKKEEPING = frozenset({"version", "list_at", "absent_at"})
-"""Registers that only say when something was heard."""
+"""Registers that hold only stamps."""
 
 
 class Register(NamedTuple):
-    """One register: of which route it is (None: of the endpoint), its value as JSON, its stamp."""
+    """One register: its route (None: the endpoint's own), its value as JSON, its stamp."""
 
     route_id: UUID | None
     name: str
@@ -26,19 +26,19 @@ class Register(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Return its place: `name`, or `routes.<route_id>.status`."""
+        """Return its path: `name`, or `routes.<route_id>.status`."""
         return self.name if self.route_id is None else f"routes.{self.route_id}.{self.name}"
 
 
 class Difference(NamedTuple):
-    """A register that has one value here and another there; None where it is not there at all."""
+    """A register in two states; None on the side whose state does not have it."""
 
     before: Register | None
     after: Register | None
 
     @property
     def register(self) -> Register:
-        """The one that stands after, where there is one: its stamp tells which event it was."""
+        """The register after, or before where there is none; its stamp names the event."""
         register = self.before if self.after is None else self.after
         if register is None:
             raise AssertionError("a difference has two sides, one of them a register")
@@ -46,7 +46,7 @@ class Difference(NamedTuple):
 
 
 def registers_of(state: object) -> Iterable[Register]:
-    """Return the registers of a state of any projection, none where there is no state."""
+    """Return the registers of a state of any projection; none for None."""
     return () if state is None else _REGISTERS.get(type(state), _of_any)(state)
 
 
@@ -55,14 +55,18 @@ def differences(
 ) -> list[Difference]:
     """Return the registers in which two states of one endpoint differ.
 
-    Of a route that is gone, each is None since the event that ended it.
+    The registers of a removed route have the value None, with the stamp of the removing event.
     """
     old, new = _by_path(before), _by_path(after)
     if after is not None:
         gone_at = max(getattr(after, "list_at", START), getattr(after, "destroyed_at", START))
-        gone = (one for path, one in old.items() if path not in new)
-        new |= {one.path: one._replace(value=None, at=gone_at) for one in gone}
-        new |= {path: _reset(new, one) for path, one in new.items() if _was_reset(old, one)}
+        gone = (register for path, register in old.items() if path not in new)
+        new |= {register.path: register._replace(value=None, at=gone_at) for register in gone}
+        new |= {
+            path: _reset(new, register)
+            for path, register in new.items()
+            if _was_reset(old, register)
+        }
     return [
         Difference(old.get(path), new.get(path))
         for path in (*old, *(path for path in new if path not in old))
@@ -77,7 +81,7 @@ def _was_reset(old: Mapping[str, Register], register: Register) -> bool:
 
 
 def _reset(new: Mapping[str, Register], register: Register) -> Register:
-    """A register that was set and is not any more lost it with its route, or its endpoint."""
+    """Stamp a register that is no longer set with the absence of its route, or its destruction."""
     name = "destroyed" if register.route_id is None else f"routes.{register.route_id}.absent_at"
     return register._replace(at=new[name].at)
 
@@ -87,9 +91,9 @@ def _by_path(state: object) -> dict[str, Register]:
 
 
 def _said(register: Register | None) -> object:
-    """A register is another also where another event set it to the same value.
+    """Return what makes registers equal: value and stamp, so the same value set again differs.
 
-    One that was never set is as if it were not there.
+    None stands for a missing register, and for one that was never set.
     """
     if register is None or register.at <= START:
         return None
@@ -136,15 +140,16 @@ def _of_health(health: EndpointHealth) -> Iterator[Register]:
     yield Register(None, "list_at", str(health.list_at), health.list_at)
     yield Register(None, "version", str(health.version), health.version)
     for route in health.routes.values():
-        of = route.route_id
+        route_id = route.route_id
         newest = route.transitions[-1].at if route.transitions else START
-        yield Register(of, "present", route.listed_at > START, route.listed_at)
-        yield Register(of, "session_id", msgspec.to_builtins(route.session_id), route.listed_at)
-        yield Register(of, "health", route.health, route.since)
-        yield Register(of, "started", route.started_at > START, route.started_at)
-        shown = [[str(one.at), *one[1:]] for one in route.transitions]
-        yield Register(of, "transitions", shown, newest)
-        yield Register(of, "absent_at", str(route.absent_at), route.absent_at)
+        session_id = msgspec.to_builtins(route.session_id)
+        yield Register(route_id, "present", route.listed_at > START, route.listed_at)
+        yield Register(route_id, "session_id", session_id, route.listed_at)
+        yield Register(route_id, "health", route.health, route.since)
+        yield Register(route_id, "started", route.started_at > START, route.started_at)
+        shown = [[str(transition.at), *transition[1:]] for transition in route.transitions]
+        yield Register(route_id, "transitions", shown, newest)
+        yield Register(route_id, "absent_at", str(route.absent_at), route.absent_at)
 
 
 def _of_any(state: Any) -> Iterator[Register]:  # noqa: ANN401 - of any projection
@@ -161,4 +166,4 @@ _REGISTERS: dict[type, Callable[[Any], Iterator[Register]]] = {
     Endpoint: _of_endpoint,
     EndpointHealth: _of_health,
 }
-"""States whose registers are told by route; of any other each field is one."""
+"""States with registers for each route; for any other state, each field is one register."""

@@ -1,4 +1,4 @@
-"""The replay: recorded history read into a folding, reading ahead while it folds."""
+"""Replay recorded history into a folding, and read ahead while it folds."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -21,7 +21,7 @@ Note = Callable[[Folding[Any]], None]
 async def replay(
     log: Source, folding: Folding[Any], until: EntryId = END, note: Note | None = None
 ) -> None:
-    """Fold what lies behind the folding's position, up to *until*; *note* hears of each chunk."""
+    """Fold the entries after the folding's position, up to *until*; *note* is called per chunk."""
     partition = folding.partition
     await _take(raw_entries(log, partition, folding.position, until), folding, note)
     folding.flush()
@@ -44,7 +44,7 @@ async def _take(
                     if note is not None:
                         note(folding)
     except ExceptionGroup as failed:
-        # Who folds does not know of the task that reads: a server that is away is just that.
+        # The caller does not know of the reading task, so it gets the plain error, not the group.
         raise first_failure(failed) from failed
 
 
