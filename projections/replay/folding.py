@@ -188,7 +188,7 @@ class Folding(Generic[State]):
         return None if before is None else before + self.entries
 
     def begin_here(self) -> None:
-        """Make the current states the base: endpoints contested later are folded again from here."""
+        """Make the current states the base: endpoints contested later are refolded from here."""
         states = dict(self.states)
         self.base = Base(states, self.revisions, self.position, self.appended)
 

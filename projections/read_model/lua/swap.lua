@@ -1,5 +1,5 @@
--- Make a generation the live one, if the live one is still what the caller saw, and if the group has
--- acknowledged nothing that the generation has not folded in.
+-- Make a generation live, if the live one is still what the caller saw, and if the group has
+-- acknowledged nothing that the generation has not folded.
 --
 -- KEYS[1]  string  {ns:P}:PROJECTION:live
 -- KEYS[2]  stream  {ns:P}:PROJECTION:changes, the change feed
