@@ -172,7 +172,7 @@ class HealthChecker:
                 continue
             if known is not None:
                 known.scope.cancel()
-            self._watches[key] = self._begun(target, route, known)
+            self._watches[key] = self._new_watch(target, route, known)
             tasks.start_soon(self._watch, self._watches[key], known is None)
 
     def _wanted(self) -> dict[tuple[UUID, UUID], tuple[Target, Route]]:
@@ -190,7 +190,7 @@ class HealthChecker:
                     wanted[endpoint.endpoint_id, route.route_id] = (target, route)
         return wanted
 
-    def _begun(self, target: Target, route: Route, before: WatchedRoute | None) -> WatchedRoute:
+    def _new_watch(self, target: Target, route: Route, before: WatchedRoute | None) -> WatchedRoute:
         """Count from zero; whether the route flaps is remembered across its restart."""
         state = CheckState() if before is None else before.state
         same_address = before is not None and before.target.address == target.address

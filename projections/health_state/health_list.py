@@ -86,7 +86,9 @@ async def read_health_list(
     for held in documents.values():
         for endpoint_id, state in (held or {}).items():
             routes[endpoint_id] = list(state.routes.values())
-    known = [at for endpoint_id, own in routes.items() for at in _firsts(wanted[endpoint_id], own)]
+    known = [
+        at for endpoint_id, own in routes.items() for at in _first_known(wanted[endpoint_id], own)
+    ]
     start = max(since, min(known, default=EntryId(now_ms, 0)))
     start_ms = min(start.ms, now_ms)
     window = Span(start_ms, max(now_ms, start_ms + 1))
@@ -152,7 +154,7 @@ def _checked(route: RouteHealth) -> list[_Mark]:
     return marks
 
 
-def _firsts(endpoint: Endpoint, routes: Iterable[RouteHealth]) -> Iterator[EntryId]:
+def _first_known(endpoint: Endpoint, routes: Iterable[RouteHealth]) -> Iterator[EntryId]:
     """Yield entries before which nothing is known of the endpoint."""
     if endpoint.created_at > START:
         yield endpoint.created_at

@@ -47,7 +47,7 @@ def evolve(state: EndpointHealth, recorded: RecordedEvent) -> EndpointHealth:
     else:
         change = _CHANGES.get(type(event))
         after = state if change is None else change(state, event, at)
-    return _seen(state, after, at)
+    return _with_version(state, after, at)
 
 
 def _gathered(route_id: UUID, found: Transitions, state: EndpointHealth) -> EndpointHealth:
@@ -55,10 +55,10 @@ def _gathered(route_id: UUID, found: Transitions, state: EndpointHealth) -> Endp
     at, after = found.newest_at, state
     if state.destroyed_at <= START:
         after = _with_route(state, route_id, at, lambda route: _observed(route, found))
-    return _seen(state, after, at)
+    return _with_version(state, after, at)
 
 
-def _seen(before: EndpointHealth, after: EndpointHealth, at: EntryId) -> EndpointHealth:
+def _with_version(before: EndpointHealth, after: EndpointHealth, at: EntryId) -> EndpointHealth:
     if at > after.version:
         return replace(after, version=at)
     return after if at > before.version or after != before else before

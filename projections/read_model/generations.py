@@ -79,7 +79,9 @@ class Generations:
         raw, since, counted = reply(held, list[bytes | None])
         generation = whole_number(raw, self._generations, fields[0])
         documents = whole_number(counted, self._generations, fields[2]) or 0
-        if generation is None or not await self.client.call("EXISTS", self._of(generation)):
+        if generation is None or not await self.client.call(
+            "EXISTS", self._documents_key(generation)
+        ):
             return None
         try:
             return Kept(generation, EntryId.parse(since or b""), documents)
@@ -96,7 +98,7 @@ class Generations:
         self, generation: int, documents: Iterable[tuple[str, bytes]], *, is_kept: bool = False
     ) -> None:
         """Write documents of a generation that is not live, in chunks as they are produced."""
-        key, remaining = self._of(generation), iter(documents)
+        key, remaining = self._documents_key(generation), iter(documents)
         while chunk := list(islice(remaining, WRITE_CHUNK)):
             flat = [part for pair in chunk for part in pair]
             await self.client.call("HSET", key, *flat)
@@ -105,11 +107,11 @@ class Generations:
 
     async def count(self, generation: int) -> int:
         """Return how many documents *generation* has."""
-        return reply(await self.client.call("HLEN", self._of(generation)), int)
+        return reply(await self.client.call("HLEN", self._documents_key(generation)), int)
 
     async def discard(self, generation: int) -> None:
         """Delete the documents of a generation that is not live."""
-        await self.client.call("UNLINK", self._of(generation))
+        await self.client.call("UNLINK", self._documents_key(generation))
 
     async def go_live(
         self,
@@ -168,8 +170,8 @@ class Generations:
         before = whole_number(raw, self._generations, field)
         kept = "" if raw is None else raw.decode()
         keys = [
-            *(self._live, self.changes, self._generations, self._of(generation)),
-            *(self._keys.events(self.partition), self._of(before or 0), self._pause),
+            *(self._live, self.changes, self._generations, self._documents_key(generation)),
+            *(self._keys.events(self.partition), self._documents_key(before or 0), self._pause),
         ]
         args: list[Any] = [
             *("" if seen is None else seen, generation, self.read_model, CHANGES_MAX),
@@ -182,7 +184,7 @@ class Generations:
 
     async def retire(self, generation: int) -> None:
         """End *generation* if it is live, so that another is built."""
-        await self._retire([self._live, self._of(generation)], [generation, BUILD_TTL_S])
+        await self._retire([self._live, self._documents_key(generation)], [generation, BUILD_TTL_S])
 
     async def last_change(self) -> str:
         """Return the id of the change feed's last entry, "" where there is none."""
@@ -190,7 +192,7 @@ class Generations:
         last = reply_or_none(await self.client.call("HGET", self._generations, field), bytes)
         return last.decode() if last else ""
 
-    def _of(self, generation: int) -> str:
+    def _documents_key(self, generation: int) -> str:
         """Return the key of the generation's documents."""
         return self._keys.documents(self.partition, self.read_model, generation)
 

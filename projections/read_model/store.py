@@ -66,7 +66,7 @@ class ReadModelStore(Generations, Generic[State]):
         raw: list[bytes | None] = []
         for begin in range(0, len(endpoints), WRITE_CHUNK):
             chunk = endpoints[begin : begin + WRITE_CHUNK]
-            held = await self.client.call("HMGET", self._of(generation), *chunk)
+            held = await self.client.call("HMGET", self._documents_key(generation), *chunk)
             raw += reply(held, list[bytes | None])
         return {
             endpoint: state
@@ -82,7 +82,7 @@ class ReadModelStore(Generations, Generic[State]):
 
     async def load_pages(self, generation: int) -> AsyncGenerator[list[tuple[int, State]]]:
         """Yield the same in pages, as the server returns them."""
-        cursor, key = 0, self._of(generation)
+        cursor, key = 0, self._documents_key(generation)
         while True:
             raw = await self.client.call("HSCAN", key, cursor, "COUNT", WRITE_CHUNK)
             cursor, documents = reply(raw, tuple[int, dict[bytes, bytes]])
@@ -130,7 +130,7 @@ class ReadModelStore(Generations, Generic[State]):
         args += map(str, unchanged)
         keys = [
             self._live,
-            self._of(generation),
+            self._documents_key(generation),
             self.changes,
             self._generations,
             self._keys.events(self.partition),
@@ -157,7 +157,7 @@ class ReadModelStore(Generations, Generic[State]):
         field = f"{self.read_model}:documents"
         raw = await self.client.call("HGET", self._generations, field)
         counted = whole_number(reply_or_none(raw, bytes), self._generations, field) or 0
-        present = reply(await self.client.call("HLEN", self._of(generation)), int)
+        present = reply(await self.client.call("HLEN", self._documents_key(generation)), int)
         if present < counted:
             raise DocumentsMissingError(
                 f"read model {self.read_model} has {present} of {counted} documents;"

@@ -69,7 +69,7 @@ async def _events_of(
                 continue
             ours = spelled.get(endpoint)
             if ours is None:
-                ours = spelled[endpoint] = _is(endpoint, endpoint_id)
+                ours = spelled[endpoint] = _is_same(endpoint, endpoint_id)
             if not ours:
                 continue
             try:
@@ -78,7 +78,7 @@ async def _events_of(
                 continue
 
 
-def _is(endpoint: str, endpoint_id: UUID) -> bool:
+def _is_same(endpoint: str, endpoint_id: UUID) -> bool:
     try:
         return UUID(endpoint) == endpoint_id
     except ValueError:

@@ -112,11 +112,11 @@ class Folding(Generic[State]):
             (True, projection.newest_counts),
             (False, projection.newest_of_endpoint),
         ):
-            for kind in map(_on_the_wire, kinds):
+            for kind in map(_kind_of, kinds):
                 self._newest[kind] = NewestEntries(kind, in_order, by_route=by_route)
         if projection.gathering is not None:
             gathering = projection.gathering(in_order)
-            self._gathered[_on_the_wire(gathering.kind)] = GatheredEntries(gathering)
+            self._gathered[_kind_of(gathering.kind)] = GatheredEntries(gathering)
 
     def take(self, raw: Sequence[RawEntry]) -> None:
         """Fold the entries *raw*, the next part of the history, or hold them back."""
@@ -280,5 +280,5 @@ class Folding(Generic[State]):
             yield str(endpoint_id), encode(self.states[endpoint_id], revision)
 
 
-def _on_the_wire(kind: type[Event]) -> _Kind:
+def _kind_of(kind: type[Event]) -> _Kind:
     return kind.wire_name.encode(), b"%d" % kind.version

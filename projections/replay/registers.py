@@ -70,7 +70,7 @@ def differences(
     return [
         Difference(old.get(path), new.get(path))
         for path in (*old, *(path for path in new if path not in old))
-        if _said(old.get(path)) != _said(new.get(path))
+        if _value_and_stamp(old.get(path)) != _value_and_stamp(new.get(path))
         and (with_bookkeeping or path.rpartition(".")[2] not in BOOKKEEPING)
     ]
 
@@ -90,7 +90,7 @@ def _by_path(state: object) -> dict[str, Register]:
     return {register.path: register for register in registers_of(state)}
 
 
-def _said(register: Register | None) -> object:
+def _value_and_stamp(register: Register | None) -> object:
     """Return what makes registers equal: value and stamp, so the same value set again differs.
 
     None stands for a missing register, and for one that was never set.

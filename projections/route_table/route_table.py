@@ -129,12 +129,12 @@ def _route_started(state: Endpoint, event: RouteStartedEvent, at: EntryId) -> En
                 protocol=event.protocol,
                 address_at=at,
             )
-        return _begun(with_status(route, "running", at), at)
+        return _restarted(with_status(route, "running", at), at)
 
     return _with_route(state, event.route_id, at, started)
 
 
-def _begun(route: Route, at: EntryId) -> Route:
+def _restarted(route: Route, at: EntryId) -> Route:
     """Start another process: health recorded before the start no longer counts."""
     if at <= route.started_at:
         return route
