@@ -63,7 +63,10 @@ class RouteHistory(msgspec.Struct, frozen=True):
 
     @property
     def healthy_share(self) -> float | None:
-        """The healthy share, 0 to 1, of the time that it was present and its health known."""
+        """How much it was healthy, 0 to 1, of the time that it was present with a known condition.
+
+        None where there was no such time.
+        """
         known_ms = sum(self._ms(each) for each in ("healthy", "unhealthy", "not_checked"))
         return self._ms("healthy") / known_ms if known_ms else None
 

@@ -41,7 +41,7 @@ class Applied(msgspec.Struct, frozen=True):
 
     Attributes:
         stale: The generation is not live, or not any more; nothing was done.
-        lost: The generation lacks documents that were written; nothing was done.
+        lost: The generation has another number of documents than were written; nothing was done.
         conflicts: Endpoints that had another revision, each with its current document, or None;
             they were not written, and their entries not acknowledged.
     """
