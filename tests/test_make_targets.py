@@ -1,5 +1,6 @@
 """The targets of `make` that run tests: what they run, and that the fast one starts no process."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,8 +44,12 @@ def test_that_starts_nothing():
 
 
 def made(*arguments: str) -> str:
+    """What `make` says from a plain shell: the make that runs these tests hands variables on."""
     command = ["make", "--silent", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    path = {"PATH": os.environ["PATH"]}
+    return subprocess.run(
+        command, cwd=ROOT, env=path, capture_output=True, text=True, check=True
+    ).stdout
 
 
 @pytest.mark.parametrize(
