@@ -9,6 +9,17 @@ import msgspec
 _PLACE = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _LIMIT = re.compile(r"Expected `\w+` (?P<length>of length )?(?P<sign>[<>]=?) (?P<limit>\S+)")
 _WORDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+_TYPE = re.compile(r"Expected `(?P<wanted>[\w |]+)`, got `(?P<found>[\w]+)`")
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "fields by name",
+    "null": "null",
+}
+_PATTERN = re.compile(r"Expected `str` matching regex .*\(\?#(?P<words>[^)]+)\).*")
 
 
 class Limited(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,16 +52,27 @@ def problem_of(name: str, problem: str, value: object) -> str:
     """Return msgspec's *problem* as a sentence: "block_ms must be at least 1, got 0".
 
     The value of a field is shown only if it is a number out of its range: another field may
-    hold a secret.
+    hold a secret. A pattern says what it asks for in a comment of its own, `(?#...)`.
     """
     limit = _LIMIT.fullmatch(problem)
     if limit is None:
-        return f"{name}: {problem}"
+        return _unfitting(name, problem)
     bound = f"{_WORDS[limit['sign']]} {limit['limit'].removesuffix('.0')}"
     if limit["length"]:
         size = len(value) if isinstance(value, str | list | tuple) else "another"
         return f"{name} must have a length of {bound}, got {size}"
     return f"{name} must be {bound}, got {value}"
+
+
+def _unfitting(name: str, problem: str) -> str:
+    """Return a problem of type or form as a sentence."""
+    types, pattern = _TYPE.fullmatch(problem), _PATTERN.fullmatch(problem)
+    if pattern is not None:
+        return f"{name} must {pattern['words']}"
+    if types is None:
+        return f"{name}: {problem}"
+    wanted = [_TYPES.get(one, one) for one in types["wanted"].split(" | ") if one != "null"]
+    return f"{name} must be {' or '.join(wanted)}, got {_TYPES.get(types['found'], types['found'])}"
 
 
 def place_of(error: msgspec.ValidationError) -> tuple[str, str]:

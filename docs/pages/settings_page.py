@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from consumers.settings import PREFIX, Settings
+from events.server.url import UrlOptions
 
 _HEAD = """\
 # Settings
@@ -29,6 +30,13 @@ Logs go to standard error: readable on a terminal, JSON elsewhere.
 
 This page is made by `python -m docs.pages.settings_page > docs/settings.md`.
 """
+_URL_HEAD = """\
+## Options of the server's URL
+
+The query of `server.url` and `REDIS_URL`, as in `rediss://:PASSWORD@HOST:6379/0?client_name=proxy`,
+may hold these and no others, each once. Times are in seconds. In a password, and in an option, the
+characters `/ ? # @ %` are written `%2F %3F %23 %40 %25`.
+"""
 _ATTRIBUTES = "Attributes:\n"
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 
@@ -39,7 +47,17 @@ def settings_page() -> str:
     Raises:
         LookupError: The docstring of a settings class does not describe one of its settings.
     """
-    return "\n".join([_HEAD, *_section("", Settings)])
+    return "\n".join([_HEAD, *_section("", Settings), *_url_options()])
+
+
+def _url_options() -> Iterator[str]:
+    """Yield the table of what the query of the server's URL may set."""
+    abouts = _abouts(UrlOptions)
+    yield _URL_HEAD
+    yield "| option | what it means |\n|---|---|"
+    for field in msgspec.structs.fields(UrlOptions):
+        yield f"| `{field.name}` | {abouts[field.name]} |"
+    yield ""
 
 
 def _section(prefix: str, kind: type[msgspec.Struct]) -> Iterator[str]:

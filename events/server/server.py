@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -26,6 +25,11 @@ VERSION_MIN = (7, 0)
 
 _CLOSE_TIMEOUT_S = 1.0
 _READ_BYTES = 262_144
+_CONNECTIONS = {
+    "redis": Connection,
+    "rediss": SSLConnection,
+    "unix": UnixDomainSocketConnection,
+}
 _RAW_REPLIES = ("XREAD", "XREADGROUP", "XRANGE", "XREVRANGE", "XCLAIM", "XPENDING")
 
 
@@ -52,15 +56,14 @@ class Server:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
-        self.client = self._connect(settings.connections_max, settings.timeout_s)
+        self._url = settings.server_url
+        self._timeout_s = self._url.options.socket_timeout or settings.timeout_s
+        self.client = self._connect(settings.connections_max, self._timeout_s)
 
     @property
     def address(self) -> str:
         """Its host, port and database, or its socket's path; never the password."""
-        parts = urlsplit(self.settings.url)
-        if parts.scheme == "unix":
-            return parts.path
-        return f"{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
+        return self._url.address
 
     @asynccontextmanager
     async def blocking(self, block_ms: int) -> AsyncIterator[Client]:
@@ -68,7 +71,7 @@ class Server:
 
         The server's timer may start again while it serves others, so the reply may take longer.
         """
-        client = self._connect(1, block_ms / 1_000 + self.settings.timeout_s)
+        client = self._connect(1, block_ms / 1_000 + self._timeout_s)
         try:
             yield client
         finally:
@@ -76,19 +79,17 @@ class Server:
                 await client.aclose()
 
     def _connect(self, connections_max: int, timeout_s: float) -> Client:
-        options: dict[str, Any] = {**parse_url(self.settings.url)}
-        kind = options.pop("connection_class", Connection)
+        options = self._url.options
+        connection: Any = type("Dialled", (Dialled, _CONNECTIONS[self._url.scheme]), {})
         pool = BlockingConnectionPool(
-            connection_class=type("Dialled", (Dialled, kind), {}),
+            connection_class=connection,
             max_connections=connections_max,
-            timeout=timeout_s,
+            timeout=options.timeout or timeout_s,
             socket_timeout=timeout_s,
-            socket_connect_timeout=self.settings.timeout_s,
+            socket_connect_timeout=options.socket_connect_timeout or self._timeout_s,
             socket_read_size=_READ_BYTES,
             retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            client_name="routestream",
-            **options,
+            **{"protocol": 2, "client_name": "routestream", **self._url.connection_options},
         )
         client = Client(connection_pool=pool)
         client.auto_close_connection_pool = True

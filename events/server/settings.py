@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from msgspec import Meta
-from redis.asyncio.connection import parse_url
 
 from events.limits import Limited
+from events.server.url import ServerUrl, parse_server_url
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
 
@@ -14,7 +14,8 @@ class ServerSettings(Limited, frozen=True):
     """How the server is reached.
 
     Attributes:
-        url: `redis://`, `rediss://` or `unix://`, with the password if there is one.
+        url: `redis://`, `rediss://` or `unix://`, with the password if there is one. Its query may
+            set time-outs, TLS, the name of the connections, and no more: see the options below.
         connections_max: Connections for commands; blocking reads have their own.
         timeout_s: The longest wait for a reply to a command that does not block.
     """
@@ -25,21 +26,9 @@ class ServerSettings(Limited, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        try:
-            parse_url(self.url)
-        except ValueError as error:
-            raise ValueError(_why_unusable(self.url, error)) from None
+        parse_server_url(self.url)
 
-
-def _why_unusable(url: str, error: ValueError) -> str:
-    scheme = url.partition("://")[0] if "://" in url else "none"
-    if str(error).startswith("Port "):
-        # The port is not shown: without an @ it may be a password.
-        return (
-            "the port of the Redis URL is not a number from 0 to 65535;"
-            f" {scheme}://HOST:PORT/DB and {scheme}://:PASSWORD@HOST:PORT/DB are allowed"
-        )
-    return (
-        f"the Redis URL (scheme {scheme!r}) cannot be used;"
-        " redis://HOST:PORT/DB, rediss://HOST:PORT/DB and unix://PATH are allowed"
-    )
+    @property
+    def server_url(self) -> ServerUrl:
+        """The URL, taken apart."""
+        return parse_server_url(self.url)

@@ -14,6 +14,7 @@ class Sample(Limited, frozen=True):
     wait_s: Annotated[float, Meta(ge=2)] | None = None
     names: Annotated[tuple[str, ...], Meta(max_length=2)] = ()
     word: Annotated[str, Meta(min_length=3)] = "kept"
+    name: Annotated[str, Meta(pattern=r"^[a-z]+\Z(?#have letters only)")] | None = None
 
 
 @pytest.mark.parametrize(
@@ -27,8 +28,9 @@ class Sample(Limited, frozen=True):
         ({"wait_s": 1}, "wait_s must be at least 2, got 1"),
         ({"names": ("a", "b", "c")}, "names must have a length of at most 2, got 3"),
         ({"word": "xy"}, "word must have a length of at least 3, got 2"),
-        ({"count": True}, "count: Expected `int`, got `bool`"),
-        ({"names": ("a", 2)}, "names: Expected `str`, got `int`"),
+        ({"name": "not shown"}, "name must have letters only"),
+        ({"count": True}, "count must be a whole number, got true or false"),
+        ({"names": ("a", 2)}, "names must be text, got a whole number"),
     ],
 )
 def test_a_program_that_breaks_a_limit_is_told_field_limit_and_value(

@@ -216,7 +216,7 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(
 @pytest.mark.parametrize(
     ("url", "code", "told"),
     [
-        ("http://localhost", 2, "the Redis URL (scheme 'http') cannot be used"),
+        ("http://localhost", 2, "the Redis URL begins with no scheme"),
         ("redis://127.0.0.1:99999", 2, "the port of the Redis URL is not a number from 0 to 65535"),
         ("redis://user:secret", 2, "the port of the Redis URL is not a number"),
         ("redis://127.0.0.1:1", 4, "no Redis at 127.0.0.1:1: connection refused"),
