@@ -63,6 +63,10 @@ class InvalidExpressionError(EventsError, ValueError):
         self.at = at
 
 
+class DamagedValueError(EventsError):
+    """A stored value is not what is written there: damaged, or written by another program."""
+
+
 class UndecodableEntryError(EventsError):
     """An entry of a known type cannot be read."""
 

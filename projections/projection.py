@@ -3,15 +3,22 @@
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from events.catalogue.event import Event
+from events.entry.entry_id import END
 from events.entry.recorded import RecordedEvent
+from events.entry.stored_json import BYTES_MAX, any_json, check_size, problem_of
+from projections.errors import UnreadableDocumentError
 
 State = TypeVar("State")
+
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER = b"0" * 20
+"""What each document has that holds a stamp of more than 64 bits; few others have it."""
 
 
 class Gathering(Protocol[State]):
@@ -50,7 +57,8 @@ class Projection(Generic[State]):
         evolve: The state after one more event; the very same object when nothing changed.
         document: The struct of a document; programs see its fields.
         encode: The JSON document of a state, beginning with the given revision.
-        decode: The revision and the state of a document.
+        decode: The revision and the state of a document; it may raise anything for one that it
+            cannot read. `read` is the way to call it.
         newest_counts: Types of which only the newest event counts, for one endpoint and the same
             route or routes: given that one, the older ones change nothing, whatever else happened.
             A replay folds these without their event id and source.
@@ -71,6 +79,31 @@ class Projection(Generic[State]):
     newest_of_endpoint: frozenset[type[Event]] = frozenset()
     gathering: Callable[[AbstractSet[str]], Gathering[State]] | None = None
 
+    def read(self, document: bytes, endpoint: str | None = None) -> tuple[int, State]:
+        """Return the revision and the state of a stored document.
+
+        Raises:
+            UnreadableDocumentError: It is not what `encode` writes, or not of *endpoint*.
+        """
+        try:
+            check_size(document, BYTES_MAX)
+            revision, state = self.decode(document)
+        except Exception as error:  # noqa: BLE001 - each kind of damage breaks a decoder differently
+            raise self._unreadable(problem_of(error)) from None
+        if revision < 1 or not document.startswith(b'{"revision":%d,' % revision):
+            raise self._unreadable("it does not begin with its revision")
+        if _LONG_NUMBER in document.translate(_DIGITS_AS_ZEROS) and not _has_stamps(
+            any_json(document)
+        ):
+            raise self._unreadable("it has a stamp of more than 64 bits")
+        held: Any = state
+        if endpoint is not None and str(held.endpoint_id) != endpoint:
+            raise self._unreadable(f"it is of endpoint {held.endpoint_id}, not of {endpoint}")
+        return revision, state
+
+    def _unreadable(self, problem: str) -> UnreadableDocumentError:
+        return UnreadableDocumentError(f"{self.name} document: {problem}")
+
     @property
     def read_model(self) -> str:
         """The name of this version's keys, group and positions in Redis.
@@ -79,3 +112,13 @@ class Projection(Generic[State]):
         one keeps its documents up to date while the newer one builds and keeps others.
         """
         return self.name if self.version == 1 else f"{self.name}-v{self.version}"
+
+
+def _has_stamps(value: object) -> bool:
+    """Whether no pair of whole numbers in *value* is beyond the greatest entry id."""
+    match value:
+        case [int(ms), int(seq)]:
+            return max(ms, seq) <= END.ms
+        case dict() | list():
+            return all(map(_has_stamps, value.values() if isinstance(value, dict) else value))
+    return True

@@ -79,7 +79,8 @@ async def read_read_model(
     documents = dict(zip(due, reply_or_none(raw, list[bytes | None]) or [], strict=False))
     counted_in = ValueLocation(about, keys.generations(partition), f"{name}:documents")
     written = await queries.ask("HGET", counted_in.key, counted_in.field or "")
-    versions = {endpoint: _version(projection, doc) for endpoint, doc in documents.items() if doc}
+    present = {name: doc for name, doc in documents.items() if doc is not None}
+    versions = {name: _version(projection, name, doc) for name, doc in present.items()}
     missing = [endpoint for endpoint, document in documents.items() if document is None]
     behind = [name for name, at in versions.items() if at is not None and at < due[name]]
     suspects = {endpoint: due[endpoint] for endpoint in (*missing, *behind)}
@@ -137,9 +138,9 @@ def _is_readable(entry: Entry) -> bool:
     return True
 
 
-def _version(projection: Projection[Any], document: bytes) -> EntryId | None:
+def _version(projection: Projection[Any], endpoint: str, document: bytes) -> EntryId | None:
     try:
-        version: EntryId = projection.decode(document)[1].version
+        version: EntryId = projection.read(document, endpoint)[1].version
     except UnreadableDocumentError:
         return None
     return version

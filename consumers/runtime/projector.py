@@ -14,11 +14,21 @@ from events.entry.recorded import RecordedEvent
 from events.errors import EventsError, ServerUnavailableError, TrimmedError
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
-from projections.errors import HistoryMissingError
+from projections.errors import HistoryMissingError, ProjectionsError
 from projections.projection import Projection
-from projections.read_model.store import APPLY_MAX, Applied, DocumentChange, ReadModelStore, State
+from projections.read_model.store import (
+    APPLY_MAX,
+    Applied,
+    DamagedDocument,
+    DocumentChange,
+    ReadModelStore,
+    State,
+    damaged_of,
+)
 from projections.replay.build import build
-from projections.replay.folding import Folding
+from projections.replay.document_repair import mend_documents
+from projections.replay.folding import Folding, Wants
+from projections.replay.partition_history import Source
 from projections.snapshots.snapshot_store import Snapshots
 
 HELD_MAX = 100_000
@@ -26,6 +36,8 @@ HELD_MAX = 100_000
 
 APPLY_TRIES_MAX = 20
 _CONTENDED_RETRY_S = 0.05
+
+_HISTORY_MISSING = (HistoryMissingError, TrimmedError, ArchiveError)
 
 
 @dataclass
@@ -68,6 +80,7 @@ class Projector(Generic[State]):
         self._policy = policy
         self._snapshots = snapshots
         self._generation = 0
+        self._cursor = 0
         self._held: dict[UUID, tuple[int, State]] = {}
         self._log = structured_logger(__name__).bind(
             group=projection.read_model, partition=partition
@@ -80,13 +93,19 @@ class Projector(Generic[State]):
         while not await self._find_generation():
             try:
                 with building():
-                    source = self._log_of if self._snapshots is None else self._snapshots.source
-                    position = await build(source, self._store, await self._begin())
-            except (HistoryMissingError, TrimmedError, ArchiveError) as error:
-                # Waiting is safe: readers keep their last good table, and nothing is acknowledged.
-                self._log.error("history_missing", error=str(error))
-                raise ServerUnavailableError(str(error)) from error
+                    position = await build(self._source, self._store, await self._begin())
+            except _HISTORY_MISSING as error:
+                raise self._waiting_for_history(error) from error
         return position
+
+    @property
+    def _source(self) -> Source:
+        return self._log_of if self._snapshots is None else self._snapshots.source
+
+    def _waiting_for_history(self, error: Exception) -> ServerUnavailableError:
+        """Return what makes the consumer wait: readers keep their table, nothing is ended."""
+        self._log.error("history_missing", error=str(error))
+        return ServerUnavailableError(str(error))
 
     async def _find_generation(self) -> bool:
         """Use the live generation; return False if there is none or it lacks documents."""
@@ -99,10 +118,10 @@ class Projector(Generic[State]):
         self._generation = generation
         return True
 
-    async def _begin(self) -> Folding[State] | None:
+    async def _begin(self, wants: Wants | None = None) -> Folding[State]:
         if self._snapshots is None:
-            return None
-        return await self._snapshots.newest(self._projection)
+            return Folding(self._projection, self._store.partition, None, wants)
+        return await self._snapshots.newest(self._projection, wants=wants)
 
     async def process(self, batch: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:
         """Fold *batch* and write it; repeat where another projector wrote meanwhile."""
@@ -120,8 +139,17 @@ class Projector(Generic[State]):
         return ended + [(delivery, Retry(_CONTENDED_RETRY_S)) for delivery in left]
 
     async def idle(self) -> None:
-        """Detect that the read model was swapped or has lost documents."""
-        await self._is_whole(await self._store.apply(self._generation, self._store.read_model))
+        """Detect that the read model was swapped or has lost documents, and read some of them.
+
+        So a damaged document is found and mended although no event of its endpoint comes.
+        """
+        if not await self._is_whole(
+            await self._store.apply(self._generation, self._store.read_model)
+        ):
+            return
+        self._cursor, page = await self._store.page(self._generation, self._cursor)
+        if damaged := damaged_of(page):
+            await self._mend(damaged)
 
     async def _fold(self, batch: Sequence[Delivery]) -> Folded[State]:
         folded: Folded[State] = Folded()
@@ -146,12 +174,31 @@ class Projector(Generic[State]):
             self._held.clear()
             missing = list(wanted)
         names = {str(endpoint_id): endpoint_id for endpoint_id in missing}
-        loaded = await self._store.load(self._generation, list(names))
+        stored = await self._store.look_up(self._generation, list(names))
+        if damaged := damaged_of(stored.values()):
+            await self._mend(damaged)
+            await self._load(wanted)
+            return
         initial = self._projection.initial
-        self._held.update(
-            (endpoint_id, loaded.get(name) or (0, initial(endpoint_id)))
-            for name, endpoint_id in names.items()
-        )
+        for name, endpoint_id in names.items():
+            document = stored.get(name)
+            self._held[endpoint_id] = (
+                (0, initial(endpoint_id))
+                if document is None or isinstance(document, DamagedDocument)
+                else document
+            )
+
+    async def _mend(self, damaged: Sequence[DamagedDocument]) -> None:
+        """Have damaged documents folded again: what is folded on top of one would lack events."""
+        generation = self._generation
+        try:
+            with building():
+                await mend_documents(self._source, self._store, damaged, self._begin)
+        except _HISTORY_MISSING as error:
+            raise self._waiting_for_history(error) from error
+        except ProjectionsError as error:
+            if generation == self._generation:
+                await self._begin_anew(str(error))
 
     def _fold_endpoint(
         self,
@@ -217,7 +264,7 @@ class Projector(Generic[State]):
     async def _hold(self, written: Sequence[Changed[State]], applied: Applied) -> list[Delivery]:
         """Hold the newest documents; return the deliveries that have to be folded again."""
         left: list[Delivery] = []
-        damaged = False
+        is_missing = False
         for changed in written:
             change = changed.change
             if change.endpoint not in applied.conflicts:
@@ -225,13 +272,15 @@ class Projector(Generic[State]):
                 continue
             left += changed.deliveries
             newer = applied.conflicts[change.endpoint]
-            held = None if newer is None else self._store.read(newer)
-            if held is None:
-                damaged = True
+            stored = None if newer is None else self._store.read(change.endpoint, newer)
+            if stored is None:
+                is_missing = True
+            elif isinstance(stored, DamagedDocument):
+                del self._held[changed.endpoint_id]  # it is mended when it is loaded
             else:
-                self._held[changed.endpoint_id] = held
-        if damaged:
-            await self._begin_anew("a document is damaged")
+                self._held[changed.endpoint_id] = stored
+        if is_missing:
+            await self._begin_anew("documents are missing")
         return left
 
     async def _begin_anew(self, why: str) -> None:

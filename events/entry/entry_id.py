@@ -1,6 +1,8 @@
 """Entry ids, which give the place of an event in its partition."""
 
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
+
+from msgspec import Meta
 
 from events.errors import InvalidPositionError
 
@@ -16,8 +18,8 @@ class EntryId(NamedTuple):
     carries its id as its stamp.
     """
 
-    ms: int
-    seq: int
+    ms: Annotated[int, Meta(ge=0)]
+    seq: Annotated[int, Meta(ge=0)]
 
     @classmethod
     def parse(cls, text: str | bytes) -> Self:

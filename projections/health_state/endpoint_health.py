@@ -6,7 +6,6 @@ from uuid import UUID
 import msgspec
 
 from events.entry.entry_id import START, EntryId
-from projections.errors import UnreadableDocumentError
 from projections.health_state.transitions import Transition, Transitions
 from projections.route_table.route import Health
 
@@ -120,16 +119,9 @@ def _packed(shown: ShownHealth) -> RouteHealth:
 
 
 def decode(document: bytes) -> tuple[int, EndpointHealth]:
-    """Return the revision and the state of *document*.
-
-    Raises:
-        UnreadableDocumentError: It is not what this release writes.
-    """
-    try:
-        read = _DECODER.decode(document)
-        routes = {shown.route_id: _packed(shown) for shown in read.routes}
-    except (msgspec.DecodeError, ValueError) as error:
-        raise UnreadableDocumentError(f"health-state document: {error}") from None
+    """Return the revision and the state of *document*; `Projection.read` is the way to call it."""
+    read = _DECODER.decode(document)
+    routes = {shown.route_id: _packed(shown) for shown in read.routes}
     return read.revision, EndpointHealth(
         endpoint_id=read.endpoint_id,
         version=read.version,

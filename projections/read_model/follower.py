@@ -9,16 +9,16 @@ from uuid import UUID
 import anyio
 
 from events.entry.entry_line import RawEntry
-from events.errors import ServerRefusedError, ServerUnavailableError
+from events.errors import DamagedValueError, ServerRefusedError, ServerUnavailableError
 from events.server.backoff import Backoff
-from events.server.reply import reply_streams
+from events.server.reply import reply_streams, text
 from events.server.server import Client, Server
 from events.structured_logger import structured_logger
 from projections.errors import NoLiveGenerationError, ProjectionsError
-from projections.read_model.store import ReadModelStore, no_live_generation
+from projections.read_model.change_feed import feed_entry_of, position_after
+from projections.read_model.store import DamagedDocument, ReadModelStore, no_live_generation
 
 _READ_COUNT = 500
-_CHANGE_FIELDS = {b"previous", b"generation", b"changes"}
 _RECONNECT = Backoff(first_s=0.05, most_s=2.0)
 _AWAY = (ServerUnavailableError, ServerRefusedError, ProjectionsError)
 
@@ -73,7 +73,7 @@ class Follower:
         self._block_ms = block_ms
         self._audit_s = audit_s
         self.generation = 0
-        self._cursor = ""
+        self._cursor = self._position = b""
         self._audited_at = monotonic()
         self._followed = False
 
@@ -106,17 +106,25 @@ class Follower:
         if generation is None:
             raise no_live_generation(self._store.projection)
         cursor = await self._store.last_change()
+        position = await position_after(self._store.client.call, self._store.changes, cursor)
+        damaged: list[DamagedDocument] = []
         held = {
             state.endpoint_id: (revision, state)
-            async for revision, state in self._store.load_all(generation)
+            async for revision, state in self._store.load_all(generation, damaged.append)
         }
         if await self._store.live_generation() != generation:
             raise OutOfStepError("another generation went live while this one was loaded")
         await self._store.check_whole(generation)
-        self.held, self.generation, self._cursor = held, generation, cursor
+        self.held = self._last_good(damaged) | held
+        self.generation, self._cursor, self._position = generation, cursor, position
         self._in_step()
         self._note(None)
         self.loaded.set()
+
+    def _last_good(self, damaged: Iterable[DamagedDocument]) -> dict[UUID, tuple[int, Any]]:
+        """Return what is held of endpoints of which the document cannot be read now."""
+        names = {document.endpoint for document in damaged}
+        return {key: held for key, held in self.held.items() if names and str(key) in names}
 
     async def _follow(self, client: Client) -> None:
         while True:
@@ -132,12 +140,8 @@ class Follower:
 
     async def _read(self, client: Client, block_ms: int | None) -> Sequence[RawEntry]:
         block = () if block_ms is None else ("BLOCK", block_ms)
-        after = self._cursor or "0-0"
-        found = reply_streams(
-            await client.call(
-                "XREAD", "COUNT", _READ_COUNT, *block, "STREAMS", self._store.changes, after
-            )
-        )
+        feed = ("STREAMS", self._store.changes, self._position)
+        found = reply_streams(await client.call("XREAD", "COUNT", _READ_COUNT, *block, *feed))
         return found[0][1] if found else ()
 
     async def _take(self, arrived: Sequence[RawEntry]) -> None:
@@ -146,25 +150,26 @@ class Follower:
         A document that was lost and folded again begins with revision 1, so a lower revision is
         newer, too.
         """
-        wanted: dict[str, int] = {}
-        for entry_id, flat in arrived:
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            if not fields.keys() >= _CHANGE_FIELDS:
-                raise OutOfStepError(f"the change feed has an alien entry {entry_id.decode()}")
-            if fields[b"previous"].decode() != self._cursor:
-                raise OutOfStepError(
-                    f"the change feed has a gap after {self._cursor or 'its start'}"
-                )
-            if int(fields[b"generation"]) != self.generation:
-                raise OutOfStepError(f"generation {int(fields[b'generation'])} went live")
-            pairs = fields[b"changes"].decode().split()
-            wanted |= zip(pairs[::2], map(int, pairs[1::2]), strict=True)
-            self._cursor = entry_id.decode()
-        changed = [
-            endpoint
-            for endpoint, newest in wanted.items()
-            if self._revision(UUID(endpoint)) != newest
-        ]
+        wanted: dict[UUID, int] = {}
+        is_damaged = False
+        for raw in arrived:
+            self._position = raw[0]
+            try:
+                entry = feed_entry_of(raw)
+            except DamagedValueError as error:
+                is_damaged = True
+                _log.warning("feed_entry_unreadable", feed=self._store.changes, error=str(error))
+                continue
+            if entry.previous != self._cursor:
+                after = text(self._cursor) or "its start"
+                raise OutOfStepError(f"the change feed has a gap after {after}")
+            if entry.generation != self.generation:
+                raise OutOfStepError(f"generation {entry.generation} went live")
+            wanted |= entry.changes
+            self._cursor = raw[0]
+        if is_damaged and await self._store.last_change() != self._cursor:
+            raise OutOfStepError("the change feed has an entry that cannot be read")
+        changed = [str(each) for each, newest in wanted.items() if self._revision(each) != newest]
         if changed:
             self._hold((await self._store.load(self.generation, changed)).values())
 

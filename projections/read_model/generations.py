@@ -117,7 +117,7 @@ class Generations:
         self,
         generation: int,
         seen: int | None,
-        since: str | None = None,
+        since: bytes | None = None,
         count: int | None = None,
     ) -> bool:
         """Make *generation* live if *seen* still is; return whether it was done.
@@ -126,7 +126,7 @@ class Generations:
         no other generation went live, after *since* was read. With *count*, the generation must
         have exactly that many documents.
         """
-        last_change = "*" if since is None else since
+        last_change = b"*" if since is None else since
         return await self._swapped(generation, seen, last_change=last_change, count=count) == "live"
 
     async def pause(self, generation: int, seconds: float) -> None:
@@ -160,7 +160,7 @@ class Generations:
         generation: int,
         seen: int | None,
         *,
-        last_change: str = "*",
+        last_change: bytes = b"*",
         position: str = "",
         documents: Sequence[tuple[str, bytes]] = (),
         count: int | None = None,
@@ -186,11 +186,10 @@ class Generations:
         """End *generation* if it is live, so that another is built."""
         await self._retire([self._live, self._documents_key(generation)], [generation, BUILD_TTL_S])
 
-    async def last_change(self) -> str:
-        """Return the id of the change feed's last entry, "" where there is none."""
+    async def last_change(self) -> bytes:
+        """Return the id of the change feed's last entry as it is kept, empty where none is."""
         field = f"{self.read_model}:changes"
-        last = reply_or_none(await self.client.call("HGET", self._generations, field), bytes)
-        return last.decode() if last else ""
+        return reply_or_none(await self.client.call("HGET", self._generations, field), bytes) or b""
 
     def _documents_key(self, generation: int) -> str:
         """Return the key of the generation's documents."""

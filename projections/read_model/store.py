@@ -1,6 +1,8 @@
 """Read and change the documents of a projection's generations."""
 
-from collections.abc import AsyncGenerator, Sequence
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from hashlib import sha1
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -8,7 +10,7 @@ import msgspec
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
-from events.server.reply import reply, reply_or_none
+from events.server.reply import reply, reply_or_none, text
 from events.server.server import Server
 from events.structured_logger import structured_logger
 from projections.errors import (
@@ -24,16 +26,54 @@ APPLY_MAX = 1_000
 
 State = TypeVar("State")
 
+_REVISION = re.compile(rb'\{"revision":(\d{1,15}),')
+_TOLD_MAX = 1_000
+
 _log = structured_logger(__name__)
 
 
+class DamagedDocument(msgspec.Struct, frozen=True, gc=False):
+    """A stored document that cannot be read; *problem* says why."""
+
+    endpoint: str
+    raw: bytes
+    problem: str
+
+    @property
+    def revision(self) -> int:
+        """The revision with which it begins; 0 where it begins otherwise."""
+        begins = _REVISION.match(self.raw)
+        return 0 if begins is None else int(begins[1])
+
+    @property
+    def checksum(self) -> str:
+        """What identifies it, while it is replaced by a document that was folded again."""
+        return sha1(self.raw, usedforsecurity=False).hexdigest()
+
+
 class DocumentChange(msgspec.Struct, frozen=True, gc=False):
-    """One endpoint's new document, and the entries that led from *revision* to it."""
+    """One endpoint's new document, and the entries that led from *revision* to it.
+
+    *replaces* is the checksum of the damaged document that it replaces, "" for none.
+    """
 
     endpoint: str
     revision: int
     document: bytes
     entry_ids: Sequence[EntryId]
+    replaces: str = ""
+
+
+Stored = tuple[int, State] | DamagedDocument
+"""Revision and state of a document, or what is known of one that cannot be read."""
+
+
+def damaged_of(documents: Iterable[object]) -> list[DamagedDocument]:
+    """Return those of *documents* that cannot be read."""
+    return [document for document in documents if isinstance(document, DamagedDocument)]
+
+
+NoteDamaged = Callable[[DamagedDocument], None]
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -60,44 +100,78 @@ class ReadModelStore(Generations, Generic[State]):
         super().__init__(server, keys, projection.read_model, partition)
         self.projection = projection
         self._apply = server.client.script("projections.read_model", "apply")
+        self._told: set[tuple[str, str]] = set()
 
     async def load(self, generation: int, endpoints: Sequence[str]) -> dict[str, tuple[int, State]]:
         """Return revision and state of each of *endpoints* that has a readable document."""
+        stored = await self.look_up(generation, endpoints)
+        return {
+            endpoint: document
+            for endpoint, document in stored.items()
+            if not isinstance(document, DamagedDocument)
+        }
+
+    async def look_up(self, generation: int, endpoints: Sequence[str]) -> dict[str, Stored[State]]:
+        """Return the document of each of *endpoints* that has one, whether or not it is damaged."""
         raw: list[bytes | None] = []
         for begin in range(0, len(endpoints), WRITE_CHUNK):
             chunk = endpoints[begin : begin + WRITE_CHUNK]
             held = await self.client.call("HMGET", self._documents_key(generation), *chunk)
             raw += reply(held, list[bytes | None])
         return {
-            endpoint: state
+            endpoint: self.read(endpoint, document)
             for endpoint, document in zip(endpoints, raw, strict=True)
-            if document is not None and (state := self.read(document)) is not None
+            if document is not None
         }
 
-    async def load_all(self, generation: int) -> AsyncGenerator[tuple[int, State]]:
+    async def load_all(
+        self, generation: int, note_damaged: NoteDamaged | None = None
+    ) -> AsyncGenerator[tuple[int, State]]:
         """Yield revision and state of every readable document of *generation*."""
-        async for page in self.load_pages(generation):
+        async for page in self.load_pages(generation, note_damaged):
             for held in page:
                 yield held
 
-    async def load_pages(self, generation: int) -> AsyncGenerator[list[tuple[int, State]]]:
+    async def load_pages(
+        self, generation: int, note_damaged: NoteDamaged | None = None
+    ) -> AsyncGenerator[list[tuple[int, State]]]:
         """Yield the same in pages, as the server returns them."""
-        cursor, key = 0, self._documents_key(generation)
+        cursor = 0
         while True:
-            raw = await self.client.call("HSCAN", key, cursor, "COUNT", WRITE_CHUNK)
-            cursor, documents = reply(raw, tuple[int, dict[bytes, bytes]])
-            decoded = map(self.read, documents.values())
-            yield [held for held in decoded if held is not None]
+            cursor, page = await self.page(generation, cursor)
+            if note_damaged is not None:
+                for document in damaged_of(page):
+                    note_damaged(document)
+            yield [document for document in page if not isinstance(document, DamagedDocument)]
             if cursor == 0:
                 return
 
-    def read(self, document: bytes) -> tuple[int, State] | None:
-        """Return revision and state of *document*, None where it cannot be read."""
+    async def page(self, generation: int, cursor: int) -> tuple[int, list[Stored[State]]]:
+        """Return some documents from *cursor* on, and the next cursor; 0 is the first, and none."""
+        key = self._documents_key(generation)
+        raw = await self.client.call("HSCAN", key, cursor, "COUNT", WRITE_CHUNK)
+        cursor, documents = reply(raw, tuple[int, dict[bytes, bytes]])
+        return cursor, [self.read(text(name), document) for name, document in documents.items()]
+
+    def read(self, endpoint: str, document: bytes) -> Stored[State]:
+        """Return revision and state of the *document* of *endpoint*, or that it is damaged.
+
+        Each damaged one is logged once.
+        """
         try:
-            return self.projection.decode(document)
+            return self.projection.read(document, endpoint)
         except UnreadableDocumentError as error:
-            _log.error("document_unreadable", projection=self.projection.name, error=str(error))
-            return None
+            damaged = DamagedDocument(endpoint, document, str(error))
+        if (endpoint, damaged.checksum) not in self._told and len(self._told) < _TOLD_MAX:
+            self._told.add((endpoint, damaged.checksum))
+            _log.error(
+                "document_unreadable",
+                projection=self.projection.name,
+                partition=self.partition,
+                endpoint=endpoint,
+                error=damaged.problem,
+            )
+        return damaged
 
     async def live_document(self, endpoint: str) -> tuple[int, State] | None:
         """Return revision and state of *endpoint* in the live generation, None where it has none.
@@ -124,8 +198,8 @@ class ReadModelStore(Generations, Generic[State]):
         """
         args: list[Any] = [len(changes)]
         for change in changes:
-            args += (change.endpoint, change.revision, change.document, len(change.entry_ids))
-            args += map(str, change.entry_ids)
+            args += (change.endpoint, change.revision, change.replaces, change.document)
+            args += (len(change.entry_ids), *map(str, change.entry_ids))
         args.append(len(unchanged))
         args += map(str, unchanged)
         keys = [

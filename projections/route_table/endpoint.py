@@ -6,7 +6,6 @@ import msgspec
 
 from events.catalogue.health_check import HealthCheck
 from events.entry.entry_id import START, EntryId
-from projections.errors import UnreadableDocumentError
 from projections.route_set import in_order
 from projections.route_table.route import Route
 
@@ -91,15 +90,8 @@ def encode(state: Endpoint, revision: int) -> bytes:
 
 
 def decode(document: bytes) -> tuple[int, Endpoint]:
-    """Return the revision and the state of *document*.
-
-    Raises:
-        UnreadableDocumentError: It is not what this release writes.
-    """
-    try:
-        read = _DECODER.decode(document)
-    except msgspec.DecodeError as error:
-        raise UnreadableDocumentError(f"route-table document: {error}") from None
+    """Return the revision and the state of *document*; `Projection.read` is the way to call it."""
+    read = _DECODER.decode(document)
     routes = {route.route_id: route for route in read.routes}
     if read.awaiting:
         routes = in_order(routes | {route.route_id: route for route in read.awaiting})

@@ -255,7 +255,7 @@ def _read_states(
             if head != _head(manifest):
                 raise DamagedSnapshotError(f"snapshot {path}: it is not what its manifest says")
             for line in lines:
-                state: Any = projection.decode(line)[1]
+                state: Any = projection.read(line)[1]
                 states[state.endpoint_id] = state
     except (zstandard.ZstdError, msgspec.DecodeError) as error:
         raise DamagedSnapshotError(f"snapshot {path}: {error}") from None

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
 
 from anyio.to_thread import run_sync
 
@@ -214,11 +213,6 @@ class Snapshots:
 
 SnapshotsOf = Callable[[int], Snapshots]
 """The snapshots of each partition."""
-
-
-def only(endpoint_id: UUID) -> Wants:
-    """Return a filter for this one endpoint."""
-    return lambda candidate: candidate == endpoint_id
 
 
 def _verdict(comparison: Comparison | None) -> bool | None:

@@ -146,15 +146,15 @@ def test_the_document_is_what_a_person_reads_with_hget() -> None:
 @pytest.mark.parametrize("document", [b"", b"{}", b"[]", b'{"revision":1}'])
 def test_a_document_of_another_release_is_refused(document: bytes) -> None:
     with pytest.raises(UnreadableDocumentError, match="health-state document: "):
-        decode(document)
+        HEALTH_STATE.read(document)
 
 
 @pytest.mark.parametrize("stamp", ["[-1,0]", f"[{2**64},0]"])
 def test_a_document_with_a_stamp_that_is_none_is_refused(stamp: str) -> None:
     document = encode(health_of(history(SICK)), 1)
     assert document.count(b"[[[7,5]") == 1
-    with pytest.raises(UnreadableDocumentError, match="health-state document: a transition has"):
-        decode(document.replace(b"[[[7,5]", b"[[" + stamp.encode()))
+    with pytest.raises(UnreadableDocumentError, match="health-state document: "):
+        HEALTH_STATE.read(document.replace(b"[[[7,5]", b"[[" + stamp.encode()))
 
 
 def test_an_endpoint_that_nothing_happened_to_has_no_health() -> None:

@@ -189,8 +189,9 @@ async def test_while_documents_are_missing_the_last_good_table_is_kept(
 ) -> None:
     async with reading(log) as reader:
         await table.client.call("DEL", table.documents)
-        # An entry that is none of ours lets the reader load everything anew.
-        await table.client.call("XADD", table.store.changes, "*", "alien", "entry")
+        # An entry that continues another one lets the reader load everything anew.
+        fields = ("previous", "1-1", "generation", 1, "changes", f"{E} 1")
+        await table.client.call("XADD", table.store.changes, "*", *fields)
         await until_aged(reader, 0.3)
         assert reader.endpoint(E) == FIRST
         assert len(reader.routable(E)) == 1

@@ -15,7 +15,7 @@ from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
 from projections.errors import TooManyRoutesError, UnreadableDocumentError
 from projections.route_set import FOLLOWED_MAX
-from projections.route_table.endpoint import decode, encode
+from projections.route_table.endpoint import encode
 from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.histories import (
@@ -265,4 +265,4 @@ def test_the_document_is_what_a_person_reads_with_hget() -> None:
 @pytest.mark.parametrize("document", [b"", b"{}", b"[]", b'{"revision":1}', b"garbage"])
 def test_a_document_of_another_release_is_refused(document: bytes) -> None:
     with pytest.raises(UnreadableDocumentError, match="route-table document: "):
-        decode(document)
+        ROUTE_TABLE.read(document)

@@ -12,11 +12,11 @@ from events.log.keys import partition_of
 from events.log.log import EventLog
 from events.server.server import now_of
 from projections.errors import EndpointNotFoundError
+from projections.replay.folding import only
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.lookup import choose_endpoint, live_endpoints, read_endpoint, whole_id
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import as_of
-from projections.snapshots.snapshot_store import only
 
 as_of_option = click.option(
     "--as-of",

@@ -31,11 +31,11 @@ from projections.catalogue import PROJECTIONS
 from projections.errors import NothingKeptError, ProjectionsError
 from projections.projection import Projection
 from projections.replay.document_repair import repair_document
-from projections.replay.folding import Folding
+from projections.replay.folding import Folding, only
 from projections.replay.partition_history import check_complete, extent_of
 from projections.replay.rebuild import Rebuild, rollback
 from projections.replay.rebuild_plan import RebuildPlan, rebuild_plan
-from projections.snapshots.snapshot_store import Snapshots, only
+from projections.snapshots.snapshot_store import Snapshots
 
 _KEPT_FROM = 10_000
 """Folded entries that are worth keeping; fewer are folded again as fast as read from a file."""

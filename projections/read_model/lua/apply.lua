@@ -13,8 +13,8 @@
 -- ARGV[3]  group whose entries are acknowledged
 -- ARGV[4]  entries that the change feed keeps
 -- ARGV[5]  "1" to wait for the end of a pause, "0" to ignore it
--- ARGV[6]  number of documents; then for each: endpoint, revision read ("0": none), document,
---          number of entries, entry ids
+-- ARGV[6]  number of documents; then for each: endpoint, revision read ("0": none), SHA-1 of the
+--          damaged document that was read ("": none), document, number of entries, entry ids
 -- then     number of entries that changed nothing, entry ids
 -- Reply    {"stale"} where G is not live, {"lost"} where documents are missing: nothing was done
 --          {"paused", milliseconds} nothing was done; call again after that time
@@ -47,11 +47,12 @@ local function in_chunks(list, call)
   end
 end
 
-local endpoints, revisions, documents, entries = {}, {}, {}, {}
+local endpoints, revisions, damaged, documents, entries = {}, {}, {}, {}, {}
 local at = 7
 for place = 1, tonumber(ARGV[6]) do
-  endpoints[place], revisions[place], documents[place] = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  entries[place] = {at + 4, at + 3 + tonumber(ARGV[at + 3])}
+  endpoints[place], revisions[place] = ARGV[at], ARGV[at + 1]
+  damaged[place], documents[place] = ARGV[at + 2], ARGV[at + 3]
+  entries[place] = {at + 5, at + 4 + tonumber(ARGV[at + 4])}
   at = entries[place][2] + 1
 end
 
@@ -65,7 +66,9 @@ end)
 local reply, written, settled, changes = {'applied'}, {}, {}, {}
 for place, endpoint in ipairs(endpoints) do
   local now, agrees = present[place], false
-  if now then
+  if damaged[place] ~= '' then
+    agrees = now and redis.sha1hex(now) == damaged[place]
+  elseif now then
     local prefix = '{"revision":' .. revisions[place] .. ','
     agrees = string.sub(now, 1, #prefix) == prefix
   else
