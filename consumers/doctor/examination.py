@@ -57,7 +57,7 @@ async def examine(
     if server.is_loading:
         return Examination(findings)
     layout = await read_layout(queries, keys)
-    count = layout.partitions or partitions or 1
+    count = layout.partitions or max(layout.remains, default=(partitions or 1) - 1) + 1
     found = [await read_partition(queries, keys, p) for p in range(count)]
     facts = await with_missing_groups(queries, keys, found, READ_MODELS)
     findings += layout_findings(keys, layout, partitions, facts)

@@ -27,8 +27,10 @@ def layout_findings(
             repr(layout.unreadable),
             to_do=_set_partitions(keys),
         )
+    elif layout.remains:
+        yield _lost_layout(keys, layout)
     elif made_with is None and layout.is_told:
-        yield from _no_layout(keys, {partition.kind for partition in partitions}, len(partitions))
+        yield from _no_layout(keys, {partition.kind for partition in partitions})
     elif made_with is not None and wanted not in {None, made_with}:
         yield error(
             "layout",
@@ -40,16 +42,25 @@ def layout_findings(
         yield ok("layout", f"the log {keys.namespace!r} is there", counted(made_with, "partition"))
 
 
-def _no_layout(keys: Keys, kinds: AbstractSet[str], partitions: int) -> Iterator[Finding]:
-    """Yield what a missing layout means; stray values in the log's place have other findings."""
-    if "stream" in kinds:
-        yield warning(
-            "layout",
-            f"the log {keys.namespace!r} has no layout: it is read as one of"
-            f" {counted(partitions, 'partition')}",
-            to_do=_set_partitions(keys),
-        )
-    elif kinds <= {"none", "unknown"}:
+def _lost_layout(keys: Keys, layout: LayoutFacts) -> Finding:
+    """Return what a missing layout beside keys of the log means, and how it is written again."""
+    count = layout.remains[-1] + 1
+    if layout.identity is not None and len(layout.remains) == count:
+        to_do = f"redis-cli HSET {keys.layout} partitions {count} identity {layout.identity}"
+    else:
+        to_do = f"redis-cli HSET {keys.layout} partitions N, as many as it had: {count} or more"
+    return error(
+        "layout",
+        f"the log {keys.namespace!r} has lost its layout, the key {keys.layout}: nothing is read or"
+        " appended until it is written again",
+        f"keys of {counted(len(layout.remains), 'partition')} are there",
+        to_do=to_do,
+    )
+
+
+def _no_layout(keys: Keys, kinds: AbstractSet[str]) -> Iterator[Finding]:
+    """Yield that there is no log; stray values in its place have other findings."""
+    if kinds <= {"none", "unknown"}:
         yield warning(
             "layout",
             f"there is no log {keys.namespace!r} on this server",

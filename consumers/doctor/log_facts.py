@@ -12,8 +12,8 @@ from consumers.doctor.stray_values import SHOWN_BYTES
 from consumers.groups.state import count_lag, lost_of
 from events.entry.entry_id import START, EntryId
 from events.errors import LayoutError
-from events.log.keys import Keys
-from events.log.partitions import partitions_in
+from events.log.keys import PARTITIONS_MAX, Keys
+from events.log.layout import partitions_in, remains_of
 from events.log.positions import group_holder
 from events.server.reply import reply_entries, reply_or_none, text
 from events.streams.stream_group import (
@@ -88,12 +88,16 @@ class LayoutFacts(msgspec.Struct, frozen=True):
         unreadable: The stray value in place of that number, None if there is a number or nothing.
         is_told: Whether the server answered.
         is_forbidden: Whether this account may not read it.
+        remains: The partitions of which there are keys, where the layout is missing.
+        identity: The log's identity as those partitions still have it, None if none has it.
     """
 
     partitions: int | None = None
     unreadable: str | None = None
     is_told: bool = True
     is_forbidden: bool = False
+    remains: Sequence[int] = ()
+    identity: str | None = None
 
 
 class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,9 +140,23 @@ async def read_layout(queries: ServerQueries, keys: Keys) -> LayoutFacts:
     if not queries.was_told("HGET", keys.layout):
         return LayoutFacts(is_told=False, is_forbidden=queries.is_forbidden("HGET"))
     try:
-        return LayoutFacts(partitions_in(held, keys))
+        partitions = partitions_in(held, keys)
     except LayoutError:
         return LayoutFacts(unreadable=text((held or b"")[:SHOWN_BYTES]))
+    return LayoutFacts(partitions) if partitions else await _remains(queries, keys)
+
+
+async def _remains(queries: ServerQueries, keys: Keys) -> LayoutFacts:
+    """Read what is left of a log that has no layout: some of its keys for each partition."""
+    every = reply_or_none(await queries.ask("EXISTS", *remains_of(keys)), int)
+    remains: list[int] = []
+    identity: bytes | None = None
+    for partition in range(PARTITIONS_MAX) if every else ():
+        if await queries.ask("EXISTS", *remains_of(keys, [partition])):
+            remains.append(partition)
+            held = await queries.ask("HGET", keys.identity(partition), "identity")
+            identity = identity or reply_or_none(held, bytes)
+    return LayoutFacts(remains=remains, identity=None if identity is None else text(identity))
 
 
 async def read_partition(queries: ServerQueries, keys: Keys, partition: int) -> PartitionFacts:

@@ -82,7 +82,7 @@ class HandlerConsumer:
     async def prepare(self) -> None:
         """Create the group unless it exists, and keep its position."""
         await self._remembered.compare()
-        await self._event_log.keep_layout()
+        await self._event_log.restore_layout(self._partition)
         start = self._work.start
         if start == END:
             start = await self._event_log.head(self._partition)

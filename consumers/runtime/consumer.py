@@ -114,7 +114,7 @@ class Consumer:
     async def _begun(self) -> AsyncGenerator[NewEntries]:
         """Prepare layout, processor and group; then open the read connection."""
         await self._remembered.compare()
-        await self._event_log.keep_layout()
+        await self._event_log.restore_layout(self._partition)
         start = await self._processor.prepare()
         await self._group.ensure(start)
         await self._group.join(self.name)

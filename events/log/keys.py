@@ -28,7 +28,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def layout(self) -> str:
-        """Hash: how the log was created; its field `partitions` never changes."""
+        """Hash: how the log was created; its fields `partitions` and `identity` never change."""
         return f"{self.namespace}:layout"
 
     @property
@@ -44,6 +44,10 @@ class Keys(msgspec.Struct, frozen=True):
     def events_pattern(self) -> str:
         """The pattern by which `SCAN` finds the streams of all partitions."""
         return f"{{{self.namespace}:*}}:events"
+
+    def identity(self, partition: int) -> str:
+        """Hash: which log the partition belongs to; its field `identity` is that of the layout."""
+        return f"{{{self.namespace}:{partition}}}:identity"
 
     def heads(self, partition: int) -> str:
         """Hash: endpoint -> entry id of its last event."""

@@ -12,7 +12,14 @@ from events.errors import LayoutError
 from events.log.append import Append
 from events.log.batch import MEMORY, Appended, Durability, batches_of
 from events.log.keys import NAMESPACE, Keys, check_partitions, partition_of
-from events.log.partitions import log_exists, read_partitions
+from events.log.layout import (
+    Layout,
+    keep_layout,
+    log_exists,
+    other_partitions,
+    read_identity,
+    read_layout,
+)
 from events.log.protocol import READ_COUNT, AppendableLog, Cursor, cursors_of
 from events.log.reading import StreamReading, follow
 from events.server.reply import reply_entries, reply_or_none
@@ -23,13 +30,17 @@ from events.server.settings import ServerSettings
 class EventLog(AppendableLog):
     """Append events, read them between two positions, follow them as they come.
 
-    Created by `open_log`, which reads how many partitions the log has.
+    Created by `open_log`, which reads the log's layout.
+
+    Attributes:
+        layout: How the log was made when it was opened.
     """
 
-    def __init__(self, server: Server, keys: Keys, partitions: int, source: str) -> None:
+    def __init__(self, server: Server, keys: Keys, layout: Layout, source: str) -> None:
         self.server = server
         self.keys = keys
-        self.partitions = partitions
+        self.layout = layout
+        self.partitions = layout.partitions
         self._source = source
         self._append = Append(server, keys)
 
@@ -48,29 +59,29 @@ class EventLog(AppendableLog):
         Without *create* nothing is written; a log that does not exist reads as an empty one.
 
         Raises:
-            LayoutError: The log was created with another number of partitions, or its layout holds
-                no valid number.
+            LayoutError: The log was created with another number of partitions, its layout holds no
+                valid number, or is missing although keys of the log are there.
         """
-        made_with = await read_partitions(server.client, keys)
-        if made_with is None:
-            made_with = check_partitions(1 if partitions is None else partitions)
-            if create:
-                await server.client.call("HSETNX", keys.layout, "partitions", made_with)
-                made_with = await read_partitions(server.client, keys) or made_with
-        if partitions is not None and made_with != partitions:
-            raise LayoutError(
-                f"partitions: the log {keys.namespace!r} was made with {made_with},"
-                f" it cannot be opened with {partitions}"
-            )
-        return cls(server, keys, made_with, source)
+        layout = await read_layout(server.client, keys)
+        if layout is None:
+            layout = Layout(check_partitions(1 if partitions is None else partitions))
+        elif partitions not in {None, layout.partitions}:
+            raise other_partitions(keys, layout.partitions, partitions)
+        if create and not layout.is_complete:
+            layout = await keep_layout(server.client, keys, layout)
+        return cls(server, keys, layout, source)
 
     async def exists(self) -> bool:
         """Whether the log exists; one that does not exist reads as an empty one."""
         return await log_exists(self.server.client, self.keys, range(self.partitions))
 
-    async def keep_layout(self) -> None:
-        """Write the number of partitions again, in case the server has lost it."""
-        await self.server.client.call("HSETNX", self.keys.layout, "partitions", self.partitions)
+    async def restore_layout(self, partition: int) -> None:
+        """Write the layout again if it alone was lost: *partition* still belongs to this log."""
+        client, identity = self.server.client, self.layout.identity
+        if identity is None or await client.call("EXISTS", self.keys.layout):
+            return
+        if await read_identity(client, self.keys, partition) == identity:
+            await keep_layout(client, self.keys, self.layout)
 
     async def append(
         self,
@@ -178,7 +189,7 @@ async def log_to_read(
     settings = log if isinstance(log, ServerSettings) else ServerSettings(url=log)
     keys = Keys(namespace)
     async with open_server(settings) as server:
-        if partitions is None and await read_partitions(server.client, keys) is None:
+        if partitions is None and await read_layout(server.client, keys) is None:
             raise LayoutError(
                 f"there is no log {namespace!r} at {server.address} to read; start what records"
                 " first, or give the number of partitions that the log will have"

@@ -8,6 +8,7 @@ import msgspec
 from events.entry.recorded import Entry
 from events.errors import EventsError
 from events.log.keys import Keys
+from events.log.layout import Layout
 from events.log.log import EventLog
 from events.server.reply import reply, text
 from events.server.server import Server
@@ -68,7 +69,7 @@ async def open_foreign_stream(server: Server, key: str) -> EventLog:
         NoStreamError: There is no such key, or it holds something else.
     """
     await check_stream(server, key)
-    return EventLog(server, OneStream(key=key), 1, "")
+    return EventLog(server, OneStream(key=key), Layout(1), "")
 
 
 async def check_stream(server: Server, key: str | bytes) -> None:

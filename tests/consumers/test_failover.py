@@ -54,7 +54,7 @@ async def through(proxy: TcpProxy, namespace: str) -> AsyncIterator[EventLog]:
 
 async def until_replicated(log: EventLog, replica: EmbeddedServer) -> None:
     async with open_server(ServerSettings(url=replica.url)) as server:
-        there = EventLog(server, log.keys, 1, "test")
+        there = EventLog(server, log.keys, log.layout, "test")
 
         async def same() -> bool:
             return await there.head(0) == await log.head(0) and await is_settled(there, NAME)

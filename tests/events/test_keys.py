@@ -13,6 +13,7 @@ from events.log.keys import Keys, partition_of
 KEYS = Keys("ns")
 OF_A_PARTITION: dict[str, Callable[[int], str]] = {
     "{ns:%d}:events": KEYS.events,
+    "{ns:%d}:identity": KEYS.identity,
     "{ns:%d}:heads": KEYS.heads,
     "{ns:%d}:appended:some-id": lambda p: KEYS.appended(p, "some-id"),
     "{ns:%d}:generations": KEYS.generations,

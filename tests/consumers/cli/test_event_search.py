@@ -110,11 +110,12 @@ async def test_without_a_log_a_note_says_that_there_is_none(
     log: EventLog, run: Commands, command: tuple[str, ...]
 ) -> None:
     assert "no log" not in (await run(events, *command)).stderr
-    await log.server.client.call("DEL", log.keys.layout)
+    await log.server.client.call("DEL", log.keys.layout, log.keys.identity(0))
     result = await run(events, *command)
     assert result.stderr.startswith(f"there is no log {log.keys.namespace!r} on ")
     assert result.stderr.endswith("\nno events\n")
     await log.append(EndpointCreatedEvent(endpoint_id=CHAT, name="chat", model="llama-3"))
+    await log.server.client.call("HSET", log.keys.layout, "partitions", 1)
     assert "no log" not in (await run(events, *command)).stderr
 
 

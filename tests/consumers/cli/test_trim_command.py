@@ -5,6 +5,7 @@ import json
 import pytest
 
 from consumers.cli.streams.trim import trim
+from events.errors import LayoutError
 from events.log.log import EventLog, open_log
 from events.log.positions import Positions
 from tests.consumers.support.commands import Commands
@@ -145,14 +146,13 @@ async def test_wrong_arguments_are_refused(
     assert told in result.output
 
 
-async def test_a_log_that_is_not_ours_is_not_found(log: EventLog, run: Commands) -> None:
+async def test_a_log_without_a_layout_is_not_trimmed(log: EventLog, run: Commands) -> None:
     await add_old(log, 10)
     await log.server.client.call("DEL", log.keys.layout)
 
     result = await run(trim, *ALONE, "--yes")
 
-    assert result.exit_code == 3
-    assert "only one that routestream made is trimmed" in result.output
+    assert isinstance(result.exception, LayoutError)
     assert len(await there(log)) == 10
 
 

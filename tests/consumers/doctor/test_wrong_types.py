@@ -11,7 +11,7 @@ from consumers.cli.events.tail import events
 from consumers.cli.groups.groups import groups
 from consumers.cli.streams.streams import streams
 from events import EventLog, open_log
-from events.errors import WrongTypeError
+from events.errors import LayoutError, WrongTypeError
 from events.log.keys import Keys
 from events.log.positions import Positions
 from events.server.connection import keys_of
@@ -106,12 +106,9 @@ async def test_a_string_in_place_of_a_log_without_a_layout_is_no_empty_log(
     findings = await examined(redis_url, namespace)
     finding = found(findings, "partition 0")
     assert (finding.severity, finding.figure) == ("error", "string")
-    assert "layout" not in not_well(findings)
+    assert found(findings, "layout").severity == "error"
     listed = await run(streams, "ls")
-    assert listed.exit_code == 1
-    assert f"the key {stray!r} on " in listed.stderr
-    assert " is a string, no stream" in listed.stderr
-    assert "nothing was ever appended" not in listed.stderr
+    assert isinstance(listed.exception, LayoutError)
 
 
 async def test_a_partition_that_is_no_stream_is_told_beside_those_that_are(
@@ -126,14 +123,21 @@ async def test_a_partition_that_is_no_stream_is_told_beside_those_that_are(
         assert f"warning: the key {log.keys.events(1)!r} on " in listed.stderr
 
 
-async def test_a_stream_with_entries_and_no_layout_is_not_said_to_be_missing(
-    log: EventLog,
+async def test_a_lost_layout_is_an_error_that_says_how_it_is_written_again(
+    redis_url: str, namespace: str
 ) -> None:
-    await log.append(created())
-    await log.server.client.call("DEL", log.keys.layout)
-    finding = found(await examined_log(log), "layout")
-    assert finding.severity == "warning"
-    assert finding.what.endswith("has no layout: it is read as one of 1 partition")
+    async with open_log(redis_url, namespace=namespace, partitions=4) as log:
+        await log.append(created())
+        await log.server.client.call("DEL", log.keys.layout)
+        finding = found(await examined_log(log), "layout")
+        assert finding.severity == "error"
+        command = f"HSET {log.keys.layout} partitions 4 identity {log.layout.identity}"
+        assert finding.to_do == f"redis-cli {command}"
+        await log.server.client.call(*command.split())
+        assert "layout" not in not_well(await examined_log(log))
+        await log.server.client.call("DEL", log.keys.layout, log.keys.identity(1))
+        to_do = found(await examined_log(log), "layout").to_do
+        assert to_do.endswith("partitions N, as many as it had: 4 or more")
 
 
 async def test_show_says_what_lies_there_in_place_of_a_stream(

@@ -1,0 +1,170 @@
+"""The layout of a log: how many partitions it has, and which log it is."""
+
+import re
+from collections.abc import Iterable
+from secrets import token_hex
+
+import msgspec
+
+from events.errors import LayoutError
+from events.log.keys import PARTITIONS_MAX, Keys
+from events.server.reply import reply, reply_or_none
+from events.server.server import Client
+from events.server.translation import translation
+
+_DIGITS_MAX = 9
+_SHOWN_BYTES = 60
+_IDENTITY = re.compile(rb"[0-9A-Za-z-]{8,64}")
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How a log was made.
+
+    Attributes:
+        partitions: The number of its partitions; it never changes.
+        identity: Random, and never given to another log; None for a log of an earlier release that
+            was not opened for writing since.
+        is_complete: Whether every partition has the identity, too.
+    """
+
+    partitions: int
+    identity: str | None = None
+    is_complete: bool = False
+
+
+async def read_layout(client: Client, keys: Keys) -> Layout | None:
+    """Return the layout of the log, None if there is no such log.
+
+    Raises:
+        LayoutError: The layout holds no valid number or identity, or is missing although keys of
+            the log are there.
+    """
+    held = reply(
+        await client.call("HMGET", keys.layout, "partitions", "identity", "complete"),
+        list[bytes | None],
+    )
+    partitions = partitions_in(held[0], keys)
+    if partitions is None:
+        await _refuse_remains(client, keys)
+        return None
+    return Layout(partitions, identity_in(held[1], keys.layout), held[2] is not None)
+
+
+async def keep_layout(client: Client, keys: Keys, layout: Layout) -> Layout:
+    """Write *layout* and give it an identity, as far as that is missing; return what is there.
+
+    Writers at the same time, and one that was killed in between, end with the same layout. An
+    identity that a partition still has is not replaced by a new one.
+
+    Raises:
+        LayoutError: Another writer made the log with another number of partitions.
+    """
+    identity = layout.identity or await _kept_identity(client, keys, layout.partitions)
+    script = client.script("events.log", "keep_layout")
+    partitions, held = reply(
+        await script([keys.layout], [layout.partitions, identity or token_hex(16)]),
+        tuple[bytes, bytes],
+    )
+    made_with = partitions_in(partitions, keys)
+    if made_with != layout.partitions:
+        raise other_partitions(keys, made_with, layout.partitions)
+    async with client.pipeline(transaction=False) as pipeline:
+        for partition in range(layout.partitions):
+            pipeline.hsetnx(keys.identity(partition), "identity", held)
+        with translation():
+            await pipeline.execute()
+    await client.call("HSET", keys.layout, "complete", 1)
+    return Layout(layout.partitions, identity_in(held, keys.layout), is_complete=True)
+
+
+def other_partitions(keys: Keys, made_with: int | None, wanted: int | None) -> LayoutError:
+    """Return the error for a log that is to be opened with another number of partitions."""
+    return LayoutError(
+        f"partitions: the log {keys.namespace!r} was made with {made_with},"
+        f" it cannot be opened with {wanted}"
+    )
+
+
+async def read_identity(client: Client, keys: Keys, partition: int) -> str | None:
+    """Return the identity of the log that *partition* belongs to, None if it has none.
+
+    None in a log whose layout is complete means that the partition's keys are gone.
+
+    Raises:
+        LayoutError: The value is not an identity.
+    """
+    held = await client.call("HGET", keys.identity(partition), "identity")
+    return identity_in(reply_or_none(held, bytes), keys.identity(partition))
+
+
+async def _kept_identity(client: Client, keys: Keys, partitions: int) -> str | None:
+    """Return the identity that the first partition still having one has."""
+    for partition in range(partitions):
+        identity = await read_identity(client, keys, partition)
+        if identity is not None:
+            return identity
+    return None
+
+
+async def _refuse_remains(client: Client, keys: Keys) -> None:
+    """Raise LayoutError if there are keys of a log: a log whose layout is missing is not a new one.
+
+    Whoever made it anew would have it with another number of partitions, or as another log.
+    """
+    remains = reply(await client.call("EXISTS", *remains_of(keys)), int)
+    if remains:
+        raise LayoutError(
+            f"the log {keys.namespace!r} has lost its layout, the key {keys.layout}, but"
+            f" {remains} of its keys are there; nothing is made anew over them:"
+            " `routestream doctor` says how to write the layout again"
+        )
+
+
+def remains_of(keys: Keys, partitions: Iterable[int] = range(PARTITIONS_MAX)) -> list[str]:
+    """Return the keys by which a log is known that has no layout."""
+    kinds = (keys.identity, keys.events, keys.heads, keys.positions, keys.generations)
+    return [key(partition) for partition in partitions for key in kinds]
+
+
+def partitions_in(held: bytes | None, keys: Keys) -> int | None:
+    """Return the number of partitions that the layout held, None if it held none.
+
+    Raises:
+        LayoutError: It is not a number that a log can have.
+    """
+    if held is None:
+        return None
+    if not held.isdigit() or len(held) > _DIGITS_MAX or not 1 <= int(held) <= PARTITIONS_MAX:
+        raise LayoutError(
+            f"field partitions of {keys.layout} is {_shown(held)}, not a number from 1 to"
+            f" {PARTITIONS_MAX}; set it by `redis-cli HSET {keys.layout} partitions N` to as many"
+            f" as `redis-cli --scan --pattern '{keys.events_pattern}'` lists"
+        )
+    return int(held)
+
+
+def identity_in(held: bytes | None, key: str) -> str | None:
+    """Return the identity that the field `identity` of *key* held, None if it held none.
+
+    Raises:
+        LayoutError: It is not an identity.
+    """
+    if held is None:
+        return None
+    if not _IDENTITY.fullmatch(held):
+        raise LayoutError(
+            f"field identity of {key} is {_shown(held)}, not 8 to 64 letters and digits;"
+            f" `redis-cli HDEL '{key}' identity` takes it away, and the next start of a consumer"
+            " writes it again"
+        )
+    return held.decode()
+
+
+async def log_exists(client: Client, keys: Keys, partitions: Iterable[int]) -> bool:
+    """Whether there is a layout, or a key where one of *partitions* would lie."""
+    names = (keys.layout, *(keys.events(partition) for partition in partitions))
+    return bool(await client.call("EXISTS", *names))
+
+
+def _shown(held: bytes) -> str:
+    return repr(held[:_SHOWN_BYTES].decode("utf-8", "backslashreplace"))
