@@ -104,6 +104,7 @@ def needed_commands(keys: Keys) -> list[tuple[str, ...]]:
     documents = keys.documents(0, ROUTE_TABLE.read_model, 1)
     return [
         ("XADD", stream, "*", "name", "value"),
+        ("XLEN", stream),
         ("XRANGE", stream, "-", "+"),
         ("XREVRANGE", stream, "+", "-"),
         ("XREAD", "STREAMS", stream, "0"),
@@ -113,6 +114,7 @@ def needed_commands(keys: Keys) -> list[tuple[str, ...]]:
         ("XGROUP", "CREATE", stream, "group", "0"),
         ("XINFO", "STREAM", stream),
         ("HSET", heads, "field", "value"),
+        ("HLEN", heads),
         ("HGET", documents, "field"),
         ("HGET", keys.layout, "partitions"),
         ("ZADD", keys.checkers, "1", "checker"),

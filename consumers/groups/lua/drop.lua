@@ -6,6 +6,9 @@
 -- then     operations that are kept, about; fields and values of the operation
 -- Reply    how many still existed
 
+-- include check_writes
+
+check_writes(KEYS[2], 'stream', 'XADD')
 local ids = tonumber(ARGV[1])
 local dropped = redis.call('XDEL', KEYS[1], unpack(ARGV, 2, 1 + ids))
 if dropped > 0 then

@@ -13,8 +13,12 @@
 -- ARGV[6]  operations that are kept, about; then fields and values of the operation
 -- Reply    {"done", entries that were pending} | {"missing"} | {"active", name, ...}
 
+-- include check_writes
 -- include fields
 
+check_writes(KEYS[2], 'hash', 'HDEL')
+check_writes(KEYS[3], 'hash', 'HDEL')
+check_writes(KEYS[4], 'stream', 'XADD', 'DEL')
 local group
 if redis.call('EXISTS', KEYS[1]) == 1 then
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do

@@ -17,7 +17,13 @@
 
 -- include entry_id
 -- include before
+-- include check_writes
 
+check_writes(KEYS[1], 'stream', 'XPENDING', 'XCLAIM')
+check_writes(KEYS[2], 'stream', 'XDEL')
+check_writes(KEYS[3], 'hash', 'HGET', 'HLEN', 'HSET', 'DEL')
+check_writes(KEYS[4], 'hash', 'HGET', 'HSET')
+check_writes(KEYS[5], 'stream', 'XADD')
 local reply, first, last, done = {}, nil, nil, 0
 local at = 7
 for _ = 1, tonumber(ARGV[6]) do
@@ -34,11 +40,11 @@ for _ = 1, tonumber(ARGV[6]) do
     end
     redis.call('XDEL', KEYS[2], dead_id)
     local kept = redis.call('HGET', KEYS[4], ARGV[5])
-    if kept and not is_beyond(id, kept) then
+    if is_entry_id(kept) and not is_beyond(id, kept) then
       -- The kept position must lie before an entry that is pending again.
       redis.call('HSET', KEYS[4], ARGV[5], before(id))
     end
-    local times = tonumber(string.match(redis.call('HGET', KEYS[3], id) or '0', '^%d+')) + 1
+    local times = tonumber(string.match(redis.call('HGET', KEYS[3], id) or '', '^%d+') or 0) + 1
     if redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[4]) then redis.call('DEL', KEYS[3]) end
     redis.call('HSET', KEYS[3], id, string.format('%d', times) .. ' ' .. error)
     reply[#reply + 1] = {'requeued', times}

@@ -12,11 +12,14 @@
 -- ARGV[7]  operations that are kept, about; then fields and values of the operation
 -- Reply    {"done", the id now delivered last} | {"missing"} | {"moved", id} | {"active", name, ...}
 
+-- include check_writes
 -- include entry_id
 -- include fields
 
 local COUNTED_MAX = 10000
 
+check_writes(KEYS[2], 'hash', 'HGET', 'HSET')
+check_writes(KEYS[3], 'stream', 'XADD')
 local group
 if redis.call('EXISTS', KEYS[1]) == 1 then
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -59,7 +62,7 @@ end
 redis.call(unpack(move))
 
 local kept = redis.call('HGET', KEYS[2], ARGV[2])
-if kept and (is_beyond(kept, to) or group['pending'] == 0) then
+if is_entry_id(kept) and (is_beyond(kept, to) or group['pending'] == 0) then
   redis.call('HSET', KEYS[2], ARGV[2], to)
 end
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[7], '*',

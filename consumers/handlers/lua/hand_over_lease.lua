@@ -5,8 +5,11 @@
 -- ARGV[1]  holder
 -- Reply    1 handed over, 0 the holder no longer had it
 
+-- include check_writes
+
 local owner = redis.call('GET', KEYS[1])
 if not owner or string.match(owner, '^%d+ (.*)$') ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
+check_writes(KEYS[1], 'string', 'DEL')
 redis.call('XADD', KEYS[2], 'MAXLEN', 1, '*', 'from', owner)
+redis.call('DEL', KEYS[1])
 return 1

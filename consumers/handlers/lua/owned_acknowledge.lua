@@ -12,11 +12,16 @@
 -- Reply    -1 if another owns, else how many were pending
 
 -- include before
+-- include check_writes
 -- include entry_id
 -- include fields
 -- include stand
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+check_writes(KEYS[2], 'stream', 'XACK')
+check_writes(KEYS[3], 'hash', 'HDEL')
+check_writes(KEYS[4], 'hash', 'HDEL')
+check_stand(KEYS[2], KEYS[5])
 redis.call('HDEL', KEYS[3], unpack(ARGV, 4))
 redis.call('HDEL', KEYS[4], unpack(ARGV, 4))
 local ended = redis.call('XACK', KEYS[2], ARGV[2], unpack(ARGV, 4))

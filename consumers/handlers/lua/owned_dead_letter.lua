@@ -15,14 +15,23 @@
 -- Reply    -1 if another owns, 0 if the entry was no longer pending, else 1
 
 -- include before
+-- include check_writes
 -- include entry_id
 -- include fields
 -- include stand
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+check_writes(KEYS[2], 'stream', 'XACK')
+check_writes(KEYS[3], 'hash', 'HDEL')
+check_writes(KEYS[4], 'hash', 'HDEL')
+check_stand(KEYS[2], KEYS[5])
+local is_pending = #redis.call('XPENDING', KEYS[2], ARGV[2], ARGV[4], ARGV[4], 1) > 0
+if is_pending then
+  redis.call('XADD', KEYS[6], '*', unpack(ARGV, 5))
+  redis.call('XACK', KEYS[2], ARGV[2], ARGV[4])
+end
 redis.call('HDEL', KEYS[3], ARGV[4])
 redis.call('HDEL', KEYS[4], ARGV[4])
-if redis.call('XACK', KEYS[2], ARGV[2], ARGV[4]) == 0 then return 0 end
-redis.call('XADD', KEYS[6], '*', unpack(ARGV, 5))
+if not is_pending then return 0 end
 stand(KEYS[2], KEYS[5], ARGV[2], ARGV[3])
 return 1

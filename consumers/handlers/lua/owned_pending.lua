@@ -11,7 +11,11 @@
 -- Reply    -1 if another owns, else {server's time in ms, {{id, fields, tries or nil}, ...}};
 --          the fields are nil if the entry was deleted from the stream
 
+-- include check_writes
+
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+check_writes(KEYS[2], 'stream', 'XRANGE')
+check_writes(KEYS[3], 'hash', 'HGET')
 local time = redis.call('TIME')
 local entries = {}
 for at, one in ipairs(

@@ -10,9 +10,12 @@
 -- Reply    -1 if another owns, else {server's time in ms, {{id, fields, tries or nil}, ...},
 --          nil; or the stream's last id if nothing was found}
 
+-- include check_writes
 -- include fields
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+check_writes(KEYS[2], 'stream', 'XINFO STREAM')
+check_writes(KEYS[3], 'hash', 'HGET')
 local time = redis.call('TIME')
 local read = redis.call(
   'XREADGROUP', 'GROUP', ARGV[2], ARGV[3], 'COUNT', ARGV[4], 'STREAMS', KEYS[2], '>'

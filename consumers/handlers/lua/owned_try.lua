@@ -14,9 +14,13 @@
 -- ARGV[8]  the error, "" if it did not fail
 -- Reply    -1 if another owns, 0 if the entry is no longer pending, else 1
 
+-- include check_writes
 -- include errors
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+check_writes(KEYS[3], 'hash', 'HDEL', 'HSET')
+check_writes(KEYS[4], 'hash', 'HDEL', 'HSET', 'HEXISTS', 'UNLINK')
+local time = redis.call('TIME')
 local claimed = redis.call(
   'XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, ARGV[4], 'IDLE', 0, 'RETRYCOUNT', ARGV[5], 'JUSTID'
 )
@@ -25,7 +29,6 @@ if #claimed == 0 then
   redis.call('HDEL', KEYS[4], ARGV[4])
   return 0
 end
-local time = redis.call('TIME')
 local due_ms = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[7]
 redis.call('HSET', KEYS[3], ARGV[4], ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. string.format('%d', due_ms))
 if ARGV[8] ~= '' then keep_error(KEYS[4], ARGV[4], ARGV[8]) end

@@ -10,7 +10,10 @@
 -- ARGV[5]  ... the entry ids in hand, some thousands at most
 -- Reply    how many entries are pending with consumers other than the owner, -1 if another owns
 
+-- include check_writes
+
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
+check_writes(KEYS[3], 'stream', 'XCLAIM', 'XPENDING')
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if #ARGV > 4 then
   local claim = {'XCLAIM', KEYS[3], ARGV[3], ARGV[4], 0, unpack(ARGV, 5)}

@@ -11,17 +11,21 @@
 -- Reply    {owner}: "TOKEN HOLDER"; or {nil, ms that the other's lease holds, id of the last
 --          handover}
 
+-- include check_writes
 -- include touch_consumer
 
-touch_consumer(KEYS[4], ARGV[3], ARGV[4])
 local owner = redis.call('GET', KEYS[1])
 if owner and string.match(owner, '^%d+ (.*)$') ~= ARGV[1] then
   local left_ms = redis.call('PTTL', KEYS[1])
   local handed = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
   if left_ms < 0 then left_ms = tonumber(ARGV[2]) end
+  touch_consumer(KEYS[4], ARGV[3], ARGV[4])
   return {false, left_ms, handed[1] and handed[1][1] or '0-0'}
 end
 
+check_writes(KEYS[1], 'string', 'SET')
+check_writes(KEYS[2], 'string', 'SET')
+touch_consumer(KEYS[4], ARGV[3], ARGV[4])
 if not owner then
   local last = redis.call('GET', KEYS[2])
   local token = last and tonumber(string.match(last, '^%d+')) or 0

@@ -6,5 +6,8 @@
 -- ARGV[2]  ... entry ids, some thousands at most
 -- Reply    how many were pending
 
+-- include check_writes
+
+check_writes(KEYS[1], 'stream', 'XACK')
 redis.call('HDEL', KEYS[2], unpack(ARGV, 2))
 return redis.call('XACK', KEYS[1], ARGV[1], unpack(ARGV, 2))

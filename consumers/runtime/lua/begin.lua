@@ -7,11 +7,13 @@
 -- ARGV[3]  entry id after which a group without a kept position begins
 -- Reply    nil if the group exists, else the entry id after which it begins
 
+-- include check_writes
 -- include entry_id
 -- include fields
 
 local COUNTED_MAX = 10000
 
+check_writes(KEYS[2], 'hash', 'HSET')
 local start = redis.call('HGET', KEYS[2], ARGV[2]) or ARGV[3]
 local last, added, is_gapless = '0-0', 0, true
 if redis.call('EXISTS', KEYS[1]) == 1 then

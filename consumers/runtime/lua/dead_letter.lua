@@ -8,8 +8,14 @@
 -- ARGV[3]  ... fields and values of the dead letter, some thousands at most
 -- Reply    id of the dead letter, nil if the entry was no longer pending
 
-redis.call('HDEL', KEYS[3], ARGV[2])
-if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then
-  return nil
+-- include check_writes
+
+check_writes(KEYS[1], 'stream', 'XACK')
+check_writes(KEYS[3], 'hash', 'HDEL')
+local dead_id
+if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1) > 0 then
+  dead_id = redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))
+  redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 end
-return redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))
+redis.call('HDEL', KEYS[3], ARGV[2])
+return dead_id

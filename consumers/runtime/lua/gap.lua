@@ -10,14 +10,13 @@
 -- include fields
 -- include touch_consumer
 
-touch_consumer(KEYS[1], ARGV[1], ARGV[2])
-
 local stream = fields(redis.call('XINFO', 'STREAM', KEYS[1]))
 local group
 for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local about = fields(flat)
   if about['name'] == ARGV[1] then group = about end
 end
+touch_consumer(KEYS[1], ARGV[1], ARGV[2])
 if stream['entries-added'] == stream['length'] then return {} end
 
 local delivered, last = group['last-delivered-id'], stream['last-generated-id']

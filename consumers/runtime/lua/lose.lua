@@ -11,10 +11,12 @@
 -- ARGV[7]  when, RFC 3339
 -- Reply    entries that had not been noted before
 
+-- include check_writes
 -- include fields
 
 local LOOKED_AT = 100
 
+check_writes(KEYS[1], 'stream', 'XADD')
 local known = 0
 for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', LOOKED_AT)) do
   local about = fields(entry[2])
@@ -25,7 +27,7 @@ end
 
 local new = tonumber(ARGV[6]) - known
 if new <= 0 then return 0 end
+redis.call('HINCRBY', KEYS[2], ARGV[2], new)
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'group', ARGV[2], 'why', ARGV[3],
   'first', ARGV[4], 'last', ARGV[5], 'entries', new, 'at', ARGV[7])
-redis.call('HINCRBY', KEYS[2], ARGV[2], new)
 return new

@@ -7,6 +7,7 @@
 -- Reply    the entry id that is kept now
 
 -- include before
+-- include check_writes
 -- include entry_id
 -- include fields
 -- include stand

@@ -8,6 +8,8 @@
 -- ARGV[3]  number of events; then for each: endpoint, number of strings, field, value, ...
 -- Reply    {"appended", id, ...} | {"seen", id, ...} | {"conflict", head}
 
+-- include check_writes
+
 local seen = redis.call('GET', KEYS[3])
 if seen then
   -- A write, so that WAIT and WAITAOF after it wait for the append as well.
@@ -26,6 +28,9 @@ if ARGV[1] ~= '' then
     return {'conflict', head}
   end
 end
+
+check_writes(KEYS[2], 'hash', 'HSET')
+check_writes(KEYS[3], 'string', 'SET')
 
 local reply = {'appended'}
 local at = 4

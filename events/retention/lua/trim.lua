@@ -9,11 +9,14 @@
 -- Reply    {entries removed, the cut, the holder that needs the entry there ("" for ARGV[1] or the
 --          end of the log), 1 if nothing before the cut is left}, {} if there is no such stream
 
+-- include check_writes
 -- include entry_id
 -- include fields
 -- include before
 
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+check_writes(KEYS[1], 'stream', 'XRANGE')
+check_writes(KEYS[2], 'hash', 'HSET')
 
 local last = fields(redis.call('XINFO', 'STREAM', KEYS[1]))['last-generated-id']
 local cut, holder = ARGV[1], ''

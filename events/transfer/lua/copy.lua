@@ -7,6 +7,10 @@
 --          field, value, ...
 -- Reply    {"copied", last id} | {"moved", last id}: nothing was added
 
+-- include check_writes
+
+check_writes(KEYS[2], 'hash', 'HSET')
+
 local function last_id()
   if redis.call('EXISTS', KEYS[1]) == 0 then
     return '0-0'

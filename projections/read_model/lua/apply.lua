@@ -22,6 +22,8 @@
 --          its current document ("" for none); they were not written, their entries not
 --          acknowledged
 
+-- include check_writes
+
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {'stale'}
 end
@@ -38,6 +40,11 @@ if ARGV[5] == '1' then
     return {'paused', left}
   end
 end
+
+check_writes(KEYS[2], 'hash', 'HSET')
+check_writes(KEYS[4], 'hash', 'HSET')
+check_writes(KEYS[5], 'stream', 'XACK')
+check_writes(KEYS[7], 'hash', 'EXISTS', 'HDEL')
 
 local CHUNK = 1000  -- unpack() takes some thousands at most
 
@@ -90,14 +97,13 @@ for entry = at + 1, at + tonumber(ARGV[at]) do
   settled[#settled + 1] = ARGV[entry]
 end
 
-in_chunks(written, function(...) redis.call('HSET', KEYS[2], ...) end)
 if #changes > 0 then
-  redis.call('HSET', KEYS[4], counted, redis.call('HLEN', KEYS[2]))
   local field = ARGV[2] .. ':changes'
   local previous = redis.call('HGET', KEYS[4], field) or ''
   local id = redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*',
     'previous', previous, 'generation', ARGV[1], 'changes', table.concat(changes, ' '))
-  redis.call('HSET', KEYS[4], field, id)
+  in_chunks(written, function(...) redis.call('HSET', KEYS[2], ...) end)
+  redis.call('HSET', KEYS[4], counted, redis.call('HLEN', KEYS[2]), field, id)
 end
 in_chunks(settled, function(...) redis.call('XACK', KEYS[5], ARGV[3], ...) end)
 if redis.call('EXISTS', KEYS[7]) == 1 then

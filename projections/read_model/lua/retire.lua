@@ -6,6 +6,9 @@
 -- ARGV[2]  seconds for which its documents are kept for inspection
 -- Reply    1 done, 0 G is not live
 
+-- include check_writes
+
+check_writes(KEYS[1], 'string', 'DEL')
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end

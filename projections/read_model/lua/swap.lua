@@ -26,6 +26,7 @@
 --          "ahead" the group has acknowledged entries that the generation has not folded
 --          "short" the generation has another number of documents than ARGV[8]
 
+-- include check_writes
 -- include entry_id
 
 local OUTSTANDING_MAX = 1000
@@ -84,19 +85,30 @@ if ARGV[6] ~= '' and acknowledged_after(ARGV[6], delivered) then
   return 'ahead'
 end
 
-for at = 10, 9 + 2 * tonumber(ARGV[9]), 2 do
-  redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1])
+local written, documents = 9 + 2 * tonumber(ARGV[9]), redis.call('HLEN', KEYS[4])
+for at = 10, written, 2 do
+  documents = documents + 1 - redis.call('HEXISTS', KEYS[4], ARGV[at])
 end
-if ARGV[8] ~= '*' and redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[8]) then
+if ARGV[8] ~= '*' and documents ~= tonumber(ARGV[8]) then
   return 'short'
+end
+
+check_writes(KEYS[1], 'string', 'SET')
+check_writes(KEYS[3], 'hash', 'HSET', 'HDEL')
+check_writes(KEYS[4], 'hash', 'HSET', 'PERSIST')
+check_writes(KEYS[6], 'hash', 'UNLINK')
+check_writes(KEYS[5], 'stream', 'XPENDING')
+check_writes(KEYS[7], 'string', 'DEL')
+local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*',
+  'previous', previous, 'generation', ARGV[2], 'changes', '')
+for at = 10, written, 2 do
+  redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1])
 end
 redis.call('PERSIST', KEYS[4])
 redis.call('DEL', KEYS[7])
 redis.call('SET', KEYS[1], ARGV[2])
-local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*',
-  'previous', previous, 'generation', ARGV[2], 'changes', '')
 local counted = redis.call('HGET', KEYS[3], name .. ':documents') or 0
-redis.call('HSET', KEYS[3], feed, id, name .. ':documents', redis.call('HLEN', KEYS[4]))
+redis.call('HSET', KEYS[3], feed, id, name .. ':documents', documents)
 if ARGV[1] ~= '' then
   local since = delivered or '0-0'
   if delivered then

@@ -1,5 +1,9 @@
 -- Entry ids, compared as pairs of integers of 64 bits, which Lua's numbers cannot hold.
 
+local function is_entry_id(text)
+  return text and string.match(text, '^%d+-%d+$') ~= nil
+end
+
 local function halves(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
   return string.rep('0', 20 - #ms) .. ms, string.rep('0', 20 - #seq) .. seq
