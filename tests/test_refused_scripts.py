@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -28,8 +29,8 @@ class Partition:
     """A partition with work to do, made anew for each trial."""
 
     def __init__(self, port: int, user: str) -> None:
-        self.all_rights = Redis(port=port)
-        self.fewer_rights = Redis.from_url(f"redis://{user}:secret@127.0.0.1:{port}")
+        self.all_rights: Any = Redis(port=port)
+        self.fewer_rights: Any = Redis.from_url(f"redis://{user}:secret@127.0.0.1:{port}")
         self._user = user
 
     async def forbid(self, command: str | None) -> None:

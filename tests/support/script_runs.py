@@ -65,6 +65,7 @@ def _runs_of_the_log(keys: Keys) -> list[Run]:
     appended = [events, keys.heads(0), keys.appended(0, "id")]
     return [
         Run("events.log", "append", appended, ["", 60_000, 2, *fields, *fields]),
+        Run("events.log", "keep_layout", [keys.layout], [1, "identity"]),
         Run("events.log", "advance", [positions], ["archive", "5-1"]),
         Run("events.retention", "trim", [events, positions], ["2-1", 100, 0]),
         Run("events.transfer", "copy", [events, keys.heads(0)], ["4-1", 1, "5-1", *fields]),
@@ -75,7 +76,7 @@ def _runs_of_groups(keys: Keys) -> list[Run]:
     package, events, holder = "consumers.runtime", keys.events(0), f"group:{_GROUP}"
     positions, errors = keys.positions(0), keys.errors(0, _GROUP)
     dead = [events, keys.dead(0, _GROUP), errors]
-    lost = ["10", _GROUP, "trimmed", "1-1", "2-1", 2, "today"]
+    lost: list[Word] = ["10", _GROUP, "trimmed", "1-1", "2-1", 2, "today"]
     return [
         Run(package, "acknowledge", [events, errors], [_GROUP, "1-1"]),
         Run(package, "begin", [events, positions], ["new", "group:new", "0-0"]),
@@ -98,7 +99,7 @@ def _runs_of_owners(keys: Keys) -> list[Run]:
     errors, positions = keys.errors(0, _GROUP), keys.positions(0)
     end = [_OWNER, _GROUP, f"group:{_GROUP}", "1-1"]
     dead = [*owned, errors, positions, keys.dead(0, _GROUP)]
-    tried = [_OWNER, _GROUP, _CONSUMER]
+    tried: list[Word] = [_OWNER, _GROUP, _CONSUMER]
     free = [keys.lease(0, "free"), fence, handover, events]
     return [
         Run(package, "hand_over_lease", [lease, handover], ["owner"]),
@@ -119,7 +120,7 @@ def _runs_by_hand(keys: Keys) -> list[Run]:
     positions, operations, dead = keys.positions(0), keys.operations(0), keys.dead(0, _GROUP)
     requeued = [events, dead, keys.requeues(0, _GROUP), positions, operations]
     removed = [events, positions, keys.lost(0), operations, keys.errors(0, _GROUP)]
-    requeue = [_GROUP, "by hand", 1_000, 100, holder, 1, "9-1", "3-1", "failed"]
+    requeue: list[Word] = [_GROUP, "by hand", 1_000, 100, holder, 1, "9-1", "3-1", "failed"]
     return [
         Run(package, "drop", [dead, operations], [1, "9-1", *_OPERATION]),
         Run(package, "remove", removed, [_GROUP, holder, "", 0, "", *_OPERATION]),
@@ -137,7 +138,7 @@ def _runs_of_read_models(keys: Keys) -> list[Run]:
     documents = [keys.documents(0, table, generation) for generation in (0, 1, 2)]
     generations, pause = keys.generations(0), keys.pause(0, table)
     applied = [live, documents[1], changes, generations, events, pause, keys.errors(0, _GROUP)]
-    change = (_ENDPOINT, 1, '{"revision":2}', 1, "1-1")
+    change = (_ENDPOINT, 1, "", '{"revision":2}', 1, "1-1")
     swapped = [live, changes, generations, documents[2], events, documents[0], pause]
     return [
         Run(package, "apply", applied, [1, table, _GROUP, 100, "0", 1, *change, 1, "2-1"]),
