@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 TEST_PROCESSES ?= 3
 T ?= tests
 
+# Modules are compiled once, not by each of the many processes that tests start.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast soak lint format bench docs lock clean
 

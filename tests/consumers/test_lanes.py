@@ -10,6 +10,7 @@ from consumers.handlers.entry_in_hand import EntryInHand
 from consumers.handlers.lanes import Lanes
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
+from tests.support.laws import examples
 from tests.support.waiting import wait_until
 
 A, B, C = UUID(int=0xA), UUID(int=0xB), UUID(int=0xC)
@@ -40,7 +41,7 @@ one_entry = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(entries=st.lists(one_entry, max_size=20), concurrency=st.integers(1, 4))
 def test_any_durations_and_failures_leave_the_order_of_an_endpoint(
     entries: list[tuple[UUID, int, int, int, int]], concurrency: int

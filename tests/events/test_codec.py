@@ -28,6 +28,7 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry, Metadata
 from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
 from tests.events.support.strategies import EVENTS, entry_ids, metadata
+from tests.support.laws import examples
 
 E, R = UUID(int=0xE), UUID(int=0xA)
 AT = EntryId(5, 7)
@@ -45,7 +46,7 @@ def destroyed(given_payload: str = TOMBSTONE, **fields: bytes) -> Entry:
 @pytest.mark.parametrize("kind", EVENT_TYPES, ids=lambda kind: kind.wire_name)
 @given(data=st.data())
 @settings(
-    max_examples=40,
+    max_examples=examples(40),
     deadline=None,
     suppress_health_check=[Slow.too_slow, Slow.data_too_large, Slow.filter_too_much],
 )
@@ -282,7 +283,7 @@ def test_no_entry_breaks_the_decoder(name: bytes, fields: dict[bytes, bytes]) ->
 
 
 @given(some_event)
-@settings(suppress_health_check=list(Slow), deadline=None, max_examples=50)
+@settings(suppress_health_check=list(Slow), deadline=None, max_examples=examples(50))
 def test_what_is_checked_is_what_is_written(event: Event) -> None:
     codec.check(event)
 

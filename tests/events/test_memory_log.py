@@ -15,6 +15,7 @@ from events.log.keys import partition_of
 from events.log.protocol import AppendableLog
 from events.testing import MemoryLog
 from tests.events.support.any_log import KINDS, endpoint_in, lengths, open_any_log, ratio
+from tests.support.laws import examples
 
 
 async def test_a_log_that_cannot_fsync_refuses_and_writes_nothing() -> None:
@@ -117,7 +118,7 @@ class Run:
                 self.seen.append((self.rank(partition, one.entry_id), one.endpoint_id))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(program=programs)
 async def test_both_logs_do_the_same_in_any_program(
     shared_server: EmbeddedServer, program: list[tuple[str, object, object]]

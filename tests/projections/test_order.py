@@ -24,8 +24,9 @@ from tests.support.histories import (
     observed,
     started,
 )
+from tests.support.laws import examples
 
-laws = settings(max_examples=400, deadline=None, suppress_health_check=[Slow.too_slow])
+laws = settings(max_examples=examples(400), deadline=None, suppress_health_check=[Slow.too_slow])
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 
 
@@ -117,7 +118,7 @@ def routes_of(endpoint: Endpoint) -> dict[UUID, oracle.TrueRoute]:
 
 
 @given(events=histories())
-@settings(laws, max_examples=800)
+@settings(laws, max_examples=examples(800))
 def test_the_route_table_is_what_the_whole_history_says(events: list[RecordedEvent]) -> None:
     endpoint = endpoint_of(events)
     assert routes_of(endpoint) == oracle.present_routes(events)
@@ -127,7 +128,7 @@ def test_the_route_table_is_what_the_whole_history_says(events: list[RecordedEve
 
 
 @given(events=histories())
-@settings(laws, max_examples=800)
+@settings(laws, max_examples=examples(800))
 def test_the_health_state_is_what_the_whole_history_says(events: list[RecordedEvent]) -> None:
     state = health_of(events)
     truth = {} if oracle.is_destroyed(events) else oracle.present_routes(events)
@@ -144,7 +145,7 @@ def test_the_health_state_is_what_the_whole_history_says(events: list[RecordedEv
 
 
 @given(st.data())
-@settings(laws, max_examples=30)
+@settings(laws, max_examples=examples(30))
 def test_only_the_newest_transitions_are_kept_in_whatever_order_they_come(
     data: st.DataObject,
 ) -> None:

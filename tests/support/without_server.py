@@ -2,7 +2,8 @@
 
 A test is left out if the code of the test, of its fixtures, or of the support that they call names
 something that starts a process; or if it is marked with `processes`, where the code does not show
-it. Nothing is taken on trust: a test that runs and starts a process nevertheless fails.
+it. Nothing is taken on trust: a test that runs and starts a process nevertheless fails. Laws are
+tried on fewer examples than in the whole run.
 """
 
 import functools
@@ -13,6 +14,9 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+from tests.support.laws import QUICK
 
 STARTING = {"open_process", "run_process", "testcontainers"}
 """Names of what starts a process, besides the modules below."""
@@ -28,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--without-server"):
+        settings.load_profile(QUICK)
         config.pluginmanager.register(Guard())
 
 
