@@ -122,6 +122,14 @@ class ServerRefusedError(EventsError):
     """The server refuses a command, and would refuse it again."""
 
 
+class NotAdmittedError(ServerRefusedError):
+    """The server does not let us in: it refuses the login or the database, so every command."""
+
+
+class UnknownCommandError(ServerRefusedError):
+    """The server does not have the command: it is renamed, switched off, or newer than it."""
+
+
 class UnexpectedReplyError(ServerRefusedError):
     """The server's reply is not of the form that the command is known to return."""
 

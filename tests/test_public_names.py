@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from events.plugins import InvalidPluginError
-from events.server.connection import NeverSentError
+from events.server.connection import NeverSentError, NoEntryError
 from projections.read_model.follower import OutOfStepError
 
 PACKAGES = ("events", "projections", "producers", "consumers")
@@ -18,6 +18,7 @@ OFFERING = (*PACKAGES, "events.archive", "events.transfer", "producers.backend_a
 
 NOT_FOR_CALLERS: dict[type[Exception], str] = {
     InvalidPluginError: "kept as a BrokenPlugin, by the catalogue that skips the plugin",
+    NoEntryError: "becomes NotAdmittedError",
     NeverSentError: "becomes ServerUnavailableError",
     OutOfStepError: "caught by the follower that raises it",
 }

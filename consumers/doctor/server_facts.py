@@ -119,9 +119,7 @@ def needed_commands(keys: Keys) -> list[tuple[str, ...]]:
         ("HGET", keys.layout, "partitions"),
         ("ZADD", keys.checkers, "1", "checker"),
         ("EVALSHA", "0" * 40, "1", stream),
-        ("SCRIPT", "LOAD", "return 1"),
-        ("CLIENT", "UNBLOCK", "1"),
-        ("CLIENT", "SETNAME", "routestream"),
+        ("EVAL", "return 1", "1", stream),
     ]
 
 

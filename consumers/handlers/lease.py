@@ -1,12 +1,14 @@
 """Gives a partition to one consumer of a handler group at a time."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from secrets import token_hex
 from time import monotonic
 
 from consumers.errors import LeaseLostError
 from consumers.runtime.waiting_connections import connection_name
 from events.entry.entry_id import EntryId
+from events.errors import ServerRefusedError
 from events.log.keys import Keys
 from events.server.reply import reply
 from events.server.server import Server
@@ -74,7 +76,8 @@ class Lease:
                     self._held_until = asked_at + self._lease_ms / 1_000
                     return
                 left_ms, last_handover = reply(state, tuple[int, bytes])
-                await client.call("CLIENT SETNAME", self.connection_name)
+                with suppress(ServerRefusedError):
+                    await client.call("CLIENT SETNAME", self.connection_name)
                 wait_ms = min(self._lease_ms, left_ms + 1)
                 await client.call(
                     "XREAD", "BLOCK", wait_ms, "STREAMS", self._handover, last_handover

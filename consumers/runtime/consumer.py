@@ -105,7 +105,7 @@ class Consumer:
         while not self._stopped.is_set():
             if self._connection is not None:
                 # A read that is cancelled may have taken entries; a read that is woken takes none.
-                with suppress(ServerUnavailableError):
+                with suppress(ServerUnavailableError, ServerRefusedError):
                     await self._server.client.call("CLIENT UNBLOCK", self._connection)
             with anyio.move_on_after(_UNBLOCK_EVERY_S):
                 await self._stopped.wait()

@@ -8,6 +8,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from consumers.runtime.outcome import Delivery
 from events.entry.recorded import entries_of
+from events.errors import ServerRefusedError
 from events.log.keys import Keys
 from events.server.reply import reply, reply_streams
 from events.server.server import Server
@@ -47,12 +48,18 @@ class NewEntries:
                 connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
             yield cls(connection, keys, partition, *member)
 
-    async def introduce(self, name: str) -> int:
-        """Name the connection *name*; return its client id, by which it can be woken."""
-        await self._send("CLIENT", "SETNAME", name)
-        await self._receive()
-        await self._send("CLIENT", "ID")
-        return reply(await self._receive(), int)
+    async def introduce(self, name: str) -> int | None:
+        """Name the connection *name*; return its client id, by which it can be woken.
+
+        Returns None if the server refuses that: the connection then waits to its end.
+        """
+        try:
+            await self._send("CLIENT", "SETNAME", name)
+            await self._receive()
+            await self._send("CLIENT", "ID")
+            return reply(await self._receive(), int)
+        except ServerRefusedError:
+            return None
 
     async def ask(self, count: int, block_ms: int) -> None:
         """Let Redis look for up to *count* entries, waiting up to *block_ms* for the first.

@@ -1,6 +1,5 @@
 """A connection that sends within its timeout, and reports when nothing was sent."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,22 +14,29 @@ class Dialled(AbstractConnection):
     """A connection that distinguishes a failure to connect from a reply that never came."""
 
     async def connect(self) -> None:
-        """Connect; raise NeverSentError if there is no connection to send on."""
+        """Connect, and log in.
+
+        Raises:
+            NeverSentError: There is no connection to send on.
+            NoEntryError: The server refuses what the URL asks for, such as its database.
+        """
         try:
             await super().connect()  # type: ignore[no-untyped-call]
         except redis_errors.AuthenticationError:
             raise
+        except (redis_errors.ResponseError, redis_errors.InvalidResponse) as error:
+            raise NoEntryError(str(error)) from error
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
-            raise NeverSentError(_why_unreachable(error)) from error
+            raise NeverSentError(str(error)) from error
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
-        """Log in, also with an account that may read but not name its connection."""
+        """Log in, also where the connection cannot be named: no right to it, or no such command."""
         name, self.client_name = self.client_name, None
         try:
             await super().on_connect_check_health(check_health)
         finally:
             self.client_name = name
-        with suppress(redis_errors.NoPermissionError):
+        with suppress(redis_errors.ResponseError):
             await self.send_command("CLIENT", "SETNAME", name, check_health=False)
             await self.read_response()
 
@@ -62,14 +68,8 @@ class NeverSentError(redis_errors.ConnectionError):
     """There was no connection to send on: the command has certainly not been carried out."""
 
 
-def _why_unreachable(error: Exception) -> str:
-    """Return the system's own message, without the text of redis-py and asyncio around it."""
-    cause = error.__cause__ or error.__context__ or error
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno).lower()
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror.lower()
-    return str(error) or "no connection in time"
+class NoEntryError(redis_errors.ResponseError):
+    """The server refused the connection while it was set up: nothing can be sent on it."""
 
 
 _SCRIPTS = ("EVAL", "EVALSHA")

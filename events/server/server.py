@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from events.errors import (
     ServerRefusedError,
     ServerUnavailableError,
+    UnknownCommandError,
 )
 from events.server.connection import Dialled
 from events.server.reply import reply
@@ -106,6 +107,8 @@ class Server:
         """
         try:
             about = await self._info("server")
+        except UnknownCommandError:
+            return  # INFO is switched off: what else is missing, a command will tell
         except ServerUnavailableError as error:
             raise ServerUnavailableError(f"no Redis at {self.address}: {error}") from None
         except ServerRefusedError as error:
@@ -120,19 +123,24 @@ class Server:
         Nothing is reported about a server that refuses to tell its settings.
         """
         found = []
-        persistence = await self._info("persistence")
+        try:
+            persistence, memory = await self._info("persistence"), await self._info("memory")
+        except ServerRefusedError:
+            return []
         if not persistence.get("aof_enabled"):
             found.append("appendonly is off: a crash of the server loses events; turn AOF on")
-        memory = await self._info("memory")
         policy = str(memory.get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
             found.append(f"maxmemory-policy is {policy}: the log can be evicted; set noeviction")
         return found
 
     async def can_wait_for_fsync(self) -> bool:
-        """Whether the server has WAITAOF, and an append-only file to sync."""
-        known = await self.client.call("COMMAND LIST", "FILTERBY", "PATTERN", "waitaof")
-        persistence = await self._info("persistence")
+        """Whether the server says that it has WAITAOF, and an append-only file to sync."""
+        try:
+            known = await self.client.call("COMMAND LIST", "FILTERBY", "PATTERN", "waitaof")
+            persistence = await self._info("persistence")
+        except ServerRefusedError:
+            return False
         return bool(known) and bool(persistence.get("aof_enabled"))
 
     async def _info(self, section: str) -> dict[str, object]:

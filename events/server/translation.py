@@ -1,6 +1,13 @@
-"""Translate errors of redis-py and of the network into what they mean to the caller."""
+"""Translate errors of redis-py and of the network into what they mean to the caller.
 
+The sentence for each refusal is chosen here and nowhere else. It ends with the server's own words
+in brackets, for whoever searches for them, but never with the arguments of a command: one of them
+may be a password.
+"""
+
+import os
 import re
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,11 +16,13 @@ import redis.exceptions as redis_errors
 
 from events.errors import (
     NoGroupError,
+    NotAdmittedError,
     ServerRefusedError,
     ServerUnavailableError,
+    UnknownCommandError,
     WrongTypeError,
 )
-from events.server.connection import NeverSentError, keys_of
+from events.server.connection import NeverSentError, NoEntryError, keys_of
 
 _TRANSIENT = (
     redis_errors.ConnectionError,  # includes LOADING and refused logins
@@ -33,6 +42,72 @@ _NOT_NOW = re.compile(r"^(UNBLOCKED|BUSY|MISCONF|NOREPLICAS)\b")
 _MISSING = re.compile(
     r"^(NOGROUP|UNBLOCKED the stream key|(ERR )?no such key"
     r"|(ERR )?The XGROUP subcommand requires the key to exist)"
+)
+
+
+_UNKNOWN_COMMAND = re.compile(r"^(?:ERR )?unknown (?:sub)?command '?([^', ]{1,64})")
+
+
+_KINDS: tuple[tuple[type[Exception], str], ...] = (
+    # MovedError is an AskError.
+    (redis_errors.MovedError, "MOVED"),
+    (redis_errors.AskError, "ASK"),
+    (redis_errors.MasterDownError, "MASTERDOWN"),
+    (redis_errors.ClusterDownError, "CLUSTERDOWN"),
+    (redis_errors.ClusterCrossSlotError, "CROSSSLOT"),
+    (redis_errors.TryAgainError, "TRYAGAIN"),
+    (redis_errors.BusyLoadingError, "LOADING"),
+    (redis_errors.ReadOnlyError, "READONLY"),
+    (redis_errors.OutOfMemoryError, "OOM"),
+    (redis_errors.NoPermissionError, "NOPERM"),
+)
+"""The words that redis-py cuts off."""
+
+
+_NEEDS = "the log needs a server that is no cluster, or for one partition a node with all slots"
+
+
+_SENTENCES = tuple(
+    (re.compile(f"(?i){beginning}"), sentence)
+    for beginning, sentence in (
+        (
+            r"MOVED (?P<slot>\d+) (?P<node>\S+)",
+            "slot {slot} of the key lies on another node of this Redis Cluster, {node}; " + _NEEDS,
+        ),
+        (r"ASK \d+ (?P<node>\S+)", "the Redis Cluster is moving the key's slot to {node}"),
+        ("TRYAGAIN", "the Redis Cluster is moving the keys to another node"),
+        ("CLUSTERDOWN", "the Redis Cluster does not serve all of its slots"),
+        ("CROSSSLOT", "a Redis Cluster takes no command for keys of several slots; " + _NEEDS),
+        ("SELECT is not allowed in cluster", "a Redis Cluster has the database 0 only"),
+        ("DB index is out of range", "it does not have the database that its URL names"),
+        ("LOADING", "the server is loading its data"),
+        ("MASTERDOWN", "the server is a replica without its master"),
+        ("READONLY", "the server is a replica, and takes no writes"),
+        ("OOM", "the server has used all of its memory, and takes no writes"),
+        ("MISCONF", "the server cannot save to its disk, and takes no writes"),
+        ("NOREPLICAS", "the server has too few replicas, and takes no writes"),
+        ("BUSY", "the server is held up by a script"),
+        ("UNBLOCKED", "the server ended a wait: its role or the stream has changed"),
+        ("NOAUTH|Authentication required", "the server wants a password, its URL has none"),
+        (
+            "WRONGPASS|invalid username-password|invalid password",
+            "the server does not take the user and password of its URL",
+        ),
+        (
+            "AUTH <password> called without|Client sent AUTH, but no password is set",
+            "its URL has a password, and the server none",
+        ),
+        (
+            "DENIED",
+            "the server is in protected mode, and takes connections from its own machine only",
+        ),
+        ("max number of clients", "the server has all the connections that it takes"),
+        ("Protocol error", "what answers there is no Redis server"),
+        (".*closed by server|.*while writing to socket", "the server closed the connection"),
+        ("Unknown Redis command called from", "a command that a script of ours needs is renamed"),
+        ("Timeout", "no answer in time"),
+        ("No connection available", "all connections of server.connections_max are in use"),
+    )
 )
 
 
@@ -56,21 +131,66 @@ def _wrong_type(command: Sequence[Any], error: Exception) -> WrongTypeError:
     keys = keys_of(command)
     named = keys[0] if len(keys) == 1 else f"one of {', '.join(keys)}"
     name = str(command[0]).split()[0]
+    name = "the script" if name.startswith("EVAL") else name
     return WrongTypeError(f"{named} is not of the type that {name} is for: {error}", keys)
 
 
 def translated(error: redis_errors.RedisError | OSError) -> Exception:
     """Return what a failure means to the caller: wait, look for the group again, or give up."""
-    if isinstance(error, _TRANSIENT) and not isinstance(error, redis_errors.AuthenticationError):
-        return ServerUnavailableError(str(error) or type(error).__name__)
+    sentence = sentence_of(error)
+    if isinstance(error, redis_errors.AuthenticationError | NoEntryError):
+        return NotAdmittedError(sentence)
+    if isinstance(error, _TRANSIENT) or type(error) is redis_errors.AskError:
+        return ServerUnavailableError(sentence)
     if _MISSING.match(str(error)):
         return NoGroupError(str(error))
-    if isinstance(error, redis_errors.NoPermissionError):
-        problem = str(error).removeprefix("NOPERM ")
-        return ServerRefusedError(f"the server's ACL gives this account no permission: {problem}")
     if _NOT_NOW.match(str(error)):
-        return ServerUnavailableError(str(error))
-    return ServerRefusedError(str(error))
+        return ServerUnavailableError(sentence)
+    if _UNKNOWN_COMMAND.match(str(error)):
+        return UnknownCommandError(sentence)
+    return ServerRefusedError(sentence)
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what happened, in one sentence without a secret."""
+    if isinstance(error, NeverSentError | NoEntryError) and error.__cause__ is not None:
+        error = error.__cause__  # type: ignore[assignment]
+    failure = _network_failure(error)
+    if failure is not None:
+        return failure
+    word = next((word for kind, word in _KINDS if isinstance(error, kind)), "")
+    told = f"{word} {error}".strip()
+    if word == "NOPERM":
+        return f"the server's ACL gives this account no permission: {error}"
+    unknown = _UNKNOWN_COMMAND.match(told)
+    if unknown is not None:
+        return (
+            f"the server does not know the command {unknown[1]}: it is renamed or switched off"
+            " there, or the server is too old"
+        )
+    for beginning, sentence in _SENTENCES:
+        found = beginning.match(told)
+        if found is not None:
+            return f"{sentence.format(**found.groupdict())} ({told.rstrip('.')})"
+    return told or type(error).__name__
+
+
+def _network_failure(error: BaseException) -> str | None:
+    """Return what the system says, without the text of redis-py and asyncio around it."""
+    cause = error.__cause__ or error.__context__ or error
+    if not isinstance(cause, OSError):
+        return None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"the server's certificate cannot be verified: {cause.verify_message};"
+            " ssl_ca_certs=FILE in its URL names the certificates to trust"
+        )
+    if isinstance(cause, ssl.SSLError):
+        why = (cause.reason or "no TLS").replace("_", " ").lower()
+        return f"no TLS connection to the server: {why}; does it speak TLS at this port?"
+    if cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno).lower()
+    return cause.strerror.lower() if cause.strerror else None
 
 
 def was_not_carried_out(error: ServerUnavailableError) -> bool:

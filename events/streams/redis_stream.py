@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 
 from events.entry.entry_id import EntryId
+from events.errors import ServerRefusedError
 from events.server.reply import reply, reply_entries, reply_or_none
 from events.server.server import Server
 from events.streams.foreign_stream import check_stream
@@ -77,16 +78,23 @@ async def read_redis_stream(server: Server, key: str | bytes, now_ms: int) -> Re
     await check_stream(server, key)
     state = await read_stream_state(call, key) or StreamState.absent(key)
     newest = reply_entries(await call("XREVRANGE", key, "+", "-", "COUNT", RATE_SAMPLE))
-    size = await call("MEMORY USAGE", key, "SAMPLES", _MEMORY_SAMPLES)
     stream = RedisStream(
         **msgspec.structs.asdict(state),
-        size_bytes=reply_or_none(size, int),
+        size_bytes=await _size(server, key),
         rate_per_s=_rate([EntryId.parse(entry_id) for entry_id, _ in newest], now_ms),
     )
     # The stream first: what arrives meanwhile can make a lag too large, never too small.
     groups = [await _read_group(server, stream, group) for group in await read_groups(call, key)]
     by_name = sorted(groups, key=lambda reading: reading.group.name)
     return msgspec.structs.replace(stream, groups=tuple(by_name))
+
+
+async def _size(server: Server, key: str | bytes) -> int | None:
+    try:
+        size = await server.client.call("MEMORY USAGE", key, "SAMPLES", _MEMORY_SAMPLES)
+    except ServerRefusedError:
+        return None
+    return reply_or_none(size, int)
 
 
 def _rate(newest: Sequence[EntryId], now_ms: int) -> float:

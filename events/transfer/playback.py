@@ -10,7 +10,7 @@ import msgspec
 from events.catalogue.event import new_event_id
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
-from events.errors import EventsError
+from events.errors import EventsError, ServerRefusedError
 from events.history.history import History
 from events.log.keys import partition_of
 from events.log.log import EventLog
@@ -57,8 +57,11 @@ async def refuse_same_log(source: EventLog, target: EventLog) -> None:
 
 
 async def _place_of(log: EventLog) -> tuple[str, int]:
-    about = reply(await log.server.client.call("INFO", "server"), dict[str, object])
     options = log.server.client.connection_pool.connection_kwargs
+    try:
+        about = reply(await log.server.client.call("INFO", "server"), dict[str, object])
+    except ServerRefusedError:
+        about = {"run_id": log.server.address}
     return str(about["run_id"]), int(options.get("db") or 0)
 
 

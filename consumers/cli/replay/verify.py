@@ -15,7 +15,7 @@ from consumers.cli.terminal.options import partition_option, partitions_of, proj
 from consumers.cli.terminal.output import OutputForm, output_option, print_rows
 from consumers.cli.terminal.table import Column, Columns
 from events.log.log import EventLog
-from events.server.reply import reply
+from events.server.server import now_of
 from projections.catalogue import PROJECTIONS
 from projections.errors import HistoryMissingError
 from projections.projection import Projection
@@ -124,9 +124,7 @@ async def _sampled(
     documents = 0 if live is None else await store.count(live)
     if documents <= sample:
         return None
-    raw = await log.server.client.call("TIME")
-    seconds, microseconds = reply(raw, tuple[int, int])
-    salt = b"%d" % (seconds * 1_000_000 + microseconds)
+    salt = (await now_of(log.server)).isoformat().encode()
     most = int(sample / documents * 2**32)
 
     def wants(endpoint_id: UUID) -> bool:

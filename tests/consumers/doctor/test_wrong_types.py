@@ -45,7 +45,7 @@ async def test_a_command_and_a_script_name_the_key_that_is_of_the_wrong_type(
     positions = Positions(log.server, log.keys, 0)
     for ask, name in (
         (positions.all(), "HGETALL"),
-        (positions.advance("archive", (await log.append(created())).entry_ids[0]), "EVALSHA"),
+        (positions.advance("archive", (await log.append(created())).entry_ids[0]), "the script"),
     ):
         with pytest.raises(WrongTypeError) as raised:
             await ask
