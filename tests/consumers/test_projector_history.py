@@ -11,9 +11,9 @@ from events import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
-from tests.projections.test_rebuild import store_of
 from tests.support.appending import Appending, truth
 from tests.support.log_lines import captured_lines
+from tests.support.projectors import store_of
 from tests.support.running_consumer import QUICK, consuming, states, until_settled
 from tests.support.waiting import wait_until
 

@@ -10,8 +10,6 @@ from consumers.errors import UnprocessableError
 from consumers.groups.details import read_members
 from consumers.groups.operations import newest_operations, operation
 from consumers.groups.requeue import REQUEUER, Requeue, Requeued
-from consumers.runtime.dead_letters import DeadLetters
-from consumers.runtime.outcome import DeadLetter, Delivery
 from consumers.runtime.projector import Projector
 from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
@@ -19,13 +17,13 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
 )
 from events.entry.entry_id import EntryId
-from events.entry.recorded import Entry
 from events.errors import NoGroupError
 from events.log.log import EventLog
 from events.log.positions import Positions
 from events.retention.retention import RetentionRule
 from events.retention.trim import Trim
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.consumers.support.given_up import give_up
 from tests.consumers.support.handler_group import PROMPT, handler_consumer_of, handling_with
 from tests.events.support.old_entries import add_old, old_id, there
 from tests.support.running_consumer import (
@@ -51,15 +49,6 @@ WHAT = operation(GROUP, "dead requeue", "a test")
 
 async def requeue(log: EventLog, group: str = GROUP) -> list[Requeued]:
     return await Requeue(log, 0, group).requeue(await dead_letters(log, group), WHAT)
-
-
-async def give_up(log: EventLog, *entry_ids: EntryId, group: str = GROUP) -> None:
-    """Make dead letters of entries that are pending."""
-    for entry_id in entry_ids:
-        [[entry]] = [some async for some in log.read_entries(0, entry_id, entry_id)]
-        delivery = Delivery(Entry(entry_id, 0, entry.fields), 3)
-        letters = DeadLetters(log.server, log.keys, 0, group)
-        assert await letters.move(delivery, DeadLetter("failed 3 times", "no luck"), "first")
 
 
 async def one_dead(log: EventLog) -> EntryId:

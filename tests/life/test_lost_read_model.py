@@ -21,9 +21,9 @@ from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
 from tests.events.support.archives import archive_in, in_stream, run
-from tests.projections.test_rebuild import store_of
 from tests.support.appending import Appending
 from tests.support.log_lines import captured_lines
+from tests.support.projectors import store_of
 from tests.support.running_consumer import QUICK, consuming, members, pending, until_settled
 from tests.support.told import Told
 from tests.support.waiting import wait_until

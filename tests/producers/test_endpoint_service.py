@@ -21,8 +21,8 @@ from producers.errors import (
 )
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.projections.test_two_projectors import POLITE, member
 from tests.support.histories import E, created, listed, record, route_created, terminating, weighted
+from tests.support.projectors import POLITE, member
 from tests.support.running_consumer import consuming, pending, until_settled
 from tests.support.tcp_proxy import Held, tcp_proxy
 from tests.support.waiting import wait_until

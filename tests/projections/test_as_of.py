@@ -18,7 +18,6 @@ from projections.replay.registers import differences
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import as_of, changes_between
 from projections.snapshots.snapshot_store import Snapshots
-from tests.projections.test_rebuild import store_of
 from tests.support import oracle
 from tests.support.appending import Appending
 from tests.support.histories import (
@@ -36,6 +35,7 @@ from tests.support.histories import (
     started,
     weighted,
 )
+from tests.support.projectors import store_of
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
 LIFE: tuple[Event, ...] = (

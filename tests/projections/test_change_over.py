@@ -9,9 +9,9 @@ from events.entry.codec import encode
 from projections.replay.folding import Folding
 from projections.replay.rebuild import PAUSE_AFTER, SWAP_TRIES_MAX, Rebuild
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.projections.test_rebuild import member, rebuild, settled, store_of
 from tests.support.appending import Appending, truth
 from tests.support.histories import E, created, observed
+from tests.support.projectors import member, rebuild, settled, store_of
 from tests.support.running_consumer import consuming, states, until_settled
 from tests.support.waiting import wait_until
 

@@ -15,9 +15,9 @@ from projections.replay.comparison import compare, settled_until
 from projections.replay.folding import Folding
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.projections.test_rebuild import member, settled, store_of
 from tests.support.appending import Appending
 from tests.support.histories import PROJECTIONS, E, created, listed, record, started
+from tests.support.projectors import member, settled, store_of
 from tests.support.running_consumer import (
     consuming,
     create_group,

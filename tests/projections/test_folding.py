@@ -2,22 +2,22 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.entry.codec import decode_values, encode
+from events.entry.codec import decode_values
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent, fold
 from projections.projection import Projection
 from projections.replay import folding as folding_module
 from projections.replay import raw_entry as raw_entry_module
 from projections.replay.folding import Folding
-from projections.replay.partition_history import RawEntry
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support import oracle
+from tests.support.folding import folded, raw
 from tests.support.histories import (
     PROJECTIONS,
     E,
@@ -33,19 +33,6 @@ from tests.support.histories import (
 )
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
-
-
-def raw(recorded: RecordedEvent) -> RawEntry:
-    fields = encode(recorded.event, UUID(int=1), "test")
-    return str(recorded.entry_id).encode(), [part for pair in fields.items() for part in pair]
-
-
-def folded(projection: Projection[Any], entries: Sequence[RawEntry], chunk: int) -> Folding[Any]:
-    folding = Folding(projection, 0)
-    for start in range(0, len(entries), chunk):
-        folding.take(entries[start : start + chunk])
-    folding.flush()
-    return folding
 
 
 @of_each

@@ -17,7 +17,7 @@ from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.transitions import TRANSITIONS_MAX
 from projections.replay.folding import Folding
 from projections.replay.partition_history import RawEntry
-from tests.projections.test_folding import folded, raw
+from tests.support.folding import folded, raw
 from tests.support.histories import (
     ROUTES,
     SESSIONS,

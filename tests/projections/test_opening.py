@@ -19,8 +19,8 @@ from projections.read_model.reader import RouteTableReader, open_reader
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.events.support.any_log import ratio
 from tests.events.support.archives import archive_in, run, trim
-from tests.projections.test_two_projectors import POLITE, member
 from tests.support.histories import E, created
+from tests.support.projectors import POLITE, member
 from tests.support.running_consumer import consuming, until_settled
 
 Open = Callable[..., AbstractAsyncContextManager[History | RouteTableReader]]

@@ -1,22 +1,16 @@
 """A rebuild beside a read model that is live: compared, swapped in, and taken back."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
 import pytest
 
-from consumers.runtime.consumer import Consumer, ConsumerSettings
-from consumers.runtime.outcome import RetryPolicy
-from consumers.runtime.projector import Projector
 from events import EntryId, EventLog, open_log
 from projections.errors import HistoryMissingError, NothingKeptError, NotSwappedError
 from projections.projection import Projection
 from projections.read_model.generations import BUILD_TTL_S
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
-from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
 from projections.replay.document_repair import repair_document
 from projections.replay.folding import Folding
@@ -29,40 +23,17 @@ from projections.replay.rebuild import (
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.appending import Appending, truth
 from tests.support.histories import PROJECTIONS, E, created, listed, observed, record, started
+from tests.support.projectors import member, rebuild, settled, store_of
 from tests.support.running_consumer import consuming, documents, states, until_settled
 from tests.support.waiting import wait_until
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
-QUICK = ConsumerSettings(
-    batch_size=50, block_ms=20, claim_idle_ms=600_000, policy=RetryPolicy(first_s=0.01, most_s=0.05)
-)
 
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stays pending for good is not waited for."""
     monkeypatch.setattr("projections.replay.rebuild.COMPARE_PATIENCE_S", 0.3)
-
-
-def store_of(log: EventLog, projection: Projection[Any] = ROUTE_TABLE) -> ReadModelStore[Any]:
-    return ReadModelStore(log.server, log.keys, projection, 0)
-
-
-def member(log: EventLog, projection: Projection[Any], name: str = "one") -> Consumer:
-    projector = Projector(log, projection, 0, QUICK.policy)
-    return Consumer(log, 0, (projection.read_model, name), projector, QUICK)
-
-
-async def rebuild(log: EventLog, projection: Projection[Any] = ROUTE_TABLE) -> Rebuilt:
-    return await Rebuild(log, store_of(log, projection), Folding(projection, 0)).run()
-
-
-@asynccontextmanager
-async def settled(log: EventLog, projection: Projection[Any] = ROUTE_TABLE) -> AsyncIterator[None]:
-    """Let a projector settle all there is, and stop it before the block."""
-    async with consuming(member(log, projection)):
-        await until_settled(log, projection.read_model)
-    yield
 
 
 @of_each

@@ -14,8 +14,8 @@ from projections.replay.document_repair import repair_document
 from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild, rollback
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.projections.test_rebuild import rebuild, settled, store_of
 from tests.support.histories import PROJECTIONS, E, created, listed, observed, record
+from tests.support.projectors import rebuild, settled, store_of
 from tests.support.running_consumer import documents
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)

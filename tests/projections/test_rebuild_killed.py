@@ -21,9 +21,9 @@ from projections.read_model.generations import BUILD_TTL_S
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
-from tests.projections.test_rebuild import rebuild, settled, store_of
 from tests.projections.test_rebuild_under_load import documents as raw_documents
 from tests.support.appending import Appending, anything, truth
+from tests.support.projectors import rebuild, settled, store_of
 from tests.support.running_consumer import documents, states
 from tests.support.tcp_proxy import tcp_proxy
 from tests.support.told import Told

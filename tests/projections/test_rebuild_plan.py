@@ -9,8 +9,8 @@ from projections.replay.rebuild import Phase, Rebuild
 from projections.replay.rebuild_plan import rebuild_plan
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.projections.test_rebuild import settled, store_of
 from tests.support.appending import Appending
+from tests.support.projectors import settled, store_of
 
 
 async def test_a_plan_counts_what_there_is_to_read(log: EventLog) -> None:

@@ -11,8 +11,8 @@ from projections.read_model.reader import ReaderSettings, open_reader
 from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild, Rebuilt, rollback
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.projections.test_rebuild import member, store_of
 from tests.support.appending import anything
+from tests.support.projectors import member, store_of
 from tests.support.running_consumer import consuming, until_settled
 from tests.support.told import Told
 from tests.support.waiting import wait_until

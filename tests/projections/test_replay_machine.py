@@ -24,9 +24,9 @@ from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
-from tests.projections.test_rebuild import store_of
 from tests.support import oracle
 from tests.support.appending import Appending, truth
+from tests.support.projectors import store_of
 from tests.support.running_consumer import (
     QUICK,
     consuming,

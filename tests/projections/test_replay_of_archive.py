@@ -21,8 +21,8 @@ from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
 from tests.consumers.support.commands import Commands
 from tests.events.support.archives import archive_in, run, trim
-from tests.projections.test_rebuild import settled, store_of
 from tests.support.appending import Appending, truth
+from tests.support.projectors import settled, store_of
 from tests.support.running_consumer import states
 
 

@@ -17,9 +17,9 @@ from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings, problem_of, read_snapshot
 from projections.snapshots.snapshot_store import Snapshots
-from tests.projections.test_rebuild import settled, store_of
 from tests.support.appending import Appending, truth
 from tests.support.disk import fill, mounted
+from tests.support.projectors import settled, store_of
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ from projections.snapshots.snapshot import (
     read_snapshot,
 )
 from projections.snapshots.snapshot_store import Snapshots
-from tests.projections.test_rebuild import settled, store_of
 from tests.support.appending import Appending, truth
 from tests.support.histories import PROJECTIONS, E
+from tests.support.projectors import settled, store_of
 from tests.support.running_consumer import documents, states
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)

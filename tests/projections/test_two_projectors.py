@@ -3,18 +3,16 @@ from uuid import UUID, uuid4
 
 import anyio
 import pytest
-from msgspec.structs import replace
 
 from consumers.runtime import projector as projector_module
-from consumers.runtime.consumer import Consumer, ConsumerSettings
-from consumers.runtime.outcome import RetryPolicy
-from consumers.runtime.projector import Projector
+from consumers.runtime.consumer import ConsumerSettings
 from events import EventLog, open_log
 from projections.projection import Projection
 from tests.support.appending import Appending, truth
 from tests.support.histories import (
     PROJECTIONS,
 )
+from tests.support.projectors import GREEDY, POLITE, member
 from tests.support.running_consumer import (
     consuming,
     documents,
@@ -26,19 +24,6 @@ from tests.support.running_consumer import (
 from tests.support.waiting import wait_until
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
-GREEDY = ConsumerSettings(
-    batch_size=9, block_ms=20, claim_idle_ms=20, policy=RetryPolicy(first_s=0.01, most_s=0.05)
-)
-"""Small batches and early claims: the same entries are folded here and there."""
-
-POLITE = replace(GREEDY, claim_idle_ms=600_000)
-
-
-def member(
-    log: EventLog, projection: Projection[Any], name: str, settings: ConsumerSettings
-) -> Consumer:
-    projector = Projector(log, projection, 0, settings.policy)
-    return Consumer(log, 0, (projection.name, name), projector, settings)
 
 
 @pytest.fixture

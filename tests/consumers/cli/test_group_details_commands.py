@@ -23,7 +23,7 @@ from consumers.runtime.last_errors import LastErrors
 from consumers.runtime.losses import Losses
 from events import EndpointRouteListUpdatedEvent, EntryId, EventLog
 from tests.consumers.support.commands import Commands
-from tests.consumers.test_requeue import give_up
+from tests.consumers.support.given_up import give_up
 from tests.events.support.old_entries import acknowledge, add_old, create, old_id, read
 from tests.support.running_consumer import dead_letters, make_idle
 

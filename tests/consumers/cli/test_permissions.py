@@ -17,7 +17,7 @@ from consumers.processes.embedded import EmbeddedServer
 from events.errors import ServerRefusedError
 from events.log.log import EventLog
 from tests.consumers.support.commands import Commands
-from tests.consumers.test_requeue import give_up
+from tests.consumers.support.given_up import give_up
 from tests.events.support.old_entries import add_old, create, old_id, read, there
 from tests.support.running_consumer import dead_letters, pending
 

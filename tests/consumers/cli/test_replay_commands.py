@@ -30,7 +30,7 @@ from projections.errors import NoEventsError, NoSnapshotError, NothingKeptError
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from tests.consumers.support.commands import Commands, end_of
-from tests.projections.test_rebuild import settled
+from tests.support.projectors import settled
 from tests.support.running_consumer import documents
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
