@@ -7,6 +7,7 @@ import anyio
 import msgspec
 
 from consumers.doctor.finding import Finding
+from consumers.doctor.health_findings import health_findings, read_health
 from consumers.doctor.layout_findings import layout_findings
 from consumers.doctor.log_facts import (
     PartitionFacts,
@@ -23,6 +24,7 @@ from consumers.doctor.server_queries import ServerQueries, refusal_findings
 from events.log.keys import Keys
 from events.server.reply import reply_or_none
 from events.streams.stream_group import read_group, read_oldest_pending
+from producers.checker.membership import MembershipSettings
 from projections.catalogue import READ_MODELS
 
 LOOK_AGAIN_AFTER_S = 0.5
@@ -42,6 +44,7 @@ async def examine(
     partitions: int | None,
     *,
     user: str | None = None,
+    checker_lifetime_s: float = MembershipSettings().lifetime_s,
     look_again_after_s: float = LOOK_AGAIN_AFTER_S,
 ) -> Examination:
     """Examine the server, the log, its groups and the read models; write nothing.
@@ -61,7 +64,8 @@ async def examine(
     found = [await read_partition(queries, keys, p) for p in range(count)]
     facts = await with_missing_groups(queries, keys, found, READ_MODELS)
     findings += layout_findings(keys, layout, partitions, facts)
-    findings += findings_of(facts, keys, READ_MODELS, await _now(queries))
+    now = await _now(queries)
+    findings += findings_of(facts, keys, READ_MODELS, now)
     if look_again_after_s:
         findings += await _look_again(queries, keys, facts, look_again_after_s)
     for projection in READ_MODELS.values():
@@ -71,7 +75,8 @@ async def examine(
             read_model = await read_read_model(queries, keys, projection, partition)
             if read_model is not None:
                 findings += read_model_findings(read_model, partition)
-    findings += queries.unreadable.findings
+    health = await read_health(queries, keys, facts, checker_lifetime_s, now)
+    findings += [*health_findings(health), *queries.unreadable.findings]
     findings += refusal_findings(queries, keys)
     return Examination(findings, facts)
 

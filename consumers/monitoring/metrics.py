@@ -1,6 +1,6 @@
 """Defines the metrics that a process exposes to Prometheus, each with labels and help."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -14,6 +14,8 @@ from prometheus_client.metrics_core import Metric as Family
 
 from consumers.groups.backlog import Backlog
 from consumers.runtime.progress import ConsumerProgress, Distribution
+from producers.checker.known_checkers import KnownCheckers
+from projections.route_table.health_age import HealthAge
 
 PREFIX = "routestream_"
 
@@ -130,13 +132,35 @@ _RESTARTS = Metric(
     _OF_PROCESS,
 )
 _RUNNING = Metric("process_running", "gauge", "1 while the supervised process runs.", _OF_PROCESS)
+_OF_DEPLOYMENT = "Read from Redis, the same in every process of the deployment: take the maximum."
 _LIVING = Metric(
-    "checkers_living", "gauge", "Health checkers that share the endpoints, as this one knows.", ()
+    "checkers_living", "gauge", f"Health checkers that share the endpoints. {_OF_DEPLOYMENT}", ()
+)
+_DEAD_CHECKERS = Metric(
+    "checkers_dead",
+    "gauge",
+    f"Health checkers that died without another in their place. {_OF_DEPLOYMENT}",
+    (),
+)
+_STALE = Metric(
+    "health_stale_routes",
+    "gauge",
+    "Routes at whose health nobody has looked for 120 s, or 3 intervals if that is longer."
+    f" {_OF_DEPLOYMENT}",
+    (),
+)
+_HEALTH_AGE = Metric(
+    "health_age_seconds",
+    "gauge",
+    "How long ago somebody last looked at the route that was looked at least recently."
+    f" {_OF_DEPLOYMENT}",
+    (),
 )
 
 METRICS = (
     *(*_COUNTED, *_DISTRIBUTED, *_BACKLOG),
-    *(_SERVER_UP, _RESTARTS, _RUNNING, _LIVING),
+    *(_SERVER_UP, _RESTARTS, _RUNNING),
+    *(_LIVING, _DEAD_CHECKERS, _STALE, _HEALTH_AGE),
 )
 
 
@@ -172,7 +196,7 @@ def of_consumers(
             if (backlog := backlogs.get(progress.partition)) is not None:
                 family.add_sample(metric.full_name, _labels(progress), left(backlog))
         yield family
-    yield _one(_SERVER_UP, float(server_up))
+    yield of_server(is_up=server_up)
 
 
 def of_processes(restarts: Mapping[str, int], running: Iterable[str]) -> Iterable[Family]:
@@ -185,10 +209,23 @@ def of_processes(restarts: Mapping[str, int], running: Iterable[str]) -> Iterabl
     yield from (restarted, is_running)
 
 
-def of_checker(living: int, *, server_up: bool) -> Iterable[Family]:
-    """Yield what a checker knows of itself and of the other checkers."""
-    yield _one(_LIVING, living)
-    yield _one(_SERVER_UP, float(server_up))
+def of_checkers(known: KnownCheckers | None) -> Iterable[Family]:
+    """Yield how many health checkers live and lack; nothing if that is not known."""
+    if known is not None:
+        yield _one(_LIVING, len(known.living))
+        yield _one(_DEAD_CHECKERS, len(known.dead))
+
+
+def of_health(ages: Collection[HealthAge] | None) -> Iterable[Family]:
+    """Yield how old the health of the routes is; nothing if that is not known."""
+    if ages is not None:
+        yield _one(_STALE, sum(age.is_stale for age in ages))
+        yield _one(_HEALTH_AGE, max((age.age_s or 0.0 for age in ages), default=0.0))
+
+
+def of_server(*, is_up: bool) -> Family:
+    """Return whether the server answered."""
+    return _one(_SERVER_UP, float(is_up))
 
 
 def _one(metric: Metric, value: float) -> Family:

@@ -1,6 +1,7 @@
 """Exposes the metrics and health of consumers, of a supervisor, and of a health checker."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 
@@ -8,7 +9,13 @@ import anyio
 from prometheus_client.metrics_core import Metric as Family
 
 from consumers.groups.backlog import read_backlog
-from consumers.monitoring.metrics import of_checker, of_consumers, of_processes
+from consumers.monitoring.metrics import (
+    of_checkers,
+    of_consumers,
+    of_health,
+    of_processes,
+    of_server,
+)
 from consumers.monitoring.vitals import (
     Health,
     Problem,
@@ -21,7 +28,14 @@ from consumers.monitoring.vitals import (
 from consumers.runtime.progress import ConsumerProgress
 from events.errors import EventsError, ServerUnavailableError
 from events.log.log import EventLog
+from events.server.server import now_of
+from producers.checker.known_checkers import KnownCheckers, read_known_checkers
+from producers.checker.membership import Membership, MembershipSettings
 from projections.catalogue import READ_MODELS
+from projections.health_state.probe_times import read_health_ages
+from projections.read_model.reader import RouteTableReader
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import HealthAge
 
 PROBED_EVERY_S = 1.0
 """Seconds for which a probe of the server is reused, however often health is requested."""
@@ -34,11 +48,18 @@ class ExposedConsumers:
     """The consumers of one group in one process, one for each partition."""
 
     def __init__(
-        self, log: EventLog, progresses: Sequence[ConsumerProgress], settings: VitalsSettings
+        self,
+        log: EventLog,
+        progresses: Sequence[ConsumerProgress],
+        settings: VitalsSettings,
+        *,
+        checker_lifetime_s: float = MembershipSettings().lifetime_s,
     ) -> None:
         self._log = log
         self._progresses = progresses
         self._settings = settings
+        self._checker_lifetime_s = checker_lifetime_s
+        self._checkers: KnownCheckers | None = None
         self._probes: Mapping[int, ServerProbe] = {}
         self._probed_at: float | None = None
         self._lock = anyio.Lock()
@@ -48,7 +69,9 @@ class ExposedConsumers:
         probes = await self._probe_all()
         backlogs = {p: probe.backlog for p, probe in probes.items() if probe.backlog is not None}
         is_up = not any(probe.is_away for probe in probes.values())
-        return of_consumers(self._progresses, backlogs, server_up=is_up)
+        own = of_consumers(self._progresses, backlogs, server_up=is_up)
+        # The checkers cannot tell of themselves once all are gone.
+        return [*own, *of_checkers(self._checkers if is_up else None)]
 
     async def liveness(self) -> Health:
         """Return whether each consumer makes progress; see `consumers.monitoring.vitals`.
@@ -73,9 +96,11 @@ class ExposedConsumers:
         async with self._lock:
             if self._probed_at is None or monotonic() - self._probed_at >= PROBED_EVERY_S:
                 probes: dict[int, ServerProbe] = {}
+                self._checkers = None
                 with anyio.move_on_after(PROBE_TIMEOUT_S):
                     for progress in self._progresses:
                         probes[progress.partition] = await self._probe(progress)
+                    self._checkers = await known_checkers(self._log, self._checker_lifetime_s)
                 late = ServerProbe(
                     error=ServerUnavailableError(f"no answer within {PROBE_TIMEOUT_S:g} s")
                 )
@@ -130,33 +155,34 @@ class ExposedSupervisor:
         return Health.of([Problem(f"process {name} does not run") for name in sorted(missing)])
 
 
-class Living(Protocol):
-    """One checker among the living; see `producers.checker.membership.Membership`."""
-
-    @property
-    def living(self) -> Collection[str]:
-        """The checkers that share the endpoints."""
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether the server accepted its last heartbeat."""
-
-
 class ExposedChecker:
     """A health checker: it is alive while it answers; it retries what it cannot record.
 
     Attributes:
         membership: Its membership, None until it has the route table and has joined.
+        reader: Its route table, None until it has one.
     """
 
-    def __init__(self, membership: Living | None = None) -> None:
-        self.membership = membership
+    def __init__(
+        self, log: EventLog, *, lifetime_s: float = MembershipSettings().lifetime_s
+    ) -> None:
+        self.membership: Membership | None = None
+        self.reader: RouteTableReader | None = None
+        self._log = log
+        self._lifetime_s = lifetime_s
 
     async def metrics(self) -> Iterable[Family]:
-        """Return how many checkers share the endpoints."""
-        if self.membership is None:
-            return of_checker(0, server_up=False)
-        return of_checker(len(self.membership.living), server_up=self.membership.is_heard)
+        """Return how many checkers share the endpoints, and how old health is."""
+        is_heard = self.membership is not None and self.membership.is_heard
+        known = await known_checkers(self._log, self._lifetime_s) if is_heard else None
+        ages = await self._ages(self.reader.endpoints()) if is_heard and self.reader else None
+        return [*of_checkers(known), *of_health(ages), of_server(is_up=is_heard)]
+
+    async def _ages(self, endpoints: Iterable[Endpoint]) -> Collection[HealthAge] | None:
+        with suppress(EventsError):
+            now = await now_of(self._log.server)
+            return list((await read_health_ages(self._log, endpoints, now)).values())
+        return None
 
     async def liveness(self) -> Health:
         """Return ok: it answers."""
@@ -168,3 +194,12 @@ class ExposedChecker:
             return Health.of([Problem("it waits for the route table")])
         silent = Problem("the server did not take the last sign of life")
         return Health.of([None if self.membership.is_heard else silent])
+
+
+async def known_checkers(log: EventLog, lifetime_s: float) -> KnownCheckers | None:
+    """Return the health checkers, None while the server does not answer or refuses to tell."""
+    with suppress(EventsError):
+        now = await now_of(log.server)
+        ask = log.server.client.call
+        return await read_known_checkers(ask, log.keys, lifetime_s, now.timestamp())
+    return None

@@ -12,6 +12,7 @@ from events.structured_logger import structured_logger
 from producers.checker.health_checker import HealthChecker
 from producers.checker.membership import join
 from producers.checker.probe import open_session
+from producers.checker.probe_report import ProbeReport
 from producers.endpoints.endpoint_service import EndpointService
 from projections.read_model.reader import open_reader
 
@@ -27,7 +28,7 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: bool) ->
         async def stop() -> None:
             tasks.cancel_scope.cancel()
 
-        exposed = ExposedChecker()
+        exposed = ExposedChecker(log, lifetime_s=settings.membership.lifetime_s)
         async with (
             exposition(exposed, settings.metrics),
             stopping(stop, supervised=supervised),
@@ -36,8 +37,12 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: bool) ->
             join(log.server, log.keys, checker, settings.membership) as membership,
         ):
             exposed.membership = membership
+            exposed.reader = reader
             _log.info("process_started", checker=checker, server=log.server.address)
-            await HealthChecker(
+            prober = HealthChecker(
                 reader, EndpointService(log), membership, session, settings.checker
-            ).run()
+            )
+            report = ProbeReport(log, prober, reader, every_s=settings.checker.report_s)
+            tasks.start_soon(report.run)
+            await prober.run()
     _log.info("process_stopped", checker=checker)

@@ -64,8 +64,10 @@ async def run_group(
             partitions=log.partitions,
         )
         progresses = [member.progress for member in members]
+        lifetime_s = settings.membership.lifetime_s
+        exposed = ExposedConsumers(log, progresses, metrics.vitals, checker_lifetime_s=lifetime_s)
         async with (
-            exposition(ExposedConsumers(log, progresses, metrics.vitals), metrics),
+            exposition(exposed, metrics),
             stopping(lambda: stop_all(members), supervised=supervised),
             anyio.create_task_group() as running,
         ):

@@ -33,7 +33,10 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def checkers(self) -> str:
-        """Sorted set: the living health checkers, by the time of their last sign of life."""
+        """Sorted set: the health checkers, by the server's clock (ms) at their last sign of life.
+
+        Those that died stay until another takes their place, so that it is seen how many lack.
+        """
         return f"{self.namespace}:checkers"
 
     def events(self, partition: int) -> str:
@@ -52,6 +55,10 @@ class Keys(msgspec.Struct, frozen=True):
     def heads(self, partition: int) -> str:
         """Hash: endpoint -> entry id of its last event."""
         return f"{{{self.namespace}:{partition}}}:heads"
+
+    def probed(self, partition: int) -> str:
+        """Sorted set: `ENDPOINT:ROUTE`, by the server's clock (ms) at the route's last probe."""
+        return f"{{{self.namespace}:{partition}}}:probed"
 
     def appended(self, partition: int, event_id: str) -> str:
         """String: first entry id and count of the append that begins with this event; expires."""

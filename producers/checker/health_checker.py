@@ -11,23 +11,27 @@ import aiohttp
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
-from msgspec.structs import replace
 
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatus
-from events.entry.entry_id import START, EntryId
 from events.errors import EventsError
 from events.structured_logger import structured_logger
 from producers.checker.probe import Address, probe
 from producers.checker.settings import CheckerSettings
-from producers.checker.verdict import CheckState, ObservedTransition, judge
+from producers.checker.stall_clock import StallClock
+from producers.checker.verdict import CheckState, ObservedTransition, ProbeResult, judge
+from producers.checker.watched_route import Target, WatchedRoute
 from producers.errors import ProducersError
 from projections.errors import ProjectionsError
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import RouteKey
 from projections.route_table.route import Route
 from projections.route_table.routing import is_reachable
 
 _log = structured_logger(__name__)
+
+STALLED_PART_MAX = 0.1
+"""The part of a probe's time in which the checker may stand still: a late answer still counts."""
 
 
 class Reader(Protocol):
@@ -66,49 +70,6 @@ class EndpointOwnership(Protocol):
         """Wait until the owned endpoints may have changed."""
 
 
-class Target(msgspec.Struct, frozen=True):
-    """What is probed, and how; when a field changes, the failures so far no longer count."""
-
-    endpoint_id: UUID
-    route_id: UUID
-    address: Address
-    started_at: EntryId
-    health_check: HealthCheck
-
-
-class WatchedRoute:
-    """The probing of one target; *due* is its newest transition that is not recorded yet."""
-
-    def __init__(self, target: Target, route: Route, state: CheckState, seen_s: float) -> None:
-        self.target = target
-        self.state = replace(state, health=route.health, failures=0, successes=0)
-        self.seen_s = seen_s
-        self.due: ObservedTransition | None = None
-        self.is_recording = False
-        self.scope = anyio.CancelScope()
-        self.log = _log.bind(endpoint_id=str(target.endpoint_id), route_id=str(target.route_id))
-        self._health_at = route.health_at
-
-    @property
-    def started_s(self) -> float:
-        """When the grace began, in seconds since 1970: at the route's start, or when first seen."""
-        started_at = self.target.started_at
-        if started_at <= START:
-            return self.seen_s
-        # Our clock may be behind the server's: nothing starts after it was seen.
-        return min(started_at.ms / 1_000, self.seen_s)
-
-    def continue_from(self, route: Route) -> None:
-        """Take over a health that any producer has recorded since the last update.
-
-        This drops the due transition; the next probe judges again.
-        """
-        if route.health_at != self._health_at:
-            self._health_at = route.health_at
-            self.state = replace(self.state, health=route.health)
-            self.due = None
-
-
 class HealthChecker:
     """Probes each reachable route of each owned endpoint that has a health check.
 
@@ -132,19 +93,30 @@ class HealthChecker:
         self._session = session
         self._settings = settings
         self._clock = clock
+        self._stalls = StallClock()
         self._limiter = anyio.CapacityLimiter(settings.concurrency_max)
         self._noticed = anyio.Event()
-        self._watches: dict[tuple[UUID, UUID], WatchedRoute] = {}
+        self._watches: dict[RouteKey, WatchedRoute] = {}
 
     @property
     def watched(self) -> int:
         """How many routes are probed now."""
         return len(self._watches)
 
+    def probe_ages_s(self) -> dict[RouteKey, float]:
+        """Return how many seconds ago the last probe of each watched route ended."""
+        now = anyio.current_time()
+        return {
+            key: now - watch.probed_at
+            for key, watch in self._watches.items()
+            if watch.probed_at is not None
+        }
+
     async def run(self) -> None:
         """Probe and record until cancelled."""
         _log.info("checker_started", **msgspec.to_builtins(self._settings))
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._stalls.run)
             for changed in (self._reader.changed, self._ownership.changed):
                 tasks.start_soon(self._notice, changed)
             while True:
@@ -175,7 +147,7 @@ class HealthChecker:
             self._watches[key] = self._new_watch(target, route, known)
             tasks.start_soon(self._watch, self._watches[key], known is None)
 
-    def _wanted(self) -> dict[tuple[UUID, UUID], tuple[Target, Route]]:
+    def _wanted(self) -> dict[RouteKey, tuple[Target, Route]]:
         wanted = {}
         for endpoint in self._reader.endpoints():
             check = endpoint.health_check
@@ -187,7 +159,7 @@ class HealthChecker:
                     target = Target(
                         endpoint.endpoint_id, route.route_id, address, route.started_at, check
                     )
-                    wanted[endpoint.endpoint_id, route.route_id] = (target, route)
+                    wanted[target.key] = (target, route)
         return wanted
 
     def _new_watch(self, target: Target, route: Route, before: WatchedRoute | None) -> WatchedRoute:
@@ -216,7 +188,16 @@ class HealthChecker:
     async def _probe(self, watch: WatchedRoute) -> None:
         check = watch.target.health_check
         async with self._limiter:
+            stalled_s = self._stalls.stalled_s
             result = await probe(self._session, watch.target.address, check)
+            stalled_s = self._stalls.stalled_s - stalled_s
+        if _says_nothing(result, stalled_s, check):
+            if not watch.is_void:
+                watch.log.warning("probe_void", reason=result.reason, stalled_s=round(stalled_s, 3))
+            watch.is_void = True
+            return
+        watch.is_void = False
+        watch.probed_at = anyio.current_time()
         was_flapping = watch.state.flapping
         watch.state, transition = judge(
             watch.state,
@@ -260,6 +241,13 @@ class HealthChecker:
             interval_s = min(interval_s, self._settings.fast_interval_s)
         interval_s = max(interval_s, self._settings.interval_min_s)
         return interval_s * _draw(1 - self._settings.jitter, 1 + self._settings.jitter)
+
+
+def _says_nothing(result: ProbeResult, stalled_s: float, check: HealthCheck) -> bool:
+    """Whether a probe failed by the checker's own fault: it stood still, or lacked something."""
+    if result.failed_here:
+        return True
+    return result.is_late and stalled_s > STALLED_PART_MAX * check.max_wait_time
 
 
 def _address(route: Route) -> Address | None:

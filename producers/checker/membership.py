@@ -18,6 +18,9 @@ from events.structured_logger import structured_logger
 
 _log = structured_logger(__name__)
 
+FORGOTTEN_S = 86_400.0
+"""Seconds after which the living checkers forget a dead one that no other has replaced."""
+
 
 def owner_of(endpoint_id: UUID, checkers: Collection[str]) -> str | None:
     """Return which of *checkers* owns the endpoint, None if there are none.
@@ -69,10 +72,11 @@ class Membership:
     ) -> None:
         self.checker = checker
         self.living: frozenset[str] = frozenset()
-        self._server = server
         self._key = keys.checkers
         self._settings = settings
+        self._lifetime_ms = int(settings.lifetime_s * 1_000)
         self._script = server.client.script("producers.checker", "heartbeat")
+        self._leave_script = server.client.script("producers.checker", "leave")
         self._changed = anyio.Event()
         self.is_heard = True
 
@@ -96,9 +100,9 @@ class Membership:
 
     async def heartbeat(self) -> None:
         """Send one heartbeat; while the server is away, the last answer holds."""
-        lifetime_ms = int(self._settings.lifetime_s * 1_000)
+        forgotten_ms = max(self._lifetime_ms, int(FORGOTTEN_S * 1_000))
         try:
-            raw = await self._script([self._key], [self.checker, lifetime_ms])
+            raw = await self._script([self._key], [self.checker, self._lifetime_ms, forgotten_ms])
             living = frozenset(checker.decode() for checker in reply(raw, list[bytes]))
         except EventsError as error:
             if self.is_heard:
@@ -117,7 +121,7 @@ class Membership:
         """Let the others take over at once instead of after `lifetime_s`."""
         with anyio.move_on_after(self._settings.leave_timeout_s, shield=True):
             try:
-                await self._server.client.call("ZREM", self._key, self.checker)
+                await self._leave_script([self._key], [self.checker, self._lifetime_ms])
             except EventsError as error:
                 _log.warning("leave_failed", checker=self.checker, error=str(error))
 

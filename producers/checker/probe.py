@@ -18,6 +18,14 @@ BODY_BYTES_MAX = 4_096
 REASON_CHARACTERS_MAX = 256
 """Maximum characters of the reason why a probe failed."""
 
+_OWN_LACKS = frozenset(
+    {
+        *(errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM),
+        *(errno.EADDRNOTAVAIL, errno.ENETDOWN),
+    }
+)
+"""What this machine lacks where it cannot connect to any route: files, memory, ports, a network."""
+
 _HTTP: frozenset[Protocol] = frozenset({"http", "h2"})
 _HEADERS = {"User-Agent": "routestream"}
 _NO_TIMEOUTS = aiohttp.ClientTimeout(total=None, sock_connect=None)
@@ -61,8 +69,12 @@ async def probe(
                 return await _get(session, _url(address, health_check.path), health_check)
             return await _connect(address)
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        why = _why(error, health_check)
-        return ProbeResult(success=False, reason=why[:REASON_CHARACTERS_MAX])
+        return ProbeResult(
+            success=False,
+            reason=_why(error, health_check)[:REASON_CHARACTERS_MAX],
+            is_late=_is_late(error),
+            failed_here=_number_of(error) in _OWN_LACKS,
+        )
 
 
 def _url(address: Address, path: str) -> URL:
@@ -108,13 +120,34 @@ def _why(error: Exception, health_check: HealthCheck) -> str:
     return why
 
 
+def _is_late(error: Exception) -> bool:
+    """Whether nobody refused: no answer came in time, or the connection was given up."""
+    if isinstance(error, aiohttp.ClientConnectorError | ConnectionRefusedError):
+        return False
+    return isinstance(
+        error,
+        TimeoutError | ConnectionError | aiohttp.ServerConnectionError | aiohttp.ClientOSError,
+    )
+
+
+def _number_of(error: Exception) -> int | None:
+    """Return the system's number of the error, None where it has none."""
+    return _cause_of(error).errno if isinstance(error, OSError) else None
+
+
 def _why_unreachable(error: OSError) -> str:
-    """Name the first cause; a host name with several addresses has one for each of them."""
-    cause: BaseException = error.__cause__ or error
-    if isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
+    cause = _cause_of(error)
     if isinstance(cause, socket.gaierror):
         return "the name of its host is not known"
-    if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
+    if cause.errno == errno.ECONNREFUSED:
         return "connection refused"
-    return f"cannot connect: {getattr(cause, 'strerror', None) or cause}"
+    return f"cannot connect: {cause.strerror or cause}"
+
+
+def _cause_of(error: OSError) -> OSError:
+    """Return the first cause; a host name with several addresses has one for each of them."""
+    cause: BaseException = error.os_error if hasattr(error, "os_error") else error
+    cause = cause.__cause__ or cause
+    if isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return cause if isinstance(cause, OSError) else error

@@ -18,6 +18,7 @@ class CheckerSettings(Limited, frozen=True):
             that is shorter than its interval; None: its interval holds.
         interval_min_s: The least time between two probes of a route, whatever its interval.
         jitter: The part of an interval by which it is drawn longer or shorter, 0 to 0.5.
+        report_s: Time between two reports of when the routes were last probed.
         update_interval_s: The least time between two looks at the changed route table.
         verdict: When a route flaps.
     """
@@ -26,5 +27,6 @@ class CheckerSettings(Limited, frozen=True):
     fast_interval_s: Annotated[float, Meta(ge=0.01, le=86_400)] | None = None
     interval_min_s: Annotated[float, Meta(ge=0.01, le=86_400)] = INTERVAL_MIN_S
     jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
+    report_s: Annotated[float, Meta(ge=0.01, le=60)] = 5.0
     update_interval_s: Annotated[float, Meta(ge=0, le=60)] = 0.1
     verdict: VerdictSettings = VerdictSettings()

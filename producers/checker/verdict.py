@@ -30,10 +30,20 @@ DEFAULT_SETTINGS = VerdictSettings()
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
-    """How one probe of a route ended; *reason* says in a few words why it failed."""
+    """How one probe of a route ended.
+
+    Attributes:
+        success: Whether the route answered as expected.
+        reason: Why it failed, in a few words.
+        is_late: It failed because no answer came in time: that of a checker that stood still says
+            nothing.
+        failed_here: It failed because this machine lacks something: it says nothing of the route.
+    """
 
     success: bool
     reason: str | None = None
+    is_late: bool = False
+    failed_here: bool = False
 
 
 class ObservedTransition(msgspec.Struct, frozen=True):

@@ -15,9 +15,11 @@ from events.log.keys import NAMESPACE, Keys, partition_of
 from events.log.log import EventLog, log_to_read
 from events.server.server import Server
 from events.server.settings import ServerSettings
+from projections.health_state.followed_ages import FollowedAges
 from projections.read_model.follower import Follower
 from projections.read_model.store import ReadModelStore
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import HealthAge
 from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.routing import routable
@@ -60,6 +62,7 @@ class RouteTableReader:
             )
             for partition in range(partitions)
         ]
+        self._ages = FollowedAges(server, keys, partitions, self.endpoints)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow until cancelled; started when the whole table is loaded for the first time."""
@@ -68,6 +71,7 @@ class RouteTableReader:
                 followers.start_soon(follower.run)
             for follower in self._followers:
                 await follower.loaded.wait()
+            followers.start_soon(self._ages.run)
             task_status.started()
 
     def routable(self, endpoint_id: UUID) -> tuple[Route, ...]:
@@ -92,6 +96,18 @@ class RouteTableReader:
     def endpoints(self) -> Iterable[Endpoint]:
         """Return every endpoint of the table."""
         return [state for follower in self._followers for _, state in follower.held.values()]
+
+    def health_age(self, endpoint_id: UUID, route_id: UUID) -> HealthAge | None:
+        """Return how old the health of a route is, and whether it is stale.
+
+        None where no health checker has to look at the route, and before it is known. A stale route
+        is still among the `routable` ones as long as its last known health is healthy.
+        """
+        endpoint = self.endpoint(endpoint_id)
+        route = None if endpoint is None else endpoint.routes.get(route_id)
+        if endpoint is None or route is None:
+            return None
+        return self._ages.age_of(endpoint, route)
 
     @property
     def age_s(self) -> float:

@@ -182,10 +182,12 @@ async def test_a_checker_is_ready_while_its_signs_of_life_are_heard(
     async with (
         open_log(own_server.url, namespace=namespace) as log,
         join(log.server, log.keys, "first", settings) as membership,
-        asking(ExposedChecker(membership)) as asked,
+        asking(exposed := ExposedChecker(log)) as asked,
     ):
+        await asked.until("/readyz", 503)
+        exposed.membership = membership
         await asked.until("/readyz", 200)
-        assert await asked.samples() == {"checkers_living": 1, "server_up": 1}
+        assert await asked.samples() == {"checkers_living": 1, "checkers_dead": 0, "server_up": 1}
         own_server.kill()
         await asked.until("/readyz", 503)
         assert (await asked.told("/livez"))[0] == 200

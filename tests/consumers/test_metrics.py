@@ -284,8 +284,9 @@ def test_names_have_their_unit_last_and_are_told_once() -> None:
     names = [metric.full_name for metric in METRICS]
     assert len(set(names)) == len(names)
     assert all(metric.help.endswith(".") for metric in METRICS)
-    units = ("_total", "_entries", "_seconds", "_up", "_running", "_connected", "_living")
-    assert [name for name in names if not name.endswith(units)] == []
+    units = ("_total", "_entries", "_seconds", "_up", "_running", "_connected")
+    counts = ("_living", "_dead", "_routes")
+    assert [name for name in names if not name.endswith(units + counts)] == []
 
 
 def test_the_page_of_the_metrics_is_up_to_date() -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from events.errors import ServerUnavailableError
 from events.log.keys import Keys
-from events.server.server import Server, open_server
+from events.server.server import Server, now_of, open_server
 from events.server.settings import ServerSettings
+from producers.checker.known_checkers import KnownCheckers, read_known_checkers
 from producers.checker.membership import Membership, MembershipSettings, join, owner_of
 from tests.support.log_lines import captured_lines
 
@@ -75,7 +76,18 @@ def keys() -> Keys:
     return Keys(f"ownership-{uuid4().hex}")
 
 
-async def living(server: Server, keys: Keys) -> set[bytes]:
+async def server_ms(server: Server) -> int:
+    return round((await now_of(server)).timestamp() * 1_000)
+
+
+async def checkers(server: Server, keys: Keys) -> KnownCheckers:
+    now_s = await server_ms(server) / 1_000
+    found = await read_known_checkers(server.client.call, keys, QUICK.lifetime_s, now_s)
+    assert found is not None
+    return found
+
+
+async def known(server: Server, keys: Keys) -> set[bytes]:
     return set(await server.client.execute_command("ZRANGE", keys.checkers, 0, -1))
 
 
@@ -102,18 +114,45 @@ async def test_a_clean_stop_leaves_at_once(server: Server, keys: Keys) -> None:
     async with join(server, keys, "stays", QUICK) as stays:
         async with join(server, keys, "leaves", QUICK):
             await until_living(stays, "stays", "leaves")
-        assert await living(server, keys) == {b"stays"}
+        assert await known(server, keys) == {b"stays"}
         await until_living(stays, "stays")
-    assert await living(server, keys) == set()
 
 
-async def test_who_gave_no_sign_for_its_lifetime_is_removed(server: Server, keys: Keys) -> None:
-    seconds, _ = await server.client.execute_command("TIME")
-    now_ms = int(seconds) * 1_000
-    await server.client.call("ZADD", keys.checkers, now_ms - 11_500, "dead", now_ms, "alive")
+async def test_the_last_that_stops_stays_known_as_dead_until_another_comes(
+    server: Server, keys: Keys
+) -> None:
+    async with join(server, keys, "last", QUICK):
+        pass
+    left = await checkers(server, keys)
+    assert (left.living, left.dead) == ([], ["last"])
+    async with join(server, keys, "new", QUICK) as new:
+        assert new.living == {"new"}
+        assert await known(server, keys) == {b"new"}
+
+
+async def test_the_dead_do_not_share_and_are_known_until_others_take_their_place(
+    server: Server, keys: Keys
+) -> None:
+    now_ms = await server_ms(server)
+    signs = (now_ms, "alive", now_ms - 11_500, "dead", now_ms - 12_500, "longer-dead")
+    await server.client.call("ZADD", keys.checkers, *signs)
     async with join(server, keys, "new", QUICK) as new:
         assert new.living == {"alive", "new"}
-    assert await living(server, keys) == {b"alive"}
+        seen = await checkers(server, keys)
+        assert (set(seen.living), seen.dead, seen.known) == ({"alive", "new"}, ["dead"], 3)
+        assert 11 < seen.dead_s < 20
+        async with join(server, keys, "newer", QUICK):
+            assert (await checkers(server, keys)).dead == []
+
+
+async def test_a_sign_from_before_the_clock_was_set_back_says_nothing(
+    server: Server, keys: Keys
+) -> None:
+    ahead = await server_ms(server) + 3_600_000
+    await server.client.call("ZADD", keys.checkers, ahead, "from-the-future")
+    assert (await checkers(server, keys)).living == []
+    async with join(server, keys, "here", QUICK) as here:
+        assert here.living == {"here"}
 
 
 async def test_the_score_is_the_servers_clock_in_milliseconds(server: Server, keys: Keys) -> None:

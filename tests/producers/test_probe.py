@@ -1,3 +1,4 @@
+import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -42,8 +43,8 @@ def with_status(status: int) -> Answer:
     return answer
 
 
-def ill(reason: str) -> ProbeResult:
-    return ProbeResult(success=False, reason=reason)
+def ill(reason: str, *, is_late: bool = False) -> ProbeResult:
+    return ProbeResult(success=False, reason=reason, is_late=is_late)
 
 
 @pytest.mark.parametrize("expected", [200, 204, 503])
@@ -98,7 +99,7 @@ async def test_a_route_that_does_not_answer_in_time_has_failed(session: ClientSe
 
     async with model_server(hang) as address:
         result = await probe(session, address, HealthCheck(path="/", max_wait_time=0.05))
-    assert result == ill("no answer within 0.05 s")
+    assert result == ill("no answer within 0.05 s", is_late=True)
 
 
 async def test_the_status_decides_without_the_body(session: ClientSession) -> None:
@@ -179,3 +180,23 @@ async def test_h2_is_asked_over_http(session: ClientSession) -> None:
     async with model_server(with_status(500)) as address:
         result = await probe(session, address._replace(protocol="h2"), HealthCheck(path="/"))
     assert result == ill("HTTP 500, expected 200")
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+async def test_no_file_left_to_open_is_the_checkers_own_failure(
+    session: ClientSession, protocol: Protocol
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        address = Address("127.0.0.1", 1, protocol)
+        result = await probe(session, address, HealthCheck(path="/"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (result.success, result.failed_here) == (False, True)
+    assert "Too many open files" in (result.reason or "")
+
+
+async def test_a_refused_connection_is_the_routes_own_failure(session: ClientSession) -> None:
+    result = await probe(session, Address("127.0.0.1", unused_port()), HealthCheck(path="/"))
+    assert (result.success, result.failed_here, result.is_late) == (False, False, False)

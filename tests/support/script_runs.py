@@ -55,7 +55,16 @@ def runs(keys: Keys) -> list[Run]:
         *_runs_of_owners(keys),
         *_runs_by_hand(keys),
         *_runs_of_read_models(keys),
-        Run("producers.checker", "heartbeat", [keys.checkers], ["checker", 10_000]),
+        *_runs_of_checkers(keys),
+    ]
+
+
+def _runs_of_checkers(keys: Keys) -> list[Run]:
+    probed: list[Word] = ["endpoint:route", 100]
+    return [
+        Run("producers.checker", "heartbeat", [keys.checkers], ["checker", 10_000, 86_400_000]),
+        Run("producers.checker", "leave", [keys.checkers], ["a-dead-checker", 10_000]),
+        Run("producers.checker", "report_probes", [keys.probed(0)], [120_000, 100, *probed]),
     ]
 
 

@@ -77,6 +77,7 @@ async def examination_of(
             Keys(settings.namespace),
             settings.partitions,
             user=user,
+            checker_lifetime_s=settings.membership.lifetime_s,
             look_again_after_s=after_s,
         )
     except ServerUnavailableError as error:

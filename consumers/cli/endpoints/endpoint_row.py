@@ -8,21 +8,28 @@ from uuid import UUID
 import msgspec
 from rich.text import Text
 
-from consumers.cli.endpoints.table import HEALTH_COLOURS, healths, per_cent, shares
+from consumers.cli.endpoints.table import health_text, healths, looked_at, per_cent, shares
 from consumers.cli.terminal.event_summary import address
 from consumers.cli.terminal.output import shown_id
 from consumers.cli.terminal.table import Column, Columns
 from events.catalogue.health_check import HealthCheck
-from events.entry.age import age_of
+from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from projections.read_model.knowledge import Knowledge
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.route import Health, Route
 from projections.route_table.traffic import Traffic, address_since, ratio_since, traffic_of
 
 
 class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One route; a field `*_at` is the entry that set the value, null where it was never set."""
+    """One route; a field `*_at` is the entry that set the value, null where it was never set.
+
+    Attributes:
+        health_checked_at: When its health was last looked at, an RFC 3339 time.
+        health_stale: Whether nobody has looked for too long. Both are null for a past state, and
+            where no checker has to look at the route.
+    """
 
     route_id: UUID
     session_id: UUID | None
@@ -35,6 +42,8 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     health: Health
     errors: list[str]
     health_reason: str | None
+    health_checked_at: str | None
+    health_stale: bool | None
     consecutive_failures: int
     listed_at: EntryId | None
     address_at: EntryId | None
@@ -103,7 +112,8 @@ def _routes(row: EndpointRow) -> str:
 def _healths(row: EndpointRow) -> str | None:
     if row.destroyed_at is not None:
         return None
-    return healths(row.health_check, (route.health for route in row.routes))
+    stale = sum(bool(route.health_stale) for route in row.routes)
+    return healths(row.health_check, (route.health for route in row.routes), stale)
 
 
 def _shares(row: EndpointRow) -> str | None:
@@ -123,16 +133,20 @@ def route_columns(
         ),
         Column("STATUS", lambda row: row.status),
         Column("SINCE", lambda row: _age(row.status_at, now)),
-        Column("HEALTH", lambda row: Text(_words(row.health), HEALTH_COLOURS[row.health])),
+        Column("HEALTH", lambda row: health_text(row.health, is_stale=bool(row.health_stale))),
         Column("SINCE", lambda row: _age(_health_since(row), now)),
+        Column("CHECKED", lambda row: _checked(row, now)),
         Column("WEIGHT", _weight, is_number=True),
         Column("TRAFFIC", _traffic, is_below=True),
         Column("BY", lambda row: _decider(row, names), is_below=True),
     )
 
 
-def _words(health: Health) -> str:
-    return health.replace("_", " ")
+def _checked(row: RouteRow, now: datetime) -> str | None:
+    """Return how long ago its health was last looked at."""
+    if row.health_checked_at is None:
+        return "never" if row.health_stale else None
+    return span((now - datetime.fromisoformat(row.health_checked_at)).total_seconds())
 
 
 def _health_since(row: RouteRow) -> EntryId | None:
@@ -158,15 +172,27 @@ def _decider(row: RouteRow, names: Mapping[EntryId, str]) -> str | None:
 
 def endpoint_row(revision: int, endpoint: Endpoint) -> EndpointRow:
     """Return the row of an endpoint's past state."""
-    return EndpointRow(**_facts(revision, endpoint))
+    return EndpointRow(**_facts(revision, endpoint, {}))
 
 
 def live_endpoint_row(
-    revision: int, endpoint: Endpoint, known: Knowledge | None, now: datetime
+    revision: int,
+    endpoint: Endpoint,
+    known: Knowledge | None,
+    now: datetime,
+    ages: Mapping[RouteKey, HealthAge],
 ) -> LiveEndpointRow:
-    """Return the row of an endpoint; *known* says how current its partition is."""
+    """Return the row of an endpoint.
+
+    Args:
+        revision: Its document's revision.
+        endpoint: Its state.
+        known: How current its partition is.
+        now: The server's clock.
+        ages: How old the health of its routes is.
+    """
     knowledge = msgspec.UNSET if known is None else _knowledge(known, now)
-    return LiveEndpointRow(**_facts(revision, endpoint), knowledge=knowledge)
+    return LiveEndpointRow(**_facts(revision, endpoint, ages), knowledge=knowledge)
 
 
 def _knowledge(known: Knowledge, now: datetime) -> KnowledgeRow:
@@ -179,8 +205,8 @@ def _knowledge(known: Knowledge, now: datetime) -> KnowledgeRow:
     )
 
 
-def _facts(revision: int, endpoint: Endpoint) -> dict[str, Any]:
-    traffic = traffic_of(endpoint)
+def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]) -> dict[str, Any]:
+    traffic, own = traffic_of(endpoint), endpoint.endpoint_id
     return {
         "endpoint_id": endpoint.endpoint_id,
         "name": endpoint.name,
@@ -194,7 +220,10 @@ def _facts(revision: int, endpoint: Endpoint) -> dict[str, Any]:
         "health_check_at": _stamp(endpoint.health_check_at),
         "destroyed_at": _stamp(endpoint.destroyed_at),
         "list_at": _stamp(endpoint.list_at),
-        "routes": [_route_row(route, traffic[route.route_id]) for route in endpoint.present_routes],
+        "routes": [
+            _route_row(route, traffic[route.route_id], ages.get((own, route.route_id)))
+            for route in endpoint.present_routes
+        ],
     }
 
 
@@ -207,7 +236,7 @@ def _health_check(health_check: HealthCheck | None) -> dict[str, Any] | None:
     return given
 
 
-def _route_row(route: Route, gets: Traffic) -> RouteRow:
+def _route_row(route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:
     return RouteRow(
         route_id=route.route_id,
         session_id=route.session_id,
@@ -220,6 +249,8 @@ def _route_row(route: Route, gets: Traffic) -> RouteRow:
         health=route.health,
         errors=list(route.errors),
         health_reason=route.health_reason,
+        health_checked_at=None if age is None else looked_at(age),
+        health_stale=None if age is None else age.is_stale,
         consecutive_failures=route.consecutive_failures,
         listed_at=_stamp(route.listed_at),
         address_at=_stamp(address_since(route)),

@@ -10,7 +10,7 @@ from consumers.cli.endpoints.endpoint_row import (
     live_endpoint_row,
     route_columns,
 )
-from consumers.cli.endpoints.table import endpoint_pairs, notes
+from consumers.cli.endpoints.table import ages_shown, endpoint_pairs, notes, stale_note
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.messages import say
@@ -75,12 +75,18 @@ async def list_endpoints(
             shown.sort(key=lambda one: one[1].endpoint_id.int)
             partitions = () if position else range(log.partitions)
             known = await ask_each(partitions, lambda p: _knowledge(log, p))
+            states = () if position else (endpoint for _, endpoint in shown)
+            ages = await ages_shown(log, states, now)
             rows = (
-                live_endpoint_row(revision, endpoint, known.get(_partition(log, endpoint)), now)
+                live_endpoint_row(
+                    revision, endpoint, known.get(_partition(log, endpoint)), now, ages
+                )
                 for revision, endpoint in shown
             )
             columns = endpoint_columns(now, narrow=is_narrow(output))
             print_rows(output, LiveEndpointRow, rows, columns, nothing="no endpoints")
+            if note := stale_note(ages.values()):
+                say(note)
             for knowledge in known.values():
                 if knowledge.behind_s(now) and shown:
                     words = knowledge.in_words(now)
@@ -107,8 +113,10 @@ async def show(
 
     ENDPOINT is its id, the beginning of it (4 characters or more), or its name. WEIGHT is the
     route's share of the traffic, or its ratio in brackets where it gets none. BY is the
-    event that last decided about its traffic; `routestream events show` shows that. KNOWLEDGE says
-    how far the log has been folded into what is shown.
+    event that last decided about its traffic; `routestream events show` shows that. CHECKED is how
+    long ago somebody last looked at the route's health; health at which nobody has looked for 120
+    seconds, or 3 intervals of the health check if that is longer, is stale. KNOWLEDGE says how far
+    the log has been folded into what is shown.
 
     \b
     Example: routestream endpoints show chat --watch 2
@@ -118,7 +126,8 @@ async def show(
         async def show_it() -> None:
             revision, state, now = await endpoint_at(deployment, log, endpoint, position)
             known = None if position else await _knowledge(log, _partition(log, state))
-            row = live_endpoint_row(revision, state, known, now)
+            ages = await ages_shown(log, () if position else (state,), now)
+            row = live_endpoint_row(revision, state, known, now, ages)
             if not output.is_table:
                 print_value(output, row, LiveEndpointRow)
                 return
@@ -134,6 +143,8 @@ async def show(
             elif not state.is_destroyed:
                 say("no routes")
             remarks = list(notes(state, wide=output.is_wide))
+            if note := stale_note(ages.values()):
+                remarks.append(note)
             if remarks:
                 click.echo()
             for remark in remarks:

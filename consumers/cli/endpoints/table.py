@@ -2,12 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
+from rich.text import Text
+
+from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import printable, shown_id
+from consumers.doctor.finding import counted
 from events.catalogue.health_check import HealthCheck
-from events.entry.age import age_of
+from events.entry.age import age_of, span
+from events.errors import ServerRefusedError
+from events.log.log import EventLog
+from projections.health_state.probe_times import read_health_ages
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.route import Health, Route
 
 HEALTH_COLOURS: dict[Health, str] = {
@@ -20,16 +28,52 @@ SHARES_MAX = 3
 """Different shares of traffic that are shown for one endpoint."""
 
 
-def healths(health_check: object | None, routes: Iterable[Health]) -> str:
-    """Return how many routes have each health."""
+def healths(health_check: object | None, routes: Iterable[Health], stale: int) -> str:
+    """Return how many routes have each health, and of how many that is *stale*."""
     if health_check is None:
         return "no health check"
-    counted = Counter(routes)
-    return ", ".join(
-        f"{counted[health]} {health.replace('_', ' ')}"
+    each_count = Counter(routes)
+    each = [
+        f"{each_count[health]} {health.replace('_', ' ')}"
         for health in HEALTH_COLOURS
-        if counted[health]
-    )
+        if each_count[health]
+    ]
+    return ", ".join([*each, *([f"{stale} stale"] if stale else [])])
+
+
+def health_text(health: Health, *, is_stale: bool) -> Text:
+    """Return a route's health, and whether it is stale: then its colour says so, too."""
+    words = health.replace("_", " ")
+    return Text(f"{words}, stale", "yellow") if is_stale else Text(words, HEALTH_COLOURS[health])
+
+
+def looked_at(age: HealthAge) -> str | None:
+    """Return when the health was last looked at, as an RFC 3339 time; None if never."""
+    if age.looked_at_ms is None:
+        return None
+    at = datetime.fromtimestamp(age.looked_at_ms / 1_000, UTC)
+    return at.isoformat(timespec="milliseconds")
+
+
+async def ages_shown(
+    log: EventLog, endpoints: Iterable[Endpoint], now: datetime
+) -> dict[RouteKey, HealthAge]:
+    """Return how old the health of the routes is; say so where the server refuses to tell."""
+    try:
+        return await read_health_ages(log, endpoints, now)
+    except ServerRefusedError as error:
+        say(f"how old health is cannot be read: {error}")
+        return {}
+
+
+def stale_note(ages: Iterable[HealthAge]) -> str | None:
+    """Return a sentence about stale health, None where there is none."""
+    stale = [age for age in ages if age.is_stale]
+    if not stale:
+        return None
+    oldest = max((age.age_s for age in stale if age.age_s is not None), default=None)
+    since = "ever" if oldest is None else f"for up to {span(oldest)}"
+    return f"health is stale: nobody has looked at {counted(len(stale), 'route')} {since}"
 
 
 def shares(getting: list[float]) -> str:

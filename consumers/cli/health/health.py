@@ -1,13 +1,13 @@
 """The commands that show the health of routes and its history."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.at_position import say_left_out
-from consumers.cli.endpoints.table import health_check_in_words
+from consumers.cli.endpoints.table import ages_shown, health_check_in_words, stale_note
 from consumers.cli.health.health_strip import Cell, cells_of, legend
 from consumers.cli.health.table import (
     HealthRow,
@@ -46,6 +46,7 @@ from projections.health_state.health_window import HealthWindow, read_health
 from projections.health_state.history import Span
 from projections.read_model.store import no_live_generation
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.lookup import live_endpoints, read_endpoint
 
 LIST_LIMIT = 500
@@ -101,12 +102,15 @@ async def list_health(
             chosen = endpoints[:limit]
             found = await read_health_list(log, chosen, *await _window_of(log, since))
             listed = [endpoint for endpoint in chosen if endpoint.endpoint_id in found.routes]
+            ages = await ages_shown(log, listed, await now_of(log.server))
             _say_what_lacks(found)
+            if note := stale_note(ages.values()):
+                say(note)
             if left_out := len(endpoints) - len(chosen):
                 say(f"{left_out} more endpoints: -n says how many are listed")
             narrow, unicode = is_narrow(output), speaks_unicode()
             rows = [
-                _listed_row(endpoint, found, narrow=narrow if output.is_table else None)
+                _listed_row(endpoint, found, ages, narrow=narrow if output.is_table else None)
                 for endpoint in listed
             ]
             columns = endpoint_health_columns(narrow=narrow, unicode=unicode)
@@ -118,12 +122,18 @@ async def list_health(
         await watched(watch, show_all, (NoLiveGenerationError,))
 
 
-def _listed_row(endpoint: Endpoint, found: HealthList, *, narrow: bool | None) -> HealthRow:
+def _listed_row(
+    endpoint: Endpoint,
+    found: HealthList,
+    ages: Mapping[RouteKey, HealthAge],
+    *,
+    narrow: bool | None,
+) -> HealthRow:
     """Return the row of an endpoint; *narrow* sets the length of its strip, None: no strip."""
     histories, window = found.routes[endpoint.endpoint_id], found.window
     cells = [] if narrow is None else endpoint_cells(histories, window, narrow=narrow)
     is_whole = endpoint.endpoint_id not in found.cut
-    return health_row(endpoint, histories, window, is_whole=is_whole, cells=cells)
+    return health_row(endpoint, histories, window, is_whole=is_whole, ages=ages, cells=cells)
 
 
 def _say_what_lacks(found: HealthList) -> None:
@@ -150,7 +160,7 @@ async def show(
 
     ENDPOINT is its id, the beginning of it (4 characters or more), or its name. A block of the
     strip shows the worst that happened in its part of the time. BY is the entry that began what
-    is now; `routestream events show` shows that.
+    is now; `routestream events show` shows that. CHECKED is how long ago somebody last looked.
 
     \b
     Example: routestream health show chat --from -2h
@@ -160,7 +170,10 @@ async def show(
         async def show_it() -> None:
             _, state = await read_endpoint(history.log, endpoint, say_left_out)
             found = await _read(history, state, since)
-            row = health_row(state, found.routes, found.window, is_whole=found.is_whole)
+            ages = await ages_shown(history.log, [state], await now_of(history.log.server))
+            row = health_row(state, found.routes, found.window, is_whole=found.is_whole, ages=ages)
+            if note := stale_note(ages.values()):
+                say(note)
             if output.is_table:
                 _print_endpoint(output, row, state, found)
             else:
@@ -191,7 +204,9 @@ def _print_endpoint(
         return
     click.echo()
     narrow, unicode = is_narrow(output), speaks_unicode()
-    columns = route_health_columns(found.window, narrow=narrow, unicode=unicode)
+    columns = route_health_columns(
+        found.window, narrow=narrow, unicode=unicode, is_checked=row.is_checked
+    )
     print_table(output, columns, row.routes)
     count = cells_shown(narrow=narrow)
     cells = [c for h in histories for c in cells_of(h.intervals, found.window, count)]

@@ -1,13 +1,13 @@
 """Rows and columns of the health of endpoints and routes, for tables and programs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 from rich.text import Text
 
-from consumers.cli.endpoints.table import HEALTH_COLOURS
+from consumers.cli.endpoints.table import HEALTH_COLOURS, looked_at
 from consumers.cli.health.health_strip import Cell, cells_of, strip, together
 from consumers.cli.terminal.event_summary import address
 from consumers.cli.terminal.output import shown_id
@@ -17,6 +17,7 @@ from events.entry.age import span
 from events.entry.entry_id import START, EntryId
 from projections.health_state.history import Condition, RouteHistory, Span
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.route import Route
 
 CELLS_NARROW, CELLS_WIDE = 24, 60
@@ -65,6 +66,8 @@ class RouteHealthRow(msgspec.Struct, frozen=True, kw_only=True):
     route_id: UUID
     address: str | None
     health: Condition
+    checked_at: str | None
+    stale: bool | None
     healthy_share: float | None
     changes: int
     intervals: list[IntervalRow]
@@ -92,9 +95,19 @@ def health_row(
     window: Span,
     *,
     is_whole: bool,
+    ages: Mapping[RouteKey, HealthAge],
     cells: Sequence[Cell] = (),
 ) -> HealthRow:
-    """Return the row of an endpoint; *cells* are those of `endpoint_cells`, for a table."""
+    """Return the row of an endpoint.
+
+    Args:
+        endpoint: Its state.
+        histories: The history of each of its routes.
+        window: The time that they are about.
+        is_whole: Whether the window is all that was asked for.
+        ages: How old the health of its routes is.
+        cells: Those of `endpoint_cells`, for a table.
+    """
     return HealthRow(
         endpoint_id=endpoint.endpoint_id,
         name=endpoint.name,
@@ -102,17 +115,26 @@ def health_row(
         end=_time(window.end_ms),
         is_whole=is_whole,
         healthy_share=healthy_share(histories),
-        routes=[_route_row(endpoint.routes.get(one.route_id), one) for one in histories],
+        routes=[
+            _route_row(
+                endpoint.routes.get(one.route_id),
+                one,
+                ages.get((endpoint.endpoint_id, one.route_id)),
+            )
+            for one in histories
+        ],
         is_checked=endpoint.health_check is not None,
         cells=cells,
     )
 
 
-def _route_row(route: Route | None, history: RouteHistory) -> RouteHealthRow:
+def _route_row(route: Route | None, history: RouteHistory, age: HealthAge | None) -> RouteHealthRow:
     return RouteHealthRow(
         route_id=history.route_id,
         address=None if route is None else address(route.kernel_host, route.kernel_port),
         health=history.intervals[-1].condition,
+        checked_at=None if age is None else looked_at(age),
+        stale=None if age is None else age.is_stale,
         healthy_share=history.healthy_share,
         changes=history.changes,
         intervals=[
@@ -146,8 +168,9 @@ def _now(row: HealthRow) -> Text:
     if not row.is_checked:
         return Text("no health check", "dim")
     here = [one.health for one in row.routes if one.health not in {"absent", "ended"}]
-    healthy = here.count("healthy")
-    return Text(f"{healthy}/{len(here)} healthy", "green" if healthy == len(here) else "red")
+    healthy, stale = here.count("healthy"), sum(bool(one.stale) for one in row.routes)
+    colour = "red" if healthy < len(here) else "yellow" if stale else "green"
+    return Text(f"{healthy}/{len(here)} healthy{f', {stale} stale' if stale else ''}", colour)
 
 
 def endpoint_cells(histories: Sequence[RouteHistory], window: Span, *, narrow: bool) -> list[Cell]:
@@ -156,24 +179,40 @@ def endpoint_cells(histories: Sequence[RouteHistory], window: Span, *, narrow: b
     return together([cells_of(one.intervals, window, count) for one in histories])
 
 
-def route_health_columns(window: Span, *, narrow: bool, unicode: bool) -> Columns[RouteHealthRow]:
-    """Return the columns of an endpoint's routes."""
+def route_health_columns(
+    window: Span, *, narrow: bool, unicode: bool, is_checked: bool
+) -> Columns[RouteHealthRow]:
+    """Return the columns of an endpoint's routes; *is_checked*: it has a health check."""
     count = cells_shown(narrow=narrow)
 
     def history(row: RouteHealthRow) -> Text:
         return strip(cells_of(row.history.intervals, window, count), unicode=unicode)
 
+    checked: Column[RouteHealthRow] = Column("CHECKED", lambda row: _checked(row, window))
     return (
         Column("ROUTE", lambda row: shown_id(row.route_id, wide=not narrow)),
         Column("HISTORY", history),
         Column("HEALTHY", lambda row: per_cent(row.healthy_share), is_number=True),
         Column("CHANGES", lambda row: row.changes, is_number=True),
-        Column("NOW", lambda row: Text(row.health.replace("_", " "), _COLOURS[row.health])),
+        Column("NOW", _condition),
         Column("SINCE", lambda row: _since(row, window)),
+        *((checked,) if is_checked else ()),
         Column("ADDRESS", lambda row: row.address, is_below=True),
         Column("BY", lambda row: row.intervals[-1].by, is_below=True),
         Column("REASON", _reason, is_below=True),
     )
+
+
+def _condition(row: RouteHealthRow) -> Text:
+    words = row.health.replace("_", " ")
+    return Text(f"{words}, stale", "yellow") if row.stale else Text(words, _COLOURS[row.health])
+
+
+def _checked(row: RouteHealthRow, window: Span) -> str | None:
+    """Return how long ago its health was last looked at."""
+    if row.checked_at is None:
+        return "never" if row.stale else None
+    return span(window.end_ms / 1_000 - datetime.fromisoformat(row.checked_at).timestamp())
 
 
 def _since(row: RouteHealthRow, window: Span) -> str | None:

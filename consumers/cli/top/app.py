@@ -165,6 +165,8 @@ class TopApp(App[None]):
             return left.append("  looking ...")
         getting, routes = seen.routes
         left.append(f"  {len(seen.endpoints)} endpoints, {getting}/{routes} routes")
+        if seen.stale:
+            left.append(f"  health of {seen.stale} stale", "yellow")
         left.append(f"  backlog {seen.backlog}")
         rate = f"{seen.rates[-1]:.0f}/s " if seen.rates else ""
         free = room - left.cell_len - len(rate) - 3

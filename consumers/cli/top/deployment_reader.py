@@ -21,6 +21,7 @@ from events.server.reply import reply
 from events.server.server import now_of
 from events.streams.partition_stream import PartitionStream, read_partition_stream
 from projections.errors import NoLiveGenerationError, UnreadableGenerationError
+from projections.health_state.probe_times import read_health_ages
 from projections.read_model.knowledge import read_knowledge
 from projections.read_model.reader import RouteTableReader
 from projections.read_model.store import ReadModelStore, no_live_generation
@@ -84,9 +85,11 @@ class DeploymentReader:
         await self._of("endpoints", self._check_endpoints)
         behind_s = await self._of("endpoints", lambda: self._behind_s(now))
         endpoints = [one for one in self._reader.endpoints() if not one.is_destroyed]
+        ages = await self._of("endpoints", lambda: read_health_ages(self.log, endpoints, now))
         return DeploymentState(
             now=now,
             endpoints=endpoints,
+            ages=ages or {},
             endpoints_age_s=self._reader.age_s,
             behind_s=behind_s,
             groups=self._rated(states, streams),

@@ -10,6 +10,7 @@ from consumers.groups.state import GroupState
 from consumers.runtime.dead_letters import DeadEntry
 from events.entry.recorded import Entry
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.traffic import traffic_of
 
 Subject = Literal["endpoints", "groups", "dead", "log"]
@@ -38,6 +39,7 @@ class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         now: The server's clock.
         endpoints: All endpoints that are not destroyed, as last known.
+        ages: How old the health of the endpoints' routes is.
         endpoints_age_s: Age of *endpoints*; infinite before anything was loaded.
         behind_s: Age of the oldest event that is not folded into them; None if no group folds.
         groups: The groups, in every partition.
@@ -51,6 +53,7 @@ class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
 
     now: datetime
     endpoints: Sequence[Endpoint] = ()
+    ages: Mapping[RouteKey, HealthAge] = {}
     endpoints_age_s: float = 0.0
     behind_s: float | None = None
     groups: Sequence[GroupLine] = ()
@@ -66,6 +69,11 @@ class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
         """The number of routes that get traffic, and the number of all routes."""
         routes = [one for endpoint in self.endpoints for one in traffic_of(endpoint).values()]
         return sum(one.why_not is None for one in routes), len(routes)
+
+    @property
+    def stale(self) -> int:
+        """The number of routes whose health is stale."""
+        return sum(age.is_stale for age in self.ages.values())
 
     @property
     def backlog(self) -> str:

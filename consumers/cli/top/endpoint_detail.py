@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from consumers.cli.endpoints.table import HEALTH_COLOURS, endpoint_pairs, notes
+from consumers.cli.endpoints.table import endpoint_pairs, health_text, notes, stale_note
 from consumers.cli.events.entry_filter import EntryFilter
 from consumers.cli.health.health_strip import cells_of, strip
 from consumers.cli.health.table import axis, per_cent
@@ -26,7 +26,9 @@ from events.log.keys import partition_of
 from events.server.server import now_of
 from projections.health_state.health_window import read_health
 from projections.health_state.history import RouteHistory, Span
+from projections.health_state.probe_times import read_health_ages
 from projections.read_model.knowledge import read_knowledge
+from projections.route_table.health_age import HealthAge
 from projections.route_table.lookup import read_endpoint
 from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
@@ -47,6 +49,7 @@ class _Route(msgspec.Struct, frozen=True):
     route: Route
     gets: Traffic
     history: RouteHistory | None
+    age: HealthAge | None
 
 
 async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> RenderableType:
@@ -64,11 +67,19 @@ async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> Ren
     grid = pairs_grid(pairs)
     histories = {one.route_id: one for one in health.routes}
     traffic = traffic_of(endpoint)
+    ages = await read_health_ages(log, [endpoint], now)
     rows = [
-        _Route(one, traffic[one.route_id], histories.get(one.route_id))
+        _Route(
+            one,
+            traffic[one.route_id],
+            histories.get(one.route_id),
+            ages.get((endpoint_id, one.route_id)),
+        )
         for one in endpoint.present_routes
     ]
-    remarks = [as_text(one, "red" if _is_bad(one) else "dim") for one in notes(endpoint)]
+    stale = stale_note(ages.values())
+    said = [*notes(endpoint), *([stale] if stale else [])]
+    remarks = [as_text(one, "red" if _is_bad(one) else "dim") for one in said]
     return Lines(
         grid,
         Text(f"\nroutes, their health {axis(health.window)}", "bold"),
@@ -80,7 +91,7 @@ async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> Ren
 
 
 def _is_bad(note: str) -> bool:
-    return any(word in note for word in ("unhealthy", "failed"))
+    return any(word in note for word in ("unhealthy", "failed", "stale"))
 
 
 def pairs_grid(pairs: list[tuple[str, object | None]]) -> Table:
@@ -104,7 +115,7 @@ def _columns(window: Span, room: int) -> Columns[_Route]:
             is_below=True,
         ),
         Column("STATUS", lambda row: row.route.status),
-        Column("HEALTH", lambda row: _health(row.route)),
+        Column("HEALTH", _health),
         Column("SINCE", lambda row: age_of(max(row.route.health_at, row.route.started_at), now)),
         Column("WEIGHT", _weight, is_number=True),
         Column("HISTORY", lambda row: _strip(row.history, window, count)),
@@ -118,8 +129,8 @@ def _columns(window: Span, room: int) -> Columns[_Route]:
     )
 
 
-def _health(route: Route) -> Text:
-    return Text(route.health.replace("_", " "), HEALTH_COLOURS[route.health])
+def _health(row: _Route) -> Text:
+    return health_text(row.route.health, is_stale=row.age is not None and row.age.is_stale)
 
 
 def _weight(row: _Route) -> str:

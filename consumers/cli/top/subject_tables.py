@@ -82,8 +82,11 @@ def _endpoint(endpoint: Endpoint, seen: DeploymentState) -> Row:
     traffic = traffic_of(endpoint).values()
     getting = [one.share for one in traffic if one.why_not is None]
     colour = "green" if len(getting) == len(traffic) else "yellow" if getting else "red"
-    health = healths(endpoint.health_check, (r.health for r in endpoint.present_routes))
-    is_bad = any(r.health == "unhealthy" for r in endpoint.present_routes)
+    routes = endpoint.present_routes
+    ages = [seen.ages.get((endpoint.endpoint_id, one.route_id)) for one in routes]
+    stale = sum(age is not None and age.is_stale for age in ages)
+    health = healths(endpoint.health_check, (one.health for one in routes), stale)
+    is_bad = stale or any(one.health == "unhealthy" for one in routes)
     cells = (
         Text(short_id(endpoint.endpoint_id), "bold"),
         as_text(endpoint.name),

@@ -83,12 +83,12 @@ async def test_show_has_a_strip_for_each_route_and_what_it_is_now(
     assert lines[0] == "endpoint  7ccd26ec chat"
     assert re.fullmatch(r"window  from \S+ \S+ to \S+ UTC, \S+", lines[3])
     header, healthy, unhealthy = lines[5:8]
-    assert header == "ROUTE  HISTORY  HEALTHY  CHANGES  NOW  SINCE  ADDRESS  BY  REASON"
+    assert header == "ROUTE  HISTORY  HEALTHY  CHANGES  NOW  SINCE  CHECKED  ADDRESS  BY  REASON"
     assert re.fullmatch(
-        rf"{ROUTES[0]}  [█░▁]{{60}}  [\d.]+%  1  healthy  AGE  10.0.0.1:8000  ID", healthy
+        rf"{ROUTES[0]}  [█░▁]{{60}}  [\d.]+%  1  healthy  AGE  AGE  10.0.0.1:8000  ID", healthy
     )
     assert re.fullmatch(
-        rf"{ROUTES[1]}  [█░▁]{{60}}  [\d.]+%  2  unhealthy  AGE  10.0.0.1:8000  ID  HTTP 503",
+        rf"{ROUTES[1]}  [█░▁]{{60}}  [\d.]+%  2  unhealthy  AGE  AGE  10.0.0.1:8000  ID  HTTP 503",
         unhealthy,
     )
     assert lines[-1].startswith("█ healthy  ▁ unhealthy")

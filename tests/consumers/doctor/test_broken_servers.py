@@ -249,6 +249,7 @@ async def test_every_command_that_is_refused_is_a_finding(broken: EmbeddedServer
     assert refused == {
         *("refused ACL WHOAMI", "refused INFO", "refused CONFIG GET", "refused HGET"),
         *("refused HGETALL", "refused HRANDFIELD", "refused XREVRANGE", "refused TYPE"),
+        "refused ZREVRANGE",
     }
     assert found(findings, "refused CONFIG GET").to_do == "ACL SETUSER stranger +config|get"
 

@@ -1,0 +1,81 @@
+"""Keep in memory how old the health of routes is, for a reader of the route table."""
+
+from collections.abc import Callable, Iterable
+from time import monotonic
+
+import anyio
+
+from events.errors import EventsError
+from events.log.keys import Keys, partition_of
+from events.server.reply import reply
+from events.server.server import Server
+from events.structured_logger import structured_logger
+from projections.health_state.probe_times import read_probe_times, routes_to_probe
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import HealthAge, RouteKey, health_age_of
+from projections.route_table.route import Route
+
+_log = structured_logger(__name__)
+
+READ_EVERY_S = 10.0
+"""Seconds between two readings of the times of the last probes."""
+
+
+class FollowedAges:
+    """Reads when routes were last probed, again and again; answers from memory.
+
+    While Redis is away the last times stay, so that ages grow.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        keys: Keys,
+        partitions: int,
+        endpoints: Callable[[], Iterable[Endpoint]],
+    ) -> None:
+        self._server = server
+        self._keys = keys
+        self._partitions = partitions
+        self._endpoints = endpoints
+        self._times: dict[RouteKey, int] = {}
+        self._now_ms = 0
+        self._read_at: float | None = None
+        self._is_told = True
+
+    async def run(self) -> None:
+        """Read every `READ_EVERY_S` seconds until cancelled."""
+        while True:
+            try:
+                await self._read()
+            except EventsError as error:
+                if self._is_told:
+                    _log.warning("health_ages_not_read", error=str(error))
+                self._is_told = False
+            else:
+                self._is_told = True
+            await anyio.sleep(READ_EVERY_S)
+
+    def age_of(self, endpoint: Endpoint, route: Route) -> HealthAge | None:
+        """Return how old the health of *route* is; None where no checker has to look at it.
+
+        Before the first reading it is None, too: nothing is known then.
+        """
+        if self._read_at is None:
+            return None
+        now_ms = self._now_ms + round((monotonic() - self._read_at) * 1_000)
+        probed_ms = self._times.get((endpoint.endpoint_id, route.route_id))
+        return health_age_of(endpoint, route, probed_ms, now_ms)
+
+    async def _read(self) -> None:
+        ask = self._server.client.call
+        routes: dict[int, list[RouteKey]] = {}
+        for key in routes_to_probe(self._endpoints()):
+            routes.setdefault(partition_of(key[0], self._partitions), []).append(key)
+        seconds, microseconds = reply(await ask("TIME"), tuple[int, int])
+        read_at = monotonic()
+        times: dict[RouteKey, int] = {}
+        for partition, own in routes.items():
+            times |= await read_probe_times(ask, self._keys, partition, own)
+        self._now_ms, self._read_at = seconds * 1_000 + microseconds // 1_000, read_at
+        self._times = times

@@ -1,0 +1,73 @@
+"""Say how old the health of a route is, and when it is stale."""
+
+from uuid import UUID
+
+import msgspec
+
+from events.catalogue.health_check import HealthCheck
+from events.entry.entry_id import START
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Route
+from projections.route_table.routing import is_reachable
+
+STALE_S = 120.0
+"""Health at which nobody has looked for so long is stale, at the earliest."""
+
+STALE_INTERVALS = 3
+"""Intervals of the health check without a look after which health is stale, at the earliest."""
+
+RouteKey = tuple[UUID, UUID]
+"""An endpoint's id, and a route's id."""
+
+_AHEAD_MS_MAX = 10_000
+"""A look that lies further in the future is from before the clock was set back: it says nothing."""
+
+
+class HealthAge(msgspec.Struct, frozen=True):
+    """How old the health of a route is.
+
+    Attributes:
+        looked_at_ms: When its health was last looked at: its last probe, or the last change that
+            was recorded; in ms since 1970 by the server's clock, None if that is not known.
+        age_s: Seconds since then, None if that is not known.
+        is_stale: Whether nobody has looked for `max(STALE_S, STALE_INTERVALS * interval)`.
+    """
+
+    looked_at_ms: int | None
+    age_s: float | None
+    is_stale: bool
+
+
+def is_to_be_probed(endpoint: Endpoint, route: Route) -> bool:
+    """Whether a health checker has to look at the route; the health of others has no age."""
+    return endpoint.health_check is not None and is_reachable(route)
+
+
+def stale_after_s(health_check: HealthCheck) -> float:
+    """Return after how many seconds without a look health is stale."""
+    return max(STALE_S, STALE_INTERVALS * health_check.interval)
+
+
+def health_age_of(
+    endpoint: Endpoint, route: Route, probed_ms: int | None, now_ms: int
+) -> HealthAge | None:
+    """Return how old the health of *route* is, None where no checker has to look at it.
+
+    Args:
+        endpoint: The route's endpoint.
+        route: The route.
+        probed_ms: When a checker last probed it, None if none has.
+        now_ms: The server's clock.
+    """
+    check = endpoint.health_check
+    if check is None or not is_to_be_probed(endpoint, route):
+        return None
+    stamps = [route.health_at, route.started_at]
+    looks = [stamp.ms for stamp in stamps if stamp > START] or [route.listed_at.ms]
+    if probed_ms is not None:
+        looks.append(probed_ms)
+    looked_at_ms = max((at for at in looks if at <= now_ms + _AHEAD_MS_MAX), default=None)
+    if looked_at_ms is None:
+        return HealthAge(None, None, is_stale=True)
+    age_s = max(0.0, (now_ms - looked_at_ms) / 1_000)
+    return HealthAge(looked_at_ms, age_s, is_stale=age_s > stale_after_s(check))
