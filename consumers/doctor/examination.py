@@ -1,6 +1,6 @@
 """Runs all checks of the doctor once, in order."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import anyio
@@ -27,15 +27,28 @@ from events.streams.stream_group import read_group, read_oldest_pending
 from producers.checker.membership import MembershipSettings
 from projections.catalogue import READ_MODELS
 
+FIGURES: Mapping[str, Collection[str]] = {
+    "lag": ("HGET", "TYPE", "XINFO STREAM", "XINFO GROUPS", "XRANGE", "XREVRANGE"),
+    "pending": ("HGET", "TYPE", "XINFO GROUPS"),
+    "dead": ("HGET", "TYPE", "XINFO GROUPS", "XLEN"),
+    "lost": ("HGET", "HGETALL", "TYPE", "XINFO GROUPS"),
+}
+"""The figures of the groups, and the commands that each is measured with."""
+
 LOOK_AGAIN_AFTER_S = 0.5
 """Seconds between two looks at pending entries, to see whether their number grows."""
 
 
 class Examination(msgspec.Struct, frozen=True):
-    """The findings, and the facts of the partitions that they were made from."""
+    """The findings, and the facts of the partitions that they were made from.
+
+    Attributes:
+        unmeasured: Those of `FIGURES` that could not be measured everywhere.
+    """
 
     findings: Sequence[Finding]
     partitions: Sequence[PartitionFacts] = ()
+    unmeasured: Collection[str] = ()
 
 
 async def examine(
@@ -58,7 +71,7 @@ async def examine(
     server = await read_server(queries, keys, user)
     findings = [*server_findings(server), *plugin_findings()]
     if server.is_loading:
-        return Examination(findings)
+        return Examination(findings, unmeasured=tuple(FIGURES))
     layout = await read_layout(queries, keys)
     count = layout.partitions or max(layout.remains, default=(partitions or 1) - 1) + 1
     found = [await read_partition(queries, keys, p) for p in range(count)]
@@ -78,7 +91,25 @@ async def examine(
     health = await read_health(queries, keys, facts, checker_lifetime_s, now)
     findings += [*health_findings(health), *queries.unreadable.findings]
     findings += refusal_findings(queries, keys)
-    return Examination(findings, facts)
+    return Examination(findings, facts, _unmeasured(queries, keys, facts))
+
+
+def _unmeasured(
+    queries: ServerQueries, keys: Keys, partitions: Sequence[PartitionFacts]
+) -> frozenset[str]:
+    """Return the figures for which the server refused a command, or has a key of a wrong type."""
+    if keys.layout in queries.wrong_types:
+        return frozenset(FIGURES)
+    found = {name for name, commands in FIGURES.items() if queries.refused.keys() & {*commands}}
+    for facts in partitions:
+        if facts.kind not in {"stream", "none"}:
+            found |= {"lag", "pending"}
+        if keys.lost(facts.partition) in queries.wrong_types:
+            found.add("lost")
+        dead = {keys.dead(facts.partition, group.name) for group in facts.all_groups}
+        if dead & queries.wrong_types.keys():
+            found.add("dead")
+    return frozenset(found)
 
 
 async def _look_again(

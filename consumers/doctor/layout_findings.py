@@ -60,7 +60,7 @@ def _lost_layout(keys: Keys, layout: LayoutFacts) -> Finding:
 
 def _no_layout(keys: Keys, kinds: AbstractSet[str]) -> Iterator[Finding]:
     """Yield that there is no log; stray values in its place have other findings."""
-    if kinds <= {"none", "unknown"}:
+    if kinds <= {"none"}:
         yield warning(
             "layout",
             f"there is no log {keys.namespace!r} on this server",

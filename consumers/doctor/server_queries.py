@@ -4,16 +4,22 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import redis.exceptions as redis_errors
-
 from consumers.doctor.finding import Finding, error, warning
 from consumers.doctor.stray_values import Unreadable
-from events.errors import ServerRefusedError, ServerUnavailableError, WrongTypeError
+from events.errors import (
+    NotAdmittedError,
+    ServerRefusedError,
+    ServerUnavailableError,
+    WrongTypeError,
+)
 from events.log.keys import Keys
 from events.server.connection import NeverSentError
 from events.server.reply import reply_or_none
 from events.server.server import Client
 from events.server.translation import was_not_carried_out
+
+_ABOUT_THE_SERVER = ("ACL ", "CONFIG ", "INFO", "TIME")
+"""Commands without which something of the server is not known, but all of the log."""
 
 _NO_RIGHT = "no permission"
 _OF_KEYS = re.compile(r"permissions to access (a key|one of the keys)")
@@ -39,15 +45,15 @@ class ServerQueries:
 
         Raises:
             ServerUnavailableError: There is no server.
-            ServerRefusedError: It does not let us in.
+            NotAdmittedError: It does not let us in.
         """
         try:
             return await self._client.call(*command)
         except WrongTypeError as error:
             self.wrong_types.setdefault(error.keys[0], str(error))
+        except NotAdmittedError:
+            raise
         except ServerRefusedError as refusal:
-            if isinstance(refusal.__cause__, redis_errors.AuthenticationError):
-                raise
             self.refused.setdefault(str(command[0]), str(refusal))
         except ServerUnavailableError as refusal:
             if not _is_answered(refusal):
@@ -75,10 +81,7 @@ class ServerQueries:
 
 def _is_answered(refusal: ServerUnavailableError) -> bool:
     """Whether a server refused for now: it is loading, or its master is away."""
-    cause = refusal.__cause__
-    return was_not_carried_out(refusal) and not isinstance(
-        cause, NeverSentError | redis_errors.AuthenticationError
-    )
+    return was_not_carried_out(refusal) and not isinstance(refusal.__cause__, NeverSentError)
 
 
 def refusal_findings(queries: ServerQueries, keys: Keys) -> Iterable[Finding]:
@@ -96,7 +99,9 @@ def refusal_findings(queries: ServerQueries, keys: Keys) -> Iterable[Finding]:
             if _OF_KEYS.search(why):
                 right = f"~{keys.namespace}:* ~{{{keys.namespace}:*"
             to_do = f"ACL SETUSER {queries.account} {right}"
-        yield warning(
+        is_of_log = not command.startswith(_ABOUT_THE_SERVER)
+        say = error if is_of_log and not queries.is_forbidden(command) else warning
+        yield say(
             f"refused {command}",
             f"the server refuses {command}, so that a part of this is not known: {why}",
             to_do=to_do,

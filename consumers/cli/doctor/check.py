@@ -6,6 +6,7 @@ usage and 4 is not used: an unreachable server is critical, and invalid options 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, Literal, NoReturn
 
 import anyio
@@ -36,11 +37,15 @@ class Limit(msgspec.Struct, frozen=True):
     warn: int | None
     crit: int | None
 
-    def status_of(self, figure: Amount) -> Status:
-        """Return the status of *figure*; one that could be beyond a limit counts as beyond it."""
-        if self.crit is not None and figure.most >= self.crit:
+    def status_of(self, figure: Amount | None) -> Status:
+        """Return the status of *figure*; one that could be beyond a limit counts as beyond it.
+
+        One that was not measured, None, could be anything.
+        """
+        most = inf if figure is None else figure.most
+        if self.crit is not None and most >= self.crit:
             return "CRITICAL"
-        return "WARNING" if self.warn is not None and figure.most >= self.warn else "OK"
+        return "WARNING" if self.warn is not None and most >= self.warn else "OK"
 
 
 class _Plugin(click.Command):
@@ -73,7 +78,8 @@ async def check(
 
     What `routestream doctor` finds counts, and how many entries the groups have still to read
     (lag), to end (pending), and have given up on (dead), all partitions together. A lag too long
-    to be counted is shown as >=; if it could be beyond a limit, it counts as beyond it.
+    to be counted is shown as >=; if it could be beyond a limit, it counts as beyond it. So does a
+    number that the server refuses to tell; it is not shown.
 
     \b
     Exit codes, which are a monitor's and not those of the other commands:
@@ -93,14 +99,16 @@ async def check(
     known = {group.name for facts in examined.partitions for group in facts.all_groups}
     wanted = groups or tuple(known)
     unknown = sorted(set(wanted) - known - set(GROUPS))
-    if unknown:
+    if unknown and "pending" not in examined.unmeasured:
         problem = f"group {unknown[0]!r} is not one of {', '.join(sorted(known))}"
         _end("UNKNOWN", problem, {}, by_name)
-    figures = totals(examined.partitions, wanted)
+    measured = totals(examined.partitions, wanted)
+    figures = {n: figure for n, figure in measured.items() if n not in examined.unmeasured}
     _end(*_judged(examined.findings, groups, figures, by_name), figures, by_name)
 
 
 _LIMITED = ("lag", "pending", "dead")
+_NOT_KNOWN = "not known"
 
 
 def _judged(
@@ -111,14 +119,16 @@ def _judged(
 ) -> tuple[Status, str]:
     """Return the worst status, and the worst problem in words."""
     judged = [
-        (limit.status_of(figures[name]), f"{name} is {figures[name]}")
+        (limit.status_of(figures.get(name)), f"{name} is {figures.get(name, _NOT_KNOWN)}")
         for name, limit in limits.items()
     ]
     counting = [finding for finding in findings if _is_about(finding, groups)]
     judged += ((_OF_SEVERITY[f.severity], _words(f)) for f in worst_first(counting))
-    wrong = sorted((one for one in judged if one[0] != "OK"), key=lambda one: -EXIT_CODES[one[0]])
+    unwell = [one for one in judged if one[0] != "OK"]
+    # What is not known has its reason among the findings, which are worth more words.
+    wrong = sorted(unwell, key=lambda one: (-EXIT_CODES[one[0]], one[1].endswith(_NOT_KNOWN)))
     if not wrong:
-        within = ", ".join(f"{name} {figures[name]}" for name in _LIMITED)
+        within = ", ".join(f"{name} {figures.get(name, _NOT_KNOWN)}" for name in _LIMITED)
         return "OK", f"{counted(len(counting), 'finding')}, {within}"
     status, words = wrong[0]
     more = f" (and {len(wrong) - 1} more: routestream doctor)" if len(wrong) > 1 else ""
