@@ -40,6 +40,7 @@ class GroupChange:
             *(keys.requeues(partition, group), keys.tries(partition, group)),
             *(keys.lease(partition, group), keys.fence(partition, group)),
             *(keys.handover(partition, group), keys.errors(partition, group)),
+            *(keys.hand(partition, group), keys.aside(partition, group)),
         ]
         self._reset = log.server.client.script("consumers.groups", "reset")
         self._remove = log.server.client.script("consumers.groups", "remove")

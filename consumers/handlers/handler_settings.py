@@ -19,7 +19,9 @@ class HandlerSettings(Limited, frozen=True):
 
     Attributes:
         concurrency: Tries that run at a time in one partition.
-        held_max: Entries held in memory, waiting or being tried; with so many no more are read.
+        held_max: Entries held in memory, waiting or being tried. An endpoint holds a twentieth at
+            most, and a single one once half of the places are taken; its other entries stay pending
+            and are taken in order when it has room.
         deadline_s: The longest time for one try; then it is cancelled, and has failed.
         policy: What happens to entries that fail.
         unseen_max: Tries that ended with their process, after which an entry is a dead letter.

@@ -6,6 +6,7 @@ import msgspec
 
 from consumers.runtime.processor import Handler
 from events.catalogue.event import Event
+from events.entry.codec import is_known_type
 from events.entry.entry_id import END, EntryId
 
 
@@ -32,5 +33,7 @@ class HandlerWork(msgspec.Struct, frozen=True):
         return cls(handler, names, start)
 
     def wants(self, name: bytes | None) -> bool:
-        """Whether the handler gets events of this wire name."""
-        return self.wanted is None or (name or b"").decode("utf-8", "replace") in self.wanted
+        """Whether the handler gets events of this wire name, or an entry without one is broken."""
+        if self.wanted is not None:
+            return (name or b"").decode("utf-8", "replace") in self.wanted
+        return not name or is_known_type(name)

@@ -83,8 +83,10 @@ class Lease:
                     "XREAD", "BLOCK", wait_ms, "STREAMS", self._handover, last_handover
                 )
 
-    async def renew(self, held: Iterable[EntryId]) -> int:
-        """Renew the lease and the idle times of *held*; return how many are pending with others.
+    async def renew(self, held: Iterable[EntryId]) -> tuple[int, int]:
+        """Renew the lease and the idle times of *held*.
+
+        Returns how many entries are pending, and how many of them with other consumers.
 
         Raises:
             LeaseLostError: Another consumer has taken the ownership.
@@ -92,11 +94,11 @@ class Lease:
         asked_at = monotonic()
         keys = [self._lease, self._fence, self._stream]
         args = [self.owner, self._lease_ms, *self._member, *map(str, held)]
-        others = reply(await self._renew(keys, args), int)
-        if others == NOT_THE_OWNER:
+        answer = await self._renew(keys, args)
+        if answer == NOT_THE_OWNER:
             raise LeaseLostError(f"{self.owner!r} was taken for gone, another consumer owns now")
         self._held_until = asked_at + self._lease_ms / 1_000
-        return others
+        return reply(answer, tuple[int, int])
 
     async def hand_over(self) -> bool:
         """Let a waiting consumer become the owner at once; return whether the lease was ours."""

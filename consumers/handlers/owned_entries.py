@@ -1,14 +1,19 @@
 """Reads, tries and ends entries for the owner of a partition, and for no other consumer."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
+from time import monotonic
+from uuid import UUID
 
 from consumers.errors import LeaseLostError
-from consumers.handlers.entry_in_hand import EntryInHand
+from consumers.handlers.entry_in_hand import UNREADABLE, EntryInHand
+from consumers.handlers.hands import Hands, Unsaved
 from consumers.handlers.lease import NOT_THE_OWNER, Lease
 from consumers.runtime.dead_letters import letter_of
 from consumers.runtime.last_errors import shortened
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import DeadLetter
+from events.entry.codec import subject_of
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import entries_of
 from events.log.keys import Keys
@@ -17,7 +22,9 @@ from events.server.reply import reply
 from events.server.script import Script
 from events.server.server import Server
 
-_Noted = tuple[bytes, list[bytes] | None, bytes | None]
+_SORTED = "sorted"
+
+_Noted = tuple[bytes, list[bytes] | None, bytes | None, int]
 
 
 class OwnedEntries:
@@ -47,9 +54,12 @@ class OwnedEntries:
             keys.tries(partition, group),
             keys.errors(partition, group),
             keys.positions(partition),
+            keys.hand(partition, group),
+            keys.aside(partition, group),
         ]
         self._dead = keys.dead(partition, group)
         self._client = server.client
+        self._hands = server.client.script("consumers.handlers", "owned_hands")
         self._read = server.client.script("consumers.handlers", "owned_read")
         self._pending = server.client.script("consumers.handlers", "owned_pending")
         self._try = server.client.script("consumers.handlers", "owned_try")
@@ -76,17 +86,45 @@ class OwnedEntries:
         return ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", self._stream, str(self._end))
 
     async def pending(
-        self, after: EntryId | None, count: int
+        self, ranges: Iterable[tuple[str, str]], count: int
     ) -> tuple[list[EntryInHand], list[EntryId]]:
-        """Take over up to *count* pending entries after *after*, in order, whoever had them.
+        """Take over up to *count* pending entries of each range, in order, whoever had them.
 
-        The ids of those that were deleted from the stream are returned separately.
+        A range is given as Redis takes it. The ids of those that were deleted from the stream are
+        returned separately.
         """
-        args = (self._group, self._consumer, "-" if after is None else f"({after}", count)
+        args = (self._group, self._consumer, count, *chain.from_iterable(ranges))
         answer = await self._ask(self._pending, *args)
         now_ms, raw = reply(answer, tuple[int, list[_Noted]])
-        gone = [EntryId.parse(entry_id) for entry_id, fields, _ in raw if fields is None]
-        return self._held(now_ms, (noted for noted in raw if noted[1] is not None)), gone
+        gone = [EntryId.parse(noted[0]) for noted in raw if noted[1] is None]
+        return self._held(now_ms, [noted for noted in raw if noted[1] is not None]), gone
+
+    async def in_hand(self) -> list[EntryId]:
+        """Return the entries that the last owner had in hand, in order; some may have ended."""
+        raw = await self._client.call("SMEMBERS", self._keys[5])
+        return sorted(map(EntryId.parse, reply(raw, set[bytes])))
+
+    async def aside(self) -> tuple[EntryId | None, dict[UUID, EntryId]]:
+        """Return up to where all pending entries are sorted, and where each endpoint's begin.
+
+        Those are the endpoints that have pending entries which the last owner did not have in hand.
+        """
+        raw = reply(await self._client.call("HGETALL", self._keys[6]), dict[bytes, bytes])
+        found = {name.decode(): EntryId.parse(entry_id) for name, entry_id in raw.items()}
+        up_to = found.pop(_SORTED, None)
+        return up_to, {UUID(name): entry_id for name, entry_id in found.items()}
+
+    async def write_down(self, hands: Hands, up_to: EntryId | None) -> None:
+        """Write down what changed in *hands*, and that all is sorted up to *up_to*."""
+        unsaved = hands.unsaved
+        args: list[str | int] = ["" if up_to is None else str(up_to)]
+        args += (len(unsaved.taken), *map(str, unsaved.taken))
+        args += (len(unsaved.put_back), *map(str, unsaved.put_back))
+        for endpoint_id in unsaved.endpoints:
+            waits = hands.aside.get(endpoint_id)
+            args += (str(endpoint_id), str(waits.first) if waits else "")
+        await self._ask(self._hands, *args)
+        hands.unsaved = Unsaved()
 
     async def note(self, held: EntryInHand, after_s: float = 0.0, error: str = "") -> bool:
         """Note the tries of *held*, and the error of the last one.
@@ -120,10 +158,14 @@ class OwnedEntries:
             raise LeaseLostError(f"{owner!r} was taken for gone, another consumer owns now")
         return answer
 
-    def _held(self, now_ms: int, raw: Iterable[_Noted]) -> list[EntryInHand]:
+    def _held(self, now_ms: int, raw: Sequence[_Noted]) -> list[EntryInHand]:
         held = []
-        for entry_id, fields, tries in raw:
-            [entry] = entries_of([(entry_id, fields or ())], self._partition)
+        now = monotonic()
+        entries = entries_of([(noted[0], noted[1] or ()) for noted in raw], self._partition)
+        for entry, (_, _, tries, is_claimed) in zip(entries, raw, strict=True):
             begun, failures, due_ms = map(int, tries.split()) if tries else (0, 0, 0)
-            held.append(EntryInHand(entry, begun, failures, max(0, due_ms - now_ms) / 1_000))
+            in_hand = EntryInHand(entry, subject_of(entry) or UNREADABLE, begun, failures)
+            in_hand.due_at = now + (due_ms - now_ms) / 1_000 if due_ms > now_ms else 0.0
+            in_hand.is_claimed = bool(is_claimed)
+            held.append(in_hand)
         return held

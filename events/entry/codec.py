@@ -34,6 +34,13 @@ _NO_METADATA = Metadata()
 _METADATA_DECODER = msgspec.json.Decoder(Metadata)
 
 
+class _Subject(msgspec.Struct, gc=False):
+    endpoint_id: UUID
+
+
+_SUBJECT_DECODER = msgspec.json.Decoder(_Subject)
+
+
 def encode(
     event: Event, event_id: UUID, source: str, metadata: Metadata | None = None
 ) -> dict[bytes, bytes]:
@@ -139,6 +146,19 @@ def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) ->
         )
     except Exception as error:  # noqa: BLE001 - an entry may hold anything that breaks a decoder
         raise UndecodableEntryError(f"{name.decode()}: {error}") from None
+
+
+def subject_of(entry: Entry) -> UUID | None:
+    """Return the endpoint that *entry* names, without decoding the rest; None if it names none."""
+    try:
+        return _SUBJECT_DECODER.decode(entry.fields.get(b"payload", b"")).endpoint_id
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_known_type(name: bytes) -> bool:
+    """Whether a type known here has the wire name *name*."""
+    return name in _DECODERS or _installed(name) is not None
 
 
 def _installed(name: bytes) -> _Decoder | None:

@@ -134,6 +134,18 @@ class Keys(msgspec.Struct, frozen=True):
         """Hash: pending entry -> tries begun, failures, when the next is due (server's ms)."""
         return f"{{{self.namespace}:{partition}}}:tries:{group}"
 
+    def hand(self, partition: int, group: str) -> str:
+        """Set, bounded: the pending entries that the partition's owner holds in memory."""
+        return f"{{{self.namespace}:{partition}}}:hand:{group}"
+
+    def aside(self, partition: int, group: str) -> str:
+        """Hash: endpoint -> its first pending entry that is not in the owner's hands.
+
+        One more field, `sorted`: up to which entry, inclusive, all pending ones are in hand, or
+        belong to an endpoint that is named here.
+        """
+        return f"{{{self.namespace}:{partition}}}:aside:{group}"
+
 
 def partition_of(endpoint_id: UUID, partitions: int) -> int:
     """Return the partition that the events of *endpoint_id* lie on."""

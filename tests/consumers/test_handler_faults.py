@@ -58,7 +58,8 @@ async def through(proxy: TcpProxy, direct: EventLog) -> AsyncIterator[EventLog]:
 
 
 @pytest.mark.parametrize(
-    "script", ["take_lease", "owned_pending", "owned_read", "owned_try", "owned_acknowledge"]
+    "script",
+    ["take_lease", "owned_pending", "owned_read", "owned_hands", "owned_try", "owned_acknowledge"],
 )
 async def test_a_lost_reply_loses_and_repeats_nothing_and_keeps_the_order(
     proxy: TcpProxy, direct: EventLog, through: EventLog, script: str

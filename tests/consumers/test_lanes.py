@@ -1,4 +1,5 @@
 from collections import Counter
+from time import monotonic
 from uuid import UUID
 
 import anyio
@@ -13,11 +14,11 @@ from events.entry.recorded import Entry
 from tests.support.laws import examples
 from tests.support.waiting import wait_until
 
-A, B, C = UUID(int=0xA), UUID(int=0xB), UUID(int=0xC)
+A, B, C, D = (UUID(int=number) for number in (0xA, 0xB, 0xC, 0xD))
 
 
-def held(number: int, **tries: float) -> EntryInHand:
-    one = EntryInHand(Entry(EntryId(1, number), 0, {}))
+def held(endpoint_id: UUID, number: int, **tries: float) -> EntryInHand:
+    one = EntryInHand(Entry(EntryId(1, number), 0, {}), endpoint_id)
     for field, value in tries.items():
         setattr(one, field, value)
     return one
@@ -51,7 +52,7 @@ def test_any_durations_and_failures_leave_the_order_of_an_endpoint(
     tries = sum(failures + 1 for _, _, failures, _, _ in entries)
     left = {number: failures for number, (_, _, failures, _, _) in enumerate(entries)}
 
-    async def attempt(one: EntryInHand) -> float | None:
+    async def attempt(one: EntryInHand) -> bool:
         endpoint_id, lasts, *_ = entries[number_of(one)]
         begun.append((endpoint_id, number_of(one)))
         assert not running[endpoint_id]
@@ -62,16 +63,16 @@ def test_any_durations_and_failures_leave_the_order_of_an_endpoint(
         await turns(lasts)
         running[endpoint_id] -= 1
         if not left[number_of(one)]:
-            return None
+            return True
         left[number_of(one)] -= 1
         one.failures += 1
-        return 0.0
+        return False
 
     async def run() -> None:
-        async with Lanes.open(attempt, concurrency) as lanes:
+        async with Lanes.open(attempt, concurrency, alone_s=60.0) as lanes:
             for number, (endpoint_id, _, _, unseen, comes_after) in enumerate(entries):
                 await turns(comes_after)
-                lanes.add(endpoint_id, held(number, begun=unseen))
+                lanes.add(held(endpoint_id, number, begun=unseen))
             while len(begun) < tries or running.total():
                 await turns(1)
 
@@ -89,15 +90,16 @@ def test_any_durations_and_failures_leave_the_order_of_an_endpoint(
 async def test_an_entry_that_waits_for_its_next_try_holds_up_only_its_own_lane() -> None:
     begun: list[int] = []
 
-    async def attempt(one: EntryInHand) -> float | None:
+    async def attempt(one: EntryInHand) -> bool:
         begun.append(number_of(one))
-        return 3_600.0 if number_of(one) == 0 else None
+        one.due_at = monotonic() + 3_600.0
+        return number_of(one) != 0
 
     async with Lanes.open(attempt, 1) as lanes:
-        lanes.add(A, held(0))
-        lanes.add(A, held(1))
+        lanes.add(held(A, 0))
+        lanes.add(held(A, 1))
         for number in range(2, 8):
-            lanes.add(B, held(number))
+            lanes.add(held(B, number))
         await wait_until(lambda: len(begun) >= 7, "all of the other endpoint")
 
     assert begun == [0, 2, 3, 4, 5, 6, 7]
@@ -106,13 +108,14 @@ async def test_an_entry_that_waits_for_its_next_try_holds_up_only_its_own_lane()
 async def test_an_entry_whose_time_has_not_come_waits_for_it() -> None:
     began_at = 0.0
 
-    async def attempt(_: EntryInHand) -> None:
+    async def attempt(_: EntryInHand) -> bool:
         nonlocal began_at
         began_at = anyio.current_time()
+        return True
 
     start = anyio.current_time()
     async with Lanes.open(attempt, 1) as lanes:
-        lanes.add(A, held(0, after_s=0.2))
+        lanes.add(held(A, 0, due_at=monotonic() + 0.2))
         await wait_until(lambda: bool(began_at), "the try")
     assert began_at - start >= 0.19
 
@@ -122,14 +125,15 @@ async def test_a_stop_finishes_the_tries_that_run_and_begins_none() -> None:
     ended: list[int] = []
     go_on = anyio.Event()
 
-    async def attempt(one: EntryInHand) -> None:
+    async def attempt(one: EntryInHand) -> bool:
         begun.append(number_of(one))
         await go_on.wait()
         ended.append(number_of(one))
+        return True
 
     async with Lanes.open(attempt, 2) as lanes:
         for number, endpoint_id in enumerate((A, B, C, A)):
-            lanes.add(endpoint_id, held(number))
+            lanes.add(held(endpoint_id, number))
         await wait_until(lambda: len(begun) == 2, "two tries run")
         lanes.stop()
         go_on.set()
@@ -143,21 +147,65 @@ async def test_a_suspect_waits_for_the_tries_that_run_and_holds_up_those_that_do
     beside: list[set[int]] = []
     go_on = anyio.Event()
 
-    async def attempt(one: EntryInHand) -> None:
+    async def attempt(one: EntryInHand) -> bool:
         if one.unseen:
             beside.append(set(running))
         running.add(number_of(one))
         if number_of(one) == 0:
             await go_on.wait()
         running.discard(number_of(one))
+        return True
 
-    async with Lanes.open(attempt, 3) as lanes:
-        lanes.add(A, held(0))
+    async with Lanes.open(attempt, 3, alone_s=60.0) as lanes:
+        lanes.add(held(A, 0))
         await wait_until(lambda: running == {0}, "a try runs")
-        lanes.add(B, held(1, begun=1))
-        lanes.add(C, held(2))
+        lanes.add(held(B, 1, begun=1))
+        lanes.add(held(C, 2))
         await turns(20)
         assert beside == []
         go_on.set()
         await wait_until(lambda: bool(beside), "the suspect is tried")
     assert beside == [set()]
+
+
+async def test_a_suspect_is_alone_for_a_while_only_and_waits_no_longer_for_it() -> None:
+    begun: list[int] = []
+    go_on = anyio.Event()
+
+    async def attempt(one: EntryInHand) -> bool:
+        begun.append(number_of(one))
+        if number_of(one) != 3:
+            await go_on.wait()
+        return True
+
+    async with Lanes.open(attempt, 4, alone_s=0.01) as lanes:
+        lanes.add(held(A, 0))
+        await wait_until(lambda: begun == [0], "a try runs")
+        lanes.add(held(B, 1, begun=1))
+        await wait_until(lambda: begun == [0, 1], "the suspect is tried beside it")
+        lanes.add(held(C, 2, begun=1))
+        lanes.add(held(D, 3))
+        await wait_until(lambda: sorted(begun) == [0, 1, 2, 3], "the others are tried beside it")
+        go_on.set()
+
+
+async def test_a_lane_that_waits_is_released_with_its_entries_and_can_begin_again() -> None:
+    begun: list[int] = []
+
+    async def attempt(one: EntryInHand) -> bool:
+        begun.append(number_of(one))
+        one.due_at = monotonic() + (3_600.0 if begun == [0] else 0.0)
+        return begun != [0]
+
+    async with Lanes.open(attempt, 2) as lanes:
+        for number in (0, 1):
+            lanes.add(held(A, number))
+        lanes.add(held(B, 2))
+        await wait_until(lambda: lanes.waiting(1.0) == [A], "the first waits")
+        released = lanes.release(A)
+        assert [number_of(one) for one in released] == [0, 1]
+        for one in released:
+            one.due_at = 0.0
+            lanes.add(one)
+        await wait_until(lambda: len(begun) == 4, "all are tried")
+    assert [number for number in begun if number != 2] == [0, 0, 1]

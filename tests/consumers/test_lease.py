@@ -117,7 +117,7 @@ async def test_an_owner_nobody_followed_goes_on_after_its_lease_was_over(log: Ev
         return await owner(log) == ""
 
     await wait_until(is_over, "the lease is over")
-    assert await first.renew([]) == 0
+    assert await first.renew([]) == (0, 0)
     assert await owner(log) == "first"
     assert await token(log) == 1
 
@@ -156,9 +156,9 @@ async def test_renewing_keeps_what_is_held_fresh_and_counts_no_delivery(log: Eve
             *("IDLE", 3_600_000, "RETRYCOUNT", 1, "JUSTID"),
         )
 
-    others = await first.renew([held, EntryId(1, 1)])
+    pending_and_others = await first.renew([held, EntryId(1, 1)])
 
-    assert others == 1
+    assert pending_and_others == (2, 1)
     assert await pending(log) == {held: ("first", 1), other: ("somebody", 1)}
     idle = await client.execute_command("XPENDING", stream, GROUP, "IDLE", 60_000, "-", "+", 10)
     assert [EntryId.parse(one[0]) for one in idle] == [other]

@@ -4,8 +4,10 @@ import pytest
 
 from consumers.errors import LeaseLostError
 from consumers.handlers.entry_in_hand import EntryInHand
+from consumers.handlers.hands import Hands
 from consumers.handlers.owned_entries import OwnedEntries
 from consumers.runtime.outcome import DeadLetter
+from events.entry.entry_id import START
 from events.log.log import EventLog
 from tests.consumers.support.handler_group import lease_of, tries
 from tests.support.running_consumer import GROUP, create_group, created, dead_letters, pending
@@ -14,7 +16,8 @@ Step = Callable[[OwnedEntries, EntryInHand], Awaitable[object]]
 
 STEPS: dict[str, Step] = {
     "read": lambda owned, _: owned.read(10),
-    "pending": lambda owned, _: owned.pending(None, 10),
+    "pending": lambda owned, _: owned.pending([("-", "+")], 10),
+    "write_down": lambda owned, _: owned.write_down(Hands(10), START),
     "note": lambda owned, held: owned.note(held),
     "acknowledge": lambda owned, held: owned.acknowledge([held.entry_id]),
     "give_up": lambda owned, held: owned.give_up(held, DeadLetter("no reason")),

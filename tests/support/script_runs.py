@@ -34,6 +34,8 @@ def partition_with_work(keys: Keys) -> list[tuple[Word, ...]]:
         ("HSET", keys.positions(0), f"group:{_GROUP}", "0-2", "archive", "4-1"),
         ("HSET", keys.errors(0, _GROUP), "1-1", "failed"),
         ("HSET", keys.tries(0, _GROUP), "1-1", "1 1 0"),
+        ("SADD", keys.hand(0, _GROUP), "1-1"),
+        ("HSET", keys.aside(0, _GROUP), "sorted", "9-9", _ENDPOINT, "2-1"),
         ("HSET", keys.requeues(0, _GROUP), "1-1", "1 failed"),
         ("HSET", keys.lost(0), _GROUP, 1),
         ("XADD", dead, "9-1", "id", "3-1"),
@@ -104,20 +106,23 @@ def _runs_of_groups(keys: Keys) -> list[Run]:
 def _runs_of_owners(keys: Keys) -> list[Run]:
     package, events, fence = "consumers.handlers", keys.events(0), keys.fence(0, _GROUP)
     lease, handover = keys.lease(0, _GROUP), keys.handover(0, _GROUP)
-    owned = [fence, events, keys.tries(0, _GROUP)]
     errors, positions = keys.errors(0, _GROUP), keys.positions(0)
+    owned = [fence, events, keys.tries(0, _GROUP), errors, positions]
+    owned += (keys.hand(0, _GROUP), keys.aside(0, _GROUP))
     end = [_OWNER, _GROUP, f"group:{_GROUP}", "1-1"]
-    dead = [*owned, errors, positions, keys.dead(0, _GROUP)]
+    dead = [*owned, keys.dead(0, _GROUP)]
     tried: list[Word] = [_OWNER, _GROUP, _CONSUMER]
+    hands: list[Word] = [_OWNER, "4-1", 1, "2-1", 1, "1-1", _ENDPOINT, "", "another", "3-1"]
     free = [keys.lease(0, "free"), fence, handover, events]
     return [
         Run(package, "hand_over_lease", [lease, handover], ["owner"]),
-        Run(package, "owned_acknowledge", [*owned, errors, positions], end),
+        Run(package, "owned_acknowledge", owned, end),
         Run(package, "owned_dead_letter", dead, [*end, "reason", "failed"]),
-        Run(package, "owned_pending", owned, [_OWNER, _GROUP, "new", "-", 10]),
+        Run(package, "owned_hands", owned, hands),
+        Run(package, "owned_pending", owned, [_OWNER, _GROUP, "new", 10, "-", "+"]),
         Run(package, "owned_read", owned, [_OWNER, _GROUP, _CONSUMER, 10]),
-        Run(package, "owned_try", [*owned, errors], [*tried, "1-1", 2, 1, 100, "failed"]),
-        Run(package, "owned_try", [*owned, errors], [*tried, "3-1", 2, 1, 100, ""]),
+        Run(package, "owned_try", owned, [*tried, "1-1", 2, 1, 100, "failed"]),
+        Run(package, "owned_try", owned, [*tried, "3-1", 2, 1, 100, ""]),
         Run(package, "renew_lease", [lease, fence, events], [_OWNER, 9_000, *tried[1:], "1-1"]),
         Run(package, "take_lease", free, ["new", 9_000, _GROUP, "new"]),
         Run(package, "take_lease", [lease, *free[1:]], ["new", 9_000, _GROUP, "new"]),

@@ -1,4 +1,4 @@
--- Take over the group's pending entries for the owner of a partition, whoever had them.
+-- Take over pending entries of a group for the owner of a partition, whoever had them.
 --
 -- KEYS[1]  string  {ns:P}:fence:GROUP
 -- KEYS[2]  stream  {ns:P}:events
@@ -6,10 +6,10 @@
 -- ARGV[1]  owner
 -- ARGV[2]  group
 -- ARGV[3]  consumer
--- ARGV[4]  where to begin, "-" or "(" and an entry id
--- ARGV[5]  entries, at most
--- Reply    -1 if another owns, else {server's time in ms, {{id, fields, tries or nil}, ...}};
---          the fields are nil if the entry was deleted from the stream
+-- ARGV[4]  entries of each range, at most
+-- ARGV[5]  ... ranges: "-", an entry id, or "(" and one; then "+" or an entry id
+-- Reply    -1 if another owns, else {server's time in ms, {{id, fields, tries or nil, 1 if another
+--          consumer had it}, ...}}; the fields are nil if the entry was deleted from the stream
 
 -- include check_writes
 
@@ -18,11 +18,19 @@ check_writes(KEYS[2], 'stream', 'XRANGE')
 check_writes(KEYS[3], 'hash', 'HGET')
 local time = redis.call('TIME')
 local entries = {}
-for at, one in ipairs(
-  redis.call('XPENDING', KEYS[2], ARGV[2], ARGV[4], '+', ARGV[5])
-) do
-  redis.call('XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, one[1], 'IDLE', 0, 'JUSTID')
-  local found = redis.call('XRANGE', KEYS[2], one[1], one[1])
-  entries[at] = {one[1], found[1] and found[1][2] or false, redis.call('HGET', KEYS[3], one[1])}
+for at = 5, #ARGV, 2 do
+  for _, one in ipairs(
+    redis.call('XPENDING', KEYS[2], ARGV[2], ARGV[at], ARGV[at + 1], ARGV[4])
+  ) do
+    local found = redis.call('XRANGE', KEYS[2], one[1], one[1])
+    local is_claimed = one[2] ~= ARGV[3]
+    if is_claimed or not found[1] then
+      redis.call('XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, one[1], 'IDLE', 0, 'JUSTID')
+    end
+    entries[#entries + 1] = {
+      one[1], found[1] and found[1][2] or false, redis.call('HGET', KEYS[3], one[1]),
+      is_claimed and 1 or 0
+    }
+  end
 end
 return {time[1] * 1000 + math.floor(time[2] / 1000), entries}

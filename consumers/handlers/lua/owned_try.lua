@@ -4,6 +4,8 @@
 -- KEYS[2]  stream  {ns:P}:events
 -- KEYS[3]  hash    {ns:P}:tries:GROUP
 -- KEYS[4]  hash    {ns:P}:errors:GROUP
+-- KEYS[5]  hash    {ns:P}:positions
+-- KEYS[6]  set     {ns:P}:hand:GROUP
 -- ARGV[1]  owner
 -- ARGV[2]  group
 -- ARGV[3]  consumer
@@ -20,6 +22,7 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 check_writes(KEYS[3], 'hash', 'HDEL', 'HSET')
 check_writes(KEYS[4], 'hash', 'HDEL', 'HSET', 'HEXISTS', 'UNLINK')
+check_writes(KEYS[6], 'set', 'SREM')
 local time = redis.call('TIME')
 local claimed = redis.call(
   'XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, ARGV[4], 'IDLE', 0, 'RETRYCOUNT', ARGV[5], 'JUSTID'
@@ -27,6 +30,7 @@ local claimed = redis.call(
 if #claimed == 0 then
   redis.call('HDEL', KEYS[3], ARGV[4])
   redis.call('HDEL', KEYS[4], ARGV[4])
+  redis.call('SREM', KEYS[6], ARGV[4])
   return 0
 end
 local due_ms = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[7]

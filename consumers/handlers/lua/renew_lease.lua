@@ -8,7 +8,8 @@
 -- ARGV[3]  group
 -- ARGV[4]  consumer
 -- ARGV[5]  ... the entry ids in hand, some thousands at most
--- Reply    how many entries are pending with consumers other than the owner, -1 if another owns
+-- Reply    -1 if another owns, else {how many entries are pending, how many of them with consumers
+--          other than the owner}
 
 -- include check_writes
 
@@ -24,7 +25,8 @@ if #ARGV > 4 then
 end
 
 local others = 0
-for _, one in ipairs(redis.call('XPENDING', KEYS[3], ARGV[3])[4] or {}) do
+local pending = redis.call('XPENDING', KEYS[3], ARGV[3])
+for _, one in ipairs(pending[4] or {}) do
   if one[1] ~= ARGV[4] then others = others + tonumber(one[2]) end
 end
-return others
+return {pending[1], others}

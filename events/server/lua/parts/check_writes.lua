@@ -1,7 +1,9 @@
 -- Refuse before the first write what Redis would refuse at a later one, for a script that is stopped
 -- in the middle stays half done.
 
-local SIZE_OF = {hash = 'HLEN', stream = 'XLEN', string = 'STRLEN', ['sorted set'] = 'ZCARD'}
+local SIZE_OF = {
+  hash = 'HLEN', set = 'SCARD', stream = 'XLEN', string = 'STRLEN', ['sorted set'] = 'ZCARD'
+}
 local LAST_ID = '18446744073709551615-18446744073709551615'
 
 -- Raise unless the key is absent or of that kind, and the account may run all commands on it.
