@@ -16,13 +16,14 @@ from consumers.runtime.outcome import DeadLetter
 from events.entry.codec import subject_of
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import entries_of
+from events.errors import InvalidPositionError
 from events.log.keys import Keys
 from events.log.positions import group_holder
 from events.server.reply import reply
 from events.server.script import Script
 from events.server.server import Server
 
-_SORTED = "sorted"
+_SORTED = b"sorted"
 
 _Noted = tuple[bytes, list[bytes] | None, bytes | None, int]
 
@@ -102,7 +103,7 @@ class OwnedEntries:
     async def in_hand(self) -> list[EntryId]:
         """Return the entries that the last owner had in hand, in order; some may have ended."""
         raw = await self._client.call("SMEMBERS", self._keys[5])
-        return sorted(map(EntryId.parse, reply(raw, set[bytes])))
+        return sorted(filter(None, map(_parsed, reply(raw, set[bytes]))))
 
     async def aside(self) -> tuple[EntryId | None, dict[UUID, EntryId]]:
         """Return up to where all pending entries are sorted, and where each endpoint's begin.
@@ -110,9 +111,13 @@ class OwnedEntries:
         Those are the endpoints that have pending entries which the last owner did not have in hand.
         """
         raw = reply(await self._client.call("HGETALL", self._keys[6]), dict[bytes, bytes])
-        found = {name.decode(): EntryId.parse(entry_id) for name, entry_id in raw.items()}
-        up_to = found.pop(_SORTED, None)
-        return up_to, {UUID(name): entry_id for name, entry_id in found.items()}
+        up_to = _parsed(raw.pop(_SORTED, b""))
+        try:
+            first = {UUID(name.decode()): EntryId.parse(entry_id) for name, entry_id in raw.items()}
+        except (ValueError, InvalidPositionError):
+            # Another program wrote there: all pending entries are sorted again.
+            return None, {}
+        return up_to, first
 
     async def write_down(self, hands: Hands, up_to: EntryId | None) -> None:
         """Write down what changed in *hands*, and that all is sorted up to *up_to*."""
@@ -169,3 +174,10 @@ class OwnedEntries:
             in_hand.is_claimed = bool(is_claimed)
             held.append(in_hand)
         return held
+
+
+def _parsed(raw: bytes) -> EntryId | None:
+    try:
+        return EntryId.parse(raw)
+    except InvalidPositionError:
+        return None

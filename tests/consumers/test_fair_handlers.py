@@ -206,3 +206,19 @@ async def test_any_history_is_handled_in_order_whatever_fails_and_whoever_restar
         seen = [one.entry_id for one in begun if one.endpoint_id == endpoint_id]
         assert list(dict.fromkeys(seen)) == ids
         assert seen == sorted(seen)
+
+
+async def test_what_another_program_wrote_among_the_hands_loses_nothing(log: EventLog) -> None:
+    broken = uuid4()
+    receiver = Receiver(broken)
+    flood = await append(log, broken, 200)
+    async with handling_with(handler_consumer_of(log, receiver, settings=PATIENT)):
+        await receiver.until_handled(await append(log, uuid4(), 1))
+    receiver.broken.clear()
+    call = log.server.client.call
+    await call("SADD", log.keys.hand(0, GROUP), "no id")
+    await call("HSET", log.keys.aside(0, GROUP), "no endpoint", "no id", "sorted", b"\xff")
+    await call("DEL", log.keys.tries(0, GROUP))
+    async with handling_with(handler_consumer_of(log, receiver)):
+        await until_settled(log)
+    assert in_order(receiver.handled)[broken] == flood

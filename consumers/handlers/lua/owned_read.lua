@@ -31,7 +31,7 @@ for at, entry in ipairs(read and read[1][2] or {}) do
   local tries = has_tries and redis.call('HGET', KEYS[3], entry[1])
   entries[at] = {entry[1], entry[2], tries, 0}
 end
-if sorted and entries[1] and not is_beyond(entries[1][1], sorted) then
+if is_entry_id(sorted) and entries[1] and not is_beyond(entries[1][1], sorted) then
   -- The group was moved back: these are not sorted yet.
   redis.call('HSET', KEYS[7], 'sorted', before(entries[1][1]))
 end
