@@ -55,6 +55,7 @@ class Generations:
         self._live = keys.live(partition, read_model)
         self._pause = keys.pause(partition, read_model)
         self._generations = keys.generations(partition)
+        self._new = server.client.script("projections.read_model", "new_generation")
         self._swap = server.client.script("projections.read_model", "swap")
         self._retire = server.client.script("projections.read_model", "retire")
 
@@ -90,9 +91,8 @@ class Generations:
             raise UnreadableGenerationError(*place, held, "an entry id") from None
 
     async def new_generation(self) -> int:
-        """Return a number that no generation of the read model has had before."""
-        number = await self.client.call("HINCRBY", self._generations, self.read_model, 1)
-        return reply(number, int)
+        """Return a number that no generation of the read model has had before, or will have."""
+        return reply(await self._new([self._generations], [self.read_model]), int)
 
     async def write(
         self, generation: int, documents: Iterable[tuple[str, bytes]], *, is_kept: bool = False

@@ -24,6 +24,7 @@ from events import EventLog, open_log
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.exposition import Asked, asking, exposed_of
 from tests.support.log_lines import captured_lines
+from tests.support.read_model import live_documents
 from tests.support.running_consumer import (
     GROUP,
     UNCLAIMED,
@@ -163,7 +164,7 @@ async def test_a_document_that_another_projector_wrote_first_is_a_conflict(log: 
         await until_settled(log, ROUTE_TABLE.name)
         await log.append(created(endpoint))
         await until_settled(log, ROUTE_TABLE.name)
-        key = log.keys.documents(0, ROUTE_TABLE.name, 1)
+        key = await live_documents(log, ROUTE_TABLE.name)
         [(revision, state)] = (await documents(log, ROUTE_TABLE)).values()
         document = ROUTE_TABLE.encode(state, revision + 5)
         await log.server.client.call("HSET", key, str(endpoint), document)

@@ -23,6 +23,7 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.histories import E, created, listed, record, route_created, terminating, weighted
 from tests.support.projectors import POLITE, member
+from tests.support.read_model import live_documents
 from tests.support.running_consumer import consuming, pending, until_settled
 from tests.support.tcp_proxy import Held, tcp_proxy
 from tests.support.waiting import wait_until
@@ -268,7 +269,7 @@ async def test_a_document_that_was_lost_is_not_taken_for_a_new_endpoint(
 ) -> None:
     await service.create(created())
     await project(log)
-    await log.server.client.call("HDEL", log.keys.documents(0, GROUP, 1), str(E))
+    await log.server.client.call("HDEL", await live_documents(log, GROUP), str(E))
     assert (await service.read(E)).name == "chat"
     with pytest.raises(EndpointExistsError):
         await service.create(created())

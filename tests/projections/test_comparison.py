@@ -18,6 +18,7 @@ from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.appending import Appending
 from tests.support.histories import PROJECTIONS, E, created, listed, record, started
 from tests.support.projectors import member, settled, store_of
+from tests.support.read_model import live_documents
 from tests.support.running_consumer import (
     consuming,
     create_group,
@@ -31,7 +32,7 @@ GROUP = ROUTE_TABLE.name
 
 
 async def put(log: EventLog, state: Any, revision: int = 1) -> None:  # noqa: ANN401
-    key = log.keys.documents(0, GROUP, 1)
+    key = await live_documents(log, GROUP)
     document = ROUTE_TABLE.encode(state, revision)
     await log.server.client.call("HSET", key, str(state.endpoint_id), document)
 
@@ -113,7 +114,7 @@ async def test_a_document_without_events_and_events_without_a_document_are_told(
     async with settled(log):
         pass
     right = (await documents(log, ROUTE_TABLE))[E][1]
-    await log.server.client.call("HDEL", log.keys.documents(0, GROUP, 1), str(other))
+    await log.server.client.call("HDEL", await live_documents(log, GROUP), str(other))
     stranger = msgspec.structs.replace(right, endpoint_id=uuid4())
     await put(log, stranger)
     folding = Folding(ROUTE_TABLE, 0)

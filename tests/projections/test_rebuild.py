@@ -24,6 +24,7 @@ from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.appending import Appending, truth
 from tests.support.histories import PROJECTIONS, E, created, listed, observed, record, started
 from tests.support.projectors import member, rebuild, settled, store_of
+from tests.support.read_model import generations_there, live_documents
 from tests.support.running_consumer import consuming, documents, states, until_settled
 from tests.support.waiting import wait_until
 
@@ -43,8 +44,10 @@ async def test_a_rebuild_is_what_happened_and_agrees_with_what_was_live(
     appending = Appending(log, 1, [uuid4() for _ in range(5)])
     await appending.run(100)
     async with settled(log, projection):
+        live = await store_of(log, projection).live_generation()
         done = await rebuild(log, projection)
-    assert (done.before, done.generation, done.swap_tries) == (1, 2, 1)
+    assert (done.before, done.swap_tries) == (live, 1)
+    assert done.generation == await store_of(log, projection).live_generation() != live
     assert done.comparison is not None
     assert done.comparison.agrees
     assert done.comparison.endpoints == 5
@@ -57,19 +60,13 @@ async def test_the_replaced_generation_is_kept_and_the_one_before_it_is_deleted(
 ) -> None:
     await log.append(created(), listed(record()))
     async with settled(log):
-        await rebuild(log)
-        await rebuild(log)
-    there = [
-        number
-        for number in (1, 2, 3)
-        if await log.server.client.execute_command(
-            "EXISTS", log.keys.documents(0, ROUTE_TABLE.name, number)
-        )
-    ]
-    assert there == [2, 3]
+        second = await rebuild(log)
+        third = await rebuild(log)
+    there = await generations_there(log, ROUTE_TABLE.name)
+    assert there == [second.generation, third.generation]
     kept = await store_of(log).kept()
     assert kept is not None
-    assert kept.generation == 2
+    assert kept.generation == second.generation
 
 
 async def test_what_a_live_document_had_wrong_is_named_and_mended(log: EventLog) -> None:
@@ -79,7 +76,8 @@ async def test_what_a_live_document_had_wrong_is_named_and_mended(log: EventLog)
         store = store_of(log)
         revision, right = (await documents(log, ROUTE_TABLE))[E]
         wrong = ROUTE_TABLE.encode(right, revision).replace(b'"10.0.0.1"', b'"10.9.9.9"')
-        await log.server.client.call("HSET", log.keys.documents(0, "route-table", 1), str(E), wrong)
+        live = await live_documents(log, "route-table")
+        await log.server.client.call("HSET", live, str(E), wrong)
         done = await rebuild(log)
     assert done.comparison is not None
     [mismatch] = done.comparison.mismatches
@@ -97,13 +95,13 @@ async def test_the_swap_is_refused_while_the_group_has_settled_what_was_not_fold
         pass
     store = store_of(log)
     generation = await store.new_generation()
-    folding = Folding(ROUTE_TABLE, 0)
-    assert await store.swap(generation, 1, EntryId(0, 1), [], 0) == "ahead"
-    assert await store.live_generation() == 1
+    folding, live = Folding(ROUTE_TABLE, 0), await store.live_generation()
+    assert await store.swap(generation, live, EntryId(0, 1), [], 0) == "ahead"
+    assert await store.live_generation() == live
     document = next(iter([(str(E), ROUTE_TABLE.encode(folding.projection.initial(E), 1))]))
-    assert await store.swap(generation, 1, first, [document], 2) == "short"
+    assert await store.swap(generation, live, first, [document], 2) == "short"
     assert await store.swap(generation, 9, first, [document], 1) == "moved"
-    assert await store.swap(generation, 1, first, [document], 1) == "live"
+    assert await store.swap(generation, live, first, [document], 1) == "live"
 
 
 async def test_what_is_delivered_but_still_pending_does_not_hold_up_the_swap(log: EventLog) -> None:
@@ -115,11 +113,11 @@ async def test_what_is_delivered_but_still_pending_does_not_hold_up_the_swap(log
     await log.server.client.call(*read)
     store = store_of(log)
     document = (str(E), ROUTE_TABLE.encode(ROUTE_TABLE.initial(E), 1))
-    generation = await store.new_generation()
+    live, generation = await store.live_generation(), await store.new_generation()
     await log.server.client.call("XACK", log.keys.events(0), "route-table", str(pending[1]))
-    assert await store.swap(generation, 1, first, [document], 1) == "ahead"
+    assert await store.swap(generation, live, first, [document], 1) == "ahead"
     await log.server.client.call("XACK", log.keys.events(0), "route-table", str(pending[0]))
-    assert await store.swap(generation, 1, pending[1], [document], 1) == "live"
+    assert await store.swap(generation, live, pending[1], [document], 1) == "live"
     kept = await store.kept()
     assert kept is not None
     assert kept.since == pending[1]
@@ -197,11 +195,11 @@ async def test_a_rollback_has_what_came_since_the_swap(log: EventLog) -> None:
     appending = Appending(log, 1, [uuid4() for _ in range(3)])
     await appending.run(30)
     async with settled(log):
-        await rebuild(log)
+        rebuilt = await rebuild(log)
     await appending.run(30)
     async with settled(log):
         done = await rollback(log, store_of(log))
-    assert (done.before, done.generation) == (2, 1)
+    assert (done.before, done.generation) == (rebuilt.generation, rebuilt.before)
     assert done.entries < len(appending.acknowledged)
     assert await states(log, ROUTE_TABLE) == truth(ROUTE_TABLE, [appending])
 
@@ -209,9 +207,9 @@ async def test_a_rollback_has_what_came_since_the_swap(log: EventLog) -> None:
 async def test_a_generation_that_is_live_again_is_not_kept_any_more(log: EventLog) -> None:
     await log.append(created())
     async with settled(log):
-        await rebuild(log)
+        rebuilt = await rebuild(log)
     await log.server.client.call("DEL", log.keys.live(0, ROUTE_TABLE.name))
-    assert (await rollback(log, store_of(log))).generation == 1
+    assert (await rollback(log, store_of(log))).generation == rebuilt.before
     assert await store_of(log).kept() is None
 
 
@@ -220,12 +218,12 @@ async def test_there_is_no_way_back_to_a_generation_that_lacks_documents(log: Ev
     async with settled(log):
         await log.append(created(endpoint_id=uuid4()))
     async with settled(log):
-        await rebuild(log)
-        kept = log.keys.documents(0, ROUTE_TABLE.name, 1)
+        kept = await live_documents(log, ROUTE_TABLE.name)
+        rebuilt = await rebuild(log)
         await log.server.client.call("HDEL", kept, str(E))
         with pytest.raises(NothingKeptError, match="only 1 of its 2 documents"):
             await rollback(log, store_of(log))
-    assert await store_of(log).live_generation() == 2
+    assert await store_of(log).live_generation() == rebuilt.generation
 
 
 async def test_there_is_no_way_back_where_nothing_was_replaced(log: EventLog) -> None:
@@ -252,9 +250,8 @@ async def test_a_rebuild_does_not_replace_a_generation_that_it_did_not_see(log: 
     with pytest.raises(NotSwappedError, match="another generation went live"):
         await rebuild_of_ours.run()
     assert await store.live_generation() == others[0].generation
-    assert not await log.server.client.execute_command(
-        "EXISTS", log.keys.documents(0, "route-table", 3)
-    )
+    there = [others[0].before, others[0].generation]
+    assert await generations_there(log, "route-table") == there
 
 
 async def test_a_rebuild_whose_live_generation_is_taken_away_discards_itself(
@@ -264,20 +261,19 @@ async def test_a_rebuild_whose_live_generation_is_taken_away_discards_itself(
     async with settled(log):
         pass
     store = store_of(log)
+    [live] = await generations_there(log, "route-table")
     begun = Rebuild(log, store, Folding(ROUTE_TABLE, 0))
     write_all = begun._write_all
 
     async def taken_away(generation: int) -> None:
         await write_all(generation)
-        await store.retire(1)
+        await store.retire(live)
 
     begun._write_all = taken_away  # type: ignore[method-assign]
     with pytest.raises(NotSwappedError, match="was taken away, meanwhile"):
         await begun.run()
     assert await store.live_generation() is None
-    assert not await log.server.client.execute_command(
-        "EXISTS", log.keys.documents(0, "route-table", 2)
-    )
+    assert await generations_there(log, "route-table") == [live]
 
 
 async def test_what_an_interrupted_rebuild_leaves_goes_away_by_itself(log: EventLog) -> None:
@@ -291,11 +287,12 @@ async def test_what_an_interrupted_rebuild_leaves_goes_away_by_itself(log: Event
 
     with pytest.raises(KeyError):
         await Rebuild(log, store_of(log), Folding(ROUTE_TABLE, 0), note=interrupt).run()
-    left = log.keys.documents(0, ROUTE_TABLE.name, 2)
+    first, second = await generations_there(log, ROUTE_TABLE.name)
+    left = log.keys.documents(0, ROUTE_TABLE.name, second)
     assert 0 < await log.server.client.execute_command("TTL", left) <= BUILD_TTL_S
-    assert await store_of(log).live_generation() == 1
-    assert (await rebuild(log)).generation == 3
-    live = log.keys.documents(0, ROUTE_TABLE.name, 3)
+    assert await store_of(log).live_generation() == first
+    assert (await rebuild(log)).generation > second
+    live = await live_documents(log, ROUTE_TABLE.name)
     assert await log.server.client.execute_command("TTL", live) == -1
 
 
@@ -317,7 +314,7 @@ async def test_one_document_is_mended(log: EventLog) -> None:
     await log.append(created(), listed(record()), observed("healthy"))
     async with settled(log):
         pass
-    key = log.keys.documents(0, ROUTE_TABLE.name, 1)
+    key = await live_documents(log, ROUTE_TABLE.name)
     revision, right = (await documents(log, ROUTE_TABLE))[E]
     wrong = ROUTE_TABLE.encode(right, revision).replace(b'"healthy"', b'"unhealthy"')
     await log.server.client.call("HSET", key, str(E), wrong)
@@ -345,12 +342,12 @@ async def test_a_new_version_is_a_read_model_of_its_own(log: EventLog) -> None:
             await appending.run(20)
             await until_settled(log, "route-table")
             await until_settled(log, "route-table-v2")
-    assert await store_of(log).live_generation() == 1
-    assert await store_of(log, new).live_generation() == 1
+    assert len(await generations_there(log, "route-table")) == 1
+    assert len(await generations_there(log, "route-table-v2")) == 1
     true = truth(ROUTE_TABLE, [appending])
     assert await states(log, ROUTE_TABLE) == true
     raw = await log.server.client.execute_command(
-        "HGETALL", log.keys.documents(0, "route-table-v2", 1)
+        "HGETALL", await live_documents(log, "route-table-v2")
     )
     assert {UUID(one.decode()): new.decode(doc)[1] for one, doc in raw.items()} == true
 

@@ -36,6 +36,7 @@ from projections.snapshots.snapshot_store import Snapshots
 from tests.support.appending import Appending, truth
 from tests.support.histories import PROJECTIONS, E
 from tests.support.projectors import settled, store_of
+from tests.support.read_model import live_documents
 from tests.support.running_consumer import documents, states
 
 of_each = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
@@ -73,7 +74,7 @@ async def test_a_snapshot_that_differs_from_what_is_live_lets_nothing_be_trimmed
     endpoint, (revision, right) = next(iter((await documents(log, ROUTE_TABLE)).items()))
     wrong = msgspec.structs.replace(right, name="another")
     await log.server.client.call(
-        *("HSET", log.keys.documents(0, ROUTE_TABLE.name, 1), str(endpoint)),
+        *("HSET", await live_documents(log, ROUTE_TABLE.name), str(endpoint)),
         ROUTE_TABLE.encode(wrong, revision),
     )
     manifest, comparison = await snapshots.take(store_of(log))

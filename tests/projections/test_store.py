@@ -69,8 +69,11 @@ async def test_an_apply_writes_documents_and_acknowledges_what_led_to_them(
 ) -> None:
     one, other = uuid4(), uuid4()
     changes = [change(one, 0, "one", delivered[:2]), change(other, 0, "other", delivered[2:3])]
-    assert await table.store.apply(1, GROUP, changes, delivered[3:5]) == DONE
-    assert await all_documents(table.store, 1) == {one: (1, "one"), other: (1, "other")}
+    assert await table.store.apply(table.generation, GROUP, changes, delivered[3:5]) == DONE
+    assert await all_documents(table.store, table.generation) == {
+        one: (1, "one"),
+        other: (1, "other"),
+    }
     assert await pending(log) == delivered[5:]
 
 
@@ -78,7 +81,7 @@ async def test_an_apply_with_nothing_to_write_only_acknowledges(
     log: EventLog, table: WrittenTable, delivered: list[EntryId]
 ) -> None:
     before = await table.feed()
-    assert await table.store.apply(1, GROUP, [], delivered) == DONE
+    assert await table.store.apply(table.generation, GROUP, [], delivered) == DONE
     assert await pending(log) == []
     assert await table.feed() == before
 
@@ -91,13 +94,16 @@ async def test_a_document_at_another_revision_is_a_conflict_and_tells_what_is_th
     for name in [*["before"] * 11, "twelfth"]:
         await table.put(endpoint(one, name))
     changes = [change(one, seen, "lost", delivered[:2]), change(other, 0, "new", delivered[2:3])]
-    applied = await table.store.apply(1, GROUP, changes, delivered[3:4])
+    applied = await table.store.apply(table.generation, GROUP, changes, delivered[3:4])
     assert not applied.stale
     assert set(applied.conflicts) == {str(one)}
     there = applied.conflicts[str(one)]
     assert there is not None
     assert ROUTE_TABLE.decode(there) == (12, endpoint(one, "twelfth"))
-    assert await all_documents(table.store, 1) == {one: (12, "twelfth"), other: (1, "new")}
+    assert await all_documents(table.store, table.generation) == {
+        one: (12, "twelfth"),
+        other: (1, "new"),
+    }
     assert await pending(log) == [*delivered[:2], *delivered[4:]]
 
 
@@ -105,9 +111,9 @@ async def test_a_document_that_is_gone_is_a_conflict_with_nothing_there(
     log: EventLog, table: WrittenTable, delivered: list[EntryId]
 ) -> None:
     one = uuid4()
-    applied = await table.store.apply(1, GROUP, [change(one, 4, "x", delivered)], [])
+    applied = await table.store.apply(table.generation, GROUP, [change(one, 4, "x", delivered)], [])
     assert applied.conflicts == {str(one): None}
-    assert await all_documents(table.store, 1) == {}
+    assert await all_documents(table.store, table.generation) == {}
     assert await pending(log) == delivered
 
 
@@ -115,10 +121,11 @@ async def test_a_generation_that_is_not_live_is_not_written_and_nothing_is_ackno
     log: EventLog, table: WrittenTable, delivered: list[EntryId]
 ) -> None:
     one = uuid4()
-    assert await table.begin() == 2
+    before = table.generation
+    after = await table.begin() + 1
     feed = await table.feed()
     changes = [change(one, 0, "x", delivered[:1])]
-    for stale in (1, 3):
+    for stale in (before, after):
         applied = await table.store.apply(stale, GROUP, changes, delivered[1:])
         assert applied == Applied(stale=True, conflicts={})
         assert await all_documents(table.store, stale) == {}
@@ -130,7 +137,7 @@ async def test_without_a_live_generation_nothing_is_applied(
     log: EventLog, table: WrittenTable, delivered: list[EntryId]
 ) -> None:
     await table.delete()
-    applied = await table.store.apply(1, GROUP, [change(uuid4(), 0)], delivered)
+    applied = await table.store.apply(table.generation, GROUP, [change(uuid4(), 0)], delivered)
     assert applied.stale
     assert await pending(log) == delivered
 
@@ -141,12 +148,12 @@ async def test_each_apply_adds_one_entry_to_the_feed_that_names_the_one_before(
     one, other = uuid4(), uuid4()
     await table.put(endpoint(one), endpoint(other))
     await table.put(endpoint(other))
-    await table.store.apply(1, GROUP, [change(one, 7)], [])
+    await table.store.apply(table.generation, GROUP, [change(one, 7)], [])
     feed = await table.feed()
     assert [entry[b"changes"].decode() for entry in feed] == [
         *("", f"{one} 1 {other} 1", f"{other} 2"),
     ]
-    assert {entry[b"generation"] for entry in feed} == {b"1"}
+    assert {int(entry[b"generation"]) for entry in feed} == {table.generation}
     assert [entry[b"previous"] for entry in feed] == [b"", *(entry[b"id"] for entry in feed[:-1])]
     assert await table.store.last_change() == feed[-1][b"id"]
 
@@ -165,8 +172,8 @@ async def test_many_documents_are_changed_in_one_step(table: WrittenTable) -> No
     await table.put(*many)
     await table.put(*many)
     wanted = {one.endpoint_id: (2, one.name) for one in many}
-    assert await all_documents(table.store, 1) == wanted
-    loaded = await table.store.load(1, [str(one.endpoint_id) for one in many])
+    assert await all_documents(table.store, table.generation) == wanted
+    loaded = await table.store.load(table.generation, [str(one.endpoint_id) for one in many])
     assert [state for _, state in loaded.values()] == many
     [*_, last] = await table.feed()
     assert len(last[b"changes"].split()) == 2 * 1_500
@@ -182,7 +189,7 @@ async def test_many_entries_are_acknowledged_in_one_step(
     await call("XGROUP", "CREATE", stream, GROUP, "0")
     await call("XREADGROUP", "GROUP", GROUP, "me", "STREAMS", stream, ">")
     changes = [change(endpoint_id, 0, "x", ids[:6_000])]
-    assert await table.store.apply(1, GROUP, changes, ids[6_000:]) == DONE
+    assert await table.store.apply(table.generation, GROUP, changes, ids[6_000:]) == DONE
     assert await pending(log) == []
 
 
@@ -193,12 +200,13 @@ async def test_an_apply_waits_for_a_pause_and_goes_on_through_the_next(
     await table.store.pause(2, 2.0)
     await log.server.client.call("CONFIG", "RESETSTAT")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(table.store.apply, 1, GROUP, [change(one, 0, "x", delivered)])
+        changes = [change(one, 0, "x", delivered)]
+        tasks.start_soon(table.store.apply, table.generation, GROUP, changes)
         await wait_until(lambda: asked_to_apply(log), "the apply was asked for")
-        assert await all_documents(table.store, 1) == {}
+        assert await all_documents(table.store, table.generation) == {}
         assert await pending(log) == delivered
         await table.store.pause(2, 3_600.0)
-    assert await all_documents(table.store, 1) == {one: (1, "x")}
+    assert await all_documents(table.store, table.generation) == {one: (1, "x")}
     assert await pending(log) == []
 
 
@@ -209,13 +217,14 @@ async def asked_to_apply(log: EventLog) -> bool:
 
 async def test_whether_a_generation_is_whole_is_told_during_a_pause(table: WrittenTable) -> None:
     await table.store.pause(2, 3_600.0)
-    assert await table.store.apply(1, GROUP) == DONE
+    assert await table.store.apply(table.generation, GROUP) == DONE
 
 
 async def test_a_pause_ends_with_the_change_over(log: EventLog, table: WrittenTable) -> None:
     await table.store.pause(2, 3_600.0)
     generation = await table.store.new_generation()
-    assert await table.store.swap(generation, 1, await log.head(0), [], 0) == "live"
+    head = await log.head(0)
+    assert await table.store.swap(generation, table.generation, head, [], 0) == "live"
     table.generation = generation
     with anyio.fail_after(60):
         await table.put(endpoint(uuid4()))
@@ -226,28 +235,29 @@ async def test_of_two_writers_that_saw_one_revision_one_writes(table: WrittenTab
     outcomes: list[Applied] = []
 
     async def write(number: int) -> None:
-        outcomes.append(await table.store.apply(1, GROUP, [change(one, 0, str(number))], []))
+        changes = [change(one, 0, str(number))]
+        outcomes.append(await table.store.apply(table.generation, GROUP, changes, []))
 
     async with anyio.create_task_group() as writers:
         for number in range(10):
             writers.start_soon(write, number)
     assert sum(not applied.conflicts for applied in outcomes) == 1
-    assert (await all_documents(table.store, 1))[one][0] == 1
+    assert (await all_documents(table.store, table.generation))[one][0] == 1
 
 
 async def test_a_swap_is_done_if_the_live_generation_is_the_one_that_was_seen(
     table: WrittenTable,
 ) -> None:
     store = table.store
-    second, third = await store.new_generation(), await store.new_generation()
-    assert (second, third) == (2, 3)
-    assert await store.go_live(second, 1)
-    assert not await store.go_live(third, 1)
+    first, second, third = table.generation, *[await store.new_generation() for _ in range(2)]
+    assert first < second < third
+    assert await store.go_live(second, first)
+    assert not await store.go_live(third, first)
     assert not await store.go_live(third, None)
-    assert await store.live_generation() == 2
-    assert await store.go_live(third, 2)
+    assert await store.live_generation() == second
+    assert await store.go_live(third, second)
     feed = await table.feed()
-    assert [entry[b"generation"] for entry in feed] == [b"1", b"2", b"3"]
+    assert [int(entry[b"generation"]) for entry in feed] == [first, second, third]
     assert [entry[b"previous"] for entry in feed] == [b"", *(entry[b"id"] for entry in feed[:-1])]
 
 
@@ -258,7 +268,20 @@ async def test_a_generation_that_is_discarded_is_gone_and_its_number_is_not_used
     await table.store.write(generation, [("x", b"y")])
     await table.store.discard(generation)
     assert await all_documents(table.store, generation) == {}
-    assert await table.store.new_generation() == generation + 1
+    assert await table.store.new_generation() > generation
+
+
+async def test_numbers_of_generations_do_not_come_again_when_those_given_out_are_forgotten(
+    table: WrittenTable,
+) -> None:
+    numbers = [table.generation]
+    for _ in range(100):
+        await table.client.call("DEL", table.keys.generations(0))
+        numbers.append(await table.store.new_generation())
+    ahead = numbers[-1] + 10**12
+    await table.client.call("HSET", table.keys.generations(0), ROUTE_TABLE.name, ahead)
+    numbers += [ahead, *[await table.store.new_generation() for _ in range(2)]]
+    assert numbers == sorted(set(numbers))
 
 
 async def test_a_missing_read_model_says_what_builds_it(log: EventLog) -> None:

@@ -13,6 +13,7 @@ from tests.support.histories import (
     PROJECTIONS,
 )
 from tests.support.projectors import GREEDY, POLITE, member
+from tests.support.read_model import live_documents
 from tests.support.running_consumer import (
     consuming,
     documents,
@@ -121,7 +122,7 @@ async def test_a_document_lost_or_damaged_under_a_projector_is_folded_again(
     async with consuming(member(log, projection, "one", POLITE)):
         await appending.run(20)
         await until_settled(log, projection.name)
-        key = log.keys.documents(0, projection.name, 1)
+        key = await live_documents(log, projection.name)
         if damaged is None:
             await log.server.client.call("HDEL", key, str(endpoints[0]))
         else:

@@ -9,6 +9,27 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 
 
+async def live_generation(log: EventLog, read_model: str = ROUTE_TABLE.name) -> str:
+    """Return the number of the generation that is live in partition 0."""
+    return (await live_documents(log, read_model)).rpartition(":")[2]
+
+
+async def live_documents(log: EventLog, read_model: str, partition: int = 0) -> str:
+    """Return the key of the documents that are live."""
+    live: bytes = await log.server.client.execute_command(
+        "GET", log.keys.live(partition, read_model)
+    )
+    return log.keys.documents(partition, read_model, int(live))
+
+
+async def generations_there(log: EventLog, read_model: str) -> list[int]:
+    """Return the generations that have documents in partition 0, oldest first."""
+    begin = log.keys.documents(0, read_model, 0).removesuffix("0")
+    names = [name async for name in log.server.client.scan_iter(f"{begin}*", count=1_000)]
+    numbers = (name.decode().removeprefix(begin) for name in names)
+    return sorted(int(number) for number in numbers if number.isdigit())
+
+
 class WrittenTable:
     """A route table of one partition, changed by applies that acknowledge nothing."""
 

@@ -32,6 +32,7 @@ from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.snapshot import SnapshotSettings
 from tests.consumers.support.commands import Commands, end_of
+from tests.support.read_model import live_documents
 from tests.support.waiting import wait_until
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "json.md").read_text("utf-8")
@@ -182,7 +183,7 @@ def command_of(path: str) -> click.Command:
 
 async def more_to_show(log: EventLog, run: Commands, path: str, archive: str) -> None:
     """Let there be what only some commands show, and what others would stumble over."""
-    client, document = log.server.client, f"{{{log.keys.namespace}:0}}:route-table:1"
+    client, document = log.server.client, await live_documents(log, "route-table")
     begin: dict[str, list[str]] = {
         "groups show": ["groups reset", "late", "--to", "start", "--force", "--yes"],
         "snapshot ls": ["snapshot take", "route-table"],

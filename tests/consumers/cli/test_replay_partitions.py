@@ -62,7 +62,7 @@ async def test_entries_that_are_missing_anywhere_are_told_before_anything_is_don
     three: EventLog, run: Commands, endpoints: dict[int, UUID]
 ) -> None:
     stream = three.keys.events(1)
-    last = await three.head(1)
+    last, live = await three.head(1), await generations(three)
     assert last > EntryId(0, 0)
     await three.server.client.call("XTRIM", stream, "MAXLEN", 1)
 
@@ -70,7 +70,7 @@ async def test_entries_that_are_missing_anywhere_are_told_before_anything_is_don
 
     assert isinstance(refused.exception, HistoryMissingError)
     assert "partition 1" in str(refused.exception)
-    assert await generations(three) == [1, 1, 1]
+    assert await generations(three) == live
     assert len(endpoints) == PARTITIONS
 
 
@@ -79,6 +79,7 @@ async def test_where_one_cannot_be_rebuilt_those_before_are_told_and_the_rest_is
     three: EventLog, run: Commands, endpoints: dict[int, UUID], form: str
 ) -> None:
     await three.server.client.call("DEL", three.keys.events(1))
+    before = await generations(three)
 
     failed = await run(replay, "rebuild", "route-table", "--yes", "-o", form)
 
@@ -88,21 +89,24 @@ async def test_where_one_cannot_be_rebuilt_those_before_are_told_and_the_rest_is
     if form == "table":
         header, row = failed.stdout.splitlines()
         assert header.split()[:3] == ["PARTITION", "BEFORE", "LIVE"]
-        assert row.split()[:3] == ["0", "1", "2"]
+        assert row.split()[:3] == ["0", str(before[0]), str((await generations(three))[0])]
     else:
         done = [json.loads(line) for line in failed.stdout.splitlines()][-1]
-        assert (done["phase"], done["partition"], done["generation"]) == ("done", 0, 2)
-    assert await generations(three) == [2, 1, 1]
+        assert (done["phase"], done["partition"]) == ("done", 0)
+        assert done["generation"] == (await generations(three))[0]
+    assert (await generations(three))[0] != before[0]
+    assert (await generations(three))[1:] == before[1:]
 
 
 async def test_an_endpoint_is_only_looked_for_in_its_own_partition(
     three: EventLog, run: Commands, endpoints: dict[int, UUID]
 ) -> None:
+    live = await generations(three)
     elsewhere = ("--endpoint", str(endpoints[2]), "--partition", "0", "--yes")
     refused = await run(replay, "rebuild", "route-table", *elsewhere)
     assert refused.exit_code == 2
     assert "--partition 0: that endpoint is in 2" in refused.stderr
-    assert await generations(three) == [1, 1, 1]
+    assert await generations(three) == live
 
 
 @pytest.mark.usefixtures("endpoints")
@@ -135,3 +139,8 @@ async def test_where_one_has_lost_entries_snapshots_of_the_others_are_taken(
     lines = [json.loads(line) for line in told.stdout.splitlines()]
     assert [one["partition"] for one in lines] == [0, 2]
     assert len(endpoints) == PARTITIONS
+
+
+@pytest.mark.usefixtures("endpoints")
+async def test_a_partition_that_is_not_there_is_a_usage_error(run: Commands) -> None:
+    assert (await run(verify, "route-table", "--partition", "3")).exit_code == 2

@@ -13,6 +13,7 @@ from events import EventLog
 from events.entry.entry_id import START
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.examination import examined_log, found, not_well, projecting
+from tests.support.read_model import live_documents
 from tests.support.running_consumer import (
     GROUP,
     UNCLAIMED,
@@ -239,7 +240,7 @@ async def test_a_document_that_is_missing_is_found_twice_over(log: EventLog) -> 
     gone, *_ = await fill(log, 4)
     async with projecting(log):
         pass
-    await log.server.client.call("HDEL", log.keys.documents(0, "route-table", 1), str(gone))
+    await log.server.client.call("HDEL", await live_documents(log, "route-table"), str(gone))
     findings = [one for one in await examined_log(log) if one.about == TABLE]
     assert [(one.severity, one.figure) for one in findings] == [
         ("error", "1 of 4 that were compared"),
@@ -255,7 +256,7 @@ async def test_a_document_that_lacks_a_handled_event_is_found(log: EventLog) -> 
         pass
     revision, state = (await documents(log, ROUTE_TABLE))[endpoint]
     older = ROUTE_TABLE.encode(replace(state, version=START), revision)
-    key = log.keys.documents(0, "route-table", 1)
+    key = await live_documents(log, "route-table")
     await log.server.client.call("HSET", key, str(endpoint), older)
     finding = found(await examined_log(log), TABLE)
     assert finding.figure == "1 of 4 that were compared"

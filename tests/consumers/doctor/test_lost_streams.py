@@ -14,6 +14,7 @@ from projections.replay.build import build
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.commands import Commands
 from tests.consumers.support.examination import examined_log, found, not_well
+from tests.support.read_model import live_documents
 from tests.support.running_consumer import created
 
 GROUP = "billing"
@@ -132,7 +133,7 @@ async def test_the_read_models_of_a_stream_that_is_gone_are_looked_at(log: Event
     none = found(findings, "read model health-state, partition 1")
     assert (none.severity, none.figure) == ("error", "no live generation")
     assert none.to_do == "see first what is said of partition 1"
-    key = log.keys.documents(1, "route-table", 1)
+    key = await live_documents(log, "route-table", 1)
     await log.server.client.call("HDEL", key, str(endpoint))
     gap, _ = (one for one in await examined_log(log) if one.about == TABLE)
     assert gap.what.startswith("endpoints have no document")

@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 from events import EventLog
 from tests.consumers.support.examination import examined_log, found, not_well, projecting
+from tests.support.read_model import live_documents
 from tests.support.running_consumer import add_raw, fill
 
 TABLE = "read model route-table, partition 0"
@@ -51,7 +52,7 @@ async def test_a_document_that_is_missing_is_found_beside_newer_types(log: Event
     async with projecting(log):
         pass
     for endpoint in (gone, newer):
-        key = log.keys.documents(0, "route-table", 1)
+        key = await live_documents(log, "route-table")
         await log.server.client.call("HDEL", key, str(endpoint))
     gap, lack = (one for one in await examined_log(log) if one.about == TABLE)
     assert (gap.severity, gap.figure) == ("error", "1 of 2 that were compared")

@@ -144,7 +144,9 @@ async def test_a_rebuild_and_a_repair_replace_a_damaged_document(
     folding = Folding(ROUTE_TABLE, 0, None, only(endpoints[0]))
     assert await repair_document(log, store, endpoints[0], folding) == 3
     await damage(log, ROUTE_TABLE, endpoints[1], DEEP)
-    found = await store.look_up(1, [str(endpoints[1])])
+    live = await store.live_generation()
+    assert live is not None
+    found = await store.look_up(live, [str(endpoints[1])])
     assert isinstance(found[str(endpoints[1])], DamagedDocument)
     rebuilt = await Rebuild(log, store, Folding(ROUTE_TABLE, 0)).run()
     assert rebuilt.comparison is not None
