@@ -7,9 +7,9 @@ import msgspec
 
 from consumers.doctor.finding import Finding, error
 from events.entry.entry_id import EntryId
-from events.errors import InvalidPositionError
+from events.errors import DamagedValueError, InvalidPositionError
+from events.server.reply import whole_number
 
-_DIGITS_MAX = 19
 SHOWN_BYTES = 60
 """Bytes that are shown of a value that cannot be read."""
 
@@ -55,7 +55,7 @@ class Unreadable:
 
     def number(self, held: bytes | None, place: ValueLocation) -> int | None:
         """Return *held* as a whole number, None if it is missing or not one."""
-        return self._read(held, place, _whole_number, "a whole number")
+        return self._read(held, place, whole_number, "a whole number")
 
     def entry_id(self, held: bytes | None, place: ValueLocation) -> EntryId | None:
         """Return *held* as an entry id, None if it is missing or not one."""
@@ -68,7 +68,7 @@ class Unreadable:
             return None
         try:
             return parse(held)
-        except (ValueError, InvalidPositionError):
+        except (DamagedValueError, InvalidPositionError):
             shown = held[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
             self.findings.append(
                 error(
@@ -79,9 +79,3 @@ class Unreadable:
                 )
             )
             return None
-
-
-def _whole_number(held: bytes) -> int:
-    if not held.isdigit() or len(held) > _DIGITS_MAX:
-        raise ValueError(held)
-    return int(held)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from consumers.runtime.losses import noted_count
 from events.errors import NoGroupError
 from events.log.log import EventLog
 from events.server.reply import Ask, reply_entries, reply_or_none
@@ -52,7 +53,7 @@ async def read_backlog(log: EventLog, group: str, partition: int) -> Backlog:
         now_s = (await now_of(log.server)).timestamp()
         oldest_s = max(0.0, now_s - oldest.entry_id.ms / 1_000)
     lost = reply_or_none(await call("HGET", log.keys.lost(partition), group), bytes)
-    return Backlog(lag, found.pending, oldest_s, int(lost or 0))
+    return Backlog(lag, found.pending, oldest_s, noted_count(lost))
 
 
 async def _counted(ask: Ask, stream: StreamState, group: StreamGroup) -> int:

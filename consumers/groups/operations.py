@@ -3,6 +3,7 @@
 import getpass
 import os
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -79,5 +80,6 @@ async def newest_operations(
         strings = [part.decode("utf-8", "replace") for part in flat]
         fields = dict(zip(strings[::2], strings[1::2], strict=True))
         if fields.get("group") == group:
-            found.append(msgspec.convert(fields, Operation))
+            with suppress(msgspec.ValidationError):  # another program's
+                found.append(msgspec.convert(fields, Operation))
     return found[count - 1 :: -1] if len(found) >= count else found[::-1]

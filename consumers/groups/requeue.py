@@ -109,7 +109,7 @@ class Requeue:
             for entry_id, value in zip(chunk, reply(raw, list[bytes | None]), strict=True):
                 if value is not None:
                     times, _, error = value.decode("utf-8", "replace").partition(" ")
-                    found[entry_id] = (int(times), error)
+                    found[entry_id] = (int(times) if times.isdecimal() else 0, error)
         return found
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from consumers.groups.requeue import REQUEUER
+from consumers.runtime.losses import noted_count
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
 from events.log.protocol import READ_COUNT
@@ -102,7 +103,7 @@ async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> 
     consumers = await read_consumers(call, key, group.raw_name)
     idle_ms = [consumer.idle_ms for consumer in consumers if consumer.name != REQUEUER]
     raw = await call("HGET", log.keys.lost(stream.partition), group.raw_name)
-    noted_lost = reply_or_none(raw, bytes)
+    noted_lost = noted_count(reply_or_none(raw, bytes))
     computed_lost = lost_of(stream, group.last_delivered, group.entries_read)
     return GroupState(
         group=group.name,
@@ -114,7 +115,7 @@ async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> 
         lag=lag,
         lag_min=lag_min,
         lag_max=reported_max if lag is None else lag,
-        lost=max(computed_lost or 0, int(noted_lost)) if noted_lost else computed_lost,
+        lost=max(computed_lost or 0, noted_lost) if noted_lost else computed_lost,
         last_delivered=group.last_delivered,
         oldest_pending=None if oldest is None else oldest.entry_id,
         added=stream.added,

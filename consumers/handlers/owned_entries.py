@@ -16,12 +16,15 @@ from consumers.runtime.outcome import DeadLetter
 from events.entry.codec import subject_of
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import entries_of
-from events.errors import InvalidPositionError
+from events.errors import DamagedValueError, InvalidPositionError
 from events.log.keys import Keys
 from events.log.positions import group_holder
-from events.server.reply import reply
+from events.server.reply import reply, whole_number
 from events.server.script import Script
 from events.server.server import Server
+from events.structured_logger import structured_logger
+
+_log = structured_logger(__name__)
 
 _SORTED = b"sorted"
 
@@ -154,7 +157,7 @@ class OwnedEntries:
     async def tried(self) -> list[EntryId]:
         """Return the entries for which tries are noted."""
         raw = await self._client.call("HKEYS", self._keys[2])
-        return list(map(EntryId.parse, reply(raw, list[bytes])))
+        return list(filter(None, map(_parsed, reply(raw, list[bytes]))))
 
     async def _ask(self, script: Script, *args: object, keys: list[str] | None = None) -> object:
         owner = self._lease.owner
@@ -168,12 +171,22 @@ class OwnedEntries:
         now = monotonic()
         entries = entries_of([(noted[0], noted[1] or ()) for noted in raw], self._partition)
         for entry, (_, _, tries, is_claimed) in zip(entries, raw, strict=True):
-            begun, failures, due_ms = map(int, tries.split()) if tries else (0, 0, 0)
+            begun, failures, due_ms = self._tries_of(entry.entry_id, tries)
             in_hand = EntryInHand(entry, subject_of(entry) or UNREADABLE, begun, failures)
             in_hand.due_at = now + (due_ms - now_ms) / 1_000 if due_ms > now_ms else 0.0
             in_hand.is_claimed = bool(is_claimed)
             held.append(in_hand)
         return held
+
+    def _tries_of(self, entry_id: EntryId, noted: bytes | None) -> tuple[int, int, int]:
+        """Return tries begun, failures and when the next is due; none of what cannot be read."""
+        try:
+            begun, failures, due_ms = map(whole_number, (noted or b"0 0 0").split(b" "))
+        except (ValueError, DamagedValueError) as error:
+            key = self._keys[2]
+            _log.warning("tries_unreadable", key=key, entry_id=str(entry_id), error=str(error))
+            return 0, 0, 0
+        return begun, failures, due_ms
 
 
 def _parsed(raw: bytes) -> EntryId | None:

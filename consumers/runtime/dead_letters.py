@@ -140,6 +140,13 @@ def _dead_entry(dead_id: bytes, strings: list[Any], partition: int) -> DeadEntry
         error=about["error"],
         deliveries=int(about["deliveries"]),
         consumer=about["consumer"],
-        first_at=datetime.fromisoformat(about["first_at"]),
-        last_at=datetime.fromisoformat(about["last_at"]),
+        first_at=_time(about["first_at"]),
+        last_at=_time(about["last_at"]),
     )
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no zone")
+    return time

@@ -1,14 +1,16 @@
 """Notes the entries that a group found gone, each loss once, and counts them for good."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 
 from events.entry.entry_id import EntryId
+from events.errors import DamagedValueError
 from events.log.keys import Keys
-from events.server.reply import reply, reply_entries, reply_or_none
+from events.server.reply import reply, reply_entries, reply_or_none, whole_number
 from events.server.server import Server
 from events.structured_logger import structured_logger
 
@@ -100,15 +102,24 @@ class Losses:
     async def total(self) -> int:
         """Return how many entries the group has ever found gone."""
         raw = await self._client.call("HGET", self._lost, self._group)
-        return int(reply_or_none(raw, bytes) or 0)
+        return noted_count(reply_or_none(raw, bytes))
 
     async def read(self) -> list[Loss]:
         """Return the group's losses that are kept, oldest first."""
         raw = await self._client.call("XRANGE", self._losses, "-", "+", "COUNT", 2 * KEPT_MAX)
-        found = (
-            _loss(dict(zip(flat[::2], flat[1::2], strict=True))) for _, flat in reply_entries(raw)
-        )
+        found = []
+        for _, flat in reply_entries(raw):
+            with suppress(KeyError, ValueError, msgspec.ValidationError):  # another program's
+                found.append(_loss(dict(zip(flat[::2], flat[1::2], strict=True))))
         return [loss for loss in found if loss.group == self._group]
+
+
+def noted_count(raw: bytes | None) -> int:
+    """Return how many entries are noted as lost; 0 where the count is damaged, as doctor tells."""
+    try:
+        return whole_number(raw or b"0")
+    except DamagedValueError:
+        return 0
 
 
 def _loss(about: dict[bytes, bytes]) -> Loss:

@@ -1,9 +1,13 @@
 """The positions of a partition: up to where each holder has read the log for good."""
 
-from events.entry.entry_id import EntryId
+from events.entry.entry_id import START, EntryId
+from events.errors import InvalidPositionError
 from events.log.keys import Keys
-from events.server.reply import reply, reply_or_none
+from events.server.reply import reply, reply_or_none, text
 from events.server.server import Server
+from events.structured_logger import structured_logger
+
+_log = structured_logger(__name__)
 
 
 class Positions:
@@ -19,14 +23,26 @@ class Positions:
         self._advance = server.client.script("events.log", "advance")
 
     async def all(self) -> dict[str, EntryId]:
-        """Return the position of every holder."""
+        """Return the position of every holder.
+
+        A position that cannot be read is `START`: until it is mended, all is kept for the holder.
+        """
         raw = reply(await self._client.call("HGETALL", self._key), dict[bytes, bytes])
-        return {holder.decode(): EntryId.parse(entry_id) for holder, entry_id in raw.items()}
+        return {
+            text(holder): self._read(text(holder), held) or START for holder, held in raw.items()
+        }
 
     async def of(self, holder: str) -> EntryId | None:
-        """Return the position of *holder*, None if it has none."""
+        """Return the position of *holder*, None if it has none, or one that cannot be read."""
         raw = reply_or_none(await self._client.call("HGET", self._key, holder), bytes)
-        return None if raw is None else EntryId.parse(raw)
+        return None if raw is None else self._read(holder, raw)
+
+    def _read(self, holder: str, raw: bytes) -> EntryId | None:
+        try:
+            return EntryId.parse(raw)
+        except InvalidPositionError as error:
+            _log.warning("position_unreadable", key=self._key, holder=holder, error=str(error))
+            return None
 
     async def advance(self, holder: str, entry_id: EntryId) -> bool:
         """Raise the position of *holder*; return whether it was lower. It never goes back."""

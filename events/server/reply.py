@@ -10,7 +10,10 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from events.entry.entry_line import RawEntry
-from events.errors import UnexpectedReplyError
+from events.errors import DamagedValueError, UnexpectedReplyError
+
+_DIGITS_MAX = 19
+_SHOWN_BYTES = 60
 
 T = TypeVar("T")
 
@@ -59,6 +62,17 @@ def reply_streams(raw: object) -> Sequence[tuple[bytes, Sequence[RawEntry]]]:
 def text(raw: bytes) -> str:
     """Return a name that another program may have chosen; bytes that are no text are escaped."""
     return raw.decode("utf-8", "backslashreplace")
+
+
+def whole_number(raw: bytes) -> int:
+    """Return a stored count.
+
+    Raises:
+        DamagedValueError: It is not a whole number of at most 19 digits.
+    """
+    if not raw.isdigit() or len(raw) > _DIGITS_MAX:
+        raise DamagedValueError(f"{text(raw[:_SHOWN_BYTES])!r} is not a whole number")
+    return int(raw)
 
 
 def _unexpected(problem: str) -> UnexpectedReplyError:

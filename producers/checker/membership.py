@@ -12,7 +12,7 @@ from msgspec import Meta
 from events.errors import EventsError
 from events.limits import Limited
 from events.log.keys import Keys
-from events.server.reply import reply
+from events.server.reply import reply, text
 from events.server.server import Server
 from events.structured_logger import structured_logger
 
@@ -103,7 +103,7 @@ class Membership:
         forgotten_ms = max(self._lifetime_ms, int(FORGOTTEN_S * 1_000))
         try:
             raw = await self._script([self._key], [self.checker, self._lifetime_ms, forgotten_ms])
-            living = frozenset(checker.decode() for checker in reply(raw, list[bytes]))
+            living = frozenset(map(text, reply(raw, list[bytes])))
         except EventsError as error:
             if self.is_heard:
                 _log.warning("heartbeat_failed", checker=self.checker, error=str(error))

@@ -7,9 +7,7 @@ import msgspec
 from events.entry.entry_id import EntryId
 from events.entry.entry_line import RawEntry
 from events.errors import DamagedValueError, InvalidPositionError
-from events.server.reply import Ask, reply_entries, text
-
-_DIGITS_MAX = 19
+from events.server.reply import Ask, reply_entries, text, whole_number
 
 
 class FeedEntry(msgspec.Struct, frozen=True):
@@ -37,11 +35,11 @@ def feed_entry_of(raw: RawEntry) -> FeedEntry:
     try:
         pairs = fields[b"changes"].decode("ascii").split()
         changes = {
-            UUID(endpoint): _number(revision.encode())
+            UUID(endpoint): whole_number(revision.encode())
             for endpoint, revision in zip(pairs[::2], pairs[1::2], strict=True)
         }
-        return FeedEntry(fields[b"previous"], _number(fields[b"generation"]), changes)
-    except (KeyError, ValueError) as error:
+        return FeedEntry(fields[b"previous"], whole_number(fields[b"generation"]), changes)
+    except (KeyError, ValueError, DamagedValueError) as error:
         raise DamagedValueError(
             f"entry {text(entry_id)} of the change feed is no change: {error}"
         ) from None
@@ -61,9 +59,3 @@ async def position_after(ask: Ask, feed: str, last_change: bytes) -> bytes:
         newest = reply_entries(await ask("XREVRANGE", feed, "+", "-", "COUNT", 1))
         return newest[0][0] if newest else b"0-0"
     return last_change
-
-
-def _number(raw: bytes) -> int:
-    if not raw.isdigit() or len(raw) > _DIGITS_MAX:
-        raise ValueError(f"{text(raw)!r} is no whole number")
-    return int(raw)

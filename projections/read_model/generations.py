@@ -7,9 +7,10 @@ from typing import Any, Literal
 import msgspec
 
 from events.entry.entry_id import EntryId
-from events.errors import InvalidPositionError
+from events.errors import DamagedValueError, InvalidPositionError
 from events.log.keys import Keys
 from events.server.reply import reply, reply_or_none
+from events.server.reply import whole_number as stored_number
 from events.server.server import Server
 from projections.errors import UnreadableGenerationError
 
@@ -21,8 +22,6 @@ BUILD_TTL_S = 600
 
 WRITE_CHUNK = 500
 """Documents that are written or read at a time."""
-
-_DIGITS_MAX = 19
 
 Swapped = Literal["live", "moved", "ahead", "short"]
 
@@ -204,6 +203,7 @@ def whole_number(raw: bytes | None, key: str, field: str | None = None) -> int |
     """
     if raw is None:
         return None
-    if not raw.isdigit() or len(raw) > _DIGITS_MAX:
-        raise UnreadableGenerationError(key, field, raw, "a whole number")
-    return int(raw)
+    try:
+        return stored_number(raw)
+    except DamagedValueError:
+        raise UnreadableGenerationError(key, field, raw, "a whole number") from None

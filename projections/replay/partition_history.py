@@ -9,7 +9,8 @@ from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import Entry, entries_of
 from events.history.history import History
 from events.log.log import EventLog
-from events.server.reply import reply_entries, reply_or_none
+from events.log.positions import Positions
+from events.server.reply import reply_entries
 from events.streams.stream_state import read_stream_state
 from projections.errors import HistoryMissingError
 
@@ -86,10 +87,8 @@ async def extent_of(log: Source, partition: int) -> PartitionExtent:
     if isinstance(log, History):
         return PartitionExtent(state.first, state.last, state.added, state.added, START)
     deleted = state.deleted or START
-    raw = await client.call("HGET", log.keys.positions(partition), TRIMMED)
-    trimmed = reply_or_none(raw, bytes)
-    if trimmed is not None:
-        deleted = max(deleted, EntryId.parse(trimmed))
+    trimmed = await Positions(log.server, log.keys, partition).of(TRIMMED)
+    deleted = max(deleted, trimmed or START)
     return PartitionExtent(state.first, state.last, state.length, state.added, deleted)
 
 

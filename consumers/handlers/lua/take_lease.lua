@@ -15,10 +15,11 @@
 -- include touch_consumer
 
 local owner = redis.call('GET', KEYS[1])
+-- A lease always expires: a value that does not is none.
+if owner and redis.call('PTTL', KEYS[1]) < 0 then owner = false end
 if owner and string.match(owner, '^%d+ (.*)$') ~= ARGV[1] then
   local left_ms = redis.call('PTTL', KEYS[1])
   local handed = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
-  if left_ms < 0 then left_ms = tonumber(ARGV[2]) end
   touch_consumer(KEYS[4], ARGV[3], ARGV[4])
   return {false, left_ms, handed[1] and handed[1][1] or '0-0'}
 end

@@ -14,7 +14,8 @@
 local COUNTED_MAX = 10000
 
 check_writes(KEYS[2], 'hash', 'HSET')
-local start = redis.call('HGET', KEYS[2], ARGV[2]) or ARGV[3]
+local start = redis.call('HGET', KEYS[2], ARGV[2])
+if not is_entry_id(start) then start = ARGV[3] end
 local last, added, is_gapless = '0-0', 0, true
 if redis.call('EXISTS', KEYS[1]) == 1 then
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do

@@ -23,7 +23,7 @@ local cut, holder = ARGV[1], ''
 if is_beyond(cut, last) then cut = last end
 
 local function hold(id, name)
-  if is_beyond(cut, id) then cut, holder = id, name end
+  if is_beyond(cut, id) then cut, holder = is_entry_id(id) and id or '0-0', name end
 end
 
 local positions, passed_over = fields(redis.call('HGETALL', KEYS[2])), {trimmed = true}

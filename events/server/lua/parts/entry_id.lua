@@ -1,11 +1,13 @@
 -- Entry ids, compared as pairs of integers of 64 bits, which Lua's numbers cannot hold.
 
 local function is_entry_id(text)
-  return text and string.match(text, '^%d+-%d+$') ~= nil
+  local ms, seq = string.match(text or '', '^(%d+)-(%d+)$')
+  return ms ~= nil and #ms <= 20 and #seq <= 20
 end
 
+-- A damaged id is compared as if it were 0-0.
 local function halves(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  local ms, seq = string.match(is_entry_id(id) and id or '0-0', '^(%d+)-(%d+)$')
   return string.rep('0', 20 - #ms) .. ms, string.rep('0', 20 - #seq) .. seq
 end
 
