@@ -15,7 +15,7 @@ from consumers.runtime.consumer import ConsumerSettings
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.archive import ArchiveSettings
 from events.limits import Limited, place_of, problem_of, value_at
-from events.log.keys import PARTITIONS_MAX
+from events.log.keys import PARTITIONS_MAX, check_namespace
 from events.server.settings import ServerSettings
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
@@ -50,6 +50,10 @@ class Settings(Limited, frozen=True):
     metrics: MetricsSettings = MetricsSettings()
     archive: ArchiveSettings = ArchiveSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_namespace(self.namespace)
 
 
 def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:

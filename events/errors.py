@@ -26,6 +26,17 @@ class InvalidEventError(EventsError, ValueError):
         self.problem = problem
 
 
+class InvalidNamespaceError(EventsError, ValueError):
+    """A namespace cannot be a part of keys and of folders."""
+
+    def __init__(self, namespace: str, characters_max: int) -> None:
+        shown = ascii(namespace[:_SHOWN_CHARACTERS])
+        super().__init__(
+            f"namespace must be 1 to {characters_max} letters, digits, '.', '_', ':' or '-', the"
+            f" first a letter or digit, got {shown} ({len(namespace)} characters)"
+        )
+
+
 class InvalidPositionError(EventsError, ValueError):
     """A position is not start, end, an entry id, an RFC 3339 time or a span such as -2h."""
 

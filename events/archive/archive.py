@@ -11,11 +11,12 @@ from anyio.to_thread import run_sync
 
 from events.archive.errors import DamagedArchiveError, ForeignArchiveError
 from events.archive.manifest import ArchiveManifest, Part
-from events.archive.segment import Segment, check, chunks
+from events.archive.segment import RAW_BYTES_MAX, Segment, check, chunks
 from events.archive.settings import ArchiveSettings
 from events.archive.storage import ArchiveStorage, open_storage
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import RawEntry
+from events.entry.stored_json import BYTES_MAX
 
 MANIFEST = "manifest.json"
 
@@ -61,10 +62,10 @@ class Archive:
         Raises:
             ArchiveError: The manifest cannot be read, is damaged, or belongs to another log.
         """
-        found = await self.storage.read_versioned(self._name(partition, MANIFEST))
-        if found is None:
-            return State(ArchiveManifest(namespace=self.namespace, partition=partition), None)
         with self._named(partition, "restore manifest.json from a copy, and delete no file there"):
+            found = await self.storage.read_versioned(self._name(partition, MANIFEST), BYTES_MAX)
+            if found is None:
+                return State(ArchiveManifest(namespace=self.namespace, partition=partition), None)
             try:
                 return State(ArchiveManifest.parse(found[0], self.namespace, partition), found[1])
             except ForeignArchiveError as error:
@@ -89,12 +90,12 @@ class Archive:
         name = self._name(partition, segment.file)
         await self.storage.write(name, data)
         with self._named(partition, "nothing is claimed; look at the disk, and run it again"):
-            await run_sync(check, segment, await self.storage.read(name), content_sha256)
+            await run_sync(check, segment, await self._read(partition, segment), content_sha256)
 
     async def check(self, partition: int, segment: Segment) -> None:
         """Read a whole segment; raise DamagedArchiveError if it differs from the manifest."""
         with self._named(partition, _RESTORE):
-            data = await self.storage.read(self._name(partition, segment.file))
+            data = await self._read(partition, segment)
             await run_sync(check, segment, data)
 
     async def sizes(self, partition: int) -> dict[str, int]:
@@ -118,9 +119,9 @@ class Archive:
         for segment in manifest.segments:
             if segment.last_id < start or segment.first_id > end:
                 continue
-            data = await self.storage.read(self._name(manifest.partition, segment.file))
             try:
                 with self._named(manifest.partition, _RESTORE):
+                    data = await self._read(manifest.partition, segment)
                     async for chunk in _in_turn(chunks(segment, data, start, end)):
                         yield chunk
             except DamagedArchiveError as error:
@@ -128,6 +129,11 @@ class Archive:
                     raise
                 async for chunk in rescue(segment, error):
                     yield chunk
+
+    async def _read(self, partition: int, segment: Segment) -> bytes | None:
+        """Return the file of *segment*, if it is not larger than the manifest says."""
+        bytes_max = min(segment.stored_bytes, RAW_BYTES_MAX)
+        return await self.storage.read(self._name(partition, segment.file), bytes_max)
 
     def folder(self, partition: int) -> str:
         """Return the path or URL under which the files of *partition* lie."""

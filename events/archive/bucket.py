@@ -6,6 +6,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from events.archive.errors import ArchiveStorageError
+from events.archive.whole_file import check_size
 
 try:
     import obstore
@@ -52,9 +53,9 @@ class Bucket:
         except failures.BaseError as error:
             raise ArchiveStorageError(f"cannot open {location}: {_reason(error)}") from error
 
-    async def read(self, name: str) -> bytes | None:
+    async def read(self, name: str, bytes_max: int) -> bytes | None:
         """See `ArchiveStorage.read`."""
-        found = await self.read_versioned(name)
+        found = await self.read_versioned(name, bytes_max)
         return None if found is None else found[0]
 
     async def write(self, name: str, data: bytes) -> None:
@@ -62,11 +63,12 @@ class Bucket:
         with self._translated("write", name):
             await obstore.put_async(self._store, name, data)
 
-    async def read_versioned(self, name: str) -> tuple[bytes, str] | None:
+    async def read_versioned(self, name: str, bytes_max: int) -> tuple[bytes, str] | None:
         """See `ArchiveStorage.read_versioned`."""
         with self._translated("read", name):
             try:
                 found = await obstore.get_async(self._store, name)
+                check_size(name.rpartition("/")[2], found.meta["size"], bytes_max)
                 data = await found.bytes_async()
             except (FileNotFoundError, failures.NotFoundError):
                 return None

@@ -13,7 +13,8 @@ from typing import Final
 from anyio.to_thread import run_sync
 
 from events.archive.errors import ArchiveStorageError, BusyArchiveError
-from events.archive.whole_file import replacing, sync_folder
+from events.archive.whole_file import check_size, replacing, sync_folder
+from events.entry.stored_json import BYTES_MAX
 
 LOCK: Final = ".lock"
 
@@ -28,17 +29,17 @@ class Folder:
         self.name = str(root)
         self._root = root
 
-    async def read(self, name: str) -> bytes | None:
+    async def read(self, name: str, bytes_max: int) -> bytes | None:
         """See `ArchiveStorage.read`."""
-        return await run_sync(self._read, name)
+        return await run_sync(self._read, name, bytes_max)
 
     async def write(self, name: str, data: bytes) -> None:
         """See `ArchiveStorage.write`."""
         await run_sync(self._write, name, data)
 
-    async def read_versioned(self, name: str) -> tuple[bytes, str] | None:
+    async def read_versioned(self, name: str, bytes_max: int) -> tuple[bytes, str] | None:
         """See `ArchiveStorage.read_versioned`."""
-        data = await self.read(name)
+        data = await self.read(name, bytes_max)
         return None if data is None else (data, _version(data))
 
     async def swap(self, name: str, data: bytes, seen: str | None) -> bool:
@@ -49,10 +50,11 @@ class Folder:
         """See `ArchiveStorage.sizes`."""
         return await run_sync(partial(self._sizes, folder))
 
-    def _read(self, name: str) -> bytes | None:
+    def _read(self, name: str, bytes_max: int = BYTES_MAX) -> bytes | None:
         path = self._root / name
         try:
             with path.open("rb") as file:
+                check_size(path.name, os.fstat(file.fileno()).st_size, bytes_max)
                 # A file that was just written must be read from the disk, not from the page cache.
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 return file.read()

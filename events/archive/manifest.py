@@ -7,9 +7,10 @@ from typing import Literal, Self
 import msgspec
 
 from events.archive.errors import DamagedArchiveError, ForeignArchiveError
-from events.archive.segment import Segment
+from events.archive.segment import Segment, file_name
 from events.entry.entry_id import START, EntryId
-from events.errors import EventsError
+from events.entry.stored_json import StoredJson
+from events.errors import DamagedValueError, EventsError
 
 VERSION = 1
 
@@ -51,9 +52,9 @@ class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
             ForeignArchiveError: It belongs to another log, or a later release wrote it.
         """
         try:
-            manifest = msgspec.json.decode(raw, type=cls)
+            manifest = StoredJson(cls)(raw)
             manifest.check(namespace, partition)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        except DamagedValueError as error:
             raise DamagedArchiveError(f"manifest of partition {partition}: {error}") from None
         return manifest
 
@@ -78,8 +79,9 @@ class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_order(self) -> None:
         for segment in self.segments:
-            if segment.first_id > segment.last_id or segment.count < 1 or "/" in segment.file:
-                raise DamagedArchiveError(f"{segment.file} cannot be")
+            named = file_name(segment.first, segment.last, segment.sha256)
+            if segment.first_id > segment.last_id or segment.count < 1 or segment.file != named:
+                raise DamagedArchiveError(f"{segment.file!r} cannot be, for {named}")
         for segment, following in pairwise(self.segments):
             if following.first_id <= segment.last_id:
                 raise DamagedArchiveError(f"{following.file} begins before {segment.file} ends")

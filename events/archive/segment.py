@@ -13,6 +13,14 @@ from events.entry.entry_line import EntryLineError, RawEntry, entry_of, line_of
 CHUNK = 1_000
 """Entries of one chunk when a segment is read."""
 
+RAW_BYTES_MAX = 2_147_483_648
+"""Bytes of a segment before compression, at most: twice what a setting can ask for."""
+
+LINE_BYTES_MAX = 134_217_728
+"""Bytes of one line, at most: an entry of another program can be larger than one of ours."""
+
+_WINDOW_BYTES_MAX = 8_388_608
+_CHUNK_BYTES = 8_388_608
 _LEVEL = 3
 _READ_BYTES = 1_048_576
 _NAME_CHARACTERS = 16
@@ -53,6 +61,11 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, tag="segment", tag_fiel
         return EntryId.parse(self.last)
 
 
+def file_name(first: str, last: str, checksum: str) -> str:
+    """Return the name of the file of the entries *first* to *last*."""
+    return f"{first}_{last}_{checksum[:_NAME_CHARACTERS]}.jsonl.zst"
+
+
 class Packing:
     """A segment that is being written, entry by entry."""
 
@@ -83,7 +96,7 @@ class Packing:
         checksum = sha256(data).hexdigest()
         first, last = self._first.decode(), self._last.decode()
         segment = Segment(
-            file=f"{first}_{last}_{checksum[:_NAME_CHARACTERS]}.jsonl.zst",
+            file=file_name(first, last, checksum),
             first=first,
             last=last,
             count=self.count,
@@ -92,6 +105,11 @@ class Packing:
             sha256=checksum,
         )
         return segment, data, self._content.hexdigest()
+
+
+def decompressor() -> zstandard.ZstdDecompressor:
+    """Return a decompressor that takes no more memory than what was written here needs."""
+    return zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX)
 
 
 def check(segment: Segment, data: bytes | None, content_sha256: str | None = None) -> None:
@@ -140,6 +158,11 @@ def _lines(segment: Segment, data: bytes | None) -> Iterator[list[bytes]]:
             f"{segment.file}: another checksum than the manifest's: its bytes changed"
         )
     count = size = 0
+    if segment.raw_bytes > RAW_BYTES_MAX:
+        raise DamagedArchiveError(
+            f"{segment.file}: {segment.raw_bytes} bytes before compression, the limit is"
+            f" {RAW_BYTES_MAX}"
+        )
     for lines in _split(segment, data):
         count += len(lines)
         size += sum(map(len, lines)) + len(lines)
@@ -152,19 +175,31 @@ def _lines(segment: Segment, data: bytes | None) -> Iterator[list[bytes]]:
 
 
 def _split(segment: Segment, data: bytes) -> Iterator[list[bytes]]:
-    reader = zstandard.ZstdDecompressor().stream_reader(data)
-    unfinished, size, lines = b"", 0, list[bytes]()
+    """Yield the lines; of what is not yielded yet, no more is held than two lines can have."""
+    reader = decompressor().stream_reader(data)
+    size, lines, lines_bytes = 0, list[bytes](), 0
+    unfinished, unfinished_bytes = list[bytes](), 0
     try:
         while size <= segment.raw_bytes and (block := reader.read(_READ_BYTES)):
             size += len(block)
-            *whole, unfinished = (unfinished + block).split(b"\n")
-            lines += whole
-            while len(lines) >= CHUNK:
+            first, *others = block.split(b"\n")
+            unfinished.append(first)
+            unfinished_bytes += len(first)
+            if unfinished_bytes > LINE_BYTES_MAX:
+                raise DamagedArchiveError(
+                    f"{segment.file}: a line has more than {LINE_BYTES_MAX} bytes"
+                )
+            if others:
+                lines += (b"".join(unfinished), *others[:-1])
+                lines_bytes += unfinished_bytes + len(block)
+                unfinished, unfinished_bytes = [others[-1]], len(others[-1])
+            while len(lines) >= CHUNK or (lines and lines_bytes >= _CHUNK_BYTES):
                 yield lines[:CHUNK]
                 del lines[:CHUNK]
+                lines_bytes = 0
     except zstandard.ZstdError as error:
         raise DamagedArchiveError(f"{segment.file}: {error}") from None
-    if unfinished:
+    if unfinished_bytes:
         raise DamagedArchiveError(f"{segment.file}: its last line does not end")
     if lines:
         yield lines

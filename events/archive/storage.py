@@ -14,14 +14,18 @@ class ArchiveStorage(Protocol):
 
     name: str
 
-    async def read(self, name: str) -> bytes | None:
-        """Return the file's content, None if there is no such file."""
+    async def read(self, name: str, bytes_max: int) -> bytes | None:
+        """Return the file's content, None if there is no such file.
+
+        Raises:
+            DamagedArchiveError: It has more than *bytes_max* bytes; it was not read.
+        """
 
     async def write(self, name: str, data: bytes) -> None:
         """Write the whole file; once this returns, a crash does not lose it."""
 
-    async def read_versioned(self, name: str) -> tuple[bytes, str] | None:
-        """Return the content and its version, None if there is no such file."""
+    async def read_versioned(self, name: str, bytes_max: int) -> tuple[bytes, str] | None:
+        """Return the content and its version, None if there is no such file; see `read`."""
 
     async def swap(self, name: str, data: bytes, seen: str | None) -> bool:
         """Write the file if its version is still *seen*, None for no file; say whether."""

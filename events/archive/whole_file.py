@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from events.archive.errors import DamagedArchiveError
+
 TEMPORARY: Final = ".tmp"
 """Suffix of files that are being written, or whose writer died."""
 
@@ -59,3 +61,9 @@ def sync_folder(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def check_size(name: str, size: int, bytes_max: int) -> None:
+    """Raise DamagedArchiveError if the file *name* has more than *bytes_max* bytes."""
+    if size > bytes_max:
+        raise DamagedArchiveError(f"{name}: {size} bytes, at most {bytes_max} are expected")

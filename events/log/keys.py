@@ -1,25 +1,33 @@
 """The keys of a deployment: what is stored where (see the design, section 5)."""
 
+import re
 from uuid import UUID
 from zlib import crc32
 
 import msgspec
 
-from events.errors import LayoutError
+from events.errors import InvalidNamespaceError, LayoutError
 
 NAMESPACE = "routestream"
 """The deployment that is used if none is named."""
 
 PARTITIONS_MAX = 1_024
 
+NAMESPACE_CHARACTERS_MAX = 100
+
+_NAMESPACE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,{NAMESPACE_CHARACTERS_MAX - 1}}}")
+
 
 class Keys(msgspec.Struct, frozen=True):
-    """The names of all keys of the deployment *namespace*.
+    """The names of all keys of the deployment *namespace*; see `check_namespace`.
 
     The braces put all keys of one partition into one cluster slot, so that one script can use them.
     """
 
     namespace: str = NAMESPACE
+
+    def __post_init__(self) -> None:
+        check_namespace(self.namespace)
 
     @property
     def of_what(self) -> str:
@@ -145,6 +153,17 @@ class Keys(msgspec.Struct, frozen=True):
         belong to an endpoint that is named here.
         """
         return f"{{{self.namespace}:{partition}}}:aside:{group}"
+
+
+def check_namespace(namespace: str) -> str:
+    """Return *namespace*, which is a part of keys, patterns of keys, and names of folders.
+
+    Raises:
+        InvalidNamespaceError: It has characters that mean something there, or is too long.
+    """
+    if not _NAMESPACE.fullmatch(namespace):
+        raise InvalidNamespaceError(namespace, NAMESPACE_CHARACTERS_MAX)
+    return namespace
 
 
 def partition_of(endpoint_id: UUID, partitions: int) -> int:

@@ -8,7 +8,7 @@ from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from events.log.protocol import READ_COUNT
 from events.retention.retention import RetentionRule
-from events.server.reply import reply
+from events.server.reply import reply, text
 
 STEP_ENTRIES = 10_000
 """Entries that one step cuts, about: it blocks the server for a few ms."""
@@ -53,7 +53,7 @@ class Trim:
         args = [floor, STEP_ENTRIES, len(without), *without, *self._rule.wanted]
         while raw := await self._trim(self._keys, args):
             removed, cut, holder, is_done = reply(raw, tuple[int, bytes, bytes, int])
-            step = TrimStep(removed, EntryId.parse(cut), holder.decode() or None, bool(is_done))
+            step = TrimStep(removed, EntryId.parse(cut), text(holder) or None, bool(is_done))
             yield step
             if step.is_done:
                 return

@@ -15,7 +15,8 @@ from msgspec import Meta
 
 from events.entry.entry_id import EntryId
 from events.entry.entry_line import EntryLineError, RawEntry, entry_of, line_of
-from events.errors import EventsError
+from events.entry.stored_json import StoredJson
+from events.errors import DamagedValueError, EventsError
 
 FORMAT = "routestream-log"
 VERSION = 1
@@ -52,6 +53,10 @@ class _End(msgspec.Struct, frozen=True):
 
 class _Trailer(msgspec.Struct, frozen=True):
     end: _End
+
+
+_read_header = StoredJson(Header)
+_read_trailer = StoredJson(_Trailer)
 
 
 class ExportedEntry(msgspec.Struct, frozen=True, gc=False):
@@ -131,8 +136,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _header(path: Path, line: bytes) -> Header:
     try:
-        header = msgspec.json.decode(line, type=Header)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        header = _read_header(line)
+    except DamagedValueError:
         raise UnreadableExportError(
             f"{path}: its first line is no header of an export;"
             " `routestream events import --format` reads what other systems wrote"
@@ -160,8 +165,8 @@ def _entry(
 
 def _check_end(path: Path, line: bytes, count: int, checksum: str) -> None:
     try:
-        end = msgspec.json.decode(line, type=_Trailer).end
-    except (msgspec.DecodeError, UnicodeError):
+        end = _read_trailer(line).end
+    except DamagedValueError:
         raise UnreadableExportError(
             f"{path}: it ends after {count} entries without its last line: it is not whole"
         ) from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from hashlib import file_digest, sha256
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -10,10 +11,18 @@ import msgspec
 import zstandard
 from msgspec import Meta
 
+from events.archive.segment import decompressor
 from events.archive.whole_file import take_place, temporary_path, writing_synced
 from events.entry.entry_id import EntryId
+from events.entry.stored_json import StoredJson
+from events.errors import DamagedValueError, EventsError
 from events.limits import Limited
-from projections.errors import DamagedSnapshotError, SnapshotError, WrongSnapshotError
+from projections.errors import (
+    DamagedSnapshotError,
+    SnapshotError,
+    UnreadableDocumentError,
+    WrongSnapshotError,
+)
 from projections.projection import Projection
 
 FORMAT = 1
@@ -65,10 +74,10 @@ class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
     projection: str
     version: int
     position: str
-    appended: int | None
-    documents: int = 0
+    appended: Annotated[int, Meta(ge=0)] | None
+    documents: Annotated[int, Meta(ge=0)] = 0
     file: str = ""
-    size_bytes: int = 0
+    size_bytes: Annotated[int, Meta(ge=0)] = 0
     sha256: str = ""
     taken_at: str = ""
     verified: bool | None = None
@@ -96,6 +105,11 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     documents: int
 
 
+_MANIFEST_BYTES_MAX = 65_536
+_MANIFEST = StoredJson(SnapshotManifest, _MANIFEST_BYTES_MAX)
+_HEAD = StoredJson(_Head)
+
+
 def write_snapshot(
     folder: Path,
     manifest: SnapshotManifest,
@@ -111,9 +125,9 @@ def write_snapshot(
         SnapshotError: It could not be written, because of a full disk for example; no file remains.
         DamagedSnapshotError: What was read back is not what was written.
     """
-    file = f"{_name(manifest)}.jsonl.zst"
+    file = _states_file(manifest)
     manifest = msgspec.structs.replace(manifest, documents=len(states), file=file)
-    path, about = folder / file, folder / f"{_name(manifest)}.manifest.json"
+    path, about = folder / file, folder / _manifest_file(manifest)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with temporary_path(path) as new, temporary_path(about) as new_about:
@@ -177,7 +191,7 @@ def delete_snapshot(folder: Path, manifest: SnapshotManifest) -> None:
         SnapshotError: It could not be deleted.
     """
     try:
-        (folder / f"{_name(manifest)}.manifest.json").unlink(missing_ok=True)
+        (folder / _manifest_file(manifest)).unlink(missing_ok=True)
         (folder / manifest.file).unlink(missing_ok=True)
     except OSError as error:
         raise SnapshotError(f"snapshot {folder / manifest.file}: {_words(error)}") from None
@@ -203,17 +217,32 @@ def read_manifest(path: Path) -> SnapshotManifest:
         DamagedSnapshotError: It cannot be read, or is not a manifest.
     """
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=SnapshotManifest)
+        with path.open("rb") as file:
+            manifest = _MANIFEST(file.read(_MANIFEST_BYTES_MAX + 1))
         _ = manifest.at
     except OSError as error:
         raise DamagedSnapshotError(f"manifest {path}: {_words(error)}") from None
-    except (msgspec.DecodeError, ValueError) as error:
+    except EventsError as error:
         raise DamagedSnapshotError(f"manifest {path}: {error}") from None
+    # Its files are read, and deleted, by the names in it: they lie beside it, and are its own.
+    if (path.name, manifest.file) != (_manifest_file(manifest), _states_file(manifest)):
+        raise DamagedSnapshotError(
+            f"manifest {path}: it is of {_manifest_file(manifest)!r}, and names the file"
+            f" {manifest.file!r}"
+        )
     return manifest
 
 
 def _name(manifest: SnapshotManifest) -> str:
     return f"{manifest.projection}-v{manifest.version}-{manifest.position}"
+
+
+def _manifest_file(manifest: SnapshotManifest) -> str:
+    return f"{_name(manifest)}.manifest.json"
+
+
+def _states_file(manifest: SnapshotManifest) -> str:
+    return f"{_name(manifest)}.jsonl.zst"
 
 
 def _head(manifest: SnapshotManifest) -> _Head:
@@ -250,14 +279,13 @@ def _read_states(
     states: dict[UUID, State] = {}
     try:
         with path.open("rb") as file:
-            lines = _lines(zstandard.ZstdDecompressor().stream_reader(file))
-            head = msgspec.json.decode(next(lines, b""), type=_Head)
-            if head != _head(manifest):
+            lines = _lines(decompressor().stream_reader(file))
+            if _HEAD(next(lines, b"")) != _head(manifest):
                 raise DamagedSnapshotError(f"snapshot {path}: it is not what its manifest says")
-            for line in lines:
+            for line in islice(lines, manifest.documents + 1):
                 state: Any = projection.read(line)[1]
                 states[state.endpoint_id] = state
-    except (zstandard.ZstdError, msgspec.DecodeError) as error:
+    except (zstandard.ZstdError, DamagedValueError, UnreadableDocumentError) as error:
         raise DamagedSnapshotError(f"snapshot {path}: {error}") from None
     if len(states) != manifest.documents:
         raise DamagedSnapshotError(
@@ -280,9 +308,7 @@ def _lines(reader: Any) -> Iterator[bytes]:  # noqa: ANN401 - zstandard's
 def _check_read_back(path: Path, written: str) -> None:
     try:
         with path.open("rb") as file:
-            read = file_digest(
-                zstandard.ZstdDecompressor().stream_reader(file), "sha256"
-            ).hexdigest()
+            read = file_digest(decompressor().stream_reader(file), "sha256").hexdigest()
     except zstandard.ZstdError as error:
         raise DamagedSnapshotError(f"snapshot {path}: {error}") from None
     if read != written:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from events.log.keys import Keys, partition_of
+from events.errors import InvalidNamespaceError
+from events.log.keys import NAMESPACE_CHARACTERS_MAX, Keys, partition_of
 
 KEYS = Keys("ns")
 OF_A_PARTITION: dict[str, Callable[[int], str]] = {
@@ -40,6 +41,22 @@ def test_all_keys_of_a_partition_lie_in_one_cluster_slot(partition: int) -> None
 def test_the_names_of_the_keys_of_a_whole_deployment_never_change() -> None:
     assert (KEYS.layout, KEYS.checkers) == ("ns:layout", "ns:checkers")
     assert Keys().layout == "routestream:layout"
+
+
+@pytest.mark.parametrize("namespace", ["a", "7", "eu-1:prod_x.y", "n" * NAMESPACE_CHARACTERS_MAX])
+def test_a_namespace_is_a_plain_name(namespace: str) -> None:
+    assert Keys(namespace).layout == f"{namespace}:layout"
+
+
+@pytest.mark.parametrize(
+    "namespace",
+    ["", "..", ".a", "-a", "a/b", "a{b}", "a b", "a*", "ü", "a\n", "a\udcff", "n" * 3_000],
+)
+def test_a_namespace_that_means_something_else_is_refused_in_one_sentence(namespace: str) -> None:
+    with pytest.raises(InvalidNamespaceError) as refused:
+        Keys(namespace)
+    assert len(str(refused.value).encode()) < 500
+    assert str(refused.value).startswith("namespace must be 1 to 100 letters, digits, ")
 
 
 def test_two_deployments_share_no_key() -> None:

@@ -13,8 +13,9 @@ import zstandard
 
 from events import EventLog
 from events.archive import Archive, ArchiveSettings
+from events.archive import segment as segment_module
 from events.archive.errors import DamagedArchiveError, ForeignArchiveError
-from events.archive.segment import check
+from events.archive.segment import RAW_BYTES_MAX, check
 from events.history.history import History
 from tests.events.support.archives import add_many, archive_in, archived, names_in, run, trim
 
@@ -164,6 +165,45 @@ async def test_a_file_that_would_grow_beyond_what_the_manifest_says_is_not_unpac
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
         tracemalloc.stop()
+
+
+async def test_a_small_file_that_claims_a_gigabyte_takes_no_more_than_one_line_may_have(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_module, "LINE_BYTES_MAX", 4_000_000)
+    [first, *_] = (await archive.state(0)).manifest.segments
+    bomb = zstandard.ZstdCompressor().compress(bytes(100_000_000))
+    claims = {"stored_bytes": len(bomb), "sha256": sha256(bomb).hexdigest()}
+    segment = msgspec.structs.replace(first, raw_bytes=1_073_741_824, **claims)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedArchiveError, match="a line has more than 4000000 bytes"):
+            check(segment, bomb)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(DamagedArchiveError, match="before compression, the limit is"):
+        check(msgspec.structs.replace(segment, raw_bytes=RAW_BYTES_MAX + 1), bomb)
+
+
+async def test_a_file_larger_than_the_manifest_says_is_not_read(archive: Archive) -> None:
+    with files(archive)[0].open("ab") as file:
+        file.truncate(10_000_000_000)
+    with pytest.raises(DamagedArchiveError, match="10000000000 bytes, at most"):
+        await archived(archive)
+
+
+@pytest.mark.parametrize("name", ["../0/x", "..", "manifest.json", "1-0_10-0_0.jsonl.zst"])
+async def test_a_manifest_names_only_files_of_its_own(archive: Archive, name: str) -> None:
+    """Its chain is whole: somebody who can count it anew wrote it."""
+    state = await archive.state(0)
+    [first, *others] = state.manifest.segments
+    forged = msgspec.structs.replace(state.manifest, parts=()).with_parts(
+        msgspec.structs.replace(first, file=name), *others
+    )
+    manifest_path(archive).write_bytes(forged.encode())
+    with pytest.raises(DamagedArchiveError, match="cannot be, for"):
+        await archive.state(0)
 
 
 async def test_after_damage_is_mended_everything_is_there_again(archive: Archive) -> None:

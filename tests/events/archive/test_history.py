@@ -173,9 +173,9 @@ async def test_of_many_entries_each_segment_is_unpacked_once_and_no_more_than_wa
     history, unpacked = History(log, archive), list[str]()
     read = archive.storage.read
 
-    async def counted(name: str) -> bytes | None:
+    async def counted(name: str, bytes_max: int) -> bytes | None:
         unpacked.append(name)
-        return await read(name)
+        return await read(name, bytes_max)
 
     monkeypatch.setattr(archive.storage, "read", counted)
     wanted = [EntryId(ms, 0) for ms in (3, 8, 22, 29, 33, 42, 99)]
