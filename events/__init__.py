@@ -25,9 +25,11 @@ from events.entry.entry_line import EntryLineError
 from events.entry.recorded import Entry, Metadata, RecordedEvent, fold
 from events.errors import (
     ConflictError,
+    DamagedValueError,
     EventsError,
     InvalidEventError,
     InvalidExpressionError,
+    InvalidNamespaceError,
     InvalidPositionError,
     LayoutError,
     NoGroupError,
@@ -78,6 +80,7 @@ __all__ = [
     "Appended",
     "ArchiveSettings",
     "ConflictError",
+    "DamagedValueError",
     "Durability",
     "EndpointCreatedEvent",
     "EndpointDestroyedEvent",
@@ -93,6 +96,7 @@ __all__ = [
     "History",
     "InvalidEventError",
     "InvalidExpressionError",
+    "InvalidNamespaceError",
     "InvalidPositionError",
     "LayoutError",
     "Metadata",

@@ -13,20 +13,22 @@ from msgspec import Meta
 
 from events.archive.segment import decompressor
 from events.archive.whole_file import take_place, temporary_path, writing_synced
-from events.entry.entry_id import EntryId
 from events.entry.stored_json import StoredJson
-from events.errors import DamagedValueError, EventsError
+from events.errors import DamagedValueError
 from events.limits import Limited
 from projections.errors import (
     DamagedSnapshotError,
     SnapshotError,
     UnreadableDocumentError,
-    WrongSnapshotError,
 )
 from projections.projection import Projection
-
-FORMAT = 1
-"""The format of the file; a reader refuses any other."""
+from projections.snapshots.manifest import (
+    SnapshotManifest,
+    check_fits,
+    manifest_file,
+    states_file,
+    words_of,
+)
 
 LINE_BYTES_MAX = 8_388_608
 """Maximum bytes of one document; a longer line is not a document of ours."""
@@ -47,51 +49,6 @@ class SnapshotSettings(Limited, frozen=True):
     directory: Annotated[str, Meta(min_length=1)] = "snapshots"
 
 
-class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The description of a snapshot, written after the file was read back and found intact.
-
-    Attributes:
-        format: The format of the file.
-        namespace: The namespace of the log from which it was folded.
-        partitions: The number of partitions of that log.
-        partition: The partition.
-        projection: The name of the projection.
-        version: The version of the projection.
-        position: The last entry that is in the snapshot.
-        appended: Entries that were ever appended up to there, None where that is not known.
-        documents: The number of documents.
-        file: The file's name, in the folder of the manifest.
-        size_bytes: The size of the file.
-        sha256: The checksum of the file.
-        taken_at: When it was taken, by the clock of the machine that took it.
-        verified: Whether the live documents were the same; None: not compared.
-    """
-
-    format: int = FORMAT
-    namespace: str
-    partitions: int
-    partition: int
-    projection: str
-    version: int
-    position: str
-    appended: Annotated[int, Meta(ge=0)] | None
-    documents: Annotated[int, Meta(ge=0)] = 0
-    file: str = ""
-    size_bytes: Annotated[int, Meta(ge=0)] = 0
-    sha256: str = ""
-    taken_at: str = ""
-    verified: bool | None = None
-
-    @property
-    def at(self) -> EntryId:
-        """The position as an entry id."""
-        return EntryId.parse(self.position)
-
-    def is_of(self, projection: Projection[Any]) -> bool:
-        """Whether it is of *projection*, in the same version."""
-        return (self.projection, self.version) == (projection.name, projection.version)
-
-
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
     """The file's first line: it identifies the file, so that no two can be mixed up."""
 
@@ -105,8 +62,6 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     documents: int
 
 
-_MANIFEST_BYTES_MAX = 65_536
-_MANIFEST = StoredJson(SnapshotManifest, _MANIFEST_BYTES_MAX)
 _HEAD = StoredJson(_Head)
 
 
@@ -125,9 +80,9 @@ def write_snapshot(
         SnapshotError: It could not be written, because of a full disk for example; no file remains.
         DamagedSnapshotError: What was read back is not what was written.
     """
-    file = _states_file(manifest)
+    file = states_file(manifest)
     manifest = msgspec.structs.replace(manifest, documents=len(states), file=file)
-    path, about = folder / file, folder / _manifest_file(manifest)
+    path, about = folder / file, folder / manifest_file(manifest)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with temporary_path(path) as new, temporary_path(about) as new_about:
@@ -144,7 +99,7 @@ def write_snapshot(
             take_place(new_about, about)
     except OSError as error:
         raise SnapshotError(
-            f"snapshot {path}: {_words(error)}; it was not taken, those taken before are kept"
+            f"snapshot {path}: {words_of(error)}; it was not taken, those taken before are kept"
         ) from None
     return manifest
 
@@ -168,7 +123,7 @@ def read_snapshot(
             raise DamagedSnapshotError(f"snapshot {path}: its checksum is not the manifest's")
         return _read_states(path, manifest, projection)
     except OSError as error:
-        raise DamagedSnapshotError(f"snapshot {path}: {_words(error)}") from None
+        raise DamagedSnapshotError(f"snapshot {path}: {words_of(error)}") from None
 
 
 def problem_of(folder: Path, manifest: SnapshotManifest) -> str | None:
@@ -178,7 +133,7 @@ def problem_of(folder: Path, manifest: SnapshotManifest) -> str | None:
     except FileNotFoundError:
         return "the file is missing"
     except OSError as error:
-        return _words(error)
+        return words_of(error)
     if size != manifest.size_bytes:
         return f"the file has {size} bytes, {manifest.size_bytes} were written"
     return None
@@ -191,58 +146,10 @@ def delete_snapshot(folder: Path, manifest: SnapshotManifest) -> None:
         SnapshotError: It could not be deleted.
     """
     try:
-        (folder / _manifest_file(manifest)).unlink(missing_ok=True)
+        (folder / manifest_file(manifest)).unlink(missing_ok=True)
         (folder / manifest.file).unlink(missing_ok=True)
     except OSError as error:
-        raise SnapshotError(f"snapshot {folder / manifest.file}: {_words(error)}") from None
-
-
-def check_fits(manifest: SnapshotManifest, projection: Projection[Any]) -> None:
-    """Raise WrongSnapshotError where the snapshot is not of this version of *projection*."""
-    for what, found, wanted in (
-        ("format", manifest.format, FORMAT),
-        ("projection", manifest.projection, projection.name),
-        ("version", manifest.version, projection.version),
-    ):
-        if found != wanted:
-            raise WrongSnapshotError(
-                f"snapshot {manifest.file}: its {what} is {found!r}, {wanted!r} is needed"
-            )
-
-
-def read_manifest(path: Path) -> SnapshotManifest:
-    """Return the manifest at *path*.
-
-    Raises:
-        DamagedSnapshotError: It cannot be read, or is not a manifest.
-    """
-    try:
-        with path.open("rb") as file:
-            manifest = _MANIFEST(file.read(_MANIFEST_BYTES_MAX + 1))
-        _ = manifest.at
-    except OSError as error:
-        raise DamagedSnapshotError(f"manifest {path}: {_words(error)}") from None
-    except EventsError as error:
-        raise DamagedSnapshotError(f"manifest {path}: {error}") from None
-    # Its files are read, and deleted, by the names in it: they lie beside it, and are its own.
-    if (path.name, manifest.file) != (_manifest_file(manifest), _states_file(manifest)):
-        raise DamagedSnapshotError(
-            f"manifest {path}: it is of {_manifest_file(manifest)!r}, and names the file"
-            f" {manifest.file!r}"
-        )
-    return manifest
-
-
-def _name(manifest: SnapshotManifest) -> str:
-    return f"{manifest.projection}-v{manifest.version}-{manifest.position}"
-
-
-def _manifest_file(manifest: SnapshotManifest) -> str:
-    return f"{_name(manifest)}.manifest.json"
-
-
-def _states_file(manifest: SnapshotManifest) -> str:
-    return f"{_name(manifest)}.jsonl.zst"
+        raise SnapshotError(f"snapshot {folder / manifest.file}: {words_of(error)}") from None
 
 
 def _head(manifest: SnapshotManifest) -> _Head:
@@ -319,7 +226,3 @@ def checksum_at(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def _words(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

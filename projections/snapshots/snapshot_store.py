@@ -22,13 +22,11 @@ from projections.replay.comparison import PATIENCE_S, Comparison, compare
 from projections.replay.folding import Base, Folding, Wants
 from projections.replay.partition_history import Source, check_complete, extent_of, find_entry
 from projections.replay.replay import Note, replay
+from projections.snapshots.manifest import SnapshotManifest, check_fits, read_manifest
 from projections.snapshots.snapshot import (
-    SnapshotManifest,
     SnapshotSettings,
     State,
-    check_fits,
     delete_snapshot,
-    read_manifest,
     read_snapshot,
     write_snapshot,
 )

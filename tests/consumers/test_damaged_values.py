@@ -26,7 +26,7 @@ from projections.errors import SnapshotError, UnreadableDocumentError
 from projections.health_state.health_state import HEALTH_STATE
 from projections.read_model.change_feed import feed_entry_of
 from projections.route_table.route_table import ROUTE_TABLE
-from projections.snapshots.snapshot import SnapshotManifest, read_manifest
+from projections.snapshots.manifest import SnapshotManifest, read_manifest
 from tests.support.histories import endpoint_of, health_of, history, listed, observed, record
 
 E = UUID(int=14)

@@ -26,12 +26,8 @@ from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
-from projections.snapshots.snapshot import (
-    SnapshotManifest,
-    checksum_at,
-    read_manifest,
-    read_snapshot,
-)
+from projections.snapshots.manifest import SnapshotManifest, read_manifest
+from projections.snapshots.snapshot import checksum_at, read_snapshot
 from projections.snapshots.snapshot_store import Snapshots
 from tests.support.appending import Appending, truth
 from tests.support.histories import PROJECTIONS, E

@@ -20,7 +20,8 @@ from consumers.cli.terminal.table import Column, Columns
 from events.entry.entry_id import EntryId
 from projections.catalogue import PROJECTIONS
 from projections.replay.rebuild import Rebuild
-from projections.snapshots.snapshot import SnapshotManifest, problem_of
+from projections.snapshots.manifest import SnapshotManifest
+from projections.snapshots.snapshot import problem_of
 
 
 class TakenRow(SnapshotManifest, frozen=True, kw_only=True):
