@@ -17,10 +17,6 @@ from events.structured_logger import structured_logger
 BATCH_SIZE_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 APPLY_TIME_BOUNDS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
-TINY_BATCH = 10
-"""A smaller batch in which each first try succeeded is logged at debug: on a quiet log each event
-is a batch of its own, and its line would add nothing to the metrics."""
-
 End = Literal["handled", "skipped", "retried", "dead"]
 """How an entry's try ended, in the words of the metrics."""
 
@@ -178,17 +174,17 @@ class ConsumerProgress:
         self.active_at = monotonic() if state != "interrupted" else self.active_at
 
     def _log_batch(self, batch: Sequence[Delivery], numbers: dict[str, int]) -> None:
-        """Log one line for the batch; its keys are always the same."""
+        """Log one line for the batch, at info where something is wrong that a person may act on.
+
+        Its keys are always the same.
+        """
+        is_well = not (numbers["retried"] or numbers["dead"] or numbers["claimed"])
+        if is_well and not _log.is_enabled_for(logging.DEBUG):
+            return
         conflicts = self.counts.conflicts - self._conflicts_before
         deliveries_max = max(map(_deliveries_of, batch))
-        smooth = not any(
-            (numbers["retried"], numbers["dead"], numbers["left"], numbers["claimed"], conflicts)
-        )
-        is_tiny = len(batch) < TINY_BATCH and smooth and deliveries_max == 1
-        if is_tiny and not _log.is_enabled_for(logging.DEBUG):
-            return
         first = batch[0].entry_id
-        write = _log.debug if is_tiny else _log.info
+        write = _log.debug if is_well else _log.info
         write(
             "batch_settled",
             group=self.group,

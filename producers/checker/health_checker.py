@@ -136,7 +136,7 @@ class HealthChecker:
         for key in self._watches.keys() - wanted.keys():
             ended = self._watches.pop(key)
             ended.scope.cancel()
-            ended.log.info("route_unwatched")
+            ended.log.debug("route_unwatched")
         for key, (target, route) in wanted.items():
             known = self._watches.get(key)
             if known is not None and known.target == target:
@@ -168,7 +168,7 @@ class HealthChecker:
         same_address = before is not None and before.target.address == target.address
         seen_s = before.seen_s if before is not None and same_address else self._clock()
         watch = WatchedRoute(target, route, state, seen_s)
-        watch.log.info("route_watched", address=str(target.address), health=route.health)
+        watch.log.debug("route_watched", address=str(target.address), health=route.health)
         return watch
 
     async def _watch(self, watch: WatchedRoute, is_new: bool) -> None:  # noqa: FBT001 - start_soon passes no names

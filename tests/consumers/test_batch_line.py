@@ -82,17 +82,17 @@ async def test_what_was_claimed_is_told_with_its_batch_alone(log: EventLog) -> N
             await log.append(*(created() for _ in range(20)))
             await until_settled(log)
     told = [(one["entries"], one["claimed"], one["log_level"]) for one in lines(logs)]
-    assert told == [(3, 3, "info"), (20, 0, "info")]
+    assert told == [(3, 3, "info"), (20, 0, "debug")]
 
 
-async def test_a_tiny_batch_that_went_well_is_told_at_debug(log: EventLog) -> None:
-    handling = Handling()
+async def test_a_batch_that_went_well_is_told_at_debug_whatever_its_size(log: EventLog) -> None:
     with captured_lines() as logs:
-        async with consuming(consumer_of(log, handling)):
-            appended = await log.append(created())
-            await handling.until_handled(*appended.entry_ids)
-            await until_settled(log)
-    assert [(one["entries"], one["log_level"]) for one in lines(logs)] == [(1, "debug")]
+        async with consuming(consumer_of(log, Handling())):
+            for count in (1, 200):
+                await log.append(*(created() for _ in range(count)))
+                await until_settled(log)
+    assert sum(one["entries"] for one in lines(logs)) == 201
+    assert {one["log_level"] for one in lines(logs)} == {"debug"}
 
 
 async def test_a_projectors_line_tells_how_long_its_applies_took(log: EventLog) -> None:
