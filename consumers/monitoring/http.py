@@ -1,5 +1,6 @@
 """Serves a process's metrics and health over HTTP, on loopback by default."""
 
+import errno
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -57,21 +58,28 @@ async def exposition(exposed: Exposed, settings: MetricsSettings) -> AsyncIterat
 
 
 async def _listen(runner: web.AppRunner, settings: MetricsSettings) -> str | None:
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    except OSError as error:
-        _log.warning(
-            "metrics_unavailable",
-            host=settings.host,
-            port=settings.port,
-            why=(error.strerror or str(error)).lower(),
-            what="set another with --metrics-port or ROUTESTREAM_METRICS_PORT",
-        )
-        return None
-    host, port = runner.addresses[0][:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _log.info("metrics_served", url=f"{url}/metrics")
-    return url
+    why = ""
+    for port in settings.ports:
+        try:
+            await web.TCPSite(runner, settings.host, port).start()
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            if error.errno == errno.EADDRINUSE:
+                continue
+            break
+        host, served = runner.addresses[0][:2]
+        url = f"http://[{host}]:{served}" if ":" in host else f"http://{host}:{served}"
+        taken = {"taken": settings.port} if settings.port not in {0, served} else {}
+        _log.info("metrics_served", url=f"{url}/metrics", **taken)
+        return url
+    _log.warning(
+        "metrics_unavailable",
+        host=settings.host,
+        port=settings.port,
+        why=why,
+        what="set another with --metrics-port or ROUTESTREAM_METRICS_PORT",
+    )
+    return None
 
 
 def _application(exposed: Exposed) -> web.Application:

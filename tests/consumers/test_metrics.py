@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from consumers.errors import UnprocessableError
 from consumers.monitoring import targets as exposed_module
 from consumers.monitoring.http import exposition
 from consumers.monitoring.metrics import METRICS
-from consumers.monitoring.settings import MetricsSettings
+from consumers.monitoring.settings import PORTS_TRIED, MetricsSettings
 from consumers.monitoring.targets import ExposedSupervisor
 from consumers.processes.embedded import EmbeddedServer
 from consumers.processes.supervisor import Supervisor
@@ -216,18 +215,29 @@ async def test_however_often_it_is_scraped_the_server_is_asked_once_a_second(
         assert await commands() == before + 1
 
 
-async def test_a_port_in_use_is_a_warning_and_the_block_runs(log: EventLog) -> None:
-    consumer = consumer_of(log, Handling())
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+async def test_a_port_in_use_is_passed_over_and_told(log: EventLog) -> None:
+    exposed = exposed_of(log, [consumer_of(log, Handling())])
+    async with exposition(exposed, MetricsSettings(port=0)) as first:
+        assert first is not None
+        port = int(first.rpartition(":")[2])
         with captured_lines() as logs:
-            async with exposition(exposed_of(log, [consumer]), MetricsSettings(port=port)) as url:
-                assert url is None
+            async with exposition(exposed, MetricsSettings(port=port)) as second:
+                assert second is not None
+                assert port < int(second.rpartition(":")[2]) < port + PORTS_TRIED
+    [line] = logs
+    assert (line["event"], line["log_level"], line["taken"]) == ("metrics_served", "info", port)
+
+
+async def test_an_address_that_cannot_be_used_is_a_warning_and_the_block_runs(
+    log: EventLog,
+) -> None:
+    settings = MetricsSettings(host="192.0.2.1", port=9_464)
+    with captured_lines() as logs:
+        async with exposition(exposed_of(log, [consumer_of(log, Handling())]), settings) as url:
+            assert url is None
     [warning] = [one for one in logs if one["log_level"] == "warning"]
-    assert (warning["event"], warning["port"]) == ("metrics_unavailable", port)
-    assert "in use" in warning["why"]
+    assert (warning["event"], warning["port"]) == ("metrics_unavailable", 9_464)
+    assert "assign" in warning["why"]
 
 
 async def test_switched_off_nothing_is_served(log: EventLog) -> None:
