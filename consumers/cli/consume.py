@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.monitoring.http import exposition
-from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedSupervisor
 from consumers.processes.checker_process import run_checker
 from consumers.processes.group_process import (
+    kept_consumer_name,
     new_consumer_name,
     run_group,
     warn_of_broken_plugins,
@@ -59,7 +59,12 @@ def _group_lines() -> str:
     return "\b\nGroups:\n" + "\n".join(lines)
 
 
-supervised_option = click.option("--supervised", is_flag=True, hidden=True)
+supervised_option = click.option(
+    "--supervised",
+    type=click.IntRange(1),
+    hidden=True,
+    help="How many processes the supervisor keeps; what it gives to those that it starts.",
+)
 
 
 @click.command(epilog=_group_lines())
@@ -77,7 +82,7 @@ async def consume(
     every_group: bool,
     processes: int | None,
     consumer: str | None,
-    supervised: bool,
+    supervised: int | None,
 ) -> None:
     """Run the consumers of a group until a signal stops them.
 
@@ -97,18 +102,18 @@ async def consume(
         async with deployment.open_log(create=True) as log:
             name = consumer or new_consumer_name()
             if group == RETENTION:
-                await run_retention(log, settings.retention, supervised=supervised)
+                await run_retention(log, settings.retention, name, supervised=supervised)
             else:
                 await run_group(log, GROUPS[names[0]], name, settings, supervised=supervised)
         return
     if consumer is not None:
         raise click.UsageError("--consumer names one process; it does not go with several")
     commands = {
-        f"{name}-{slot}": ("consume", name, "--consumer", new_consumer_name())
+        f"{name}-{slot}": ("consume", name, "--consumer", kept_consumer_name(slot))
         for name in names
         for slot in range(processes or 1)
     }
-    await _supervise(deployment, commands, settings.metrics)
+    await _supervise(deployment, commands, processes or 1)
 
 
 def groups_to_run(group: str | None, settings: Settings) -> list[str]:
@@ -139,7 +144,9 @@ def checkers() -> None:
 @metrics_port_option
 @supervised_option
 @command_of
-async def run_checkers(deployment: Deployment, *, processes: int | None, supervised: bool) -> None:
+async def run_checkers(
+    deployment: Deployment, *, processes: int | None, supervised: int | None
+) -> None:
     """Probe the routes of all endpoints that have a health check, and record what changes.
 
     The living checkers share the endpoints among them.
@@ -150,26 +157,29 @@ async def run_checkers(deployment: Deployment, *, processes: int | None, supervi
     settings = deployment.settings
     if processes is not None:
         commands = {f"checker-{slot}": ("checkers", "run") for slot in range(processes)}
-        await _supervise(deployment, commands, settings.metrics)
+        await _supervise(deployment, commands, processes)
         return
     async with deployment.open_log(create=True) as log:
         await run_checker(log, settings, supervised=supervised)
 
 
 async def _supervise(
-    deployment: Deployment, commands: Mapping[str, Sequence[str]], metrics: MetricsSettings
+    deployment: Deployment, commands: Mapping[str, Sequence[str]], wanted: int
 ) -> None:
-    """Check the server, then run *commands* as supervised processes."""
+    """Check the server, then run *commands* as supervised processes, *wanted* of each group."""
+    metrics = deployment.settings.metrics
     async with deployment.open_log(create=True) as log:
         await warn_of_weaknesses(log.server)
     warn_of_broken_plugins()
     supervisor = Supervisor(
         {
             name: routestream_command(
-                *(*arguments, "--metrics-port", str(metrics.port_of(slot)), "--supervised")
+                *(*arguments, "--metrics-port", str(metrics.port_of(slot))),
+                *("--supervised", str(wanted)),
             )
             for slot, (name, arguments) in enumerate(commands.items())
-        }
+        },
+        hung_s=metrics.vitals.hung_s,
     )
     async with exposition(ExposedSupervisor(supervisor), metrics):
         await supervisor.run()

@@ -7,8 +7,13 @@ import anyio
 import msgspec
 
 from consumers.doctor.finding import Finding
-from consumers.doctor.health_findings import health_findings, read_health
 from consumers.doctor.layout_findings import layout_findings
+from consumers.doctor.life_findings import (
+    health_findings,
+    process_findings,
+    read_fleets,
+    read_health,
+)
 from consumers.doctor.log_facts import (
     PartitionFacts,
     read_layout,
@@ -89,6 +94,7 @@ async def examine(
             if read_model is not None:
                 findings += read_model_findings(read_model, partition)
     health = await read_health(queries, keys, facts, checker_lifetime_s, now)
+    findings += process_findings(await read_fleets(queries, keys, now))
     findings += [*health_findings(health), *queries.unreadable.findings]
     findings += refusal_findings(queries, keys)
     return Examination(findings, facts, _unmeasured(queries, keys, facts))

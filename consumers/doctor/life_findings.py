@@ -1,4 +1,4 @@
-"""Finds health that is stale: checkers that died, and routes at which nobody looks."""
+"""Finds what lives no more: processes and checkers that died, and health that is stale."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -10,6 +10,13 @@ import msgspec
 from consumers.doctor.finding import Finding, counted, error, ok, warning
 from consumers.doctor.log_facts import PartitionFacts
 from consumers.doctor.server_queries import ServerQueries
+from consumers.processes.registry import (
+    CHECKERS,
+    Fleet,
+    fleet_in_words,
+    fleets_of,
+    read_processes,
+)
 from events.entry.age import span
 from events.log.keys import Keys
 from events.server.reply import reply_or_none
@@ -146,3 +153,29 @@ def _of_ages(ages: Mapping[RouteKey, HealthAge]) -> Finding:
 
 def _named(key: tuple[UUID, UUID]) -> str:
     return f"route {key[1]} of endpoint {key[0]}"
+
+
+async def read_fleets(
+    queries: ServerQueries, keys: Keys, now: datetime | None
+) -> Mapping[str, Fleet]:
+    """Return the processes of each group; none without the server's clock."""
+    if now is None:
+        return {}
+    return fleets_of(await read_processes(queries.ask, keys, now.timestamp()))
+
+
+def process_findings(fleets: Mapping[str, Fleet]) -> Iterator[Finding]:
+    """Yield a finding for each group; the checkers have findings of their own."""
+    for group, fleet in sorted(fleets.items()):
+        if group == CHECKERS:
+            continue
+        about, figure = f"processes of {group}", fleet_in_words(fleet) or ""
+        if len(fleet.alive) >= fleet.wanted:
+            yield ok(about, "as many run as are to run", figure)
+            continue
+        yield warning(
+            about,
+            "fewer run than are to run: some died, hang, or do not start",
+            figure,
+            to_do=f"see what their supervisor logs; else routestream consume {group}",
+        )

@@ -9,6 +9,7 @@ import msgspec
 from consumers.groups.operations import Operation, newest_operations
 from consumers.groups.requeue import REQUEUER, Requeue
 from consumers.groups.state import SILENT_MS, GroupState
+from consumers.processes.registry import Fleet, ProcessFacts
 from consumers.runtime.last_errors import LastErrors
 from consumers.runtime.losses import Loss, Losses
 from events.entry.entry_id import EntryId
@@ -57,10 +58,10 @@ class GroupConsumer(msgspec.Struct, frozen=True):
     """One consumer of a group.
 
     Attributes:
-        name: Its name; a name that we made holds *host* and *pid*, which are None otherwise.
-        host: The host on which the name was made.
-        pid: The process that made it: the consumer's own, or the supervisor's, which restarts the
-            consumer under the same name so that it continues with its entries.
+        name: Its name.
+        host: The host of its process, as that says itself, or as the name tells; None otherwise.
+        pid: The id of its process on that host; the same.
+        metrics: Where its process serves its metrics, None where that is not known.
         pending: Entries that were delivered to it and have not ended.
         idle_ms: Milliseconds since it last asked for anything.
         state: Active, or silent for `SILENT_MS`; `requeued`: not a consumer, but the place where
@@ -70,6 +71,7 @@ class GroupConsumer(msgspec.Struct, frozen=True):
     name: str
     host: str | None
     pid: int | None
+    metrics: str | None
     pending: int
     idle_ms: int
     state: Literal["active", "silent", "requeued"]
@@ -102,42 +104,54 @@ class GroupDetails(msgspec.Struct, frozen=True):
     state: GroupState
     position: EntryId | None
     dead: int
+    fleet: Fleet
     members: list[GroupConsumer]
     pending: PendingCounts
     losses: list[Loss]
     operations: list[Operation]
 
 
-async def read_details(log: EventLog, state: GroupState, now_ms: int) -> GroupDetails:
-    """Read the details of one group in one partition."""
+async def read_details(
+    log: EventLog, state: GroupState, now_ms: int, fleets: Mapping[str, Fleet]
+) -> GroupDetails:
+    """Read the details of one group in one partition; *fleets* are the processes by group."""
     group, partition = state.group, state.partition
     exists = state.activity != "missing"
     losses = await Losses(log.server, log.keys, partition, group).read()
+    fleet = fleets.get(group, Fleet((), (), 0))
     return GroupDetails(
         state=state,
         position=await Positions(log.server, log.keys, partition).of(group_holder(group)),
         dead=reply(await log.server.client.call("XLEN", log.keys.dead(partition, group)), int),
-        members=await read_members(log, partition, group) if exists else [],
+        fleet=fleet,
+        members=await read_members(log, partition, group, fleet) if exists else [],
         pending=await _counts(log, partition, group, now_ms) if exists else counts_of((), 0),
         losses=losses[-_OPERATIONS_SHOWN:],
         operations=await newest_operations(log, partition, group, _OPERATIONS_SHOWN),
     )
 
 
-async def read_members(log: EventLog, partition: int, group: str) -> list[GroupConsumer]:
-    """Return the consumers of the group, the busiest first."""
+async def read_members(
+    log: EventLog, partition: int, group: str, fleet: Fleet | None = None
+) -> list[GroupConsumer]:
+    """Return the consumers of the group, the busiest first; *fleet* knows their processes."""
     stream = log.keys.events(partition)
-    members = map(_member, await read_consumers(log.server.client.call, stream, group))
+    known = () if fleet is None else (*fleet.alive, *fleet.dead)
+    facts = {process.name: process.facts for process in known}
+    consumers = await read_consumers(log.server.client.call, stream, group)
+    members = [_member(consumer, facts.get(consumer.name)) for consumer in consumers]
     return sorted(members, key=lambda member: (-member.pending, member.idle_ms, member.name))
 
 
-def _member(consumer: StreamConsumer) -> GroupConsumer:
-    ours = _OURS.match(consumer.name)
+def _member(consumer: StreamConsumer, facts: ProcessFacts | None) -> GroupConsumer:
+    if facts is None and (ours := _OURS.match(consumer.name)):
+        facts = ProcessFacts(host=ours["host"], pid=int(ours["pid"]))
     state: Literal["active", "silent"] = "active" if consumer.idle_ms < SILENT_MS else "silent"
     return GroupConsumer(
         name=consumer.name,
-        host=ours["host"] if ours else None,
-        pid=int(ours["pid"]) if ours else None,
+        host=None if facts is None else facts.host,
+        pid=None if facts is None else facts.pid,
+        metrics=None if facts is None else facts.metrics,
         pending=consumer.pending,
         idle_ms=consumer.idle_ms,
         state="requeued" if consumer.name == REQUEUER else state,

@@ -85,6 +85,10 @@ class ExposedConsumers:
         found = [liveness_of(p, probes[p.partition], now, self._settings) for p in self._progresses]
         return Health.of(found)
 
+    async def is_alive(self) -> bool:
+        """Return whether each consumer makes progress, for a supervisor."""
+        return (await self.liveness()).ok
+
     async def readiness(self) -> Health:
         """Return whether each consumer can work; see `consumers.monitoring.vitals.readiness_of`."""
         probes = await self._probe_all()

@@ -21,10 +21,13 @@ class VitalsSettings(Limited, frozen=True):
             settled, although there was something to do. Must exceed any handler's deadline.
         patience_s: The same while a read model is built, or while the server is away: a restart
             of the process would not help, unless the cause is in the process after all.
+        hung_s: A supervisor restarts a process that has not answered, or has not been alive, for so
+            long.
     """
 
     stalled_s: Annotated[float, Meta(ge=0.001, le=86_400)] = 60.0
     patience_s: Annotated[float, Meta(ge=0.001, le=604_800)] = 600.0
+    hung_s: Annotated[float, Meta(ge=5, le=86_400)] = 30.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

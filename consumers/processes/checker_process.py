@@ -5,6 +5,7 @@ import anyio
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedChecker
 from consumers.processes.group_process import new_consumer_name, warn_of_weaknesses
+from consumers.processes.registry import CHECKERS, own_facts, registered
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
 from events.log.log import EventLog
@@ -19,8 +20,11 @@ from projections.read_model.reader import open_reader
 _log = structured_logger(__name__)
 
 
-async def run_checker(log: EventLog, settings: Settings, *, supervised: bool) -> None:
-    """Check until a signal stops it; then the other checkers take over its endpoints at once."""
+async def run_checker(log: EventLog, settings: Settings, *, supervised: int | None) -> None:
+    """Check until a signal stops it; then the other checkers take over its endpoints at once.
+
+    *supervised* is how many checkers the supervisor keeps, None without one.
+    """
     await warn_of_weaknesses(log.server)
     checker = new_consumer_name()
     async with anyio.create_task_group() as tasks:
@@ -30,8 +34,9 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: bool) ->
 
         exposed = ExposedChecker(log, lifetime_s=settings.membership.lifetime_s)
         async with (
-            exposition(exposed, settings.metrics),
-            stopping(stop, supervised=supervised),
+            exposition(exposed, settings.metrics) as url,
+            registered(log, CHECKERS, checker, own_facts(wanted=supervised, metrics=url)),
+            stopping(stop, supervised=supervised is not None),
             open_reader(log, settings.reader) as reader,
             open_session() as session,
             join(log.server, log.keys, checker, settings.membership) as membership,

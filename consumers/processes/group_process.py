@@ -11,6 +11,7 @@ import msgspec
 from consumers.group_definition import GroupDefinition, PartitionConsumer
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedConsumers
+from consumers.processes.registry import own_facts, registered
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
 from consumers.shipped import GROUPS
@@ -25,6 +26,14 @@ _log = structured_logger(__name__)
 def new_consumer_name() -> str:
     """Return a unique name: two consumers with one name would take each other's entries."""
     return f"{socket.gethostname()}-{os.getpid()}-{token_hex(3)}"
+
+
+def kept_consumer_name(slot: int) -> str:
+    """Return a unique name for the processes that a supervisor starts one after another in *slot*.
+
+    Each continues with the entries of the one before; so the name holds no process id.
+    """
+    return f"{socket.gethostname()}-slot{slot}-{token_hex(3)}"
 
 
 async def warn_of_weaknesses(server: Server) -> None:
@@ -48,9 +57,22 @@ async def stop_all(members: Iterable[PartitionConsumer]) -> None:
 
 
 async def run_group(
-    log: EventLog, group: GroupDefinition, consumer: str, settings: Settings, *, supervised: bool
+    log: EventLog,
+    group: GroupDefinition,
+    consumer: str,
+    settings: Settings,
+    *,
+    supervised: int | None,
 ) -> None:
-    """Consume all partitions for *group* as *consumer*, until a signal stops it."""
+    """Consume all partitions for *group* as *consumer*, until a signal stops it.
+
+    Args:
+        log: The log.
+        group: The group.
+        consumer: The consumer's name, which is also the process's.
+        settings: All settings.
+        supervised: How many processes the supervisor keeps for the group, None without one.
+    """
     metrics = settings.metrics
     await warn_of_weaknesses(log.server)
     warn_of_broken_plugins()
@@ -67,8 +89,13 @@ async def run_group(
         lifetime_s = settings.membership.lifetime_s
         exposed = ExposedConsumers(log, progresses, metrics.vitals, checker_lifetime_s=lifetime_s)
         async with (
-            exposition(exposed, metrics),
-            stopping(lambda: stop_all(members), supervised=supervised),
+            exposition(exposed, metrics) as url,
+            registered(log, group.name, consumer, own_facts(wanted=supervised, metrics=url)),
+            stopping(
+                lambda: stop_all(members),
+                supervised=supervised is not None,
+                is_alive=exposed.is_alive,
+            ),
             anyio.create_task_group() as running,
         ):
             for member in members:

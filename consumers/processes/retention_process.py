@@ -3,6 +3,7 @@
 import anyio
 
 from consumers.processes.group_process import warn_of_weaknesses
+from consumers.processes.registry import own_facts, registered
 from consumers.processes.stopping import stopping
 from consumers.retention.holder_advice import deadness_of, remedy_of
 from consumers.retention.settings import RETENTION, RetentionSettings
@@ -107,11 +108,19 @@ class Retention:
         return held > self._settings.held_max
 
 
-async def run_retention(log: EventLog, settings: RetentionSettings, *, supervised: bool) -> None:
-    """Trim the log until a signal stops it."""
+async def run_retention(
+    log: EventLog, settings: RetentionSettings, name: str, *, supervised: int | None
+) -> None:
+    """Trim the log as the process *name* until a signal stops it.
+
+    *supervised* is how many such processes the supervisor keeps, None without one.
+    """
     retention = Retention(log, settings)
     await warn_of_weaknesses(log.server)
     _log.info("process_started", process=RETENTION, server=log.server.address)
-    async with stopping(retention.stop, supervised=supervised):
+    async with (
+        registered(log, RETENTION, name, own_facts(wanted=supervised, metrics=None)),
+        stopping(retention.stop, supervised=supervised is not None),
+    ):
         await retention.run()
     _log.info("process_stopped", process=RETENTION)

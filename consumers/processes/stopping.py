@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
+import stat
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 from anyio.abc import TaskStatus
@@ -14,7 +16,15 @@ from events.structured_logger import structured_logger
 SOFT_STOP_TIMEOUT_S = 10.0
 """Time for entries in flight to end; after it they are cancelled, and stay pending."""
 
+SIGN_EVERY_S = 1.0
+"""Seconds between two signs of life that a process gives its supervisor."""
+
 _log = structured_logger(__name__)
+
+
+async def always() -> bool:
+    """Return True: a process is alive as long as it answers."""
+    return True
 
 
 @asynccontextmanager
@@ -23,19 +33,23 @@ async def stopping(
     *,
     timeout_s: float = SOFT_STOP_TIMEOUT_S,
     supervised: bool = False,
+    is_alive: Callable[[], Awaitable[bool]] = always,
 ) -> AsyncIterator[None]:
     """Run the block; the first signal to stop ends it softly, the second one hard.
 
     Args:
         soft_stop: Asks the block to end.
         timeout_s: Seconds from the soft stop to the hard stop.
-        supervised: Also stop softly when standard input ends, which means the supervisor is gone.
+        supervised: Also stop softly when standard input ends, which means the supervisor is gone;
+            and give the supervisor signs of life, for it restarts a process that gives none.
+        is_alive: Whether to give the next sign: whether the block makes progress.
     """
     asked = anyio.Event()
     async with anyio.create_task_group() as tasks:
         await tasks.start(_receive_signals, asked, tasks.cancel_scope)
         if supervised:
             tasks.start_soon(_watch_supervisor, asked)
+            tasks.start_soon(_give_signs, is_alive)
         tasks.start_soon(_stop_softly, asked, soft_stop, tasks.cancel_scope, timeout_s)
         yield
         tasks.cancel_scope.cancel()
@@ -68,6 +82,19 @@ async def _watch_supervisor(asked: anyio.Event) -> None:
             break
     _log.warning("soft_stop", why="the supervisor is gone")
     asked.set()
+
+
+async def _give_signs(is_alive: Callable[[], Awaitable[bool]]) -> None:
+    """Write to standard input while alive: a supervisor of ours gives a socket."""
+    if not stat.S_ISSOCK(os.fstat(sys.stdin.fileno()).st_mode):
+        return
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as supervisor:
+        while True:
+            if await is_alive():
+                # A supervisor that does not read them must not hold up the work.
+                with suppress(OSError):
+                    supervisor.send(b".", socket.MSG_DONTWAIT)
+            await anyio.sleep(SIGN_EVERY_S)
 
 
 async def _stop_softly(

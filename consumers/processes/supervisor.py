@@ -1,7 +1,7 @@
-"""Starts processes, and restarts those that crash."""
+"""Starts processes, and restarts those that crash or hang."""
 
 import signal
-import subprocess
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from time import monotonic
@@ -16,6 +16,13 @@ from events.structured_logger import structured_logger
 STABLE_S = 30.0
 """After a process has run for this long, its next restart has the shortest backoff again."""
 
+HUNG_S = 30.0
+"""A process that has given no sign of life for so long is killed, and started again."""
+
+START_S = 60.0
+"""The same until its first sign: a busy machine takes long to start a program."""
+
+_SIGNS_BYTES = 4_096
 _KILL_AFTER_S = SOFT_STOP_TIMEOUT_S + 2.0
 _RESTART = Backoff(first_s=0.2, most_s=30.0)
 
@@ -25,7 +32,8 @@ _log = structured_logger(__name__)
 class Supervisor:
     """Keeps one process running for each of its commands, until it is stopped.
 
-    However the supervisor dies, its processes see the end of their input, and stop.
+    The standard input of a process is a socket to the supervisor. On it the process gives signs of
+    life; and however the supervisor dies, its processes see the end of their input, and stop.
 
     Attributes:
         restarts: How often each process was restarted.
@@ -37,10 +45,12 @@ class Supervisor:
         *,
         environment: Mapping[str, str] | None = None,
         stderr: int | None = None,
+        hung_s: float = HUNG_S,
     ) -> None:
         self._commands = commands
         self._environment = environment
         self._stderr = stderr
+        self._hung_s = hung_s
         self._processes: dict[str, Process] = {}
         self.restarts = dict.fromkeys(commands, 0)
         self._stopping = anyio.Event()
@@ -85,20 +95,7 @@ class Supervisor:
         crashes = 0
         while not self._stopping.is_set():
             started_at = monotonic()
-            process = await anyio.open_process(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=None,
-                stderr=self._stderr,
-                env=self._environment,
-                # Ctrl-C must reach only the supervisor, which sends a signal of its own.
-                start_new_session=True,
-            )
-            self._processes[name] = process
-            if self._stopping.is_set():
-                process.terminate()
-            _log.info("process_supervised", name=name, pid=process.pid)
-            code = await process.wait()
+            process, code = await self._run(name, command)
             if self._stopping.is_set():
                 return
             crashes = 1 if monotonic() - started_at >= STABLE_S else crashes + 1
@@ -114,6 +111,50 @@ class Supervisor:
                 await self._stopping.wait()
                 return
             self.restarts[name] += 1
+
+    async def _run(self, name: str, command: Sequence[str]) -> tuple[Process, int]:
+        """Run the command until it ends; kill it where it hangs. Return it and its exit code."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = await anyio.open_process(
+                    command,
+                    stdin=theirs.fileno(),
+                    stdout=None,
+                    stderr=self._stderr,
+                    env=self._environment,
+                    # Ctrl-C must reach only the supervisor, which sends a signal of its own.
+                    start_new_session=True,
+                )
+            self._processes[name] = process
+            if self._stopping.is_set():
+                process.terminate()
+            _log.info("process_supervised", name=name, pid=process.pid)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._kill_where_hung, name, process, ours)
+                code = await process.wait()
+                tasks.cancel_scope.cancel()
+        return process, code
+
+    async def _kill_where_hung(self, name: str, process: Process, signs: socket.socket) -> None:
+        """Return when the process ends its side of *signs*, or was killed for giving none."""
+        signs.settimeout(0)
+        limit_s = max(START_S, self._hung_s)
+        while True:
+            with anyio.move_on_after(limit_s):
+                await anyio.wait_readable(signs)
+            try:
+                # Signs may have come while this process itself stood still.
+                given = signs.recv(_SIGNS_BYTES)
+            except BlockingIOError:
+                _log.error("process_hung", name=name, pid=process.pid, silent_s=limit_s)
+                process.kill()
+                return
+            except OSError:
+                return
+            if not given:
+                return
+            limit_s = self._hung_s
 
 
 def routestream_command(*arguments: str) -> list[str]:

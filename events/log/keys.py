@@ -47,6 +47,14 @@ class Keys(msgspec.Struct, frozen=True):
         """
         return f"{self.namespace}:checkers"
 
+    @property
+    def processes(self) -> str:
+        """Hash: process -> the server's clock (ms) at its last sign of life, its group, its facts.
+
+        The three are a line each; the facts are JSON.
+        """
+        return f"{self.namespace}:processes"
+
     def events(self, partition: int) -> str:
         """Stream: the partition."""
         return f"{{{self.namespace}:{partition}}}:events"

@@ -110,4 +110,6 @@ async def test_a_checker_serves_too(log: EventLog, redis_url: str) -> None:
         projector = Projector(log, ROUTE_TABLE, 0, QUICK.policy)
         async with consuming(consumer_of(log, projector, group=ROUTE_TABLE.name)):
             await until_answered(asked, "/readyz")
-        assert await asked.samples() == {"checkers_living": 1, "server_up": 1}
+        samples = await asked.samples()
+        assert (samples["checkers_living"], samples["checkers_dead"]) == (1, 0)
+        assert (samples["health_stale_routes"], samples["server_up"]) == (0, 1)

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import sys
@@ -11,14 +12,31 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from consumers.cli.groups.show import show_group
 from consumers.processes.supervisor import Supervisor, routestream_command
 from events.errors import NoGroupError
 from events.log.log import EventLog
+from tests.consumers.support.commands import Commands
 from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import fill, members, until_settled
 from tests.support.waiting import wait_until
 
 STAYS = "import sys; sys.stdin.read()"
+SIGNS = """
+import socket, time
+
+with socket.socket(fileno=0) as supervisor:
+    while True:
+        supervisor.send(b".")
+        time.sleep(0.1)
+"""
+HANGS = """
+import socket, time
+
+with socket.socket(fileno=0) as supervisor:
+    supervisor.send(b".")
+    time.sleep(600)
+"""
 CRASHES = "raise SystemExit(3)"
 TELLS = """
 import pathlib, signal, sys
@@ -188,6 +206,7 @@ def children_of(pid: int) -> list[int]:
 async def supervised_group(log: EventLog, url: str) -> AsyncIterator[tuple[int, list[int]]]:
     """Run two supervised processes of a group; yield the supervisor's id and theirs."""
     environment = {**os.environ, "REDIS_URL": url, "ROUTESTREAM_NAMESPACE": log.keys.namespace}
+    environment["ROUTESTREAM_METRICS_VITALS_HUNG_S"] = "5"
     command = routestream_command("consume", "route-table", "--processes", "2")
     async with await anyio.open_process(
         command, stdin=None, stdout=None, stderr=None, env=environment
@@ -222,3 +241,50 @@ async def test_however_the_supervisor_ends_its_processes_finish_and_leave_their_
         await wait_until(all_gone, "its processes have ended")
 
     assert await members(log, "route-table") == []
+
+
+async def test_each_process_is_shown_with_its_own_id_and_one_that_hangs_is_replaced(
+    log: EventLog, redis_url: str, run: Commands
+) -> None:
+    await fill(log, 1)
+    async with supervised_group(log, redis_url) as (supervisor, pids):
+
+        async def shown() -> dict[str, Any]:
+            [told] = json.loads((await run(show_group, "route-table", "-o", "json")).stdout)
+            return dict(told)
+
+        async def are_shown(expected: set[int]) -> bool:
+            told = await shown()
+            return (told["processes"], {one["pid"] for one in told["members"]}) == (2, expected)
+
+        await wait_until(lambda: are_shown(set(pids)), "both processes are shown")
+        told = await shown()
+        assert told["processes_wanted"] == 2
+        assert all(one["metrics"].startswith("http://127.0.0.1:") for one in told["members"])
+        os.kill(pids[0], signal.SIGSTOP)
+
+        async def is_replaced() -> bool:
+            now = children_of(supervisor)
+            return pids[0] not in now and len(now) == 2 and await are_shown(set(now))
+
+        await wait_until(is_replaced, "another process took its place", timeout_s=60.0)
+
+
+async def test_a_process_that_hangs_is_told_killed_and_started_again() -> None:
+    commands = {"hangs": python(HANGS), "sound": python(SIGNS)}
+    supervisor = Supervisor(commands, hung_s=1.0)
+    with captured_lines() as logs:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(supervisor.keep_running)
+            await until_running(supervisor, 2)
+            first = supervisor.pids
+
+            async def is_another() -> bool:
+                return supervisor.pids.get("hangs") not in {None, first["hangs"]}
+
+            await wait_until(is_another, "another process took its place")
+            assert supervisor.pids["sound"] == first["sound"]
+            await supervisor.stop()
+    hung = [one for one in logs if one["event"] == "process_hung"]
+    assert [(one["name"], one["pid"]) for one in hung[:1]] == [("hangs", first["hangs"])]
+    assert supervisor.restarts["sound"] == 0

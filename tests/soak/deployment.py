@@ -87,8 +87,11 @@ class Deployment:
                 (self.proxy.url, ()),
             ):
                 options = ("--url", url, "--namespace", NAMESPACE)
-                command = routestream_command(*options, "consume", group, *named, "--supervised")
-                yield f"{group}{'' if named else '-proxied'}", command
+                command = ("consume", group, *named, "--supervised", "2")
+                yield (
+                    f"{group}{'' if named else '-proxied'}",
+                    routestream_command(*options, *command),
+                )
 
     async def insist(self, *command: Any) -> Any:  # noqa: ANN401 - Redis's reply
         """Send a command until the server carries it out."""

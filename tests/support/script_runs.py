@@ -46,6 +46,7 @@ def partition_with_work(keys: Keys) -> list[tuple[Word, ...]]:
         ("HSET", keys.documents(0, table, 2), _ENDPOINT, '{"revision":1,"x":2}'),
         ("HSET", keys.generations(0), f"{table}:documents", 1, f"{table}:kept", 0),
         ("ZADD", keys.checkers, 1, "a-dead-checker"),
+        ("HSET", keys.processes, "old", f"1\n{_GROUP}\n{{}}"),
     ]
 
 
@@ -58,6 +59,15 @@ def runs(keys: Keys) -> list[Run]:
         *_runs_by_hand(keys),
         *_runs_of_read_models(keys),
         *_runs_of_checkers(keys),
+        *_runs_of_processes(keys),
+    ]
+
+
+def _runs_of_processes(keys: Keys) -> list[Run]:
+    limits = (15_000, 3_600_000)
+    return [
+        Run("consumers.processes", "register", [keys.processes], ["new", _GROUP, "{}", *limits]),
+        Run("consumers.processes", "register", [keys.processes], ["old", _GROUP, "{}", *limits]),
     ]
 
 

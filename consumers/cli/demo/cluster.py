@@ -1,6 +1,7 @@
 """Runs all processes of the demo, as a small deployment has them."""
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ _PROCESSES = {
     "checker-0": ("checkers", "run"),
     "checker-1": ("checkers", "run"),
 }
+_WANTED = Counter(name.rpartition("-")[0] for name in _PROCESSES)
 
 
 class Cluster:
@@ -118,7 +120,10 @@ async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
     }
     with (server.folder / "processes.log").open("ab") as output:
         supervisor = Supervisor(
-            {name: routestream_command(*c, "--supervised") for name, c in _PROCESSES.items()},
+            {
+                name: routestream_command(*c, "--supervised", str(_WANTED[name.rpartition("-")[0]]))
+                for name, c in _PROCESSES.items()
+            },
             environment=environment,
             stderr=output.fileno(),
         )

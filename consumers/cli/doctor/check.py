@@ -140,7 +140,7 @@ def _is_about(finding: Finding, groups: Sequence[str]) -> bool:
     subject = finding.about.partition(",")[0]
     if subject.startswith("dead letters of "):
         return False
-    kinds = ("group ", "pending of ", "loss of ", "position of ", "read model ")
+    kinds = ("group ", "pending of ", "loss of ", "position of ", "read model ", "processes of ")
     name = next((subject.removeprefix(kind) for kind in kinds if subject.startswith(kind)), None)
     return name is None or not groups or name in groups
 

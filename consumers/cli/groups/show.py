@@ -29,6 +29,7 @@ from consumers.groups.details import (
 )
 from consumers.groups.operations import Operation
 from consumers.groups.state import GroupState, read_group_states
+from consumers.processes.registry import fleet_in_words, fleets_of, read_processes
 from consumers.runtime.losses import Loss, Losses
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
@@ -42,6 +43,7 @@ _MEMBER_COLUMNS: Columns[GroupConsumer] = (
     Column("PENDING", lambda member: member.pending, is_number=True),
     Column("IDLE", lambda member: span(member.idle_ms / 1_000)),
     Column("STATE", lambda member: Text(member.state, _colour(member))),
+    Column("METRICS", lambda member: member.metrics, is_below=True),
 )
 
 
@@ -76,6 +78,8 @@ class GroupDetailsRow(GroupRow, frozen=True, kw_only=True):
 
     position: EntryId | None
     dead: int
+    processes: int
+    processes_wanted: int
     members: list[GroupConsumer]
     pending_looked_at: int
     pending_by_age: dict[str, int]
@@ -105,8 +109,9 @@ async def show_group(
     """Show one group: who its consumers are, what is pending, what was lost, what people did to it.
 
     PENDING is counted by the time since the entry was appended, and by how often it was delivered;
-    of very many entries only the oldest 20,000 are counted. HOST and PID are those of the process
-    that named the consumer: its own, or the supervisor that starts it again under that name.
+    of very many entries only the oldest 20,000 are counted. HOST and PID are those of the
+    consumer's process, METRICS is where it serves its metrics. PROCESSES says how many run of those
+    that there are to be.
 
     \b
     Example: routestream groups show route-table --watch 2
@@ -117,7 +122,9 @@ async def show_group(
             now = await now_of(log.server)
             now_ms = round(now.timestamp() * 1_000)
             states = await states_of(log, group)
-            details = [await read_details(log, state, now_ms) for state in states]
+            call = log.server.client.call
+            fleets = fleets_of(await read_processes(call, log.keys, now.timestamp()))
+            details = [await read_details(log, state, now_ms, fleets) for state in states]
             if not output.is_table:
                 print_values(output, GroupDetailsRow, map(_details_row, details))
                 return
@@ -139,6 +146,7 @@ def _print_details(output: OutputForm, details: GroupDetails, now: datetime) -> 
         [
             ("group", f"{state.group}, partition {state.partition}"),
             ("state", state.activity),
+            ("processes", fleet_in_words(details.fleet)),
             (
                 "last delivered",
                 f"{delivered}, {age_of(delivered, now)} ago" if is_known else "none",
@@ -181,6 +189,8 @@ def _details_row(details: GroupDetails) -> GroupDetailsRow:
         **group_facts(details.state),
         position=details.position,
         dead=details.dead,
+        processes=len(details.fleet.alive),
+        processes_wanted=details.fleet.wanted,
         members=list(details.members),
         pending_looked_at=details.pending.counted,
         pending_by_age=dict(details.pending.by_age),
