@@ -1,11 +1,15 @@
 """Reads the settings from one file and the environment, for the composition root alone."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from consumers.errors import ConsumersError
@@ -15,15 +19,27 @@ from consumers.runtime.consumer import ConsumerSettings
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.archive import ArchiveSettings
 from events.limits import Limited, place_of, problem_of, value_at
-from events.log.keys import PARTITIONS_MAX, check_namespace
+from events.log.keys import PARTITIONS_MAX
+from events.plain_yaml import PlainYaml, UnreadableYamlError, read_yaml
 from events.server.settings import ServerSettings
+from events.server.url import MASK, parse_server_url
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
 from projections.read_model.reader import ReaderSettings
 from projections.snapshots.snapshot import SnapshotSettings
 
 PREFIX = "ROUTESTREAM_"
-_FILE_BYTES_MAX = 1_048_576
+URL_VARIABLE = "REDIS_URL"
+OF_THE_PROGRAM = frozenset({f"{PREFIX}CONFIG", f"{PREFIX}LOG_LEVEL"})
+"""Variables that are options of the program, not settings."""
+
+DEFAULT = "default"
+"""The source of a setting that nobody has set."""
+
+_CLOSE = 0.85
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 class InvalidSettingsError(ConsumersError):
@@ -51,67 +67,195 @@ class Settings(Limited, frozen=True):
     archive: ArchiveSettings = ArchiveSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_namespace(self.namespace)
+
+class SettingInForce(msgspec.Struct, frozen=True):
+    """One setting as it counts.
+
+    Attributes:
+        setting: Its name, such as `consumer.block_ms`.
+        value: Its value; a password, a secret and the path of a URL to call are masked.
+        source: Where it comes from: an option, a variable, a file with line and column, `default`.
+    """
+
+    setting: str
+    value: Any
+    source: str
 
 
 def read_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:
     """Read the YAML file at *path*, then the environment, which overrides the file.
 
-    `REDIS_URL` is the server's URL; every other setting is `ROUTESTREAM_`, the part it belongs to,
-    and its name: `ROUTESTREAM_NAMESPACE`, `ROUTESTREAM_CONSUMER_BLOCK_MS`,
-    `ROUTESTREAM_CONSUMER_POLICY_TRIES_MAX`.
+    `REDIS_URL` is the server's URL where the file names none; every other setting is
+    `ROUTESTREAM_`, the part it belongs to, and its name: `ROUTESTREAM_NAMESPACE`,
+    `ROUTESTREAM_CONSUMER_BLOCK_MS`, `ROUTESTREAM_CONSUMER_POLICY_TRIES_MAX`.
 
     Raises:
-        InvalidSettingsError: The file cannot be read, or a setting is wrong; the message names it.
+        InvalidSettingsError: The file cannot be read, or a setting is wrong; the message names it,
+            and where it comes from.
     """
-    given = {} if path is None else _read_file(path)
-    if url := environment.get("REDIS_URL"):
-        given.setdefault("server", {}).setdefault("url", url)
-    _complete(Settings(), PREFIX, environment, given)
+    return read_with_sources(path, environment)[0]
+
+
+def read_with_sources(
+    path: Path | None,
+    environment: Mapping[str, str],
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Settings, dict[str, str]]:
+    """Return the settings as `read_settings` does, and the source of each that was set.
+
+    *options* names the option of the command line that has set a variable, where one has.
+    """
+    plain = PlainYaml({}, {}) if path is None else _read_file(path)
+    given, sources = plain.content or {}, {n: f"{path}, {at}" for n, at in plain.places.items()}
+    known = dict(_variables("", Settings()))
+    _refuse_typing_errors(known.values(), environment)
+    variables = list(known.items())
+    if "server.url" not in sources and environment.get(URL_VARIABLE):
+        variables.insert(0, ("server.url", URL_VARIABLE))
+    for name, variable in variables:
+        if variable in environment:
+            _put(given, name, _text(variable, environment))
+            sources[name] = options.get(variable, variable)
+    _complete(Settings(), given)
     try:
-        return msgspec.convert(given, Settings, strict=False)
+        return msgspec.convert(given, Settings, strict=False), sources
     except msgspec.ValidationError as error:
-        raise InvalidSettingsError(_problem(error, given)) from None
+        raise InvalidSettingsError(_problem(error, given, sources)) from None
 
 
-def _problem(error: msgspec.ValidationError, given: Mapping[str, Any]) -> str:
-    path, problem = place_of(error)
+def _read_file(path: Path) -> PlainYaml:
     try:
-        value = value_at(given, path)
-    except LookupError:
-        value = None
-    return problem_of(f"setting {path}" if path else "settings", problem, value)
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(_FILE_BYTES_MAX + 1)
-        if len(text) > _FILE_BYTES_MAX:
-            raise InvalidSettingsError(f"{path}: more than {_FILE_BYTES_MAX} bytes")
-        given = yaml.safe_load(text)
+        plain = read_yaml(path)
     except OSError as error:
         raise InvalidSettingsError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    except yaml.YAMLError as error:
-        raise InvalidSettingsError(f"{path}: {error}".replace("\n", " ")) from None
-    if given is not None and not isinstance(given, dict):
+    except UnreadableYamlError as error:
+        raise InvalidSettingsError(f"{path}: {error}") from None
+    if plain.content is not None and not isinstance(plain.content, dict):
         raise InvalidSettingsError(f"{path}: expected settings by name, found something else")
-    return given or {}
+    return plain
 
 
-def _complete(
-    default: msgspec.Struct, prefix: str, environment: Mapping[str, str], given: dict[str, Any]
-) -> None:
-    """Fill in the environment, then this part's defaults, which may differ from its type's."""
-    for field in msgspec.structs.fields(default):
-        name, value = prefix + field.name.upper(), getattr(default, field.name)
+def _variables(beginning: str, part: msgspec.Struct) -> Iterator[tuple[str, str]]:
+    """Yield each setting and its variable."""
+    for field in msgspec.structs.fields(part):
+        name, value = beginning + field.name, getattr(part, field.name)
         if isinstance(value, msgspec.Struct):
-            part = given.setdefault(field.name, {})
-            if isinstance(part, dict):
-                _complete(value, f"{name}_", environment, part)
-        elif name in environment:
-            given[field.name] = environment[name]
+            yield from _variables(f"{name}.", value)
         else:
+            yield name, PREFIX + name.replace(".", "_").upper()
+
+
+def _refuse_typing_errors(known: Iterable[str], environment: Mapping[str, str]) -> None:
+    """Refuse variables that look like settings and are none; Kubernetes may have set some."""
+    for variable in environment:
+        if not variable.startswith(PREFIX) or variable in {*known, *OF_THE_PROGRAM}:
+            continue
+        if _SERVICE_LINK.search(variable) or _SERVICE_ADDRESS.match(environment[variable]):
+            continue
+        raise InvalidSettingsError(f"{variable} is no setting{_meant(variable, known)}")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, known, n=1, cutoff=_CLOSE)
+    return f"; did you mean {close[0]}?" if close else "; docs/settings.md lists them"
+
+
+def _text(variable: str, environment: Mapping[str, str]) -> str:
+    text = environment[variable]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidSettingsError(f"{variable} has bytes that are no UTF-8") from None
+    return text
+
+
+def _put(given: dict[str, Any], name: str, value: str) -> None:
+    """Set a value by its path; what is no mapping on the way stays, and is refused later."""
+    *parts, last = name.split(".")
+    for part in parts:
+        within = given.setdefault(part, {})
+        within = given[part] = {} if within is None else within
+        if not isinstance(within, dict):
+            return
+        given = within
+    given[last] = value
+
+
+def _complete(default: msgspec.Struct, given: dict[str, Any]) -> None:
+    """Fill in the defaults of each part, which may differ from its type's."""
+    for field in msgspec.structs.fields(default):
+        value = getattr(default, field.name)
+        if not isinstance(value, msgspec.Struct):
             given.setdefault(field.name, value)
+            continue
+        part = given.get(field.name)
+        part = given[field.name] = {} if part is None else part
+        if isinstance(part, dict):
+            _complete(value, part)
+
+
+def _problem(
+    error: msgspec.ValidationError, given: Mapping[str, Any], sources: Mapping[str, str]
+) -> str:
+    path, problem = place_of(error)
+    unknown = _UNKNOWN.fullmatch(problem)
+    if unknown is not None:
+        path = f"{path}.{unknown['name']}".lstrip(".")
+        known = [name for name, _ in _variables("", Settings())]
+        told = f"setting {path} is not known{_meant(path, known)}"
+    else:
+        try:
+            value = value_at(given, path)
+        except LookupError:
+            value = None
+        told = problem_of(f"setting {path}" if path else "settings", problem, value)
+    source = _source(path, sources)
+    return f"{told} ({source})" if source else told
+
+
+def _source(path: str, sources: Mapping[str, str]) -> str | None:
+    """Return where the setting at *path* comes from; for a whole part, where all of it does."""
+    exact = sources.get(path.replace("-", "_"))
+    within = {source for name, source in sources.items() if name.startswith(f"{path}.")}
+    if len(within) == 1 and exact is None:
+        return within.pop()
+    return exact
+
+
+def settings_in_force(settings: Settings, sources: Mapping[str, str]) -> list[SettingInForce]:
+    """Return every setting with its value and its source."""
+    return [
+        SettingInForce(name, _masked(name, _value(settings, name)), sources.get(name, DEFAULT))
+        for name, _ in _variables("", settings)
+    ]
+
+
+def _value(settings: Settings, name: str) -> Any:  # noqa: ANN401 - a setting may have any type
+    return reduce(getattr, name.split("."), settings)
+
+
+def _masked(name: str, value: Any) -> Any:  # noqa: ANN401 - a setting may have any type
+    return MASKS[name](value) if value and name in MASKS else value
+
+
+def _without_login(url: str) -> str:
+    return re.sub(r"(?<=://)[^/]*@", f"{MASK}@", url)
+
+
+def _origin(url: str) -> str:
+    """Return where *url* leads to; its path and query may be what allows to call it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{MASK}"
+
+
+MASKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "server.url": lambda url: parse_server_url(url).masked,
+        "webhook.url": _origin,
+        "webhook.secret": lambda _: MASK,
+        "webhook.secrets": lambda secrets: tuple(MASK for _ in secrets),
+        "archive.location": _without_login,
+        "archive.endpoint_url": _without_login,
+    }
+)
+"""How the settings are shown that hold a secret, or may hold one."""

@@ -14,7 +14,7 @@ import pytest
 from consumers.cli.demo.checks import Check, Checks
 
 ROUTESTREAM = str(Path(sys.executable).parent / "routestream")
-MARK = "ROUTESTREAM_TEST_MARK"
+MARK = "MARK_OF_THE_DEMO_TEST"
 PAGE = (Path(__file__).parents[1] / "docs" / "demo.md").read_text()
 
 

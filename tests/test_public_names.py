@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
 from events.server.connection import NeverSentError, NoEntryError
 from projections.read_model.follower import OutOfStepError
@@ -20,6 +21,7 @@ NOT_FOR_CALLERS: dict[type[Exception], str] = {
     InvalidPluginError: "kept as a BrokenPlugin, by the catalogue that skips the plugin",
     NoEntryError: "becomes NotAdmittedError",
     NeverSentError: "becomes ServerUnavailableError",
+    UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",
     OutOfStepError: "caught by the follower that raises it",
 }
 HEAVY = {"aiohttp", "anyio", "asyncio", "click", "redis", "rich", "structlog", "textual", "yaml"}

@@ -33,6 +33,7 @@ PLACES = MappingProxyType(
             "consumers.cli.completion:completion",
             "Print the script that lets a shell complete commands, options, groups and endpoints.",
         ),
+        "config": CommandReference("consumers.cli.config.config:config", "Look at the settings."),
         "consume": CommandReference(
             "consumers.cli.consume:consume",
             "Run the consumers of a group until a signal stops them.",
@@ -190,7 +191,7 @@ SECTIONS = MappingProxyType(
         "Record": ("routes", "status"),
         "Run": ("consume", "checkers", "demo"),
         "Keep and repair": ("replay", "snapshot", "archive"),
-        "Set up": ("completion",),
+        "Set up": ("config", "completion"),
     }
 )
 
@@ -240,4 +241,6 @@ def routestream(
     }
     # The processes that a command starts inherit the options of its command line.
     os.environ.update({name: value for name, value in given.items() if value is not None})
-    set_up(context, config, log_level)
+    by_option = {"ROUTESTREAM_SERVER_URL": "--url", "ROUTESTREAM_NAMESPACE": "--namespace"}
+    options = {name: option for name, option in by_option.items() if given[name] is not None}
+    set_up(context, config, log_level, options)

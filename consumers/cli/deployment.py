@@ -16,7 +16,7 @@ from consumers.cli.terminal.interrupt import run_until_interrupted
 from consumers.cli.terminal.messages import say_note
 from consumers.cli.terminal.standard_output import quiet_on_closed_pipe
 from consumers.processes.logs import configure_logs
-from consumers.settings import Settings, read_settings
+from consumers.settings import Settings, read_with_sources
 from events.archive import Archive, open_archive
 from events.history.cursor import Note
 from events.history.history import History
@@ -40,11 +40,13 @@ class Deployment(msgspec.Struct, frozen=True):
         settings: The settings that the command was started with.
         source: The source that is recorded with appended events.
         foreign: The decoders of other systems' streams, by stream key.
+        sources: Where each setting comes from that was set.
     """
 
     settings: Settings = Settings()
     source: str = "routestream"
     foreign: Mapping[str, ForeignDecoder] = MappingProxyType({})
+    sources: Mapping[str, str] = MappingProxyType({})
 
     @asynccontextmanager
     async def open_log(self, *, create: bool = False) -> AsyncIterator[EventLog]:
@@ -91,14 +93,19 @@ FOREIGN_DECODERS = MappingProxyType({backend_ai_wire.STREAM.decode(): printed_en
 """The decoders of other systems' streams, by stream key."""
 
 
-def set_up(context: click.Context, config: Path | None, log_level: str) -> None:
+def set_up(
+    context: click.Context, config: Path | None, log_level: str, options: Mapping[str, str]
+) -> None:
     """Read the settings, and store the deployment in *context* for the command.
+
+    *options* names the option of the command line that has set a variable, where one has.
 
     Raises:
         InvalidSettingsError: A setting is wrong.
     """
     configure_logs(log_level)
-    context.obj = Deployment(read_settings(config, os.environ), foreign=FOREIGN_DECODERS)
+    settings, sources = read_with_sources(config, os.environ, options)
+    context.obj = Deployment(settings, foreign=FOREIGN_DECODERS, sources=sources)
 
 
 def source_of(deployment: Deployment, log: EventLog, on_gap: Note | None = None) -> Source:

@@ -16,7 +16,12 @@ _HEAD = """\
 
 Everything has a default. A YAML file (`--config`, or `ROUTESTREAM_CONFIG`) changes it, the
 environment overrides the file, and the command line overrides the environment. `REDIS_URL` names
-the server. A list is set in the file only. What is not known, or not allowed, is refused by name.
+the server where the file does not. A list is set in the file only. What is not known, or not
+allowed, is refused with its name and its place, variables that begin with `ROUTESTREAM_` too.
+`routestream config show` prints the settings in force, and where each comes from.
+
+The file is YAML 1.2: true and false are written so, and `yes`, `on` or `010` mean no more than
+they say.
 
 ```yaml
 namespace: routestream
@@ -47,7 +52,7 @@ def settings_page() -> str:
     Raises:
         LookupError: The docstring of a settings class does not describe one of its settings.
     """
-    return "\n".join([_HEAD, *_section("", Settings), *_url_options()])
+    return "\n".join([_HEAD, *_section("", Settings()), *_url_options()])
 
 
 def _url_options() -> Iterator[str]:
@@ -60,26 +65,27 @@ def _url_options() -> Iterator[str]:
     yield ""
 
 
-def _section(prefix: str, kind: type[msgspec.Struct]) -> Iterator[str]:
+def _section(prefix: str, part: msgspec.Struct) -> Iterator[str]:
     """Yield the table of a part of the settings, then the parts within it."""
-    parts: list[tuple[str, type[msgspec.Struct]]] = []
+    parts: list[tuple[str, msgspec.Struct]] = []
+    kind = type(part)
     abouts = _abouts(kind)
     if prefix:
         yield f"## {prefix.rstrip('.')}\n\n{(inspect.getdoc(kind) or '').splitlines()[0]}\n"
     yield "| setting | environment | default | what it means |\n|---|---|---|---|"
     for field in msgspec.structs.fields(kind):
-        name = prefix + field.name
-        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
-            parts.append((f"{name}.", field.type))
+        name, default = prefix + field.name, getattr(part, field.name)
+        if isinstance(default, msgspec.Struct):
+            parts.append((f"{name}.", default))
             continue
         if field.name not in abouts:
             raise LookupError(f"the docstring of {kind.__name__} does not say what {name} means")
-        is_list = isinstance(field.default, tuple)
+        is_list = isinstance(default, tuple)
         variable = "" if is_list else f"`{PREFIX}{name.replace('.', '_').upper()}`"
-        yield f"| `{name}` | {variable} | {_shown(field.default)} | {abouts[field.name]} |"
+        yield f"| `{name}` | {variable} | {_shown(default)} | {abouts[field.name]} |"
     yield ""
-    for inner, part in parts:
-        yield from _section(inner, part)
+    for inner, within in parts:
+        yield from _section(inner, within)
 
 
 def _abouts(kind: type[msgspec.Struct]) -> dict[str, str]:

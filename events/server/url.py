@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -101,6 +101,19 @@ class ServerUrl(msgspec.Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}" + (f"/{self.database}" if self.database else "")
 
     @property
+    def masked(self) -> str:
+        """The URL without its passwords."""
+        secret = "" if self.password is None else f":{MASK}"
+        login = f"{quote(self.username or '')}{secret}"
+        query = "&".join(
+            f"{name}={MASK if name == 'ssl_password' else str(value).lower()}"
+            for name, value in _given(self.options)
+            if name not in {"db", "username", "password"}
+        )
+        place = f"{login}@{self.address}" if login else self.address
+        return f"{self.scheme}://{place}" + (f"?{query}" if query else "")
+
+    @property
     def connection_options(self) -> dict[str, Any]:
         """What redis-py's connection is made with; without what only the query may set."""
         given = {name: value for name, value in _given(self.options) if name not in _TAKEN_APART}
@@ -114,6 +127,9 @@ class ServerUrl(msgspec.Struct, frozen=True, kw_only=True):
         login = {"username": self.username, "password": self.password}
         return {**place, **login, "db": self.database, **given}
 
+
+MASK = "***"
+"""Stands in place of a secret."""
 
 _TAKEN_APART = ("db", "username", "password", "socket_timeout", "socket_connect_timeout", "timeout")
 

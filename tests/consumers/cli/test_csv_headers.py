@@ -35,7 +35,15 @@ NOTHING = {
 """What is said to be shown nothing, where it is not the same on an empty log."""
 
 NEVER_EMPTY = {
-    *("doctor", "endpoints why", "events export", "groups show", "replay verify", "snapshot take"),
+    *(
+        "config show",
+        "doctor",
+        "endpoints why",
+        "events export",
+        "groups show",
+        "replay verify",
+        "snapshot take",
+    ),
 }
 """They list something or fail; that their header is complete is seen in `test_json_fields`."""
 

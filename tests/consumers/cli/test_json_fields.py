@@ -75,6 +75,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "health ls": [()],
     "health show": [("chat",)],
     "doctor": [()],
+    "config show": [()],
     "archive ls": [("--location", ARCHIVE)],
     "archive check": [("--location", ARCHIVE)],
     "snapshot ls": [()],

@@ -29,6 +29,7 @@ from consumers.cli.streams.trim import PlanRow, TrimmedRow
 from consumers.cli.terminal.entry_json import EntryValue
 from consumers.cli.terminal.output_form import Kind, json_fields
 from consumers.doctor.finding import Finding
+from consumers.settings import SettingInForce
 from tests.consumers.cli.test_json_fields import DOCUMENT, RUNS
 
 Shape = Literal["object", "list", "one value", "any"]
@@ -57,6 +58,7 @@ ROWS: dict[str, Kind[Any]] = {
     "health ls": HealthRow,
     "health show": HealthRow,
     "doctor": Finding,
+    "config show": SettingInForce,
     "archive ls": PART_KINDS,
     "archive check": PART_KINDS,
     "archive run": SegmentRow,

@@ -31,8 +31,9 @@ PAGE_MAX = 2_000
 SCANS = (
     *("routestream replay", "routestream archive", "routestream snapshot"),
     *("routestream events export", "routestream events import", "routestream events trace"),
+    "routestream config",
 )
-"""What begins like this is told to go through all of the log, or through a file."""
+"""What begins like this is told to go through all of the log, or a file, or asks for nothing."""
 
 READING = {
     context.command_path: command
