@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
+from anyio.abc import TaskStatus
 
 from consumers.errors import TakenNameError
 from consumers.group_definition import PartitionConsumer
@@ -19,6 +20,7 @@ from consumers.processes.stopping import SOFT_STOP_TIMEOUT_S
 from consumers.retention.settings import RETENTION
 from consumers.runtime.processor import Handler
 from consumers.shipped import SHIPPED
+from events.background import in_background
 from events.catalogue.event import Event
 from events.entry.entry_id import END, EntryId
 from events.log.log import EventLog
@@ -81,12 +83,16 @@ async def open_group(  # noqa: PLR0913 - what the group does, and how it runs
 @asynccontextmanager
 async def _running(members: Sequence[PartitionConsumer]) -> AsyncIterator[None]:
     """Run *members* during the block; at its end stop them softly, and hard after a timeout."""
-    async with anyio.create_task_group() as tasks:
-        for member in members:
-            tasks.start_soon(member.run)
+
+    async def run_all(*, task_status: TaskStatus[None]) -> None:
+        async with anyio.create_task_group() as tasks:
+            for member in members:
+                tasks.start_soon(member.run)
+            task_status.started()
+
+    async with in_background(run_all):
         try:
             yield
         finally:
             with anyio.move_on_after(SOFT_STOP_TIMEOUT_S):
                 await stop_all(members)
-            tasks.cancel_scope.cancel()

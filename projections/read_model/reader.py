@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskStatus
 from msgspec import Meta
 
+from events.background import in_background
 from events.limits import Limited
 from events.log.keys import NAMESPACE, Keys, partition_of
 from events.log.log import EventLog, log_to_read
@@ -164,13 +165,9 @@ async def open_reader(
         ServerRefusedError: The server is too old, or refuses the connection.
         ValueError: *log* is not the URL of a Redis server.
     """
-    async with (
-        log_to_read(log, namespace=namespace, partitions=partitions) as opened,
-        anyio.create_task_group() as tasks,
-    ):
+    async with log_to_read(log, namespace=namespace, partitions=partitions) as opened:
         reader = RouteTableReader(
             opened.server, opened.keys, opened.partitions, settings or ReaderSettings()
         )
-        await tasks.start(reader.run)
-        yield reader
-        tasks.cancel_scope.cancel()
+        async with in_background(reader.run):
+            yield reader

@@ -111,3 +111,10 @@ async def test_an_open_log_stays_open(three: EventLog) -> None:
     async with open_history(three) as history:
         assert history.log is three
     assert len((await three.append(ratio(uuid4()))).entry_ids) == 1
+
+
+async def test_an_error_of_the_readers_block_reaches_the_caller_as_it_is(log: EventLog) -> None:
+    async with consuming(member(log, ROUTE_TABLE)):
+        with pytest.raises(ValueError, match="mine"):
+            async with open_reader(log):
+                raise ValueError("mine")

@@ -1,8 +1,9 @@
 """The commands that requeue or drop dead letters."""
 
+import functools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import click
 import msgspec
@@ -31,52 +32,77 @@ from events.server.server import now_of
 AT_ONCE = 1_000
 AT_ONCE_MAX = 100_000
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 Place = tuple[str, int]
 """A group and a partition."""
+Places = Mapping[Place, Sequence[DeadEntry]]
+
+Ending = Callable[[EventLog, OutputForm, str, Places], Awaitable[None]]
+"""Ends the dead letters of those places, for that reason, and prints what came of it."""
 
 
-def _ending_options(command: Command) -> Command:
-    options = (
-        filter_options,
-        click.option(
-            "--all",
-            "everything",
-            is_flag=True,
-            help="All there are, of GROUP or else of every group.",
-        ),
-        click.option(
-            "--limit",
-            type=click.IntRange(1, AT_ONCE_MAX),
-            default=AT_ONCE,
-            show_default=True,
-            help="So many at most, the oldest first.",
-        ),
-        click.option("--dry-run", is_flag=True, help="Only show which ones are meant."),
-        reason_option,
-        yes_option,
-        output_option,
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+def _of_meant_letters(after: str) -> Callable[[Ending], Callable[..., Any]]:
+    """Make a command that ends the dead letters that its options mean.
+
+    The plan, with *after* for what they are then, has to be confirmed. On a dry run, and where none
+    is meant, they are only shown.
+    """
+
+    def made(end: Ending) -> Callable[..., Any]:
+        @functools.wraps(end)
+        async def run(  # noqa: PLR0913 - the options of the command
+            deployment: Deployment,
+            /,
+            *,
+            everything: bool,
+            limit: int,
+            dry_run: bool,
+            reason: str,
+            yes: bool,
+            output: OutputForm,
+            **given: Any,  # noqa: ANN401 - see filter_options
+        ) -> None:
+            async with deployment.open_log() as log:
+                meant = await _meant(log, limit, given, everything=everything)
+                if dry_run or not meant:
+                    await print_dead(log, output, meant, await now_of(log.server))
+                    return
+                places = _by_place(meant)
+                confirm(_plan(places, after), yes=yes)
+                await end(log, output, reason, places)
+
+        command: Callable[..., Any] = command_of(run)
+        for option in reversed(_OPTIONS):
+            command = option(command)
+        return command
+
+    return made
+
+
+_OPTIONS = (
+    filter_options,
+    click.option(
+        "--all",
+        "everything",
+        is_flag=True,
+        help="All there are, of GROUP or else of every group.",
+    ),
+    click.option(
+        "--limit",
+        type=click.IntRange(1, AT_ONCE_MAX),
+        default=AT_ONCE,
+        show_default=True,
+        help="So many at most, the oldest first.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Only show which ones are meant."),
+    reason_option,
+    yes_option,
+    output_option,
+)
 
 
 @click.command("requeue")
-@_ending_options
-@command_of
-async def requeue_dead(  # noqa: PLR0913 - the options of the command
-    deployment: Deployment,
-    /,
-    *,
-    everything: bool,
-    limit: int,
-    dry_run: bool,
-    reason: str,
-    yes: bool,
-    output: OutputForm,
-    **given: Any,  # noqa: ANN401 - see filter_options
-) -> None:
+@_of_meant_letters("pending again")
+async def requeue_dead(log: EventLog, output: OutputForm, reason: str, places: Places) -> None:
     """Have dead letters of GROUP tried again, those that the options mean.
 
     Each becomes pending again under its own id, in one step; the group's consumers claim it at
@@ -87,25 +113,18 @@ async def requeue_dead(  # noqa: PLR0913 - the options of the command
     \b
     Example: routestream dead requeue webhook --error timeout --from -2h --dry-run
     """
-    async with deployment.open_log() as log:
-        meant = await _meant(log, limit, given, everything=everything)
-        if dry_run or not meant:
-            await print_dead(log, output, meant, await now_of(log.server))
-            return
-        places = _by_place(meant)
-        confirm(_plan(places, "pending again"), yes=yes)
-        done: list[tuple[Place, Requeued]] = []
-        for (group, partition), letters in places.items():
-            what = operation(group, "dead requeue", reason)
-            try:
-                found = await Requeue(log, partition, group).requeue(letters, what)
-            except NoGroupError:
-                raise NotFoundError(
-                    f"group {group!r} is not there any more: nobody would try its dead letters;"
-                    " start its consumers first"
-                ) from None
-            done += (((group, partition), one) for one in found)
-        _tell(output, done)
+    done: list[tuple[Place, Requeued]] = []
+    for (group, partition), letters in places.items():
+        what = operation(group, "dead requeue", reason)
+        try:
+            found = await Requeue(log, partition, group).requeue(letters, what)
+        except NoGroupError:
+            raise NotFoundError(
+                f"group {group!r} is not there any more: nobody would try its dead letters;"
+                " start its consumers first"
+            ) from None
+        done += (((group, partition), one) for one in found)
+    _tell(output, done)
 
 
 class RequeuedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,20 +174,8 @@ def _tell(output: OutputForm, done: Sequence[tuple[Place, Requeued]]) -> None:
 
 
 @click.command("drop")
-@_ending_options
-@command_of
-async def drop_dead(  # noqa: PLR0913 - the options of the command
-    deployment: Deployment,
-    /,
-    *,
-    everything: bool,
-    limit: int,
-    dry_run: bool,
-    reason: str,
-    yes: bool,
-    output: OutputForm,
-    **given: Any,  # noqa: ANN401 - see filter_options
-) -> None:
+@_of_meant_letters("gone for good")
+async def drop_dead(log: EventLog, output: OutputForm, reason: str, places: Places) -> None:
     """Delete dead letters of GROUP for good, those that the options mean.
 
     Their entries stay in the log.
@@ -176,21 +183,14 @@ async def drop_dead(  # noqa: PLR0913 - the options of the command
     \b
     Example: routestream dead drop route-table --error truncated --reason "a broken producer"
     """
-    async with deployment.open_log() as log:
-        meant = await _meant(log, limit, given, everything=everything)
-        if dry_run or not meant:
-            await print_dead(log, output, meant, await now_of(log.server))
-            return
-        places = _by_place(meant)
-        confirm(_plan(places, "gone for good"), yes=yes)
-        rows: list[DroppedRow] = []
-        for (group, partition), letters in places.items():
-            what = operation(group, "dead drop", reason)
-            dropped = await Requeue(log, partition, group).drop(letters, what)
-            rows.append(DroppedRow(group, partition, dropped))
-        if not output.is_table:
-            print_values(output, DroppedRow, rows)
-        say(f"{sum(row.dropped for row in rows)} dropped")
+    rows: list[DroppedRow] = []
+    for (group, partition), letters in places.items():
+        what = operation(group, "dead drop", reason)
+        dropped = await Requeue(log, partition, group).drop(letters, what)
+        rows.append(DroppedRow(group, partition, dropped))
+    if not output.is_table:
+        print_values(output, DroppedRow, rows)
+    say(f"{sum(row.dropped for row in rows)} dropped")
 
 
 async def _meant(
