@@ -64,6 +64,12 @@ def problem_of(name: str, problem: str, value: object) -> str:
     return f"{name} must be {bound}, got {value}"
 
 
+def in_words(problem: str) -> str:
+    """Return msgspec's *problem* without the regular expression of a pattern."""
+    pattern = _PATTERN.fullmatch(problem)
+    return problem if pattern is None else f"it must {pattern['words']}"
+
+
 def _unfitting(name: str, problem: str) -> str:
     """Return a problem of type or form as a sentence."""
     types, pattern = _TYPE.fullmatch(problem), _PATTERN.fullmatch(problem)

@@ -12,6 +12,7 @@ import pytest
 from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
 from events.server.connection import NeverSentError, NoEntryError
+from producers.endpoints.requested_health_check import InvalidHealthCheckError
 from projections.read_model.follower import OutOfStepError
 
 PACKAGES = ("events", "projections", "producers", "consumers")
@@ -20,6 +21,7 @@ OFFERING = (*PACKAGES, "events.archive", "events.transfer", "producers.backend_a
 NOT_FOR_CALLERS: dict[type[Exception], str] = {
     InvalidPluginError: "kept as a BrokenPlugin, by the catalogue that skips the plugin",
     NoEntryError: "becomes NotAdmittedError",
+    InvalidHealthCheckError: "becomes InvalidModelDefinitionError, or InvalidEventError",
     NeverSentError: "becomes ServerUnavailableError",
     UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",
     OutOfStepError: "caught by the follower that raises it",

@@ -6,6 +6,7 @@ import click
 from msgspec.structs import replace
 
 from consumers.cli.deployment import Deployment, command_of
+from consumers.cli.terminal.options import COUNT_MAX
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedSupervisor
 from consumers.processes.checker_process import run_checker
@@ -61,7 +62,7 @@ def _group_lines() -> str:
 
 supervised_option = click.option(
     "--supervised",
-    type=click.IntRange(1),
+    type=click.IntRange(1, COUNT_MAX),
     hidden=True,
     help="How many processes the supervisor keeps; what it gives to those that it starts.",
 )

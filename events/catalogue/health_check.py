@@ -12,8 +12,14 @@ from events.errors import InvalidEventError
 INTERVAL_MIN_S = 0.1
 """The shortest interval that a person or a model may set; older entries may have shorter ones."""
 
+MAX_WAIT_MIN_S = 0.01
+"""The shortest time for an answer that a person or a model may set."""
+
 INITIAL_DELAY_S = 60.0
 """The grace of a route whose health check gives none, in seconds."""
+
+
+_PATH = r"^/[^\s]*\Z(?#begin with a slash and have no space)"
 
 
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -32,7 +38,7 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             was given, as in releases before 25.18: `INITIAL_DELAY_S` applies then.
     """
 
-    path: Annotated[str, Meta(pattern=r"^/[^\s]*\Z", max_length=2048)]
+    path: Annotated[str, Meta(pattern=_PATH, max_length=2048)]
     interval: Annotated[float, Meta(gt=0, le=86_400)] = 10.0
     max_retries: Annotated[int, Meta(ge=1, le=1_000)] = 10
     max_wait_time: Annotated[float, Meta(gt=0, le=3_600)] = 15.0
@@ -54,14 +60,20 @@ class _Requested(msgspec.Struct, frozen=True):
     """Limits of a requested health check, beyond those of a recorded one."""
 
     interval: Annotated[float, Meta(ge=INTERVAL_MIN_S)] = INTERVAL_MIN_S
+    max_wait_time: Annotated[float, Meta(ge=MAX_WAIT_MIN_S)] = MAX_WAIT_MIN_S
 
 
 def health_check_from(given: Mapping[str, object]) -> HealthCheck:
     """Read a health check in which null means the default.
 
+    A path without a slash gets one, and a number may be quoted or integral, as in Backend.AI.
+
     Raises:
         msgspec.ValidationError: A field breaks its limits; the message names it.
     """
     fields = {name: value for name, value in given.items() if value is not None}
-    msgspec.convert(fields, _Requested)
-    return msgspec.convert(fields, HealthCheck)
+    path = fields.get("path")
+    if isinstance(path, str) and not path.startswith("/"):
+        fields["path"] = f"/{path}"
+    msgspec.convert(fields, _Requested, strict=False)
+    return msgspec.convert(fields, HealthCheck, strict=False)

@@ -15,7 +15,7 @@ ROUTES_MAX = 1_000
 
 RouteStatus = Literal["provisioning", "running", "terminating", "terminated", "failed"]
 Protocol = Literal["http", "h2", "grpc", "tcp", "preopen"]
-Host = Annotated[str, Meta(pattern=r"^[^\s/]+\Z", max_length=255)]
+Host = Annotated[str, Meta(pattern=r"^[^\s/]+\Z(?#have no slash and no space)", max_length=255)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 TrafficRatio = Annotated[float, Meta(ge=0, le=1)]
 

@@ -12,7 +12,7 @@ from events.catalogue.registry import BY_WIRE_NAME, EVENT_TYPES
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry, Metadata, RecordedEvent
 from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
-from events.limits import place_of, value_at
+from events.limits import in_words, place_of, value_at
 
 ENTRY_BYTES_MAX = 1_048_576
 """Bytes that the fields of one entry may have together."""
@@ -88,15 +88,22 @@ def _payload_of(event: Event) -> bytes:
 
 
 def invalid_event(error: msgspec.ValidationError, given: Any) -> InvalidEventError:  # noqa: ANN401 - whatever a caller gave
-    """Return an error that names the wrong field of *given* and its value, not msgspec's path."""
+    """Return an error that names the wrong field of *given* and its value, not msgspec's path.
+
+    A value that holds others is not shown: one of them may be a secret.
+    """
     path, problem = place_of(error)
+    problem = in_words(problem)
     if not path:
         return InvalidEventError(getattr(given, "wire_name", "value"), problem)
     try:
         value = value_at(msgspec.to_builtins(given), path)
     except LookupError:
         return InvalidEventError(path, problem)
-    return InvalidEventError(path, f"{reprlib.repr(value)} is not allowed: {problem}")
+    if isinstance(value, dict):
+        return InvalidEventError(path, problem)
+    shown = f"a list of {len(value)}" if isinstance(value, list | tuple) else reprlib.repr(value)
+    return InvalidEventError(path, f"{shown} is not allowed: {problem}")
 
 
 def decode(entry: Entry) -> RecordedEvent:

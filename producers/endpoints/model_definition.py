@@ -1,48 +1,41 @@
 """Load model definitions: files in models' folders that say how the models are served.
 
-The functions below find, read, validate and resolve one in separate steps, in that order.
+The functions below find, read, validate and resolve one in separate steps, in that order. What
+Backend.AI reads is read: keys that nothing here needs are kept beside the others, in `extra`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import yaml
 from msgspec import Meta
 
-from events.catalogue.health_check import INTERVAL_MIN_S, HealthCheck
+from events.catalogue.health_check import HealthCheck
 from events.entry.codec import invalid_event
+from events.plain_yaml import PlainYaml, UnreadableYamlError, read_yaml
+from producers.endpoints.requested_health_check import (
+    InvalidHealthCheckError,
+    requested_health_check,
+)
 from producers.endpoints.runtime_variant import CUSTOM, runtime_variant
 from producers.errors import InvalidModelDefinitionError
 
 FILE_NAMES = ("model-definition.yaml", "model-definition.yml")
 """The names that the file may have, in the order in which they are tried."""
 
-DEFINITION_BYTES_MAX = 1_048_576
-"""Maximum bytes of a model definition."""
-
-DEPTH_MAX = 32
-"""Maximum depth to which lists and mappings may be nested in a model definition."""
-
-NODES_MAX = 10_000
-"""Maximum number of its keys and values; what an alias repeats is counted again."""
-
-_NESTED = frozenset({"models", "service", "pre_start_actions", "health_check", "metadata"})
-_HEALTH_CHECK_FIELDS = frozenset({*HealthCheck.__struct_fields__, "enable"})
-_PLAIN = frozenset({"null", "bool", "int", "float", "str", "seq", "map", "merge"})
-_TAG = "tag:yaml.org,2002:"
-
 Name = Annotated[str, Meta(min_length=1)]
 
 
-class PreStartAction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PreStartAction(msgspec.Struct, frozen=True, kw_only=True):
     """One action in the session before the model server starts."""
 
     action: Name
     args: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
 
 
-class ModelService(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelService(msgspec.Struct, frozen=True, kw_only=True):
     """How the model server is started, where it listens, how its health is checked."""
 
     port: Annotated[int, Meta(ge=1, le=65_535)]
@@ -50,10 +43,11 @@ class ModelService(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     shell: str = "/bin/bash"
     pre_start_actions: list[PreStartAction] = []
     health_check: HealthCheck | None = None
+    extra: dict[str, Any] = {}
 
 
 class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model's author says about it; it decides nothing, and may have more fields."""
+    """What the model's author says about it; it decides nothing."""
 
     author: str | None = None
     title: str | None = None
@@ -68,21 +62,40 @@ class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     label: list[str] | None = None
     license: str | None = None
     min_resource: dict[str, Any] | None = None
+    extra: dict[str, Any] = {}
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model: its name, the path of its files, and its service if it has one."""
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model: its name, the path of its files, and its service if it has one.
+
+    Without *model_path* its files are where its folder is mounted.
+    """
 
     name: Name
-    model_path: Name
+    model_path: Name | None = None
     service: ModelService | None = None
     metadata: ModelMetadata | None = None
+    extra: dict[str, Any] = {}
 
 
-class ModelDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of a model definition: its models; the first with a health check counts."""
+class ModelDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of a model definition: its models; the first with a health check counts.
+
+    Attributes:
+        unused: The places of the keys that mean nothing here, but for those of metadata.
+    """
 
     models: list[Model]
+    extra: dict[str, Any] = {}
+    unused: tuple[str, ...] = ()
+
+
+_PARTS: Mapping[str, type[msgspec.Struct]] = {
+    "models": Model,
+    "service": ModelService,
+    "pre_start_actions": PreStartAction,
+    "metadata": ModelMetadata,
+}
 
 
 def find_model_definition(folder: Path, path: str | None = None) -> Path:
@@ -106,45 +119,92 @@ def find_model_definition(folder: Path, path: str | None = None) -> Path:
     raise InvalidModelDefinitionError(f"{place}: there is no {sought} here")
 
 
-def read_model_definition(file: Path) -> object:
-    """Return the content of *file* in plain types: only YAML's own types are constructed.
+def read_model_definition(file: Path) -> PlainYaml:
+    """Return the content of *file* in plain types, read as YAML 1.2.
 
     Raises:
         InvalidModelDefinitionError: It cannot be read, is not YAML, or breaks a limit.
     """
+    if not file.is_file():
+        raise InvalidModelDefinitionError(f"{file}: there is no such file")
     try:
-        if not file.is_file():
-            raise InvalidModelDefinitionError(f"{file}: there is no such file")
-        with file.open("rb") as opened:
-            content = opened.read(DEFINITION_BYTES_MAX + 1)
+        return read_yaml(file)
     except OSError as error:
         raise InvalidModelDefinitionError(f"{file}: {error.strerror}") from None
-    if len(content) > DEFINITION_BYTES_MAX:
-        raise InvalidModelDefinitionError(
-            f"{file}: it has more than {DEFINITION_BYTES_MAX} bytes, which is the limit"
-        )
-    try:
-        return yaml.load(content, _PlainLoader)  # noqa: S506 - it constructs less than SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
-        raise InvalidModelDefinitionError(f"{file}: {_in_one_line(error)}") from None
+    except UnreadableYamlError as error:
+        raise InvalidModelDefinitionError(f"{file}: {error}") from None
 
 
-def validate_model_definition(content: object, file: Path) -> ModelDefinition:
-    """Return *content*, read from *file*, as a model definition.
+def validate_model_definition(plain: PlainYaml, file: Path) -> ModelDefinition:
+    """Return *plain*, read from *file*, as a model definition.
 
-    A key may be written with hyphens or underscores. Null means the default.
+    A key may be written with hyphens or underscores. Null means the default. An unknown key is
+    kept, and named in `unused`.
 
     Raises:
-        InvalidModelDefinitionError: A field is missing, unknown, or breaks its limits.
+        InvalidModelDefinitionError: A field is missing, or breaks its limits; the message names
+            file, field, line and column.
     """
+    unused: list[str] = []
     try:
-        given = _given(content, "")
-    except ValueError as error:
-        raise InvalidModelDefinitionError(f"{file}: {error}") from None
-    try:
-        return msgspec.convert(given, ModelDefinition)
+        given = _given(plain.content, ModelDefinition, "", unused)
+        definition = msgspec.convert(given, ModelDefinition, strict=False)
+    except _WrongFieldError as error:
+        raise _located(file, plain, error.place, str(error)) from None
     except msgspec.ValidationError as error:
-        raise InvalidModelDefinitionError(f"{file}: {invalid_event(error, given)}") from None
+        wrong = invalid_event(error, given)
+        raise _located(file, plain, wrong.field, str(wrong)) from None
+    return msgspec.structs.replace(definition, unused=tuple(unused))
+
+
+def _located(file: Path, plain: PlainYaml, place: str, told: str) -> InvalidModelDefinitionError:
+    at = plain.places.get(place)
+    return InvalidModelDefinitionError(f"{file}: {told}" + (f" ({at})" if at else ""))
+
+
+class _WrongFieldError(ValueError):
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place = place
+
+
+def _given(value: object, kind: type[msgspec.Struct], place: str, unused: list[str]) -> object:
+    """Return *value* as fields of *kind*: without nulls, with underscores, the rest in `extra`."""
+    if isinstance(value, list):
+        return [_given(item, kind, f"{place}[{n}]", unused) for n, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    fields: dict[str, object] = {}
+    extra: dict[str, object] = {}
+    for key, inner in value.items():
+        name = str(key).replace("-", "_")
+        within = f"{place}.{name}".lstrip(".")
+        if name in fields:
+            raise _WrongFieldError(within, "it is given twice, the limit is once")
+        if name in _OURS or name not in kind.__struct_fields__:
+            extra[str(key)] = inner
+            unused += [] if kind is ModelMetadata else [f"{place}.{key}".lstrip(".")]
+        elif name == "health_check" and isinstance(inner, dict):
+            fields[name] = _health_check(inner, within, unused)
+        else:
+            part = _PARTS.get(name)
+            fields[name] = inner if part is None else _given(inner, part, within, unused)
+    given = {name: inner for name, inner in fields.items() if inner is not None}
+    return {**given, "extra": extra} if extra else given
+
+
+_OURS = frozenset({"extra", "unused"})
+"""Fields of ours that no definition sets."""
+
+
+def _health_check(given: Mapping[str, Any], place: str, unused: list[str]) -> HealthCheck | None:
+    try:
+        check, unknown = requested_health_check(given)
+    except InvalidHealthCheckError as error:
+        field, _, problem = str(error).partition(": ")
+        raise _WrongFieldError(f"{place}.{field}", problem) from None
+    unused += [f"{place}.{name}" for name in unknown]
+    return check
 
 
 def resolve_health_check(
@@ -163,97 +223,3 @@ def resolve_health_check(
     services = (model.service for model in definition.models)
     checks = (service.health_check for service in services if service is not None)
     return next((check for check in checks if check is not None), None)
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """SafeLoader without its sets, dates and binaries, and with bounds on depth and aliases."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's way
-        first: [(tag, pattern) for tag, pattern in resolvers if tag.removeprefix(_TAG) in _PLAIN]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    yaml_constructors = {  # noqa: RUF012 - PyYAML's way
-        tag: constructor
-        for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
-        if tag is None or tag.removeprefix(_TAG) in _PLAIN
-    }
-
-    def __init__(self, stream: bytes) -> None:
-        super().__init__(stream)
-        self._depth = 0
-        self._nodes = 0
-        self._sizes: dict[str, int] = {}
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 - PyYAML's
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        before = self._nodes
-        self._depth += 1
-        self._nodes += 1 + (self._repeated(event) if isinstance(event, yaml.AliasEvent) else 0)
-        if self._depth > DEPTH_MAX:
-            raise _refusal(f"nested deeper than {DEPTH_MAX} levels, which is the limit", event)
-        if self._nodes > NODES_MAX:
-            raise _refusal(f"more than {NODES_MAX} keys and values, which is the limit", event)
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
-            self._sizes.setdefault(event.anchor, self._nodes - before)
-        return node
-
-    def _repeated(self, alias: yaml.AliasEvent) -> int:
-        if alias.anchor in self.anchors and alias.anchor not in self._sizes:
-            raise _refusal(f"the alias *{alias.anchor} stands within what it names", alias)
-        return self._sizes.get(str(alias.anchor), 0)
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - PyYAML's
-        node = super().compose_mapping_node(anchor)
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        seen = set()
-        for key in keys:
-            if key.value in seen:
-                raise _refusal(f"the key {key.value!r} is given twice, the limit is once", key)
-            seen.add(key.value)
-        return node
-
-
-def _refusal(problem: str, at: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401 - an event or a node
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
-
-
-def _in_one_line(error: Exception) -> str:
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return " ".join(str(error).split())
-    mark = error.problem_mark
-    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem or error.context}"
-
-
-def _given(value: object, place: str) -> object:
-    """Return *value* without nulls, and with underscores in the names of all fields."""
-    if isinstance(value, list):
-        return [_given(item, f"{place}[{number}]") for number, item in enumerate(value)]
-    if not isinstance(value, dict):
-        return value
-    fields: dict[str, object] = {}
-    for key, inner in value.items():
-        name = str(key).replace("-", "_")
-        within = f"{place}.{name}".lstrip(".")
-        if name in fields:
-            raise ValueError(f"{within}: it is given twice, the limit is once")
-        fields[name] = _given(inner, within) if name in _NESTED else inner
-        if name == "health_check" and isinstance(inner, dict):
-            fields[name] = _health_check(_given(inner, within), within) if inner else None
-    return {name: inner for name, inner in fields.items() if inner is not None}
-
-
-def _health_check(given: Any, place: str) -> object:  # noqa: ANN401 - a mapping of whatever is there
-    """Return *given* without `enable`, which newer definitions have; None where that is false."""
-    unknown = given.keys() - _HEALTH_CHECK_FIELDS
-    if unknown:
-        known = ", ".join(sorted(_HEALTH_CHECK_FIELDS))
-        raise ValueError(f"{place}.{min(unknown)}: it is not known here, known are {known}")
-    enable = given.pop("enable", True)
-    if not isinstance(enable, bool):
-        raise ValueError(f"{place}.enable: {enable!r} is not allowed, it is true or false")  # noqa: TRY004 - a wrong value of the file, not of the caller
-    interval = given.get("interval")
-    if isinstance(interval, int | float) and 0 < interval < INTERVAL_MIN_S:
-        raise ValueError(f"{place}.interval: must be at least {INTERVAL_MIN_S}, got {interval}")
-    return given if enable else None

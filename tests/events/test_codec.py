@@ -121,7 +121,7 @@ def created(record: RouteRecord) -> RouteCreatedEvent:
         (replace(STARTED, kernel_host=""), "kernel_host", "''"),
         (replace(STARTED, protocol="udp"), "protocol", "'udp'"),
         (replace(FAILED, errors=("x" * 4_097,)), "errors[0]", "'xxx"),
-        (replace(FAILED, errors=("x",) * 33), "errors", "('x',"),
+        (replace(FAILED, errors=("x",) * 33), "errors", "a list of 33"),
         (replace(STATUS, new_status="ill"), "new_status", "'ill'"),
         (replace(STATUS, reason="r" * 1_025), "reason", "'rrr"),
         (replace(STATUS, consecutive_failures=-1), "consecutive_failures", "-1"),

@@ -15,6 +15,7 @@ from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_json import BINARY, fields_as_text
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.messages import say
+from consumers.cli.terminal.options import COUNT_MAX, partition_type
 from consumers.cli.terminal.output import (
     NotFoundError,
     OutputForm,
@@ -52,7 +53,7 @@ def dead() -> None:
 @click.option(
     "-n",
     "--count",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, COUNT_MAX),
     default=DEAD_COUNT,
     show_default=True,
     help="How many of the newest.",
@@ -176,7 +177,7 @@ async def _requeues(log: EventLog, meant: Sequence[Meant]) -> Requeues:
 @dead.command("show")
 @click.argument("dead_id", metavar="ID")
 @click.option("--group", help="Where several groups have given up on the entry.")
-@click.option("--partition", type=click.IntRange(min=0), help="Where the id lies on several.")
+@click.option("--partition", type=partition_type, help="Where the id lies on several.")
 @output_option
 @command_of
 async def show_dead_letter(

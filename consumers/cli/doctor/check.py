@@ -15,6 +15,7 @@ import msgspec
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.doctor.doctor import examination_of
+from consumers.cli.terminal.options import COUNT_MAX
 from consumers.cli.terminal.output import printable
 from consumers.doctor.finding import Finding, Severity, counted, worst_first
 from consumers.doctor.log_facts import Amount
@@ -59,7 +60,7 @@ class _Plugin(click.Command):
             raise click.exceptions.Exit(EXIT_CODES["UNKNOWN"]) from None
 
 
-_figure = click.IntRange(min=0)
+_figure = click.IntRange(0, COUNT_MAX)
 
 
 @click.command(cls=_Plugin)

@@ -15,7 +15,7 @@ from consumers.cli.events.selection import (
 from consumers.cli.events.text_search import TextSearch
 from consumers.cli.terminal.entry_list import print_entries
 from consumers.cli.terminal.messages import EXIT_FAILED
-from consumers.cli.terminal.options import SpanCommand
+from consumers.cli.terminal.options import COUNT_MAX, SpanCommand
 from consumers.cli.terminal.output import OutputForm, output_option
 from events.entry.position import parse_range
 from events.entry.recorded import Entry
@@ -32,7 +32,7 @@ FOUND_COUNT = 100
 @click.option(
     "-n",
     "--count",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, COUNT_MAX),
     default=FOUND_COUNT,
     show_default=True,
     help="How many of the newest; with A..B of the first.",

@@ -12,7 +12,7 @@ from consumers.cli.events.selection import Asked, open_selection, stream_option
 from consumers.cli.terminal.entry_json import BINARY, fields_as_text
 from consumers.cli.terminal.entry_reading import EntryReading
 from consumers.cli.terminal.messages import say
-from consumers.cli.terminal.options import partitions_of
+from consumers.cli.terminal.options import partition_type, partitions_of
 from consumers.cli.terminal.output import (
     NotFoundError,
     OutputForm,
@@ -59,7 +59,7 @@ _GROUP_COLUMNS: Columns[EntryGroup] = (
 
 @click.command()
 @click.argument("entry_id", metavar="ID")
-@click.option("--partition", type=click.IntRange(min=0), help="Where the id lies on several.")
+@click.option("--partition", type=partition_type, help="Where the id lies on several.")
 @click.option("--raw", is_flag=True, help="Its fields as they were written, nothing decoded.")
 @click.option("--hex", "as_hex", is_flag=True, help="The bytes of its fields.")
 @stream_option

@@ -17,7 +17,7 @@ from consumers.cli.events.show import show
 from consumers.cli.events.stats import stats
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_list import print_entries
-from consumers.cli.terminal.options import SpanCommand
+from consumers.cli.terminal.options import COUNT_MAX, SpanCommand
 from consumers.cli.terminal.output import OutputForm, output_option
 from events.entry.position import parse_position, parse_range
 from events.server.server import now_of
@@ -38,7 +38,7 @@ for _command in (show, stats, grep):
 @click.option(
     "-n",
     "--count",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, COUNT_MAX),
     help=f"How many of the newest entries ({TAIL_COUNT} unless given); with --from the first ones.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until interrupted.")
@@ -82,7 +82,9 @@ async def tail(
 
 @events.command("range", cls=SpanCommand)
 @click.argument("span", metavar="A..B")
-@click.option("-n", "--count", type=click.IntRange(min=1), help="No more than the first so many.")
+@click.option(
+    "-n", "--count", type=click.IntRange(1, COUNT_MAX), help="No more than the first so many."
+)
 @selection_options
 @output_option
 @command_of

@@ -20,6 +20,7 @@ from consumers.cli.health.table import (
     route_health_columns,
 )
 from consumers.cli.terminal.messages import say
+from consumers.cli.terminal.options import COUNT_MAX
 from consumers.cli.terminal.output import (
     OutputForm,
     is_narrow,
@@ -73,7 +74,7 @@ def health() -> None:
     "-n",
     "--count",
     "limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, COUNT_MAX),
     default=LIST_LIMIT,
     show_default=True,
     help="How many, by their ids.",

@@ -10,6 +10,7 @@ from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, pr
 from consumers.cli.replay.rebuilt_table import Failures, printing_rebuilt
 from consumers.cli.terminal.messages import EXIT_FAILED, say
 from consumers.cli.terminal.options import (
+    COUNT_MAX,
     ProjectionChoice,
     partition_option,
     partitions_of,
@@ -61,7 +62,7 @@ def snapshot() -> None:
 @partition_option
 @click.option(
     "--keep",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, COUNT_MAX),
     help="Delete all but so many of the newest, and the newest verified one.",
 )
 @output_option

@@ -11,7 +11,12 @@ from consumers.cli.deployment import Deployment, command_of, snapshots_of, sourc
 from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, print_mismatches
 from consumers.cli.replay.rebuilt_table import Failures
 from consumers.cli.terminal.messages import EXIT_FAILED, say
-from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
+from consumers.cli.terminal.options import (
+    COUNT_MAX,
+    partition_option,
+    partitions_of,
+    projection_argument,
+)
 from consumers.cli.terminal.output import OutputForm, output_option, print_rows
 from consumers.cli.terminal.table import Column, Columns
 from events.log.log import EventLog
@@ -38,7 +43,9 @@ _COLUMNS: Columns[ComparisonRow] = (
 @click.command()
 @projection_argument
 @partition_option
-@click.option("--sample", type=click.IntRange(min=1), help="Compare so many endpoints, about.")
+@click.option(
+    "--sample", type=click.IntRange(1, COUNT_MAX), help="Compare so many endpoints, about."
+)
 @click.option("--from-start", is_flag=True, help="Use no snapshot.")
 @output_option
 @command_of

@@ -4,13 +4,17 @@ import re
 
 import click
 
+from events.log.keys import PARTITIONS_MAX
 from events.log.log import EventLog
 from projections.catalogue import PROJECTIONS
 from projections.route_table.route_table import ROUTE_TABLE
 
-partition_option = click.option(
-    "--partition", type=click.IntRange(min=0), help="Only this partition."
-)
+COUNT_MAX = 1_000_000_000
+"""The most of anything that an option can ask for."""
+
+partition_type = click.IntRange(0, PARTITIONS_MAX - 1)
+
+partition_option = click.option("--partition", type=partition_type, help="Only this partition.")
 
 
 def partitions_of(log: EventLog, partition: int | None) -> list[int]:

@@ -15,6 +15,7 @@ from consumers.processes.embedded import EmbeddedServer
 
 CHAT = "c4a70000-0000-4000-8000-000000000000"
 ROOT = Path(__file__).parents[3]
+FOLDER = ("--model-folder", str(ROOT / "examples" / "embed"))
 ROUTES = str(ROOT / "examples" / "chat" / "routes.json")
 FIRST = "0a1b0000-0000-4000-8000-000000000001"
 
@@ -89,6 +90,27 @@ def test_a_model_folder_says_how_the_routes_are_checked(shell: Shell) -> None:
     done = shell("endpoints", "create", "e", "--model", "m", "--model-folder", folder, "--yes")
 
     assert '"path":"/ready","interval":0.4,"max_retries":2' in done.stderr
+
+
+def test_a_health_check_in_json_may_be_written_as_in_a_model_definition(shell: Shell) -> None:
+    check = '{"path": "v1/models", "max-retries": "3", "interval": null}'
+    done = shell("endpoints", "create", "e", "--model", "m", "--health-check", check, "--yes")
+    assert '"path":"/v1/models","interval":10.0,"max_retries":3' in done.stderr
+    off = '{"path": "/h", "enable": false}'
+    done = shell("endpoints", "create", "f", "--model", "m", "--health-check", off, "--yes")
+    assert done.returncode == 0
+    assert "health check" not in done.stderr
+
+
+def test_what_a_model_definition_says_in_vain_is_noted(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "model-definition.yaml").write_text(
+        "models: [{name: m, info: {author: me}, service: {port: 80, command: serve}}]"
+    )
+    folder = ("--model-folder", str(tmp_path))
+    done = shell("endpoints", "create", "e", "--model", "m", *folder, "--yes")
+    assert done.returncode == 0
+    assert "not used here: models[0].info, models[0].service.command\n" in done.stderr
+    assert "no model has a health check, so the routes are not checked" in done.stderr
 
 
 def test_without_a_terminal_and_without_yes_nothing_is_written(shell: Shell) -> None:
@@ -188,7 +210,21 @@ def test_a_route_given_by_its_address_keeps_its_id(chat: Shell) -> None:
         (("endpoints", "create", "c", "--model", "m", "--id", "x"), 2, "'x' is not a valid UUID"),
         (("endpoints", "create", "", "--model", "m"), 2, "name: '' is not allowed"),
         (("endpoints", "update", CHAT), 2, "give --health-check"),
-        (("endpoints", "update", CHAT, "--health-check", "{}"), 2, "missing required field"),
+        (
+            ("endpoints", "update", CHAT, "--health-check", "{}"),
+            2,
+            "is empty; give at least a path",
+        ),
+        (
+            ("endpoints", "update", CHAT, "--health-check", '{"path": "/h", "intervall": 5}'),
+            2,
+            "health_check.intervall: it is not known; did you mean interval?",
+        ),
+        (
+            ("endpoints", "create", "v", "--model", "m", "--runtime-variant", "vllm", *FOLDER),
+            2,
+            "--model-folder would not be used: the runtime variant is vllm, and only custom",
+        ),
         (
             ("endpoints", "update", CHAT, "--health-check", '{"path": "/", "interval": 0}'),
             2,

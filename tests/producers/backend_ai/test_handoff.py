@@ -164,6 +164,11 @@ def test_a_configuration_left_behind_does_not_count() -> None:
     assert handoff.health_check(UNHEARD_OF, {ENABLED: b"false", CONFIG: b'{"path":"/"}'}) is None
 
 
+def test_a_path_without_a_slash_gets_one_as_in_backend_ai() -> None:
+    values = {ENABLED: b"true", CONFIG: b'{"path":"v1/models"}'}
+    assert handoff.health_check(UNHEARD_OF, values) == HealthCheck(path="/v1/models")
+
+
 def test_without_a_word_about_the_health_check_the_recorded_one_stays() -> None:
     endpoint = Endpoint(endpoint_id=ENDPOINT, health_check=HealthCheck(path="/health"))
 
@@ -177,7 +182,7 @@ def test_without_a_word_about_the_health_check_the_recorded_one_stays() -> None:
         ({ENABLED: b"true"}, r"health_check_config: the key is not there"),
         ({ENABLED: b"true", CONFIG: b"{"}, r"health_check_config: .*truncated"),
         ({ENABLED: b"true", CONFIG: b"{}"}, r"health_check_config: .*`path`"),
-        ({ENABLED: b"true", CONFIG: b'{"path":"x"}'}, r"health_check_config: path: 'x'"),
+        ({ENABLED: b"true", CONFIG: b'{"path":"a b"}'}, r"config: path: 'a b' is not allowed"),
         (
             {ENABLED: b"true", CONFIG: b'{"path":"/","interval":0}'},
             r"health_check_config: interval: 0 is not allowed",

@@ -1,0 +1,135 @@
+"""The options by which a person says how an endpoint's routes are checked."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+import msgspec
+
+from consumers.cli.terminal.messages import say_note
+from events.catalogue.health_check import HealthCheck
+from events.errors import InvalidEventError
+from producers.endpoints.model_definition import (
+    ModelDefinition,
+    find_model_definition,
+    read_model_definition,
+    resolve_health_check,
+    validate_model_definition,
+)
+from producers.endpoints.requested_health_check import (
+    FIELDS,
+    InvalidHealthCheckError,
+    requested_health_check,
+)
+from producers.endpoints.runtime_variant import CUSTOM
+
+HEALTH_CHECK_EXAMPLE = '{"path": "/health", "interval": 5}'
+
+_LISTED_MAX = 8
+
+Callback = Callable[..., None]
+
+
+def health_check_options(command: Callback) -> Callback:
+    """Add the three ways to say how an endpoint's routes are checked."""
+    for option in (
+        click.option("--no-health-check", is_flag=True, help="Do not check the routes."),
+        click.option(
+            "--health-check",
+            metavar="JSON",
+            help=f"Check them like this, for example '{HEALTH_CHECK_EXAMPLE}'.",
+        ),
+        click.option(
+            "--model-folder",
+            type=click.Path(path_type=Path),
+            help="Take the health check from the model definition in this folder; for the runtime"
+            f" variant {CUSTOM}.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+class ChosenHealthCheck(msgspec.Struct, frozen=True):
+    """What the options say, for an endpoint of any runtime variant.
+
+    Attributes:
+        given: What `--health-check` says, None where it is off or was not given.
+        definition: The model definition, where `--model-folder` names one.
+        is_given: Whether `--health-check` or `--no-health-check` was given.
+    """
+
+    given: HealthCheck | None = None
+    definition: ModelDefinition | None = None
+    is_given: bool = False
+
+    def of(self, runtime_variant: str) -> HealthCheck | None:
+        """Return the health check of an endpoint, None where its routes are not checked.
+
+        Raises:
+            click.UsageError: A model definition would not be used.
+        """
+        if self.is_given:
+            return self.given
+        if self.definition is not None and runtime_variant != CUSTOM:
+            raise click.UsageError(
+                f"--model-folder would not be used: the runtime variant is {runtime_variant},"
+                f" and only {CUSTOM} takes its health check from a model definition"
+            )
+        return resolve_health_check(runtime_variant, self.definition)
+
+
+def chosen_health_check(
+    given: str | None, model_folder: Path | None, *, off: bool
+) -> ChosenHealthCheck:
+    """Read what the options name.
+
+    Raises:
+        click.UsageError: They exclude each other, or what is given is no JSON object.
+        InvalidEventError: A field of the health check is unknown, or breaks its limits.
+        InvalidModelDefinitionError: The model definition cannot be used.
+    """
+    if sum((off, given is not None, model_folder is not None)) > 1:
+        raise click.UsageError(
+            "--health-check, --model-folder and --no-health-check exclude each other"
+        )
+    if off:
+        return ChosenHealthCheck(is_given=True)
+    if given is not None:
+        return ChosenHealthCheck(_health_check_in(given), is_given=True)
+    if model_folder is None:
+        return ChosenHealthCheck()
+    file = find_model_definition(model_folder)
+    definition = validate_model_definition(read_model_definition(file), file)
+    if definition.unused:
+        say_note(f"{file}: not used here: {_listed(definition.unused)}")
+    if resolve_health_check(CUSTOM, definition) is None:
+        say_note(f"{file}: no model has a health check, so the routes are not checked")
+    return ChosenHealthCheck(definition=definition)
+
+
+def _listed(places: Sequence[str]) -> str:
+    more = len(places) - _LISTED_MAX
+    return ", ".join(places[:_LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _health_check_in(text: str) -> HealthCheck | None:
+    try:
+        given = msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise click.UsageError(f"--health-check is no JSON object: {error}") from None
+    if not given:
+        raise click.UsageError(
+            "--health-check is empty; give at least a path, or --no-health-check"
+        )
+    try:
+        check, unknown = requested_health_check(given)
+    except InvalidHealthCheckError as error:
+        field, _, problem = str(error).partition(": ")
+        raise InvalidEventError(f"health_check.{field}", problem) from None
+    if unknown:
+        close = get_close_matches(unknown[0], FIELDS, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(FIELDS)}"
+        raise InvalidEventError(f"health_check.{unknown[0]}", f"it is not known; {meant}")
+    return check
