@@ -104,7 +104,7 @@ def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
     return fields.get(name, b"").decode("utf-8", "backslashreplace")
 
 
-def _summary(event: wire.Said, content: Any, *, wide: bool) -> str:  # noqa: ANN401 - JSON
+def _summary(event: wire.WireEvent, content: Any, *, wide: bool) -> str:  # noqa: ANN401 - JSON
     match event:
         case wire.StatusUpdated():
             return f"session {shown_id(event.session_id, wide=wide)} {event.new_status}"

@@ -42,7 +42,7 @@ class Other(msgspec.Struct, frozen=True):
     name: str
 
 
-Said = RouteListUpdated | StatusUpdated | Other
+WireEvent = RouteListUpdated | StatusUpdated | Other
 
 _KINDS: Mapping[str, tuple[type[RouteListUpdated | StatusUpdated], Any]] = {
     "endpoint_route_list_updated": (RouteListUpdated, msgspec.msgpack.Decoder(tuple[str])),
@@ -71,7 +71,7 @@ def xadd_fields(args: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(pairs[::2], pairs[1::2], strict=True))
 
 
-def decode(fields: Mapping[bytes, bytes]) -> Said:
+def decode(fields: Mapping[bytes, bytes]) -> WireEvent:
     """Decode an entry in either format; its `metadata` and `source` are not needed.
 
     Raises:
@@ -92,7 +92,7 @@ def decode(fields: Mapping[bytes, bytes]) -> Said:
     raise MalformedEntryError(f"{name}: the entry has neither args nor payload")
 
 
-def _from_payload(name: str, payload: bytes) -> Said:
+def _from_payload(name: str, payload: bytes) -> WireEvent:
     kind, _ = _KINDS[name]
     try:
         return msgspec.json.decode(payload, type=kind)
@@ -100,7 +100,7 @@ def _from_payload(name: str, payload: bytes) -> Said:
         raise MalformedEntryError(f"{name}: payload: {error}") from None
 
 
-def _from_args(name: str, args: bytes) -> Said:
+def _from_args(name: str, args: bytes) -> WireEvent:
     kind, decoder = _KINDS[name]
     try:
         texts = decoder.decode(args)

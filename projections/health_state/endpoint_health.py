@@ -29,9 +29,9 @@ class RouteHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     def health(self) -> Health:
         """The current health; a start begins another process, which is not checked yet."""
         packed = self.packed
-        if not packed.each or packed.ends_before(self.started_at):
+        if not packed.contents or packed.ends_before(self.started_at):
             return "not_checked"
-        return packed.each[-1][0]
+        return packed.contents[-1][0]
 
     @property
     def since(self) -> EntryId:

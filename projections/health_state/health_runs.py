@@ -18,7 +18,7 @@ from events.catalogue.model_service import (
     Reason,
 )
 from projections.health_state.endpoint_health import EndpointHealth
-from projections.health_state.transitions import TRANSITIONS_MAX, Said, Transitions
+from projections.health_state.transitions import TRANSITIONS_MAX, Content, Transitions
 
 _Fold = Callable[[UUID, Transitions, EndpointHealth], EndpointHealth]
 """Returns the health with a route's transitions folded in."""
@@ -79,7 +79,7 @@ class HealthRuns:
         self._fold = fold
         self._apart = apart
         self._runs: dict[str, _Run] = {}
-        self._ends: dict[Said, bytes] = {}
+        self._ends: dict[Content, bytes] = {}
 
     def __len__(self) -> int:
         return len(self._runs) + len(self._ends)
@@ -97,10 +97,10 @@ class HealthRuns:
             if brief.endpoint_id in self._apart:
                 return False
             run = self._run_of(brief, _ids_of(payload))
-        said = brief.new_status, brief.reason, brief.consecutive_failures
-        end = self._ends.get(said)
+        content = brief.new_status, brief.reason, brief.consecutive_failures
+        end = self._ends.get(content)
         if end is None:
-            end = self._ends[said] = b"-%d" % len(self._ends) + _END
+            end = self._ends[content] = b"-%d" % len(self._ends) + _END
         run += entry_id + end
         if len(run) > _BYTES_MAX:
             _shorten(run)
@@ -128,7 +128,7 @@ def _shorten(run: _Run) -> None:
         del run[:end]
 
 
-def _transitions(run: _Run, contents: tuple[Said, ...]) -> Transitions:
+def _transitions(run: _Run, contents: tuple[Content, ...]) -> Transitions:
     # Decoded as JSON, all numbers are read at once.
     numbers = _numbers_of(b"[" + run[:-1].replace(b"-", b",") + b"]")[-3 * TRANSITIONS_MAX :]
     each = tuple([contents[index] for index in numbers[2::3]])

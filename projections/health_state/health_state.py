@@ -33,7 +33,7 @@ from projections.health_state.endpoint_health import (
     encode,
 )
 from projections.health_state.health_runs import HealthRuns
-from projections.health_state.transitions import STAMP, Transitions, said
+from projections.health_state.transitions import STAMP, Transitions, content_of
 from projections.projection import Projection
 from projections.route_set import in_order, listed
 
@@ -81,7 +81,7 @@ def _listed(
         newest_at=state.list_at,
         present=_present,
         absent=_absent,
-        fresh=_unheard_of,
+        fresh=_unknown_route,
     )
     return replace(state, routes=routes, list_at=max(state.list_at, at))
 
@@ -104,7 +104,7 @@ def _status_changed(
     state: EndpointHealth, event: ModelServiceStatusEvent, at: EntryId
 ) -> EndpointHealth:
     found = Transitions(
-        STAMP.pack(*at), (said(event.new_status, event.reason, event.consecutive_failures),)
+        STAMP.pack(*at), (content_of(event.new_status, event.reason, event.consecutive_failures),)
     )
     return _with_route(state, event.route_id, at, lambda route: _observed(route, found))
 
@@ -126,7 +126,7 @@ def _with_route(
 ) -> EndpointHealth:
     """Change one route, unless the event at *at* came before the route's last absence."""
     known = state.routes.get(route_id)
-    before = known or _unheard_of(route_id, state.list_at)
+    before = known or _unknown_route(route_id, state.list_at)
     if at <= before.absent_at:
         return state
     routes = {**state.routes, route_id: change(before)}
@@ -135,7 +135,7 @@ def _with_route(
     return replace(state, routes=routes, version=max(state.version, at))
 
 
-def _unheard_of(route_id: UUID, absent_at: EntryId) -> RouteHealth:
+def _unknown_route(route_id: UUID, absent_at: EntryId) -> RouteHealth:
     return RouteHealth(route_id=route_id, absent_at=absent_at)
 
 
@@ -160,7 +160,7 @@ def _absent(route: RouteHealth, at: EntryId) -> RouteHealth | None:
         return replace(route, absent_at=at, started_at=started_at, packed=packed)
     if not packed and started_at <= START:
         return None
-    return replace(_unheard_of(route.route_id, at), started_at=started_at, packed=packed)
+    return replace(_unknown_route(route.route_id, at), started_at=started_at, packed=packed)
 
 
 HEALTH_STATE = Projection(

@@ -14,14 +14,14 @@ from events.entry.entry_id import START, EntryId
 TRANSITIONS_MAX = 32
 """Number of a route's newest transitions that are kept."""
 
-Said = tuple[ModelServiceStatus, str | None, int]
+Content = tuple[ModelServiceStatus, str | None, int]
 """A transition's content without its stamp: new status, reason, consecutive failures."""
 
 STAMP = Struct(">QQ")
 """Packs a stamp into bytes, which sort as the stamps do."""
 
 _BYTES = STAMP.size
-_SAID_MAX = 1_024
+_CONTENTS_MAX = 1_024
 
 
 class Transition(NamedTuple):
@@ -33,8 +33,10 @@ class Transition(NamedTuple):
     consecutive_failures: int
 
 
-@lru_cache(maxsize=_SAID_MAX)
-def said(new_status: ModelServiceStatus, reason: str | None, consecutive_failures: int) -> Said:
+@lru_cache(maxsize=_CONTENTS_MAX)
+def content_of(
+    new_status: ModelServiceStatus, reason: str | None, consecutive_failures: int
+) -> Content:
     """Return the content as one shared object: a million transitions have few distinct ones."""
     return new_status, reason, consecutive_failures
 
@@ -44,11 +46,11 @@ class Transitions(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         stamps: Their stamps, packed.
-        each: Their contents.
+        contents: Their contents.
     """
 
     stamps: bytes = b""
-    each: tuple[Said, ...] = ()
+    contents: tuple[Content, ...] = ()
 
     @classmethod
     def of(cls, transitions: Iterable[Transition]) -> "Transitions":
@@ -58,36 +60,36 @@ class Transitions(msgspec.Struct, frozen=True, gc=False):
             stamps = b"".join([STAMP.pack(*transition.at) for transition in ordered])
         except StructError:
             raise ValueError("a transition has a stamp that is no entry id") from None
-        return cls(stamps, tuple([said(*transition[1:]) for transition in ordered]))
+        return cls(stamps, tuple([content_of(*transition[1:]) for transition in ordered]))
 
     def __len__(self) -> int:
-        return len(self.each)
+        return len(self.contents)
 
     def __iter__(self) -> Iterator[Transition]:
-        for (ms, seq), content in zip(STAMP.iter_unpack(self.stamps), self.each, strict=True):
+        for (ms, seq), content in zip(STAMP.iter_unpack(self.stamps), self.contents, strict=True):
             yield Transition(EntryId(ms, seq), *content)
 
     def rows(self) -> tuple[tuple[object, ...], ...]:
         """Return them as a document has them, as plain tuples to be encoded."""
         return tuple(
-            zip(STAMP.iter_unpack(self.stamps), *zip(*self.each, strict=True), strict=True)
+            zip(STAMP.iter_unpack(self.stamps), *zip(*self.contents, strict=True), strict=True)
         )
 
-    def pairs(self) -> list[tuple[bytes, Said]]:
+    def pairs(self) -> list[tuple[bytes, Content]]:
         """Return each packed stamp with its content."""
         stamps = self.stamps
         places = range(0, len(stamps), _BYTES)
-        return list(zip([stamps[at : at + _BYTES] for at in places], self.each, strict=True))
+        return list(zip([stamps[at : at + _BYTES] for at in places], self.contents, strict=True))
 
     @property
     def newest_at(self) -> EntryId:
         """The stamp of the newest, `START` where there is none."""
-        return self._stamp(len(self.each) - 1) if self.each else START
+        return self._stamp(len(self.contents) - 1) if self.contents else START
 
     @property
     def oldest_at(self) -> EntryId:
         """The stamp of the oldest that is kept, `START` where there is none."""
-        return self._stamp(0) if self.each else START
+        return self._stamp(0) if self.contents else START
 
     def ends_before(self, at: EntryId) -> bool:
         """Return whether all of them lie before *at*."""
@@ -95,7 +97,7 @@ class Transitions(msgspec.Struct, frozen=True, gc=False):
 
     def status_since(self, begin: EntryId) -> EntryId:
         """Return the first stamp of the newest unbroken run of one status, not before *begin*."""
-        stamps, each, key = self.stamps, self.each, STAMP.pack(*begin)
+        stamps, each, key = self.stamps, self.contents, STAMP.pack(*begin)
         place = len(each) - 1
         while (
             place
@@ -107,10 +109,10 @@ class Transitions(msgspec.Struct, frozen=True, gc=False):
 
     def merged(self, others: "Transitions") -> "Transitions":
         """Return the newest of both together; this very object where *others* has nothing new."""
-        if not self.each and len(others) <= TRANSITIONS_MAX:
+        if not self.contents and len(others) <= TRANSITIONS_MAX:
             return others
-        if not self.each or others.stamps[:_BYTES] > self.stamps[-_BYTES:]:
-            stamps, each = self.stamps + others.stamps, self.each + others.each
+        if not self.contents or others.stamps[:_BYTES] > self.stamps[-_BYTES:]:
+            stamps, each = self.stamps + others.stamps, self.contents + others.contents
         else:
             both = sorted((dict(others.pairs()) | dict(self.pairs())).items())
             stamps, each = b"".join([at for at, _ in both]), tuple([content for _, content in both])
@@ -120,17 +122,17 @@ class Transitions(msgspec.Struct, frozen=True, gc=False):
     def before(self, at: EntryId) -> "Transitions":
         """Return those that lie before *at*."""
         place = self._place(at)
-        return Transitions(self.stamps[: place * _BYTES], self.each[:place])
+        return Transitions(self.stamps[: place * _BYTES], self.contents[:place])
 
     def after(self, at: EntryId) -> "Transitions":
         """Return those that lie after *at*; this very object where all do."""
         place = self._place(at.after())
-        return Transitions(self.stamps[place * _BYTES :], self.each[place:]) if place else self
+        return Transitions(self.stamps[place * _BYTES :], self.contents[place:]) if place else self
 
     def _place(self, at: EntryId) -> int:
         """Return how many lie before *at*."""
         stamps, key, place = self.stamps, STAMP.pack(*at), 0
-        while place < len(self.each) and stamps[place * _BYTES : (place + 1) * _BYTES] < key:
+        while place < len(self.contents) and stamps[place * _BYTES : (place + 1) * _BYTES] < key:
             place += 1
         return place
 

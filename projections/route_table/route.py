@@ -50,7 +50,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         return max(self.status_at, self.listed_at)
 
 
-def unheard_of(route_id: UUID, absent_at: EntryId) -> Route:
+def unknown_route(route_id: UUID, absent_at: EntryId) -> Route:
     """Return a route of which only the last absence is known."""
     return Route(
         route_id=route_id,
@@ -109,7 +109,7 @@ def absent(route: Route, at: EntryId) -> Route | None:
     """Keep only what was recorded of the route after *at*."""
     if at <= route.absent_at:
         return route
-    unset = unheard_of(route.route_id, at)
+    unset = unknown_route(route.route_id, at)
     if route.listed_at > at:
         return _without_older(route, unset, at)
     changes: dict[str, Any] = {}

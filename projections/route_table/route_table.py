@@ -31,7 +31,7 @@ from projections.route_table.route import (
     Route,
     absent,
     present,
-    unheard_of,
+    unknown_route,
     with_status,
 )
 
@@ -106,7 +106,7 @@ def _listed(state: Endpoint, event: EndpointRouteListUpdatedEvent, at: EntryId) 
         newest_at=state.list_at,
         present=present,
         absent=absent,
-        fresh=unheard_of,
+        fresh=unknown_route,
     )
     return replace(state, routes=routes, list_at=max(state.list_at, at))
 
@@ -196,7 +196,7 @@ def _with_route(
 ) -> Endpoint:
     """Change one route, unless the event at *at* came before the route's last absence."""
     known = state.routes.get(route_id)
-    before = known or unheard_of(route_id, state.list_at)
+    before = known or unknown_route(route_id, state.list_at)
     after = change(before) if at > before.absent_at else before
     if after is before:
         return state

@@ -10,7 +10,7 @@ from events.entry.entry_id import EntryId
 from producers.backend_ai import handoff
 from producers.backend_ai.handoff import HandoffKey, MalformedHandoffError
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.route import present, unheard_of
+from projections.route_table.route import present, unknown_route
 
 ENDPOINT = UUID("00000000-0000-4000-8000-0000000000e1")
 SESSION = UUID("00000000-0000-4000-8000-0000000000a1")
@@ -92,7 +92,7 @@ def test_only_the_first_app_counts() -> None:
 
 def test_a_weight_comes_from_its_key_then_from_what_is_recorded() -> None:
     known = msgspec.structs.replace(RECORD, traffic_ratio=0.25)
-    route = present(unheard_of(ROUTE, EntryId(0, 0)), known, EntryId(1, 0))
+    route = present(unknown_route(ROUTE, EntryId(0, 0)), known, EntryId(1, 0))
     endpoint = Endpoint(endpoint_id=ENDPOINT, version=EntryId(1, 0), routes={ROUTE: route})
 
     [with_key] = handoff.routes(endpoint, listed(ITEM) | {RATIO: b"0.5"})

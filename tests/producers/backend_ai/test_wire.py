@@ -37,7 +37,7 @@ METADATA = {b"metadata": b'{"request_id":null,"user":null}'}
     ],
 )
 def test_both_formats_say_the_same(
-    fields: dict[bytes, bytes], said: wire.Said, metadata: dict[bytes, bytes]
+    fields: dict[bytes, bytes], said: wire.WireEvent, metadata: dict[bytes, bytes]
 ) -> None:
     assert wire.decode(fields | metadata) == said
 
