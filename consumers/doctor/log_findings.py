@@ -13,7 +13,7 @@ from consumers.groups.state import SILENT_MS
 from consumers.handlers.handler_settings import TOLD_MAX_S
 from consumers.shipped import GROUPS
 from events.entry.age import span
-from events.entry.entry_id import START, EntryId
+from events.entry.entry_id import END, START, EntryId
 from events.log.keys import Keys
 from events.streams.stream_group import PendingEntry
 
@@ -81,6 +81,16 @@ def _cut_short(facts: PartitionFacts, about: str) -> Iterator[Finding]:
 
 def _newest(about: str, last: EntryId | None, now: datetime | None) -> Iterator[Finding]:
     if last is None or now is None:
+        return
+    if last == END:
+        yield error(
+            f"newest entry, {about}",
+            "somebody gave an entry the greatest id there is: nothing can be appended any more, for"
+            " good; reading goes on",
+            f"{last}",
+            to_do=f"routestream events export --to {END.before()} FILE, then import it under"
+            " another --namespace, and append there",
+        )
         return
     ahead_ms = last.ms - now.timestamp() * 1_000
     if ahead_ms > FUTURE_MS:

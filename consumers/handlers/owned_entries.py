@@ -14,7 +14,7 @@ from consumers.runtime.last_errors import shortened
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import DeadLetter
 from events.entry.codec import subject_of
-from events.entry.entry_id import START, EntryId
+from events.entry.entry_id import AFTER_END, START, EntryId
 from events.entry.recorded import entries_of
 from events.errors import DamagedValueError, InvalidPositionError
 from events.log.keys import Keys
@@ -97,7 +97,8 @@ class OwnedEntries:
         A range is given as Redis takes it. The ids of those that were deleted from the stream are
         returned separately.
         """
-        args = (self._group, self._consumer, count, *chain.from_iterable(ranges))
+        begun = (each for each in ranges if each[0] != AFTER_END)
+        args = (self._group, self._consumer, count, *chain.from_iterable(begun))
         answer = await self._ask(self._pending, *args)
         now_ms, raw = reply(answer, tuple[int, list[_Noted]])
         gone = [EntryId.parse(noted[0]) for noted in raw if noted[1] is None]

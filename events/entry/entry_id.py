@@ -37,7 +37,7 @@ class EntryId(NamedTuple):
         return f"{self.ms}-{self.seq}"
 
     def after(self) -> Self:
-        """Return the smallest id greater than this one."""
+        """Return the smallest id greater than this one; that of `END` is beyond all that exist."""
         if self.seq == _SEQ_MAX:
             return type(self)(self.ms + 1, 0)
         return type(self)(self.ms, self.seq + 1)
@@ -53,7 +53,10 @@ START = EntryId(0, 0)
 """Less than the id of every entry; as an expected head: the endpoint has no event yet."""
 
 END = EntryId(_SEQ_MAX, _SEQ_MAX)
-"""The greatest id there can be."""
+"""The greatest id there can be; after an entry of this id nothing can be appended."""
+
+AFTER_END = f"({END}"
+"""Where an interval begins after `END`: it is empty, but Redis calls it an error."""
 
 
 def _shown(text: str | bytes) -> str:

@@ -52,6 +52,9 @@ class PartitionCursor(StreamReading):
         self.is_at_end = False
         if self._archived is not None:
             return await self._step_in_archive(self._archived, end)
+        if self.position >= END:
+            self.is_at_end = True
+            return []
         start = self.position.after()
         chunk = await read_chunk(self._log, self.partition, start, end, count)
         if self._known is None and chunk.last <= self.position:

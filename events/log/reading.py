@@ -43,6 +43,9 @@ class StreamReading:
 
     async def step(self, end: EntryId = END, count: int = READ_COUNT) -> Sequence[RawEntry]:
         """Return the next entries up to *end*, inclusive; a step may find none."""
+        if self.position >= END:
+            self.is_at_end = True
+            return []
         start = self.position.after()
         raw = reply_entries(
             await self._server.client.call(

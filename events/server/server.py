@@ -11,6 +11,7 @@ from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocket
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from events.entry.entry_id import AFTER_END
 from events.errors import (
     ServerRefusedError,
     ServerUnavailableError,
@@ -31,6 +32,7 @@ _CONNECTIONS = {
     "rediss": SSLConnection,
     "unix": UnixDomainSocketConnection,
 }
+_ASCENDING = ("XRANGE", "XPENDING")
 _RAW_REPLIES = ("XREAD", "XREADGROUP", "XRANGE", "XREVRANGE", "XCLAIM", "XPENDING")
 
 
@@ -39,6 +41,8 @@ class Client(Redis):
 
     async def call(self, *command: object) -> object:
         """Send one command; see `translated` for what it raises, `reply` for what it returns."""
+        if AFTER_END in command and command[0] in _ASCENDING:
+            return []
         answer: object = await self.execute_command(*command)
         return answer
 

@@ -105,6 +105,10 @@ _SENTENCES = tuple(
         ("Protocol error", "what answers there is no Redis server"),
         (".*closed by server|.*while writing to socket", "the server closed the connection"),
         ("Unknown Redis command called from", "a command that a script of ours needs is renamed"),
+        (
+            ".*exhausted the last possible ID|.*has an entry of the greatest id",
+            "somebody gave an entry the greatest id there is: nothing can be appended any more",
+        ),
         ("Timeout", "no answer in time"),
         ("No connection available", "all connections of server.connections_max are in use"),
     )

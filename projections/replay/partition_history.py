@@ -117,6 +117,8 @@ async def raw_entries(
         TrimmedError: The log is read with its archive, and neither has entries in between.
         ArchiveError: The archive is needed, and cannot be read or is damaged.
     """
+    if after >= END:
+        return
     if isinstance(log, History):
         async with aclosing(log.raw_chunks(partition, after.after(), until, CHUNK)) as chunks:
             async for chunk in chunks:

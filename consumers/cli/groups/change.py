@@ -100,7 +100,9 @@ async def _movable(log: EventLog, group: str, partition: int | None) -> list[Gro
 
 
 def _following(entry_id: EntryId) -> str:
-    return "start" if entry_id == START else str(entry_id.after())
+    if entry_id in {START, END}:
+        return "start" if entry_id == START else "end"
+    return str(entry_id.after())
 
 
 async def _refuse_active(log: EventLog, states: Iterable[GroupState]) -> None:
@@ -114,7 +116,7 @@ async def _refuse_active(log: EventLog, states: Iterable[GroupState]) -> None:
 async def _reset_plan(log: EventLog, state: GroupState, to: EntryId) -> tuple[str, str, str]:
     """Return a line of the plan: from where to where, and how many entries that concerns."""
     at, partition = state.last_delivered, state.partition
-    is_back = to <= at
+    is_back = to <= at and to < END
     start, end = (str(to), str(at)) if is_back else (f"({at}", f"({to}" if to < END else "+")
     ask, stream = log.server.client.call, log.keys.events(partition)
     count = await count_entries(ask, stream, start, end)

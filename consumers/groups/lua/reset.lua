@@ -17,6 +17,7 @@
 -- include fields
 
 local COUNTED_MAX = 10000
+local END = '18446744073709551615-18446744073709551615'  -- after it, even if it is an entry
 
 check_writes(KEYS[2], 'hash', 'HGET', 'HSET')
 check_writes(KEYS[3], 'stream', 'XADD')
@@ -42,7 +43,7 @@ if #active > 1 then return active end
 local stream = fields(redis.call('XINFO', 'STREAM', KEYS[1]))
 local added, length, last = stream['entries-added'], stream['length'], stream['last-generated-id']
 local to, read = '0-0', added - length
-if is_beyond(ARGV[3], last) then
+if is_beyond(ARGV[3], last) or ARGV[3] == END then
   to, read = last, added
 elseif ARGV[3] ~= '0-0' then
   local previous = redis.call('XREVRANGE', KEYS[1], '(' .. ARGV[3], '-', 'COUNT', 1)[1]

@@ -30,7 +30,11 @@ if is_beyond(start, last) then
 end
 
 local create = {'XGROUP', 'CREATE', KEYS[1], ARGV[1], start, 'MKSTREAM'}
-local after = #redis.call('XRANGE', KEYS[1], '(' .. start, '+', 'COUNT', COUNTED_MAX)
+-- After the greatest id there is nothing, but Redis takes no interval that begins there.
+local after = 0
+if is_beyond(last, start) then
+  after = #redis.call('XRANGE', KEYS[1], '(' .. start, '+', 'COUNT', COUNTED_MAX)
+end
 if is_gapless and after < COUNTED_MAX then
   -- With ENTRIESREAD Redis can tell the lag, and we the entries trimmed before they were read.
   create[#create + 1] = 'ENTRIESREAD'
