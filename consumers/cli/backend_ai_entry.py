@@ -13,20 +13,14 @@ import msgspec
 from consumers.cli.terminal.entry_json import fields_as_text
 from consumers.cli.terminal.output import shown_id
 from events.entry.recorded import Entry
-from events.errors import UndecodableEntryError
+from events.entry.stored_json import DEPTH_MAX, UNREADABLE, any_json
+from events.errors import DamagedValueError, UndecodableEntryError
 from events.streams.foreign_stream import ForeignEvent
 from producers.backend_ai import wire
 from producers.backend_ai.wire import MalformedEntryError
 
 _TEXT_CHARACTERS_MAX = 60
-_UNREADABLE = (
-    msgspec.DecodeError,
-    UnicodeDecodeError,
-    RecursionError,
-    ValueError,
-    OverflowError,
-    TypeError,
-)
+_UNREADABLE = (*UNREADABLE, OverflowError, TypeError)
 _KNOWN = frozenset({b"name", b"source", b"args", b"payload", b"metadata", b"_retry_count"})
 
 
@@ -55,7 +49,7 @@ def _event_of(fields: Mapping[bytes, bytes], *, wide: bool) -> ForeignEvent:
     if copies := wire.retry_count(fields):
         values["retry_count"] = copies
     if others := {key: value for key, value in fields.items() if key not in _KNOWN}:
-        values["fields"] = fields_as_text(others)
+        values["fields"] = fields_as_text(others.items())
     endpoint = str(event.endpoint_id) if isinstance(event, wire.RouteListUpdated) else ""
     summary = _summary(event, content, wide=wide)
     if copies:
@@ -68,7 +62,8 @@ def _content(name: str, fields: Mapping[bytes, bytes]) -> Any:  # noqa: ANN401 -
         return _json(name, "payload", fields[b"payload"])
     if b"args" in fields:
         try:
-            return _without_extensions(msgspec.msgpack.decode(fields[b"args"], strict=False))
+            args = msgspec.msgpack.decode(fields[b"args"], strict=False)
+            return _without_extensions(args, DEPTH_MAX)
         except _UNREADABLE as error:
             raise MalformedEntryError(f"{name}: args: {error}") from None
     raise MalformedEntryError(f"{name}: the entry has neither args nor payload")
@@ -76,19 +71,24 @@ def _content(name: str, fields: Mapping[bytes, bytes]) -> Any:  # noqa: ANN401 -
 
 def _json(name: str, field: str, raw: bytes) -> Any:  # noqa: ANN401 - JSON
     try:
-        return msgspec.json.decode(raw)
-    except _UNREADABLE as error:
+        return any_json(raw)
+    except DamagedValueError as error:
         raise MalformedEntryError(f"{name}: {field}: {error}") from None
 
 
-def _without_extensions(value: Any) -> Any:  # noqa: ANN401 - what msgpack can hold
+def _without_extensions(value: Any, levels: int) -> Any:  # noqa: ANN401 - what msgpack can hold
+    if levels < 0:
+        raise ValueError(f"it is nested deeper than {DEPTH_MAX} levels")
     match value:
         case msgspec.msgpack.Ext():
             return {"extension": value.code, "bytes": memoryview(value.data).nbytes}
         case list():
-            return [_without_extensions(item) for item in value]
+            return [_without_extensions(item, levels - 1) for item in value]
         case dict():
-            return {_name(key): _without_extensions(item) for key, item in value.items()}
+            return {
+                _name(key, levels): _without_extensions(item, levels - 1)
+                for key, item in value.items()
+            }
         case bytes():
             return {"bytes": len(value)}
         case None | bool() | int() | float() | str():
@@ -96,8 +96,10 @@ def _without_extensions(value: Any) -> Any:  # noqa: ANN401 - what msgpack can h
     return str(value)
 
 
-def _name(key: Any) -> str:  # noqa: ANN401 - what msgpack can hold
-    return key if isinstance(key, str) else msgspec.json.encode(_without_extensions(key)).decode()
+def _name(key: Any, levels: int) -> str:  # noqa: ANN401 - what msgpack can hold
+    if isinstance(key, str):
+        return key
+    return msgspec.json.encode(_without_extensions(key, levels - 1)).decode()
 
 
 def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:

@@ -82,7 +82,7 @@ class DeadLetters:
 
 def letter_of(delivery: Delivery, outcome: DeadLetter, consumer: str) -> list[str | bytes]:
     """Return fields and values of the dead letter that *consumer* makes of a delivery."""
-    fields = list(delivery.entry.fields.items())
+    fields = list(delivery.entry.pairs)
     error = outcome.error[:_ERROR_CHARACTERS_MAX]
     if len(fields) > FIELDS_MAX:
         error += f" (the first {FIELDS_MAX} of {len(fields)} fields are kept here)"

@@ -11,6 +11,7 @@ from events.catalogue.event import Event
 from events.catalogue.registry import BY_WIRE_NAME, EVENT_TYPES
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry, Metadata, RecordedEvent
+from events.entry.stored_json import UNREADABLE, problem_of
 from events.errors import InvalidEventError, UndecodableEntryError, UnknownEventTypeError
 from events.limits import in_words, place_of, value_at
 
@@ -20,6 +21,8 @@ ENTRY_BYTES_MAX = 1_048_576
 FIELDS = [b"name", b"v", b"id", b"source", b"payload"]
 """The fields of every entry that `encode` writes; `metadata` follows them if there is any."""
 
+_VERSION_DIGITS_MAX = 9
+_SHOWN_BYTES = 20
 _ENCODER = msgspec.json.Encoder()
 _Decoder = tuple[bytes, Callable[[bytes], Event]]
 """A type's newest version, and the decoder of that version."""
@@ -152,14 +155,19 @@ def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) ->
             _METADATA_DECODER.decode(metadata[0]) if metadata and metadata[0] else _NO_METADATA,
         )
     except Exception as error:  # noqa: BLE001 - an entry may hold anything that breaks a decoder
-        raise UndecodableEntryError(f"{name.decode()}: {error}") from None
+        raise UndecodableEntryError(f"{name.decode()}: {problem_of(error)}") from None
 
 
 def subject_of(entry: Entry) -> UUID | None:
     """Return the endpoint that *entry* names, without decoding the rest; None if it names none."""
+    return subject_in(entry.fields.get(b"payload", b""))
+
+
+def subject_in(payload: bytes) -> UUID | None:
+    """Return the endpoint that *payload* names, None if it names none or is no JSON object."""
     try:
-        return _SUBJECT_DECODER.decode(entry.fields.get(b"payload", b"")).endpoint_id
-    except (ValueError, RecursionError):
+        return _SUBJECT_DECODER.decode(payload).endpoint_id
+    except UNREADABLE:
         return None
 
 
@@ -179,8 +187,9 @@ def _installed(name: bytes) -> _Decoder | None:
 def _decode_old(name: str, written: bytes, raw: bytes) -> Event:
     """Upcast an older payload version by version; the caller names the type in an error."""
     kind = BY_WIRE_NAME[name]
-    if not written.isdigit() or not 1 <= int(written) <= kind.version:
-        shown = written.decode("utf-8", "replace")
+    is_number = written.isdigit() and len(written) <= _VERSION_DIGITS_MAX
+    if not is_number or not 1 <= int(written) <= kind.version:
+        shown = written[:_SHOWN_BYTES].decode("utf-8", "replace")
         raise UndecodableEntryError(
             f"version {shown!r} is not known here, the newest is {kind.version};"
             " after an upgrade the entry can be requeued"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from events.entry.entry_id import EntryId
+from events.entry.stored_json import UNREADABLE
 from events.errors import EventsError
 
 RawEntry = tuple[bytes, Sequence[bytes]]
@@ -58,7 +59,7 @@ def entry_of(line: bytes) -> tuple[int, EntryId, list[bytes]]:
         read = _DECODE(line)
         entry_id = EntryId.parse(read.id)
         strings = [item.encode() if isinstance(item, str) else item.base64 for item in read.fields]
-    except (msgspec.DecodeError, UnicodeError, EventsError, RecursionError) as error:
+    except (*UNREADABLE, EventsError) as error:
         raise EntryLineError(f"no entry: {error}") from None
     if len(strings) % 2:
         raise EntryLineError(

@@ -1,6 +1,6 @@
 """Recorded events, read back from the log, and the raw entries they were read from."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import TypeVar
 from uuid import UUID
@@ -13,21 +13,38 @@ from events.entry.entry_line import RawEntry
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A raw item of a partition: an id, and fields that may be anything."""
+    """A raw item of a partition: an id, and fields that may be anything.
+
+    Attributes:
+        entry_id: Its id.
+        partition: The partition that it lies on.
+        fields: Its fields; of one that is given several times the last value, which counts.
+        written: All its fields in their order, if one is given several times.
+    """
 
     entry_id: EntryId
     partition: int
     fields: Mapping[bytes, bytes]
+    written: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def pairs(self) -> Collection[tuple[bytes, bytes]]:
+        """All names and values in their order, each as often as it was written."""
+        return self.written or self.fields.items()
 
 
 def entries_of(raw: Iterable[RawEntry], partition: int) -> list[Entry]:
     """Turn Redis's flat reply into entries; an entry whose fields were deleted has none."""
-    return [Entry(EntryId.parse(entry_id), partition, _paired(flat)) for entry_id, flat in raw]
+    return [entry_of(EntryId.parse(entry_id), partition, flat or ()) for entry_id, flat in raw]
 
 
-def _paired(flat: Iterable[bytes] | None) -> dict[bytes, bytes]:
-    strings = iter(flat or ())
-    return dict(zip(strings, strings, strict=True))
+def entry_of(entry_id: EntryId, partition: int, flat: Sequence[bytes]) -> Entry:
+    """Return the entry of which *flat* are the names and values, in turn."""
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    fields = dict(pairs)
+    if 2 * len(fields) == len(flat):
+        return Entry(entry_id, partition, fields)
+    return Entry(entry_id, partition, fields, tuple(zip(flat[::2], flat[1::2], strict=True)))
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

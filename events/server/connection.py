@@ -61,7 +61,14 @@ class Dialled(AbstractConnection):
         """Let hiredis write the command too: an apply has thousands of arguments."""
         first, *others = args
         words = first.split() if isinstance(first, str | bytes) else [first]
-        return [pack_command((*words, *others))]
+        try:
+            return [pack_command((*words, *others))]
+        except UnicodeEncodeError:  # a key may have bytes that are no text
+            return [pack_command(tuple(map(_bytes_of, (*words, *others))))]
+
+
+def _bytes_of(word: Any) -> Any:  # noqa: ANN401 - what Redis takes
+    return word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word
 
 
 class NeverSentError(redis_errors.ConnectionError):

@@ -4,6 +4,7 @@ redis-py declares no type for any reply. `Client.call` returns each as an object
 until one of these functions has checked it.
 """
 
+import re
 from collections.abc import Awaitable, Sequence
 from typing import Protocol, TypeVar
 
@@ -13,6 +14,7 @@ from events.entry.entry_line import RawEntry
 from events.errors import DamagedValueError, UnexpectedReplyError
 
 _DIGITS_MAX = 19
+_ESCAPED_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 _SHOWN_BYTES = 60
 
 T = TypeVar("T")
@@ -62,6 +64,12 @@ def reply_streams(raw: object) -> Sequence[tuple[bytes, Sequence[RawEntry]]]:
 def text(raw: bytes) -> str:
     """Return a name that another program may have chosen; bytes that are no text are escaped."""
     return raw.decode("utf-8", "backslashreplace")
+
+
+def key_of_text(shown: str) -> str:
+    """Return the key that `text` shows so; its bytes that are no text are sent as they are."""
+    raw = _ESCAPED_BYTE.sub(lambda found: bytes.fromhex(found[1].decode()), shown.encode())
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def whole_number(raw: bytes) -> int:

@@ -7,6 +7,7 @@ from uuid import UUID
 import anyio
 import msgspec
 
+from events.entry.codec import subject_in
 from events.entry.entry_id import EntryId
 from events.errors import EventsError, ServerUnavailableError
 from events.log.log import EventLog
@@ -39,22 +40,10 @@ class Copied(msgspec.Struct, frozen=True, gc=False):
     entry_id: EntryId | None = None
 
 
-class _EndpointPayload(msgspec.Struct):
-    endpoint_id: UUID
-
-
-_DECODE = msgspec.json.Decoder(_EndpointPayload).decode
-
-
 def endpoint_of(strings: Sequence[bytes]) -> UUID | None:
     """Return the endpoint that the entry's payload names, None if it names none."""
-    for name, value in zip(strings[::2], strings[1::2], strict=True):
-        if name == b"payload":
-            try:
-                return _DECODE(value).endpoint_id
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return None
-    return None
+    fields = dict(zip(strings[::2], strings[1::2], strict=True))
+    return subject_in(fields.get(b"payload", b""))
 
 
 def size_of(strings: Sequence[bytes]) -> int:

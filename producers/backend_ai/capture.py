@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO
 import msgspec
 from msgspec import Meta
 
+from events.entry.stored_json import UNREADABLE
 from events.transfer.export_file import FORMAT
 from producers.errors import ProducersError
 
@@ -82,7 +83,7 @@ def _command(path: str | Path, number: int, line: bytes) -> Command:
     try:
         decoded = _DECODER.decode(line)
         args = tuple(arg.encode() if isinstance(arg, str) else arg.b64 for arg in decoded.args)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         if number == 1 and f'"{FORMAT}"'.encode() in line:
             raise UnreadableCaptureError(
                 f"{path}: it is an export of a log: `routestream events import-log` takes it"

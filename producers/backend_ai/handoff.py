@@ -15,6 +15,7 @@ import msgspec
 from events.catalogue.health_check import HealthCheck, health_check_from
 from events.catalogue.route import Host, Port, Protocol, RouteRecord, TrafficRatio
 from events.entry import codec
+from events.entry.stored_json import UNREADABLE
 from producers.errors import ProducersError
 from projections.route_table.endpoint import Endpoint
 
@@ -162,7 +163,7 @@ def _json(key: HandoffKey, values: HandoffValues, kind: type[Read]) -> Read:
         raise MalformedHandoffError(key, "the key is not there, or has expired")
     try:
         return msgspec.json.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise MalformedHandoffError(key, f"{value[:64]!r}: {error}") from None
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from events.catalogue.model_service import ModelServiceStatus
+from events.entry.stored_json import UNREADABLE
 from producers.errors import ProducersError
 
 STREAM = b"events"
@@ -49,7 +50,6 @@ _KINDS: Mapping[str, tuple[type[RouteListUpdated | StatusUpdated], Any]] = {
     "model_service_status_updated": (StatusUpdated, msgspec.msgpack.Decoder(tuple[str, str])),
 }
 _MODIFIERS = frozenset({b"NOMKSTREAM", b"KEEPREF", b"DELREF", b"ACKED"})
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def xadd_fields(args: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -96,7 +96,7 @@ def _from_payload(name: str, payload: bytes) -> WireEvent:
     kind, _ = _KINDS[name]
     try:
         return msgspec.json.decode(payload, type=kind)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MalformedEntryError(f"{name}: payload: {error}") from None
 
 
@@ -105,7 +105,7 @@ def _from_args(name: str, args: bytes) -> WireEvent:
     try:
         texts = decoder.decode(args)
         return msgspec.convert(dict(zip(kind.__struct_fields__, texts, strict=True)), kind)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise MalformedEntryError(f"{name}: args: {error}") from None
 
 

@@ -12,6 +12,7 @@ from events.catalogue.route import (
     RouteStartedEvent,
     RouteTerminatingEvent,
 )
+from events.entry.codec import subject_of
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry
 from events.history.history import History
@@ -92,8 +93,7 @@ def _is_wanted(entry: Entry, endpoint_id: UUID) -> bool:
     name = entry.fields.get(b"name")
     if name not in _NAMES and name != _DESTROYED:
         return False
-    payload = entry.fields.get(b"payload", b"")
-    return str(endpoint_id).encode() in payload.lower()
+    return subject_of(entry) == endpoint_id
 
 
 def _ended_before(endpoint: Endpoint, start: EntryId) -> set[UUID]:

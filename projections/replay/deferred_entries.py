@@ -5,9 +5,10 @@ from collections.abc import Set as AbstractSet
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from events.entry.stored_json import UNREADABLE
 from projections.projection import Gathering
 from projections.replay.partition_history import RawEntry
-from projections.replay.raw_entry import LONGER, UNREADABLE, read_metadata, subject_of
+from projections.replay.raw_entry import LONGER, read_metadata, subject_of
 
 State = TypeVar("State")
 

@@ -11,13 +11,13 @@ import msgspec
 from events.catalogue.event import Event
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
+from events.entry.stored_json import UNREADABLE
 from events.errors import EventsError, UnknownEventTypeError
 from events.structured_logger import structured_logger
 from projections.projection import Projection
 from projections.replay.deferred_entries import GatheredEntries, NewestEntries
 from projections.replay.partition_history import RawEntry
 from projections.replay.raw_entry import (
-    UNREADABLE,
     USUAL_FIELDS,
     payload_of,
     recorded_of,

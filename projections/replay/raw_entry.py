@@ -6,7 +6,8 @@ import msgspec
 
 from events.entry.codec import FIELDS, decode, decode_values
 from events.entry.entry_id import EntryId
-from events.entry.recorded import Entry, Metadata, RecordedEvent
+from events.entry.recorded import Metadata, RecordedEvent, entry_of
+from events.entry.stored_json import UNREADABLE
 from projections.replay.partition_history import RawEntry
 
 USUAL_FIELDS = (FIELDS, [*FIELDS, b"metadata"])
@@ -14,9 +15,6 @@ USUAL_FIELDS = (FIELDS, [*FIELDS, b"metadata"])
 
 LONGER = 12
 """Strings (names and values) in a usual entry with metadata."""
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""Raised for a payload of which not even the subject can be read."""
 
 
 class _Listed(msgspec.Struct, gc=False):
@@ -63,5 +61,4 @@ def recorded_of(entry: RawEntry, partition: int) -> RecordedEvent:
     entry_id, flat = entry
     if flat[::2] in USUAL_FIELDS:
         return decode_values(EntryId.parse(entry_id), partition, flat[1::2])
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    return decode(Entry(EntryId.parse(entry_id), partition, fields))
+    return decode(entry_of(EntryId.parse(entry_id), partition, flat))

@@ -12,7 +12,7 @@ from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_de
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.selection import tell_missing_log
 from consumers.cli.terminal.command_group import CommandGroup
-from consumers.cli.terminal.entry_json import BINARY, fields_as_text
+from consumers.cli.terminal.entry_json import FieldValue, field_lines, fields_as_text
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import COUNT_MAX, partition_type
@@ -23,7 +23,6 @@ from consumers.cli.terminal.output import (
     print_pairs,
     print_rows,
     print_value,
-    printable,
     shown_id,
     watch_option,
     watched,
@@ -112,7 +111,7 @@ class DeadRow(msgspec.Struct, frozen=True, kw_only=True):
     consumer: str
     first_at: str
     last_at: str
-    fields: dict[str, str | dict[str, str]]
+    fields: dict[str, FieldValue]
     letter: ForTable[DeadEntry]
     line: ForTable[Line]
 
@@ -155,7 +154,7 @@ async def _rows(log: EventLog, meant: Sequence[Meant]) -> list[DeadRow]:
             consumer=item.letter.consumer,
             first_at=item.letter.first_at.isoformat(),
             last_at=item.letter.last_at.isoformat(),
-            fields=fields_as_text(item.letter.original.fields),
+            fields=fields_as_text(item.letter.original.pairs),
             letter=item.letter,
             line=Line.of(item.letter.original),
         )
@@ -238,20 +237,10 @@ def _print_letter(output: OutputForm, row: DeadRow, now: datetime) -> None:
             ("requeued", f"{row.requeued} times" if row.requeued else None),
             ("consumer", row.consumer),
             ("tried", f"{_clock(row.letter.first_at)} to {_clock(row.letter.last_at)} UTC"),
-            *_fields(row),
+            *field_lines(row.fields),
         ],
     )
 
 
 def _clock(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _fields(row: DeadRow) -> list[tuple[str, str]]:
-    return [
-        (
-            printable(f"field {name}"),
-            value if isinstance(value, str) else f"{BINARY} {value[BINARY]}",
-        )
-        for name, value in row.fields.items()
-    ]

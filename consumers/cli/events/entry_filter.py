@@ -12,6 +12,7 @@ import msgspec
 from consumers.cli.events.expression import Expression, parse_expression
 from consumers.cli.terminal.entry_reading import EXPRESSION_ROOTS, EntryReading
 from events.catalogue.registry import BY_WIRE_NAME
+from events.entry.codec import subject_of
 from events.entry.recorded import Entry
 from events.log.keys import partition_of
 
@@ -20,13 +21,6 @@ ENDPOINT_CHARACTERS_MIN = 4
 
 _UUID_CHARACTERS = 36
 _BEGINNING = re.compile(rf"[0-9a-f-]{{{ENDPOINT_CHARACTERS_MIN},{_UUID_CHARACTERS}}}\Z")
-
-
-class _PayloadEndpoint(msgspec.Struct):
-    endpoint_id: str
-
-
-_DECODE = msgspec.json.Decoder(_PayloadEndpoint).decode
 
 
 class EntryFilter(msgspec.Struct, frozen=True):
@@ -99,7 +93,9 @@ class EntryFilter(msgspec.Struct, frozen=True):
         if self.reading.decoder is not None:
             return (self.reading.foreign_endpoint(entry) or "").startswith(beginning)
         # Most entries belong to other endpoints: searching the bytes is faster than reading JSON.
-        if beginning.encode() not in entry.fields.get(b"payload", b"").lower():
+        # An id may be spelled without dashes, or with escapes.
+        payload = entry.fields.get(b"payload", b"").lower().replace(b"-", b"")
+        if beginning.replace("-", "").encode() not in payload and b"\\" not in payload:
             return False
         return endpoint_of(entry).startswith(beginning)
 
@@ -113,7 +109,4 @@ def _fits(entry: Entry, field: bytes, patterns: tuple[str, ...]) -> bool:
 
 def endpoint_of(entry: Entry) -> str:
     """Return the endpoint id in the payload, an empty string where there is none."""
-    try:
-        return _DECODE(entry.fields.get(b"payload", b"")).endpoint_id.lower()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
+    return str(subject_of(entry) or "")

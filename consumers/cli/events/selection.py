@@ -17,6 +17,7 @@ from events.entry.recorded import Entry
 from events.history.history import History
 from events.history.tail import SEARCHED_MAX, Wanted, entries_from, read_tail
 from events.log.log import EventLog
+from events.server.reply import key_of_text
 from events.server.server import open_server
 from events.streams.foreign_stream import open_foreign_stream
 
@@ -135,7 +136,7 @@ async def open_selection(deployment: Deployment, asked: Asked) -> AsyncIterator[
             yield Selection(history, wanted, reading)
         return
     async with open_server(deployment.settings.server) as server:
-        foreign = await open_foreign_stream(server, asked.stream)
+        foreign = await open_foreign_stream(server, key_of_text(asked.stream))
         # A gap in a foreign stream is no fault: its owner trims it on purpose.
         yield Selection(History(foreign, on_gap=lambda _gap: None), wanted, reading)
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.selection import Asked, open_selection, stream_option
-from consumers.cli.terminal.entry_json import BINARY, fields_as_text
+from consumers.cli.terminal.entry_json import field_lines, fields_as_text
 from consumers.cli.terminal.entry_reading import EntryReading
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import partition_type, partitions_of
@@ -127,18 +127,26 @@ def _named(entry: Entry) -> str:
 
 def _print_fields(output: OutputForm, entry: Entry, *, as_hex: bool) -> None:
     if not output.is_table:
-        fields = fields_as_text(entry.fields)
+        fields: dict[str, Any] = fields_as_text(entry.pairs)
         if as_hex:
-            fields = {printable(_text(k)): v.hex() for k, v in entry.fields.items()}
+            fields = _in_hex(entry)
         print_value(output, {"entry_id": str(entry.entry_id), "fields": fields})
         return
     if not as_hex:
-        print_pairs(output, ((_text(name), _text(value)) for name, value in entry.fields.items()))
+        print_pairs(output, ((_text(name), _text(value)) for name, value in entry.pairs))
         return
-    for name, value in entry.fields.items():
+    for name, value in entry.pairs:
         print_rich(output, Text(f"{printable(_text(name))}, {len(value)} bytes", "bold"))
         for line in hex_dump(value):
             click.echo(f"  {line}")
+
+
+def _in_hex(entry: Entry) -> dict[str, Any]:
+    """Return the bytes of each field; a list of them for one that is given several times."""
+    found: dict[str, list[str]] = {}
+    for name, value in entry.pairs:
+        found.setdefault(printable(_text(name)), []).append(value.hex())
+    return {name: given if len(given) > 1 else given[0] for name, given in found.items()}
 
 
 def _text(raw: bytes) -> str:
@@ -175,7 +183,7 @@ def _print_entry(
             ("time", f"{times_of(entry.entry_id)}, {age or '0s'} ago"),
             ("partition" if not reading.is_foreign else "stream", place),
             *((name.replace("_", " "), value or None) for name, value in values.items()),
-            *((f"field {name}", _field(value)) for name, value in fields.items()),
+            *field_lines(fields),
             ("upcast", ", ".join(led) or None),
         ],
     )
@@ -184,10 +192,6 @@ def _print_entry(
             print_rich(output, Text(name, "bold"))
             text = msgspec.json.format(msgspec.json.encode(shown), indent=2).decode()
             click.echo("\n".join(f"  {printable(line)}" for line in text.splitlines()))
-
-
-def _field(value: str | dict[str, str]) -> str:
-    return value if isinstance(value, str) else f"{BINARY} {value[BINARY]}"
 
 
 def _print_groups(output: OutputForm, groups: list[EntryGroup]) -> None:

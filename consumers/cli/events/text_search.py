@@ -66,9 +66,7 @@ class TextSearch(msgspec.Struct, frozen=True):
         Raises:
             SearchError: Matching takes longer than `MATCH_MAX_S`.
         """
-        texts = (
-            raw.decode("utf-8", "backslashreplace") for pair in entry.fields.items() for raw in pair
-        )
+        texts = (raw.decode("utf-8", "backslashreplace") for pair in entry.pairs for raw in pair)
         if not self.is_timed:
             return any(map(self.find, texts))
         with _time_limit(self.pattern, entry):

@@ -30,6 +30,7 @@ from events.errors import ServerRefusedError
 from events.log.log import EventLog
 from events.log.positions import Positions
 from events.retention.retention import Cut, cut_for_readers, read_holders
+from events.server.reply import key_of_text
 from events.server.server import now_of
 from events.streams.foreign_stream import NoStreamError, WrongStreamError
 from events.streams.redis_stream import RedisStream, read_redis_stream, stream_keys
@@ -193,14 +194,14 @@ async def _cut(
     return Cut(stream, tuple(holders), rule.floor(now_ms))
 
 
-def _place(log: EventLog, named: str) -> tuple[int | None, str]:
+def _place(log: EventLog, named: str) -> tuple[int | None, str | bytes]:
     if named.isascii() and named.isdigit():
         partition = int(named[:9])
         if partition >= log.partitions:
             raise click.UsageError(f"partition {named}: the log has {log.partitions}")
         return partition, log.keys.events(partition)
     ours = {log.keys.events(p): p for p in range(log.partitions)}
-    return ours.get(named), named
+    return ours.get(named), key_of_text(named).encode("utf-8", "surrogateescape")
 
 
 def _ms(time: datetime) -> int:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from consumers.cli.terminal.messages import printable
+
 Prepare = Callable[[click.Command], None]
 """Changes a command when it is imported, before it is used."""
 
@@ -48,6 +50,13 @@ class CommandGroup(click.Group):
         self._prepare = prepare
         for command in self.commands.values():
             self._prepared(command)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse arguments that are no UTF-8: neither Redis nor JSON could be given them."""
+        if ctx.parent is None:
+            for argument in args:
+                refuse_no_text(argument)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, imported or not, in alphabetical order."""
@@ -99,6 +108,17 @@ class CommandGroup(click.Group):
         if name in self.places:
             return self.places[name].sentence
         return self.commands[name].get_short_help_str(_SENTENCE_MAX)
+
+
+def refuse_no_text(argument: str) -> None:
+    """Raise click.UsageError for an argument that is no UTF-8."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise click.UsageError(
+            f"argument '{printable(argument)}' is no UTF-8; in a stream's key \\xff stands for a"
+            " byte ff"
+        ) from None
 
 
 def commands_of(group: click.Group) -> dict[str, click.Command]:

@@ -1,17 +1,21 @@
 """Converts entries to JSON for a program; see `entry_line` for a person."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 import msgspec
 
 from events.entry.codec import decode
 from events.entry.recorded import Entry
+from events.entry.stored_json import any_json
 from events.errors import EventsError
 
 BINARY = "base64"
 """The key, or the prefix, of bytes that are not UTF-8."""
+
+Text = str | dict[str, str]
+FieldValue = Text | list[Text]
 
 
 class EntryValue(TypedDict, total=False):
@@ -34,8 +38,9 @@ def as_json(entry: Entry) -> dict[str, Any]:
     place = {"entry_id": str(entry.entry_id), "partition": entry.partition}
     try:
         recorded = decode(entry)
+        payload = any_json(entry.fields[b"payload"])
     except EventsError as error:
-        return {**place, "problem": str(error), "fields": fields_as_text(entry.fields)}
+        return {**place, "problem": str(error), "fields": fields_as_text(entry.pairs)}
     return {
         **place,
         "name": recorded.event.wire_name,
@@ -43,13 +48,29 @@ def as_json(entry: Entry) -> dict[str, Any]:
         "event_id": recorded.event_id,
         "source": recorded.source,
         "metadata": msgspec.to_builtins(recorded.metadata),
-        "payload": msgspec.json.decode(entry.fields[b"payload"]),
+        "payload": payload,
+        **({"fields": fields_as_text(entry.pairs)} if entry.written else {}),
     }
 
 
-def fields_as_text(fields: Mapping[bytes, bytes]) -> dict[str, str | dict[str, str]]:
-    """Return raw fields as JSON values; bytes that are not UTF-8 become base64."""
-    return {_name(name): _value(value) for name, value in fields.items()}
+def fields_as_text(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, FieldValue]:
+    """Return raw fields as JSON values; bytes that are not UTF-8 become base64.
+
+    A field that is given several times has a list of its values, of which the last one counts.
+    """
+    fields: dict[str, list[Text]] = {}
+    for name, value in pairs:
+        fields.setdefault(_name(name), []).append(_value(value))
+    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+
+
+def field_lines(fields: Mapping[str, FieldValue]) -> list[tuple[str, str]]:
+    """Return a line for each value, as pairs of what it is and its text."""
+    return [
+        (f"field {name}", value if isinstance(value, str) else f"{BINARY} {value[BINARY]}")
+        for name, given in fields.items()
+        for value in (given if isinstance(given, list) else [given])
+    ]
 
 
 def _name(raw: bytes) -> str:
@@ -59,7 +80,7 @@ def _name(raw: bytes) -> str:
         return f"{BINARY}:{b64encode(raw).decode()}"
 
 
-def _value(raw: bytes) -> str | dict[str, str]:
+def _value(raw: bytes) -> Text:
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -1,6 +1,7 @@
 """Prints entries as lines that a person reads while the log grows."""
 
 import sys
+from collections import Counter
 from typing import Self
 
 import click
@@ -23,6 +24,7 @@ from events.entry.entry_id import EntryId
 from events.entry.position import time_of
 from events.entry.recorded import Entry
 from events.errors import EventsError
+from events.server.reply import text
 
 _WIDTHS = (23, 20, 8, 28, 12)
 """Widths of all columns but the last: time, entry id, endpoint, name, source."""
@@ -53,9 +55,10 @@ class Line(msgspec.Struct, frozen=True):
             event = decode(entry).event
         except EventsError as error:
             known = name or _UNKNOWN
-            unread = cls(entry.entry_id, _UNKNOWN, known, source, str(error), is_wide=wide)
+            problem = f"{error}{_given_twice(entry)}"
+            unread = cls(entry.entry_id, _UNKNOWN, known, source, problem, is_wide=wide)
             return replace(unread, is_readable=False)
-        says = summary(event, wide=wide)
+        says = summary(event, wide=wide) + _given_twice(entry)
         return cls(entry.entry_id, str(event.endpoint_id), name, source, says, is_wide=wide)
 
     @property
@@ -99,6 +102,13 @@ class Line(msgspec.Struct, frozen=True):
         grid.add_column(overflow="fold")
         grid.add_row(*cells)
         return grid
+
+
+def _given_twice(entry: Entry) -> str:
+    """Return a warning if a field is given several times: not everybody takes the last value."""
+    counted = Counter(name for name, _ in entry.written)
+    names = sorted(text(name) for name, times in counted.items() if times > 1)
+    return f" (given more than once, the last counts: {', '.join(names)})" if names else ""
 
 
 def text_of(entry: Entry, field: bytes) -> str:

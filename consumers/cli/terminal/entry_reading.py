@@ -54,7 +54,7 @@ class EntryReading(msgspec.Struct, frozen=True):
         if not self.is_foreign:
             return as_json(entry)
         place: dict[str, Any] = {"entry_id": str(entry.entry_id), "partition": None}
-        raw = {"fields": fields_as_text(entry.fields)}
+        raw = {"fields": fields_as_text(entry.pairs)}
         if self.decoder is None:
             return {**as_json(entry), **place} if _is_ours(entry) else {**place, **raw}
         try:
@@ -108,7 +108,7 @@ def _is_ours(entry: Entry) -> bool:
 def _raw(entry: Entry) -> str:
     pairs = (
         f"{name.decode('utf-8', 'backslashreplace')}={value.decode('utf-8', 'backslashreplace')}"
-        for name, value in entry.fields.items()
+        for name, value in entry.pairs
         if name not in {b"name", b"source"}
     )
     text = " ".join(pairs)

@@ -17,7 +17,14 @@ def printable(text: str) -> str:
     """Escape characters that would break the line or control the terminal."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    """Return an escape; for what stands for a byte that is no UTF-8, the byte's own."""
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 EXIT_FAILED = 1

@@ -9,7 +9,7 @@ from rich.console import Group as Lines
 from rich.console import RenderableType
 from rich.text import Text
 
-from consumers.cli.terminal.entry_json import as_json, fields_as_text
+from consumers.cli.terminal.entry_json import as_json, field_lines, fields_as_text
 from consumers.cli.terminal.entry_line import Line
 from consumers.cli.terminal.output import short_id
 from consumers.cli.terminal.table import Column, Columns, as_text, table_of
@@ -117,7 +117,7 @@ def _dead_key(line: DeadLine) -> str:
 
 def _dead(line: DeadLine) -> RenderableType:
     letter = line.letter
-    fields = fields_as_text(letter.original.fields).items()
+    fields = fields_as_text(letter.original.pairs)
     return pairs_grid(
         [
             ("dead id", letter.dead_id),
@@ -128,7 +128,7 @@ def _dead(line: DeadLine) -> RenderableType:
             ("consumer", letter.consumer),
             ("appended", f"{letter.first_at:%Y-%m-%d %H:%M:%S} UTC"),
             ("given up on", f"{letter.last_at:%Y-%m-%d %H:%M:%S} UTC"),
-            *((f"field {name}", value) for name, value in fields),
+            *field_lines(fields),
         ]
     )
 
@@ -140,7 +140,7 @@ def _entry(entry: Entry) -> RenderableType:
     line = Line.of(entry)
     pairs: list[tuple[str, object | None]] = [("time", f"{line.day} {line.clock} UTC")]
     pairs += [(name.replace("_", " "), value or None) for name, value in values.items()]
-    pairs += [(f"field {name}", value) for name, value in fields.items()]
+    pairs += field_lines(fields)
     if payload is None:
         return pairs_grid(pairs)
     shown = msgspec.json.format(msgspec.json.encode(payload), indent=2).decode()
