@@ -49,7 +49,7 @@ def _field_types(kind: type[Limited]) -> tuple[tuple[str, Any], ...]:
 
 
 def problem_of(name: str, problem: str, value: object) -> str:
-    """Return msgspec's *problem* as a sentence: "block_ms must be at least 1, got 0".
+    """Return msgspec's *problem* as a sentence: "block_ms must be at least 10, got 0".
 
     The value of a field is shown only if it is a number out of its range: another field may
     hold a secret. A pattern says what it asks for in a comment of its own, `(?#...)`.

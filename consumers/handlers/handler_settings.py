@@ -35,4 +35,4 @@ class HandlerSettings(Limited, frozen=True):
     policy: RetryPolicy = RetryPolicy(tries_max=10, first_s=1.0, most_s=60.0)
     unseen_max: Annotated[int, Meta(ge=1, le=1_000)] = 5
     lease_ms: Annotated[int, Meta(ge=100, le=3_600_000)] = 5_000
-    block_ms: Annotated[int, Meta(ge=1, le=60_000)] = 5_000
+    block_ms: Annotated[int, Meta(ge=10, le=60_000)] = 5_000

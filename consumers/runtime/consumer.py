@@ -42,7 +42,7 @@ class ConsumerSettings(Limited, frozen=True):
     """
 
     batch_size: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
-    block_ms: Annotated[int, Meta(ge=1, le=600_000)] = 2_500
+    block_ms: Annotated[int, Meta(ge=10, le=600_000)] = 2_500
     claim_idle_ms: Annotated[int, Meta(ge=1, le=86_400_000)] = 5_000
     policy: RetryPolicy = RetryPolicy()
 

@@ -35,7 +35,9 @@ class Bucket:
         self.name = location
         options: dict[str, str] = {}
         if endpoint_url is not None:
-            options = {"endpoint": endpoint_url, "region": region or _REGION}
+            options = {"endpoint": endpoint_url, "region": _REGION}
+        if region is not None:
+            options["region"] = region
         try:
             self._store = S3Store(
                 parts.netloc,

@@ -35,7 +35,7 @@ class ReaderSettings(Limited, frozen=True):
         panic_threshold: See `projections.route_table.routing.routable`; 0 switches it off.
     """
 
-    block_ms: Annotated[int, Meta(ge=1, le=600_000)] = 1_000
+    block_ms: Annotated[int, Meta(ge=10, le=600_000)] = 1_000
     audit_s: Annotated[float, Meta(ge=0.01, le=86_400)] = 30.0
     panic_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.0
 

@@ -37,7 +37,7 @@ URL = "https://chat.example/hooks/T0/very-secret-part"
         ("policy: {tries_max: 0}", "webhook.policy.tries_max must be at least 1, got 0"),
         ("unseen_max: 0", "webhook.unseen_max must be at least 1, got 0"),
         ("lease_ms: 99", "webhook.lease_ms must be at least 100, got 99"),
-        ("block_ms: 0", "webhook.block_ms must be at least 1, got 0"),
+        ("block_ms: 0", "webhook.block_ms must be at least 10, got 0"),
         ("timeout: 1", "webhook.timeout is not known"),
         ("concurrency: many", "webhook.concurrency"),
     ],

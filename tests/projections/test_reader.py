@@ -287,7 +287,7 @@ async def test_the_panic_threshold_is_the_readers(log: EventLog, table: WrittenT
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"block_ms": 0}, "block_ms must be at least 1, got 0"),
+        ({"block_ms": 0}, "block_ms must be at least 10, got 0"),
         ({"audit_s": 0}, "audit_s must be at least 0.01, got 0"),
         ({"panic_threshold": 1.1}, "panic_threshold must be at most 1, got 1.1"),
     ],

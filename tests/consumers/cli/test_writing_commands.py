@@ -292,5 +292,5 @@ def test_settings_that_are_wrong_are_named(shell: Shell, tmp_path: Path) -> None
     unknown = shell("--config", str(tmp_path / "none.yaml"), "endpoints", "ls")
 
     assert (wrong.returncode, unknown.returncode) == (2, 2)
-    assert "setting consumer.block_ms must be at least 1, got 0" in wrong.stderr
+    assert "setting consumer.block_ms must be at least 10, got 0" in wrong.stderr
     assert "none.yaml" in unknown.stderr

@@ -57,6 +57,22 @@ def ask(method: str, url: str) -> str:
         return str(answer.read().decode())
 
 
+@pytest.mark.parametrize(
+    ("endpoint_url", "region", "expected"),
+    [
+        (None, "eu-north-1", "eu-north-1"),
+        (None, None, None),
+        ("http://127.0.0.1:1", "eu-north-1", "eu-north-1"),
+        ("http://127.0.0.1:1", None, "us-east-1"),
+    ],
+)
+def test_the_region_counts_with_and_without_an_endpoint(
+    endpoint_url: str | None, region: str | None, expected: str | None
+) -> None:
+    store = Bucket("s3://bucket/prefix", endpoint_url, region)._store
+    assert store.config.get("region") == expected
+
+
 def objects(endpoint_url: str, bucket: str) -> list[str]:
     return re.findall(r"<Key>(.*?)</Key>", ask("GET", f"{endpoint_url}/{bucket}"))
 
