@@ -9,13 +9,14 @@ import msgspec
 from consumers.doctor.kept_positions import KeptPositions, Reached, read_kept_positions
 from consumers.doctor.server_queries import ServerQueries
 from consumers.doctor.stray_values import SHOWN_BYTES
-from consumers.groups.state import count_lag, lost_of
+from consumers.groups.state import COUNTED_MAX, lost_of
 from events.entry.entry_id import START, EntryId
 from events.errors import LayoutError
 from events.log.keys import PARTITIONS_MAX, Keys
 from events.log.layout import partitions_in, remains_of
 from events.log.positions import group_holder
 from events.server.reply import reply_entries, reply_or_none, text
+from events.streams.lag import count_lag
 from events.streams.stream_group import (
     PendingEntry,
     StreamConsumer,
@@ -227,12 +228,9 @@ async def read_lag(
     """Return how many entries were not yet delivered; *reported* is Redis's own number."""
     if stream is None:
         return Amount()
-    lag, least = await count_lag(queries.ask, stream, delivered, reported)
-    if lag is not None:
-        return Amount.exactly(lag)
-    # Redis's own number is too large where entries were trimmed that the group had not read.
-    most = reported if reported is not None and stream.is_gapless else stream.length
-    return Amount(least, max(least, min(most, stream.length)))
+    lag = await count_lag(queries.ask, stream, delivered, reported, counted_max=COUNTED_MAX)
+    most = stream.length if lag.most is None else min(lag.most, stream.length)
+    return Amount(lag.least, max(lag.least, most))
 
 
 def _reason(flat: Sequence[bytes]) -> str:

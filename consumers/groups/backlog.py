@@ -5,8 +5,9 @@ import msgspec
 from consumers.runtime.losses import noted_count
 from events.errors import NoGroupError
 from events.log.log import EventLog
-from events.server.reply import Ask, reply_entries, reply_or_none
+from events.server.reply import reply_or_none
 from events.server.server import now_of
+from events.streams.lag import Lag, count_lag
 from events.streams.partition_stream import read_partition_stream
 from events.streams.stream_group import StreamGroup, read_group, read_oldest_pending
 from events.streams.stream_state import StreamState
@@ -44,21 +45,17 @@ async def read_backlog(log: EventLog, group: str, partition: int) -> Backlog:
     found = await read_group(call, log.keys.events(partition), group)
     if stream is None or found is None:
         raise NoGroupError(f"group {group} does not exist in partition {partition}")
-    lag = stream.lag_after(found.last_delivered, found.lag)
-    if lag is None:
-        lag = await _counted(call, stream, found)
+    lag = await count_lag(call, stream, found.last_delivered, found.lag, counted_max=COUNTED_MAX)
     oldest = await read_oldest_pending(call, stream.key, group)
     oldest_s = 0.0
     if oldest is not None:
         now_s = (await now_of(log.server)).timestamp()
         oldest_s = max(0.0, now_s - oldest.entry_id.ms / 1_000)
     lost = reply_or_none(await call("HGET", log.keys.lost(partition), group), bytes)
-    return Backlog(lag, found.pending, oldest_s, noted_count(lost))
+    return Backlog(_likely(lag, stream, found), found.pending, oldest_s, noted_count(lost))
 
 
-async def _counted(ask: Ask, stream: StreamState, group: StreamGroup) -> int:
-    after = ("XRANGE", stream.key, f"({group.last_delivered}", "+", "COUNT", COUNTED_MAX)
-    count = len(reply_entries(await ask(*after)))
-    if count < COUNTED_MAX:
-        return count
-    return max(COUNTED_MAX, min(stream.length if group.lag is None else group.lag, stream.length))
+def _likely(lag: Lag, stream: StreamState, group: StreamGroup) -> int:
+    if lag.exact is not None:
+        return lag.exact
+    return max(lag.least, min(stream.length if group.lag is None else group.lag, stream.length))

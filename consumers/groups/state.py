@@ -9,8 +9,8 @@ from consumers.groups.requeue import REQUEUER
 from consumers.runtime.losses import noted_count
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
-from events.log.protocol import READ_COUNT
-from events.server.reply import Ask, reply_entries, reply_or_none
+from events.server.reply import reply_or_none
+from events.streams.lag import count_lag
 from events.streams.partition_stream import PartitionStream, read_partition_stream
 from events.streams.stream_group import (
     StreamGroup,
@@ -97,8 +97,7 @@ async def read_group_states(log: EventLog, only: str | None = None) -> AsyncGene
 
 async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> GroupState:
     call, key = log.server.client.call, stream.key
-    lag, lag_min = await count_lag(call, stream, group.last_delivered, group.lag)
-    reported_max = group.lag if stream.is_gapless else None
+    lag = await count_lag(call, stream, group.last_delivered, group.lag, counted_max=COUNTED_MAX)
     oldest = await read_oldest_pending(call, key, group.raw_name)
     consumers = await read_consumers(call, key, group.raw_name)
     idle_ms = [consumer.idle_ms for consumer in consumers if consumer.name != REQUEUER]
@@ -108,40 +107,19 @@ async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> 
     return GroupState(
         group=group.name,
         partition=stream.partition,
-        activity=_activity(idle_ms, is_done=lag == 0 and not group.pending),
+        activity=_activity(idle_ms, is_done=lag.exact == 0 and not group.pending),
         consumers=len(idle_ms),
         active=sum(idle < SILENT_MS for idle in idle_ms),
         pending=group.pending,
-        lag=lag,
-        lag_min=lag_min,
-        lag_max=reported_max if lag is None else lag,
+        lag=lag.exact,
+        lag_min=lag.least,
+        lag_max=lag.most,
         lost=max(computed_lost or 0, noted_lost) if noted_lost else computed_lost,
         last_delivered=group.last_delivered,
         oldest_pending=None if oldest is None else oldest.entry_id,
         added=stream.added,
         entries_read=group.entries_read,
     )
-
-
-async def count_lag(
-    ask: Ask, stream: StreamState, last_delivered: EntryId, told: int | None
-) -> tuple[int | None, int]:
-    """Return the lag, None if it cannot be told, and its lower bound.
-
-    If Redis leaves a doubt, the entries are counted: from the group to the end, and if these are
-    too many, from the beginning to the group.
-    """
-    known = stream.lag_after(last_delivered, told)
-    if known is not None:
-        return known, known
-    after = await count_entries(ask, stream.key, f"({last_delivered}", "+")
-    if after < COUNTED_MAX:
-        return after, after
-    before = await count_entries(ask, stream.key, "-", str(last_delivered))
-    if before < COUNTED_MAX:
-        lag = max(after, stream.length - before)
-        return lag, lag
-    return None, after
 
 
 def lost_of(stream: StreamState, last_delivered: EntryId, entries_read: int | None) -> int | None:
@@ -159,18 +137,6 @@ def lost_of(stream: StreamState, last_delivered: EntryId, entries_read: int | No
     if stream.first is None or last_delivered < stream.first:
         return max(0, stream.removed - entries_read)
     return None
-
-
-async def count_entries(ask: Ask, stream: str | bytes, start: str, end: str) -> int:
-    """Count the entries of *stream* from *start* to *end*, up to `COUNTED_MAX`."""
-    counted = 0
-    while counted < COUNTED_MAX:
-        raw = reply_entries(await ask("XRANGE", stream, start, end, "COUNT", READ_COUNT))
-        counted += len(raw)
-        if len(raw) < READ_COUNT:
-            break
-        start = f"({raw[-1][0].decode()}"
-    return counted
 
 
 def _activity(idle_ms: list[int], *, is_done: bool) -> Activity:

@@ -9,6 +9,7 @@ from events.errors import ServerRefusedError
 from events.server.reply import reply, reply_entries, reply_or_none
 from events.server.server import Server
 from events.streams.foreign_stream import check_stream
+from events.streams.lag import count_lag
 from events.streams.stream_group import StreamGroup, read_groups, read_oldest_pending
 from events.streams.stream_state import StreamState, read_stream_state
 
@@ -105,15 +106,12 @@ def _rate(newest: Sequence[EntryId], now_ms: int) -> float:
 
 
 async def _read_group(server: Server, stream: RedisStream, group: StreamGroup) -> ReadingGroup:
-    call, last_delivered = server.client.call, group.last_delivered
-    lag = stream.lag_after(last_delivered, group.lag)
-    lag_min = lag or 0
-    if lag is None:
-        after = ("XRANGE", stream.key, f"({last_delivered}", "+", "COUNT", LAG_COUNTED_MAX)
-        lag_min = len(reply_entries(await call(*after)))
-        lag = lag_min if lag_min < LAG_COUNTED_MAX else None
+    call = server.client.call
+    lag = await count_lag(
+        call, stream, group.last_delivered, group.lag, counted_max=LAG_COUNTED_MAX
+    )
     oldest = await read_oldest_pending(call, stream.key, group.raw_name)
-    return ReadingGroup(group, lag, lag_min, None if oldest is None else oldest.entry_id)
+    return ReadingGroup(group, lag.exact, lag.least, None if oldest is None else oldest.entry_id)
 
 
 async def stream_keys(server: Server, match: str) -> AsyncGenerator[bytes]:

@@ -13,7 +13,7 @@ from consumers.cli.terminal.output import NotFoundError, confirm, yes_option
 from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
 from consumers.groups.details import read_members
 from consumers.groups.operations import REASON_CHARACTERS_MAX, operation
-from consumers.groups.state import COUNTED_MAX, SILENT_MS, GroupState, count_entries
+from consumers.groups.state import COUNTED_MAX, SILENT_MS, GroupState
 from consumers.runtime.group import Group
 from consumers.shipped import GROUPS
 from events.entry.age import span
@@ -22,6 +22,7 @@ from events.entry.position import parse_position, parse_span
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder, snapshot_holder
 from events.server.server import now_of
+from events.streams.lag import count_entries
 from events.streams.stream_group import read_groups
 from projections.catalogue import READ_MODELS
 
@@ -119,7 +120,7 @@ async def _reset_plan(log: EventLog, state: GroupState, to: EntryId) -> tuple[st
     is_back = to <= at and to < END
     start, end = (str(to), str(at)) if is_back else (f"({at}", f"({to}" if to < END else "+")
     ask, stream = log.server.client.call, log.keys.events(partition)
-    count = await count_entries(ask, stream, start, end)
+    count = await count_entries(ask, stream, start, end, COUNTED_MAX)
     size = f"{count}" if count < COUNTED_MAX else f"{COUNTED_MAX} or more"
     change = f"{size} delivered again" if is_back else f"{size} passed over, never to be delivered"
     pending = f", {state.pending} stay pending" if state.pending else ""

@@ -10,6 +10,7 @@ from consumers.cli.groups.groups import groups
 from consumers.cli.groups.show import show_group
 from consumers.groups import state as group_state
 from events import EventLog, open_log
+from events.streams import lag
 from tests.consumers.support.chat import append
 from tests.consumers.support.commands import Commands
 
@@ -151,7 +152,7 @@ async def test_a_lag_too_long_to_count_is_said_to_be_at_least_so_long(
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_state, "COUNTED_MAX", 4)
-    monkeypatch.setattr(group_state, "READ_COUNT", 2)
+    monkeypatch.setattr(lag, "READ_COUNT", 2)
     await append(log, 20)
     await create_group(log)
     await read(log, 10)
@@ -170,7 +171,7 @@ async def test_a_long_lag_is_told_from_how_little_was_read(
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_state, "COUNTED_MAX", 4)
-    monkeypatch.setattr(group_state, "READ_COUNT", 2)
+    monkeypatch.setattr(lag, "READ_COUNT", 2)
     await append(log, 20)
     await create_group(log)
     await read(log, 4)

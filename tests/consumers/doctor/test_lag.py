@@ -3,8 +3,9 @@
 import pytest
 
 from consumers.cli.doctor.check import check
-from consumers.groups import state as group_state
+from consumers.doctor import log_facts
 from events import EventLog
+from events.streams import lag
 from tests.consumers.support.commands import Commands
 from tests.consumers.support.examination import examined_log, found
 from tests.support.running_consumer import GROUP, create_group, created
@@ -39,8 +40,8 @@ async def test_a_lag_too_long_to_count_is_a_bound_and_beyond_what_it_could_be_be
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fall_behind(log, 8, 6)
-    monkeypatch.setattr(group_state, "COUNTED_MAX", 4)
-    monkeypatch.setattr(group_state, "READ_COUNT", 2)
+    monkeypatch.setattr(log_facts, "COUNTED_MAX", 4)
+    monkeypatch.setattr(lag, "READ_COUNT", 2)
     assert found(await examined_log(log), ABOUT).figure == "backlog >=4"
     possible = await run(check, "--group", LATE, "--crit-lag", "14")
     assert possible.stdout.startswith("CRITICAL - lag is >=4 ")
@@ -54,7 +55,7 @@ async def test_the_lags_of_two_groups_are_a_bound_where_one_is(
 ) -> None:
     await fall_behind(log, 8, 6)
     await create_group(log)
-    monkeypatch.setattr(group_state, "COUNTED_MAX", 4)
-    monkeypatch.setattr(group_state, "READ_COUNT", 2)
+    monkeypatch.setattr(log_facts, "COUNTED_MAX", 4)
+    monkeypatch.setattr(lag, "READ_COUNT", 2)
     checked = await run(check, "--group", LATE, "--group", GROUP, "--crit-lag", "28")
     assert "lag is >=18 " in checked.stdout
