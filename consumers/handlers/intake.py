@@ -134,7 +134,7 @@ class Intake:
                 return False
             deliveries = [held.delivery for held in found]
             self._remembered.note(deliveries)
-            self._read_size.note(deliveries)
+            self._read_size.note_batch(deliveries)
             note_read(len(found))
             await self._begin(self._sort(found, self._hands.take), found[-1].entry_id)
         return True

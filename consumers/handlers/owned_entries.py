@@ -13,9 +13,9 @@ from consumers.runtime.dead_letters import letter_of
 from consumers.runtime.last_errors import shortened
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import DeadLetter
-from events.entry.codec import subject_of
+from events.entry.codec import ENTRY_BYTES_MAX, subject_of
 from events.entry.entry_id import AFTER_END, START, EntryId
-from events.entry.recorded import entries_of
+from events.entry.recorded import bounded_entries_of
 from events.errors import DamagedValueError, InvalidPositionError
 from events.log.keys import Keys
 from events.log.positions import group_holder
@@ -170,7 +170,9 @@ class OwnedEntries:
     def _held(self, now_ms: int, raw: Sequence[_Noted]) -> list[EntryInHand]:
         held = []
         now = monotonic()
-        entries = entries_of([(noted[0], noted[1] or ()) for noted in raw], self._partition)
+        entries = bounded_entries_of(
+            [(noted[0], noted[1] or ()) for noted in raw], self._partition, ENTRY_BYTES_MAX
+        )
         for entry, (_, _, tries, is_claimed) in zip(entries, raw, strict=True):
             begun, failures, due_ms = self._tries_of(entry.entry_id, tries)
             in_hand = EntryInHand(entry, subject_of(entry) or UNREADABLE, begun, failures)

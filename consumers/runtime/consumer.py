@@ -161,7 +161,7 @@ class Consumer:
                 await self._processor.idle()
                 continue
             self._remembered.note(arrived)
-            size.note(arrived)
+            size.note_batch(arrived)
             if len(arrived) == new.count and not self._stopping.is_set():
                 # There is a backlog: Redis looks for the next batch while we process this one.
                 await new.ask(size.count, self._settings.block_ms)

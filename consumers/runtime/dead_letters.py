@@ -84,6 +84,8 @@ def letter_of(delivery: Delivery, outcome: DeadLetter, consumer: str) -> list[st
     """Return fields and values of the dead letter that *consumer* makes of a delivery."""
     fields = list(delivery.entry.pairs)
     error = outcome.error[:_ERROR_CHARACTERS_MAX]
+    if delivery.entry.oversized_bytes:
+        error += f" (only its short fields are kept here: events show {delivery.entry_id} --raw)"
     if len(fields) > FIELDS_MAX:
         error += f" (the first {FIELDS_MAX} of {len(fields)} fields are kept here)"
     about = (

@@ -7,9 +7,11 @@ from typing import Self
 from redis.asyncio.connection import AbstractConnection
 
 from consumers.runtime.outcome import Delivery
-from events.entry.recorded import entries_of
+from events.entry.codec import ENTRY_BYTES_MAX
+from events.entry.recorded import bounded_entries_of
 from events.errors import ServerRefusedError
 from events.log.keys import Keys
+from events.log.read_size import ReadSize
 from events.server.reply import reply, reply_streams
 from events.server.server import Server
 from events.server.translation import translation
@@ -78,7 +80,7 @@ class NewEntries:
         """Return the entries that were found; none if the wait timed out."""
         found = reply_streams(await self._receive("XREADGROUP", "STREAMS", self._stream, ">"))
         self.is_asked = False
-        entries = entries_of(found[0][1], self._partition) if found else []
+        entries = bounded_entries_of(found[0][1], self._partition, ENTRY_BYTES_MAX) if found else []
         return [Delivery(entry) for entry in entries]
 
     async def outstanding(self) -> list[Delivery]:
@@ -94,28 +96,16 @@ class NewEntries:
             return await self._connection.read_response()
 
 
-BATCH_BYTES = 16 * 1_048_576
-"""The size that the entries of a batch should have together, approximately."""
-
-_FIRST = 256
-_GROWTH = 4
 _SAMPLE_MAX = 64
 
 
-class BatchSize:
-    """A batch size that starts small, grows with the backlog, and shrinks for large entries.
+class BatchSize(ReadSize):
+    """The size of the batches of a consumer."""
 
-    Attributes:
-        count: Entries to ask for next.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.count = min(most, _FIRST)
-
-    def note(self, batch: Sequence[Delivery]) -> None:
+    def note_batch(self, batch: Sequence[Delivery]) -> None:
         """Adapt the count to a batch that was read."""
         sample = batch[:: max(1, len(batch) // _SAMPLE_MAX)]
         size = sum(len(value) for delivery in sample for value in delivery.entry.fields.values())
-        fitting = BATCH_BYTES * len(sample) // max(1, size)
-        self.count = max(1, min(self._most, _GROWTH * self.count, fitting))
+        largest = max((delivery.entry.oversized_bytes for delivery in batch), default=0)
+        # After one that is too large the next ones may be, too.
+        self.adapt(len(sample), max(size, largest * len(sample)))

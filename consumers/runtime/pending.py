@@ -6,8 +6,9 @@ from time import monotonic
 
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import Delivery
+from events.entry.codec import ENTRY_BYTES_MAX
 from events.entry.entry_id import EntryId
-from events.entry.recorded import entries_of
+from events.entry.recorded import bounded_entries_of
 from events.log.keys import Keys
 from events.server.reply import reply_entries
 from events.server.server import Server
@@ -130,7 +131,7 @@ class PendingEntries:
                 *("XCLAIM", self._stream, self._group, self._name, idle_ms),
                 *(*map(str, deliveries), *as_before),
             )
-            entries = entries_of(reply_entries(raw), self.partition)
+            entries = bounded_entries_of(reply_entries(raw), self.partition, ENTRY_BYTES_MAX)
             if len(entries) < len(deliveries):
                 await self._note_lost(deliveries.keys() - {entry.entry_id for entry in entries})
             if entries:

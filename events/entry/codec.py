@@ -21,6 +21,7 @@ ENTRY_BYTES_MAX = 1_048_576
 FIELDS = [b"name", b"v", b"id", b"source", b"payload"]
 """The fields of every entry that `encode` writes; `metadata` follows them if there is any."""
 
+_NAMES_BYTES = {len(names): sum(map(len, names)) for names in (FIELDS, (*FIELDS, b"metadata"))}
 _VERSION_DIGITS_MAX = 9
 _SHOWN_BYTES = 20
 _ENCODER = msgspec.json.Encoder()
@@ -116,6 +117,8 @@ def decode(entry: Entry) -> RecordedEvent:
         UnknownEventTypeError: No type known here has the name.
         UndecodableEntryError: There is no name, or the content does not fit the type.
     """
+    if entry.oversized_bytes:
+        raise UndecodableEntryError(_oversized(entry.oversized_bytes))
     fields = entry.fields
     values = [
         fields.get(b"name", b""),
@@ -144,6 +147,8 @@ def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) ->
         raise UnknownEventTypeError(name.decode("utf-8", "replace"))
     if not payload:
         raise UndecodableEntryError("the entry has no payload")
+    if (size := sum(map(len, values)) + _NAMES_BYTES[len(values)]) > ENTRY_BYTES_MAX:
+        raise UndecodableEntryError(_oversized(size))
     newest, decoder = known
     try:
         return RecordedEvent(
@@ -156,6 +161,10 @@ def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) ->
         )
     except Exception as error:  # noqa: BLE001 - an entry may hold anything that breaks a decoder
         raise UndecodableEntryError(f"{name.decode()}: {problem_of(error)}") from None
+
+
+def _oversized(size: int) -> str:
+    return f"the entry has {size} bytes, the limit is {ENTRY_BYTES_MAX}"
 
 
 def subject_of(entry: Entry) -> UUID | None:

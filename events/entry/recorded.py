@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import reduce
+from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
@@ -10,6 +11,9 @@ import msgspec
 from events.catalogue.event import Event
 from events.entry.entry_id import EntryId
 from events.entry.entry_line import RawEntry
+
+_SHORT_BYTES_MAX = 256
+_SHORT_FIELDS_MAX = 16
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -20,12 +24,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         partition: The partition that it lies on.
         fields: Its fields; of one that is given several times the last value, which counts.
         written: All its fields in their order, if one is given several times.
+        oversized_bytes: Its size, if that is beyond what may be held in memory: *fields* then has
+            the short ones alone, and the others are in the log. 0 for any other entry.
     """
 
     entry_id: EntryId
     partition: int
     fields: Mapping[bytes, bytes]
     written: tuple[tuple[bytes, bytes], ...] = ()
+    oversized_bytes: int = 0
 
     @property
     def pairs(self) -> Collection[tuple[bytes, bytes]]:
@@ -36,6 +43,20 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 def entries_of(raw: Iterable[RawEntry], partition: int) -> list[Entry]:
     """Turn Redis's flat reply into entries; an entry whose fields were deleted has none."""
     return [entry_of(EntryId.parse(entry_id), partition, flat or ()) for entry_id, flat in raw]
+
+
+def bounded_entries_of(raw: Iterable[RawEntry], partition: int, bytes_max: int) -> list[Entry]:
+    """Return the entries without the long fields of those of more than *bytes_max* bytes."""
+    entries = []
+    for entry_id, flat in raw:
+        size = sum(map(len, flat or ()))
+        entry = entry_of(EntryId.parse(entry_id), partition, flat or ())
+        if size > bytes_max:
+            short = {n: v for n, v in entry.fields.items() if len(n) + len(v) <= _SHORT_BYTES_MAX}
+            fields = dict(islice(short.items(), _SHORT_FIELDS_MAX))
+            entry = Entry(entry.entry_id, partition, fields, oversized_bytes=size)
+        entries.append(entry)
+    return entries
 
 
 def entry_of(entry_id: EntryId, partition: int, flat: Sequence[bytes]) -> Entry:

@@ -56,6 +56,7 @@ class PartitionCursor(StreamReading):
             self.is_at_end = True
             return []
         start = self.position.after()
+        count = min(count, self._size.count)
         chunk = await read_chunk(self._log, self.partition, start, end, count)
         if self._known is None and chunk.last <= self.position:
             self._known = chunk.added
@@ -67,6 +68,7 @@ class PartitionCursor(StreamReading):
             self._report_missing(chunk)
             self._known = chunk.removed
         self._take(chunk)
+        self._size.note(chunk.entries)
         self.is_at_end = len(chunk.entries) < count
         return chunk.entries
 

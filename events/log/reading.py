@@ -11,6 +11,7 @@ from events.errors import ServerUnavailableError
 from events.log.keys import Keys
 from events.log.merge import by_entry_id
 from events.log.protocol import READ_COUNT
+from events.log.read_size import ReadSize
 from events.server.backoff import Backoff
 from events.server.reply import reply_entries
 from events.server.server import Server
@@ -40,6 +41,7 @@ class StreamReading:
         self.partition = partition
         self.position = position
         self.is_at_end = False
+        self._size = ReadSize(READ_COUNT)
 
     async def step(self, end: EntryId = END, count: int = READ_COUNT) -> Sequence[RawEntry]:
         """Return the next entries up to *end*, inclusive; a step may find none."""
@@ -47,6 +49,7 @@ class StreamReading:
             self.is_at_end = True
             return []
         start = self.position.after()
+        count = min(count, self._size.count)
         raw = reply_entries(
             await self._server.client.call(
                 "XRANGE", self._stream, str(start), str(end), "COUNT", count
@@ -54,6 +57,7 @@ class StreamReading:
         )
         if raw:
             self.position = EntryId.parse(raw[-1][0])
+        self._size.note(raw)
         self.is_at_end = len(raw) < count
         return raw
 

@@ -10,6 +10,7 @@ from events.entry.recorded import Entry, entries_of
 from events.history.history import History
 from events.log.log import EventLog
 from events.log.positions import Positions
+from events.log.read_size import ReadSize
 from events.server.reply import reply_entries
 from events.streams.stream_state import read_stream_state
 from projections.errors import HistoryMissingError
@@ -125,13 +126,15 @@ async def raw_entries(
                 yield chunk
         return
     call, stream, last = log.server.client.call, log.keys.events(partition), str(until)
-    start = str(after.after())
+    start, size = str(after.after()), ReadSize(CHUNK)
     while True:
-        raw = reply_entries(await call("XRANGE", stream, start, last, "COUNT", CHUNK))
+        count = size.count
+        raw = reply_entries(await call("XRANGE", stream, start, last, "COUNT", count))
         if raw:
             yield raw
-        if len(raw) < CHUNK:
+        if len(raw) < count:
             return
+        size.note(raw)
         start = f"({raw[-1][0].decode()}"
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from events.entry.codec import FIELDS, decode, decode_values
+from events.entry.codec import ENTRY_BYTES_MAX, FIELDS, decode, decode_values
 from events.entry.entry_id import EntryId
-from events.entry.recorded import Metadata, RecordedEvent, entry_of
+from events.entry.recorded import Metadata, RecordedEvent, bounded_entries_of
 from events.entry.stored_json import UNREADABLE
 from projections.replay.partition_history import RawEntry
 
@@ -61,4 +61,5 @@ def recorded_of(entry: RawEntry, partition: int) -> RecordedEvent:
     entry_id, flat = entry
     if flat[::2] in USUAL_FIELDS:
         return decode_values(EntryId.parse(entry_id), partition, flat[1::2])
-    return decode(entry_of(EntryId.parse(entry_id), partition, flat))
+    [bounded] = bounded_entries_of([entry], partition, ENTRY_BYTES_MAX)
+    return decode(bounded)
