@@ -17,7 +17,8 @@ RouteStatus = Literal["provisioning", "running", "terminating", "terminated", "f
 Protocol = Literal["http", "h2", "grpc", "tcp", "preopen"]
 Host = Annotated[str, Meta(pattern=r"^[^\s/]+\Z(?#have no slash and no space)", max_length=255)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
-TrafficRatio = Annotated[float, Meta(ge=0, le=1)]
+TrafficRatio = Annotated[float, Meta(ge=0, le=1_000_000)]
+"""A weight: finite, and without a unit; what counts is its part of the sum over the routes."""
 
 
 class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):

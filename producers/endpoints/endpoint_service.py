@@ -107,7 +107,7 @@ class EndpointService:
     async def set_traffic_ratio(
         self, endpoint_id: UUID, route_id: UUID, traffic_ratio: float
     ) -> Recorded:
-        """Set the route's weight, 0 to 1."""
+        """Set the route's weight, 0 to 1,000,000."""
         return await self.record(
             endpoint_id,
             lambda endpoint: decisions.set_traffic_ratio(endpoint, route_id, traffic_ratio),

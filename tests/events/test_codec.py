@@ -111,7 +111,7 @@ def created(record: RouteRecord) -> RouteCreatedEvent:
         (checked(replace(CHECK, max_retries=1_001)), "health_check.max_retries", "1001"),
         (checked(replace(CHECK, max_wait_time=3_601)), "health_check.max_wait_time", "3601"),
         (checked(replace(CHECK, initial_delay=-1)), "health_check.initial_delay", "-1"),
-        (created(replace(RECORD, traffic_ratio=1.5)), "route.traffic_ratio", "1.5"),
+        (created(replace(RECORD, traffic_ratio=1e7)), "route.traffic_ratio", "10000000.0"),
         (created(replace(RECORD, kernel_host="a b")), "route.kernel_host", "'a b'"),
         (created(replace(RECORD, kernel_host="a\n")), "route.kernel_host", r"'a\n'"),
         (created(replace(RECORD, status="gone")), "route.status", "'gone'"),
@@ -167,7 +167,7 @@ def test_a_thousand_routes_are_allowed_and_one_more_is_not() -> None:
 
 def test_a_wrong_route_of_a_list_is_named_by_its_place() -> None:
     with pytest.raises(InvalidEventError) as refused:
-        codec.check(listed(RECORD, RouteRecord(route_id=E, traffic_ratio=2.0)))
+        codec.check(listed(RECORD, RouteRecord(route_id=E, traffic_ratio=2e6)))
     assert refused.value.field == "routes[1].traffic_ratio"
 
 

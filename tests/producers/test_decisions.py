@@ -169,7 +169,7 @@ def test_a_list_has_limits() -> None:
     with pytest.raises(InvalidEventError, match="stands in the list 2 times"):
         decisions.set_route_list(EMPTY, [RUNNING, RUNNING])
     with pytest.raises(InvalidEventError, match=r"routes\[1\].traffic_ratio"):
-        decisions.set_route_list(EMPTY, [RUNNING, record(1, traffic_ratio=2)])
+        decisions.set_route_list(EMPTY, [RUNNING, record(1, traffic_ratio=2e6)])
 
 
 def test_a_route_is_created_provisioning_and_once() -> None:
@@ -241,9 +241,10 @@ def test_a_weight_is_recorded_if_it_is_another_one() -> None:
     there = given(route_created(0))
     assert decisions.set_traffic_ratio(there, ROUTES[0], 0.0) == (weighted(0.0),)
     assert decisions.set_traffic_ratio(there, ROUTES[0], 1.0) == ()
+    assert decisions.set_traffic_ratio(there, ROUTES[0], 1e6) == (weighted(1e6),)
 
 
-@pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("ratio", [-0.1, 1_000_001, float("nan"), float("inf")])
 def test_a_weight_that_is_none_is_refused(ratio: float) -> None:
     with pytest.raises(InvalidEventError, match="traffic_ratio"):
         decisions.set_traffic_ratio(given(route_created(0)), ROUTES[0], ratio)

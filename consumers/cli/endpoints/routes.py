@@ -78,7 +78,9 @@ async def set_routes(
 async def ratio(
     deployment: Deployment, *, endpoint: str, route: str, traffic_ratio: float, yes: bool
 ) -> None:
-    """Give a route a weight from 0 (no traffic) to 1.
+    """Give a route a weight from 0 (no traffic) to 1,000,000.
+
+    Its share of the traffic is its weight's part of the sum over all routes that get traffic.
 
     \b
     Example: routestream routes ratio chat 7ccd26ec 0.25 --yes

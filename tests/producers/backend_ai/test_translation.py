@@ -246,7 +246,7 @@ def test_a_weight_from_its_key_comes_with_the_next_list() -> None:
     ("key", "value", "sentence"),
     [
         (f"endpoint.{ENDPOINT}.health_check_enabled", "maybe", "neither true nor false"),
-        (f"endpoint.{ENDPOINT}.session.{SESSION_B}.traffic_ratio", "2.0", "<= 1.0"),
+        (f"endpoint.{ENDPOINT}.session.{SESSION_B}.traffic_ratio", "2e6", "<= 1000000.0"),
         (
             f"endpoint.{ENDPOINT}.route_connection_info",
             f'{{"vllm":[{{"session_id":"{SESSION_A}"}}]}}',
