@@ -304,7 +304,7 @@ async def test_routes_are_read_from_json() -> None:
         (b'[{"app":"x"}]', "missing required field `route_id`"),
         (b'[{"route_id":"x"}]', r"f: \[0\].route_id: 'x' is not allowed"),
         (b'[{"route_id":"%s","ratio":1}]' % str(R).encode(), "unknown field `ratio`"),
-        (b'[{"route_id":"%s","traffic_ratio":2000000}]' % str(R).encode(), "traffic_ratio: 2000000"),
+        (b'[{"route_id":"%s","traffic_ratio":2e6}]' % str(R).encode(), "traffic_ratio: 2000000"),
         (b" " * 1_048_577, "1048577 bytes, the limit is 1048576"),
     ],
 )

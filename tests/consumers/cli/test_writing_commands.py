@@ -195,7 +195,7 @@ def test_a_route_given_by_its_address_keeps_its_id(chat: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("routes", "ratio", CHAT, "0a1b", "1000001"), 2, "traffic_ratio: 1000001.0 is not allowed"),
+        (("routes", "ratio", CHAT, "0a1b", "2e6"), 2, "traffic_ratio: 2000000.0 is not allowed"),
         (("routes", "ratio", CHAT, "0a1b", "x"), 2, "'x' is not a valid float"),
         (("routes", "terminate", CHAT, ""), 2, "give at least 4 characters of its id"),
         (("routes", "ratio", CHAT, "ffff", "0.5"), 3, "no route whose id begins with 'ffff'"),
