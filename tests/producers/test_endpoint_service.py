@@ -103,7 +103,7 @@ async def test_a_command_that_is_refused_appends_nothing(
     with pytest.raises(UnknownRouteError):
         await service.terminate_route(E, R)
     with pytest.raises(InvalidEventError):
-        await service.create_route(E, record(0, traffic_ratio=7))
+        await service.create_route(E, record(0, traffic_ratio=7e6))
     assert len(await events_of(log)) == 1
 
 
