@@ -136,6 +136,7 @@ PLACES = MappingProxyType(
             "consumers.cli.health.health:health",
             "Look at the health of routes, as it was and as it is.",
         ),
+        "log": CommandReference("consumers.cli.log.log:log", "Look after the log as a whole."),
         "replay": CommandReference(
             "consumers.cli.replay.rebuild:replay",
             "Read the recorded history again: into read models, or as of a moment that is past.",
@@ -190,7 +191,7 @@ SECTIONS = MappingProxyType(
         "Watch over": ("doctor", "check"),
         "Record": ("routes", "status"),
         "Run": ("consume", "checkers", "demo"),
-        "Keep and repair": ("replay", "snapshot", "archive"),
+        "Keep and repair": ("log", "replay", "snapshot", "archive"),
         "Set up": ("config", "completion"),
     }
 )

@@ -16,6 +16,7 @@ from events.log.log import EventLog
 from events.structured_logger import structured_logger
 from projections.errors import HistoryMissingError, ProjectionsError
 from projections.projection import Projection
+from projections.read_model.known_history import KnownHistory
 from projections.read_model.store import (
     APPLY_MAX,
     Applied,
@@ -79,6 +80,9 @@ class Projector(Generic[State]):
         self._store = ReadModelStore(log.server, log.keys, projection, partition)
         self._policy = policy
         self._snapshots = snapshots
+        self._known = KnownHistory(
+            log.server.client.call, log.keys, partition, projection.read_model, log.layout.identity
+        )
         self._generation = 0
         self._cursor = 0
         self._held: dict[UUID, tuple[int, State]] = {}
@@ -90,13 +94,22 @@ class Projector(Generic[State]):
         """Find the live generation, or build one from the log."""
         self._held.clear()
         position = START
-        while not await self._find_generation():
-            try:
+        try:
+            identity = await self._known.check()
+            self._store.identity = identity.identity
+            while (generation := await self._store.live_generation()) is None:
                 with building():
                     position = await build(self._source, self._store, await self._begin())
-            except _HISTORY_MISSING as error:
-                raise self._waiting_for_history(error) from error
-        return position
+                self._known.note(position)
+        except _HISTORY_MISSING as error:
+            await self._known.note_missing(str(error))
+            raise self._waiting_for_history(error) from error
+        if self._store.read_model in identity.missing:
+            self._log.info("history_found", generation=generation)
+            await self._known.note_found()
+        self._generation = generation
+        found = await self._store.apply(generation, self._store.read_model)
+        return position if await self._is_whole(found) else START
 
     @property
     def _source(self) -> Source:
@@ -107,17 +120,6 @@ class Projector(Generic[State]):
         self._log.error("history_missing", error=str(error))
         return ServerUnavailableError(str(error))
 
-    async def _find_generation(self) -> bool:
-        """Use the live generation; return False if there is none or it lacks documents."""
-        generation = await self._store.live_generation()
-        if generation is None:
-            return False
-        if (await self._store.apply(generation, self._store.read_model)).lost:
-            await self._retire(generation, "documents are missing")
-            return False
-        self._generation = generation
-        return True
-
     async def _begin(self, wants: Wants | None = None) -> Folding[State]:
         if self._snapshots is None:
             return Folding(self._projection, self._store.partition, None, wants)
@@ -126,6 +128,7 @@ class Projector(Generic[State]):
     async def process(self, batch: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:
         """Fold *batch* and write it; repeat where another projector wrote meanwhile."""
         left = list(batch)
+        self._known.note(max(delivery.entry_id for delivery in batch))
         ended: list[tuple[Delivery, Outcome]] = []
         for _ in range(APPLY_TRIES_MAX):
             folded = await self._fold(left)
@@ -259,6 +262,10 @@ class Projector(Generic[State]):
         elif applied.stale:
             self._log.warning("generation_gone", generation=self._generation)
             await self.prepare()
+        elif applied.gone:
+            # What was read of another history is dropped; what this one has is delivered again.
+            place = f"partition {self._store.partition}"
+            raise ServerUnavailableError(f"{place}: the history is not the one that was read")
         return not (applied.lost or applied.stale)
 
     async def _hold(self, written: Sequence[Changed[State]], applied: Applied) -> list[Delivery]:

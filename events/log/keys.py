@@ -65,7 +65,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.namespace}:*}}:events"
 
     def identity(self, partition: int) -> str:
-        """Hash: which log the partition belongs to; its field `identity` is that of the layout."""
+        """Hash: which log the partition belongs to; its field `identity` is that of the layout.
+
+        `accepted` changes when a person decides to go on without what is missing of the history,
+        and `missing:GROUP` is what a group found missing.
+        """
         return f"{{{self.namespace}:{partition}}}:identity"
 
     def heads(self, partition: int) -> str:

@@ -39,13 +39,24 @@ async def read_layout(client: Client, keys: Keys) -> Layout | None:
         LayoutError: The layout holds no valid number or identity, or is missing although keys of
             the log are there.
     """
+    layout = await held_layout(client, keys)
+    if layout is None:
+        await _refuse_remains(client, keys)
+    return layout
+
+
+async def held_layout(client: Client, keys: Keys) -> Layout | None:
+    """Return the layout, None if there is none, whatever else there is.
+
+    Raises:
+        LayoutError: It holds no valid number or identity.
+    """
     held = reply(
         await client.call("HMGET", keys.layout, "partitions", "identity", "complete"),
         list[bytes | None],
     )
     partitions = partitions_in(held[0], keys)
     if partitions is None:
-        await _refuse_remains(client, keys)
         return None
     return Layout(partitions, identity_in(held[1], keys.layout), held[2] is not None)
 

@@ -68,6 +68,12 @@ class StreamState(msgspec.Struct, frozen=True):
         """Whether no entry was deleted from its middle, as far as the server knows."""
         return self.deleted == START
 
+    def never_had(self, entry_id: EntryId) -> bool:
+        """Whether *entry_id*, if it is not in the stream, was not removed from it either."""
+        if self.is_whole or entry_id > self.last:
+            return True
+        return entry_id > max(self.first or self.last, self.deleted or START)
+
     def lag_after(self, last_delivered: EntryId, reported: int | None) -> int | None:
         """Return the lag of a group, None if what the server reports leaves a doubt.
 

@@ -1,24 +1,28 @@
 """Follow one partition of a read model: a copy in memory, in step with the change feed."""
 
-from collections.abc import Callable, Iterable, Sequence
-from math import inf
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import anyio
 
+from events.entry.entry_id import START, EntryId
 from events.entry.entry_line import RawEntry
 from events.errors import DamagedValueError, ServerRefusedError, ServerUnavailableError
 from events.server.backoff import Backoff
 from events.server.reply import reply_streams, text
 from events.server.server import Client, Server
 from events.structured_logger import structured_logger
-from projections.errors import NoLiveGenerationError, ProjectionsError
+from projections.errors import HistoryMissingError, NoLiveGenerationError, ProjectionsError
 from projections.read_model.change_feed import feed_entry_of, position_after
+from projections.read_model.known_history import KnownHistory
+from projections.read_model.log_distance import LogDistance
 from projections.read_model.store import DamagedDocument, ReadModelStore, no_live_generation
 
 _READ_COUNT = 500
+
+_EVENTS = {"history_missing": "history_missing", "held_back": "table_held_back"}
 _RECONNECT = Backoff(first_s=0.05, most_s=2.0)
 _AWAY = (ServerUnavailableError, ServerRefusedError, ProjectionsError)
 
@@ -29,6 +33,10 @@ class OfOneEndpoint(Protocol):
     """What the follower needs to know of a state."""
 
     @property
+    def version(self) -> EntryId:
+        """The newest event in the state."""
+
+    @property
     def endpoint_id(self) -> UUID:
         """The endpoint of the state."""
 
@@ -36,8 +44,24 @@ class OfOneEndpoint(Protocol):
 State = TypeVar("State", bound=OfOneEndpoint)
 
 
+class HeldBackError(ProjectionsError):
+    """What is live lacks most of the table, and no event says why."""
+
+
 class OutOfStepError(Exception):
     """The feed does not continue after the cursor: all documents must be loaded again."""
+
+
+Guard = Callable[[Mapping[UUID, tuple[int, Any]], Mapping[UUID, tuple[int, Any]]], str | None]
+"""Returns why the second table must not replace the first, None if it may."""
+
+FollowerState = Literal["loading", "following", "away", "history_missing", "held_back"]
+"""What a follower does.
+
+Loading: it has no table yet. Following: it has what is live. Away: the server or the live
+generation is not there. History missing: what was read is no longer in the log. Held back: what is
+live lacks most of the table, and no event says why. In the last three it keeps the table it has.
+"""
 
 
 class Follower:
@@ -48,7 +72,9 @@ class Follower:
 
     Attributes:
         held: Endpoint -> (revision, state).
-        in_step_at: When (`time.monotonic`) the copy last was what Redis had; minus infinity: never.
+        distance: How far the copy is behind the log.
+        state: What it does.
+        reason: Why it does not follow; "" while it does.
         generation: The generation of the copy; 0: none yet.
         loaded: Set when everything was loaded for the first time.
         repairs: Documents that audits had to repair.
@@ -59,23 +85,31 @@ class Follower:
         server: Server,
         store: ReadModelStore[Any],
         note: Callable[[Iterable[UUID] | None], None],
+        guard: Guard,
         *,
         block_ms: int,
         audit_s: float,
     ) -> None:
         self.held: dict[UUID, tuple[int, Any]] = {}
-        self.in_step_at = -inf
+        self.distance = LogDistance(server, store.keys, store.read_model, store.partition)
+        self.state: FollowerState = "loading"
+        self.reason = ""
         self.loaded = anyio.Event()
         self.repairs = 0
         self._server = server
         self._store = store
         self._note = note
+        self._guard = guard
         self._block_ms = block_ms
         self._audit_s = audit_s
         self.generation = 0
         self._cursor = self._position = b""
         self._audited_at = monotonic()
         self._followed = False
+        self._history = KnownHistory(
+            server.client.call, store.keys, store.partition, store.read_model
+        )
+        self._accepted: str | None = None
 
     async def run(self) -> None:
         """Stay in step until cancelled, however often Redis goes away."""
@@ -97,11 +131,13 @@ class Follower:
                 failures = 1 if self._followed else failures + 1
                 if self._followed or not is_logged:
                     self._log_away(error)
+                self.state, self.reason = _state_of(error), str(error)
                 self._followed, is_logged = False, True
                 await anyio.sleep(_RECONNECT.delay_s(failures))
 
     async def _load(self) -> None:
         """Load all documents; the feed is then read from where it stood before the load."""
+        state, reason = await self._compare_history()
         generation = await self._store.live_generation()
         if generation is None:
             raise no_live_generation(self._store.projection)
@@ -115,11 +151,30 @@ class Follower:
         if await self._store.live_generation() != generation:
             raise OutOfStepError("another generation went live while this one was loaded")
         await self._store.check_whole(generation)
-        self.held = self._last_good(damaged) | held
+        held = self._last_good(damaged) | held
+        if self._history.accepted == self._accepted and (gone := self._guard(self.held, held)):
+            raise HeldBackError(f"partition {self._store.partition}: {gone}")
+        self.held, self._accepted = held, self._history.accepted
         self.generation, self._cursor, self._position = generation, cursor, position
-        self._in_step()
+        self._history.note(max((state.version for _, state in held.values()), default=START))
         self._note(None)
+        await self.distance.measure(self._history.seen)
+        self.state, self.reason = state, reason
         self.loaded.set()
+
+    async def _compare_history(self) -> tuple[FollowerState, str]:
+        """Compare the log with what was read of it; who has no table takes what is live anyway.
+
+        Raises:
+            HistoryMissingError: There is a table, and what was read of the log is gone.
+        """
+        try:
+            await self._history.check()
+        except HistoryMissingError as error:
+            if self.held:
+                raise
+            return "history_missing", str(error)
+        return "following", ""
 
     def _last_good(self, damaged: Iterable[DamagedDocument]) -> dict[UUID, tuple[int, Any]]:
         """Return what is held of endpoints of which the document cannot be read now."""
@@ -133,7 +188,9 @@ class Follower:
                 await self._take(arrived)
             elif await self._store.live_generation() != self.generation:
                 raise OutOfStepError(f"generation {self.generation} is no longer live")
-            self._in_step()
+            if self.distance.is_due:
+                await self._history.check()
+                await self.distance.measure(self._history.seen)
             self._followed = True
             if monotonic() - self._audited_at >= self._audit_s:
                 await self._audit(client)
@@ -206,17 +263,23 @@ class Follower:
         }
         self.held.update(changed)
         if changed:
+            self._history.note(max(state.version for _, state in changed.values()))
             self._note(changed)
 
     def _revision(self, endpoint_id: UUID) -> int:
         held = self.held.get(endpoint_id)
         return 0 if held is None else held[0]
 
-    def _in_step(self) -> None:
-        self.in_step_at = monotonic()
-
     def _log_away(self, error: Exception) -> None:
-        event = "generation_missing" if isinstance(error, NoLiveGenerationError) else "redis_away"
+        event = _EVENTS.get(_state_of(error), "redis_away")
+        if isinstance(error, NoLiveGenerationError):
+            event = "generation_missing"
         _log.warning(
             event, projection=self._store.projection.name, kept=len(self.held), error=str(error)
         )
+
+
+def _state_of(error: Exception) -> FollowerState:
+    if isinstance(error, HistoryMissingError):
+        return "history_missing"
+    return "held_back" if isinstance(error, HeldBackError) else "away"

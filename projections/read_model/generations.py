@@ -12,7 +12,7 @@ from events.log.keys import Keys
 from events.server.reply import reply, reply_or_none
 from events.server.reply import whole_number as stored_number
 from events.server.server import Server
-from projections.errors import UnreadableGenerationError
+from projections.errors import HistoryMissingError, UnreadableGenerationError
 
 CHANGES_MAX = 1_000
 """Approximate length of the change feed: a reader that missed more loads everything again."""
@@ -23,7 +23,7 @@ BUILD_TTL_S = 600
 WRITE_CHUNK = 500
 """Documents that are written or read at a time."""
 
-Swapped = Literal["live", "moved", "ahead", "short"]
+Swapped = Literal["live", "moved", "ahead", "short", "gone"]
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -43,6 +43,10 @@ class Generations:
 
     Documents of a generation that is being built have a time to live, which is removed when it
     goes live: the documents of a killed build expire.
+
+    Attributes:
+        identity: The log from which the documents are folded, None for any: where the partition
+            belongs to another log now, nothing is applied and nothing goes live.
     """
 
     def __init__(self, server: Server, keys: Keys, read_model: str, partition: int) -> None:
@@ -50,7 +54,8 @@ class Generations:
         self.read_model = read_model
         self.partition = partition
         self.changes = keys.changes(partition, read_model)
-        self._keys = keys
+        self.identity: str | None = None
+        self.keys = keys
         self._live = keys.live(partition, read_model)
         self._pause = keys.pause(partition, read_model)
         self._generations = keys.generations(partition)
@@ -170,15 +175,22 @@ class Generations:
         kept = "" if raw is None else raw.decode()
         keys = [
             *(self._live, self.changes, self._generations, self._documents_key(generation)),
-            *(self._keys.events(self.partition), self._documents_key(before or 0), self._pause),
+            *(self.keys.events(self.partition), self._documents_key(before or 0), self._pause),
+            self.keys.identity(self.partition),
         ]
         args: list[Any] = [
             *("" if seen is None else seen, generation, self.read_model, CHANGES_MAX),
-            *(last_change, position, kept, "*" if count is None else count, len(documents)),
+            *(last_change, position, kept, "*" if count is None else count),
+            *(self.identity or "", len(documents)),
         ]
         args += [part for pair in documents for part in pair]
         answer = reply(await self._swap(keys, args), bytes).decode()
         outcome: Swapped = msgspec.convert(answer, Swapped)
+        if outcome == "gone":
+            raise HistoryMissingError(
+                f"partition {self.partition}: log {self.identity}, from which generation"
+                f" {generation} of {self.read_model} was folded, is gone"
+            )
         return outcome
 
     async def retire(self, generation: int) -> None:
@@ -192,7 +204,7 @@ class Generations:
 
     def _documents_key(self, generation: int) -> str:
         """Return the key of the generation's documents."""
-        return self._keys.documents(self.partition, self.read_model, generation)
+        return self.keys.documents(self.partition, self.read_model, generation)
 
 
 def whole_number(raw: bytes | None, key: str, field: str | None = None) -> int | None:

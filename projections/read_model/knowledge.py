@@ -5,9 +5,9 @@ from datetime import datetime
 import msgspec
 
 from events.entry.age import age_of, span
-from events.entry.entry_id import EntryId
-from events.log.log import EventLog
-from events.server.reply import reply_entries
+from events.entry.entry_id import START, EntryId
+from events.log.keys import Keys
+from events.server.reply import Ask, reply_entries
 from events.streams.stream_group import read_group, read_oldest_pending
 
 
@@ -32,6 +32,13 @@ class Knowledge(msgspec.Struct, frozen=True):
     pending: int = 0
     consumers: int = 0
 
+    @property
+    def folded_up_to(self) -> EntryId:
+        """The entry up to which, inclusive, all are folded."""
+        if self.unfolded is None:
+            return self.head
+        return self.unfolded.before() if self.unfolded > START else START
+
     def behind_s(self, now: datetime) -> float | None:
         """Return the age in seconds: 0 where all entries are folded, None where no group folds."""
         if not self.is_kept:
@@ -51,10 +58,11 @@ class Knowledge(msgspec.Struct, frozen=True):
         return f"{old} old: not folded since {self.unfolded} ({who}); the log ends at {self.head}"
 
 
-async def read_knowledge(log: EventLog, group: str, partition: int) -> Knowledge:
+async def read_knowledge(call: Ask, keys: Keys, group: str, partition: int) -> Knowledge:
     """Read from the log how far *group* has come in the partition, with a few short commands."""
-    call, stream = log.server.client.call, log.keys.events(partition)
-    head = await log.head(partition)
+    stream = keys.events(partition)
+    newest = reply_entries(await call("XREVRANGE", stream, "+", "-", "COUNT", 1))
+    head = EntryId.parse(newest[0][0]) if newest else START
     found = await read_group(call, stream, group)
     if found is None:
         return Knowledge(group=group, partition=partition, is_kept=False, head=head)

@@ -11,19 +11,25 @@ from anyio.abc import TaskStatus
 from msgspec import Meta
 
 from events.background import in_background
+from events.entry.entry_id import EntryId
 from events.limits import Limited
 from events.log.keys import NAMESPACE, Keys, partition_of
 from events.log.log import EventLog, log_to_read
 from events.server.server import Server
 from events.server.settings import ServerSettings
 from projections.health_state.followed_ages import FollowedAges
-from projections.read_model.follower import Follower
+from projections.read_model.follower import Follower, FollowerState
 from projections.read_model.store import ReadModelStore
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import HealthAge
 from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.routing import routable
+from projections.route_table.wipe_guard import wiped
+
+_WORSE: tuple[FollowerState, ...] = (
+    *("following", "away", "held_back", "history_missing", "loading"),
+)
 
 
 class ReaderSettings(Limited, frozen=True):
@@ -58,6 +64,7 @@ class RouteTableReader:
                 server,
                 ReadModelStore(server, keys, ROUTE_TABLE, partition),
                 self._note,
+                wiped,
                 block_ms=settings.block_ms,
                 audit_s=settings.audit_s,
             )
@@ -112,8 +119,27 @@ class RouteTableReader:
 
     @property
     def age_s(self) -> float:
-        """Seconds since the table was last in step with Redis; infinite before the first time."""
-        return monotonic() - min(follower.in_step_at for follower in self._followers)
+        """Seconds for which events may lie in the log that are not in the table.
+
+        It is measured on the log, about every second. While Redis or the projectors are away it
+        grows; infinite before the first measurement.
+        """
+        return monotonic() - min(follower.distance.known_until for follower in self._followers)
+
+    @property
+    def folded_up_to(self) -> tuple[EntryId | None, ...]:
+        """For each partition the entry up to which all are in the table; None: not known."""
+        return tuple(follower.distance.folded_up_to for follower in self._followers)
+
+    @property
+    def state(self) -> FollowerState:
+        """What the reader does, of the partition that is worst; see `FollowerState`."""
+        return max((follower.state for follower in self._followers), key=_WORSE.index)
+
+    @property
+    def reason(self) -> str:
+        """Why the table is not followed, of the partition that is worst; "" while it is."""
+        return max(self._followers, key=lambda one: _WORSE.index(one.state)).reason
 
     @property
     def generations(self) -> tuple[int, ...]:

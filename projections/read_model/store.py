@@ -81,6 +81,8 @@ class Applied(msgspec.Struct, frozen=True):
 
     Attributes:
         stale: The generation is not live, or not any more; nothing was done.
+        gone: The history is not the one that the entries were read from, or the group waits for
+            what is missing of it; nothing was done.
         lost: The generation has another number of documents than were written; nothing was done.
         conflicts: Endpoints that had another revision, each with its current document, or None;
             they were not written, and their entries not acknowledged.
@@ -89,6 +91,7 @@ class Applied(msgspec.Struct, frozen=True):
     stale: bool
     conflicts: dict[str, bytes | None]
     lost: bool = False
+    gone: bool = False
 
 
 class ReadModelStore(Generations, Generic[State]):
@@ -196,7 +199,9 @@ class ReadModelStore(Generations, Generic[State]):
         With neither, it only checks that the generation is live and complete. It waits for one
         pause, but not for the next: a group is never blocked for long.
         """
-        args: list[Any] = [len(changes)]
+        folded = [*unchanged, *(id_ for change in changes for id_ in change.entry_ids)]
+        newest = str(max(folded)) if folded else ""
+        args: list[Any] = [self.identity or "", newest, len(changes)]
         for change in changes:
             args += (change.endpoint, change.revision, change.replaces, change.document)
             args += (len(change.entry_ids), *map(str, change.entry_ids))
@@ -207,9 +212,10 @@ class ReadModelStore(Generations, Generic[State]):
             self._documents_key(generation),
             self.changes,
             self._generations,
-            self._keys.events(self.partition),
+            self.keys.events(self.partition),
             self._pause,
-            self._keys.errors(self.partition, group),
+            self.keys.errors(self.partition, group),
+            self.keys.identity(self.partition),
         ]
         first = [generation, self.read_model, group, CHANGES_MAX]
         waits = int(bool(changes or unchanged))
@@ -224,7 +230,12 @@ class ReadModelStore(Generations, Generic[State]):
             endpoint.decode(): document or None
             for endpoint, document in zip(pairs[::2], pairs[1::2], strict=True)
         }
-        return Applied(stale=outcome == b"stale", conflicts=conflicts, lost=outcome == b"lost")
+        return Applied(
+            stale=outcome == b"stale",
+            conflicts=conflicts,
+            lost=outcome == b"lost",
+            gone=outcome == b"gone",
+        )
 
     async def check_whole(self, generation: int) -> None:
         """Raise DocumentsMissingError where *generation*, which is live, lacks documents."""

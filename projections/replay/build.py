@@ -11,7 +11,11 @@ _log = structured_logger(__name__)
 
 
 async def build(
-    log: Source, store: ReadModelStore[State], folding: Folding[State] | None = None
+    log: Source,
+    store: ReadModelStore[State],
+    folding: Folding[State] | None = None,
+    *,
+    accept_loss: bool = False,
 ) -> EntryId:
     """Fold the whole partition into a new generation, and make it live unless another went live.
 
@@ -22,6 +26,7 @@ async def build(
         log: The log.
         store: Where the documents are written.
         folding: Where the fold begins, such as a snapshot's states; None: with nothing.
+        accept_loss: Fold what is left where entries are missing: a person decided so.
 
     Returns:
         The entry after which a new group begins: the last one that was folded, or `START` where
@@ -37,10 +42,12 @@ async def build(
     if folding is None:
         folding = Folding(store.projection, partition)
     begin, before = folding.position, folding.appended
-    check_complete(partition, begin, await extent_of(log, partition), before)
+    if not accept_loss:
+        check_complete(partition, begin, await extent_of(log, partition), before)
     generation = await store.new_generation()
     await replay(log, folding)
-    check_complete(partition, begin, await extent_of(log, partition), before)
+    if not accept_loss:
+        check_complete(partition, begin, await extent_of(log, partition), before)
     await store.write(generation, folding.documents(folding.states))
     endpoints = len(folding.states)
     if not await store.go_live(generation, None, since, count=endpoints):

@@ -10,7 +10,10 @@ from consumers.runtime.losses import Losses
 from consumers.runtime.projector import Projector
 from events.entry.entry_id import EntryId
 from events.errors import ServerUnavailableError
+from events.log.accepted_loss import accept_loss
+from events.log.layout import Layout
 from events.log.log import EventLog, open_log
+from events.log.partition_identity import read_partition_identity
 from events.server.server import open_server
 from events.server.settings import ServerSettings
 from projections.route_table.route_table import ROUTE_TABLE
@@ -78,11 +81,21 @@ async def until_it_answers(log: EventLog) -> None:
     await wait_until(answers, "the new primary answers")
 
 
+async def until_missing(log: EventLog) -> None:
+    """Wait until the projectors have said that they wait for what they had read."""
+
+    async def is_said() -> bool:
+        held = await read_partition_identity(log.server.client.call, log.keys, 0)
+        return NAME in held.missing
+
+    await wait_until(is_said, "the projectors wait")
+
+
 def projecting(log: EventLog) -> Consumer:
     return consumer_of(log, Projector(log, ROUTE_TABLE, 0, QUICK.policy), group=NAME)
 
 
-async def test_a_failover_that_lost_writes_is_noticed_counted_and_gone_on_from(
+async def test_a_failover_that_lost_writes_is_told_and_gone_on_from_once_that_is_accepted(
     own_server: EmbeddedServer, replica: EmbeddedServer, proxy: TcpProxy, through: EventLog
 ) -> None:
     with captured_lines() as logs:
@@ -98,7 +111,11 @@ async def test_a_failover_that_lost_writes_is_noticed_counted_and_gone_on_from(
             proxy.retarget(replica.port)
             own_server.kill()
             await until_it_answers(through)
+            before = await states(through, ROUTE_TABLE)
             await fill(through, 3)
+            await until_missing(through)
+            assert await states(through, ROUTE_TABLE) == before
+            await accept_loss(through.server.client, through.keys, through.layout)
             await until_settled(through, NAME)
 
             assert await states(through, ROUTE_TABLE) == await folded_in_order(through, ROUTE_TABLE)
@@ -131,7 +148,7 @@ async def test_a_primary_that_became_a_replica_is_waited_for(
     assert dict(handling.calls) == dict.fromkeys([*before, *after], 1)
 
 
-async def test_a_server_that_came_back_without_its_file_is_begun_on_anew(
+async def test_a_server_that_came_back_without_its_file_is_begun_on_once_that_is_accepted(
     namespace: str,
 ) -> None:
     with embedded_server("--appendonly", "no") as server, captured_lines() as logs:
@@ -144,6 +161,9 @@ async def test_a_server_that_came_back_without_its_file_is_begun_on_anew(
                 server.start()
                 await until_it_answers(log)
                 await fill(log, 2)
+                await until_missing(log)
+                assert await log.server.client.call("EXISTS", log.keys.live(0, NAME)) == 0
+                await accept_loss(log.server.client, log.keys, Layout(1))
                 await until_settled(log, NAME)
 
                 assert await states(log, ROUTE_TABLE) == await folded_in_order(log, ROUTE_TABLE)

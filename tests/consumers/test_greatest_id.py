@@ -50,7 +50,7 @@ async def test_groups_readers_and_tools_pass_the_greatest_id(log: EventLog) -> N
     for source in (log, History(log)):
         assert [e.entry_id async for c in source.read_entries(0) for e in c][-1] == END
         assert [c async for c in source.read_entries(0, END.before())][-1][-1].entry_id == END
-    knowledge = await read_knowledge(log, ROUTE_TABLE.name, 0)
+    knowledge = await read_knowledge(log.server.client.call, log.keys, ROUTE_TABLE.name, 0)
     assert (knowledge.head, knowledge.unfolded) == (END, None)
     assert [state.lag async for state in read_group_states(log)] == [0, 0]
     store = ReadModelStore(log.server, log.keys, ROUTE_TABLE, 0)

@@ -1,8 +1,10 @@
 """A read model written by hand: documents of any content, without a log or a projector."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from projections.read_model.store import Applied, DocumentChange, ReadModelStore
 from projections.route_table.endpoint import Endpoint
@@ -46,6 +48,7 @@ class WrittenTable:
     async def begin(self, *endpoints: Endpoint) -> int:
         """Make a new generation of *endpoints* live."""
         seen = await self.store.live_generation()
+        await self._append(endpoints)
         generation = await self.store.new_generation()
         documents = [(str(one.endpoint_id), ROUTE_TABLE.encode(one, 1)) for one in endpoints]
         await self.store.write(generation, documents)
@@ -56,6 +59,7 @@ class WrittenTable:
 
     async def put(self, *endpoints: Endpoint) -> None:
         """Write new documents of *endpoints*, as a projector does."""
+        await self._append(endpoints)
         changes = []
         for one in endpoints:
             revision = self.revisions.get(one.endpoint_id, 0)
@@ -64,6 +68,16 @@ class WrittenTable:
             self.revisions[one.endpoint_id] = revision + 1
         done = await self.store.apply(self.generation, ROUTE_TABLE.name, changes, ())
         assert done == Applied(stale=False, conflicts={})
+
+    async def _append(self, endpoints: Sequence[Endpoint]) -> None:
+        """Let the log have the newest event that each document says it has."""
+        events = self.keys.events(self.partition)
+        for version in sorted({one.version for one in endpoints}):
+            newest: list[Any] = await self.client.execute_command(
+                "XREVRANGE", events, "+", "-", "COUNT", 1
+            )
+            if not newest or EntryId.parse(newest[0][0]) < version:
+                await self.client.call("XADD", events, str(version), "name", "written")
 
     async def slip(self, endpoint: Endpoint) -> None:
         """Write a newer document that no entry of the change feed tells of."""

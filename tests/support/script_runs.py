@@ -32,6 +32,8 @@ def partition_with_work(keys: Keys) -> list[tuple[Word, ...]]:
         ("XREADGROUP", "GROUP", _GROUP, "other", "COUNT", 1, "STREAMS", events, ">"),
         ("XACK", events, _GROUP, "3-1"),
         ("HSET", keys.positions(0), f"group:{_GROUP}", "0-2", "archive", "4-1"),
+        ("HSET", keys.positions(0), "snapshot:route-table", "9-1"),
+        ("HSET", keys.identity(0), "identity", "identity", "missing:other", "{}"),
         ("HSET", keys.errors(0, _GROUP), "1-1", "failed"),
         ("HSET", keys.tries(0, _GROUP), "1-1", "1 1 0"),
         ("SADD", keys.hand(0, _GROUP), "1-1"),
@@ -87,6 +89,7 @@ def _runs_of_the_log(keys: Keys) -> list[Run]:
     return [
         Run("events.log", "append", appended, ["", 60_000, 2, *fields, *fields]),
         Run("events.log", "keep_layout", [keys.layout], [1, "identity"]),
+        Run("events.log", "accept_loss", [keys.identity(0), positions, events], ["new", "today"]),
         Run("events.log", "advance", [positions], ["archive", "5-1"]),
         Run("events.retention", "trim", [events, positions], ["2-1", 100, 0]),
         Run("events.transfer", "copy", [events, keys.heads(0)], ["4-1", 1, "5-1", *fields]),
@@ -162,10 +165,15 @@ def _runs_of_read_models(keys: Keys) -> list[Run]:
     documents = [keys.documents(0, table, generation) for generation in (0, 1, 2)]
     generations, pause = keys.generations(0), keys.pause(0, table)
     applied = [live, documents[1], changes, generations, events, pause, keys.errors(0, _GROUP)]
+    applied.append(keys.identity(0))
     change = (_ENDPOINT, 1, "", '{"revision":2}', 1, "1-1")
     swapped = [live, changes, generations, documents[2], events, documents[0], pause]
+    swapped.append(keys.identity(0))
+    entries: list[Word] = [1, table, _GROUP, 100, "0", "identity", "2-1", 1, *change, 1, "2-1"]
+    written: list[Word] = [1, 2, table, 100, "", "", 0, 2, "identity", 1, "another", "{}"]
     return [
-        Run(package, "apply", applied, [1, table, _GROUP, 100, "0", 1, *change, 1, "2-1"]),
-        Run(package, "swap", swapped, [1, 2, table, 100, "", "", 0, 2, 1, "another", "{}"]),
+        Run(package, "apply", applied, entries),
+        Run(package, "swap", swapped, written),
+        Run(package, "new_generation", [generations], [table]),
         Run(package, "retire", [live, documents[1]], [1, 60]),
     ]

@@ -158,7 +158,8 @@ def _partition(log: EventLog, endpoint: Endpoint) -> int:
 
 
 async def _knowledge(log: EventLog, partition: int) -> Knowledge:
-    return await read_knowledge(log, ROUTE_TABLE.read_model, partition)
+    call = log.server.client.call
+    return await read_knowledge(call, log.keys, ROUTE_TABLE.read_model, partition)
 
 
 async def _names_of(log: EventLog, endpoint: Endpoint) -> dict[EntryId, str]:

@@ -165,7 +165,8 @@ class DeploymentReader:
     async def _behind_s(self, now: datetime) -> float | None:
         """Return the age of the oldest event that is not folded in the first partitions."""
         partitions = range(min(self.log.partitions, PARTITIONS_ASKED_MAX))
-        known = [await read_knowledge(self.log, ROUTE_TABLE.read_model, p) for p in partitions]
+        call, keys = self.log.server.client.call, self.log.keys
+        known = [await read_knowledge(call, keys, ROUTE_TABLE.read_model, p) for p in partitions]
         ages = [one.behind_s(now) for one in known]
         return None if None in ages else max((age for age in ages if age is not None), default=None)
 

@@ -58,7 +58,8 @@ async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> Ren
     revision, endpoint = await read_endpoint(log, str(endpoint_id))
     now = await now_of(log.server)
     partition = partition_of(endpoint_id, log.partitions)
-    known = await read_knowledge(log, ROUTE_TABLE.read_model, partition)
+    call = log.server.client.call
+    known = await read_knowledge(call, log.keys, ROUTE_TABLE.read_model, partition)
     now_ms = int(now.timestamp() * 1_000)
     health = await read_health(history, endpoint, EntryId(now_ms - HISTORY_S * 1_000, 0), now_ms)
     wants = EntryFilter(endpoint=str(endpoint_id)).wants

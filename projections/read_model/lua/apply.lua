@@ -8,21 +8,45 @@
 -- KEYS[5]  stream  {ns:P}:events
 -- KEYS[6]  string  {ns:P}:PROJECTION:pause, exists while a rebuild swaps
 -- KEYS[7]  hash    {ns:P}:errors:GROUP
+-- KEYS[8]  hash    {ns:P}:identity, which log the partition belongs to
 -- ARGV[1]  G, the generation that the documents belong to
 -- ARGV[2]  PROJECTION
 -- ARGV[3]  group whose entries are acknowledged
 -- ARGV[4]  entries that the change feed keeps
 -- ARGV[5]  "1" to wait for the end of a pause, "0" to ignore it
--- ARGV[6]  number of documents; then for each: endpoint, revision read ("0": none), SHA-1 of the
+-- ARGV[6]  identity of the log that the entries were read from, "" for any
+-- ARGV[7]  the newest of the entries, "" for none
+-- ARGV[8]  number of documents; then for each: endpoint, revision read ("0": none), SHA-1 of the
 --          damaged document that was read ("": none), document, number of entries, entry ids
 -- then     number of entries that changed nothing, entry ids
--- Reply    {"stale"} where G is not live, {"lost"} where documents are missing: nothing was done
+-- Reply    {"gone"} where the history is not the one that the entries were read from, or the group
+--          waits for what is missing of it: nothing was done
+--          {"stale"} where G is not live, {"lost"} where documents are missing: nothing was done
 --          {"paused", milliseconds} nothing was done; call again after that time
 --          {"applied", endpoint, document, ...}: the endpoints that had another revision, each with
 --          its current document ("" for none); they were not written, their entries not
 --          acknowledged
 
 -- include check_writes
+-- include entry_id
+-- include fields
+
+-- Whether the entry is not in the stream, and was not removed from it either.
+local function never_had(stream, id)
+  if redis.call('EXISTS', stream) == 0 then return true end
+  if #redis.call('XRANGE', stream, id, id) > 0 then return false end
+  local about = fields(redis.call('XINFO', 'STREAM', stream))
+  if about['entries-added'] == about['length'] then return true end
+  if is_beyond(id, about['last-generated-id']) then return true end
+  local first = about['first-entry'] and about['first-entry'][1] or about['last-generated-id']
+  return is_beyond(id, first) and is_beyond(id, about['max-deleted-entry-id'])
+end
+
+if ARGV[6] ~= '' and redis.call('HGET', KEYS[8], 'identity') ~= ARGV[6]
+  or redis.call('HEXISTS', KEYS[8], 'missing:' .. ARGV[3]) == 1
+  or ARGV[7] ~= '' and never_had(KEYS[5], ARGV[7]) then
+  return {'gone'}
+end
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {'stale'}
@@ -55,8 +79,8 @@ local function in_chunks(list, call)
 end
 
 local endpoints, revisions, damaged, documents, entries = {}, {}, {}, {}, {}
-local at = 7
-for place = 1, tonumber(ARGV[6]) do
+local at = 9
+for place = 1, tonumber(ARGV[8]) do
   endpoints[place], revisions[place] = ARGV[at], ARGV[at + 1]
   damaged[place], documents[place] = ARGV[at + 2], ARGV[at + 3]
   entries[place] = {at + 5, at + 4 + tonumber(ARGV[at + 4])}

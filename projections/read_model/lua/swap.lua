@@ -12,6 +12,7 @@
 -- KEYS[5]  stream  {ns:P}:events
 -- KEYS[6]  hash    the documents of the generation that was kept so far, to be deleted
 -- KEYS[7]  string  {ns:P}:PROJECTION:pause, which ends with the swap
+-- KEYS[8]  hash    {ns:P}:identity, which log the partition belongs to
 -- ARGV[1]  the live generation that the caller saw, "" for none
 -- ARGV[2]  the generation to become live
 -- ARGV[3]  PROJECTION, which is also the name of its group
@@ -20,10 +21,12 @@
 -- ARGV[6]  the entry up to which the generation has folded all, "" to skip the check
 -- ARGV[7]  the kept generation that the caller saw, "" for none
 -- ARGV[8]  how many documents the generation has with those that follow, "*" for any number
--- ARGV[9]  number of documents to be written now; then for each: endpoint, document
+-- ARGV[9]  identity of the log that the generation was folded from, "" for any
+-- ARGV[10] number of documents to be written now; then for each: endpoint, document
 -- Reply    "live" done
 --          "moved" another one went live meanwhile, or was live and is gone again, or is kept
 --          "ahead" the group has acknowledged entries that the generation has not folded
+--          "gone" the history is not the one that the generation was folded from
 --          "short" the generation has another number of documents than ARGV[8]
 
 -- include check_writes
@@ -74,6 +77,9 @@ local function acknowledged_after(position, delivered)
 end
 
 local name, feed = ARGV[3], ARGV[3] .. ':changes'
+if ARGV[9] ~= '' and redis.call('HGET', KEYS[8], 'identity') ~= ARGV[9] then
+  return 'gone'
+end
 local kept = redis.call('HGET', KEYS[3], name .. ':kept') or ''
 local previous = redis.call('HGET', KEYS[3], feed) or ''
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] or kept ~= ARGV[7]
@@ -85,8 +91,8 @@ if ARGV[6] ~= '' and acknowledged_after(ARGV[6], delivered) then
   return 'ahead'
 end
 
-local written, documents = 9 + 2 * tonumber(ARGV[9]), redis.call('HLEN', KEYS[4])
-for at = 10, written, 2 do
+local written, documents = 10 + 2 * tonumber(ARGV[10]), redis.call('HLEN', KEYS[4])
+for at = 11, written, 2 do
   documents = documents + 1 - redis.call('HEXISTS', KEYS[4], ARGV[at])
 end
 if ARGV[8] ~= '*' and documents ~= tonumber(ARGV[8]) then
@@ -101,7 +107,7 @@ check_writes(KEYS[5], 'stream', 'XPENDING')
 check_writes(KEYS[7], 'string', 'DEL')
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*',
   'previous', previous, 'generation', ARGV[2], 'changes', '')
-for at = 10, written, 2 do
+for at = 11, written, 2 do
   redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1])
 end
 redis.call('PERSIST', KEYS[4])

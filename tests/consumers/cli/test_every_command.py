@@ -36,7 +36,9 @@ def server_url() -> Iterator[str]:
             can_read = "~* &* +@read +@connection +@transaction +time +info"
             client.execute_command(f"ACL SETUSER reader on >secret {can_read}")
             client.execute_command("ACL SETUSER nobody on >secret ~other:* +@all")
-            client.execute_command("ACL SETUSER blind on >secret ~* +@all -xinfo -xrevrange -hget")
+            client.execute_command(
+                "ACL SETUSER blind on >secret ~* +@all -xinfo -xrevrange -hget -hmget"
+            )
         yield server.url
 
 

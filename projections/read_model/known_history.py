@@ -1,0 +1,118 @@
+"""What one process knows of a partition's history: one that lacks it is not gone on with."""
+
+from events.entry.entry_id import START, EntryId
+from events.errors import InvalidPositionError
+from events.log.keys import Keys
+from events.log.partition_identity import (
+    MissingHistory,
+    PartitionIdentity,
+    clear_missing,
+    note_missing,
+    read_partition_identity,
+)
+from events.log.positions import group_holder
+from events.server.reply import Ask, reply_or_none
+from events.streams.stream_state import StreamState, read_stream_state
+from projections.errors import HistoryMissingError
+
+
+class KnownHistory:
+    """The log that a process has read in one partition, and how far.
+
+    A server that was flushed, has lost its disk, came back with an older file, or is a replica that
+    lagged, has another log, or one that ends before what was read. What was read stays true until
+    it is there again, or a person decides to go on without it (`routestream log accept-loss`).
+
+    Attributes:
+        identity: The log's identity, None where none is known yet.
+        seen: The newest entry that was read, `START` where none was.
+        accepted: What the partition says of the last loss that a person accepted, None for none.
+    """
+
+    def __init__(
+        self, ask: Ask, keys: Keys, partition: int, group: str, identity: str | None = None
+    ) -> None:
+        self.identity = identity
+        self.seen: EntryId = START
+        self._end: EntryId = START
+        self._has_looked = False
+        self.accepted: str | None = None
+        self._ask = ask
+        self._keys = keys
+        self._partition = partition
+        self._group = group
+
+    def note(self, entry_id: EntryId) -> None:
+        """Remember that *entry_id* was read."""
+        self.seen = max(self.seen, entry_id)
+
+    async def check(self) -> PartitionIdentity:
+        """Compare what is there with what is known, and with what the group noted or kept.
+
+        Returns:
+            Which log is there; it is the one that is known from now on.
+
+        Raises:
+            HistoryMissingError: What was read is no longer there, and nobody accepted that.
+        """
+        held = await read_partition_identity(self._ask, self._keys, self._partition)
+        kept = await self._kept_position()  # before the stream, which can only grow meanwhile
+        key = self._keys.events(self._partition)
+        stream = await read_stream_state(self._ask, key) or StreamState.absent(key)
+        if not self._has_looked:
+            self._has_looked, self.accepted = True, held.accepted
+        if held.accepted not in {None, self.accepted}:
+            self.seen = self._end = START
+        else:
+            noted = held.missing.get(self._group, MissingHistory(""))
+            for known in (self.identity, noted.identity):
+                self._refuse_another(held, known)
+            self._end = max(self._end, kept, noted.seen_id)
+            await self._refuse_shorter(stream)
+        self._end = max(self._end, stream.last)
+        self.identity, self.accepted = held.identity, held.accepted
+        return held
+
+    async def note_missing(self, cause: str) -> None:
+        """Note for everybody that the group waits, and why."""
+        held = await read_partition_identity(self._ask, self._keys, self._partition)
+        missing = MissingHistory(cause, self.identity, str(self.seen))
+        if held.missing.get(self._group, missing).cause != cause or not held.missing:
+            await note_missing(self._ask, self._keys, self._partition, self._group, missing)
+
+    async def note_found(self) -> None:
+        """Take back what the group noted: nothing is missing any more."""
+        await clear_missing(self._ask, self._keys, self._partition, self._group)
+
+    async def _kept_position(self) -> EntryId:
+        key, holder = self._keys.positions(self._partition), group_holder(self._group)
+        held = reply_or_none(await self._ask("HGET", key, holder), bytes)
+        try:
+            return START if held is None else EntryId.parse(held)
+        except InvalidPositionError:
+            return START
+
+    def _refuse_another(self, held: PartitionIdentity, known: str | None) -> None:
+        if known is None or held.identity == known:
+            return
+        now = "has none" if held.identity is None else f"is of log {held.identity}"
+        raise HistoryMissingError(
+            f"partition {self._partition}: the history of log {known} is gone, what the server has"
+            f" now {now}"
+        )
+
+    async def _refuse_shorter(self, stream: StreamState) -> None:
+        newest = max(self.seen, self._end)
+        if newest > stream.last:
+            ends = "is empty" if stream.last == START else f"ends at {stream.last}"
+            raise HistoryMissingError(
+                f"partition {self._partition}: the log {ends} although entries up to {newest} had"
+                " been read"
+            )
+        if self.seen > START and stream.never_had(self.seen):
+            found = await self._ask("XRANGE", stream.key, str(self.seen), str(self.seen))
+            if not found:
+                raise HistoryMissingError(
+                    f"partition {self._partition}: entry {self.seen}, which had been read, is not"
+                    " in the log and was not trimmed: what is there is another history"
+                )
