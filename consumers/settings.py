@@ -114,7 +114,7 @@ def read_with_sources(
         variables.insert(0, ("server.url", URL_VARIABLE))
     for name, variable in variables:
         if variable in environment:
-            _put(given, name, _text(variable, environment))
+            _put(given, name, _value_in(variable, environment, default=_value(Settings(), name)))
             sources[name] = options.get(variable, variable)
     _complete(Settings(), given)
     try:
@@ -160,16 +160,19 @@ def _meant(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else "; docs/settings.md lists them"
 
 
-def _text(variable: str, environment: Mapping[str, str]) -> str:
+def _value_in(variable: str, environment: Mapping[str, str], *, default: Any) -> str | list[str]:  # noqa: ANN401 - a setting may have any type
+    """Return what *variable* holds; a list has commas between its values."""
     text = environment[variable]
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidSettingsError(f"{variable} has bytes that are no UTF-8") from None
-    return text
+    if not isinstance(default, tuple):
+        return text
+    return [value for value in map(str.strip, text.split(",")) if value]
 
 
-def _put(given: dict[str, Any], name: str, value: str) -> None:
+def _put(given: dict[str, Any], name: str, value: str | list[str]) -> None:
     """Set a value by its path; what is no mapping on the way stays, and is refused later."""
     *parts, last = name.split(".")
     for part in parts:

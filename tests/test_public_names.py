@@ -12,6 +12,7 @@ import pytest
 from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
 from events.server.connection import NeverSentError, NoEntryError
+from producers.checker.address_policy import AddressRefusedError
 from producers.endpoints.requested_health_check import InvalidHealthCheckError
 from projections.read_model.follower import OutOfStepError
 
@@ -21,6 +22,7 @@ OFFERING = (*PACKAGES, "events.archive", "events.transfer", "producers.backend_a
 NOT_FOR_CALLERS: dict[type[Exception], str] = {
     InvalidPluginError: "kept as a BrokenPlugin, by the catalogue that skips the plugin",
     NoEntryError: "becomes NotAdmittedError",
+    AddressRefusedError: "becomes the reason of a probe",
     InvalidHealthCheckError: "becomes InvalidModelDefinitionError, or InvalidEventError",
     NeverSentError: "becomes ServerUnavailableError",
     UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",

@@ -10,6 +10,7 @@ from consumers.processes.stopping import stopping
 from consumers.settings import Settings
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
+from producers.checker.address_policy import AddressPolicy
 from producers.checker.health_checker import HealthChecker
 from producers.checker.membership import join
 from producers.checker.probe import open_session
@@ -38,7 +39,7 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: int | No
             registered(log, CHECKERS, checker, own_facts(wanted=supervised, metrics=url)),
             stopping(stop, supervised=supervised is not None),
             open_reader(log, settings.reader) as reader,
-            open_session() as session,
+            open_session(AddressPolicy(settings.checker.networks)) as session,
             join(log.server, log.keys, checker, settings.membership) as membership,
         ):
             exposed.membership = membership

@@ -271,7 +271,11 @@ async def warm_up(recorded: RecordedEvent) -> None:
 
 def environment_of(server: EmbeddedServer) -> Mapping[str, str]:
     """Return the variables that tell a command which deployment it works on."""
-    return {"REDIS_URL": server.url, "ROUTESTREAM_NAMESPACE": NAMESPACE}
+    return {
+        "REDIS_URL": server.url,
+        "ROUTESTREAM_NAMESPACE": NAMESPACE,
+        "ROUTESTREAM_CHECKER_NETWORKS": "127.0.0.0/8",
+    }
 
 
 async def _until(holds: Callable[[], bool]) -> None:

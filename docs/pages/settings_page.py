@@ -16,9 +16,10 @@ _HEAD = """\
 
 Everything has a default. A YAML file (`--config`, or `ROUTESTREAM_CONFIG`) changes it, the
 environment overrides the file, and the command line overrides the environment. `REDIS_URL` names
-the server where the file does not. A list is set in the file only. What is not known, or not
-allowed, is refused with its name and its place, variables that begin with `ROUTESTREAM_` too.
-`routestream config show` prints the settings in force, and where each comes from.
+the server where the file does not. In a variable, a list has commas between its values. What is
+not known, or not allowed, is refused with its name and its place, variables that begin with
+`ROUTESTREAM_` too. `routestream config show` prints the settings in force, and where each comes
+from.
 
 The file is YAML 1.2: true and false are written so, and `yes`, `on` or `010` mean no more than
 they say.
@@ -80,8 +81,7 @@ def _section(prefix: str, part: msgspec.Struct) -> Iterator[str]:
             continue
         if field.name not in abouts:
             raise LookupError(f"the docstring of {kind.__name__} does not say what {name} means")
-        is_list = isinstance(default, tuple)
-        variable = "" if is_list else f"`{PREFIX}{name.replace('.', '_').upper()}`"
+        variable = f"`{PREFIX}{name.replace('.', '_').upper()}`"
         yield f"| `{name}` | {variable} | {_shown(default)} | {abouts[field.name]} |"
     yield ""
     for inner, within in parts:

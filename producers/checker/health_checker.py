@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
-import aiohttp
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
@@ -16,7 +15,7 @@ from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatus
 from events.errors import EventsError
 from events.structured_logger import structured_logger
-from producers.checker.probe import Address, probe
+from producers.checker.probe import Address, ProbeSession, probe
 from producers.checker.settings import CheckerSettings
 from producers.checker.stall_clock import StallClock
 from producers.checker.verdict import CheckState, ObservedTransition, ProbeResult, judge
@@ -82,7 +81,7 @@ class HealthChecker:
         reader: Reader,
         recorder: Recorder,
         ownership: EndpointOwnership,
-        session: aiohttp.ClientSession,
+        session: ProbeSession,
         settings: CheckerSettings,
         *,
         clock: Callable[[], float] = time.time,

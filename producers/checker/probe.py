@@ -2,6 +2,8 @@
 
 import errno
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import aiohttp
@@ -10,6 +12,7 @@ from yarl import URL
 
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.route import Protocol
+from producers.checker.address_policy import AddressPolicy, AddressRefusedError
 from producers.checker.verdict import ProbeResult
 
 BODY_BYTES_MAX = 4_096
@@ -42,38 +45,46 @@ class Address(NamedTuple):
         return f"{self.protocol} {self.host}:{self.port}"
 
 
-def open_session() -> aiohttp.ClientSession:
-    """Return a session fit for probes; it must be closed.
+class ProbeSession(NamedTuple):
+    """What probes are made with; see `open_session`."""
+
+    http: aiohttp.ClientSession
+    policy: AddressPolicy
+
+
+@asynccontextmanager
+async def open_session(policy: AddressPolicy) -> AsyncIterator[ProbeSession]:
+    """Open a session fit for probes of the addresses that *policy* allows.
 
     A probe finds out whether the route accepts new connections, so none is reused. The session
     does not limit their number: waiting for one would count as slowness of the route.
     """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=policy.socket_for),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-    )
+    ) as http:
+        yield ProbeSession(http, policy)
 
 
-async def probe(
-    session: aiohttp.ClientSession, address: Address, health_check: HealthCheck
-) -> ProbeResult:
+async def probe(session: ProbeSession, address: Address, health_check: HealthCheck) -> ProbeResult:
     """Probe the route once, for at most `max_wait_time` seconds; redirects are not followed.
 
     Over HTTP only `expected_status_code` is a success; over any other protocol a connection is.
-    A failure of the route does not raise.
+    A failure of the route does not raise. An address that may not be connected to says nothing of
+    the route, as what this machine lacks does not.
     """
     try:
         with anyio.fail_after(health_check.max_wait_time):
             if address.protocol in _HTTP:
-                return await _get(session, _url(address, health_check.path), health_check)
-            return await _connect(address)
+                return await _get(session.http, _url(address, health_check.path), health_check)
+            return await _connect(session.policy, address)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return ProbeResult(
             success=False,
             reason=_why(error, health_check)[:REASON_CHARACTERS_MAX],
             is_late=_is_late(error),
-            failed_here=_number_of(error) in _OWN_LACKS,
+            failed_here=_is_refused_here(error) or _number_of(error) in _OWN_LACKS,
         )
 
 
@@ -96,9 +107,21 @@ async def _get(session: aiohttp.ClientSession, url: URL, health_check: HealthChe
         return ProbeResult(success=False, reason=f"HTTP {response.status}, expected {expected}")
 
 
-async def _connect(address: Address) -> ProbeResult:
-    stream = await anyio.connect_tcp(address.host, address.port)
-    await stream.aclose()
+async def _connect(policy: AddressPolicy, address: Address) -> ProbeResult:
+    """Connect to one of the addresses that the host has and the policy allows."""
+    found = await anyio.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    places = [place for *_, place in found]
+    allowed = [place for place in places if policy.allows(str(place[0]))]
+    for place in allowed or places[:1]:
+        policy.check(str(place[0]))
+        try:
+            stream = await anyio.connect_tcp(str(place[0]), int(place[1]))
+        except OSError:
+            if place is allowed[-1]:
+                raise
+            continue
+        await stream.aclose()
+        break
     return ProbeResult(success=True)
 
 
@@ -128,6 +151,10 @@ def _is_late(error: Exception) -> bool:
         error,
         TimeoutError | ConnectionError | aiohttp.ServerConnectionError | aiohttp.ClientOSError,
     )
+
+
+def _is_refused_here(error: Exception) -> bool:
+    return isinstance(error, OSError) and isinstance(_cause_of(error), AddressRefusedError)
 
 
 def _number_of(error: Exception) -> int | None:

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from events.catalogue.health_check import INTERVAL_MIN_S
 from events.limits import Limited
+from producers.checker.address_policy import EVERYWHERE, networks_in
 from producers.checker.verdict import VerdictSettings
 
 
@@ -17,6 +18,9 @@ class CheckerSettings(Limited, frozen=True):
         fast_interval_s: Time between two probes while a failing route is not unhealthy yet, where
             that is shorter than its interval; None: its interval holds.
         interval_min_s: The least time between two probes of a route, whatever its interval.
+        networks: The networks that may be connected to, such as `10.0.0.0/8`. Loopback, link-local
+            and metadata addresses, multicast and what is reserved need a network of their own, such
+            as `127.0.0.0/8`. A route elsewhere is not probed, and its health becomes stale.
         jitter: The part of an interval by which it is drawn longer or shorter, 0 to 0.5.
         report_s: Time between two reports of when the routes were last probed.
         update_interval_s: The least time between two looks at the changed route table.
@@ -26,7 +30,12 @@ class CheckerSettings(Limited, frozen=True):
     concurrency_max: Annotated[int, Meta(ge=1, le=10_000)] = 256
     fast_interval_s: Annotated[float, Meta(ge=0.01, le=86_400)] | None = None
     interval_min_s: Annotated[float, Meta(ge=0.01, le=86_400)] = INTERVAL_MIN_S
+    networks: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)] = EVERYWHERE
     jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
     report_s: Annotated[float, Meta(ge=0.01, le=60)] = 5.0
     update_interval_s: Annotated[float, Meta(ge=0, le=60)] = 0.1
     verdict: VerdictSettings = VerdictSettings()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        networks_in(self.networks)

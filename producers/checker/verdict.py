@@ -37,7 +37,8 @@ class ProbeResult(msgspec.Struct, frozen=True):
         reason: Why it failed, in a few words.
         is_late: It failed because no answer came in time: that of a checker that stood still says
             nothing.
-        failed_here: It failed because this machine lacks something: it says nothing of the route.
+        failed_here: It failed because this machine lacks something, or may not connect there: that
+            says nothing of the route.
     """
 
     success: bool

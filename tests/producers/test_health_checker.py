@@ -16,13 +16,20 @@ from producers.checker.verdict import VerdictSettings
 from producers.errors import ContendedEndpointError, ProducersError
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Health
-from tests.producers.support.checker_ports import CHECK, QUICK, STARTED_MS, Bench, route_at
+from tests.producers.support.checker_ports import (
+    CHECK,
+    LOOPBACK,
+    QUICK,
+    STARTED_MS,
+    Bench,
+    route_at,
+)
 from tests.support.log_lines import captured_lines
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    async with open_session() as session:
+    async with open_session(LOOPBACK) as session:
         made = Bench(session)
         yield made
         await made.aclose()

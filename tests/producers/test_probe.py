@@ -5,22 +5,23 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from anyio.abc import SocketAttribute, SocketStream
 
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.route import Protocol
-from producers.checker.probe import Address, open_session, probe
+from producers.checker.probe import Address, ProbeSession, open_session, probe
 from producers.checker.verdict import ProbeResult
+from tests.producers.support.checker_ports import LOOPBACK
 
 WELL = ProbeResult(success=True)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[ClientSession]:
-    async with open_session() as opened:
+async def session() -> AsyncIterator[ProbeSession]:
+    async with open_session(LOOPBACK) as opened:
         yield opened
 
 
@@ -49,20 +50,20 @@ def ill(reason: str, *, is_late: bool = False) -> ProbeResult:
 
 @pytest.mark.parametrize("expected", [200, 204, 503])
 async def test_exactly_the_expected_status_is_a_success(
-    session: ClientSession, expected: int
+    session: ProbeSession, expected: int
 ) -> None:
     check = HealthCheck(path="/health", expected_status_code=expected)
     async with model_server(with_status(expected)) as address:
         assert await probe(session, address, check) == WELL
 
 
-async def test_any_other_status_is_none(session: ClientSession) -> None:
+async def test_any_other_status_is_none(session: ProbeSession) -> None:
     async with model_server(with_status(500)) as address:
         result = await probe(session, address, HealthCheck(path="/health"))
     assert result == ill("HTTP 500, expected 200")
 
 
-async def test_redirects_are_not_followed(session: ClientSession) -> None:
+async def test_redirects_are_not_followed(session: ProbeSession) -> None:
     asked: list[str] = []
 
     async def redirect(request: web.Request) -> web.Response:
@@ -77,7 +78,7 @@ async def test_redirects_are_not_followed(session: ClientSession) -> None:
     assert asked == ["/health", "/health"]
 
 
-async def test_the_path_with_its_query_is_asked_as_given(session: ClientSession) -> None:
+async def test_the_path_with_its_query_is_asked_as_given(session: ProbeSession) -> None:
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -90,7 +91,7 @@ async def test_the_path_with_its_query_is_asked_as_given(session: ClientSession)
     assert asked == ["/v1/health/ready?deep=1&of=a%20b", "//elsewhere.test/health"]
 
 
-async def test_a_route_that_does_not_answer_in_time_has_failed(session: ClientSession) -> None:
+async def test_a_route_that_does_not_answer_in_time_has_failed(session: ProbeSession) -> None:
     never = anyio.Event()
 
     async def hang(_request: web.Request) -> web.Response:
@@ -102,7 +103,7 @@ async def test_a_route_that_does_not_answer_in_time_has_failed(session: ClientSe
     assert result == ill("no answer within 0.05 s", is_late=True)
 
 
-async def test_the_status_decides_without_the_body(session: ClientSession) -> None:
+async def test_the_status_decides_without_the_body(session: ProbeSession) -> None:
     never = anyio.Event()
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -116,21 +117,21 @@ async def test_the_status_decides_without_the_body(session: ClientSession) -> No
         assert await probe(session, address, HealthCheck(path="/", max_wait_time=5.0)) == WELL
 
 
-async def test_a_refused_connection_is_named(session: ClientSession) -> None:
+async def test_a_refused_connection_is_named(session: ProbeSession) -> None:
     for protocol in ("http", "tcp"):
         address = Address("127.0.0.1", unused_port(), protocol)
         result = await probe(session, address, HealthCheck(path="/"))
         assert result == ill("connection refused")
 
 
-async def test_a_host_that_nobody_knows_is_named(session: ClientSession) -> None:
+async def test_a_host_that_nobody_knows_is_named(session: ProbeSession) -> None:
     for protocol in ("http", "tcp"):
         address = Address("nobody.invalid", 8000, protocol)
         result = await probe(session, address, HealthCheck(path="/"))
         assert result == ill("the name of its host is not known")
 
 
-async def test_an_address_that_makes_no_url_is_a_failure(session: ClientSession) -> None:
+async def test_an_address_that_makes_no_url_is_a_failure(session: ProbeSession) -> None:
     result = await probe(session, Address("a?b", 8000), HealthCheck(path="/"))
     assert not result.success
     assert (result.reason or "").startswith("its address cannot be used: ")
@@ -159,7 +160,7 @@ async def raw_server(answer: bytes) -> AsyncIterator[int]:
     ],
 )
 async def test_what_is_no_http_answer_is_a_failure(
-    session: ClientSession, answer: bytes, reason: str | None
+    session: ProbeSession, answer: bytes, reason: str | None
 ) -> None:
     async with raw_server(answer) as port:
         result = await probe(session, Address("127.0.0.1", port), HealthCheck(path="/"))
@@ -169,14 +170,14 @@ async def test_what_is_no_http_answer_is_a_failure(
 
 @pytest.mark.parametrize("protocol", ["tcp", "grpc", "preopen"])
 async def test_without_http_a_connection_is_a_success(
-    session: ClientSession, protocol: Protocol
+    session: ProbeSession, protocol: Protocol
 ) -> None:
     async with raw_server(b"") as port:
         address = Address("127.0.0.1", port, protocol)
         assert await probe(session, address, HealthCheck(path="/")) == WELL
 
 
-async def test_h2_is_asked_over_http(session: ClientSession) -> None:
+async def test_h2_is_asked_over_http(session: ProbeSession) -> None:
     async with model_server(with_status(500)) as address:
         result = await probe(session, address._replace(protocol="h2"), HealthCheck(path="/"))
     assert result == ill("HTTP 500, expected 200")
@@ -184,7 +185,7 @@ async def test_h2_is_asked_over_http(session: ClientSession) -> None:
 
 @pytest.mark.parametrize("protocol", ["http", "tcp"])
 async def test_no_file_left_to_open_is_the_checkers_own_failure(
-    session: ClientSession, protocol: Protocol
+    session: ProbeSession, protocol: Protocol
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
@@ -197,6 +198,6 @@ async def test_no_file_left_to_open_is_the_checkers_own_failure(
     assert "Too many open files" in (result.reason or "")
 
 
-async def test_a_refused_connection_is_the_routes_own_failure(session: ClientSession) -> None:
+async def test_a_refused_connection_is_the_routes_own_failure(session: ProbeSession) -> None:
     result = await probe(session, Address("127.0.0.1", unused_port()), HealthCheck(path="/"))
     assert (result.success, result.failed_here, result.is_late) == (False, False, False)

@@ -8,13 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from producers.checker.probe import open_session
-from tests.producers.support.checker_ports import CHECK, Bench, route_at
+from tests.producers.support.checker_ports import CHECK, LOOPBACK, Bench, route_at
 from tests.support.log_lines import captured_lines
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    async with open_session() as session:
+    async with open_session(LOOPBACK) as session:
         made = Bench(session)
         yield made
         await made.aclose()

@@ -15,6 +15,7 @@ from consumers.processes.embedded import EmbeddedServer
 from consumers.processes.supervisor import Supervisor, routestream_command
 from events.catalogue.endpoint import EndpointCreatedEvent
 from events.log.log import EventLog, open_log
+from producers.checker.address_policy import AddressPolicy
 from producers.checker.probe import open_session
 from producers.endpoints.endpoint_service import EndpointService
 from producers.endpoints.model_definition import (
@@ -35,6 +36,9 @@ _PROCESSES = {
     "checker-0": ("checkers", "run"),
     "checker-1": ("checkers", "run"),
 }
+_LOOPBACK = ("127.0.0.0/8",)
+"""Where the demo's model servers are."""
+
 _WANTED = Counter(name.rpartition("-")[0] for name in _PROCESSES)
 
 
@@ -116,6 +120,7 @@ async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
         "ROUTESTREAM_CONSUMER_BLOCK_MS": "500",
         "ROUTESTREAM_CONSUMER_CLAIM_IDLE_MS": "1000",
         "ROUTESTREAM_METRICS_PORT": "0",
+        "ROUTESTREAM_CHECKER_NETWORKS": ",".join(_LOOPBACK),
         "ROUTESTREAM_SNAPSHOTS_DIRECTORY": str(server.folder / "snapshots"),
     }
     with (server.folder / "processes.log").open("ab") as output:
@@ -129,13 +134,13 @@ async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
         )
         async with (
             open_log(server.url, namespace="demo", source="demo") as log,
-            open_session() as session,
+            open_session(AddressPolicy(_LOOPBACK)) as session,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(supervisor.keep_running)
             try:
                 async with open_reader(log, ReaderSettings(block_ms=300)) as reader:
-                    proxy = Proxy(reader, session)
+                    proxy = Proxy(reader, session.http)
                     cluster = Cluster(log, reader, proxy, supervisor, environment)
                     try:
                         yield cluster

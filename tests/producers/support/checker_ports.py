@@ -6,14 +6,16 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 import anyio
-from aiohttp import ClientSession, web
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatus
 from events.entry.entry_id import EntryId
 from events.errors import EventsError
+from producers.checker.address_policy import AddressPolicy
 from producers.checker.health_checker import HealthChecker
+from producers.checker.probe import ProbeSession
 from producers.checker.settings import CheckerSettings
 from producers.errors import ProducersError
 from projections.route_table.endpoint import Endpoint
@@ -22,6 +24,7 @@ from projections.route_table.route import Health, Route
 ENDPOINT_ID = UUID(int=1)
 STARTED_MS = 1_700_000_000_000
 CHECK = HealthCheck(path="/health", interval=0.01, max_retries=3, max_wait_time=5, initial_delay=0)
+LOOPBACK = AddressPolicy(("127.0.0.0/8", "::1/128"))
 QUICK = CheckerSettings(interval_min_s=0.01, jitter=0, update_interval_s=0)
 
 
@@ -168,7 +171,7 @@ class Clock:
 class Bench:
     """All that a checker stands on, and the checker itself."""
 
-    def __init__(self, session: ClientSession) -> None:
+    def __init__(self, session: ProbeSession) -> None:
         self.session = session
         self.table = Table()
         self.records = Records()
