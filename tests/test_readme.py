@@ -80,8 +80,11 @@ def test_a_shell_session_does_what_it_shows(
             started = subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
             background.append(started)
             continue
+        if output:
+            until_folded(environment)
         printed = run(command, environment)
         assert not output or normalised(printed) == normalised(output), command
+    until_folded(environment)
     assert example(environment) == "10.0.0.2:8000 weight 1\n"
 
 
@@ -117,8 +120,8 @@ def test_the_make_targets_of_the_readme_are_there() -> None:
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
 
 
-def run(command: str, environment: dict[str, str]) -> str:
-    """Run it; wait first until the projectors have folded what was recorded before."""
+def until_folded(environment: dict[str, str]) -> None:
+    """Wait until the projectors have folded what was recorded before."""
     wait = [str(BIN / "routestream"), "groups", "ls", "-o", "json"]
     for _ in range(40):
         listed = subprocess.run(
@@ -126,6 +129,9 @@ def run(command: str, environment: dict[str, str]) -> str:
         )
         if '"backlog": 0' in listed.stdout and '"route-table"' in listed.stdout:
             break
+
+
+def run(command: str, environment: dict[str, str]) -> str:
     done = subprocess.run(
         ["sh", "-c", f"{command} 2>&1"],
         cwd=ROOT,

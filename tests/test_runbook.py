@@ -15,8 +15,8 @@ _SECTION = re.compile(r"<!-- commands: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 _COMMAND = re.compile(r"^\$ routestream (.+)\n((?:(?!\$ |```).*\n)*)", re.MULTILINE)
 _PLACEHOLDERS = (
     (r"\d{4}-\d\d-\d\dT[\d:.+]+", "TIME"),
-    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME"),
-    (r"\b\d\d:\d\d:\d\d(\.\d+)?", "TIME"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
+    (r"\b\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "EVENT"),
     (r"\b\d{13}-\d+\b", "ENTRY"),
     (r"127\.0\.0\.1:\d+", "ADDRESS"),
@@ -26,6 +26,8 @@ _PLACEHOLDERS = (
     (r"\b\d+(\.\d+)?/s", "RATE/s"),
     (r"\b\d+\.\d+\b", "RATE"),
     (r"\bpid \d+", "PID"),
+    (r"\d+ on \S+ is silent", "PID on HOST is silent"),
+    (r"^([\w-]+-\d) +\S+ +\d+ +(\d+ +AGE)", r"\1 HOST PID \2"),
     (r"[█▁▄░·╌]{4,}", "STRIP"),
     (r"[ ─-]+", " "),
     (r"^revision \d+", "revision COUNT"),  # what is applied together is one revision

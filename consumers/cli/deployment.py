@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec
@@ -15,6 +16,7 @@ from consumers.cli.backend_ai_entry import printed_entry
 from consumers.cli.terminal.interrupt import run_until_interrupted
 from consumers.cli.terminal.messages import say_note
 from consumers.cli.terminal.standard_output import quiet_on_closed_pipe
+from consumers.cli.terminal.watch import watched
 from consumers.processes.logs import configure_logs
 from consumers.settings import Settings, read_with_sources
 from events.archive import Archive, open_archive
@@ -25,12 +27,16 @@ from events.log.log import EventLog
 from events.server.server import open_server
 from events.streams.foreign_stream import ForeignDecoder
 from producers.backend_ai import wire as backend_ai_wire
+from projections.errors import EndpointNotFoundError, NoLiveGenerationError
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
 from projections.replay.partition_history import Source
 from projections.snapshots.snapshot_store import Snapshots
 
 P = ParamSpec("P")
+
+WAITED_FOR = (NoLiveGenerationError, EndpointNotFoundError)
+"""What a repeated command waits for to pass."""
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -74,14 +80,22 @@ class Deployment(msgspec.Struct, frozen=True):
 def command_of(
     run: Callable[Concatenate[Deployment, P], Awaitable[None]],
 ) -> Callable[P, None]:
-    """Return a click callback that runs an async function with the deployment as first argument."""
+    """Return a click callback that runs an async function with the deployment as first argument.
+
+    A function without a parameter *watch* is repeated as a whole where the command has `--watch`.
+    """
+    repeats_itself = "watch" in signature(run).parameters
 
     @wraps(run)
     def callback(*args: P.args, **kwargs: P.kwargs) -> None:
         deployment = click.get_current_context().ensure_object(Deployment)
+        every_s: Any = None if repeats_itself else kwargs.pop("watch", None)
+
+        async def show() -> None:
+            await run(deployment, *args, **kwargs)
 
         async def call() -> None:
-            await run(deployment, *args, **kwargs)
+            await watched(every_s, show, WAITED_FOR)
 
         with quiet_on_closed_pipe():
             run_until_interrupted(call)

@@ -16,11 +16,13 @@ _WIDTH = 100
 _HEAD = """\
 # The command line
 
-Written from the commands' own help by `make docs`; change it there. Every reading command prints
-`-o table|wide|json|jsonl|csv`; the fields of JSON and CSV are in [json.md](json.md). Positions are
-`start`, `end`, an entry id, an RFC 3339 time, or a span such as `-2h`; a range is two of them with
-`..` between. Exit codes: 0 done, 1 failed or differs, 2 usage, 3 not found, 4 no connection,
-130 interrupted, 141 nobody reads the output any more.
+Written from the commands' own help by `make docs`; change it there. Every reading command takes
+`--watch`, and prints `-o table|wide|json|jsonl|csv`; the fields of JSON and CSV are in
+[json.md](json.md). Positions are `start`, `end`, an entry id, a time, or a span such as `-2h`; a
+range is two of them with `..` between. A time is read as RFC 3339 writes it, and as commands print
+it. ENDPOINT is an endpoint's name, its id, or the beginning of it. Exit codes: 0 done, 1 failed or
+differs, 2 usage, 3 not found, 4 no connection, 130 interrupted, 141 nobody reads the output any
+more.
 """
 
 

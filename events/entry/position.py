@@ -7,7 +7,10 @@ from events.entry.entry_id import END, START, EntryId
 from events.errors import InvalidPositionError
 
 _ENTRY_ID = re.compile(r"\d+-\d+\Z", re.ASCII)
-_SPAN = re.compile(r"-(\d{1,12})([smhd])\Z", re.ASCII)
+_SPAN = re.compile(r"-(?:\d{1,12}[smhd] ?)+(?<! )\Z", re.ASCII)
+_PART = re.compile(r"(\d+)([smhd])", re.ASCII)
+_SPAN_CHARACTERS_MAX = 80
+_ZONE = re.compile(r" (?:UTC|([+-]\d\d):?(\d\d))\Z", re.ASCII)
 _MS_MAX = 253_402_300_799_999
 """The calendar's last millisecond; an entry id made by hand can lie beyond it."""
 
@@ -19,7 +22,7 @@ def parse_position(text: str, now: datetime) -> EntryId:
     """Read `start`, `end`, an entry id, an RFC 3339 time with a zone, or a span such as `-2h`.
 
     A time stands for the first entry that could have been appended at it; a span counts back
-    from *now*.
+    from *now*. What commands print is read, too: `2026-01-31 22:00:00 UTC`, `-1h 30m`.
 
     Raises:
         InvalidPositionError: *text* is none of these.
@@ -30,10 +33,10 @@ def parse_position(text: str, now: datetime) -> EntryId:
         return END
     if _ENTRY_ID.match(text):
         return EntryId.parse(text)
-    if span := _SPAN.match(text):
-        return EntryId(max(0, _ms(now) - int(span[1]) * _UNIT_MS[span[2]]), 0)
+    if (span_ms := _span_ms(text)) is not None:
+        return EntryId(max(0, _ms(now) - span_ms), 0)
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(_ZONE.sub(_zone, text))
     except ValueError:
         raise InvalidPositionError(
             text,
@@ -45,16 +48,28 @@ def parse_position(text: str, now: datetime) -> EntryId:
     return EntryId(max(0, _ms(time)), 0)
 
 
+def _zone(printed: re.Match[str]) -> str:
+    """Return the zone of a printed time as RFC 3339 writes it."""
+    return f"{printed[1]}:{printed[2]}" if printed[1] else "Z"
+
+
 def parse_span(text: str) -> float:
-    """Read a span of time such as `90s`, `15m`, `12h` or `7d`, in seconds.
+    """Read a span of time such as `90s`, `15m`, `12h`, `7d` or `1h 30m`, in seconds.
 
     Raises:
         InvalidPositionError: *text* is not such a span.
     """
-    span = _SPAN.match(f"-{text}")
-    if span is None:
+    span_ms = _span_ms(f"-{text}")
+    if span_ms is None:
         raise InvalidPositionError(text, "expected a span such as 90s, 15m, 12h or 7d")
-    return int(span[1]) * _UNIT_MS[span[2]] / 1_000
+    return span_ms / 1_000
+
+
+def _span_ms(text: str) -> int | None:
+    """Return the milliseconds of a span such as `-2h` or `-1h 30m`, None where it is none."""
+    if len(text) > _SPAN_CHARACTERS_MAX or not _SPAN.match(text):
+        return None
+    return sum(int(count) * _UNIT_MS[unit] for count, unit in _PART.findall(text))
 
 
 def parse_range(text: str, now: datetime) -> tuple[EntryId, EntryId]:

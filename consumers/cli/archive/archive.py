@@ -12,6 +12,7 @@ from consumers.cli.terminal.output import (
     confirm,
     output_option,
     print_value,
+    watch_option,
     yes_option,
 )
 from events.archive.archive import Archive
@@ -112,6 +113,7 @@ async def _plan(
 @location_option
 @partition_option
 @output_option
+@watch_option
 @command_of
 async def list_segments(
     deployment: Deployment, *, location: str | None, partition: int | None, output: OutputForm
@@ -151,6 +153,7 @@ def _problem(part: Part, sizes: dict[str, int]) -> str | None:
 @location_option
 @partition_option
 @output_option
+@watch_option
 @command_of
 async def check_archive(
     deployment: Deployment, *, location: str | None, partition: int | None, output: OutputForm

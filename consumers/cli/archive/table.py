@@ -116,4 +116,4 @@ def _ratio(raw_bytes: int, stored_bytes: int) -> float:
 
 def _time(entry_id: str) -> str:
     moment = time_of(EntryId.parse(entry_id)).astimezone(UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+    return f"{moment:%Y-%m-%d %H:%M:%S}Z"

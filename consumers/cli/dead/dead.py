@@ -80,7 +80,8 @@ async def list_dead(
 
         async def show_dead() -> None:
             now = await now_of(log.server)
-            meant = await find_dead(log, DeadFilter.parse(now, **given), count)
+            wanted = await DeadFilter.of_options(log, **given)
+            meant = await find_dead(log, wanted, count)
             await print_dead(log, output, meant, now)
             if not meant:
                 await tell_missing_log(log)
@@ -178,6 +179,7 @@ async def _requeues(log: EventLog, meant: Sequence[Meant]) -> Requeues:
 @click.option("--group", help="Where several groups have given up on the entry.")
 @click.option("--partition", type=partition_type, help="Where the id lies on several.")
 @output_option
+@watch_option
 @command_of
 async def show_dead_letter(
     deployment: Deployment,
@@ -236,11 +238,11 @@ def _print_letter(output: OutputForm, row: DeadRow, now: datetime) -> None:
             ("deliveries", row.deliveries),
             ("requeued", f"{row.requeued} times" if row.requeued else None),
             ("consumer", row.consumer),
-            ("tried", f"{_clock(row.letter.first_at)} to {_clock(row.letter.last_at)} UTC"),
+            ("tried", f"{_clock(row.letter.first_at)} to {_clock(row.letter.last_at)}"),
             *field_lines(row.fields),
         ],
     )
 
 
 def _clock(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"

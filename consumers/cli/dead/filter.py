@@ -17,6 +17,7 @@ from consumers.shipped import GROUPS
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position
 from events.log.log import EventLog
+from events.server.server import now_of
 from events.streams.stream_group import read_groups
 
 SEARCHED_MAX = 100_000
@@ -79,6 +80,19 @@ class DeadFilter(msgspec.Struct, frozen=True):
             entry_ids=_ids(given["entry_ids"]),
         )
 
+    @classmethod
+    async def of_options(cls, log: EventLog, **given: Any) -> "DeadFilter":  # noqa: ANN401 - the options below
+        """Build the filter from the values of `filter_options`, an endpoint's name among them.
+
+        Raises:
+            click.UsageError: An option is invalid.
+            InvalidPositionError: A position or an id is invalid.
+            EndpointNotFoundError: No endpoint is named like that.
+        """
+        parsed = cls.parse(await now_of(log.server), **given)
+        entries = await parsed.entries.with_endpoint_named(log, given["endpoint"])
+        return msgspec.structs.replace(parsed, entries=entries)
+
     @property
     def has_conditions(self) -> bool:
         """Whether the filter can leave out dead letters of a group and partition."""
@@ -125,7 +139,11 @@ def filter_options(command: Command) -> Command:
             metavar="NAME",
             help="Of events of this type; a pattern such as 'route_*' too.",
         ),
-        click.option("--endpoint", metavar="ID", help="Of this endpoint; a beginning will do."),
+        click.option(
+            "--endpoint",
+            metavar="ENDPOINT",
+            help="Of this endpoint: its name, its id, or the beginning of it.",
+        ),
         click.option(
             "--error", "error_text", metavar="TEXT", help="With this in its reason or its error."
         ),

@@ -196,7 +196,7 @@ async def drop_dead(log: EventLog, output: OutputForm, reason: str, places: Plac
 async def _meant(
     log: EventLog, limit: int, given: Mapping[str, Any], *, everything: bool
 ) -> list[Meant]:
-    wanted = DeadFilter.parse(await now_of(log.server), **given)
+    wanted = await DeadFilter.of_options(log, **given)
     if wanted.has_conditions == everything:
         raise click.UsageError(
             "say which ones: by options such as --error or --ids, or else --all, of GROUP or of"

@@ -5,7 +5,7 @@ from datetime import datetime
 import click
 
 from consumers.cli.deployment import Deployment, snapshots_of, source_of
-from consumers.cli.terminal.messages import say
+from consumers.cli.endpoints.named_endpoint import live_endpoint, say_left_out
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position, time_of
 from events.log.keys import partition_of
@@ -14,7 +14,7 @@ from events.server.server import now_of
 from projections.errors import EndpointNotFoundError
 from projections.replay.folding import only
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.lookup import choose_endpoint, live_endpoints, read_endpoint, whole_id
+from projections.route_table.lookup import choose_endpoint, live_endpoints, whole_id
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import as_of
 
@@ -39,7 +39,7 @@ async def endpoint_at(
     """
     now = await now_of(log.server)
     if position is None:
-        return *await read_endpoint(log, named, say_left_out), now
+        return *await live_endpoint(log, named), now
     until = parse_position(position, now)
     whole = whole_id(named)
     if whole is None:
@@ -69,11 +69,6 @@ async def endpoints_at(
         return [one async for one in live_endpoints(log, say_left_out)], now
     until = parse_position(position, now)
     return await _all_at(deployment, log, until), moment_of(until, now)
-
-
-def say_left_out(partition: int) -> None:
-    """Say that the endpoints of *partition* are left out."""
-    say(f"partition {partition} is left out: it is not live")
 
 
 def moment_of(position: EntryId, now: datetime) -> datetime:

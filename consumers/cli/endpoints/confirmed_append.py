@@ -4,14 +4,13 @@ from collections.abc import Callable
 from uuid import UUID
 
 from consumers.cli.deployment import Deployment
-from consumers.cli.endpoints.at_position import say_left_out
 from consumers.cli.endpoints.changed_fields import changed_fields
+from consumers.cli.endpoints.named_endpoint import endpoint_id_of
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import confirm
 from producers.endpoints.decisions import Decision
 from producers.endpoints.endpoint_service import EndpointService
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.lookup import find_endpoint
 
 
 async def confirm_and_append(
@@ -31,9 +30,7 @@ async def confirm_and_append(
 
     async with deployment.open_log(create=True) as log:
         endpoint_id = (
-            endpoint
-            if isinstance(endpoint, UUID)
-            else await find_endpoint(log, endpoint, say_left_out)
+            endpoint if isinstance(endpoint, UUID) else await endpoint_id_of(log, endpoint)
         )
         recorded = await EndpointService(log).record(endpoint_id, decide_and_ask)
     if not recorded.entry_ids:

@@ -7,7 +7,8 @@ import click
 import msgspec
 
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of
-from consumers.cli.endpoints.at_position import endpoint_at, say_left_out
+from consumers.cli.endpoints.at_position import endpoint_at
+from consumers.cli.endpoints.named_endpoint import endpoint_id_of
 from consumers.cli.endpoints.register_changes import ChangeRow, change_rows, in_words
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import projection_option
@@ -17,6 +18,7 @@ from consumers.cli.terminal.output import (
     print_rows,
     print_value,
     printable,
+    watch_option,
 )
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
@@ -31,7 +33,6 @@ from projections.projection import Projection
 from projections.replay.endpoint_trace import TraceStep, endpoint_trace
 from projections.replay.folding import Folding, only
 from projections.replay.partition_history import extent_of
-from projections.route_table.lookup import find_endpoint
 
 
 class StepRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--from", "since", metavar="POSITION", help="Leave out what was before.")
 @click.option("--to", "until", metavar="POSITION", help="Leave out what came later.")
 @output_option
+@watch_option
 @command_of
 async def trace_events(
     deployment: Deployment,
@@ -94,9 +96,9 @@ async def trace_events(
 
 
 async def _named(deployment: Deployment, log: EventLog, endpoint: str) -> UUID:
-    """Return the id of *endpoint*; where no read model is live, find the name in the log."""
+    """Return the id of *endpoint*; where no read model is live, find the name in all of the log."""
     try:
-        return await find_endpoint(log, endpoint, say_left_out)
+        return await endpoint_id_of(log, endpoint)
     except NoLiveGenerationError:
         _, state, _ = await endpoint_at(deployment, log, endpoint, "end")
         return state.endpoint_id
@@ -141,7 +143,7 @@ def _step_row(step: TraceStep, endpoint_id: UUID) -> StepRow:
 
 def _step_columns(*, wide: bool) -> Columns[StepRow]:
     return (
-        Column("TIME", lambda row: f"{time_of(row.entry_id):%Y-%m-%d %H:%M:%S.%f}"[:-3]),
+        Column("TIME", lambda row: f"{time_of(row.entry_id):%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z"),
         Column("ENTRY", lambda row: row.entry_id),
         Column("EVENT", lambda row: row.name),
         Column("CHANGE", lambda row: _change(row.step, wide=wide), folds=True),

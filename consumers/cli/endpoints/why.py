@@ -18,6 +18,7 @@ from consumers.cli.terminal.output import (
     print_rows,
     printable,
     shown_id,
+    watch_option,
 )
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
@@ -50,6 +51,7 @@ class WhyRow(msgspec.Struct, frozen=True, kw_only=True):
 @click.argument("endpoint")
 @as_of_option
 @output_option
+@watch_option
 @command_of
 async def why(
     deployment: Deployment, *, endpoint: str, position: str | None, output: OutputForm

@@ -9,12 +9,14 @@ from uuid import UUID
 import click
 import msgspec
 
+from consumers.cli.endpoints.named_endpoint import id_or_beginning
 from consumers.cli.events.expression import Expression, parse_expression
 from consumers.cli.terminal.entry_reading import EXPRESSION_ROOTS, EntryReading
 from events.catalogue.registry import BY_WIRE_NAME
 from events.entry.codec import subject_of
 from events.entry.recorded import Entry
 from events.log.keys import partition_of
+from events.log.log import EventLog
 
 ENDPOINT_CHARACTERS_MIN = 4
 """Characters of an endpoint's id that name it, at least."""
@@ -52,7 +54,8 @@ class EntryFilter(msgspec.Struct, frozen=True):
         """Build the filter from the values of command-line options.
 
         Raises:
-            click.UsageError: No type has that name, or *endpoint* is no beginning of an id.
+            click.UsageError: No type has that name, or *endpoint* is no beginning of an id
+                and the stream is foreign.
             InvalidExpressionError: *where* cannot be read.
         """
         for name in () if reading.is_foreign else names:
@@ -60,12 +63,23 @@ class EntryFilter(msgspec.Struct, frozen=True):
                 raise click.UsageError(f"--type {name!r} is none of {', '.join(BY_WIRE_NAME)}")
         condition = None if where is None else parse_expression(where, EXPRESSION_ROOTS)
         beginning = None if endpoint is None else endpoint.lower()
-        if beginning is not None and not _BEGINNING.match(beginning):
+        is_name = beginning is not None and not _BEGINNING.match(beginning)
+        if is_name and reading.is_foreign:
             raise click.UsageError(
                 f"--endpoint {endpoint!r} is neither an endpoint's id nor its beginning,"
-                f" {ENDPOINT_CHARACTERS_MIN} characters or more"
+                f" {ENDPOINT_CHARACTERS_MIN} characters or more; a foreign stream knows no names"
             )
         return cls(tuple(names), beginning, tuple(sources), condition, reading)
+
+    async def with_endpoint_named(self, log: EventLog, endpoint: str | None) -> Self:
+        """Return the filter for the endpoint of that name, or id, or beginning of an id.
+
+        Raises:
+            EndpointNotFoundError: It is no beginning of an id, and no endpoint is named like that.
+        """
+        if endpoint is None:
+            return self
+        return msgspec.structs.replace(self, endpoint=await id_or_beginning(log, endpoint))
 
     def partitions(self, partitions: int) -> list[int]:
         """Return the partitions that can hold such entries; a whole id belongs to one."""

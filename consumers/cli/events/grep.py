@@ -16,7 +16,7 @@ from consumers.cli.events.text_search import TextSearch
 from consumers.cli.terminal.entry_list import print_entries
 from consumers.cli.terminal.messages import EXIT_FAILED
 from consumers.cli.terminal.options import COUNT_MAX, SpanCommand
-from consumers.cli.terminal.output import OutputForm, output_option
+from consumers.cli.terminal.output import OutputForm, output_option, watch_option
 from events.entry.position import parse_range
 from events.entry.recorded import Entry
 from events.server.server import now_of
@@ -39,6 +39,7 @@ FOUND_COUNT = 100
 )
 @selection_options
 @output_option
+@watch_option
 @command_of
 async def grep(  # noqa: PLR0913 - the options of the command
     deployment: Deployment,

@@ -101,8 +101,8 @@ def selection_options(command: Callback) -> Callback:
         ),
         click.option(
             "--endpoint",
-            metavar="ID",
-            help="Only events of this endpoint; a beginning will do.",
+            metavar="ENDPOINT",
+            help="Only events of this endpoint: its name, its id, or the beginning of it.",
         ),
         click.option(
             "--type",
@@ -133,6 +133,7 @@ async def open_selection(deployment: Deployment, asked: Asked) -> AsyncIterator[
     if asked.stream is None:
         async with deployment.open_history() as history:
             await tell_missing_log(history.log)
+            wanted = await wanted.with_endpoint_named(history.log, asked.endpoint)
             yield Selection(history, wanted, reading)
         return
     async with open_server(deployment.settings.server) as server:

@@ -22,6 +22,7 @@ from consumers.cli.terminal.output import (
     print_table,
     print_value,
     printable,
+    watch_option,
 )
 from consumers.cli.terminal.table import Column, Columns, times_of
 from events.entry.age import age_of, span
@@ -64,6 +65,7 @@ _GROUP_COLUMNS: Columns[EntryGroup] = (
 @click.option("--hex", "as_hex", is_flag=True, help="The bytes of its fields.")
 @stream_option
 @output_option
+@watch_option
 @command_of
 async def show(  # noqa: PLR0913 - the options of the command
     deployment: Deployment,

@@ -16,7 +16,14 @@ from consumers.cli.events.selection import Asked, Selection, open_selection, sel
 from consumers.cli.terminal.entry_line import text_of
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import SpanCommand
-from consumers.cli.terminal.output import OutputForm, output_option, print_rows, room_of, shown_id
+from consumers.cli.terminal.output import (
+    OutputForm,
+    output_option,
+    print_rows,
+    room_of,
+    shown_id,
+    watch_option,
+)
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
 from events.entry.entry_id import EntryId
@@ -103,6 +110,7 @@ _KEY_OF: dict[Dimension, Callable[[Entry], str]] = {
 )
 @selection_options
 @output_option
+@watch_option
 @command_of
 async def stats(
     deployment: Deployment,

@@ -18,7 +18,7 @@ from consumers.cli.events.stats import stats
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.entry_list import print_entries
 from consumers.cli.terminal.options import COUNT_MAX, SpanCommand
-from consumers.cli.terminal.output import OutputForm, output_option
+from consumers.cli.terminal.output import OutputForm, output_option, watch_option
 from events.entry.position import parse_position, parse_range
 from events.server.server import now_of
 
@@ -50,6 +50,7 @@ for _command in (show, stats, grep):
 )
 @selection_options
 @output_option
+@watch_option
 @command_of
 async def tail(
     deployment: Deployment,
@@ -67,6 +68,8 @@ async def tail(
     Example: routestream events tail --where 'payload.new_status == "unhealthy"' -n 5
     Example: routestream events tail --stream events -o json
     """
+    if follow and click.get_current_context().params["watch"] is not None:
+        raise click.UsageError("-f goes on by itself; --watch does not go with it")
     if follow and output is OutputForm.JSON:
         raise click.UsageError("-o json prints one list, which has no end with -f; use -o jsonl")
     async with open_selection(deployment, asked) as selection:
@@ -87,6 +90,7 @@ async def tail(
 )
 @selection_options
 @output_option
+@watch_option
 @command_of
 async def show_range(
     deployment: Deployment, *, asked: Asked, span: str, count: int | None, output: OutputForm

@@ -208,13 +208,14 @@ def _loss_row(loss: Loss, partition: int | msgspec.UnsetType = msgspec.UNSET) ->
         first=loss.first,
         last=loss.last,
         at=loss.at.isoformat(),
-        shown_at=f"{loss.at:%Y-%m-%d %H:%M:%S}",
+        shown_at=f"{loss.at:%Y-%m-%d %H:%M:%S}Z",
     )
 
 
 @click.command("losses")
 @click.argument("group")
 @output_option
+@watch_option
 @command_of
 async def show_losses(deployment: Deployment, *, group: str, output: OutputForm) -> None:
     """List what GROUP found gone before it had ended it, when, and why.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from consumers.cli.deployment import Deployment, command_of
-from consumers.cli.endpoints.at_position import say_left_out
+from consumers.cli.endpoints.named_endpoint import live_endpoint, say_left_out
 from consumers.cli.endpoints.table import ages_shown, health_check_in_words, stale_note
 from consumers.cli.health.health_strip import Cell, cells_of, legend
 from consumers.cli.health.table import (
@@ -48,7 +48,7 @@ from projections.health_state.history import Span
 from projections.read_model.store import no_live_generation
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import HealthAge, RouteKey
-from projections.route_table.lookup import live_endpoints, read_endpoint
+from projections.route_table.lookup import live_endpoints
 
 LIST_LIMIT = 500
 """Endpoints that are listed by default; a whole history is computed for each."""
@@ -169,7 +169,7 @@ async def show(
     async with deployment.open_history() as history:
 
         async def show_it() -> None:
-            _, state = await read_endpoint(history.log, endpoint, say_left_out)
+            _, state = await live_endpoint(history.log, endpoint)
             found = await _read(history, state, since)
             ages = await ages_shown(history.log, [state], await now_of(history.log.server))
             row = health_row(state, found.routes, found.window, is_whole=found.is_whole, ages=ages)

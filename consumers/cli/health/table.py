@@ -236,7 +236,7 @@ def axis(window: Span) -> str:
     """Return the start, end and length of the window in words."""
     start, end = (_clock(one) for one in (window.start_ms, window.end_ms))
     length = span((window.end_ms - window.start_ms) / 1_000)
-    return f"from {start} to {end:%H:%M:%S} UTC, {length}"
+    return f"from {start}Z to {end:%H:%M:%S}Z, {length}"
 
 
 def _clock(ms: int) -> datetime:

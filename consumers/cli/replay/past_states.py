@@ -20,6 +20,7 @@ from consumers.cli.terminal.output import (
     print_rows,
     print_table,
     shown_id,
+    watch_option,
 )
 from consumers.cli.terminal.output_form import print_values
 from consumers.cli.terminal.table import Column, Columns
@@ -59,6 +60,7 @@ _KEYS = frozenset({"revision", "endpoint_id", "version"})
 @projection_option
 @click.option("--as-of", "position", required=True, metavar="POSITION", help=f"{_POSITION}.")
 @output_option
+@watch_option
 @command_of
 async def show(
     deployment: Deployment, *, projection: str, position: str, output: OutputForm
@@ -119,6 +121,7 @@ def _cell_of(name: str) -> Callable[[tuple[Any, dict[str, Any]]], object]:
     help=f"{_POSITION}.",
 )
 @output_option
+@watch_option
 @command_of
 async def diff(
     deployment: Deployment, *, projection: str, since: str, until: str, output: OutputForm

@@ -11,6 +11,7 @@ from anyio import CancelScope, get_cancelled_exc_class
 from rich.filesize import decimal
 
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
+from consumers.cli.endpoints.named_endpoint import endpoint_id_of
 from consumers.cli.replay.progress import ProgressPrinter
 from consumers.cli.replay.rebuilt_table import printing_rebuilt
 from consumers.cli.terminal.command_group import CommandGroup
@@ -49,7 +50,12 @@ def replay() -> None:
 @replay.command()
 @projection_argument
 @partition_option
-@click.option("--endpoint", type=click.UUID, help="Mend only the document of this endpoint.")
+@click.option(
+    "--endpoint",
+    "named",
+    metavar="ENDPOINT",
+    help="Mend only the document of this endpoint: its name, its id, or the beginning of it.",
+)
 @click.option("--from-start", is_flag=True, help="Use no snapshot.")
 @click.option(
     "--accept-loss", is_flag=True, help="Go on where entries are gone: what they said is lost."
@@ -62,7 +68,7 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
     *,
     projection: str,
     partition: int | None,
-    endpoint: UUID | None,
+    named: str | None,
     from_start: bool,
     accept_loss: bool,
     yes: bool,
@@ -80,7 +86,8 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
     """
     chosen = PROJECTIONS[projection]
     async with deployment.open_log() as log:
-        if endpoint is not None:
+        if named is not None:
+            endpoint = await endpoint_id_of(log, named)
             actual = partition_of(endpoint, log.partitions)
             if partition not in {None, actual}:
                 raise click.UsageError(f"--partition {partition}: that endpoint is in {actual}")

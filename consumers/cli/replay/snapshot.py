@@ -16,7 +16,14 @@ from consumers.cli.terminal.options import (
     partitions_of,
     projection_argument,
 )
-from consumers.cli.terminal.output import OutputForm, confirm, output_option, print_rows, yes_option
+from consumers.cli.terminal.output import (
+    OutputForm,
+    confirm,
+    output_option,
+    print_rows,
+    watch_option,
+    yes_option,
+)
 from consumers.cli.terminal.table import Column, Columns
 from events.entry.entry_id import EntryId
 from projections.catalogue import PROJECTIONS
@@ -111,6 +118,7 @@ async def take(
 @snapshot.command("ls")
 @partition_option
 @output_option
+@watch_option
 @command_of
 async def list_snapshots(
     deployment: Deployment, *, partition: int | None, output: OutputForm

@@ -17,7 +17,7 @@ from consumers.cli.terminal.options import (
     partitions_of,
     projection_argument,
 )
-from consumers.cli.terminal.output import OutputForm, output_option, print_rows
+from consumers.cli.terminal.output import OutputForm, output_option, print_rows, watch_option
 from consumers.cli.terminal.table import Column, Columns
 from events.log.log import EventLog
 from events.server.server import now_of
@@ -48,6 +48,7 @@ _COLUMNS: Columns[ComparisonRow] = (
 )
 @click.option("--from-start", is_flag=True, help="Use no snapshot.")
 @output_option
+@watch_option
 @command_of
 async def verify(
     deployment: Deployment,

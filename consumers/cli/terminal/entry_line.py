@@ -26,7 +26,7 @@ from events.entry.recorded import Entry
 from events.errors import EventsError
 from events.server.reply import text
 
-_WIDTHS = (23, 20, 8, 28, 12)
+_WIDTHS = (24, 20, 8, 28, 12)
 """Widths of all columns but the last: time, entry id, endpoint, name, source."""
 
 _UNKNOWN = "?"
@@ -78,7 +78,7 @@ class Line(msgspec.Struct, frozen=True):
 
     def as_text(self) -> str:
         """Return the line for a file or a pipe, as one line of text."""
-        time = times_of(self.entry_id) if self.is_wide else f"{self.day} {self.clock}"
+        time = times_of(self.entry_id) if self.is_wide else f"{self.day} {self.clock}Z"
         cells = (time, str(self.entry_id), self.endpoint, self.name, self.source)
         padded = (f"{printable(c):{w}}" for c, w in zip(cells, _WIDTHS, strict=True))
         return "  ".join((*padded, printable(self.summary))).rstrip()
@@ -86,7 +86,7 @@ class Line(msgspec.Struct, frozen=True):
     def as_grid(self, *, narrow: bool) -> Table:
         """Return the line for a terminal, where the last column wraps."""
         name = as_text(self.name, "bold" if self.is_readable else "bold red")
-        first = Text(self.clock if narrow else f"{self.day} {self.clock}", "dim")
+        first = Text(self.clock if narrow else f"{self.day} {self.clock}Z", "dim")
         cells = [first, Text(str(self.entry_id)), as_text(self.endpoint)]
         source, summed_up = as_text(self.source, "dim"), as_text(self.summary)
         grid = Table.grid(padding=(0, 2, 0, 0))

@@ -77,6 +77,8 @@ async def watched(
             await (_redraw(show) if is_terminal else show())
         except patient as error:
             say(f"trying again: {error}")
+        except click.exceptions.Exit:
+            pass  # what was shown is for the eye here: it may differ, or be empty, and change
         await anyio.sleep(every_s)
 
 

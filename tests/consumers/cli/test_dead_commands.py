@@ -247,7 +247,6 @@ async def test_drop_deletes_what_is_meant_and_keeps_who_did_it(
         ("--reason", "no use", "route-table"),
         ("--all", "route-table", "--error", "no name"),
         ("route-table", "--group", "health-state"),
-        ("--endpoint", "x"),
         ("--type", "no_such_type"),
         ("--all", "--limit", "0"),
     ],

@@ -196,8 +196,7 @@ async def test_following_shows_what_comes_without_a_gap(log: EventLog, run: Comm
     "arguments",
     [
         ("tail", "--type", "route_strated"),
-        ("tail", "--endpoint", "abc"),
-        ("tail", "--endpoint", "chat"),
+        ("tail", "-f", "--watch"),
         ("tail", "-f", "-o", "json"),
         ("tail", "-n", "-1"),
         ("show", "1-1", "--partition", "7"),

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import click
 import pytest
 import redis
 
+from consumers.cli.command_tree import routestream
 from consumers.processes.embedded import embedded_server
+from docs.pages.cli_pages import root_context, walk
+from events.entry.position import parse_position
 from events.errors import ServerRefusedError, ServerUnavailableError
 from events.server.settings import ServerSettings
 from tests.consumers.cli.test_server_load import ENDS, READING, arguments_of
@@ -23,6 +27,10 @@ from tests.consumers.support.terminal import all_in_terminal, environment_of, in
 
 TOLD = {path: one for path, one in READING.items() if path != "routestream doctor"}
 """Those that stop where they may not look; the doctor tells of it, and goes on."""
+
+_PRINTED_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?: UTC|Z|[+-]\d\d:\d\d)?"
+)
 
 MISSING = {"entry_id": "1-1", "dead_id": "1-1", "event": "1-1", "span": "start..", "stream": "0"}
 
@@ -124,6 +132,32 @@ async def test_every_form_is_whole_and_no_fault_of_the_code(
         assert all(isinstance(json.loads(line), dict) for line in result.stdout.splitlines())
     elif form == "csv":
         assert len({len(row) for row in csv.reader(StringIO(result.stdout))}) <= 1
+
+
+def test_every_command_that_prints_in_forms_and_writes_nothing_can_be_watched() -> None:
+    lacking = [
+        context.command_path
+        for command, context in walk(routestream, root_context())
+        if {one.name for one in command.params} & {"output", "yes", "watch"} == {"output"}
+    ]
+    # These write files.
+    assert lacking == ["routestream events export", "routestream snapshot take"]
+
+
+@pytest.mark.parametrize("path", READING)
+async def test_a_time_that_is_printed_is_read_as_a_position(server_url: str, path: str) -> None:
+    arguments = required_arguments(READING[path], server_url)
+    result = await Commands(server_url, NAMESPACE)(READING[path], *arguments)
+    for printed in _PRINTED_TIME.findall(result.stdout):
+        parse_position(printed, datetime.now(UTC))
+
+
+async def test_a_watched_command_is_repeated_whatever_it_ends_with(server_url: str) -> None:
+    watched = "routestream events grep 'found nowhere' --watch=100ms"
+    script = f"timeout -s INT 2 {watched}; echo $?"
+    done = await in_shell(script, environment_of(server_url, NAMESPACE))
+    assert done.stdout.split()[-1] == "124", done.stderr
+    assert done.stderr.count("no events") >= 2, done.stderr
 
 
 @pytest.mark.parametrize("path", READING)

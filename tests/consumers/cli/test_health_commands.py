@@ -81,7 +81,7 @@ async def test_show_has_a_strip_for_each_route_and_what_it_is_now(
     await go_live(log, ROUTE_TABLE, HEALTH_STATE)
     lines = await run.lines(health, "show", "chat")
     assert lines[0] == "endpoint  7ccd26ec chat"
-    assert re.fullmatch(r"window  from \S+ \S+ to \S+ UTC, \S+", lines[3])
+    assert re.fullmatch(r"window  from \S+ \S+Z to \S+Z, \S+", lines[3])
     header, healthy, unhealthy = lines[5:8]
     assert header == "ROUTE  HISTORY  HEALTHY  CHANGES  NOW  SINCE  CHECKED  ADDRESS  BY  REASON"
     assert re.fullmatch(

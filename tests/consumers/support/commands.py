@@ -15,7 +15,7 @@ from consumers.settings import Settings
 from events.server.settings import ServerSettings
 
 _PLACEHOLDERS = (
-    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"), "TIME"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z?"), "TIME"),
     (re.compile(r"\b\d{13}-\d+\b"), "ID"),
     (re.compile(r"\b\d+s( ago)?\b"), "AGE"),
     (re.compile(r" {2,}"), "  "),
