@@ -36,11 +36,13 @@ class GroupChange:
         self._events, self._positions = keys.events(partition), keys.positions(partition)
         self._operations = keys.operations(partition)
         self._lost = keys.lost(partition)
+        self._delivered = keys.delivered(partition, group)
         self._kept = [
             *(keys.requeues(partition, group), keys.tries(partition, group)),
             *(keys.lease(partition, group), keys.fence(partition, group)),
             *(keys.handover(partition, group), keys.errors(partition, group)),
             *(keys.hand(partition, group), keys.aside(partition, group)),
+            *(keys.delivered(partition, group), keys.losses_seen(partition, group)),
         ]
         self._reset = log.server.client.script("consumers.groups", "reset")
         self._remove = log.server.client.script("consumers.groups", "remove")
@@ -57,7 +59,7 @@ class GroupChange:
             GroupActiveError: A consumer reads for it, and *force* is not given.
             GroupMovedError: It has read on since *seen*.
         """
-        keys = [self._events, self._positions, self._operations]
+        keys = [self._events, self._positions, self._operations, self._delivered]
         args = [self._group, group_holder(self._group), str(to), str(seen)]
         raw = await self._reset(keys, [*args, *self._who_counts(force=force), *as_arguments(what)])
         answer, *details = [part.decode("utf-8", "replace") for part in reply(raw, list[bytes])]

@@ -11,9 +11,9 @@ from consumers.handlers.owned_entries import OwnedEntries
 from consumers.handlers.ownership import PartitionOwnership
 from consumers.handlers.tries import Tries
 from consumers.runtime.group import Group
+from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.interruption import INTERRUPTIONS, Interruptions
 from consumers.runtime.progress import ConsumerProgress
-from consumers.runtime.remembered_entries import RememberedEntries
 from events.entry.entry_id import END
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.log.log import EventLog
@@ -43,8 +43,9 @@ class HandlerConsumer:
         self._settings = settings
         self._group = Group(log.server, log.keys, partition, group)
         self._lease = Lease(log.server, log.keys, partition, name, settings.lease_ms)
-        self._entries = OwnedEntries(log.server, log.keys, partition, name, self._lease)
-        self._remembered = RememberedEntries(log.server, log.keys, partition, self._entries.losses)
+        self._history = GroupHistory(log.server, log.keys, partition, name)
+        place = (log.server, log.keys, partition)
+        self._entries = OwnedEntries(place, name, self._lease, self._history)
         self.progress = ConsumerProgress(group, partition, self.name)
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
@@ -81,7 +82,7 @@ class HandlerConsumer:
 
     async def prepare(self) -> None:
         """Create the group unless it exists, and keep its position."""
-        await self._remembered.compare()
+        await self._history.compare()
         await self._event_log.restore_layout(self._partition)
         start = self._work.start
         if start == END:
@@ -99,7 +100,7 @@ class HandlerConsumer:
     async def _handle(self) -> None:
         self._log.info("consumer_started", owner=self._lease.owner)
         self.progress.consuming()
-        place = (self._group, self._entries, self._remembered)
+        place = (self._group, self._entries, self._history)
         server = self._event_log.server
         tries = Tries(self._group.name, self._entries, self._work, self._settings)
         self._owning = PartitionOwnership(server, self._lease, place, tries, self._settings)

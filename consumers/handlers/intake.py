@@ -12,9 +12,9 @@ from consumers.handlers.server_wait import until_served
 from consumers.handlers.sweep import Sweep
 from consumers.handlers.tries import Tries
 from consumers.runtime.group import Group
+from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.new_entries import BatchSize
 from consumers.runtime.progress import note_read, waiting
-from consumers.runtime.remembered_entries import RememberedEntries
 from events.entry.entry_id import EntryId
 
 READ_MAX = 1_000
@@ -39,11 +39,11 @@ class Intake:
 
     def __init__(
         self,
-        place: tuple[Group, OwnedEntries, RememberedEntries],
+        place: tuple[Group, OwnedEntries, GroupHistory],
         tries: Tries,
         lanes: Lanes,
     ) -> None:
-        self._group, self._entries, self._remembered = place
+        self._group, self._entries, self._history = place
         self._tries = tries
         self._hands = tries.hands
         self._lanes = lanes
@@ -133,7 +133,7 @@ class Intake:
                 note_read(0)
                 return False
             deliveries = [held.delivery for held in found]
-            self._remembered.note(deliveries)
+            self._history.note(deliveries)
             self._read_size.note_batch(deliveries)
             note_read(len(found))
             await self._begin(self._sort(found, self._hands.take), found[-1].entry_id)
@@ -171,7 +171,7 @@ class Intake:
         """Return pending entries, and the ids of all that were there; note those deleted."""
         found, gone = await self._entries.pending(ranges, count)
         if gone:
-            await self._entries.losses.note("deleted", gone)
+            await self._history.losses.note("deleted", gone)
         if claimed := sum(held.is_claimed for held in found):
             note_read(claimed, claimed=True)
         return found, [*gone, *(held.entry_id for held in found)]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from consumers.errors import LeaseLostError
@@ -10,8 +11,8 @@ from consumers.handlers.entry_in_hand import UNREADABLE, EntryInHand
 from consumers.handlers.hands import Hands, Unsaved
 from consumers.handlers.lease import NOT_THE_OWNER, Lease
 from consumers.runtime.dead_letters import letter_of
+from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.last_errors import shortened
-from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import DeadLetter
 from events.entry.codec import ENTRY_BYTES_MAX, subject_of
 from events.entry.entry_id import AFTER_END, START, EntryId
@@ -38,12 +39,17 @@ class OwnedEntries:
     the step raises LeaseLostError and changes nothing.
 
     Attributes:
-        losses: Notes the entries that are gone.
+        history: Notes the entries that are gone.
     """
 
     def __init__(
-        self, server: Server, keys: Keys, partition: int, member: tuple[str, str], lease: Lease
+        self,
+        place: tuple[Server, Keys, int],
+        member: tuple[str, str],
+        lease: Lease,
+        history: GroupHistory,
     ) -> None:
+        server, keys, partition = place
         group, self._consumer = member
         self._group = group
         self._holder = group_holder(group)
@@ -51,7 +57,7 @@ class OwnedEntries:
         self._lease = lease
         self._stream = keys.events(partition)
         self._end = START
-        self.losses = Losses(server, keys, partition, group)
+        self.history = history
         self._keys = [
             keys.fence(partition, group),
             self._stream,
@@ -62,6 +68,9 @@ class OwnedEntries:
             keys.aside(partition, group),
         ]
         self._dead = keys.dead(partition, group)
+        self._looked_at = [
+            *(keys.delivered(partition, group), keys.losses(partition), keys.lost(partition)),
+        ]
         self._client = server.client
         self._hands = server.client.script("consumers.handlers", "owned_hands")
         self._read = server.client.script("consumers.handlers", "owned_read")
@@ -70,14 +79,12 @@ class OwnedEntries:
         self._acknowledge = server.client.script("consumers.handlers", "owned_acknowledge")
         self._give_up = server.client.script("consumers.handlers", "owned_dead_letter")
 
-    async def look_for_losses(self) -> None:
-        """Note entries that were trimmed before the group had read them."""
-        await self.losses.look(self._consumer)
-
     async def read(self, count: int) -> list[EntryInHand]:
         """Return up to *count* entries that the group was not given before."""
-        answer = await self._ask(self._read, self._group, self._consumer, count)
-        now_ms, raw, end = reply(answer, tuple[int, list[_Noted], bytes | None])
+        keys = [*self._keys, *self._looked_at]
+        answer = await self._ask(self._read, count, *self.history.look_arguments, keys=keys)
+        now_ms, raw, end, looked = reply(answer, tuple[int, list[_Noted], bytes | None, list[Any]])
+        await self.history.take_look(looked)
         if end:
             self._end = EntryId.parse(end)
         return self._held(now_ms, raw)

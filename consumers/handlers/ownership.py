@@ -13,7 +13,7 @@ from consumers.handlers.owned_entries import OwnedEntries
 from consumers.handlers.server_wait import wait_before_retry
 from consumers.handlers.tries import Tries
 from consumers.runtime.group import Group
-from consumers.runtime.remembered_entries import RememberedEntries
+from consumers.runtime.group_history import GroupHistory
 from events.errors import ServerUnavailableError
 from events.server.server import Server
 from events.structured_logger import structured_logger
@@ -38,14 +38,14 @@ class PartitionOwnership:
         self,
         server: Server,
         lease: Lease,
-        place: tuple[Group, OwnedEntries, RememberedEntries],
+        place: tuple[Group, OwnedEntries, GroupHistory],
         tries: Tries,
         settings: HandlerSettings,
     ) -> None:
         self._server = server
         self._lease = lease
         self._place = place
-        self._group, self._entries, _ = place
+        self._group, self._entries, self._history = place
         self._tries = tries
         self._settings = settings
         self._intake: Intake | None = None
@@ -92,7 +92,8 @@ class PartitionOwnership:
             while not self._stopping.is_set():
                 try:
                     if not is_taken_over:
-                        await self._entries.look_for_losses()
+                        await self._history.compare()
+                        await self._history.look()
                         await intake.take_over()
                         is_taken_over = True
                     room = await intake.room()
@@ -146,7 +147,7 @@ class PartitionOwnership:
         now, lease_s = monotonic(), self._settings.lease_ms / 1_000
         if now - self._looked_at >= lease_s:
             self._looked_at = now
-            await self._entries.look_for_losses()
+            await self._history.look()
         if now - self._looked_everywhere_at >= _LOOK_EVERYWHERE_LEASES * lease_s:
             self._looked_everywhere_at = now
             intake.look_everywhere()

@@ -9,13 +9,13 @@ import anyio
 from msgspec import Meta
 
 from consumers.runtime.group import Group
+from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.interruption import INTERRUPTIONS, Interruptions
 from consumers.runtime.new_entries import BatchSize, NewEntries
 from consumers.runtime.outcome import Delivery, Outcome, RetryPolicy, given_up_unseen
 from consumers.runtime.pending import ALONE_FROM, PendingEntries
 from consumers.runtime.processor import Processor
 from consumers.runtime.progress import ConsumerProgress
-from consumers.runtime.remembered_entries import RememberedEntries
 from consumers.runtime.settlement import Settlement
 from consumers.runtime.waiting_connections import connection_name, wake_others
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
@@ -27,7 +27,6 @@ PRUNE_EVERY_S = 60.0
 """How often consumers are looked for that are gone; at each start, too."""
 
 _PRUNED_AFTER_CLAIM_TIMES = 3
-_KEEP_POSITION_EVERY_S = 0.2
 _UNBLOCK_EVERY_S = 0.05
 
 
@@ -70,13 +69,12 @@ class Consumer:
         self._settings = settings
         self._processor = processor
         self._group = Group(log.server, log.keys, partition, group)
+        self._history = GroupHistory(log.server, log.keys, partition, name)
         self._pending = PendingEntries(log.server, log.keys, partition, group, self.name)
         self.progress = ConsumerProgress(group, partition, self.name)
         self._settlement = Settlement(log.server, log.keys, self._pending, group, self.name)
-        self._remembered = RememberedEntries(log.server, log.keys, partition, self._pending.losses)
         self._batch_size = BatchSize(settings.batch_size)
         self._pruned_at: float | None = None
-        self._moved_at: float | None = None
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
         self._connection: int | None = None
@@ -113,16 +111,17 @@ class Consumer:
     @asynccontextmanager
     async def _begun(self) -> AsyncGenerator[NewEntries]:
         """Prepare layout, processor and group; then open the read connection."""
-        await self._remembered.compare()
+        await self._history.compare()
         await self._event_log.restore_layout(self._partition)
         start = await self._processor.prepare()
         await self._group.ensure(start)
         await self._group.join(self.name)
+        await self._history.look()
         self._pruned_at = None
         member = (self._group.name, self.name)
         block_ms = self._settings.block_ms
         async with NewEntries.open(
-            self._server, self._keys, self._partition, member, block_ms
+            self._server, (self._keys, self._partition), member, self._history, block_ms
         ) as new:
             name = connection_name(self._keys, self._partition, *member)
             self._connection = await new.introduce(name)
@@ -160,7 +159,7 @@ class Consumer:
                 self._pending.look_now()
                 await self._processor.idle()
                 continue
-            self._remembered.note(arrived)
+            self._history.note(arrived)
             size.note_batch(arrived)
             if len(arrived) == new.count and not self._stopping.is_set():
                 # There is a backlog: Redis looks for the next batch while we process this one.
@@ -175,15 +174,12 @@ class Consumer:
         return max(1, round(min(limits_s) * 1_000))
 
     async def _look_after_group(self) -> None:
-        """Note losses, remove consumers that are gone, and keep the group's position."""
-        await self._pending.losses.look(self.name)
+        """Remove consumers that are gone, and keep the group's position."""
         if self._pruned_at is None or monotonic() - self._pruned_at >= PRUNE_EVERY_S:
             await self._group.prune(_PRUNED_AFTER_CLAIM_TIMES * self._settings.claim_idle_ms)
             await self._group.redate()
-            self._pruned_at = monotonic()
-        if self._moved_at is not None:
             await self._group.keep_position()
-            self._moved_at = None
+            self._pruned_at = monotonic()
 
     async def _process(self, batch: Sequence[Delivery]) -> None:
         self.progress.processing(batch)
@@ -200,16 +196,6 @@ class Consumer:
             ended += await self._processor.process(processable)
         dead = await self._settlement.settle(ended)
         self.progress.settled(ended, dead)
-        await self._keep_position()
-
-    async def _keep_position(self) -> None:
-        """Keep the group's position, but not too often; `_look_after_group` makes up for it."""
-        now = monotonic()
-        if self._moved_at is None:
-            self._moved_at = now
-        elif now - self._moved_at >= _KEEP_POSITION_EVERY_S:
-            await self._group.keep_position()
-            self._moved_at = now
 
     async def _leave(self) -> None:
         """Hand back our pending entries, wake the others to claim them, and leave the group."""

@@ -11,6 +11,7 @@ from events.entry.entry_id import START, EntryId
 from events.entry.position import time_of
 from events.entry.recorded import Entry, entries_of
 from events.log.keys import Keys
+from events.log.positions import group_holder
 from events.server.reply import reply_entries
 from events.server.server import Server
 
@@ -47,14 +48,16 @@ class DeadLetters:
         self._stream = keys.events(partition)
         self._dead = keys.dead(partition, group)
         self._errors = keys.errors(partition, group)
+        self._positions = keys.positions(partition)
         self._partition = partition
         self._group = group
         self._move = server.client.script("consumers.runtime", "dead_letter")
 
     async def move(self, delivery: Delivery, outcome: DeadLetter, consumer: str) -> bool:
         """Move the entry to the dead letters; return whether it was still pending."""
-        args = [self._group, str(delivery.entry_id), *letter_of(delivery, outcome, consumer)]
-        keys = [self._stream, self._dead, self._errors]
+        args: list[str | bytes] = [self._group, group_holder(self._group), str(delivery.entry_id)]
+        args += letter_of(delivery, outcome, consumer)
+        keys = [self._stream, self._dead, self._errors, self._positions]
         return await self._move(keys, args) is not None
 
     async def read(self, since: str = "-", until: str = "+") -> AsyncGenerator[DeadEntry]:

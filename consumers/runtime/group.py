@@ -25,6 +25,7 @@ class Group:
         self._client = server.client
         self._stream = keys.events(partition)
         self._positions = keys.positions(partition)
+        self._delivered = keys.delivered(partition, name)
         self._begin = server.client.script("consumers.runtime", "begin")
         self._stand = server.client.script("consumers.runtime", "stand")
         self._hand_back = server.client.script("consumers.runtime", "hand_back")
@@ -40,7 +41,7 @@ class Group:
         A lost group begins at its kept position; one that has none begins after *start*. The
         entries between its kept and its last position are read again.
         """
-        keys = [self._stream, self._positions]
+        keys = [self._stream, self._positions, self._delivered]
         raw = await self._begin(keys, [self.name, group_holder(self.name), str(start)])
         start_id = reply_or_none(raw, bytes)
         if start_id is None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from events.entry.entry_id import EntryId
+from events.entry.entry_id import START, EntryId
 from events.errors import DamagedValueError
 from events.log.keys import Keys
 from events.server.reply import reply, reply_entries, reply_or_none, whole_number
@@ -19,8 +19,16 @@ KEPT_MAX = 1_000
 
 _SHOWN_MAX = 10
 
-Why = Literal["trimmed", "deleted", "rewound"]
-"""Trimmed before it was read; deleted while it was pending; gone with an older history."""
+Why = Literal["trimmed", "deleted", "rewound", "passed over", "dropped"]
+"""Why entries are lost to a group.
+
+Trimmed: before it was given them. Deleted: singly, before it had ended them. Rewound: gone with a
+history that the server no longer has. Passed over: somebody moved the group. Dropped: no longer
+pending although no consumer ended them: somebody acknowledged them, or deleted their consumer.
+"""
+
+By = Literal["consumer", "group"]
+"""Whether a loss counts what one consumer was given, or what all of the group were."""
 
 _log = structured_logger(__name__)
 
@@ -35,6 +43,9 @@ class Loss(msgspec.Struct, frozen=True):
         first: The first of them; if they were trimmed, the last entry delivered before them.
         last: The last of them; if they were trimmed, the first entry left after them.
         at: When the loss was found.
+        is_least: Whether there may be more of them.
+        by: Whose entries were counted.
+        noted_id: Its id among the losses of the partition.
     """
 
     group: str
@@ -43,6 +54,14 @@ class Loss(msgspec.Struct, frozen=True):
     first: EntryId
     last: EntryId
     at: datetime
+    is_least: bool = False
+    by: By = "group"
+    noted_id: EntryId = START
+
+    @property
+    def shown_entries(self) -> str:
+        """How many there are, as a person reads it."""
+        return f"{self.entries} at least" if self.is_least else str(self.entries)
 
 
 class Losses:
@@ -50,54 +69,41 @@ class Losses:
 
     def __init__(self, server: Server, keys: Keys, partition: int, group: str) -> None:
         self._client = server.client
-        self._stream = keys.events(partition)
         self._losses = keys.losses(partition)
         self._lost = keys.lost(partition)
         self._partition = partition
         self._group = group
-        self._gap = server.client.script("consumers.runtime", "gap")
         self._lose = server.client.script("consumers.runtime", "lose")
 
-    async def look(self, consumer: str) -> None:
-        """Note entries trimmed before the group had read them; refresh *consumer*'s idle time.
-
-        They can be found only until the group reads on: call this before a read that may do so.
-
-        Raises:
-            NoGroupError: The group is not there.
-        """
-        gap = await self._gap([self._stream], [self._group, consumer])
-        if gap:
-            entries, delivered, first = reply(gap, tuple[int, bytes, bytes])
-            # Where Redis cannot tell how many were trimmed, there was at least one.
-            await self._note("trimmed", EntryId.parse(delivered), EntryId.parse(first), entries)
-
     async def note(self, why: Why, entry_ids: Sequence[EntryId]) -> None:
-        """Note that *entry_ids*, in ascending order, are gone."""
-        await self._note(why, entry_ids[0], entry_ids[-1], len(entry_ids), entry_ids)
+        """Note that *entry_ids*, in ascending order, which one consumer was given, are gone."""
+        now = datetime.now(UTC)
+        loss = Loss(
+            self._group, why, len(entry_ids), entry_ids[0], entry_ids[-1], now, by="consumer"
+        )
+        await self.note_loss(loss, entry_ids)
 
-    async def _note(
-        self,
-        why: Why,
-        first: EntryId,
-        last: EntryId,
-        entries: int,
-        entry_ids: Sequence[EntryId] = (),
-    ) -> None:
-        at = datetime.now(UTC).isoformat()
-        about = [self._group, why, str(first), str(last), max(1, entries), at]
-        noted = reply(await self._lose([self._losses, self._lost], [KEPT_MAX, *about]), int)
+    async def note_loss(self, loss: Loss, entry_ids: Sequence[EntryId] = ()) -> None:
+        """Note *loss*, as far as it is not noted yet."""
+        counted = "least" if loss.is_least else "exactly"
+        about = [loss.why, str(loss.first), str(loss.last), loss.entries, counted, loss.by]
+        args = [KEPT_MAX, self._group, *about, loss.at.isoformat()]
+        noted = reply(await self._lose([self._losses, self._lost], args), int)
         if noted:
-            _log.error(
-                "history_lost",
-                group=self._group,
-                partition=self._partition,
-                why=why,
-                entries=noted if entries > 0 else f"{noted} at least",
-                first=str(first),
-                last=str(last),
-                entry_ids=[str(entry_id) for entry_id in entry_ids[:_SHOWN_MAX]],
-            )
+            self.tell(msgspec.structs.replace(loss, entries=noted), entry_ids)
+
+    def tell(self, loss: Loss, entry_ids: Sequence[EntryId] = ()) -> None:
+        """Log *loss*, which was noted now."""
+        _log.error(
+            "history_lost",
+            group=self._group,
+            partition=self._partition,
+            why=loss.why,
+            entries=loss.shown_entries if loss.is_least else loss.entries,
+            first=str(loss.first),
+            last=str(loss.last),
+            entry_ids=[str(entry_id) for entry_id in entry_ids[:_SHOWN_MAX]],
+        )
 
     async def total(self) -> int:
         """Return how many entries the group has ever found gone."""
@@ -108,9 +114,10 @@ class Losses:
         """Return the group's losses that are kept, oldest first."""
         raw = await self._client.call("XRANGE", self._losses, "-", "+", "COUNT", 2 * KEPT_MAX)
         found = []
-        for _, flat in reply_entries(raw):
+        for noted_id, flat in reply_entries(raw):
             with suppress(KeyError, ValueError, msgspec.ValidationError):  # another program's
-                found.append(_loss(dict(zip(flat[::2], flat[1::2], strict=True))))
+                about = dict(zip(flat[::2], flat[1::2], strict=True))
+                found.append(_loss(about, EntryId.parse(noted_id)))
         return [loss for loss in found if loss.group == self._group]
 
 
@@ -122,7 +129,7 @@ def noted_count(raw: bytes | None) -> int:
         return 0
 
 
-def _loss(about: dict[bytes, bytes]) -> Loss:
+def _loss(about: dict[bytes, bytes], noted_id: EntryId) -> Loss:
     strings = {name.decode(): value.decode() for name, value in about.items()}
     return Loss(
         group=strings["group"],
@@ -131,4 +138,7 @@ def _loss(about: dict[bytes, bytes]) -> Loss:
         first=EntryId.parse(strings["first"]),
         last=EntryId.parse(strings["last"]),
         at=datetime.fromisoformat(strings["at"]),
+        is_least=strings.get("counted") == "least",
+        by=msgspec.convert(strings.get("by", "group"), By),
+        noted_id=noted_id,
     )

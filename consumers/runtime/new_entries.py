@@ -6,6 +6,7 @@ from typing import Self
 
 from redis.asyncio.connection import AbstractConnection
 
+from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.outcome import Delivery
 from events.entry.codec import ENTRY_BYTES_MAX
 from events.entry.recorded import bounded_entries_of
@@ -29,26 +30,35 @@ class NewEntries:
     """
 
     def __init__(
-        self, connection: AbstractConnection, keys: Keys, partition: int, group: str, name: str
+        self,
+        connection: AbstractConnection,
+        place: tuple[Keys, int],
+        member: tuple[str, str],
+        history: GroupHistory,
     ) -> None:
+        keys, self._partition = place
         self._connection = connection
-        self._stream = keys.events(partition)
-        self._partition = partition
-        self._group = group
-        self._name = name
+        self._stream = keys.events(self._partition)
+        self._group, self._name = member
+        self._history = history
         self.is_asked = False
         self.count = 0
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, server: Server, keys: Keys, partition: int, member: tuple[str, str], block_ms: int
+        cls,
+        server: Server,
+        place: tuple[Keys, int],
+        member: tuple[str, str],
+        history: GroupHistory,
+        block_ms: int,
     ) -> AsyncIterator[Self]:
         """Open the connection for *member*, group and consumer; close it at the end."""
         async with server.blocking(block_ms) as client:
             with translation():
                 connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-            yield cls(connection, keys, partition, *member)
+            yield cls(connection, place, member, history)
 
     async def introduce(self, name: str) -> int | None:
         """Name the connection *name*; return its client id, by which it can be woken.
@@ -56,9 +66,9 @@ class NewEntries:
         Returns None if the server refuses that: the connection then waits to its end.
         """
         try:
-            await self._send("CLIENT", "SETNAME", name)
+            await self._send(("CLIENT", "SETNAME", name))
             await self._receive()
-            await self._send("CLIENT", "ID")
+            await self._send(("CLIENT", "ID"))
             return reply(await self._receive(), int)
         except ServerRefusedError:
             return None
@@ -71,15 +81,22 @@ class NewEntries:
         if not self.is_asked:
             self.is_asked = True
             self.count = count
-            await self._send(
+            read = (
                 *("XREADGROUP", "GROUP", self._group, self._name),
                 *("COUNT", count, "BLOCK", block_ms, "STREAMS", self._stream, ">"),
             )
+            # In one turn of the connection: a read that need not wait is between two looks.
+            look = self._history.look_command()
+            await self._send(look, read, look)
 
     async def receive(self) -> list[Delivery]:
         """Return the entries that were found; none if the wait timed out."""
+        looked = await self._receive("EVAL")
         found = reply_streams(await self._receive("XREADGROUP", "STREAMS", self._stream, ">"))
+        looked_after = await self._receive("EVAL")
         self.is_asked = False
+        await self._history.take_look(looked)
+        await self._history.take_look(looked_after)
         entries = bounded_entries_of(found[0][1], self._partition, ENTRY_BYTES_MAX) if found else []
         return [Delivery(entry) for entry in entries]
 
@@ -87,9 +104,10 @@ class NewEntries:
         """Return what was requested but not yet received; nothing without a request."""
         return await self.receive() if self.is_asked else []
 
-    async def _send(self, *command: str | int) -> None:
+    async def _send(self, *commands: Sequence[str | int]) -> None:
         with translation():
-            await self._connection.send_command(*command)
+            packed = self._connection.pack_commands(commands)
+            await self._connection.send_packed_command(packed)
 
     async def _receive(self, *command: str) -> object:
         with translation(command):

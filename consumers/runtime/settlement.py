@@ -7,13 +7,12 @@ from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.last_errors import LastErrors
 from consumers.runtime.outcome import DeadLetter, Delivery, Handled, Outcome, Retry, Skipped
 from consumers.runtime.pending import PendingEntries
-from events.entry.entry_id import EntryId
 from events.log.keys import Keys
+from events.log.positions import group_holder
 from events.server.server import Server
 from events.structured_logger import structured_logger
 
 _CHUNK = 1_000
-_FAILED_MAX = 10_000
 
 
 class Settlement:
@@ -27,11 +26,14 @@ class Settlement:
         self, server: Server, keys: Keys, pending: PendingEntries, group: str, consumer: str
     ) -> None:
         partition = pending.partition
-        self._client = server.client
-        self._failed: set[EntryId] = set()
-        self._keys = [keys.events(partition), keys.errors(partition, group)]
+        self._keys = [
+            keys.events(partition),
+            keys.errors(partition, group),
+            keys.positions(partition),
+        ]
         self._pending = pending
         self._group = group
+        self._holder = group_holder(group)
         self._consumer = consumer
         self._dead = DeadLetters(server, keys, partition, group)
         self._errors = LastErrors(server, keys, partition, group)
@@ -53,7 +55,6 @@ class Settlement:
                     self._pending.later(delivery, after_s)
                     if error:
                         failed.append((delivery.entry_id, error))
-                        self._failed.add(delivery.entry_id)
                     self._log.warning(
                         "entry_retried",
                         entry_id=str(delivery.entry_id),
@@ -68,8 +69,6 @@ class Settlement:
         # Acknowledge first: a crash in between then loses an error, but repeats no effect.
         await self._acknowledge(done)
         await self._errors.keep(failed)
-        if len(self._failed) > _FAILED_MAX:
-            self._failed.clear()
         return dead
 
     async def _give_up(self, delivery: Delivery, outcome: DeadLetter) -> bool:
@@ -85,13 +84,6 @@ class Settlement:
         return moved
 
     async def _acknowledge(self, done: Sequence[Delivery]) -> None:
-        never_failed = [str(d.entry_id) for d in done if not self._has_failed(d)]
-        failed_before = [str(d.entry_id) for d in done if self._has_failed(d)]
-        if never_failed:
-            await self._client.call("XACK", self._keys[0], self._group, *never_failed)
-        for at in range(0, len(failed_before), _CHUNK):
-            await self._end(self._keys, [self._group, *failed_before[at : at + _CHUNK]])
-
-    def _has_failed(self, delivery: Delivery) -> bool:
-        """Whether an error may be kept of it: it was delivered before, or failed with us."""
-        return delivery.deliveries > 1 or delivery.entry_id in self._failed
+        for at in range(0, len(done), _CHUNK):
+            ids = [str(delivery.entry_id) for delivery in done[at : at + _CHUNK]]
+            await self._end(self._keys, [self._group, self._holder, *ids])

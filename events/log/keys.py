@@ -122,6 +122,17 @@ class Keys(msgspec.Struct, frozen=True):
         """Hash: group -> how many entries it ever found gone before reading them."""
         return f"{{{self.namespace}:{partition}}}:lost"
 
+    def losses_seen(self, partition: int, group: str) -> str:
+        """Hash: the group's losses that an operator has seen: `entries`, and `last`, its id."""
+        return f"{{{self.namespace}:{partition}}}:losses-seen:{group}"
+
+    def delivered(self, partition: int, group: str) -> str:
+        """String: up to where the group was delivered, and how many entries were removed so far.
+
+        It is written right after each read; so a group that somebody moved is noticed.
+        """
+        return f"{{{self.namespace}:{partition}}}:delivered:{group}"
+
     def operations(self, partition: int) -> str:
         """Stream, bounded: what people did to the groups and dead letters, who, when and why."""
         return f"{{{self.namespace}:{partition}}}:operations"

@@ -4,10 +4,13 @@ import re
 from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
+from typing import TypeVar
 
 import redis.exceptions as redis_errors
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+
+T = TypeVar("T")
 
 _INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
@@ -29,14 +32,15 @@ class Script:
             )
         except redis_errors.NoScriptError:
             # The server keeps what EVAL sends. SCRIPT LOAD, which may be switched off, is not used.
-            answer = await self._client.execute_command(*self._whole(keys, args))  # type: ignore[no-untyped-call]
+            answer = await self._client.execute_command(*self.whole(keys, args))  # type: ignore[no-untyped-call]
         return answer
 
     def queue(self, pipeline: Pipeline, keys: list[str], args: Sequence[object]) -> None:
         """Add a run of the script to *pipeline*."""
-        pipeline.execute_command(*self._whole(keys, args))
+        pipeline.execute_command(*self.whole(keys, args))
 
-    def _whole(self, keys: list[str], args: Sequence[object]) -> tuple[object, ...]:
+    def whole(self, keys: list[str], args: Sequence[T]) -> tuple[str | int | T, ...]:
+        """Return the command that runs the script, whether or not the server has it."""
         return ("EVAL", self._text, len(keys), *keys, *args)
 
 

@@ -216,6 +216,7 @@ class ReadModelStore(Generations, Generic[State]):
             self._pause,
             self.keys.errors(self.partition, group),
             self.keys.identity(self.partition),
+            self.keys.positions(self.partition),
         ]
         first = [generation, self.read_model, group, CHANGES_MAX]
         waits = int(bool(changes or unchanged))

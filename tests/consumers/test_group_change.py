@@ -6,7 +6,7 @@ from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedErr
 from consumers.groups.operations import newest_operations, operation
 from consumers.groups.requeue import REQUEUER
 from consumers.groups.state import GroupState, read_group_states
-from consumers.runtime.losses import Losses
+from consumers.runtime.group_history import GroupHistory
 from events.entry.entry_id import END, START, EntryId
 from events.log.log import EventLog
 from events.log.positions import Positions
@@ -64,9 +64,9 @@ async def test_moved_back_into_what_was_trimmed_it_has_lost_nothing(log: EventLo
 
     assert await change(log).reset(START, old_id(5), WHAT) == START
 
-    losses = Losses(log.server, log.keys, 0, GROUP)
-    await losses.look("first")
-    assert await losses.total() == 0
+    history = GroupHistory(log.server, log.keys, 0, (GROUP, "first"))
+    await history.look()
+    assert await history.losses.total() == 0
     now = await state(log)
     assert (now.lag, now.lost) == (6, 0)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from consumers.runtime.group import Group
+from consumers.runtime.group_history import REMEMBERED_MAX, GroupHistory
 from consumers.runtime.losses import Losses
 from consumers.runtime.outcome import Delivery
-from consumers.runtime.remembered_entries import REMEMBERED_MAX, RememberedEntries
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry
 from events.log.log import EventLog
@@ -30,6 +30,10 @@ async def trim_before(log: EventLog, entry_id: EntryId) -> None:
     await log.server.client.call("XTRIM", log.keys.events(0), "MINID", "=", str(entry_id))
 
 
+def history_of(log: EventLog, consumer: str = "first") -> GroupHistory:
+    return GroupHistory(log.server, log.keys, 0, (GROUP, consumer))
+
+
 async def ensure(log: EventLog, start: EntryId = START) -> None:
     await Group(log.server, log.keys, 0, GROUP).ensure(start)
 
@@ -37,7 +41,7 @@ async def ensure(log: EventLog, start: EntryId = START) -> None:
 async def test_nothing_is_lost_where_nothing_was_trimmed(log: EventLog, losses: Losses) -> None:
     await append(log, 5)
     await ensure(log)
-    await losses.look("first")
+    await history_of(log).look()
 
     assert await losses.total() == 0
     assert await losses.read() == []
@@ -48,7 +52,7 @@ async def test_what_was_trimmed_after_it_was_read_is_no_loss(log: EventLog, loss
     await ensure(log)
     await deliver(log, "first", 3)
     await trim_before(log, entries[3])
-    await losses.look("first")
+    await history_of(log).look()
 
     assert await losses.total() == 0
 
@@ -63,8 +67,8 @@ async def test_what_was_trimmed_unread_is_counted_exactly_and_once(
     await trim_before(log, entries[8])
     with captured_lines() as logs:
         for _ in range(3):
-            await losses.look("first")
-            await Losses(log.server, log.keys, 0, GROUP).look("second")
+            await history_of(log).look()
+            await history_of(log, "second").look()
 
     expected = 8 - (entries.index(delivered[-1]) + 1)
     assert await losses.total() == expected
@@ -78,9 +82,9 @@ async def test_a_second_trim_counts_only_what_it_took(log: EventLog, losses: Los
     entries = await append(log, 10)
     await ensure(log)
     await trim_before(log, entries[4])
-    await losses.look("first")
+    await history_of(log).look()
     await trim_before(log, entries[6])
-    await losses.look("first")
+    await history_of(log).look()
 
     assert await losses.total() == 6
     assert [loss.entries for loss in await losses.read()] == [4, 2]
@@ -92,7 +96,7 @@ async def test_what_was_trimmed_from_an_empty_stream_is_counted(
     await append(log, 4)
     await ensure(log)
     await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", "=", 0)
-    await losses.look("first")
+    await history_of(log).look()
 
     assert await losses.total() == 4
 
@@ -118,8 +122,8 @@ def given(entry_ids: list[EntryId]) -> list[Delivery]:
 
 
 @pytest.fixture
-async def remembered(log: EventLog, losses: Losses) -> RememberedEntries:
-    return RememberedEntries(log.server, log.keys, 0, losses)
+async def remembered(log: EventLog) -> GroupHistory:
+    return history_of(log)
 
 
 async def add_at(log: EventLog, *entry_ids: EntryId) -> None:
@@ -152,7 +156,7 @@ def ids(*ms: int) -> list[EntryId]:
 )
 async def test_what_was_given_and_is_not_in_the_history_any_more_is_named(
     log: EventLog,
-    remembered: RememberedEntries,
+    remembered: GroupHistory,
     losses: Losses,
     there: list[EntryId],
     gone: list[EntryId],
@@ -173,7 +177,7 @@ async def test_what_was_given_and_is_not_in_the_history_any_more_is_named(
 
 
 async def test_what_was_read_and_then_trimmed_or_deleted_is_no_loss(
-    log: EventLog, remembered: RememberedEntries, losses: Losses
+    log: EventLog, remembered: GroupHistory, losses: Losses
 ) -> None:
     await add_at(log, *ids(1, 2, 3, 4, 5))
     remembered.note(given(ids(1, 2, 3, 4, 5)))
@@ -186,7 +190,7 @@ async def test_what_was_read_and_then_trimmed_or_deleted_is_no_loss(
 
 
 async def test_the_newest_entries_are_remembered_however_many_there_were(
-    log: EventLog, remembered: RememberedEntries, losses: Losses
+    log: EventLog, remembered: GroupHistory, losses: Losses
 ) -> None:
     remembered.note(given([EntryId(one, 0) for one in range(1, REMEMBERED_MAX + 501)]))
     await add_at(log, EntryId(1, 0))

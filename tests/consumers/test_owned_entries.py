@@ -5,7 +5,9 @@ import pytest
 from consumers.errors import LeaseLostError
 from consumers.handlers.entry_in_hand import EntryInHand
 from consumers.handlers.hands import Hands
+from consumers.handlers.lease import Lease
 from consumers.handlers.owned_entries import OwnedEntries
+from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.outcome import DeadLetter
 from events.entry.entry_id import START
 from events.log.log import EventLog
@@ -13,6 +15,12 @@ from tests.consumers.support.handler_group import lease_of, tries
 from tests.support.running_consumer import GROUP, create_group, created, dead_letters, pending
 
 Step = Callable[[OwnedEntries, EntryInHand], Awaitable[object]]
+
+
+def owned_by(log: EventLog, lease: Lease) -> OwnedEntries:
+    history = GroupHistory(log.server, log.keys, 0, (GROUP, "first"))
+    return OwnedEntries((log.server, log.keys, 0), (GROUP, "first"), lease, history)
+
 
 STEPS: dict[str, Step] = {
     "read": lambda owned, _: owned.read(10),
@@ -29,7 +37,7 @@ async def test_a_former_owner_is_refused_and_changes_nothing(log: EventLog, step
     await create_group(log)
     await log.append(created(), created())
     first, second = (lease_of(log, name) for name in ("first", "second"))
-    owned = OwnedEntries(log.server, log.keys, 0, (GROUP, "first"), first)
+    owned = owned_by(log, first)
     await first.take()
     [held] = await owned.read(1)
     held.begun = 1
@@ -50,7 +58,7 @@ async def test_what_is_not_pending_any_more_is_neither_tried_nor_given_up(log: E
     await create_group(log)
     await log.append(created())
     lease = lease_of(log, "first")
-    owned = OwnedEntries(log.server, log.keys, 0, (GROUP, "first"), lease)
+    owned = owned_by(log, lease)
     await lease.take()
     [held] = await owned.read(1)
     held.begun = 1

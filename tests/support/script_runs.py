@@ -40,6 +40,7 @@ def partition_with_work(keys: Keys) -> list[tuple[Word, ...]]:
         ("HSET", keys.aside(0, _GROUP), "sorted", "9-9", _ENDPOINT, "2-1"),
         ("HSET", keys.requeues(0, _GROUP), "1-1", "1 failed"),
         ("HSET", keys.lost(0), _GROUP, 1),
+        ("SET", keys.delivered(0, _GROUP), "1-1 0 1 1 -"),
         ("XADD", dead, "9-1", "id", "3-1"),
         ("SET", keys.fence(0, _GROUP), _OWNER),
         ("SET", keys.lease(0, _GROUP), _OWNER, "PX", 60_000),
@@ -99,18 +100,21 @@ def _runs_of_the_log(keys: Keys) -> list[Run]:
 def _runs_of_groups(keys: Keys) -> list[Run]:
     package, events, holder = "consumers.runtime", keys.events(0), f"group:{_GROUP}"
     positions, errors = keys.positions(0), keys.errors(0, _GROUP)
-    dead = [events, keys.dead(0, _GROUP), errors]
-    lost: list[Word] = ["10", _GROUP, "trimmed", "1-1", "2-1", 2, "today"]
+    dead = [events, keys.dead(0, _GROUP), errors, positions]
+    noted = [keys.losses(0), keys.lost(0)]
+    lost: list[Word] = ["10", _GROUP, "trimmed", "1-1", "2-1", 2, "least", "group", "today"]
+    delivered = keys.delivered(0, _GROUP)
+    look: list[Word] = [_GROUP, holder, "new", "", 10, "today"]
     return [
-        Run(package, "acknowledge", [events, errors], [_GROUP, "1-1"]),
-        Run(package, "begin", [events, positions], ["new", "group:new", "0-0"]),
-        Run(package, "dead_letter", dead, [_GROUP, "1-1", "reason", "failed"]),
-        Run(package, "gap", [events], [_GROUP, "new"]),
+        Run(package, "acknowledge", [events, errors, positions], [_GROUP, holder, "1-1"]),
+        Run(package, "begin", [events, positions, delivered], ["new", "group:new", "0-0"]),
+        Run(package, "dead_letter", dead, [_GROUP, holder, "1-1", "reason", "failed"]),
         Run(package, "hand_back", [events], [_GROUP, _CONSUMER, 9_000, "-", 10]),
         Run(package, "join", [events], [_GROUP, "new"]),
         Run(package, "keep_errors", [events, errors], [_GROUP, "2-1", "failed"]),
         Run(package, "leave", [events], [_GROUP, "other"]),
-        Run(package, "lose", [keys.losses(0), keys.lost(0)], lost),
+        Run(package, "look", [events, positions, delivered, *noted], look),
+        Run(package, "lose", noted, lost),
         Run(package, "prune", [events], [_GROUP, 0]),
         Run(package, "stand", [events, positions], [_GROUP, holder]),
     ]
@@ -126,6 +130,8 @@ def _runs_of_owners(keys: Keys) -> list[Run]:
     dead = [*owned, keys.dead(0, _GROUP)]
     tried: list[Word] = [_OWNER, _GROUP, _CONSUMER]
     hands: list[Word] = [_OWNER, "4-1", 1, "2-1", 1, "1-1", _ENDPOINT, "", "another", "3-1"]
+    looked = [keys.delivered(0, _GROUP), keys.losses(0), keys.lost(0)]
+    read: list[Word] = [_OWNER, 10, _GROUP, f"group:{_GROUP}", _CONSUMER, "", 10, "today"]
     free = [keys.lease(0, "free"), fence, handover, events]
     return [
         Run(package, "hand_over_lease", [lease, handover], ["owner"]),
@@ -133,7 +139,7 @@ def _runs_of_owners(keys: Keys) -> list[Run]:
         Run(package, "owned_dead_letter", dead, [*end, "reason", "failed"]),
         Run(package, "owned_hands", owned, hands),
         Run(package, "owned_pending", owned, [_OWNER, _GROUP, "new", 10, "-", "+"]),
-        Run(package, "owned_read", owned, [_OWNER, _GROUP, _CONSUMER, 10]),
+        Run(package, "owned_read", [*owned, *looked], read),
         Run(package, "owned_try", owned, [*tried, "1-1", 2, 1, 100, "failed"]),
         Run(package, "owned_try", owned, [*tried, "3-1", 2, 1, 100, ""]),
         Run(package, "renew_lease", [lease, fence, events], [_OWNER, 9_000, *tried[1:], "1-1"]),
@@ -153,7 +159,7 @@ def _runs_by_hand(keys: Keys) -> list[Run]:
         Run(package, "remove", removed, [_GROUP, holder, "", 0, "", *_OPERATION]),
         Run(package, "requeue", requeued, [*requeue, *_OPERATION]),
         Run(
-            *(package, "reset", [events, positions, operations]),
+            *(package, "reset", [events, positions, operations, keys.delivered(0, _GROUP)]),
             [_GROUP, holder, "2-1", "3-1", 0, "", *_OPERATION],
         ),
     ]
@@ -164,8 +170,8 @@ def _runs_of_read_models(keys: Keys) -> list[Run]:
     live, changes = keys.live(0, table), keys.changes(0, table)
     documents = [keys.documents(0, table, generation) for generation in (0, 1, 2)]
     generations, pause = keys.generations(0), keys.pause(0, table)
-    applied = [live, documents[1], changes, generations, events, pause, keys.errors(0, _GROUP)]
-    applied.append(keys.identity(0))
+    applied = [live, documents[1], changes, generations, events, pause]
+    applied += (keys.errors(0, _GROUP), keys.identity(0), keys.positions(0))
     change = (_ENDPOINT, 1, "", '{"revision":2}', 1, "1-1")
     swapped = [live, changes, generations, documents[2], events, documents[0], pause]
     swapped.append(keys.identity(0))

@@ -3,6 +3,7 @@
 -- KEYS[1]  stream           {ns:P}:events
 -- KEYS[2]  hash             {ns:P}:positions, holder -> entry id
 -- KEYS[3]  stream, bounded  {ns:P}:operations
+-- KEYS[4]  string           {ns:P}:delivered:GROUP
 -- ARGV[1]  group
 -- ARGV[2]  its holder
 -- ARGV[3]  the id from which on it is to read
@@ -15,12 +16,14 @@
 -- include check_writes
 -- include entry_id
 -- include fields
+-- include delivered
 
 local COUNTED_MAX = 10000
 local END = '18446744073709551615-18446744073709551615'  -- after it, even if it is an entry
 
 check_writes(KEYS[2], 'hash', 'HGET', 'HSET')
 check_writes(KEYS[3], 'stream', 'XADD')
+check_writes(KEYS[4], 'string', 'SET')
 local group
 if redis.call('EXISTS', KEYS[1]) == 1 then
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -61,6 +64,7 @@ if read and stream['max-deleted-entry-id'] == '0-0' then
   move[#move + 1] = read
 end
 redis.call(unpack(move))
+record_delivered(KEYS[1], KEYS[4], ARGV[1])
 
 local kept = redis.call('HGET', KEYS[2], ARGV[2])
 if is_entry_id(kept) and (is_beyond(kept, to) or group['pending'] == 0) then

@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  stream  {ns:P}:events
 -- KEYS[2]  hash    {ns:P}:positions, holder -> entry id
+-- KEYS[3]  string  {ns:P}:delivered:GROUP
 -- ARGV[1]  group
 -- ARGV[2]  its holder
 -- ARGV[3]  entry id after which a group without a kept position begins
@@ -10,10 +11,12 @@
 -- include check_writes
 -- include entry_id
 -- include fields
+-- include delivered
 
 local COUNTED_MAX = 10000
 
 check_writes(KEYS[2], 'hash', 'HSET')
+check_writes(KEYS[3], 'string', 'SET')
 local start = redis.call('HGET', KEYS[2], ARGV[2])
 if not is_entry_id(start) then start = ARGV[3] end
 local last, added, is_gapless = '0-0', 0, true
@@ -43,4 +46,5 @@ end
 redis.call(unpack(create))
 -- Keep the position at once: a trim must know of the group even if it is lost right away.
 redis.call('HSET', KEYS[2], ARGV[2], start)
+record_delivered(KEYS[1], KEYS[3], ARGV[1])
 return start

@@ -9,9 +9,10 @@
 -- KEYS[6]  string  {ns:P}:PROJECTION:pause, exists while a rebuild swaps
 -- KEYS[7]  hash    {ns:P}:errors:GROUP
 -- KEYS[8]  hash    {ns:P}:identity, which log the partition belongs to
+-- KEYS[9]  hash    {ns:P}:positions, holder -> entry id
 -- ARGV[1]  G, the generation that the documents belong to
 -- ARGV[2]  PROJECTION
--- ARGV[3]  group whose entries are acknowledged
+-- ARGV[3]  group whose entries are acknowledged, and whose position is kept
 -- ARGV[4]  entries that the change feed keeps
 -- ARGV[5]  "1" to wait for the end of a pause, "0" to ignore it
 -- ARGV[6]  identity of the log that the entries were read from, "" for any
@@ -27,9 +28,11 @@
 --          its current document ("" for none); they were not written, their entries not
 --          acknowledged
 
+-- include before
 -- include check_writes
 -- include entry_id
 -- include fields
+-- include stand
 
 -- Whether the entry is not in the stream, and was not removed from it either.
 local function never_had(stream, id)
@@ -69,6 +72,7 @@ check_writes(KEYS[2], 'hash', 'HSET')
 check_writes(KEYS[4], 'hash', 'HSET')
 check_writes(KEYS[5], 'stream', 'XACK')
 check_writes(KEYS[7], 'hash', 'EXISTS', 'HDEL')
+check_stand(KEYS[5], KEYS[9])
 
 local CHUNK = 1000  -- unpack() takes some thousands at most
 
@@ -130,6 +134,8 @@ if #changes > 0 then
   redis.call('HSET', KEYS[4], counted, redis.call('HLEN', KEYS[2]), field, id)
 end
 in_chunks(settled, function(...) redis.call('XACK', KEYS[5], ARGV[3], ...) end)
+-- A group that was lost meanwhile has no position: it is made again at the one that is kept.
+if #settled > 0 then pcall(stand, KEYS[5], KEYS[9], ARGV[3], 'group:' .. ARGV[3]) end
 if redis.call('EXISTS', KEYS[7]) == 1 then
   in_chunks(settled, function(...) redis.call('HDEL', KEYS[7], ...) end)
 end

@@ -37,15 +37,16 @@ class Member:
         """Be given up to *count* new entries, and hold them."""
         await self._begin()
         words = ("XREADGROUP", "GROUP", self._group, self.name, "COUNT", count)
+        client, history = self._log.server.client, self._consumer._history
         try:
-            reply = await self._log.server.client.execute_command(
-                *words, "STREAMS", self._log.keys.events(0), ">"
-            )
+            await history.look()
+            reply = await client.execute_command(*words, "STREAMS", self._log.keys.events(0), ">")
+            await history.look()
         except NoGroupError:
             self._has_begun = False
             return await self.take(count)
         arrived = [Delivery(entry) for entry in entries_of(reply[0][1], 0)] if reply else []
-        self._consumer._remembered.note(arrived)
+        history.note(arrived)
         self._given += arrived
         return len(arrived)
 
@@ -76,7 +77,7 @@ class Member:
             self._has_begun = True
             self._given = []
             try:
-                await self._consumer._remembered.compare()
+                await self._consumer._history.compare()
                 await self._consumer._group.ensure(await self._projector.prepare())
                 await self._consumer._group.join(self.name)
                 async for batch in self._consumer._pending.own(BATCH):
