@@ -207,8 +207,8 @@ async def test_what_is_taken_away_is_made_again(direct: EventLog, fault: str) ->
 
 async def give_away(log: EventLog) -> None:
     """Let another own the partition, who does nothing."""
-    for key in (log.keys.lease(0, GROUP), log.keys.fence(0, GROUP)):
-        await log.server.client.call("SET", key, "2 another#1")
+    await log.server.client.call("SET", log.keys.lease(0, GROUP), "2 another#1", "PX", 3_600_000)
+    await log.server.client.call("SET", log.keys.fence(0, GROUP), "2 another#1")
 
 
 async def until_waiting(log: EventLog) -> None:

@@ -1,11 +1,11 @@
 """The server did what it was asked and its answer gets lost, for what a consumer asks of it."""
 
 from collections.abc import AsyncIterator
-from importlib.resources import files
 
 import pytest
 
 from events.log.log import EventLog, open_log
+from events.server.script import script_text
 from events.server.settings import ServerSettings
 from tests.support.running_consumer import (
     GROUP,
@@ -39,11 +39,13 @@ async def until_lost(proxy: TcpProxy, count: int) -> None:
 
 
 JOIN = call_of("consumers.runtime", "join")
+END = call_of("consumers.runtime", "acknowledge")
 
 
 @pytest.mark.parametrize(
     "command",
-    [b"XREADGROUP", b"XACK", b"XPENDING", b"CLIENT", pytest.param(JOIN, id="join")],
+    [b"XREADGROUP", b"XPENDING", b"CLIENT", END, JOIN],
+    ids=["read", "pending", "client", "acknowledge", "join"],
 )
 async def test_a_lost_reply_strands_nothing_and_repeats_nothing(
     log: EventLog, through: EventLog, proxy: TcpProxy, command: bytes
@@ -117,9 +119,8 @@ async def test_a_lost_reply_to_a_dead_letter_move_makes_one_dead_letter(
     handling = Handling()
     bad, good = await append(log, 2)
     handling.failures[bad] = ValueError("never")
-    await log.server.client.call(
-        "SCRIPT LOAD", files("consumers.runtime").joinpath("lua", "dead_letter.lua").read_text()
-    )
+    text = script_text("consumers.runtime", "dead_letter")
+    await log.server.client.call("SCRIPT LOAD", text)
     proxy.lose_next_reply_to(call_of("consumers.runtime", "dead_letter"))
     async with consuming(consumer_of(through, handling, settings=UNCLAIMED)):
         [dead] = await until_dead(log, 1)
