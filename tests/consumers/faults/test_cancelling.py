@@ -66,7 +66,7 @@ async def test_an_append_cancelled_while_its_answer_is_awaited_is_in_the_log_onc
     "command",
     [
         b"XREADGROUP",
-        b"XACK",
+        pytest.param(call_of("consumers.runtime", "acknowledge"), id="acknowledge"),
         b"XPENDING",
         pytest.param(call_of("consumers.runtime", "join"), id="join"),
     ],
