@@ -130,7 +130,7 @@ class GroupHistory:
         """
         stream = await read_stream_state(self._client.call, self._stream)
         stream = stream or StreamState.absent(self._stream)
-        rewound = [one for one in await self._gone() if _never_had(stream, one)]
+        rewound = [one for one in await self._gone() if stream.never_had(one)]
         stand, self._stand = self._stand, None
         if stand and stand.given and _is_another(stream, stand):
             # What all consumers were given up to the last look, each of them knows; then its own.
@@ -165,13 +165,6 @@ class GroupHistory:
         ends = (stream.last.after(), stand.delivered)
         now = datetime.now(UTC)
         await self.losses.note_loss(Loss(self._group, "rewound", gone, *ends, now, is_least=True))
-
-
-def _never_had(stream: StreamState, missing: EntryId) -> bool:
-    """Whether *missing* was neither trimmed nor deleted, but belongs to another history."""
-    if stream.is_whole or missing > stream.last:
-        return True
-    return missing > max(stream.first or stream.last, stream.deleted or START)
 
 
 def _is_another(stream: StreamState, stand: Stand) -> bool:
