@@ -9,12 +9,12 @@ from consumers.doctor.log_facts import (
     GroupFacts,
     PartitionFacts,
 )
-from consumers.groups.state import SILENT_MS
 from consumers.handlers.handler_settings import TOLD_MAX_S
 from consumers.shipped import GROUPS
 from events.entry.age import span
 from events.entry.entry_id import END, START, EntryId
 from events.log.keys import Keys
+from events.streams.group_activity import SILENT_MS, activity_of, idle_ms_of
 from events.streams.stream_group import PendingEntry
 
 PENDING_IDLE_WARNING_S = TOLD_MAX_S + 60.0
@@ -123,17 +123,18 @@ def group_findings(
 def _consumers(group: GroupFacts, about: str) -> Iterator[Finding]:
     backlog = group.lag + Amount.exactly(group.pending)
     consume = _consume(group.name)
-    idle_ms = min((consumer.idle_ms for consumer in group.consumers), default=0)
-    if not group.consumers:
+    idle_ms = idle_ms_of(group.consumers)
+    activity = activity_of(idle_ms, is_done=not backlog.least)
+    if activity == "stopped":
         say = error if backlog.least else warning
         no_consumer = "it has no consumer: nobody reads"
         or_remove = "" if group.name in GROUPS else f", or routestream groups remove {group.name}"
         yield say(about, no_consumer, f"backlog {backlog}", to_do=consume + or_remove)
-    elif idle_ms >= SILENT_MS:
+    elif activity == "silent":
         say = error if backlog.least else warning
         yield say(
             about,
-            f"none of its consumers has asked for anything for {span(idle_ms / 1_000)}",
+            f"none of its consumers has asked for anything for {span((idle_ms or 0) / 1_000)}",
             f"backlog {backlog}",
             to_do=f"see whether its processes run and what /livez says; {consume}",
         )

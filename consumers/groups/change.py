@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from consumers.errors import ConsumersError
 from consumers.groups.operations import Operation, as_arguments
-from consumers.groups.requeue import REQUEUER
-from consumers.groups.state import SILENT_MS
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from events.log.positions import group_holder, snapshot_holder
 from events.server.reply import reply
+from events.streams.group_activity import SILENT_MS
+from events.streams.stream_group import REQUEUER
 
 
 class GroupActiveError(ConsumersError):

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 from consumers.groups.operations import Operation, newest_operations
-from consumers.groups.requeue import REQUEUER, Requeue
-from consumers.groups.state import SILENT_MS, GroupState
+from consumers.groups.requeue import Requeue
+from consumers.groups.state import GroupState
 from consumers.processes.registry import Fleet, ProcessFacts
 from consumers.runtime.last_errors import LastErrors
 from consumers.runtime.losses import Loss, Losses
@@ -17,7 +17,9 @@ from events.entry.recorded import Entry, entries_of
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder
 from events.server.reply import reply, reply_entries
+from events.streams.group_activity import SILENT_MS
 from events.streams.stream_group import (
+    REQUEUER,
     PendingEntry,
     StreamConsumer,
     read_consumers,
@@ -138,7 +140,7 @@ async def read_members(
     stream = log.keys.events(partition)
     known = () if fleet is None else (*fleet.alive, *fleet.dead)
     facts = {process.name: process.facts for process in known}
-    consumers = await read_consumers(log.server.client.call, stream, group)
+    consumers = await read_consumers(log.server.client.call, stream, group, with_requeuer=True)
     members = [_member(consumer, facts.get(consumer.name)) for consumer in consumers]
     return sorted(members, key=lambda member: (-member.pending, member.idle_ms, member.name))
 

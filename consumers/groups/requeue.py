@@ -12,9 +12,7 @@ from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from events.log.positions import group_holder
 from events.server.reply import reply
-
-REQUEUER = "requeue"
-"""The consumer with which requeued entries are pending until another one claims them."""
+from events.streams.stream_group import REQUEUER
 
 REQUEUES_MAX = 10_000
 """Entries whose requeues a partition counts; beyond that, all counts begin again."""

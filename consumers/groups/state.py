@@ -1,15 +1,14 @@
 """Reads the state of a group: how much it still has to read and to end, and its consumers."""
 
 from collections.abc import AsyncGenerator
-from typing import Literal
 
 import msgspec
 
-from consumers.groups.requeue import REQUEUER
 from consumers.runtime.losses import noted_count
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
 from events.server.reply import reply_or_none
+from events.streams.group_activity import SILENT_MS, Activity, activity_of, idle_ms_of
 from events.streams.lag import count_lag
 from events.streams.partition_stream import PartitionStream, read_partition_stream
 from events.streams.stream_group import (
@@ -22,17 +21,6 @@ from events.streams.stream_state import StreamState
 
 COUNTED_MAX = 20_000
 """Entries of a partition counted at most for a lag that the server cannot tell."""
-
-SILENT_MS = 30_000
-"""A consumer that has asked for nothing for this long is considered gone."""
-
-Activity = Literal["missing", "stopped", "silent", "working", "up to date"]
-"""What a group does.
-
-Missing: there is no such group in this partition. Stopped: it has no consumer. Silent: none of its
-consumers has asked for anything for `SILENT_MS`. Working: there is a backlog. Up to date: there is
-none.
-"""
 
 
 class GroupState(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,16 +88,15 @@ async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> 
     lag = await count_lag(call, stream, group.last_delivered, group.lag, counted_max=COUNTED_MAX)
     oldest = await read_oldest_pending(call, key, group.raw_name)
     consumers = await read_consumers(call, key, group.raw_name)
-    idle_ms = [consumer.idle_ms for consumer in consumers if consumer.name != REQUEUER]
     raw = await call("HGET", log.keys.lost(stream.partition), group.raw_name)
     noted_lost = noted_count(reply_or_none(raw, bytes))
     computed_lost = lost_of(stream, group.last_delivered, group.entries_read)
     return GroupState(
         group=group.name,
         partition=stream.partition,
-        activity=_activity(idle_ms, is_done=lag.exact == 0 and not group.pending),
-        consumers=len(idle_ms),
-        active=sum(idle < SILENT_MS for idle in idle_ms),
+        activity=activity_of(idle_ms_of(consumers), is_done=lag.exact == 0 and not group.pending),
+        consumers=len(consumers),
+        active=sum(consumer.idle_ms < SILENT_MS for consumer in consumers),
         pending=group.pending,
         lag=lag.exact,
         lag_min=lag.least,
@@ -137,11 +124,3 @@ def lost_of(stream: StreamState, last_delivered: EntryId, entries_read: int | No
     if stream.first is None or last_delivered < stream.first:
         return max(0, stream.removed - entries_read)
     return None
-
-
-def _activity(idle_ms: list[int], *, is_done: bool) -> Activity:
-    if not idle_ms:
-        return "stopped"
-    if min(idle_ms) >= SILENT_MS:
-        return "silent"
-    return "up to date" if is_done else "working"

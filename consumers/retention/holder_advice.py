@@ -1,7 +1,7 @@
 """Tells whether a holder is still in use, and what to do if it holds the log back."""
 
-from consumers.groups.state import SILENT_MS, Activity
 from events.retention.retention import Holder
+from events.streams.group_activity import UNREAD, Activity, activity_of
 from projections.catalogue import READ_MODELS
 
 
@@ -16,9 +16,8 @@ def deadness_of(holder: Holder) -> Activity | None:
         return "missing"
     if holder.kind != "group":
         return None
-    if holder.idle_ms is None:
-        return "stopped"
-    return "silent" if holder.idle_ms >= SILENT_MS else None
+    activity = activity_of(holder.idle_ms, is_done=True)
+    return activity if activity in UNREAD else None
 
 
 def remedy_of(holder: Holder) -> str:

@@ -1,5 +1,6 @@
 """The settings of the retention: how much of the log is kept, and what may be trimmed."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta
@@ -7,7 +8,7 @@ from msgspec import Meta
 from consumers.errors import MissingSettingError
 from events.limits import Limited
 from events.log.positions import snapshot_holder
-from events.retention.retention import KeptSeconds, Kind, RetentionRule
+from events.retention.retention import KEEP_S, KeptSeconds, Kind, RetentionRule
 from projections.catalogue import READ_MODELS
 
 RETENTION = "retention"
@@ -48,9 +49,22 @@ class RetentionSettings(Limited, frozen=True):
                 "setting retention.keep_s is not set: say how many seconds of the log are kept"
                 " at least, such as ROUTESTREAM_RETENTION_KEEP_S=604800"
             )
+        return self.rule_of()
+
+    def rule_of(self, keep_s: float | None = None, without: Sequence[Kind] = ()) -> RetentionRule:
+        """Return the rule of a trim by hand, and of what tells what one would cut.
+
+        Args:
+            keep_s: Seconds that are kept; None: as set, a week where nothing is set.
+            without: Kinds of holders that are passed over beside those set.
+
+        Raises:
+            ValueError: *keep_s* is out of its range.
+        """
         passed_over: tuple[tuple[Kind, bool], ...] = (
             ("archive", self.without_archive),
             ("snapshot", self.without_snapshot),
         )
-        without = tuple(kind for kind, is_passed_over in passed_over if is_passed_over)
-        return RetentionRule(self.keep_s, required_holders(), without)
+        kinds = tuple(kind for kind, is_set in passed_over if is_set or kind in without)
+        kept_s = self.keep_s if keep_s is None else keep_s
+        return RetentionRule(KEEP_S if kept_s is None else kept_s, required_holders(), kinds)

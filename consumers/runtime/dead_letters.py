@@ -21,6 +21,10 @@ FIELDS_MAX = 1_000
 UNREADABLE = "unreadable"
 """The reason given for a stray value: it lies among the dead letters, but is none."""
 
+SEARCHED_MAX = 100_000
+"""Dead letters of a group and partition that are searched for selected ones."""
+
+_CLOCK_STEP_MS = 3_600_000
 _ABOUT = ("entry_id", "reason", "error", "deliveries", "consumer", "first_at", "last_at")
 _PREFIX = "dead_"
 _READ_COUNT = 500
@@ -76,6 +80,28 @@ class DeadLetters:
             if len(raw) < _READ_COUNT:
                 return
             start = f"({raw[-1][0].decode()}"
+
+    async def of_entry(self, entry_id: EntryId) -> DeadEntry | None:
+        """Return the newest dead letter of the entry, None if the newest `SEARCHED_MAX` have none.
+
+        Those given up on long before the entry was appended are not searched.
+        """
+        end, searched, since_ms = "+", 0, 0
+        while searched < SEARCHED_MAX:
+            raw = reply_entries(
+                await self._client.call("XREVRANGE", self._dead, end, "-", "COUNT", _READ_COUNT)
+            )
+            letters = list(_letters(raw, self._partition))
+            if not searched and letters and entry_id.ms <= letters[0].dead_id.ms:
+                since_ms = entry_id.ms - _CLOCK_STEP_MS
+            for letter in letters:
+                if letter.original.entry_id == entry_id and letter.reason != UNREADABLE:
+                    return letter
+            if len(letters) < _READ_COUNT or letters[-1].dead_id.ms < since_ms:
+                return None
+            searched += len(letters)
+            end = f"({letters[-1].dead_id}"
+        return None
 
     async def newest(self, count: int) -> list[DeadEntry]:
         """Return the newest *count* dead letters, oldest first, without reading the others."""

@@ -14,11 +14,11 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from consumers.groups.state import SILENT_MS
 from consumers.processes.embedded import EmbeddedServer, embedded_server
 from consumers.processes.logs import configure_logs
 from consumers.processes.supervisor import routestream_command
 from docs.pages.incident import Incident, environment_of, run_incident
+from events.streams.group_activity import SILENT_MS
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "behind": (

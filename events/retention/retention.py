@@ -12,6 +12,7 @@ from events.log.append import SEEN_MS
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder
 from events.server.reply import Ask
+from events.streams.group_activity import idle_ms_of
 from events.streams.partition_stream import PartitionStream, read_partition_stream
 from events.streams.redis_stream import RedisStream
 from events.streams.stream_group import (
@@ -134,14 +135,10 @@ class Cut(msgspec.Struct, Generic[S_co], frozen=True):
         return tuple(holder for holder in self.holding if holder.keeps_from == self.at)
 
 
-def cut_for_readers(stream: RedisStream, positions: Mapping[str, EntryId]) -> Cut[RedisStream]:
-    """Return up to where the readers of any stream allow a cut, whatever else must be kept.
-
-    *positions* are those kept beside the stream; only a stream of the log has any.
-    """
+def cut_for_readers(stream: RedisStream) -> Cut[RedisStream]:
+    """Return up to where the readers of a stream that is not ours allow a cut."""
     readers = [_as_holder(reading.group, reading.oldest_pending) for reading in stream.groups]
-    groups = {reader.name: reader for reader in readers}
-    return Cut(stream, tuple(_with_positions(groups, positions)), END)
+    return Cut(stream, tuple(sorted(readers, key=lambda reader: reader.name)), END)
 
 
 def _as_holder(
@@ -207,8 +204,7 @@ async def read_holders(log: EventLog, partition: int, rule: RetentionRule) -> li
 async def _read_holder(ask: Ask, stream: str, group: StreamGroup) -> Holder:
     oldest = await read_oldest_pending(ask, stream, group.raw_name)
     consumers = await read_consumers(ask, stream, group.raw_name)
-    idle_ms = min((consumer.idle_ms for consumer in consumers), default=None)
-    return _as_holder(group, None if oldest is None else oldest.entry_id, idle_ms)
+    return _as_holder(group, None if oldest is None else oldest.entry_id, idle_ms_of(consumers))
 
 
 async def trimmed_to(log: EventLog, partition: int) -> EntryId | None:

@@ -9,8 +9,14 @@ from events.errors import ServerRefusedError
 from events.server.reply import reply, reply_entries, reply_or_none
 from events.server.server import Server
 from events.streams.foreign_stream import check_stream
+from events.streams.group_activity import Activity, activity_of, idle_ms_of
 from events.streams.lag import count_lag
-from events.streams.stream_group import StreamGroup, read_groups, read_oldest_pending
+from events.streams.stream_group import (
+    StreamGroup,
+    read_consumers,
+    read_groups,
+    read_oldest_pending,
+)
 from events.streams.stream_state import StreamState, read_stream_state
 
 RATE_SAMPLE = 50
@@ -31,12 +37,16 @@ class ReadingGroup(msgspec.Struct, frozen=True):
         lag: Entries not yet delivered, None if there are more than were counted.
         lag_min: The least number of entries not yet delivered.
         oldest_pending: Its oldest pending entry.
+        consumers: Number of its consumers.
+        activity: What it does.
     """
 
     group: StreamGroup
     lag: int | None
     lag_min: int
     oldest_pending: EntryId | None
+    consumers: int
+    activity: Activity
 
 
 class RedisStream(StreamState, frozen=True):
@@ -111,7 +121,16 @@ async def _read_group(server: Server, stream: RedisStream, group: StreamGroup) -
         call, stream, group.last_delivered, group.lag, counted_max=LAG_COUNTED_MAX
     )
     oldest = await read_oldest_pending(call, stream.key, group.raw_name)
-    return ReadingGroup(group, lag.exact, lag.least, None if oldest is None else oldest.entry_id)
+    consumers = await read_consumers(call, stream.key, group.raw_name)
+    is_done = lag.exact == 0 and not group.pending
+    return ReadingGroup(
+        group=group,
+        lag=lag.exact,
+        lag_min=lag.least,
+        oldest_pending=None if oldest is None else oldest.entry_id,
+        consumers=len(consumers),
+        activity=activity_of(idle_ms_of(consumers), is_done=is_done),
+    )
 
 
 async def stream_keys(server: Server, match: str) -> AsyncGenerator[bytes]:

@@ -6,6 +6,9 @@ from events.entry.entry_id import EntryId
 from events.errors import NoGroupError
 from events.server.reply import Ask, reply_or_none, text
 
+REQUEUER = "requeue"
+"""Where requeued entries are pending until a consumer claims them; nobody reads by this name."""
+
 _PENDING = list[tuple[bytes, bytes, int, int]]
 
 
@@ -98,15 +101,18 @@ async def read_group(ask: Ask, key: str | bytes, name: str) -> StreamGroup | Non
     return next((group for group in groups if group.raw_name == name.encode()), None)
 
 
-async def read_consumers(ask: Ask, key: str | bytes, group: str | bytes) -> list[StreamConsumer]:
-    """Return the consumers of *group*.
+async def read_consumers(
+    ask: Ask, key: str | bytes, group: str | bytes, *, with_requeuer: bool = False
+) -> list[StreamConsumer]:
+    """Return the consumers of *group*; `REQUEUER` is none, and is there only if asked for.
 
     Raises:
         NoGroupError: There is no such stream or group.
     """
     raw = await ask("XINFO CONSUMERS", key, group)
     found = reply_or_none(raw, list[_ConsumerReply]) or ()
-    return [StreamConsumer(text(about.name), about.pending, about.idle) for about in found]
+    consumers = [StreamConsumer(text(about.name), about.pending, about.idle) for about in found]
+    return [each for each in consumers if with_requeuer or each.name != REQUEUER]
 
 
 class _ConsumerReply(msgspec.Struct):

@@ -8,7 +8,13 @@ from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
 from events.server.reply import Ask, reply_entries
-from events.streams.stream_group import read_group, read_oldest_pending
+from events.streams.group_activity import Activity, activity_of, idle_ms_of
+from events.streams.stream_group import read_consumers, read_group, read_oldest_pending
+
+_NOBODY: dict[Activity, str] = {
+    "stopped": "no consumer runs",
+    "silent": "its consumers are silent",
+}
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -21,7 +27,7 @@ class Knowledge(msgspec.Struct, frozen=True):
         head: The partition's last entry, `START` where there is none.
         unfolded: The oldest entry that is not folded yet, None where all are.
         pending: Entries that were delivered to a consumer and are not folded yet.
-        consumers: The number of the group's consumers.
+        activity: What the group does.
     """
 
     group: str
@@ -30,7 +36,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     head: EntryId
     unfolded: EntryId | None = None
     pending: int = 0
-    consumers: int = 0
+    activity: Activity = "missing"
 
     @property
     def folded_up_to(self) -> EntryId:
@@ -53,7 +59,7 @@ class Knowledge(msgspec.Struct, frozen=True):
             return f"unknown: no group {self.group} folds partition {self.partition}"
         if self.unfolded is None:
             return f"up to date: all is folded up to {self.head}, {age_of(self.head, now)} ago"
-        who = "no consumer runs" if self.consumers == 0 else f"{self.pending} pending"
+        who = _NOBODY.get(self.activity, f"{self.pending} pending")
         old = span(self.behind_s(now) or 0.0)
         return f"{old} old: not folded since {self.unfolded} ({who}); the log ends at {self.head}"
 
@@ -68,6 +74,7 @@ async def read_knowledge(call: Ask, keys: Keys, group: str, partition: int) -> K
         return Knowledge(group=group, partition=partition, is_kept=False, head=head)
     oldest = await read_oldest_pending(call, stream, group)
     following = await call("XRANGE", stream, f"({found.last_delivered}", "+", "COUNT", 1)
+    consumers = await read_consumers(call, stream, group)
     waiting = [EntryId.parse(entry_id) for entry_id, _ in reply_entries(following)]
     return Knowledge(
         group=group,
@@ -76,5 +83,5 @@ async def read_knowledge(call: Ask, keys: Keys, group: str, partition: int) -> K
         head=head,
         unfolded=min(waiting if oldest is None else [oldest.entry_id, *waiting], default=None),
         pending=found.pending,
-        consumers=found.consumers,
+        activity=activity_of(idle_ms_of(consumers), is_done=not waiting and not found.pending),
     )

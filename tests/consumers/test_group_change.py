@@ -4,12 +4,12 @@ import pytest
 
 from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
 from consumers.groups.operations import newest_operations, operation
-from consumers.groups.requeue import REQUEUER
 from consumers.groups.state import GroupState, read_group_states
 from consumers.runtime.group_history import GroupHistory
 from events.entry.entry_id import END, START, EntryId
 from events.log.log import EventLog
 from events.log.positions import Positions
+from events.streams.stream_group import REQUEUER
 from tests.events.support.old_entries import add_old, create, leave_group, old_id, read
 
 GROUP = "readers"

@@ -9,7 +9,7 @@ import pytest
 from consumers.errors import UnprocessableError
 from consumers.groups.details import read_members
 from consumers.groups.operations import newest_operations, operation
-from consumers.groups.requeue import REQUEUER, Requeue, Requeued
+from consumers.groups.requeue import Requeue, Requeued
 from consumers.runtime.group import Group
 from consumers.runtime.projector import Projector
 from events.catalogue.route import (
@@ -23,6 +23,7 @@ from events.log.log import EventLog
 from events.log.positions import Positions
 from events.retention.retention import RetentionRule
 from events.retention.trim import Trim
+from events.streams.stream_group import REQUEUER
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.given_up import give_up
 from tests.consumers.support.handler_group import PROMPT, handler_consumer_of, handling_with

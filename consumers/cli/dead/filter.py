@@ -12,16 +12,13 @@ import msgspec
 from consumers.cli.events.entry_filter import EntryFilter
 from consumers.cli.terminal.options import partition_option, partitions_of
 from consumers.cli.terminal.output import NotFoundError
-from consumers.runtime.dead_letters import DeadEntry, DeadLetters
+from consumers.runtime.dead_letters import SEARCHED_MAX, DeadEntry, DeadLetters
 from consumers.shipped import GROUPS
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position
 from events.log.log import EventLog
 from events.server.server import now_of
 from events.streams.stream_group import read_groups
-
-SEARCHED_MAX = 100_000
-"""Dead letters of a group and partition that are searched for the selected ones."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

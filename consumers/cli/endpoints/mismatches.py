@@ -25,23 +25,34 @@ class _MismatchLine(msgspec.Struct, frozen=True):
     event: str | None
 
 
-_COLUMNS: Columns[_MismatchLine] = (
-    Column("ENDPOINT", lambda one: one.endpoint_id),
-    Column("REGISTER", lambda one: one.difference.register.path, folds=True),
-    Column("LIVE", lambda one: shown(one.difference.before), folds=True),
-    Column("FROM ITS EVENTS", lambda one: shown(one.difference.after), folds=True),
-    Column("SET BY", lambda one: _set_by(one.difference), is_below=True),
-    Column("EVENT", lambda one: one.event, is_below=True),
-)
+Sides = tuple[str, str]
+"""The headings of the two sides that were compared."""
+
+VERIFIED: Sides = ("LIVE", "FROM ITS EVENTS")
+REBUILT: Sides = ("BEFORE", "FROM ITS EVENTS")
+ROLLED_BACK: Sides = ("BEFORE", "NOW")
+
+
+def _columns(sides: Sides) -> Columns[_MismatchLine]:
+    before, after = sides
+    return (
+        Column("ENDPOINT", lambda one: one.endpoint_id),
+        Column("REGISTER", lambda one: one.difference.register.path, folds=True),
+        Column(before, lambda one: shown(one.difference.before), folds=True),
+        Column(after, lambda one: shown(one.difference.after), folds=True),
+        Column("SET BY", lambda one: _set_by(one.difference), is_below=True),
+        Column("EVENT", lambda one: one.event, is_below=True),
+    )
+
 
 PRINTED_MAX = 1_000
 """Registers that are printed; nobody reads a longer table."""
 
 
 async def print_mismatches(
-    output: OutputForm, log: Source, partition: int, comparison: Comparison
+    output: OutputForm, log: Source, partition: int, comparison: Comparison, sides: Sides = VERIFIED
 ) -> None:
-    """Print each register that differs, with the event that last set it."""
+    """Print each register that differs, with the event that last set it, under *sides*."""
     found = [
         (mismatch.endpoint_id, one)
         for mismatch in comparison.mismatches
@@ -53,7 +64,7 @@ async def print_mismatches(
         _MismatchLine(endpoint_id, one, names.get(one.register.at)) for endpoint_id, one in printed
     ]
     if lines:
-        print_table(output, _COLUMNS, lines)
+        print_table(output, _columns(sides), lines)
     if len(found) > len(printed):
         say(f"{len(found) - len(printed)} more registers differ: -o json has all")
     for endpoint_id in comparison.undecided:

@@ -25,6 +25,7 @@ from consumers.cli.terminal.output import (
     watch_option,
 )
 from consumers.cli.terminal.table import Column, Columns, times_of
+from consumers.groups.entry_groups import EntryGroup, read_entry_groups
 from events.entry.age import age_of, span
 from events.entry.codec import decode, upcasts
 from events.entry.entry_id import EntryId
@@ -32,7 +33,6 @@ from events.entry.recorded import Entry
 from events.errors import EventsError
 from events.history.history import History
 from events.server.server import now_of
-from events.streams.entry_groups import EntryGroup, read_entry_groups
 
 _BYTES = 16
 
@@ -80,8 +80,8 @@ async def show(  # noqa: PLR0913 - the options of the command
     """Show one entry with all that it holds, and what each group has done with it.
 
     A payload of an older version is shown as it was written and as it is read, with the upcasts
-    between. A group has acknowledged an entry, has it pending with a consumer, or it is not
-    delivered to it yet.
+    between. A group has acknowledged an entry, has given it up (a dead letter), has it pending
+    with a consumer, or it is not delivered to it yet.
 
     \b
     Example: routestream events show 1769896800123-0
@@ -96,8 +96,7 @@ async def show(  # noqa: PLR0913 - the options of the command
             return
         groups = await read_entry_groups(log.log, entry.partition, wanted)
         if not output.is_table:
-            shown = [msgspec.to_builtins(group) for group in groups]
-            print_value(output, {**_value(selection.reading, entry), "groups": shown})
+            print_value(output, {**_value(selection.reading, entry), "groups": groups})
             return
         key = log.keys.events(entry.partition)
         place = f"{entry.partition}, {key}" if stream is None else key

@@ -13,7 +13,7 @@ from consumers.cli.terminal.output import NotFoundError, confirm, yes_option
 from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
 from consumers.groups.details import read_members
 from consumers.groups.operations import REASON_CHARACTERS_MAX, operation
-from consumers.groups.state import COUNTED_MAX, SILENT_MS, GroupState
+from consumers.groups.state import COUNTED_MAX, GroupState
 from consumers.runtime.group import Group
 from consumers.shipped import GROUPS
 from events.entry.age import span
@@ -22,6 +22,7 @@ from events.entry.position import parse_position, parse_span
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder, snapshot_holder
 from events.server.server import now_of
+from events.streams.group_activity import SILENT_MS
 from events.streams.lag import count_entries
 from events.streams.stream_group import read_groups
 from projections.catalogue import READ_MODELS

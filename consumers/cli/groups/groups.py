@@ -22,11 +22,12 @@ from consumers.cli.terminal.output import (
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
 from consumers.groups.rates import SAMPLE_S, GroupRates, RateMeter
-from consumers.groups.state import Activity, GroupState, read_group_states
+from consumers.groups.state import GroupState, read_group_states
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
 from events.server.server import now_of
+from events.streams.group_activity import Activity
 
 
 class GroupRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """The commands that rebuild a read model, and that roll a rebuild back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -11,11 +11,12 @@ from anyio import CancelScope, get_cancelled_exc_class
 from rich.filesize import decimal
 
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of, store_of
+from consumers.cli.endpoints.mismatches import ROLLED_BACK
 from consumers.cli.endpoints.named_endpoint import endpoint_id_of
 from consumers.cli.replay.progress import ProgressPrinter
 from consumers.cli.replay.rebuilt_table import printing_rebuilt
 from consumers.cli.terminal.command_group import CommandGroup
-from consumers.cli.terminal.messages import say, say_note
+from consumers.cli.terminal.messages import EXIT_FAILED, say, say_note
 from consumers.cli.terminal.options import partition_option, partitions_of, projection_argument
 from consumers.cli.terminal.output import (
     NotFoundError,
@@ -34,7 +35,7 @@ from projections.projection import Projection
 from projections.replay.document_repair import repair_document
 from projections.replay.folding import Folding, only
 from projections.replay.partition_history import check_complete, extent_of
-from projections.replay.rebuild import Rebuild, rollback
+from projections.replay.rebuild import Rebuild, Rebuilt, rollback
 from projections.replay.rebuild_plan import RebuildPlan, rebuild_plan
 from projections.snapshots.snapshot_store import Snapshots
 
@@ -141,6 +142,9 @@ async def go_back(
 ) -> None:
     """Bring the generation that was live before up to date, and swap it in again.
 
+    The exit code is 1 if its documents differ from those that were live: both have the same events,
+    so one of the two is wrong, and `replay verify` tells which.
+
     \b
     Example: routestream replay rollback route-table --yes
     """
@@ -160,9 +164,23 @@ async def go_back(
             changes.append((what, live or "none", kept.generation))
         confirm(changes, yes=yes)
         source = source_of(deployment, log)
-        async with printing_rebuilt(source, chosen, partitions, output) as done:
+        async with printing_rebuilt(source, chosen, partitions, output, ROLLED_BACK) as done:
             for store in stores:
                 done[store.partition] = await rollback(source, store)
+        _tell_of_rollback(chosen, done)
+
+
+def _tell_of_rollback(projection: Projection[Any], done: Mapping[int, Rebuilt]) -> None:
+    """Say what differs from the documents that were live; exit with 1 if anything does."""
+    compared = [one.comparison for one in done.values() if one.comparison is not None]
+    differing = sum(len(comparison.mismatches) for comparison in compared)
+    if differing:
+        say(
+            f"{differing} documents differ from those that were live, with the same events in them;"
+            f" `routestream replay verify {projection.name}` tells which are right"
+        )
+    if not all(comparison.agrees for comparison in compared):
+        click.get_current_context().exit(EXIT_FAILED)
 
 
 @asynccontextmanager

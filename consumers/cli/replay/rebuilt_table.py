@@ -7,7 +7,13 @@ from typing import Any, Literal
 import msgspec
 from anyio import CancelScope
 
-from consumers.cli.endpoints.mismatches import ComparisonRow, comparison_row, print_mismatches
+from consumers.cli.endpoints.mismatches import (
+    REBUILT,
+    ComparisonRow,
+    Sides,
+    comparison_row,
+    print_mismatches,
+)
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import OutputForm, print_rows
 from consumers.cli.terminal.table import Column, Columns
@@ -47,7 +53,11 @@ _COLUMNS: Columns[RebuiltRow] = (
 
 @asynccontextmanager
 async def printing_rebuilt(
-    log: Source, projection: Projection[Any], partitions: Sequence[int], output: OutputForm
+    log: Source,
+    projection: Projection[Any],
+    partitions: Sequence[int],
+    output: OutputForm,
+    sides: Sides = REBUILT,
 ) -> AsyncIterator[dict[int, Rebuilt]]:
     """Print the results that the block adds, by partition, also if it ends early."""
     done: dict[int, Rebuilt] = {}
@@ -59,18 +69,22 @@ async def printing_rebuilt(
             say(f"left as it was: partition {', '.join(left)}")
         if done:
             with CancelScope(shield=True):
-                await _print(log, projection, done, output)
+                await _print(log, projection, done, output, sides)
 
 
 async def _print(
-    log: Source, projection: Projection[Any], done: Mapping[int, Rebuilt], output: OutputForm
+    log: Source,
+    projection: Projection[Any],
+    done: Mapping[int, Rebuilt],
+    output: OutputForm,
+    sides: Sides,
 ) -> None:
     rows = [_row(projection, partition, one) for partition, one in done.items()]
     print_rows(output, RebuiltRow, rows, _COLUMNS)
     if output.is_table:
         for partition, one in done.items():
             if one.comparison is not None:
-                await print_mismatches(output, log, partition, one.comparison)
+                await print_mismatches(output, log, partition, one.comparison, sides)
 
 
 def _row(projection: Projection[Any], partition: int, rebuilt: Rebuilt) -> RebuiltRow:

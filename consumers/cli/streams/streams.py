@@ -28,7 +28,6 @@ from consumers.cli.terminal.output import (
 from consumers.retention.settings import RetentionSettings
 from events.errors import ServerRefusedError
 from events.log.log import EventLog
-from events.log.positions import Positions
 from events.retention.retention import Cut, cut_for_readers, read_holders
 from events.server.reply import key_of_text
 from events.server.server import now_of
@@ -152,9 +151,9 @@ async def show_stream(
     """Show one stream: its groups, who needs what of it, and up to where it could be cut.
 
     NAME|P is the number of a partition of the log, or the key of any stream. A holder keeps all
-    from its oldest pending or its last delivered entry on. Where the setting retention.keep_s is
-    given, what is younger and what is in no archive or snapshot stays as well, as `streams trim`
-    would keep it; otherwise it is told for the readers alone.
+    from its oldest pending or its last delivered entry on. Of a partition, what is younger than the
+    setting retention.keep_s (a week where it is not given), and what is in no archive or snapshot,
+    stays as well: `streams trim` cuts exactly what is called safe here.
 
     \b
     Example: routestream streams show 0
@@ -185,11 +184,8 @@ async def _cut(
     now_ms: int,
 ) -> Cut[RedisStream]:
     if partition is None:
-        return cut_for_readers(stream, {})
-    if retention.keep_s is None:
-        kept = await Positions(log.server, log.keys, partition).all()
-        return cut_for_readers(stream, kept)
-    rule = retention.rule
+        return cut_for_readers(stream)
+    rule = retention.rule_of()
     holders = await read_holders(log, partition, rule)
     return Cut(stream, tuple(holders), rule.floor(now_ms))
 

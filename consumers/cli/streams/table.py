@@ -13,6 +13,7 @@ from consumers.cli.terminal.table import Column, Columns
 from events.entry.age import age_of
 from events.entry.entry_id import END, START, EntryId
 from events.retention.retention import Cut
+from events.streams.group_activity import UNREAD
 from events.streams.redis_stream import RedisStream
 
 Groups = TypeVar("Groups")
@@ -116,7 +117,7 @@ def stream_details(
         groups=[
             StreamGroupRow(
                 group=one.group.name,
-                consumers=one.group.consumers,
+                consumers=one.consumers,
                 pending=one.group.pending,
                 lag=one.lag,
                 lag_min=one.lag_min,
@@ -201,11 +202,10 @@ def warnings_of(cut: Cut[RedisStream]) -> list[str]:
     stream, warnings = cut.stream, []
     for one in stream.groups:
         group, oldest = one.group, one.oldest_pending
-        if not group.consumers and one.lag != 0:
+        if one.activity in UNREAD and one.lag != 0:
+            has = "has no consumer" if one.activity == "stopped" else "has silent consumers only"
             least = "" if one.lag is not None else "at least "
-            warnings.append(
-                f"group {group.name} has no consumer and {least}{one.lag_min} entries to read"
-            )
+            warnings.append(f"group {group.name} {has} and {least}{one.lag_min} entries to read")
         if oldest is not None and (stream.first is None or oldest < stream.first):
             warnings.append(
                 f"group {group.name} has entries pending that are not in the stream any more,"
@@ -214,7 +214,7 @@ def warnings_of(cut: Cut[RedisStream]) -> list[str]:
     warnings += [
         f"{one.name} stands at {one.stands_at}, but the stream has no such group"
         for one in cut.holders
-        if one.is_missing
+        if one.is_missing and one.kind == "group"
     ]
     deleted = stream.deleted or START
     if deleted > START and (stream.first is None or deleted >= stream.first):

@@ -21,12 +21,11 @@ from consumers.cli.terminal.output import (
 from consumers.cli.terminal.output_form import print_values
 from consumers.cli.terminal.table import Column, Columns
 from consumers.retention.holder_advice import deadness_of, is_dead, remedy_of
-from consumers.retention.settings import required_holders
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_span, time_of
 from events.log.log import EventLog
-from events.retention.retention import KEEP_S, Cut, Holder, Kind, RetentionRule, read_cut
+from events.retention.retention import Cut, Holder, Kind, RetentionRule, read_cut
 from events.retention.trim import COUNTED_MAX, Trim, count_before, is_ours
 from events.server.server import now_of
 from events.streams.partition_stream import PartitionStream
@@ -103,10 +102,9 @@ async def trim(  # noqa: PLR0913 - the options of the command
     \b
     Example: routestream streams trim --keep 7d --dry-run
     """
-    settings = deployment.settings.retention
-    kept_s = parse_span(keep) if keep is not None else settings.keep_s or KEEP_S
+    kept_s = None if keep is None else parse_span(keep)
     try:
-        rule = RetentionRule(kept_s, required_holders(), tuple(dict.fromkeys(without)))
+        rule = deployment.settings.retention.rule_of(kept_s, without)
     except ValueError as error:
         raise click.UsageError(f"--keep {keep}: {error}") from None
     async with deployment.open_log() as log:

@@ -101,6 +101,8 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
         return str(value)
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
     return value
 
 

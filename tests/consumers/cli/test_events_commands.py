@@ -353,6 +353,7 @@ async def test_show_tells_what_each_group_has_done_with_the_entry(
         "idle_ms": None,
         "deliveries": None,
         "last_error": None,
+        "dead_id": None,
     }
     assert told["groups"][1]["last_error"] == "OSError: no luck"
     assert told["groups"][1]["idle_ms"] >= 0

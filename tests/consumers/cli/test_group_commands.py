@@ -10,7 +10,7 @@ from consumers.cli.groups.groups import groups
 from consumers.cli.groups.show import show_group
 from consumers.groups import state as group_state
 from events import EventLog, open_log
-from events.streams import lag
+from events.streams import group_activity, lag
 from tests.consumers.support.chat import append
 from tests.consumers.support.commands import Commands
 
@@ -97,7 +97,7 @@ async def test_a_group_without_consumers_is_stopped(log: EventLog, run: Commands
 async def test_a_group_whose_consumers_ask_for_nothing_is_silent(
     log: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_state, "SILENT_MS", 0)
+    monkeypatch.setattr(group_activity, "SILENT_MS", 0)
     await append(log, 3)
     await create_group(log)
     await read(log, 1)

@@ -11,11 +11,13 @@ from consumers.processes.embedded import EmbeddedServer
 from consumers.retention.settings import RetentionSettings
 from events import EventLog, open_log
 from events.entry.entry_id import EntryId
-from events.log.positions import Positions, group_holder
+from events.log.positions import Positions, group_holder, snapshot_holder
 from events.streams import redis_stream as redis_stream_module
+from projections.catalogue import READ_MODELS
 from tests.consumers.support.chat import append
 from tests.consumers.support.commands import Commands, end_of
 from tests.consumers.support.terminal import environment_of, in_terminal
+from tests.events.support.old_entries import add_old, old_id
 
 
 async def read(log: EventLog, group: str, count: int, *acknowledged: str) -> None:
@@ -119,12 +121,14 @@ async def test_all_lists_the_streams_of_others_too_and_match_chooses(
 
 
 async def test_show_names_who_holds_the_log_back(log: EventLog, run: Commands) -> None:
-    ids = await append(log, 6)
+    await add_old(log, 6)
+    ids = [str(old_id(number)) for number in range(6)]
     await read(log, "done", 6, *ids)
     await read(log, "stuck", 4, ids[0], ids[1])
     positions = Positions(log.server, log.keys, 0)
     await positions.advance("archive", EntryId.parse(ids[4]))
-    await positions.advance("snapshot:route-table", EntryId.parse(ids[3]))
+    for read_model in READ_MODELS:
+        await positions.advance(snapshot_holder(read_model), EntryId.parse(ids[3]))
     told = await shown(run, "show", "0")
     assert [(one["group"], one["pending"], one["lag"]) for one in told["groups"]] == [
         *(("done", 0, 0), ("stuck", 2, 2))
@@ -133,13 +137,14 @@ async def test_show_names_who_holds_the_log_back(log: EventLog, run: Commands) -
         ("archive", ids[4], ids[4]),
         ("group:done", ids[5], ids[5]),
         ("group:stuck", ids[3], ids[2]),
+        ("snapshot:health-state", ids[3], ids[3]),
         ("snapshot:route-table", ids[3], ids[3]),
     ]
     assert (told["safe_before"], told["held_by"]) == (ids[2], ["group:stuck"])
     lines = await run.lines(streams, "show", log.keys.events(0))
-    assert "safe to cut  all before ID, AGE old; held by group:stuck" in lines
+    [safe] = [line for line in lines if line.startswith("safe to cut")]
+    assert re.fullmatch(r"safe to cut  all before ID, \d+d.* old; held by group:stuck", safe)
     assert "GROUP  CONSUMERS  PENDING  LAG  LAST DELIVERED  OLDEST PENDING" in lines
-    assert "group:stuck  ID  ID  AGE" in lines
 
 
 async def test_show_keeps_what_the_settings_keep(log: EventLog, run: Commands) -> None:
@@ -183,14 +188,18 @@ async def test_show_warns_of_what_should_not_be_so(log: EventLog, run: Commands)
     ]
     lines = await run.lines(streams, "show", "0")
     assert "warning: group stopped has no consumer and 3 entries to read" in lines
-    assert "safe to cut  nothing; held by group:stopped" in lines
+    held_by = "archive, group:stopped, snapshot:health-state, snapshot:route-table"
+    assert f"safe to cut  nothing; held by {held_by}" in lines
 
 
-async def test_a_stream_that_nobody_reads_says_so(log: EventLog, run: Commands) -> None:
-    await append(log, 1)
-    told = await shown(run, "show", "0")
+async def test_a_stream_that_nobody_reads_says_so(
+    log: EventLog, run: Commands, namespace: str
+) -> None:
+    key = f"x-{namespace}"
+    await log.server.client.call("XADD", key, "1-1", "a", "b")
+    told = await shown(run, "show", key)
     assert (told["safe_before"], told["holders"], told["held_by"]) == (None, [], [])
-    lines = await run.lines(streams, "show", "0")
+    lines = await run.lines(streams, "show", key)
     assert "safe to cut  nobody reads it: nothing says what may go" in lines
 
 

@@ -11,6 +11,7 @@ from consumers.errors import UnprocessableError
 from consumers.runtime.group import Group
 from events import EventLog
 from events.entry.entry_id import START
+from events.streams import group_activity
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.examination import examined_log, found, not_well, projecting
 from tests.support.read_model import live_documents
@@ -100,7 +101,7 @@ async def test_who_reads_for_a_group_of_others_is_not_said_to_be_ours_to_start(
 async def test_a_group_whose_consumers_are_silent_is_found(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_findings, "SILENT_MS", 0)
+    monkeypatch.setattr(group_activity, "SILENT_MS", 0)
     await create_group(log)
     await log.append(created(), created(), created())
     await deliver(log, "first", 1)
