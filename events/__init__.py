@@ -24,9 +24,11 @@ from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import EntryLineError
 from events.entry.recorded import Entry, Metadata, RecordedEvent, fold
 from events.errors import (
+    AppendError,
     ConflictError,
     DamagedValueError,
     EventsError,
+    IncompleteAppendError,
     InvalidEventError,
     InvalidExpressionError,
     InvalidNamespaceError,
@@ -76,6 +78,7 @@ __all__ = [
     "FSYNC",
     "MEMORY",
     "START",
+    "AppendError",
     "AppendableLog",
     "Appended",
     "ArchiveSettings",
@@ -94,6 +97,7 @@ __all__ = [
     "EventsError",
     "HealthCheck",
     "History",
+    "IncompleteAppendError",
     "InvalidEventError",
     "InvalidExpressionError",
     "InvalidNamespaceError",

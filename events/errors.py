@@ -1,7 +1,11 @@
 """Errors of events and their log; each message is a sentence that an operator can act on."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from events.entry.entry_id import EntryId
 
 _SHOWN_CHARACTERS = 200
 
@@ -106,19 +110,62 @@ class ConflictError(EventsError):
         self.head = head
 
 
-class UncertainAppendError(EventsError):
-    """No reply said whether the events were appended; repeating them with their ids is safe."""
+class AppendError(EventsError):
+    """An append did not end as asked, and events of it are in the log, or may be.
 
-    def __init__(self, event_id: str, attempts: int, cause: str) -> None:
+    Appending the same events again with *event_ids* completes it, and doubles nothing.
+
+    Attributes:
+        event_ids: The ids of its events, in their order.
+        entry_ids: The entry id of each, None where the event is not known to be in the log.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        event_ids: Sequence[UUID],
+        entry_ids: Sequence["EntryId | None"],
+    ) -> None:
+        super().__init__(problem)
+        self.event_ids = tuple(event_ids)
+        self.entry_ids = tuple(entry_ids)
+
+
+class UncertainAppendError(AppendError):
+    """No reply said whether the events were appended."""
+
+    def __init__(self, event_ids: Sequence[UUID], attempts: int, cause: str) -> None:
+        self.event_id = str(event_ids[0])
         super().__init__(
-            f"no reply to {attempts} tries to append event {event_id} ({cause});"
-            " it may or may not be in the log, look for its id before recording it anew"
+            f"no reply to {attempts} tries to append event {self.event_id} ({cause});"
+            " it may or may not be in the log: append it again with this event id,"
+            " which adds it only if it is not there",
+            event_ids,
+            [None] * len(event_ids),
         )
-        self.event_id = event_id
 
 
-class NotDurableError(EventsError):
+class NotDurableError(AppendError):
     """The events are in the log, but the requested durability was not confirmed."""
+
+
+class IncompleteAppendError(AppendError):
+    """An append over several partitions stopped: some events are in the log, others are not.
+
+    The message and the cause say why; the last partition tried may have its events or not, if the
+    cause is UncertainAppendError.
+    """
+
+    def __init__(
+        self, cause: str, event_ids: Sequence[UUID], entry_ids: Sequence["EntryId | None"]
+    ) -> None:
+        landed = sum(entry_id is not None for entry_id in entry_ids)
+        super().__init__(
+            f"{landed} of {len(entry_ids)} events are known to be in the log, then: {cause}; append"
+            " the same events again with the event ids of this error, which adds those missing",
+            event_ids,
+            entry_ids,
+        )
 
 
 class LayoutError(EventsError):

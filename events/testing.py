@@ -24,11 +24,11 @@ from uuid import UUID
 import anyio
 from anyio.lowlevel import checkpoint
 
-from events.catalogue.event import Event
+from events.entry.codec import EncodedEvent, subject_of
 from events.entry.entry_id import END, START, EntryId
-from events.entry.recorded import Entry, Metadata
-from events.errors import ConflictError, NotDurableError, ServerRefusedError
-from events.log.batch import MEMORY, Appended, Batch, Durability, batches_of
+from events.entry.recorded import Entry
+from events.errors import ConflictError, InvalidEventError, NotDurableError, ServerRefusedError
+from events.log.batch import Batch, Durability
 from events.log.keys import check_partitions
 from events.log.merge import by_entry_id
 from events.log.protocol import READ_COUNT, AppendableLog, Cursor, cursors_of
@@ -65,52 +65,53 @@ class MemoryLog(AppendableLog):
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         self.partitions = check_partitions(partitions)
-        self._source = source
+        self.source = source
         self._can_fsync = can_fsync
         self._replicas = replicas
         self._now_ms = now_ms
         self._entries: dict[int, list[Entry]] = {p: [] for p in range(partitions)}
         self._heads: dict[UUID, EntryId] = {}
+        self._event_ids: dict[int, dict[str, EntryId]] = {p: {} for p in range(partitions)}
         self._grown = anyio.Event()
 
-    async def append(
-        self,
-        *events: Event,
-        expected: EntryId | None = None,
-        durability: Durability = MEMORY,
-        metadata: Metadata | None = None,
-    ) -> Appended:
-        """See `AppendableLog.append`; *durability* is checked against what the log can give."""
-        batches = batches_of(
-            events, self.partitions, self._source, expected=expected, metadata=metadata
-        )
-        entry_ids: dict[int, EntryId] = {}
-        for batch in batches:
-            await checkpoint()
-            entry_ids |= zip(batch.places, self._append(batch, durability), strict=True)
-        return Appended(tuple(entry_ids[place] for place in range(len(events))), durability)
-
-    def _append(self, batch: Batch, durability: Durability) -> list[EntryId]:
+    async def append_batch(self, batch: Batch, durability: Durability) -> list[EntryId]:
+        """See `AppendableLog.append_batch`; *durability* is checked against what the log has."""
+        await checkpoint()
         if durability.fsync and not self._can_fsync:
             raise ServerRefusedError("this log has no file to wait for; nothing was appended")
+        known = [self._known(event, batch.partition) for event in batch.events]
         head = self._heads.get(batch.endpoint_id, START)
-        if batch.expected is not None and batch.expected != head:
+        if batch.expected not in {None, head} and None in known:
             raise ConflictError(batch.endpoint_id, batch.expected, head)
-        entry_ids = []
-        for entry in batch.entries:
-            entry_ids.append(self._add(batch.partition, entry.fields))
-            self._heads[entry.endpoint_id] = entry_ids[-1]
+        entry_ids = [
+            entry_id or self._add(batch.partition, event.fields(batch.origin))
+            for entry_id, event in zip(known, batch.events, strict=True)
+        ]
         if durability.replicas > self._replicas:
             raise NotDurableError(
                 f"appended as {entry_ids[-1]}, but replicas are {self._replicas}"
-                f" (asked for: {durability.replicas})"
+                f" (asked for: {durability.replicas})",
+                batch.event_ids,
+                entry_ids,
             )
         return entry_ids
+
+    def _known(self, event: EncodedEvent, partition: int) -> EntryId | None:
+        """Return the entry that has the event's id, None if there is none."""
+        entry_id = self._event_ids[partition].get(event.event_id)
+        if entry_id is None:
+            return None
+        [entry] = self._between(partition, entry_id, entry_id, 1)
+        if (entry.fields.get(b"name"), subject_of(entry)) != (event.name, event.endpoint_id):
+            raise InvalidEventError(
+                "event_ids", f"{event.event_id} is the id of another event, entry {entry_id}"
+            )
+        return entry_id
 
     async def add_entry(self, partition: int, fields: Mapping[bytes, bytes]) -> EntryId:
         """Add any fields, as another program can with XADD: also those that are no event.
 
-        They are not checked, and no endpoint's head changes.
+        They are not checked. If they name an endpoint, the entry is its head.
         """
         await checkpoint()
         return self._add(partition, fields)
@@ -121,7 +122,13 @@ class MemoryLog(AppendableLog):
         if entries:
             # As Redis does when its clock stands still or was set back.
             entry_id = max(entry_id, entries[-1].entry_id.after())
-        entries.append(Entry(entry_id, partition, dict(fields)))
+        entry = Entry(entry_id, partition, dict(fields))
+        entries.append(entry)
+        event_id = fields.get(b"id", b"").decode("utf-8", "replace")
+        self._event_ids[partition].setdefault(event_id, entry_id)
+        endpoint_id = subject_of(entry)
+        if endpoint_id is not None:
+            self._heads[endpoint_id] = entry_id
         self._grown.set()
         self._grown = anyio.Event()
         return entry_id

@@ -31,17 +31,21 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     endpoint_id: UUID
 
 
-_VERSION_7 = 0x7 << 76
+_RANDOM_BYTES = 10
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
-_VARIANT = 0b10 << 62
-
-
-_RANDOM_BITS = (0xFFF << 64) | (2**62 - 1)
+def new_event_ids(count: int) -> list[str]:
+    """Return fresh ids: 48 bits of milliseconds since 1970, the rest random (RFC 9562)."""
+    ms = f"{time.time_ns() // 1_000_000:012x}"
+    begin = f"{ms[:8]}-{ms[8:]}-7"
+    drawn = os.urandom(_RANDOM_BYTES * count).hex()
+    return [
+        f"{begin}{of[:3]}-{_VARIANT[of[3]]}{of[4:7]}-{of[7:19]}"
+        for of in (drawn[at : at + 20] for at in range(0, len(drawn), 2 * _RANDOM_BYTES))
+    ]
 
 
 def new_event_id() -> UUID:
-    """Return a fresh id: 48 bits of milliseconds since 1970, the rest random (RFC 9562)."""
-    ms = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10)) & _RANDOM_BITS
-    return UUID(int=(ms << 80) | _VERSION_7 | _VARIANT | random)
+    """Return one fresh id."""
+    return UUID(new_event_ids(1)[0])

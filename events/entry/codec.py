@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -24,9 +24,23 @@ FIELDS = [b"name", b"v", b"id", b"source", b"payload"]
 _NAMES_BYTES = {len(names): sum(map(len, names)) for names in (FIELDS, (*FIELDS, b"metadata"))}
 _VERSION_DIGITS_MAX = 9
 _SHOWN_BYTES = 20
+_FIELDS_BYTES = sum(map(len, FIELDS)) + len(str(UUID(int=0)))
+"""What the names and the event's id take of an entry."""
+
 _ENCODER = msgspec.json.Encoder()
 _Decoder = tuple[bytes, Callable[[bytes], Event]]
 """A type's newest version, and the decoder of that version."""
+
+
+_WireForm = tuple[bytes, bytes, Callable[[bytes], Event]]
+"""A type's name, newest version, and the decoder of that version."""
+
+_WIRE_FORMS: dict[type[Event], _WireForm] = {}
+
+
+def _wire_form(kind: type[Event]) -> _WireForm:
+    form = kind.wire_name.encode(), *_decoder(kind)
+    return _WIRE_FORMS.setdefault(kind, form)
 
 
 def _decoder(kind: type[Event]) -> _Decoder:
@@ -45,6 +59,39 @@ class _Subject(msgspec.Struct, gc=False):
 _SUBJECT_DECODER = msgspec.json.Decoder(_Subject)
 
 
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """What all entries of one append have in common: the fields `source` and `metadata`."""
+
+    source: bytes
+    metadata: bytes = b""
+
+    @classmethod
+    def of(cls, source: str, metadata: Metadata | None) -> Self:
+        """Return the encoded fields; no *metadata* is `b""`."""
+        return cls(source.encode(), b"" if metadata is None else _ENCODER.encode(metadata))
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes of each entry, the name of `metadata` included."""
+        return len(self.source) + (len(b"metadata" + self.metadata) if self.metadata else 0)
+
+
+class EncodedEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event as its entry has it, without its origin."""
+
+    endpoint_id: UUID
+    event_id: str
+    name: bytes
+    version: bytes
+    payload: bytes
+
+    def fields(self, origin: Origin) -> dict[bytes, bytes]:
+        """Return the fields of its entry."""
+        values = (self.name, self.version, self.event_id.encode(), origin.source, self.payload)
+        fields = dict(zip(FIELDS, values, strict=True))
+        return {**fields, b"metadata": origin.metadata} if origin.metadata else fields
+
+
 def encode(
     event: Event, event_id: UUID, source: str, metadata: Metadata | None = None
 ) -> dict[bytes, bytes]:
@@ -53,33 +100,46 @@ def encode(
     Raises:
         InvalidEventError: A field breaks its limits, or the entry would be too large.
     """
-    payload = _payload_of(event)
-    check(event, payload)
-    fields = {
-        b"name": event.wire_name.encode(),
-        b"v": b"%d" % event.version,
-        b"id": str(event_id).encode(),
-        b"source": source.encode(),
-        b"payload": payload,
-    }
-    if metadata is not None:
-        fields[b"metadata"] = _ENCODER.encode(metadata)
-    size = sum(len(name) + len(value) for name, value in fields.items())
-    if size > ENTRY_BYTES_MAX:
-        raise InvalidEventError(
-            event.wire_name, f"the entry has {size} bytes, the limit is {ENTRY_BYTES_MAX}"
-        )
-    return fields
+    origin = Origin.of(source, metadata)
+    [encoded] = encode_events([event], [str(event_id)], origin)
+    return encoded.fields(origin)
 
 
-def check(event: Event, payload: bytes | None = None) -> None:
-    """Decode the payload: what a reader would refuse is refused before it is written.
+def encode_events(
+    events: Sequence[Event], event_ids: Sequence[str], origin: Origin
+) -> list[EncodedEvent]:
+    """Encode *events*, each with its id.
+
+    Raises:
+        InvalidEventError: A field breaks its limits, or an entry would be too large.
+    """
+    encoded, common = [], _FIELDS_BYTES + origin.size
+    for event, event_id in zip(events, event_ids, strict=True):
+        name, version, decoder = _WIRE_FORMS.get(type(event)) or _wire_form(type(event))
+        payload = _payload_of(event)
+        _check(event, payload, decoder)
+        size = common + len(name) + len(version) + len(payload)
+        if size > ENTRY_BYTES_MAX:
+            raise InvalidEventError(
+                event.wire_name, f"the entry has {size} bytes, the limit is {ENTRY_BYTES_MAX}"
+            )
+        encoded.append(EncodedEvent(event.endpoint_id, event_id, name, version, payload))
+    return encoded
+
+
+def check(event: Event) -> None:
+    """Refuse what a reader would refuse, before it is written.
 
     Raises:
         InvalidEventError: A field breaks its limits.
     """
+    _, _, decoder = _wire_form(type(event))
+    _check(event, _payload_of(event), decoder)
+
+
+def _check(event: Event, payload: bytes, decoder: Callable[[bytes], Event]) -> None:
     try:
-        msgspec.json.decode(payload or _payload_of(event), type=type(event))
+        decoder(payload)
     except msgspec.ValidationError as error:
         raise invalid_event(error, event) from None
 

@@ -8,6 +8,8 @@ from events.errors import InvalidPositionError
 
 _SEQ_MAX = 2**64 - 1
 _TEXT_MAX = len(f"{_SEQ_MAX}-{_SEQ_MAX}")
+_SAFE_TEXT_MAX = len(f"{_SEQ_MAX}")
+"""So short a text has no half of more than 64 bits."""
 
 
 class EntryId(NamedTuple):
@@ -28,8 +30,8 @@ class EntryId(NamedTuple):
         ms, _, seq = raw.partition(b"-")
         if not (ms.isdigit() and seq.isdigit() and len(raw) <= _TEXT_MAX):
             raise InvalidPositionError(_shown(text), "an entry id is <ms>-<seq>")
-        entry_id = cls(int(ms), int(seq))
-        if entry_id.ms > _SEQ_MAX or entry_id.seq > _SEQ_MAX:
+        entry_id = tuple.__new__(cls, (int(ms), int(seq)))
+        if len(raw) > _SAFE_TEXT_MAX and max(entry_id) > _SEQ_MAX:
             raise InvalidPositionError(_shown(text), "each half of an entry id has 64 bits")
         return entry_id
 

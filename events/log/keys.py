@@ -80,9 +80,16 @@ class Keys(msgspec.Struct, frozen=True):
         """Sorted set: `ENDPOINT:ROUTE`, by the server's clock (ms) at the route's last probe."""
         return f"{{{self.namespace}:{partition}}}:probed"
 
-    def appended(self, partition: int, event_id: str) -> str:
-        """String: first entry id and count of the append that begins with this event; expires."""
-        return f"{{{self.namespace}:{partition}}}:appended:{event_id}"
+    def event_ids(self, partition: int) -> str:
+        """Hash: event id -> the entry that has it.
+
+        Its field `counted` is the entry up to which all entries are in it, and in the heads.
+        """
+        return f"{{{self.namespace}:{partition}}}:event-ids"
+
+    def of_append(self, partition: int) -> list[str]:
+        """Return the keys of the scripts that add entries."""
+        return [self.events(partition), self.heads(partition), self.event_ids(partition)]
 
     def generations(self, partition: int) -> str:
         """Hash: projection -> the highest generation number ever given out.

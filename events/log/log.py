@@ -1,16 +1,15 @@
 """The log: all events of a deployment, on one Redis stream for each partition."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Self
 from uuid import UUID
 
-from events.catalogue.event import Event
 from events.entry.entry_id import END, START, EntryId
-from events.entry.recorded import Entry, Metadata, entries_of
+from events.entry.recorded import Entry, entries_of
 from events.errors import LayoutError
 from events.log.append import Append
-from events.log.batch import MEMORY, Appended, Durability, batches_of
+from events.log.batch import Batch, Durability
 from events.log.keys import NAMESPACE, Keys, check_partitions, partition_of
 from events.log.layout import (
     Layout,
@@ -22,7 +21,7 @@ from events.log.layout import (
 )
 from events.log.protocol import READ_COUNT, AppendableLog, Cursor, cursors_of
 from events.log.reading import StreamReading, follow
-from events.server.reply import reply_entries, reply_or_none
+from events.server.reply import reply, reply_entries
 from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
 
@@ -41,8 +40,9 @@ class EventLog(AppendableLog):
         self.keys = keys
         self.layout = layout
         self.partitions = layout.partitions
-        self._source = source
+        self.source = source
         self._append = Append(server, keys)
+        self._head = server.client.script("events.log", "head")
 
     @classmethod
     async def open(
@@ -83,22 +83,9 @@ class EventLog(AppendableLog):
         if await read_identity(client, self.keys, partition) == identity:
             await keep_layout(client, self.keys, self.layout)
 
-    async def append(
-        self,
-        *events: Event,
-        expected: EntryId | None = None,
-        durability: Durability = MEMORY,
-        metadata: Metadata | None = None,
-    ) -> Appended:
-        """See `AppendableLog.append`."""
-        batches = batches_of(
-            events, self.partitions, self._source, expected=expected, metadata=metadata
-        )
-        entry_ids: dict[int, EntryId] = {}
-        for batch in batches:
-            appended = await self._append(batch, durability)
-            entry_ids |= zip(batch.places, appended.entry_ids, strict=True)
-        return Appended(tuple(entry_ids[place] for place in range(len(events))), durability)
+    async def append_batch(self, batch: Batch, durability: Durability) -> Sequence[EntryId]:
+        """See `AppendableLog.append_batch`."""
+        return await self._append(batch, durability)
 
     async def head(self, partition: int) -> EntryId:
         """Return the id of the partition's last entry, `START` when it has none."""
@@ -111,9 +98,10 @@ class EventLog(AppendableLog):
 
     async def endpoint_head(self, endpoint_id: UUID) -> EntryId:
         """Return the id of the endpoint's last event, `START` when it has none."""
-        heads = self.keys.heads(partition_of(endpoint_id, self.partitions))
-        head = reply_or_none(await self.server.client.call("HGET", heads, str(endpoint_id)), bytes)
-        return START if head is None else EntryId.parse(head)
+        keys = self.keys.of_append(partition_of(endpoint_id, self.partitions))
+        while (head := reply(await self._head(keys, [str(endpoint_id)]), bytes)) == b"behind":
+            pass  # each call counts some more of the entries that other programs have added
+        return EntryId.parse(head)
 
     async def read_entries(
         self, partition: int, start: EntryId = START, end: EntryId = END, count: int = READ_COUNT

@@ -1,6 +1,6 @@
 """The protocols of a log, for code that is to run on every kind of log."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol
 from uuid import UUID
@@ -10,7 +10,7 @@ from events.entry import codec
 from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import Entry, Metadata, RecordedEvent
 from events.errors import UndecodableEntryError, UnknownEventTypeError
-from events.log.batch import MEMORY, Appended, Durability
+from events.log.batch import MEMORY, Appended, Batch, Durability, append_each, batches_of
 from events.log.merge import merged
 
 READ_COUNT = 1_000
@@ -75,26 +75,40 @@ class ReadableLog(Protocol):
 
 
 class AppendableLog(ReadableLog, Protocol):
-    """A log to append to as well: `EventLog`, `events.testing.MemoryLog`."""
+    """A log to append to as well: `EventLog`, `events.testing.MemoryLog`.
+
+    Attributes:
+        source: Name of the producer, which each event has.
+    """
+
+    source: str
 
     async def append(
         self,
         *events: Event,
+        event_ids: Sequence[UUID] | None = None,
         expected: EntryId | None = None,
         durability: Durability = MEMORY,
         metadata: Metadata | None = None,
     ) -> Appended:
         """Append *events*; those of one partition all or none, in their order.
 
+        An event whose id the log has is not added again: the answer is the entry that it has, for
+        as long as the log keeps that entry. So an append can be repeated with the same ids, also
+        after a crash, by another process, or after an error that says how it ended.
+
         Args:
             events: What happened; up to `APPEND_MAX` in one partition.
+            event_ids: An id for each event, unique in the log; None: new ones, UUIDs of version 7.
             expected: The head that their one endpoint must have, `START` for an endpoint
-                without events; None appends in any case.
+                without events; None appends in any case. It is not asked of events that the log
+                has already.
             durability: What to wait for.
             metadata: Where the events come from.
 
         Raises:
-            InvalidEventError: A field breaks its limits; nothing was appended.
+            InvalidEventError: A field breaks its limits, or an id belongs to another event;
+                nothing was appended.
             ConflictError: The endpoint is not at *expected*; nothing was appended.
             ServerUnavailableError: The server was never reached, or refused every try; nothing
                 was appended.
@@ -102,7 +116,20 @@ class AppendableLog(ReadableLog, Protocol):
                 nothing was appended.
             UncertainAppendError: No try was answered; the events may be in the log.
             NotDurableError: The events are in the log, but *durability* was not reached in time.
+            IncompleteAppendError: The events lie in several partitions, and some are in the log.
         """
+        batches = batches_of(
+            events,
+            self.partitions,
+            self.source,
+            event_ids=event_ids,
+            expected=expected,
+            metadata=metadata,
+        )
+        return await append_each(batches, durability, self.append_batch)
+
+    async def append_batch(self, batch: Batch, durability: Durability) -> Sequence[EntryId]:
+        """Append one partition's events for `append`, and return their entry ids."""
         ...
 
     async def endpoint_head(self, endpoint_id: UUID) -> EntryId:

@@ -8,7 +8,6 @@ from msgspec import Meta
 
 from events.entry.entry_id import END, START, EntryId
 from events.limits import Limited
-from events.log.append import SEEN_MS
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder
 from events.server.reply import Ask
@@ -23,8 +22,8 @@ from events.streams.stream_group import (
 )
 from events.streams.stream_state import StreamState
 
-KEEP_MIN_S = 2 * SEEN_MS / 1_000
-"""The shortest retention, in seconds: a repeated append reads what its first try has written."""
+KEEP_MIN_S = 120.0
+"""The shortest retention, in seconds: a repeated append finds what its first try has written."""
 
 KEEP_MAX_S = 36_525 * 86_400.0
 """The longest retention, in seconds: a century."""

@@ -13,6 +13,12 @@ from events.server.reply import reply, text
 STEP_ENTRIES = 10_000
 """Entries that one step cuts, about: it blocks the server for a few ms."""
 
+FORGET_IDS = 1_000
+"""Event ids that one step looks at, about, whether their entries are gone."""
+
+GONE_SHARE = 0.25
+"""The share of event ids whose entries may be gone; beyond, all are looked at."""
+
 COUNTED_MAX = 50_000
 """Entries that are counted at most to say how much would be cut."""
 
@@ -45,6 +51,8 @@ class Trim:
         self._keys = [log.keys.events(partition), log.keys.positions(partition)]
         self._rule = rule
         self._trim = log.server.client.script("events.retention", "trim")
+        self._ids_keys = [log.keys.events(partition), log.keys.event_ids(partition)]
+        self._forget = log.server.client.script("events.retention", "forget")
 
     async def steps(self, now_ms: int) -> AsyncGenerator[TrimStep]:
         """Cut step by step until no entry is left that is old enough and that no holder needs."""
@@ -54,8 +62,26 @@ class Trim:
         while raw := await self._trim(self._keys, args):
             removed, cut, holder, is_done = reply(raw, tuple[int, bytes, bytes, int])
             step = TrimStep(removed, EntryId.parse(cut), text(holder) or None, bool(is_done))
+            if step.is_done:
+                await self._forget_gone()
             yield step
             if step.is_done:
+                return
+
+    async def _forget_gone(self) -> None:
+        """Forget the event ids of entries that are gone, whoever cut or deleted them.
+
+        Looking at all ids costs as much as there are, so that it waits until enough can go.
+        """
+        stream, ids = self._ids_keys
+        entries = reply(await self._log.server.client.call("XLEN", stream), int)
+        known = reply(await self._log.server.client.call("HLEN", ids), int)
+        if known <= FORGET_IDS + entries / (1 - GONE_SHARE):
+            return
+        cursor = b"0"
+        while True:
+            cursor = reply(await self._forget(self._ids_keys, [cursor, FORGET_IDS]), bytes)
+            if cursor == b"0":
                 return
 
 

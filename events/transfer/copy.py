@@ -1,4 +1,4 @@
-"""Add entries of another log to a log as they were, and set the heads that belong to them."""
+"""Add entries of another log to a log as they were, and count them in heads and event ids."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +25,8 @@ STRINGS_MAX = 7_000
 TRIES_MAX = 6
 _BETWEEN_TRIES = Backoff(first_s=0.05, most_s=1.0)
 _NEW = "*"
+
+_EVENT_ID_BYTES = len(str(UUID(int=0)))
 
 _log = structured_logger(__name__)
 
@@ -106,7 +108,14 @@ class Copy:
             args += [
                 _NEW if entry.entry_id is None else str(entry.entry_id),
                 "" if endpoint is None else str(endpoint),
+                _event_id_of(entry.strings),
                 len(entry.strings),
                 *entry.strings,
             ]
-        return [self._keys.events(partition), self._keys.heads(partition)], args
+        return self._keys.of_append(partition), args
+
+
+def _event_id_of(strings: Sequence[bytes]) -> bytes:
+    """Return the event id of the entry, `b""` if it has none that an append could have."""
+    given = dict(zip(strings[::2], strings[1::2], strict=True)).get(b"id", b"")
+    return given if len(given) == _EVENT_ID_BYTES else b""

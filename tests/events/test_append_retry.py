@@ -19,7 +19,6 @@ from events.errors import (
     ServerUnavailableError,
     UncertainAppendError,
 )
-from events.log import append as append_module
 from events.server.settings import ServerSettings
 from tests.support.tcp_proxy import TcpProxy
 
@@ -117,25 +116,20 @@ async def test_no_answer_at_all_is_said_to_be_uncertain(
     assert await length(log) == 1
 
 
-async def test_an_uncertain_append_that_did_land_is_found_by_the_id_it_names(
+async def test_an_uncertain_append_that_did_land_is_recognised_by_the_ids_it_names(
     log: EventLog, far_log: EventLog, proxy: TcpProxy
 ) -> None:
     for _ in range(6):
         proxy.lose_next_reply_to(APPEND)
+    event = ratio(uuid4(), 0.5)
     with pytest.raises(UncertainAppendError) as error:
-        await far_log.append(ratio(uuid4(), 0.5))
+        await far_log.append(event)
     recorded = [one async for one in log.read()]
     assert len(recorded) == 2
     assert recorded[1].event_id == error.value.event_id
-
-
-async def test_no_try_begins_when_the_server_may_have_forgotten_the_first(
-    far_log: EventLog, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(append_module, "SEEN_MS", 1_000)
-    proxy.silent = True
-    with pytest.raises(UncertainAppendError, match="no reply to 1 tries"):
-        await far_log.append(ratio(uuid4(), 0.5))
+    again = await log.append(event, event_ids=error.value.event_ids)
+    assert again.entry_ids == (recorded[1].entry_id,)
+    assert await length(log) == 2
 
 
 @pytest.mark.usefixtures("waitaof")

@@ -16,7 +16,7 @@ OF_A_PARTITION: dict[str, Callable[[int], str]] = {
     "{ns:%d}:events": KEYS.events,
     "{ns:%d}:identity": KEYS.identity,
     "{ns:%d}:heads": KEYS.heads,
-    "{ns:%d}:appended:some-id": lambda p: KEYS.appended(p, "some-id"),
+    "{ns:%d}:event-ids": KEYS.event_ids,
     "{ns:%d}:generations": KEYS.generations,
     "{ns:%d}:route-table:live": lambda p: KEYS.live(p, "route-table"),
     "{ns:%d}:route-table:7": lambda p: KEYS.documents(p, "route-table", 7),

@@ -25,11 +25,14 @@ from tests.support.histories import E, created, listed, record, route_created, t
 from tests.support.projectors import POLITE, member
 from tests.support.read_model import live_documents
 from tests.support.running_consumer import consuming, pending, until_settled
+from tests.support.script_calls import call_of
 from tests.support.tcp_proxy import Held, tcp_proxy
 from tests.support.waiting import wait_until
 
 GROUP = ROUTE_TABLE.name
 R = record(0).route_id
+APPEND = call_of("events.log", "append")
+HEAD = call_of("events.log", "head")
 
 
 @pytest.fixture
@@ -178,7 +181,7 @@ async def test_a_service_that_is_always_too_late_gives_up(
         open_log(proxy.url, namespace=log.keys.namespace) as far,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(get_ahead, log, [proxy.hold_next(b"EVALSHA") for _ in range(3)])
+        tasks.start_soon(get_ahead, log, [proxy.hold_next(APPEND) for _ in range(3)])
         with pytest.raises(ContendedEndpointError, match="changed by others 3 times in a row"):
             await EndpointService(far).record(E, decide)
     assert sorted(set(seen)) == seen
@@ -228,7 +231,7 @@ async def test_what_is_not_delivered_yet_is_not_overlooked(
     assert (await service.read(E)).routes[R].status == "terminating"
 
 
-@pytest.mark.parametrize("question", [b"GROUPS", b"XPENDING", b"HGET", b"HMGET"])
+@pytest.mark.parametrize("question", [b"GROUPS", b"XPENDING", HEAD, b"HMGET"])
 async def test_an_entry_delivered_between_two_questions_is_not_overlooked(
     log: EventLog, shared_server: EmbeddedServer, question: bytes
 ) -> None:

@@ -3,7 +3,8 @@
 import anyio
 import pytest
 
-from events import MEMORY, START, Appended, Durability, EntryId, Event, Metadata, fold
+from events import START, Durability, EntryId, fold
+from events.log.batch import Batch
 from events.testing import MemoryLog
 from producers import EndpointService
 from producers.endpoints.endpoint_service import TRIES_MAX
@@ -64,17 +65,10 @@ async def test_after_a_conflict_it_decides_again_on_what_another_has_recorded() 
 class OvertakenLog(MemoryLog):
     """A log on which another writer is always faster."""
 
-    async def append(
-        self,
-        *events: Event,
-        expected: EntryId | None = None,
-        durability: Durability = MEMORY,
-        metadata: Metadata | None = None,
-    ) -> Appended:
-        await super().append(weighted(0.5))
-        return await super().append(
-            *events, expected=expected, durability=durability, metadata=metadata
-        )
+    async def append_batch(self, batch: Batch, durability: Durability) -> list[EntryId]:
+        if batch.expected is not None:
+            await self.append(weighted(0.5))
+        return await super().append_batch(batch, durability)
 
 
 async def test_a_writer_that_is_always_overtaken_gives_up() -> None:

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from itertools import repeat
 from math import inf
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import anyio
 import pytest
@@ -194,7 +194,7 @@ async def test_a_checker_that_loses_an_endpoint_probes_it_no_more(bench: Bench) 
     "failure",
     [
         ServerUnavailableError("connection refused"),
-        UncertainAppendError("id", 6, "no reply"),
+        UncertainAppendError([uuid4()], 6, "no reply"),
         ContendedEndpointError("others were faster"),
     ],
 )

@@ -18,7 +18,7 @@ class Clock:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.set_back(timedelta())
+        self.set_forward(timedelta())
 
     @property
     def environment(self) -> dict[str, str]:
@@ -31,8 +31,12 @@ class Clock:
         }
 
     def set_back(self, by: timedelta) -> None:
+        self.set_forward(-by)
+
+    def set_forward(self, by: timedelta) -> None:
+        """Let it show that much more than the clock of this machine."""
         other = self._file.with_suffix(".new")
-        other.write_text(f"-{by.total_seconds():.0f}")
+        other.write_text(f"{by.total_seconds():+.0f}")
         other.replace(self._file)
 
 

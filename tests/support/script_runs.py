@@ -41,6 +41,7 @@ def partition_with_work(keys: Keys) -> list[tuple[Word, ...]]:
         ("HSET", keys.requeues(0, _GROUP), "1-1", "1 failed"),
         ("HSET", keys.lost(0), _GROUP, 1),
         ("SET", keys.delivered(0, _GROUP), "1-1 0 1 1 -"),
+        ("HSET", keys.event_ids(0), "an old id", "0-0", "counted", "3-1"),
         ("XADD", dead, "9-1", "id", "3-1"),
         ("SET", keys.fence(0, _GROUP), _OWNER),
         ("SET", keys.lease(0, _GROUP), _OWNER, "PX", 60_000),
@@ -85,15 +86,18 @@ def _runs_of_checkers(keys: Keys) -> list[Run]:
 
 def _runs_of_the_log(keys: Keys) -> list[Run]:
     events, positions = keys.events(0), keys.positions(0)
-    fields = (_ENDPOINT, 2, "name", "x")
-    appended = [events, keys.heads(0), keys.appended(0, "id")]
+    fields = (_ENDPOINT, "an id", 2, "name", "x")
+    appended = keys.of_append(0)
+    new = [word for n in (1, 2) for word in (_ENDPOINT, f"id {n}", "name", "1", "{}")]
     return [
-        Run("events.log", "append", appended, ["", 60_000, 2, *fields, *fields]),
+        Run("events.log", "append", appended, ["", "source", "", 2, *new]),
+        Run("events.log", "head", appended, [_ENDPOINT]),
         Run("events.log", "keep_layout", [keys.layout], [1, "identity"]),
         Run("events.log", "accept_loss", [keys.identity(0), positions, events], ["new", "today"]),
         Run("events.log", "advance", [positions], ["archive", "5-1"]),
         Run("events.retention", "trim", [events, positions], ["2-1", 100, 0]),
-        Run("events.transfer", "copy", [events, keys.heads(0)], ["4-1", 1, "5-1", *fields]),
+        Run("events.retention", "forget", appended[::2], ["0", 10]),
+        Run("events.transfer", "copy", appended, ["4-1", 1, "5-1", *fields]),
     ]
 
 
