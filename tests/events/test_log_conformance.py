@@ -125,7 +125,7 @@ async def test_one_append_has_a_limit(log: AppendableLog) -> None:
 async def test_one_bad_event_and_nothing_is_written(log: AppendableLog) -> None:
     endpoint = uuid4()
     with pytest.raises(InvalidEventError, match="traffic_ratio"):
-        await log.append(ratio(endpoint), ratio(endpoint, 1.5), ratio(endpoint))
+        await log.append(ratio(endpoint), ratio(endpoint, -0.5), ratio(endpoint))
     assert await lengths(log) == [0]
 
 
@@ -133,7 +133,7 @@ async def test_one_bad_event_and_nothing_is_written_in_any_partition(four: Appen
     first, second = endpoint_in(0, 4), endpoint_in(3, 4)
     for good, bad in ((first, second), (second, first)):
         with pytest.raises(InvalidEventError, match="traffic_ratio"):
-            await four.append(ratio(good), ratio(bad, 1.5))
+            await four.append(ratio(good), ratio(bad, -0.5))
     assert await lengths(four) == [0, 0, 0, 0]
 
 
