@@ -241,10 +241,6 @@ def _masked(name: str, value: Any) -> Any:  # noqa: ANN401 - a setting may have 
     return MASKS[name](value) if value and name in MASKS else value
 
 
-def _without_login(url: str) -> str:
-    return re.sub(r"(?<=://)[^/]*@", f"{MASK}@", url)
-
-
 def _origin(url: str) -> str:
     """Return where *url* leads to; its path and query may be what allows to call it."""
     parts = urlsplit(url)
@@ -257,8 +253,6 @@ MASKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "webhook.url": _origin,
         "webhook.secret": lambda _: MASK,
         "webhook.secrets": lambda secrets: tuple(MASK for _ in secrets),
-        "archive.location": _without_login,
-        "archive.endpoint_url": _without_login,
     }
 )
 """How the settings are shown that hold a secret, or may hold one."""

@@ -29,7 +29,7 @@ class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         projection: The name of its projection.
         partition: The partition.
         generation: The live generation, None for none.
-        documents: How many documents there are.
+        documents: How many documents there are, None if the server does not tell.
         written: How many were written, as the last apply counted.
         sampled: How many endpoints were compared.
         missing: Endpoints without a document, although their last event was handled.
@@ -41,7 +41,7 @@ class ReadModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     projection: str
     partition: int
     generation: int | None = None
-    documents: int = 0
+    documents: int | None = 0
     written: int = 0
     sampled: int = 0
     missing: Sequence[str] = ()
@@ -88,7 +88,7 @@ async def read_read_model(
     return msgspec.structs.replace(
         empty,
         generation=live,
-        documents=reply_or_none(await queries.ask("HLEN", key), int) or 0,
+        documents=reply_or_none(await queries.ask("HLEN", key), int),
         written=unreadable.number(reply_or_none(written, bytes), counted_in) or 0,
         sampled=len(documents),
         missing=[endpoint for endpoint in missing if endpoint not in skipped],
@@ -166,7 +166,7 @@ def _findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Find
     if facts.generation is not None:
         found = [*_gaps(facts, about), *_lack(facts, about)]
         yield from found
-        if not found:
+        if not found and facts.documents is not None:
             figure = f"{counted(facts.documents, 'document')}, {facts.sampled} compared"
             what = f"generation {facts.generation} is live and shows what was handled"
             yield ok(about, what, figure)
@@ -199,7 +199,7 @@ def _gaps(facts: ReadModelFacts, about: str) -> Iterator[Finding]:
 
 def _lack(facts: ReadModelFacts, about: str) -> Iterator[Finding]:
     """Yield whether there are fewer documents than were written."""
-    if facts.documents < facts.written:
+    if facts.documents is not None and facts.documents < facts.written:
         consume = f"routestream consume {facts.name}"
         yield error(
             about,

@@ -220,7 +220,9 @@ def of_health(ages: Collection[HealthAge] | None) -> Iterable[Family]:
     """Yield how old the health of the routes is; nothing if that is not known."""
     if ages is not None:
         yield _one(_STALE, sum(age.is_stale for age in ages))
-        yield _one(_HEALTH_AGE, max((age.age_s or 0.0 for age in ages), default=0.0))
+        known_s = [age.age_s for age in ages if age.age_s is not None]
+        if known_s or not ages:
+            yield _one(_HEALTH_AGE, max(known_s, default=0.0))
 
 
 def of_server(*, is_up: bool) -> Family:

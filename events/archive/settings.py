@@ -31,6 +31,8 @@ class ArchiveSettings(Limited, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.endpoint_url is not None:
+            _check_endpoint(self.endpoint_url)
         if self.location is not None:
             parts = urlsplit(self.location)
             if "://" in self.location and (parts.scheme != "s3" or not parts.netloc):
@@ -38,6 +40,8 @@ class ArchiveSettings(Limited, frozen=True):
                     f"location {parts.scheme}://{parts.hostname or ''} cannot be used;"
                     " a folder and s3://BUCKET/PREFIX can"
                 )
+            if "://" in self.location and "@" in parts.netloc:
+                raise ValueError("location has a login in it; keys come from the AWS_... variables")
             if not self.location:
                 raise ValueError("location is empty; a folder or s3://BUCKET/PREFIX is needed")
 
@@ -45,3 +49,17 @@ class ArchiveSettings(Limited, frozen=True):
     def is_bucket(self) -> bool:
         """Whether the location is in S3-compatible storage."""
         return self.location is not None and self.location.startswith("s3://")
+
+
+def _check_endpoint(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_allowed = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        is_allowed = False
+    if not is_allowed or "@" in url:
+        raise ValueError(
+            "endpoint_url cannot be used: http://HOST:PORT and https://HOST:PORT can, without"
+            " a login"
+        )

@@ -122,8 +122,7 @@ def test_the_settings_in_force_are_shown_with_their_sources_and_without_secrets(
     file = written(
         tmp_path,
         f"webhook:\n  url: https://user:{SECRET}@hooks.example:8443/{SECRET}?token={SECRET}\n"
-        f"  secret: {SECRET}\n  secrets: [{SECRET}a, {SECRET}b]\n"
-        f"archive: {{location: 's3://key:{SECRET}@bucket/prefix'}}\n",
+        f"  secret: {SECRET}\n  secrets: [{SECRET}a, {SECRET}b]\n",
     )
     environment = {
         "REDIS_URL": f"redis://user:{SECRET}@host/2?client_name=proxy",
@@ -137,16 +136,34 @@ def test_the_settings_in_force_are_shown_with_their_sources_and_without_secrets(
     assert shown["server.url"] == ("redis://user:***@host:6379/2?client_name=proxy", "REDIS_URL")
     assert shown["webhook.url"] == ("https://hooks.example:8443/***", f"{file}, line 2, column 3")
     assert shown["webhook.secrets"] == (("***", "***"), f"{file}, line 4, column 3")
-    assert shown["archive.location"][0] == "s3://***@bucket/prefix"
     assert shown["consumer.block_ms"] == (100, "ROUTESTREAM_CONSUMER_BLOCK_MS")
     assert shown["namespace"] == ("test", "--namespace")
     assert shown["consumer.policy.tries_max"] == (5, "default")
 
 
+WITHOUT_LOGIN = {"archive.location", "archive.endpoint_url"}
+"""They refuse a login, and hold no other secret."""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        f"location: 's3://key:{SECRET}@bucket/prefix'",
+        f"endpoint_url: 'https://key:{SECRET}@storage'",
+        f"endpoint_url: 'storage/{SECRET}'",
+        f"endpoint_url: 'https://storage:{SECRET}'",
+    ],
+)
+def test_a_login_of_the_archive_is_refused_and_not_shown(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=r"^setting archive: ") as raised:
+        read_settings(written(tmp_path, f"archive: {{{setting}}}"), {})
+    assert SECRET not in str(raised.value)
+
+
 def test_every_setting_that_may_hold_a_secret_has_its_mask() -> None:
     rows = settings_in_force(Settings(), {})
-    parts = ("url", "secret", "password", "token", "key", "location")
-    assert {row.setting for row in rows if row.setting.endswith((*parts, "secrets"))} == {*MASKS}
+    parts = ("url", "secret", "secrets", "password", "token", "key", "location")
+    assert {row.setting for row in rows if row.setting.endswith(parts)} == {*MASKS, *WITHOUT_LOGIN}
 
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl"])

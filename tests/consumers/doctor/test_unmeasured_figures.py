@@ -11,7 +11,7 @@ from events import EventLog
 from events.errors import ServerRefusedError
 from events.log.keys import Keys
 from tests.consumers.support.commands import Commands
-from tests.consumers.support.examination import projecting
+from tests.consumers.support.examination import examined, not_well, projecting
 from tests.support.running_consumer import fill
 from tests.support.servers import SLOTS, asking, cluster_node, until_answering
 
@@ -53,6 +53,19 @@ async def test_a_server_that_lets_nobody_in_is_critical_and_tells_no_figure(
         assert re.fullmatch(r"CRITICAL - Redis at \S+ refuses: [^|\n]+\n", result.stdout)
         result = await Commands(url, namespace)(doctor)
         assert isinstance(result.exception, ServerRefusedError)
+
+
+async def test_documents_that_may_not_be_counted_are_no_documents_that_are_missing(
+    log: EventLog, namespace: str
+) -> None:
+    await fill(log, 1)
+    call = log.server.client.call
+    await call("ACL SETUSER", "blind", "reset", "on", ">secret", "~*", "+@all", "-hlen")
+    url = log.server.settings.url.replace("redis://", "redis://blind:secret@")
+    async with projecting(log):
+        findings = await examined(url, namespace)
+    assert "refused HLEN" in not_well(findings)
+    assert [one for one in findings if one.about.startswith("read model ")] == []
 
 
 async def test_a_right_that_is_missing_leaves_out_the_figures_that_need_it(
