@@ -1,5 +1,6 @@
 """Reads positions and losses, which outlast a stream because Redis keeps them in other keys."""
 
+from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -47,12 +48,14 @@ class KeptPositions(msgspec.Struct, frozen=True, kw_only=True):
         heads: The last event of some endpoints.
         lost: How many entries each group has ever found gone.
         lost_at: When each group last did so, as far back as that is kept.
+        noted: Entries noted as trimmed, by group and by the last entry that it was given before.
     """
 
     positions: Mapping[str, EntryId] = {}
     heads: Mapping[str, EntryId] = {}
     lost: Mapping[str, int] = {}
     lost_at: Mapping[str, datetime] = {}
+    noted: Mapping[tuple[str, str], int] = {}
 
     @property
     def groups(self) -> AbstractSet[str]:
@@ -84,11 +87,13 @@ async def read_kept_positions(queries: ServerQueries, keys: Keys, partition: int
     for group, held in await _read_hash(queries, key):
         about = f"loss of {group}, partition {partition}"
         lost[group] = queries.unreadable.number(held, ValueLocation(about, key, group)) or 0
+    lost_at, noted = await _read_losses(queries, keys, partition)
     return KeptPositions(
         positions=positions,
         heads=await _read_heads(queries, keys, partition),
         lost=lost,
-        lost_at=await _read_losses(queries, keys, partition),
+        lost_at=lost_at,
+        noted=noted,
     )
 
 
@@ -112,14 +117,20 @@ async def _read_heads(queries: ServerQueries, keys: Keys, partition: int) -> dic
     return heads
 
 
-async def _read_losses(queries: ServerQueries, keys: Keys, partition: int) -> dict[str, datetime]:
-    """Return when each group last found entries gone, from the newest losses."""
+async def _read_losses(
+    queries: ServerQueries, keys: Keys, partition: int
+) -> tuple[dict[str, datetime], Counter[tuple[str, str]]]:
+    """Return when each group last found entries gone, and what it noted as trimmed."""
     key = keys.losses(partition)
     newest: dict[str, datetime] = {}
+    noted: Counter[tuple[str, str]] = Counter()
     raw = await queries.ask("XREVRANGE", key, "+", "-", "COUNT", LOSSES_READ)
     for _, flat in reply_entries(raw):
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         with suppress(KeyError, ValueError):
             at = datetime.fromisoformat(fields[b"at"].decode("utf-8", "replace"))
-            newest.setdefault(fields[b"group"].decode("utf-8", "replace"), at)
-    return newest
+            group = fields[b"group"].decode("utf-8", "replace")
+            newest.setdefault(group, at)
+            if fields[b"why"] == b"trimmed":
+                noted[group, fields[b"first"].decode("utf-8", "replace")] += int(fields[b"entries"])
+    return newest, noted

@@ -10,6 +10,7 @@ from consumers.doctor.kept_positions import KeptPositions, Reached, read_kept_po
 from consumers.doctor.server_queries import ServerQueries
 from consumers.doctor.stray_values import SHOWN_BYTES
 from consumers.groups.state import COUNTED_MAX, lost_of
+from consumers.runtime.losses import noted_count
 from events.entry.entry_id import START, EntryId
 from events.errors import LayoutError
 from events.log.keys import PARTITIONS_MAX, Keys
@@ -60,8 +61,10 @@ class GroupFacts(msgspec.Struct, frozen=True, kw_only=True):
         consumers: Its consumers.
         last_delivered: The newest entry that was delivered.
         kept_position: Its position as kept beside the stream, None if none is kept.
-        trimmed_unread: Entries trimmed before they were delivered, as far as that is known.
+        trimmed_unread: Entries trimmed before they were delivered, as far as that is known and not
+            noted yet.
         lost: Entries that it has ever found gone.
+        lost_seen: How many of them an operator has seen.
         lost_at: When it last did so, None if that is no longer kept.
         dead: How many dead letters it has.
         dead_reasons: How often each reason occurs among the newest of them.
@@ -76,9 +79,15 @@ class GroupFacts(msgspec.Struct, frozen=True, kw_only=True):
     kept_position: EntryId | None = None
     trimmed_unread: int = 0
     lost: int = 0
+    lost_seen: int = 0
     lost_at: datetime | None = None
     dead: int = 0
     dead_reasons: Mapping[str, int] = {}
+
+    @property
+    def lost_unseen(self) -> int:
+        """Entries that are lost to it, and that no operator has seen."""
+        return max(0, self.lost - self.lost_seen) + self.trimmed_unread
 
 
 class LayoutFacts(msgspec.Struct, frozen=True):
@@ -175,7 +184,8 @@ async def read_partition(queries: ServerQueries, keys: Keys, partition: int) -> 
     groups = {}
     for group in await read_groups(queries.ask, key):
         kept = await read_kept(queries, keys, partition, kept_positions, group.name)
-        groups[group.name] = await _read_group(queries, key, stream, group, kept)
+        noted = kept_positions.noted.get((group.name, str(group.last_delivered)), 0)
+        groups[group.name] = await _read_group(queries, (key, stream), group, kept, noted)
     return PartitionFacts(
         partition=partition, kind=kind, stream=stream, kept_positions=kept_positions, groups=groups
     )
@@ -189,10 +199,12 @@ async def read_kept(
     dead = reply_or_none(await queries.ask("XLEN", key), int) or 0
     newest = ("XREVRANGE", key, "+", "-", "COUNT", DEAD_SAMPLE)
     letters = reply_entries(await queries.ask(*newest) if dead else None)
+    seen = await queries.ask("HGET", keys.losses_seen(partition, name), "entries")
     return GroupFacts(
         name=name,
         kept_position=kept_positions.positions.get(group_holder(name)),
         lost=kept_positions.lost.get(name, 0),
+        lost_seen=noted_count(reply_or_none(seen, bytes)),
         lost_at=kept_positions.lost_at.get(name),
         dead=dead,
         dead_reasons=Counter(_reason(flat) for _, flat in letters),
@@ -201,13 +213,16 @@ async def read_kept(
 
 async def _read_group(
     queries: ServerQueries,
-    key: str,
-    stream: StreamState | None,
+    place: tuple[str, StreamState | None],
     group: StreamGroup,
     kept: GroupFacts,
+    noted: int,
 ) -> GroupFacts:
+    key, stream = place
     ask, name, delivered = queries.ask, group.raw_name, group.last_delivered
     consumers = await read_consumers(ask, key, name)
+    trimmed = lost_of(stream, delivered, group.entries_read) or 0 if stream else 0
+    is_passed = stream is not None and delivered >= stream.last
     return msgspec.structs.replace(
         kept,
         pending=group.pending,
@@ -215,7 +230,7 @@ async def _read_group(
         oldest=await read_oldest_pending(ask, key, name),
         consumers=consumers[:CONSUMERS_MAX],
         last_delivered=delivered,
-        trimmed_unread=lost_of(stream, delivered, group.entries_read) or 0 if stream else 0,
+        trimmed_unread=max(0, trimmed - (kept.lost if is_passed else noted)),
     )
 
 

@@ -48,10 +48,10 @@ def partition_findings(
             missing = sorted(facts.missing.keys() & set(shipped))
             yield from _missing(missing, about, facts.stream.length)
     for group in facts.groups.values():
-        yield from group_findings(group, keys, facts.partition, now)
+        yield from group_findings(group, facts.partition, now)
     for group in facts.missing.values():
         yield from _dead(group, f"dead letters of {group.name}, {about}")
-        yield from _lost(group, keys, facts.partition, now)
+        yield from _lost(group, facts.partition, now)
 
 
 def _missing(names: Iterable[str], about: str, entries: int) -> Iterator[Finding]:
@@ -103,15 +103,13 @@ def _newest(about: str, last: EntryId | None, now: datetime | None) -> Iterator[
         )
 
 
-def group_findings(
-    group: GroupFacts, keys: Keys, partition: int, now: datetime | None
-) -> Iterator[Finding]:
+def group_findings(group: GroupFacts, partition: int, now: datetime | None) -> Iterator[Finding]:
     """Yield the findings of one group, a single ok if all is well."""
     found = [
         *_consumers(group, f"group {group.name}, partition {partition}"),
         *_pending(group, f"pending of {group.name}, partition {partition}"),
         *_dead(group, f"dead letters of {group.name}, partition {partition}"),
-        *_lost(group, keys, partition, now),
+        *_lost(group, partition, now),
         *_position(group, f"position of {group.name}, partition {partition}"),
     ]
     yield from found
@@ -211,8 +209,8 @@ def _dead(group: GroupFacts, about: str) -> Iterator[Finding]:
         )
 
 
-def _lost(group: GroupFacts, keys: Keys, partition: int, now: datetime | None) -> Iterator[Finding]:
-    lost = max(group.lost, group.trimmed_unread)
+def _lost(group: GroupFacts, partition: int, now: datetime | None) -> Iterator[Finding]:
+    lost = group.lost_unseen
     if not lost:
         return
     about = f"loss of {group.name}, partition {partition}"
@@ -221,10 +219,10 @@ def _lost(group: GroupFacts, keys: Keys, partition: int, now: datetime | None) -
     say = warning if is_old else error
     yield say(
         about,
-        "entries were gone before it had handled them: trimmed, deleted, or lost in a failover",
+        "entries were gone before it had handled them, and nobody has seen that yet",
         f"{lost}, last noticed {at.isoformat(timespec='seconds') if at else 'at an unknown time'}",
         to_do=f"routestream groups losses {group.name}, append again what still holds; then"
-        f" redis-cli HDEL '{keys.lost(partition)}' {group.name}",
+        f" routestream groups losses {group.name} --ack --reason WHY",
     )
 
 
@@ -273,5 +271,5 @@ def totals(partitions: Iterable[PartitionFacts], names: Iterable[str]) -> Mappin
         "lag": sum((group.lag for group in groups), Amount()),
         "pending": Amount.exactly(sum(group.pending for group in groups)),
         "dead": Amount.exactly(sum(group.dead for group in groups)),
-        "lost": Amount.exactly(sum(max(group.lost, group.trimmed_unread) for group in groups)),
+        "lost": Amount.exactly(sum(group.lost_unseen for group in groups)),
     }

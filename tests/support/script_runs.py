@@ -159,6 +159,10 @@ def _runs_by_hand(keys: Keys) -> list[Run]:
     removed = [events, positions, keys.lost(0), operations, keys.errors(0, _GROUP)]
     requeue: list[Word] = [_GROUP, "by hand", 1_000, 100, holder, 1, "9-1", "3-1", "failed"]
     return [
+        Run(
+            *(package, "mark_losses_seen", [keys.losses_seen(0, _GROUP), operations]),
+            [3, "9-1", *_OPERATION],
+        ),
         Run(package, "drop", [dead, operations], [1, "9-1", *_OPERATION]),
         Run(package, "remove", removed, [_GROUP, holder, "", 0, "", *_OPERATION]),
         Run(package, "requeue", requeued, [*requeue, *_OPERATION]),

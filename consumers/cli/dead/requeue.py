@@ -11,8 +11,8 @@ import msgspec
 from consumers.cli.dead.dead import print_dead
 from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_dead
 from consumers.cli.deployment import Deployment, command_of
-from consumers.cli.groups.change import reason_option
 from consumers.cli.terminal.messages import say
+from consumers.cli.terminal.options import reason_option
 from consumers.cli.terminal.output import (
     NotFoundError,
     OutputForm,

@@ -8,11 +8,11 @@ from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.groups import lag_of
 from consumers.cli.groups.show import states_of
 from consumers.cli.terminal.messages import say
-from consumers.cli.terminal.options import partition_option
+from consumers.cli.terminal.options import partition_option, reason_option
 from consumers.cli.terminal.output import NotFoundError, confirm, yes_option
 from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
 from consumers.groups.details import read_members
-from consumers.groups.operations import REASON_CHARACTERS_MAX, operation
+from consumers.groups.operations import operation
 from consumers.groups.state import COUNTED_MAX, GroupState
 from consumers.runtime.group import Group
 from consumers.shipped import GROUPS
@@ -27,12 +27,6 @@ from events.streams.lag import count_entries
 from events.streams.stream_group import read_groups
 from projections.catalogue import READ_MODELS
 
-reason_option = click.option(
-    "--reason",
-    default="",
-    metavar="TEXT",
-    help=f"Why, to be kept with who and when; the first {REASON_CHARACTERS_MAX} characters.",
-)
 force_option = click.option("--force", is_flag=True, help="Also while its consumers are at work.")
 
 

@@ -1,6 +1,6 @@
 """The commands that show one group, and the entries that it lost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import click
@@ -10,15 +10,18 @@ from rich.text import Text
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.groups.groups import GroupRow, group_facts, lag_of
 from consumers.cli.terminal.messages import say
+from consumers.cli.terminal.options import reason_option
 from consumers.cli.terminal.output import (
     NotFoundError,
     OutputForm,
+    confirm,
     output_option,
     print_pairs,
     print_rows,
     print_table,
     watch_option,
     watched,
+    yes_option,
 )
 from consumers.cli.terminal.output_form import ForTable, print_values
 from consumers.cli.terminal.table import Column, Columns
@@ -27,10 +30,11 @@ from consumers.groups.details import (
     GroupDetails,
     read_details,
 )
-from consumers.groups.operations import Operation
+from consumers.groups.operations import Operation, operation
+from consumers.groups.seen_losses import GroupLosses, mark_seen, read_group_losses
 from consumers.groups.state import GroupState, read_group_states
 from consumers.processes.registry import fleet_in_words, fleets_of, read_processes
-from consumers.runtime.losses import Loss, Losses
+from consumers.runtime.losses import Loss
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
@@ -57,19 +61,22 @@ class LossRow(msgspec.Struct, frozen=True, kw_only=True):
     partition: int | msgspec.UnsetType = msgspec.UNSET
     why: str
     entries: int
+    at_least: bool
     first: EntryId
     last: EntryId
     at: str
+    seen: bool | msgspec.UnsetType = msgspec.UNSET
     shown_at: ForTable[str]
 
 
 _LOSS_COLUMNS: Columns[LossRow] = (
     Column("AT", lambda row: row.shown_at, folds=True),
     Column("PARTITION", lambda row: row.partition, folds=True),
-    Column("ENTRIES", lambda row: row.entries, folds=True),
+    Column("ENTRIES", lambda row: f"{'>=' if row.at_least else ''}{row.entries}", folds=True),
     Column("WHY", lambda row: row.why, folds=True),
     Column("FROM", lambda row: row.first, folds=True),
     Column("TO", lambda row: row.last, folds=True),
+    Column("SEEN", lambda row: Text("yes") if row.seen else Text("no", "red"), folds=True),
 )
 
 
@@ -200,11 +207,17 @@ def _details_row(details: GroupDetails) -> GroupDetailsRow:
     )
 
 
-def _loss_row(loss: Loss, partition: int | msgspec.UnsetType = msgspec.UNSET) -> LossRow:
+def _loss_row(
+    loss: Loss,
+    partition: int | msgspec.UnsetType = msgspec.UNSET,
+    seen: bool | msgspec.UnsetType = msgspec.UNSET,  # noqa: FBT001 - a field of the row
+) -> LossRow:
     return LossRow(
         partition=partition,
+        seen=seen,
         why=loss.why,
         entries=loss.entries,
+        at_least=loss.is_least,
         first=loss.first,
         last=loss.last,
         at=loss.at.isoformat(),
@@ -214,20 +227,51 @@ def _loss_row(loss: Loss, partition: int | msgspec.UnsetType = msgspec.UNSET) ->
 
 @click.command("losses")
 @click.argument("group")
+@click.option("--ack", is_flag=True, help="Note that you have seen them; newer ones stay unseen.")
+@reason_option
+@yes_option
 @output_option
 @watch_option
 @command_of
-async def show_losses(deployment: Deployment, *, group: str, output: OutputForm) -> None:
+async def show_losses(
+    deployment: Deployment, *, group: str, ack: bool, reason: str, yes: bool, output: OutputForm
+) -> None:
     """List what GROUP found gone before it had ended it, when, and why.
+
+    With --ack nothing is brought back: it is noted who has seen the losses, and why they may stand.
+    `doctor` and `check` warn of those that nobody has seen.
 
     \b
     Example: routestream groups losses route-table
+             routestream groups losses route-table --ack --reason "rebuilt on Monday"
     """
     async with deployment.open_log() as log:
-        found: list[tuple[int, Loss]] = []
-        for state in await states_of(log, group):
-            losses = await Losses(log.server, log.keys, state.partition, group).read()
-            found += [(state.partition, loss) for loss in losses]
-        found.sort(key=lambda one: one[1].at)
-        rows = [_loss_row(loss, partition) for partition, loss in found]
-        print_rows(output, LossRow, rows, _LOSS_COLUMNS, nothing="nothing was lost")
+        states = await states_of(log, group)
+        found = [await read_group_losses(log, state.partition, group) for state in states]
+        rows = [
+            (loss.at, _loss_row(loss, of.partition, of.seen.has(loss)))
+            for of in found
+            for loss in of.losses
+        ]
+        shown = [row for _, row in sorted(rows, key=lambda row: row[0])]
+        print_rows(output, LossRow, shown, _LOSS_COLUMNS, nothing="nothing was lost")
+        if ack:
+            await _acknowledge(log, group, [of for of in found if of.unseen], reason, yes=yes)
+
+
+async def _acknowledge(
+    log: EventLog, group: str, unseen: Sequence[GroupLosses], reason: str, *, yes: bool
+) -> None:
+    if not unseen:
+        say("no loss is unseen; nothing changed")
+        return
+    confirm(
+        [
+            (f"{group}, partition {of.partition}", f"{of.unseen} lost, unseen", "seen")
+            for of in unseen
+        ],
+        yes=yes,
+    )
+    what = operation(group, "groups losses --ack", reason)
+    for of in unseen:
+        await mark_seen(log, group, of, what)

@@ -4,6 +4,7 @@ import re
 
 import click
 
+from consumers.groups.operations import REASON_CHARACTERS_MAX
 from events.log.keys import PARTITIONS_MAX
 from events.log.log import EventLog
 from projections.catalogue import PROJECTIONS
@@ -69,4 +70,12 @@ projection_option = click.option(
     default=ROUTE_TABLE.name,
     show_default=True,
     help="Which read model's state.",
+)
+
+
+reason_option = click.option(
+    "--reason",
+    default="",
+    metavar="TEXT",
+    help=f"Why, to be kept with who and when; the first {REASON_CHARACTERS_MAX} characters.",
 )

@@ -149,8 +149,8 @@ async def test_losses_are_listed(log: EventLog, run: Commands) -> None:
 
     header, row = await run.lines(show_losses, GROUP)
 
-    assert header == "AT  PARTITION  ENTRIES  WHY  FROM  TO"
-    assert row.endswith("  0  1  deleted  ID  ID")
+    assert header == "AT  PARTITION  ENTRIES  WHY  FROM  TO  SEEN"
+    assert row.endswith("  0  1  deleted  ID  ID  no")
     [told] = json.loads((await run(show_losses, GROUP, "-o", "json")).stdout)
     assert (told["partition"], told["why"], told["last"]) == (0, "deleted", str(old_id(0)))
 

@@ -10,7 +10,6 @@ from consumers.doctor.log_facts import GroupFacts
 from consumers.doctor.log_findings import group_findings
 from consumers.doctor.server_facts import ServerFacts
 from consumers.doctor.server_findings import server_findings
-from events.log.keys import Keys
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -95,11 +94,11 @@ def test_a_loss_is_an_error_while_it_is_new_or_goes_on(
 ) -> None:
     lost_at = None if ago is None else NOW - ago
     group = GroupFacts(name="g", lost=3, lost_at=lost_at, trimmed_unread=trimmed)
-    findings = list(group_findings(group, Keys("ns"), 2, NOW))
+    findings = list(group_findings(group, 2, NOW))
     [loss] = [one for one in findings if one.about == "loss of g, partition 2"]
     assert loss.severity == severity
-    assert loss.figure.startswith(f"{max(3, trimmed)}, last noticed ")
-    assert loss.to_do.endswith("redis-cli HDEL '{ns:2}:lost' g")
+    assert loss.figure.startswith(f"{3 + trimmed}, last noticed ")
+    assert loss.to_do.endswith("groups losses g --ack --reason WHY")
 
 
 def test_the_worst_comes_first() -> None:
