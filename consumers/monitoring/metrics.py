@@ -123,7 +123,7 @@ _BACKLOG: Mapping[Metric, Callable[[Backlog], float]] = {
     ): lambda backlog: backlog.lost,
 }
 _SERVER_UP = Metric(
-    "server_up", "gauge", "1 when the server answered the last look, at most 1 s ago, else 0.", ()
+    "server_up", "gauge", "1 when the server let us look, at most 1 s ago, else 0.", ()
 )
 _RESTARTS = Metric(
     "process_restarts",

@@ -68,7 +68,7 @@ class ExposedConsumers:
         """Return what the consumers did, and what is left to do."""
         probes = await self._probe_all()
         backlogs = {p: probe.backlog for p, probe in probes.items() if probe.backlog is not None}
-        is_up = not any(probe.is_away for probe in probes.values())
+        is_up = not any(probe.is_away or probe.is_shut for probe in probes.values())
         own = of_consumers(self._progresses, backlogs, server_up=is_up)
         # The checkers cannot tell of themselves once all are gone.
         return [*own, *of_checkers(self._checkers if is_up else None)]

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from consumers.groups.backlog import Backlog
 from consumers.runtime.progress import ConsumerProgress
-from events.errors import EventsError, NoGroupError, ServerUnavailableError
+from events.errors import EventsError, NoGroupError, NotAdmittedError, ServerUnavailableError
 from events.limits import Limited
 
 
@@ -54,6 +54,11 @@ class ServerProbe(msgspec.Struct, frozen=True):
     def is_away(self) -> bool:
         """Whether the server did not answer."""
         return isinstance(self.error, ServerUnavailableError)
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether the server answered that it lets us do nothing."""
+        return isinstance(self.error, NotAdmittedError)
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

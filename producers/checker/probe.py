@@ -108,21 +108,20 @@ async def _get(session: aiohttp.ClientSession, url: URL, health_check: HealthChe
 
 
 async def _connect(policy: AddressPolicy, address: Address) -> ProbeResult:
-    """Connect to one of the addresses that the host has and the policy allows."""
+    """Connect to the first address of the host that the policy allows, and that answers."""
+    failures: list[OSError] = []
     found = await anyio.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    places = [place for *_, place in found]
-    allowed = [place for place in places if policy.allows(str(place[0]))]
-    for place in allowed or places[:1]:
-        policy.check(str(place[0]))
+    for *_, place in found:
         try:
+            policy.check(str(place[0]))
             stream = await anyio.connect_tcp(str(place[0]), int(place[1]))
-        except OSError:
-            if place is allowed[-1]:
-                raise
-            continue
-        await stream.aclose()
-        break
-    return ProbeResult(success=True)
+        except OSError as failure:
+            failures.append(failure)
+        else:
+            await stream.aclose()
+            return ProbeResult(success=True)
+    # What an allowed address did says more than that another one is not allowed.
+    raise min(failures, key=lambda failure: isinstance(failure, AddressRefusedError))
 
 
 def _why(error: Exception, health_check: HealthCheck) -> str:

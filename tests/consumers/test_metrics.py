@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -41,6 +42,7 @@ from tests.support.running_consumer import (
     until_dead,
     until_settled,
 )
+from tests.support.servers import asking as client_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("look_always")
@@ -176,15 +178,28 @@ async def test_a_document_that_another_projector_wrote_first_is_a_conflict(log: 
     assert samples[f"entries_retried_total {of}"] == 0
 
 
+async def be_killed(server: EmbeddedServer) -> None:
+    server.kill()
+
+
+async def let_nobody_in(server: EmbeddedServer) -> None:
+    async with client_of(server) as client:
+        await client.call("ACL", "DELUSER", "app")
+
+
+@pytest.mark.parametrize("end", [be_killed, let_nobody_in])
 async def test_while_the_server_is_away_its_numbers_are_left_out_and_the_counts_stay(
-    own_server: EmbeddedServer, namespace: str
+    own_server: EmbeddedServer, namespace: str, end: Callable[[EmbeddedServer], Awaitable[None]]
 ) -> None:
-    async with open_log(own_server.url, namespace=namespace) as log:
+    async with client_of(own_server) as client:
+        await client.call("ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all")
+    url = own_server.url.replace("redis://", "redis://app:secret@")
+    async with open_log(url, namespace=namespace) as log:
         await log.append(created())
         consumer = consumer_of(log, Handling())
         async with asking(exposed_of(log, [consumer])) as asked, dying(consumer):
             await told_entries(asked, "entries_handled_total", 1)
-            own_server.kill()
+            await end(own_server)
 
             async def is_down() -> bool:
                 return (await asked.samples())["server_up"] == 0
