@@ -28,6 +28,7 @@ from events.structured_logger import structured_logger
 _log = structured_logger(__name__)
 
 _SORTED = b"sorted"
+_NUMBERS = 4
 
 _Noted = tuple[bytes, list[bytes] | None, bytes | None, int]
 
@@ -181,22 +182,30 @@ class OwnedEntries:
             [(noted[0], noted[1] or ()) for noted in raw], self._partition, ENTRY_BYTES_MAX
         )
         for entry, (_, _, tries, is_claimed) in zip(entries, raw, strict=True):
-            begun, failures, due_ms = self._tries_of(entry.entry_id, tries)
+            begun, failures, due_ms, asked_ms = self._tries_of(entry.entry_id, tries)
             in_hand = EntryInHand(entry, subject_of(entry) or UNREADABLE, begun, failures)
-            in_hand.due_at = now + (due_ms - now_ms) / 1_000 if due_ms > now_ms else 0.0
+            if due_ms > now_ms:
+                # The server's clock may have been set back since.
+                in_hand.due_at = now + min(due_ms - now_ms, asked_ms) / 1_000
             in_hand.is_claimed = bool(is_claimed)
             held.append(in_hand)
         return held
 
-    def _tries_of(self, entry_id: EntryId, noted: bytes | None) -> tuple[int, int, int]:
-        """Return tries begun, failures and when the next is due; none of what cannot be read."""
+    def _tries_of(self, entry_id: EntryId, noted: bytes | None) -> tuple[int, int, int, int]:
+        """Return tries begun, failures, when the next is due, and the wait that was asked for.
+
+        They are 0 where they cannot be read.
+        """
         try:
-            begun, failures, due_ms = map(whole_number, (noted or b"0 0 0").split(b" "))
+            numbers = [whole_number(number) for number in (noted or b"0 0 0 0").split(b" ")]
+            if len(numbers) == _NUMBERS - 1:
+                numbers.append(numbers[-1])  # the release before noted no wait; `Tries` limits it
+            begun, failures, due_ms, asked_ms = numbers
         except (ValueError, DamagedValueError) as error:
             key = self._keys[2]
             _log.warning("tries_unreadable", key=key, entry_id=str(entry_id), error=str(error))
-            return 0, 0, 0
-        return begun, failures, due_ms
+            return 0, 0, 0, 0
+        return begun, failures, due_ms, asked_ms
 
 
 def _parsed(raw: bytes) -> EntryId | None:

@@ -106,7 +106,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{{{self.namespace}:{partition}}}:{projection}:live"
 
     def pause(self, partition: int, projection: str) -> str:
-        """String, expires at once: the generation whose change-over the group waits for."""
+        """String, expires at once: the generation that the group waits for, for how many ms."""
         return f"{{{self.namespace}:{partition}}}:{projection}:pause"
 
     def documents(self, partition: int, projection: str, generation: int) -> str:

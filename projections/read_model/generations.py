@@ -139,7 +139,8 @@ class Generations:
         Otherwise a group that is never idle would be ahead of every generation. The pause decides
         only which of the two goes first: the swap still checks what was acknowledged.
         """
-        await self.client.call("SET", self._pause, generation, "PX", round(seconds * 1_000))
+        asked_ms = round(seconds * 1_000)
+        await self.client.call("SET", self._pause, f"{generation} {asked_ms}", "PX", asked_ms)
 
     async def swap(
         self,

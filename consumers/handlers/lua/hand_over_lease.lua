@@ -6,8 +6,9 @@
 -- Reply    1 handed over, 0 the holder no longer had it
 
 -- include check_writes
+-- include lease
 
-local owner = redis.call('GET', KEYS[1])
+local owner = lease_in(redis.call('GET', KEYS[1]))
 if not owner or string.match(owner, '^%d+ (.*)$') ~= ARGV[1] then return 0 end
 check_writes(KEYS[1], 'string', 'DEL')
 redis.call('XADD', KEYS[2], 'MAXLEN', 1, '*', 'from', owner)

@@ -34,6 +34,7 @@ if #claimed == 0 then
   return 0
 end
 local due_ms = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[7]
-redis.call('HSET', KEYS[3], ARGV[4], ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. string.format('%d', due_ms))
+local noted = {ARGV[5], ARGV[6], string.format('%d', due_ms), ARGV[7]}
+redis.call('HSET', KEYS[3], ARGV[4], table.concat(noted, ' '))
 if ARGV[8] ~= '' then keep_error(KEYS[4], ARGV[4], ARGV[8]) end
 return 1

@@ -15,7 +15,7 @@
 
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
 check_writes(KEYS[3], 'stream', 'XCLAIM', 'XPENDING')
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'PX', ARGV[2])
 if #ARGV > 4 then
   local claim = {'XCLAIM', KEYS[3], ARGV[3], ARGV[4], 0, unpack(ARGV, 5)}
   claim[#claim + 1] = 'IDLE'

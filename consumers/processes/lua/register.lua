@@ -17,6 +17,7 @@ check_writes(KEYS[1], 'hash', 'HSET', 'HDEL', 'HEXISTS', 'HGETALL')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local dead_before, forgotten_before = now - tonumber(ARGV[4]), now - tonumber(ARGV[5])
+local void_from = now + tonumber(ARGV[4])  -- a sign from before the clock was set back
 local gone = {}
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
   local held = redis.call('HGETALL', KEYS[1])
@@ -26,7 +27,8 @@ if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
     at = tonumber(at) or 0
     if at < forgotten_before then
       gone[#gone + 1] = held[place]
-    elseif group == ARGV[2] and at < dead_before and at < (oldest_at or now) then
+    elseif group == ARGV[2] and (at < dead_before or at > void_from)
+      and at < (oldest_at or math.huge) then
       oldest, oldest_at = held[place], at
     end
   end

@@ -64,7 +64,9 @@ end
 if ARGV[5] == '1' then
   local left = redis.call('PTTL', KEYS[6])
   if left > 0 then
-    return {'paused', left}
+    local asked = tonumber(string.match(redis.call('GET', KEYS[6]), ' (%d+)$')) or 1000
+    -- One that would last longer than was asked is from before the server's clock was set back.
+    if left <= asked then return {'paused', left} end
   end
 end
 
