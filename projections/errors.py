@@ -3,6 +3,13 @@
 _SHOWN_BYTES = 60
 
 
+WAY_OUT = (
+    "bring it back from the server's file, a replica, an archive or an export; if there is none,"
+    " `routestream log accept-loss` goes on without it"
+)
+"""What to do where a part of the history is missing; the same words wherever that is told."""
+
+
 class ProjectionsError(Exception):
     """Base class of all errors of projections and read models."""
 

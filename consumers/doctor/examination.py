@@ -88,7 +88,7 @@ async def examine(
         findings += await _look_again(queries, keys, facts, look_again_after_s)
     for projection in READ_MODELS.values():
         for partition in facts:
-            if partition.kind != "stream" and partition.once_reached is None:
+            if partition.kind != "stream" and not partition.is_cut_short:
                 continue
             read_model = await read_read_model(queries, keys, projection, partition)
             if read_model is not None:

@@ -15,6 +15,7 @@ from events.entry.entry_id import START, EntryId
 from events.errors import LayoutError
 from events.log.keys import PARTITIONS_MAX, Keys
 from events.log.layout import partitions_in, remains_of
+from events.log.partition_identity import PartitionIdentity, read_partition_identity
 from events.log.positions import group_holder
 from events.server.reply import reply_entries, reply_or_none, text
 from events.streams.lag import count_lag
@@ -120,6 +121,7 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
         kept_positions: What is kept beside it.
         groups: The groups that exist here, by name.
         missing: What is kept for groups that do not exist here, by name.
+        held: Which log it belongs to, and what groups found missing of its history.
     """
 
     partition: int
@@ -128,6 +130,12 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
     kept_positions: KeptPositions = KeptPositions()
     groups: Mapping[str, GroupFacts] = {}
     missing: Mapping[str, GroupFacts] = {}
+    held: PartitionIdentity = PartitionIdentity()
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a part of the history is known to be missing."""
+        return bool(self.held.missing) or self.once_reached is not None
 
     @property
     def all_groups(self) -> Sequence[GroupFacts]:
@@ -139,9 +147,12 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
         """The entry that the stream once reached, None if no entry after its last is known."""
         if self.stream is None and self.kind != "none":
             return None
-        return self.kept_positions.reached_beyond(
-            START if self.stream is None else self.stream.last
-        )
+        last = START if self.stream is None else self.stream.last
+        kept = self.kept_positions
+        if self.held.accepted is not None:
+            # A loss was accepted: that endpoints had later events is known, and no finding.
+            kept = msgspec.structs.replace(kept, heads={})
+        return kept.reached_beyond(last)
 
 
 async def read_layout(queries: ServerQueries, keys: Keys) -> LayoutFacts:
@@ -178,17 +189,17 @@ async def read_partition(queries: ServerQueries, keys: Keys, partition: int) -> 
     key = keys.events(partition)
     key_type = reply_or_none(await queries.ask("TYPE", key), bytes)
     kind = "unknown" if key_type is None else key_type.decode()
+    held = await read_partition_identity(queries.ask, keys, partition)
+    facts = PartitionFacts(partition=partition, kind=kind, kept_positions=kept_positions, held=held)
     if kind != "stream":
-        return PartitionFacts(partition=partition, kind=kind, kept_positions=kept_positions)
+        return facts
     stream = await read_stream_state(queries.ask, key)
     groups = {}
     for group in await read_groups(queries.ask, key):
         kept = await read_kept(queries, keys, partition, kept_positions, group.name)
         noted = kept_positions.noted.get((group.name, str(group.last_delivered)), 0)
         groups[group.name] = await _read_group(queries, (key, stream), group, kept, noted)
-    return PartitionFacts(
-        partition=partition, kind=kind, stream=stream, kept_positions=kept_positions, groups=groups
-    )
+    return msgspec.structs.replace(facts, stream=stream, groups=groups)
 
 
 async def read_kept(

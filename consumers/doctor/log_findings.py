@@ -16,6 +16,7 @@ from events.entry.entry_id import END, START, EntryId
 from events.log.keys import Keys
 from events.streams.group_activity import SILENT_MS, activity_of, idle_ms_of
 from events.streams.stream_group import PendingEntry
+from projections.errors import WAY_OUT
 
 PENDING_IDLE_WARNING_S = TOLD_MAX_S + 60.0
 PENDING_IDLE_ERROR_S = 1_800.0
@@ -65,18 +66,25 @@ def _missing(names: Iterable[str], about: str, entries: int) -> Iterator[Finding
 
 
 def _cut_short(facts: PartitionFacts, about: str) -> Iterator[Finding]:
-    """Yield an error if the stream lacks entries that it once had at its end."""
+    """Yield an error if a part of the history is missing: what waits for it, or how that is known.
+
+    Each cause is told once, whoever found it.
+    """
+    waiting: dict[str, list[str]] = {}
+    for group, missing in sorted(facts.held.missing.items()):
+        cause = missing.cause.removeprefix(f"{about}: ")
+        waiting.setdefault(cause, []).append(group)
+    for cause, groups in waiting.items():
+        yield _history_missing(about, cause, f"{', '.join(groups)} wait for it")
     reached = facts.once_reached
-    if reached is None:
-        return
-    last = None if facts.stream is None else facts.stream.last
-    yield error(
-        about,
-        f"the stream {'is gone' if last is None else f'ends at {last}'} although {reached}",
-        to_do="restore the server's file, or what is archived or exported; consumers go on by"
-        " themselves from what there is; a rebuild is refused, for it would drop what only the"
-        " documents still show",
-    )
+    if reached is not None and not waiting:
+        last = None if facts.stream is None else facts.stream.last
+        ends = "is gone" if last is None else f"ends at {last}"
+        yield _history_missing(about, f"the stream {ends} although {reached}", "")
+
+
+def _history_missing(about: str, cause: str, figure: str) -> Finding:
+    return error(about, f"history missing: {cause}", figure, to_do=WAY_OUT)
 
 
 def _newest(about: str, last: EntryId | None, now: datetime | None) -> Iterator[Finding]:

@@ -153,7 +153,7 @@ def _about(name: str, partition: int) -> str:
 def read_model_findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Finding]:
     """Yield the findings of one read model."""
     for finding in _findings(facts, partition):
-        if finding.to_do and partition.once_reached is not None:
+        if finding.to_do and partition.is_cut_short:
             # The log from which it would be built is incomplete.
             first = f"see first what is said of partition {facts.partition}"
             yield msgspec.structs.replace(finding, to_do=first)
@@ -170,6 +170,8 @@ def _findings(facts: ReadModelFacts, partition: PartitionFacts) -> Iterator[Find
             figure = f"{counted(facts.documents, 'document')}, {facts.sampled} compared"
             what = f"generation {facts.generation} is live and shows what was handled"
             yield ok(about, what, figure)
+    elif facts.name in partition.held.missing:
+        return  # the partition's finding says for what it waits
     elif partition.once_reached is not None or (stream is not None and stream.length):
         yield error(
             about,

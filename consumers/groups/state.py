@@ -7,6 +7,7 @@ import msgspec
 from consumers.runtime.losses import noted_count
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
+from events.log.partition_identity import read_partition_identity
 from events.server.reply import reply_or_none
 from events.streams.group_activity import SILENT_MS, Activity, activity_of, idle_ms_of
 from events.streams.lag import count_lag
@@ -69,18 +70,24 @@ async def read_group_states(log: EventLog, only: str | None = None) -> AsyncGene
     """Yield each group of the log, or *only* that one, ordered by name, in every partition."""
     streams: dict[int, PartitionStream | None] = {}
     found: dict[tuple[str, int], StreamGroup] = {}
+    waiting: set[tuple[str, int]] = set()
     for partition in range(log.partitions):
         # The stream first: what arrives meanwhile can make a lag too large, never too small.
         streams[partition] = await read_partition_stream(log, partition)
         for group in await read_groups(log.server.client.call, log.keys.events(partition)):
             found[group.name, partition] = group
-    for name in sorted({name for name, _ in found if only in {None, name}}):
+        held = await read_partition_identity(log.server.client.call, log.keys, partition)
+        waiting |= {(name, partition) for name in held.missing}
+    names = {name for name, _ in (*found, *waiting)}
+    for name in sorted(names if only is None else names & {only}):
         for partition, stream in streams.items():
             known = found.get((name, partition))
-            if known is None or stream is None:
-                yield GroupState(group=name, partition=partition, activity="missing")
-            else:
-                yield await _state(log, stream, known)
+            state = GroupState(group=name, partition=partition, activity="missing")
+            if known is not None and stream is not None:
+                state = await _state(log, stream, known)
+            if (name, partition) in waiting:
+                state = msgspec.structs.replace(state, activity="history missing")
+            yield state
 
 
 async def _state(log: EventLog, stream: PartitionStream, group: StreamGroup) -> GroupState:

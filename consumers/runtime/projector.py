@@ -14,7 +14,7 @@ from events.entry.recorded import RecordedEvent
 from events.errors import EventsError, ServerUnavailableError, TrimmedError
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
-from projections.errors import HistoryMissingError, ProjectionsError
+from projections.errors import WAY_OUT, HistoryMissingError, ProjectionsError
 from projections.projection import Projection
 from projections.read_model.known_history import KnownHistory
 from projections.read_model.store import (
@@ -117,8 +117,9 @@ class Projector(Generic[State]):
 
     def _waiting_for_history(self, error: Exception) -> ServerUnavailableError:
         """Return what makes the consumer wait: readers keep their table, nothing is ended."""
-        self._log.error("history_missing", error=str(error))
-        return ServerUnavailableError(str(error))
+        told = f"history missing: {error}; {WAY_OUT}"
+        self._log.error("history_missing", error=told)
+        return ServerUnavailableError(told)
 
     async def _begin(self, wants: Wants | None = None) -> Folding[State]:
         if self._snapshots is None:
@@ -264,8 +265,7 @@ class Projector(Generic[State]):
             await self.prepare()
         elif applied.gone:
             # What was read of another history is dropped; what this one has is delivered again.
-            place = f"partition {self._store.partition}"
-            raise ServerUnavailableError(f"{place}: the history is not the one that was read")
+            raise ServerUnavailableError("the history is not the one that was read")
         return not (applied.lost or applied.stale)
 
     async def _hold(self, written: Sequence[Changed[State]], applied: Applied) -> list[Delivery]:

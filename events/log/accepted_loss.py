@@ -60,8 +60,13 @@ async def accept_loss(client: Client, keys: Keys, layout: Layout) -> Layout:
     their groups begin with what is there.
     """
     layout = await keep_layout(client, keys, layout)
-    script, decision = client.script("events.log", "accept_loss"), token_hex(8)
     for partition in range(layout.partitions):
-        of_it = [keys.identity(partition), keys.positions(partition), keys.events(partition)]
-        reply(await script(of_it, [layout.identity or "", decision]), list[bytes])
+        await accept_loss_of(client, keys, partition, layout)
     return layout
+
+
+async def accept_loss_of(client: Client, keys: Keys, partition: int, layout: Layout) -> None:
+    """Do the same for *partition* alone, of a log whose *layout* is there."""
+    of_it = [keys.identity(partition), keys.positions(partition), keys.events(partition)]
+    script = client.script("events.log", "accept_loss")
+    reply(await script(of_it, [layout.identity or "", token_hex(8)]), list[bytes])

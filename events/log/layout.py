@@ -51,14 +51,12 @@ async def held_layout(client: Client, keys: Keys) -> Layout | None:
     Raises:
         LayoutError: It holds no valid number or identity.
     """
-    held = reply(
-        await client.call("HMGET", keys.layout, "partitions", "identity", "complete"),
-        list[bytes | None],
-    )
-    partitions = partitions_in(held[0], keys)
+    held = reply(await client.call("HGETALL", keys.layout), dict[bytes, bytes])
+    partitions = partitions_in(held.get(b"partitions"), keys)
     if partitions is None:
         return None
-    return Layout(partitions, identity_in(held[1], keys.layout), held[2] is not None)
+    identity = identity_in(held.get(b"identity"), keys.layout)
+    return Layout(partitions, identity, b"complete" in held)
 
 
 async def keep_layout(client: Client, keys: Keys, layout: Layout) -> Layout:

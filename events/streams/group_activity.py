@@ -8,12 +8,12 @@ from events.streams.stream_group import StreamConsumer
 SILENT_MS = 30_000
 """A consumer that has asked for nothing for this long is considered gone."""
 
-Activity = Literal["missing", "stopped", "silent", "working", "up to date"]
+Activity = Literal["missing", "history missing", "stopped", "silent", "working", "up to date"]
 """What a group does.
 
-Missing: there is no such group in this partition. Stopped: it has no consumer. Silent: none of its
-consumers has asked for anything for `SILENT_MS`. Working: there is a backlog. Up to date: there is
-none.
+Missing: there is no such group in this partition. History missing: it waits for a part of the
+history that is gone. Stopped: it has no consumer. Silent: none of its consumers has asked for
+anything for `SILENT_MS`. Working: there is a backlog. Up to date: there is none.
 """
 
 UNREAD: tuple[Activity, ...] = ("missing", "stopped", "silent")

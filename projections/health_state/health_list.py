@@ -81,7 +81,9 @@ async def read_health_list(
     documents = await read_documents(log, wanted)
     left_out = [partition for partition, held in documents.items() if held is None]
     if documents and len(left_out) == len(documents):
-        raise no_live_generation(HEALTH_STATE)
+        raise await no_live_generation(
+            log.server.client.call, log.keys, HEALTH_STATE, range(log.partitions)
+        )
     routes: dict[UUID, list[RouteHealth]] = {endpoint_id: [] for endpoint_id in wanted}
     for held in documents.values():
         for endpoint_id, state in (held or {}).items():

@@ -18,7 +18,7 @@ from projections.errors import HistoryMissingError, NoLiveGenerationError, Proje
 from projections.read_model.change_feed import feed_entry_of, position_after
 from projections.read_model.known_history import KnownHistory
 from projections.read_model.log_distance import LogDistance
-from projections.read_model.store import DamagedDocument, ReadModelStore, no_live_generation
+from projections.read_model.store import DamagedDocument, ReadModelStore
 
 _READ_COUNT = 500
 
@@ -140,7 +140,7 @@ class Follower:
         state, reason = await self._compare_history()
         generation = await self._store.live_generation()
         if generation is None:
-            raise no_live_generation(self._store.projection)
+            raise await self._store.not_live()
         cursor = await self._store.last_change()
         position = await position_after(self._store.client.call, self._store.changes, cursor)
         damaged: list[DamagedDocument] = []

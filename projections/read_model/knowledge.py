@@ -7,9 +7,11 @@ import msgspec
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
+from events.log.partition_identity import read_partition_identity
 from events.server.reply import Ask, reply_entries
 from events.streams.group_activity import Activity, activity_of, idle_ms_of
 from events.streams.stream_group import read_consumers, read_group, read_oldest_pending
+from projections.errors import WAY_OUT
 
 _NOBODY: dict[Activity, str] = {
     "stopped": "no consumer runs",
@@ -28,6 +30,7 @@ class Knowledge(msgspec.Struct, frozen=True):
         unfolded: The oldest entry that is not folded yet, None where all are.
         pending: Entries that were delivered to a consumer and are not folded yet.
         activity: What the group does.
+        missing: What the group found missing of the history, and waits for; None: nothing.
     """
 
     group: str
@@ -37,6 +40,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     unfolded: EntryId | None = None
     pending: int = 0
     activity: Activity = "missing"
+    missing: str | None = None
 
     @property
     def folded_up_to(self) -> EntryId:
@@ -55,6 +59,8 @@ class Knowledge(msgspec.Struct, frozen=True):
 
     def in_words(self, now: datetime) -> str:
         """Return it as a sentence for a person."""
+        if self.missing is not None:
+            return f"history missing: {self.missing}; {WAY_OUT}"
         if not self.is_kept:
             return f"unknown: no group {self.group} folds partition {self.partition}"
         if self.unfolded is None:
@@ -69,9 +75,13 @@ async def read_knowledge(call: Ask, keys: Keys, group: str, partition: int) -> K
     stream = keys.events(partition)
     newest = reply_entries(await call("XREVRANGE", stream, "+", "-", "COUNT", 1))
     head = EntryId.parse(newest[0][0]) if newest else START
+    noted = (await read_partition_identity(call, keys, partition)).missing.get(group)
+    missing = None if noted is None else noted.cause
     found = await read_group(call, stream, group)
     if found is None:
-        return Knowledge(group=group, partition=partition, is_kept=False, head=head)
+        return Knowledge(
+            group=group, partition=partition, is_kept=False, head=head, missing=missing
+        )
     oldest = await read_oldest_pending(call, stream, group)
     following = await call("XRANGE", stream, f"({found.last_delivered}", "+", "COUNT", 1)
     consumers = await read_consumers(call, stream, group)
@@ -84,4 +94,5 @@ async def read_knowledge(call: Ask, keys: Keys, group: str, partition: int) -> K
         unfolded=min(waiting if oldest is None else [oldest.entry_id, *waiting], default=None),
         pending=found.pending,
         activity=activity_of(idle_ms_of(consumers), is_done=not waiting and not found.pending),
+        missing=missing,
     )

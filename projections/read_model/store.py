@@ -10,10 +10,12 @@ import msgspec
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
-from events.server.reply import reply, reply_or_none, text
+from events.log.partition_identity import read_partition_identity
+from events.server.reply import Ask, reply, reply_or_none, text
 from events.server.server import Server
 from events.structured_logger import structured_logger
 from projections.errors import (
+    WAY_OUT,
     DocumentsMissingError,
     NoLiveGenerationError,
     UnreadableDocumentError,
@@ -184,8 +186,15 @@ class ReadModelStore(Generations, Generic[State]):
         """
         generation = await self.live_generation()
         if generation is None:
-            raise no_live_generation(self.projection)
+            raise await self.not_live()
         return (await self.load(generation, [endpoint])).get(endpoint)
+
+    async def not_live(self) -> NoLiveGenerationError:
+        """Return the error for a read model that is not live in this partition."""
+        return await no_live_generation(
+            *(self.client.call, self.keys, self.projection, [self.partition]),
+            where=f" in partition {self.partition}",
+        )
 
     async def apply(
         self,
@@ -251,12 +260,20 @@ class ReadModelStore(Generations, Generic[State]):
             )
 
 
-def no_live_generation(
-    projection: Projection[Any], partition: int | None = None
+async def no_live_generation(
+    ask: Ask,
+    keys: Keys,
+    projection: Projection[Any],
+    partitions: Iterable[int],
+    where: str = "",
 ) -> NoLiveGenerationError:
-    """Return the error for a missing read model, in *partition* or, without it, in any."""
-    where = "" if partition is None else f" in partition {partition}"
+    """Return the error for a read model that is not live in *partitions*, with its cause."""
+    told = f"read model {projection.read_model} has no live generation{where}"
+    for partition in partitions:
+        held = await read_partition_identity(ask, keys, partition)
+        missing = held.missing.get(projection.read_model)
+        if missing is not None:
+            return NoLiveGenerationError(f"{told}; history missing: {missing.cause}; {WAY_OUT}")
     return NoLiveGenerationError(
-        f"read model {projection.read_model} has no live generation{where};"
-        f" `routestream consume {projection.read_model}` builds it from the log"
+        f"{told}; `routestream consume {projection.read_model}` builds it from the log"
     )

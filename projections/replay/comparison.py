@@ -13,7 +13,7 @@ from events.entry.recorded import RecordedEvent
 from events.errors import EventsError
 from events.streams.stream_group import read_settled
 from projections.errors import HistoryMissingError
-from projections.read_model.store import ReadModelStore, no_live_generation
+from projections.read_model.store import ReadModelStore
 from projections.replay.folding import Folding
 from projections.replay.partition_history import Source, find_entries, raw_entries
 from projections.replay.raw_entry import recorded_of
@@ -96,7 +96,7 @@ async def compare(
     while True:
         generation = await store.live_generation()
         if generation is None:
-            raise no_live_generation(store.projection, store.partition)
+            raise await store.not_live()
         floor = await settled_until(log, folding.partition, store.read_model)
         if folding.position < floor:
             await replay(log, folding, floor)

@@ -11,7 +11,6 @@ from projections.read_model.store import (
     ReadModelStore,
     State,
     Stored,
-    no_live_generation,
 )
 from projections.replay.comparison import Mismatch, check_not_ahead, find_ahead
 from projections.replay.folding import Folding, Wants, only
@@ -73,7 +72,7 @@ async def repair_document(
     for _ in range(TRIES_MAX):
         generation = await store.live_generation()
         if generation is None:
-            raise no_live_generation(store.projection, store.partition)
+            raise await store.not_live()
         held = (await store.look_up(generation, [named])).get(named)
         await replay(log, folding)
         if not accept_loss:

@@ -68,7 +68,9 @@ async def live_endpoints(
     stores = [_store(log, partition) for partition in range(log.partitions)]
     generations = await ask_each(range(log.partitions), lambda p: stores[p].live_generation())
     if all(generation is None for generation in generations.values()):
-        raise no_live_generation(ROUTE_TABLE)
+        raise await no_live_generation(
+            log.server.client.call, log.keys, ROUTE_TABLE, range(log.partitions)
+        )
     pages = {}
     for partition, generation in generations.items():
         if generation is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from events.entry.entry_id import EntryId
+from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
 from projections.read_model.store import Applied, DocumentChange, ReadModelStore
 from projections.route_table.endpoint import Endpoint
@@ -72,7 +72,7 @@ class WrittenTable:
     async def _append(self, endpoints: Sequence[Endpoint]) -> None:
         """Let the log have the newest event that each document says it has."""
         events = self.keys.events(self.partition)
-        for version in sorted({one.version for one in endpoints}):
+        for version in sorted({one.version for one in endpoints} - {START}):
             newest: list[Any] = await self.client.execute_command(
                 "XREVRANGE", events, "+", "-", "COUNT", 1
             )

@@ -97,6 +97,7 @@ def _rate(row: MeasuredGroupRow) -> str | None:
 
 COLOURS: dict[Activity, str] = {
     "missing": "red",
+    "history missing": "red",
     "stopped": "red",
     "silent": "red",
     "working": "yellow",

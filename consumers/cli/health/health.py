@@ -232,7 +232,9 @@ async def _read(history: History, endpoint: Endpoint, since: str) -> HealthWindo
             f"the window begins later than --from: {WINDOW_ENTRIES_MAX} entries were looked through"
         )
     if not found.is_kept:
-        say(f"{no_live_generation(HEALTH_STATE)}; what was before the window is not known")
+        call, partitions = history.server.client.call, range(history.partitions)
+        cause = await no_live_generation(call, history.keys, HEALTH_STATE, partitions)
+        say(f"{cause}; what was before the window is not known")
     return found
 
 

@@ -27,14 +27,21 @@ from consumers.cli.terminal.output import (
     yes_option,
 )
 from events.errors import EventsError
+from events.log.accepted_loss import accept_loss_of
 from events.log.keys import partition_of
 from events.log.log import EventLog
 from projections.catalogue import PROJECTIONS
-from projections.errors import NothingKeptError, ProjectionsError
+from projections.errors import (
+    WAY_OUT,
+    HistoryMissingError,
+    NothingKeptError,
+    ProjectionsError,
+)
 from projections.projection import Projection
+from projections.read_model.store import ReadModelStore
 from projections.replay.document_repair import repair_document
 from projections.replay.folding import Folding, only
-from projections.replay.partition_history import check_complete, extent_of
+from projections.replay.partition_history import Source, check_complete, extent_of
 from projections.replay.rebuild import Rebuild, Rebuilt, rollback
 from projections.replay.rebuild_plan import RebuildPlan, rebuild_plan
 from projections.snapshots.snapshot_store import Snapshots
@@ -106,8 +113,7 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
         stores = {p: store_of(log, chosen, p) for p in foldings}
         if not accept_loss:
             for p, folding in foldings.items():
-                extent = await extent_of(source, p)
-                check_complete(p, folding.position, extent, folding.appended)
+                await _check_complete(source, stores[p], folding)
         plans = [await rebuild_plan(source, stores[p], foldings[p]) for p in foldings]
         if not any(plan.endpoints or plan.entries or plan.live for plan in plans):
             raise NotFoundError(f"log {log.keys.namespace!r} has no entries: nothing to fold")
@@ -120,10 +126,26 @@ async def rebuild(  # noqa: PLR0913 - the options of the command
                 note = ProgressPrinter(output, plan, folding)
                 snapshots = None if accept_loss else snapshots_of(deployment, log, plan.partition)
                 store = stores[plan.partition]
+                if accept_loss and log.layout.identity is not None:
+                    await accept_loss_of(log.server.client, log.keys, store.partition, log.layout)
                 rebuild = Rebuild(source, store, folding, accept_loss=accept_loss, note=note)
                 async with _kept(folding, snapshots, from_start=from_start):
                     with note.shown():
                         done[plan.partition] = await rebuild.run()
+
+
+async def _check_complete(
+    source: Source, store: ReadModelStore[Any], folding: Folding[Any]
+) -> None:
+    """Raise HistoryMissingError, which says how to go on, where entries that it needs are gone."""
+    extent = await extent_of(source, store.partition)
+    try:
+        check_complete(store.partition, folding.position, extent, folding.appended)
+    except HistoryMissingError as error:
+        way_out = WAY_OUT
+        if await store.live_generation() is not None:
+            way_out = "what is live stays; --accept-loss replaces it with what is left"
+        raise HistoryMissingError(f"history missing: {error}; {way_out}") from None
 
 
 @replay.command("rollback")

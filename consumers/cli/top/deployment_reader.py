@@ -24,7 +24,7 @@ from projections.errors import NoLiveGenerationError, UnreadableGenerationError
 from projections.health_state.probe_times import read_health_ages
 from projections.read_model.knowledge import read_knowledge
 from projections.read_model.reader import RouteTableReader
-from projections.read_model.store import ReadModelStore, no_live_generation
+from projections.read_model.store import ReadModelStore
 from projections.route_table.route_table import ROUTE_TABLE
 
 LOG_ENTRIES_MAX = 200
@@ -158,7 +158,7 @@ class DeploymentReader:
             if generation == 0:
                 live = await store.live_generation()
                 if live is None:
-                    raise no_live_generation(ROUTE_TABLE)
+                    raise await store.not_live()
                 await store.last_change()
                 await store.load(live, ["-"])
 

@@ -45,7 +45,7 @@ def server_url() -> Iterator[str]:
             client.execute_command(f"ACL SETUSER reader on >secret {can_read}")
             client.execute_command("ACL SETUSER nobody on >secret ~other:* +@all")
             client.execute_command(
-                "ACL SETUSER blind on >secret ~* +@all -xinfo -xrevrange -hget -hmget"
+                "ACL SETUSER blind on >secret ~* +@all -xinfo -xrevrange -hget -hgetall"
             )
         yield server.url
 

@@ -89,7 +89,7 @@ HARMLESS = {
     ),
     *("GET", "HGET", "HMGET", "HLEN", "HEXISTS", "XLEN", "ZCARD", "ZSCORE", "MGET", "CONFIG"),
 }
-SMALL_HASHES = (":positions", ":generations", ":lost", ":layout")
+SMALL_HASHES = (":positions", ":generations", ":lost", ":layout", ":identity")
 
 
 @pytest.fixture(scope="module")

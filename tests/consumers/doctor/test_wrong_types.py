@@ -135,7 +135,8 @@ async def test_a_lost_layout_is_an_error_that_says_how_it_is_written_again(
         assert finding.to_do == f"redis-cli {command}"
         await log.server.client.call(*command.split())
         assert "layout" not in not_well(await examined_log(log))
-        await log.server.client.call("DEL", log.keys.layout, log.keys.identity(1))
+        of_one = (log.keys.identity(1), log.keys.events(1), log.keys.heads(1))
+        await log.server.client.call("DEL", log.keys.layout, *of_one)
         to_do = found(await examined_log(log), "layout").to_do
         assert to_do.endswith("partitions N, as many as it had: 4 or more")
 

@@ -1,0 +1,111 @@
+"""`log accept-loss`: the one way on where a part of the history is gone for good."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from consumers.cli.doctor.check import check
+from consumers.cli.doctor.doctor import doctor
+from consumers.cli.endpoints.endpoints import endpoints
+from consumers.cli.groups.groups import groups
+from consumers.cli.log.log import log as log_commands
+from consumers.cli.replay.rebuild import replay
+from events import EventLog, open_log
+from events.log.layout import read_layout
+from events.log.partition_identity import read_partition_identity
+from projections.errors import WAY_OUT
+from projections.route_table.route_table import ROUTE_TABLE
+from tests.consumers.support.commands import Commands
+from tests.support.histories import E, created, listed, record
+from tests.support.projectors import member
+from tests.support.read_model import live_documents
+from tests.support.running_consumer import consuming, states, until_settled
+from tests.support.waiting import wait_until
+
+GROUP = ROUTE_TABLE.read_model
+ACCEPT = ("accept-loss", "--yes")
+
+
+@pytest.fixture
+async def waiting(log: EventLog) -> AsyncIterator[EventLog]:
+    """A log that was cut by hand, whose read model is gone, and whose projector waits."""
+    await log.append(created(), listed(record()))
+    async with consuming(member(log, ROUTE_TABLE)):
+        await until_settled(log, GROUP)
+        await log.server.client.call("XTRIM", log.keys.events(0), "MAXLEN", 1)
+        documents = await live_documents(log, GROUP)
+        await log.server.client.call("DEL", log.keys.live(0, GROUP), documents)
+
+        async def is_said() -> bool:
+            held = await read_partition_identity(log.server.client.call, log.keys, 0)
+            return GROUP in held.missing
+
+        await wait_until(is_said, "the projector waits")
+        yield log
+
+
+async def test_all_commands_tell_one_cause_and_one_way_out(
+    waiting: EventLog, run: Commands
+) -> None:
+    cause = "entries after 0-0 were deleted"
+    told = [
+        (await run(doctor)).stdout.replace("\n", " "),
+        str((await run(endpoints, "ls")).exception),
+        str((await run(endpoints, "show", str(E))).exception),
+        str((await run(replay, "rebuild", GROUP, "--yes")).exception),
+    ]
+    for said in told:
+        assert "history missing: " in said
+        assert cause in said
+        assert WAY_OUT in said
+        assert "consume route-table" not in said
+    checked = await run(check)
+    assert checked.exit_code == 2
+    assert checked.stdout.startswith("CRITICAL - partition 0: history missing: entries after 0-0")
+    [line] = [one for one in await run.lines(groups, "ls") if one.startswith(GROUP)]
+    assert line.endswith("history missing")
+    assert not await is_live(waiting)
+
+
+async def is_live(log: EventLog) -> bool:
+    return bool(await log.server.client.call("EXISTS", log.keys.live(0, GROUP)))
+
+
+async def test_nothing_is_accepted_unless_it_is_wanted(waiting: EventLog, run: Commands) -> None:
+    asked = await run(log_commands, "accept-loss")
+    assert asked.exit_code == 2
+    assert "entries after 0-0 were deleted" in asked.stderr
+    assert not await is_live(waiting)
+
+
+async def test_a_read_model_is_built_of_what_is_left_and_projectors_go_on(
+    waiting: EventLog, run: Commands
+) -> None:
+    done = await run(log_commands, *ACCEPT)
+    assert done.exit_code == 0, done.output
+    assert "route-table is built" in done.stderr
+    await waiting.append(created())
+    await until_settled(waiting, GROUP)
+    assert (await states(waiting, ROUTE_TABLE))[E].name == "chat"
+    held = await read_partition_identity(waiting.server.client.call, waiting.keys, 0)
+    assert (held.identity, held.missing) == (waiting.layout.identity, {})
+    assert "history missing" not in (await run(doctor)).stdout
+
+
+async def test_a_log_of_which_nothing_is_left_is_made_again_under_another_identity(
+    redis_url: str, namespace: str, run: Commands
+) -> None:
+    async with open_log(redis_url, namespace=namespace, partitions=2) as log:
+        call, keys = log.server.client.call, log.keys
+        await log.append(created())
+        names = [name async for name in log.server.client.scan_iter(f"*{namespace}*", count=10_000)]
+        await call("DEL", *names)
+        await log.append(created())  # by somebody who does not know that all is gone
+        refused = await run(endpoints, "ls")
+        assert "has lost its layout" in str(refused.exception)
+        done = await run(log_commands, *ACCEPT, "--partitions", "2")
+        assert done.exit_code == 0, done.output
+        layout = await read_layout(log.server.client, keys)
+        assert layout is not None
+        assert (layout.partitions, layout.is_complete) == (2, True)
+        assert layout.identity != log.layout.identity
