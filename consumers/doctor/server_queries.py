@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from consumers.doctor.finding import Finding, error, warning
+from consumers.doctor.finding import Finding, error, ok, warning
 from consumers.doctor.stray_values import Unreadable
 from events.errors import (
     NotAdmittedError,
     ServerRefusedError,
     ServerUnavailableError,
+    UnknownCommandError,
     WrongTypeError,
 )
 from events.log.keys import Keys
@@ -21,6 +22,9 @@ from events.server.translation import was_not_carried_out
 _ABOUT_THE_SERVER = ("ACL ", "CONFIG ", "INFO", "TIME")
 """Commands without which something of the server is not known, but all of the log."""
 
+_OPTIONAL = ("ACL ", "CONFIG ")
+"""Those of them that a managed server often lacks for good, and that nothing of ours needs."""
+
 _NO_RIGHT = "no permission"
 _OF_KEYS = re.compile(r"permissions to access (a key|one of the keys)")
 
@@ -29,7 +33,8 @@ class ServerQueries:
     """Sends short commands that only read.
 
     Attributes:
-        refused: The commands that were refused, with the server's words.
+        refused: The commands that were refused, with the reason.
+        lacking: Those of them that the server does not have.
         wrong_types: Keys of another type than belongs there, with the server's words.
         unreadable: Notes the stray values that were read.
     """
@@ -37,6 +42,7 @@ class ServerQueries:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.refused: dict[str, str] = {}
+        self.lacking: set[str] = set()
         self.wrong_types: dict[str, str] = {}
         self.unreadable = Unreadable()
 
@@ -55,6 +61,8 @@ class ServerQueries:
             raise
         except ServerRefusedError as refusal:
             self.refused.setdefault(str(command[0]), str(refusal))
+            if isinstance(refusal, UnknownCommandError):
+                self.lacking.add(str(command[0]))
         except ServerUnavailableError as refusal:
             if not _is_answered(refusal):
                 raise
@@ -99,6 +107,9 @@ def refusal_findings(queries: ServerQueries, keys: Keys) -> Iterable[Finding]:
             if _OF_KEYS.search(why):
                 right = f"~{keys.namespace}:* ~{{{keys.namespace}:*"
             to_do = f"ACL SETUSER {queries.account} {right}"
+        if command in queries.lacking and command.startswith(_OPTIONAL):
+            yield ok(f"refused {command}", f"what it would tell is not known: {why}")
+            continue
         is_of_log = not command.startswith(_ABOUT_THE_SERVER)
         say = error if is_of_log and not queries.is_forbidden(command) else warning
         yield say(

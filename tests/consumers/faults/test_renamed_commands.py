@@ -4,6 +4,7 @@ from consumers.processes.embedded import embedded_server
 from consumers.runtime.projector import Projector
 from events.log.log import open_log
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.consumers.support.examination import examined
 from tests.consumers.support.handler_group import handler_consumer_of, handling_with
 from tests.support.running_consumer import (
     QUICK,
@@ -36,3 +37,11 @@ async def test_groups_handle_and_fold_all_without_the_commands_that_are_optional
                 await until_settled(log, ROUTE_TABLE.name)
             assert await states(log, ROUTE_TABLE) == await folded_in_order(log, ROUTE_TABLE)
             assert await log.server.weaknesses() == []
+        findings = await examined(server.url, namespace)
+    told = {one.about: one.severity for one in findings if one.about.startswith("refused ")}
+    # Whether events are safe on its disk, INFO alone would tell.
+    assert told == {
+        "refused ACL WHOAMI": "ok",
+        "refused CONFIG GET": "ok",
+        "refused INFO": "warning",
+    }
