@@ -20,6 +20,7 @@ from events.server.backoff import Backoff
 from producers.endpoints import decisions
 from producers.endpoints.decisions import Decision
 from producers.endpoints.endpoint_state import EndpointStates
+from producers.endpoints.remarks import remarks_on
 from producers.errors import ContendedEndpointError
 from projections.route_table.endpoint import Endpoint
 
@@ -36,6 +37,11 @@ class Recorded(msgspec.Struct, frozen=True):
     before: Endpoint
     decision: Decision
     entry_ids: tuple[EntryId, ...]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the command did not do, where that is other than its name suggests."""
+        return remarks_on(self.before, self.decision)
 
 
 class EndpointService:

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import msgspec
 
 from events.catalogue.health_check import HealthCheck
-from events.entry.recorded import Metadata, RecordedEvent, fold
 from producers.endpoints.decisions import Decision
+from producers.endpoints.remarks import after_decision
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
-from projections.route_table.route_table import evolve
 
 Step = tuple[str, str, str]
 """What changes, its value before, and its value after."""
@@ -17,12 +16,7 @@ Step = tuple[str, str, str]
 
 def changed_fields(before: Endpoint, decision: Decision) -> list[Step]:
     """Return the differences that *decision* makes to *before*, as a person reads them."""
-    recorded = []
-    at = before.version
-    for event in decision:
-        at = at.after()
-        recorded.append(RecordedEvent(at, 0, event, "", "", Metadata()))
-    after = fold(evolve, before, recorded)
+    after = after_decision(before, decision)
     return [
         *_of_endpoint(before, after),
         *_of_routes(

@@ -6,10 +6,11 @@ from uuid import UUID
 from consumers.cli.deployment import Deployment
 from consumers.cli.endpoints.changed_fields import changed_fields
 from consumers.cli.endpoints.named_endpoint import endpoint_id_of
-from consumers.cli.terminal.messages import say
+from consumers.cli.terminal.messages import say, say_note
 from consumers.cli.terminal.output import confirm
 from producers.endpoints.decisions import Decision
 from producers.endpoints.endpoint_service import EndpointService
+from producers.endpoints.remarks import remarks_on
 from projections.route_table.endpoint import Endpoint
 
 
@@ -25,6 +26,8 @@ async def confirm_and_append(
     def decide_and_ask(state: Endpoint) -> Decision:
         decision = decide(state)
         if decision:
+            for remark in remarks_on(state, decision):
+                say_note(remark)
             confirm(changed_fields(state, decision), yes=yes)
         return decision
 

@@ -165,11 +165,12 @@ def test_every_command_records_its_event_once(chat: Shell) -> None:
         for _ in range(2)
     ]
     chat("routes", "ratio", CHAT, "0a1b", "0.25", "--yes")
-    chat("routes", "terminate", CHAT, "0c2d", "--yes")
+    terminated = chat("routes", "terminate", CHAT, "0c2d", "--yes")
     chat("endpoints", "update", CHAT, "--no-health-check", "--yes")
     chat("endpoints", "destroy", CHAT, "--yes")
 
     assert again[1].stderr == "nothing to record: it is so already\n"
+    assert " stays in the list as terminating until a route list without it" in terminated.stderr
     assert [done.returncode for done in again] == [0, 0]
     assert chat.names() == [
         "endpoint_created",
