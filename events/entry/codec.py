@@ -245,6 +245,14 @@ def is_known_type(name: bytes) -> bool:
     return name in _DECODERS or _installed(name) is not None
 
 
+def payload_decoder(name: bytes) -> Callable[[bytes], Event]:
+    """Return what reads payloads of the newest version of a type known here, as `decode` does."""
+    known = _DECODERS.get(name) or _installed(name)
+    if known is None:
+        raise UnknownEventTypeError(name.decode("utf-8", "replace"))
+    return known[1]
+
+
 def _installed(name: bytes) -> _Decoder | None:
     """Return the decoder of an installed package's type; None if no type has the name."""
     kind = BY_WIRE_NAME.get(name.decode("utf-8", "replace"))

@@ -1,5 +1,7 @@
 """Build a read model from the log where it has no live generation."""
 
+import msgspec
+
 from events.entry.entry_id import START, EntryId
 from events.structured_logger import structured_logger
 from projections.read_model.store import ReadModelStore, State
@@ -59,8 +61,8 @@ async def build(
         partition=partition,
         generation=generation,
         endpoints=endpoints,
-        # Entries before the group begins never become dead letters, so they are counted here.
-        unreadable=folding.undecodable,
+        # Entries before the group begins never become dead letters, so they are told here.
+        **msgspec.structs.asdict(folding.left_out),
         last_entry_id=str(folding.position),
     )
     return folding.position

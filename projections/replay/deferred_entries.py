@@ -1,10 +1,11 @@
 """Hold back entries of one type, because most of them do not affect the final state."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from events.entry.codec import payload_decoder
 from events.entry.stored_json import UNREADABLE
 from projections.projection import Gathering
 from projections.replay.partition_history import RawEntry
@@ -18,8 +19,9 @@ _END = b"\0"
 
 
 class NewestEntries:
-    """Holds the newest entry of each endpoint and route, or list of routes, undecoded.
+    """Holds the newest entry of each endpoint and route, or list of routes.
 
+    Each is checked before it replaces another: what cannot be read is counted, and replaces none.
     Entries of an endpoint in *in_order* are never held. Without *by_route*, it holds the newest
     entry of each endpoint.
     """
@@ -31,6 +33,7 @@ class NewestEntries:
         self._by_route = by_route
         self._usual = [b"name", name, b"v", version, b"id", b"", b"source", b"", b"payload"]
         self._in_order = in_order
+        self._read = payload_decoder(name)
         self._held: dict[str, bytes] = {}
 
     def __len__(self) -> int:
@@ -44,6 +47,7 @@ class NewestEntries:
             entry_id, flat = entry
             try:
                 subject = subject_of(flat[9])
+                self._check(flat)
             except UNREADABLE:
                 fold_now.append(entry)
                 continue
@@ -61,6 +65,14 @@ class NewestEntries:
             key = endpoint + _BETWEEN + route
             held[key] = packed if len(flat) < LONGER else packed + _END + flat[11]
         return fold_now
+
+    def _check(self, flat: Sequence[bytes]) -> None:
+        """Raise one of `UNREADABLE` if the codec could not read the entry's values."""
+        self._read(flat[9])
+        flat[5].decode()
+        flat[7].decode()
+        if len(flat) >= LONGER and flat[11]:
+            read_metadata(flat[11])
 
     def taken(self) -> Iterator[tuple[str, RawEntry]]:
         """Yield each held entry with its endpoint as it is spelled, and release it."""

@@ -55,11 +55,25 @@ class Base(msgspec.Struct, Generic[State], frozen=True):
     appended: int | None = 0
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """Entries that a folding took and that are in no state.
+
+    Attributes:
+        unreadable: Entries of a known type that cannot be read.
+        failed: Events that could not be folded.
+        unknown: Type name -> number of entries, for types that are not known here.
+    """
+
+    unreadable: int = 0
+    failed: int = 0
+    unknown: Mapping[str, int] = {}
+
+
 class Folding(Generic[State]):
     """Folds entries into states; entries may come in any order.
 
-    For types of which only the newest event counts, the folding holds events back undecoded, since
-    a newer one may replace them: most are never decoded. Events that the projection gathers are
+    For types of which only the newest event counts, the folding holds events back, since a newer
+    one may replace them: most are checked, but never folded. Events that the projection gathers are
     held in a compact form. `flush` folds what is held back.
 
     Attributes:
@@ -180,6 +194,11 @@ class Folding(Generic[State]):
         self.changed |= self.contested & self.states.keys()
         self.failed += alone.failed
         self.contested = set()
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What was not folded."""
+        return LeftOut(self.undecodable, self.failed, dict(self.unknown))
 
     @property
     def appended(self) -> int | None:

@@ -16,7 +16,7 @@ from projections.errors import (
 from projections.read_model.generations import WRITE_CHUNK
 from projections.read_model.store import ReadModelStore, State
 from projections.replay.comparison import Comparison, check_not_ahead, compare
-from projections.replay.folding import Base, Folding
+from projections.replay.folding import Base, Folding, LeftOut
 from projections.replay.partition_history import PartitionExtent, Source, check_complete, extent_of
 from projections.replay.replay import replay
 
@@ -53,6 +53,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
         comparison: How it differs from the one before, None where there was none.
         swap_tries: How often the swap was tried.
         swap_s: Seconds that the live group waited at most, during the last try.
+        left_out: What was not folded.
     """
 
     before: int | None
@@ -63,6 +64,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
     comparison: Comparison | None
     swap_tries: int
     swap_s: float
+    left_out: LeftOut = LeftOut()
 
 
 class Rebuild(Generic[State]):
@@ -212,6 +214,7 @@ class Rebuild(Generic[State]):
             comparison=comparison,
             swap_tries=tries,
             swap_s=took_s,
+            left_out=folding.left_out,
         )
 
 

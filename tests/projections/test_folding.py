@@ -87,19 +87,21 @@ def test_an_overwritten_event_is_never_decoded(monkeypatch: pytest.MonkeyPatch) 
     assert sorted(decoded) == [at(1), at(2), at(4), at(5)]
 
 
-def test_an_unreadable_event_that_took_the_place_of_others_makes_its_endpoint_contested() -> None:
-    events = [raw(one) for one in history(listed(record()), observed("healthy"))]
-    entry_id, flat = raw(history(created(), created(), observed("unhealthy"))[2])
-    broken = entry_id, [part.replace(b'"unhealthy"', b'"no such"') for part in flat]
-    folding = folded(ROUTE_TABLE, [*events, broken], 9)
-    assert folding.undecodable == 1
-    assert folding.contested == {E}
-    alone = folding.alone()
-    alone.take([*events, broken])
-    folding.settled(alone)
-    assert folding.states[E] == fold(
-        ROUTE_TABLE.evolve, ROUTE_TABLE.initial(E), history(listed(record()), observed("healthy"))
-    )
+def test_unreadable_events_take_the_place_of_no_other_and_are_all_counted() -> None:
+    events = [raw(one) for one in history(listed(record()), observed("healthy"), weighted(0.5))]
+    later = history(created(), created(), created(), observed("unhealthy"), weighted(0.25))
+    broken = [
+        (
+            entry_id,
+            [part.replace(b'"unhealthy"', b'"no such"').replace(b"0.25", b"-1") for part in flat],
+        )
+        for entry_id, flat in map(raw, later[3:])
+    ]
+    good = raw(history(*[created()] * 5, weighted(0.75))[5])
+    folding = folded(ROUTE_TABLE, [*events, *broken, good], 9)
+    assert (folding.undecodable, folding.contested) == (2, set())
+    [route] = folding.states[E].present_routes
+    assert (route.health, route.traffic_ratio) == ("healthy", 0.75)
 
 
 def test_only_the_endpoints_that_are_wanted_are_folded() -> None:

@@ -20,6 +20,7 @@ from consumers.cli.terminal.table import Column, Columns
 from events.entry.entry_id import EntryId
 from projections.errors import ProjectionsError
 from projections.projection import Projection
+from projections.replay.folding import LeftOut
 from projections.replay.partition_history import Source
 from projections.replay.rebuild import Rebuilt
 
@@ -37,6 +38,9 @@ class RebuiltRow(msgspec.Struct, frozen=True, kw_only=True):
     comparison: ComparisonRow | None
     swap_tries: int
     swap_s: float
+    unreadable: int
+    failed: int
+    unknown: int
 
 
 _COLUMNS: Columns[RebuiltRow] = (
@@ -83,6 +87,7 @@ async def _print(
     print_rows(output, RebuiltRow, rows, _COLUMNS)
     if output.is_table:
         for partition, one in done.items():
+            _tell_left_out(partition, one.left_out)
             if one.comparison is not None:
                 await print_mismatches(output, log, partition, one.comparison, sides)
 
@@ -91,7 +96,27 @@ def _row(projection: Projection[Any], partition: int, rebuilt: Rebuilt) -> Rebui
     found = rebuilt.comparison
     comparison = None if found is None else comparison_row(projection, found)
     facts = msgspec.structs.asdict(rebuilt) | {"comparison": comparison}
-    return RebuiltRow(partition=partition, **facts)
+    left: LeftOut = facts.pop("left_out")
+    unknown = sum(left.unknown.values())
+    return RebuiltRow(
+        partition=partition,
+        unreadable=left.unreadable,
+        failed=left.failed,
+        unknown=unknown,
+        **facts,
+    )
+
+
+def _tell_left_out(partition: int, left: LeftOut) -> None:
+    """Say what the new generation lacks: it lies before the group, so it is no dead letter."""
+    unknown = sum(left.unknown.values())
+    found = {
+        "entries that cannot be read": left.unreadable,
+        "events that could not be folded": left.failed,
+        f"entries of types not known here ({', '.join(sorted(left.unknown))})": unknown,
+    }
+    if told := [f"{count} {what}" for what, count in found.items() if count]:
+        say(f"partition {partition}: left out: {', '.join(told)}")
 
 
 def _differ(comparison: ComparisonRow | None) -> str:
