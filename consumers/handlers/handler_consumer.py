@@ -14,7 +14,7 @@ from consumers.runtime.group import Group
 from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.interruption import INTERRUPTIONS, Interruptions
 from consumers.runtime.progress import ConsumerProgress
-from events.entry.entry_id import END
+from events.entry.entry_id import END, START, EntryId
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
@@ -47,6 +47,7 @@ class HandlerConsumer:
         place = (log.server, log.keys, partition)
         self._entries = OwnedEntries(place, name, self._lease, self._history)
         self.progress = ConsumerProgress(group, partition, self.name)
+        self._was_prepared = False
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
         self._waiting = anyio.CancelScope()
@@ -84,11 +85,21 @@ class HandlerConsumer:
         """Create the group unless it exists, and keep its position."""
         await self._history.compare()
         await self._event_log.restore_layout(self._partition)
-        start = self._work.start
-        if start == END:
-            start = await self._event_log.head(self._partition)
-        await self._group.ensure(start)
+        await self._group.ensure(await self._start())
         await self._group.keep_position()
+        self._was_prepared = True
+
+    async def _start(self) -> EntryId:
+        """Return where the group begins if it is not there and kept no position.
+
+        One that was there before lost both with the log's history: all that the log has now was
+        appended since then.
+        """
+        if self._was_prepared:
+            return START
+        if self._work.start == END:
+            return await self._event_log.head(self._partition)
+        return self._work.start
 
     async def _is_owner(self) -> bool:
         """Wait for the lease; return False if a stop came first."""

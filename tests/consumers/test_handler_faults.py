@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.outcome import RetryPolicy
-from events.entry.entry_id import EntryId
+from events.entry.entry_id import END, EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog, open_log
 from tests.consumers.support.handler_group import (
@@ -180,6 +180,27 @@ async def test_a_server_that_forgot_everything_is_gone_on_with(
         await handling.until_handled(*after)
     assert set(handling.calls.values()) == {1}
     assert own_server.port
+
+
+async def test_a_group_that_begins_at_the_end_misses_nothing_after_a_flush(
+    direct: EventLog,
+) -> None:
+    handling = Handling()
+    consumer = handler_consumer_of(direct, handling, settings=PROMPT, start=END)
+    async with handling_with(consumer):
+        await until_owned(direct, "first")
+        before = await append(direct, created())
+        await handling.until_handled(*before)
+        await until_settled(direct)
+        stream = direct.keys.events(0)
+        [(_, fields)] = await direct.server.client.execute_command("XRANGE", stream, "-", "+")
+        async with direct.server.client.pipeline(transaction=True) as step:
+            # The group cannot be there again before this entry is.
+            step.execute_command("FLUSHALL")
+            step.execute_command("XADD", stream, "*", *fields)
+            _, after = await step.execute()
+        await handling.until_handled(EntryId.parse(after))
+    assert set(handling.calls.values()) == {1}
 
 
 @pytest.mark.parametrize("fault", ["DEL", "SCRIPT FLUSH", "XGROUP DESTROY", "a fence of another"])
