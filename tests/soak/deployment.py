@@ -1,7 +1,9 @@
 """The deployment under test: a server, its proxies, and all processes of producers and groups."""
 
 import os
+import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,26 +14,30 @@ import anyio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from consumers.processes.embedded import EmbeddedServer, NoServerProgramError
+from consumers.processes.embedded import NoServerProgramError
 from consumers.processes.group_process import new_consumer_name
 from consumers.processes.supervisor import Supervisor, routestream_command
+from events import EventLog, open_log
 from events.entry.recorded import Entry
 from events.log.keys import Keys
-from tests.soak.verdict import HEALTH_STATE, ROUTE_TABLE, entry_of, parsed
+from tests.soak.crashes import tracebacks_in, unexplained_ends
+from tests.soak.receiver import Receiver, receiving
+from tests.soak.soak_server import SoakServer
+from tests.soak.stored_log import read_log
+from tests.soak.verdict import HEALTH_STATE, ROUTE_TABLE, WEBHOOK, parsed
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 NAMESPACE = "soak"
 PARTITIONS = 2
-GROUPS = (ROUTE_TABLE, HEALTH_STATE)
+MODELS = (ROUTE_TABLE, HEALTH_STATE)
+GROUPS = (*MODELS, WEBHOOK)
 PRODUCERS = 3
 
 CLAIM_IDLE_MS = 1_500
+HELD_MAX = 200
 _HEAL_S = 30.0
 _AGAIN_S = 0.05
 _STARTS_MAX = 20
-_READ_COUNT = 5_000
-_MULTI = b"*1\r\n$5\r\nMULTI\r\n"
-_EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 
 
 class Deployment:
@@ -40,19 +46,31 @@ class Deployment:
     Attributes:
         server: Syncs its append-only file before it answers: what is acknowledged, is kept.
         proxy: What half of the processes see of the server.
+        receiver: Where the webhook posts to.
+        log: The log, opened before anything happens.
         server_lock: Held by a fault that takes the server away.
+        signalled: How often each process was killed or terminated by a fault.
+        complaints: What faults found wrong.
     """
 
-    def __init__(self, folder: Path, server: EmbeddedServer, proxy: TcpProxy, seed: int) -> None:
+    def __init__(
+        self, folder: Path, server: SoakServer, proxy: TcpProxy, receiver: Receiver, seed: int
+    ) -> None:
         self.folder = folder
         self.server = server
         self.proxy = proxy
+        self.receiver = receiver
+        self.log: EventLog
         self.keys = Keys(NAMESPACE)
         self.server_lock = anyio.Lock()
+        self.signalled: Counter[str] = Counter()
+        self.complaints: list[str] = []
         self.redis: Any = Redis.from_url(server.url, protocol=2, socket_timeout=2.0)
-        self._log = (folder / "processes.log").open("ab")
+        self._output = (folder / "processes.log").open("ab")
+        stderr = self._output.fileno()
+        environment = self._environment()
         self.consumers = Supervisor(
-            dict(self._consumer_commands()), environment=self._environment(), stderr=self._stderr
+            dict(self._consumer_commands()), environment=environment, stderr=stderr
         )
         self.producers = Supervisor(
             {
@@ -62,13 +80,9 @@ class Deployment:
                 ]
                 for number in range(PRODUCERS)
             },
-            environment=self._environment(),
-            stderr=self._stderr,
+            environment=environment,
+            stderr=stderr,
         )
-
-    @property
-    def _stderr(self) -> int:
-        return self._log.fileno()
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -77,6 +91,16 @@ class Deployment:
             "ROUTESTREAM_CONSUMER_BLOCK_MS": "500",
             "ROUTESTREAM_CONSUMER_BATCH_SIZE": "500",
             "ROUTESTREAM_SERVER_TIMEOUT_S": "2",
+            "ROUTESTREAM_METRICS_PORT": "0",
+            "ROUTESTREAM_WEBHOOK_URL": self.receiver.url,
+            "ROUTESTREAM_WEBHOOK_HELD_MAX": str(HELD_MAX),
+            "ROUTESTREAM_WEBHOOK_LEASE_MS": "1000",
+            "ROUTESTREAM_WEBHOOK_BLOCK_MS": "500",
+            # Nothing may be given up on: each event has to arrive.
+            "ROUTESTREAM_WEBHOOK_UNSEEN_MAX": "1000",
+            "ROUTESTREAM_WEBHOOK_POLICY_TRIES_MAX": "1000",
+            "ROUTESTREAM_WEBHOOK_POLICY_FIRST_S": "0.1",
+            "ROUTESTREAM_WEBHOOK_POLICY_MOST_S": "1",
         }
 
     def _consumer_commands(self) -> Iterator[tuple[str, list[str]]]:
@@ -93,6 +117,13 @@ class Deployment:
                     routestream_command(*options, *command),
                 )
 
+    async def routestream(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run one command as an operator does, past the proxy."""
+        options = ("--url", self.server.url, "--namespace", NAMESPACE)
+        return await anyio.run_process(
+            routestream_command(*options, *arguments), env=self._environment(), check=False
+        )
+
     async def insist(self, *command: Any) -> Any:  # noqa: ANN401 - Redis's reply
         """Send a command until the server carries it out."""
         with anyio.fail_after(_HEAL_S):
@@ -105,8 +136,6 @@ class Deployment:
 
     async def start_server(self) -> None:
         """Start it again; a client that asks for its port may have it for a moment."""
-        for file in (self.folder / "appendonlydir").glob("*.incr.aof"):
-            cut_unfinished(file)
         for tries in range(_STARTS_MAX):
             try:
                 await anyio.to_thread.run_sync(self.server.start)
@@ -120,20 +149,7 @@ class Deployment:
 
     async def read_log(self) -> list[Entry]:
         """Return all entries of all partitions, as Redis has them."""
-        return [entry for p in range(PARTITIONS) async for entry in self._read_partition(p)]
-
-    async def _read_partition(self, partition: int) -> AsyncIterator[Entry]:
-        start = "-"
-        while True:
-            raw = await self.redis.execute_command(
-                "XRANGE", self.keys.events(partition), start, "+", "COUNT", _READ_COUNT
-            )
-            for entry_id, fields in raw:
-                flat = [part for pair in fields.items() for part in pair]
-                yield entry_of(entry_id, flat, partition)
-            if len(raw) < _READ_COUNT:
-                return
-            start = f"({raw[-1][0].decode()}"
+        return await read_log(self.redis, self.keys, PARTITIONS)
 
     async def read_documents(self, model: str) -> dict[UUID, Any]:
         """Return the documents of the live generation, read as plain JSON."""
@@ -160,34 +176,41 @@ class Deployment:
                 left[group] += about["pending"] + (len(behind) if last else 0)
         return left
 
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often each process was started again."""
+        return self.consumers.restarts | self.producers.restarts
+
+    def crashes(self) -> Iterator[str]:
+        """Yield the tracebacks of all processes, and ends that nobody explained."""
+        output = Path(self._output.name)
+        yield from unexplained_ends(self.restarts, self.signalled, output)
+        yield from tracebacks_in(output)
+
     async def close(self) -> None:
         """Let go of what was opened."""
         await self.redis.aclose()
-        self._log.close()
-
-
-def cut_unfinished(file: Path) -> None:
-    """Cut off a transaction that a kill left unfinished, as `redis-check-aof --fix` does.
-
-    Redis itself cuts off no more than a torn command of it; what is left of the transaction then
-    joins the next one at the restart after that, and half an append appears from nowhere.
-    """
-    content = file.read_bytes()
-    begun = content.rfind(_MULTI)
-    if begun >= 0 and _EXEC not in content[begun:]:
-        os.truncate(file, begun)
+        self._output.close()
 
 
 @asynccontextmanager
 async def deployed(folder: Path, seed: int) -> AsyncIterator[Deployment]:
     """Run all of it in *folder*; nothing outlives the block."""
-    server = EmbeddedServer(folder, "--appendfsync", "always")
+    server = SoakServer(folder)
     await anyio.to_thread.run_sync(server.start)
     try:
-        async with tcp_proxy(server.port) as proxy:
+        async with (
+            receiving() as receiver,
+            tcp_proxy(server.port) as proxy,
+            open_log(server.url, namespace=NAMESPACE, partitions=PARTITIONS) as log,
+        ):
             proxy.remembers = False
-            deployment = Deployment(folder, server, proxy, seed)
-            await deployment.redis.hset(deployment.keys.layout, "partitions", str(PARTITIONS))
+            deployment = Deployment(folder, server, proxy, receiver, seed)
+            deployment.log = log
+            for partition in range(PARTITIONS):
+                # By itself a new handler group begins with what comes after it.
+                stream = deployment.keys.events(partition)
+                await deployment.redis.xgroup_create(stream, WEBHOOK, "0", mkstream=True)
             try:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(deployment.consumers.keep_running)

@@ -4,14 +4,14 @@ import signal
 from collections.abc import Awaitable, Callable
 from os import kill
 from random import Random
-from typing import Any
-from uuid import UUID
 
 import anyio
-from redis.exceptions import RedisError
 
 from consumers.processes.supervisor import Supervisor
-from tests.soak.deployment import CLAIM_IDLE_MS, GROUPS, PARTITIONS, Deployment
+from tests.soak.deployment import CLAIM_IDLE_MS, PARTITIONS, Deployment
+from tests.soak.failing_endpoint import endpoint_fails
+from tests.soak.soak_server import NO_CLOCK
+from tests.soak.stored_faults import STORED_FAULTS
 from tests.support.script_calls import call_of
 
 Fault = Callable[[Deployment, Random], Awaitable[str]]
@@ -25,17 +25,19 @@ _REQUESTS = {
     "claim": b"XCLAIM",
 }
 
+_CLOCK_STEPS_S = (-3_600, -30, 30, 61, 3_600)
+
 
 async def consumer_killed(deployment: Deployment, random: Random) -> str:
-    return _signal(deployment.consumers, random, signal.SIGKILL)
+    return _signal(deployment, deployment.consumers, random, signal.SIGKILL)
 
 
 async def consumer_terminated(deployment: Deployment, random: Random) -> str:
-    return _signal(deployment.consumers, random, signal.SIGTERM)
+    return _signal(deployment, deployment.consumers, random, signal.SIGTERM)
 
 
 async def producer_killed(deployment: Deployment, random: Random) -> str:
-    return _signal(deployment.producers, random, signal.SIGKILL)
+    return _signal(deployment, deployment.producers, random, signal.SIGKILL)
 
 
 async def consumer_stands_still(deployment: Deployment, random: Random) -> str:
@@ -46,9 +48,10 @@ async def producer_stands_still(deployment: Deployment, random: Random) -> str:
     return await _stop_for(deployment.producers, random, random.uniform(0.2, 2.5))
 
 
-def _signal(of: Supervisor, random: Random, number: signal.Signals) -> str:
+def _signal(deployment: Deployment, of: Supervisor, random: Random, number: signal.Signals) -> str:
     name, pid = random.choice(sorted(of.pids.items()) or [("nobody", 0)])
     if pid:
+        deployment.signalled[name] += 1
         _send(pid, number)
     return f"{name} {pid}"
 
@@ -172,67 +175,14 @@ async def stream_replaced(deployment: Deployment, random: Random) -> str:
     return f"{stream} by a string for {seconds:.1f} s"
 
 
-async def group_destroyed(deployment: Deployment, random: Random) -> str:
-    group, partition = random.choice(GROUPS), random.randrange(PARTITIONS)
-    await _try(deployment, "XGROUP", "DESTROY", deployment.keys.events(partition), group)
-    return f"{group} of partition {partition}"
-
-
-async def group_set_back(deployment: Deployment, random: Random) -> str:
-    group, partition = random.choice(GROUPS), random.randrange(PARTITIONS)
-    await _try(deployment, "XGROUP", "SETID", deployment.keys.events(partition), group, "0-0")
-    return f"{group} of partition {partition}, to the start"
-
-
-async def generation_deleted(deployment: Deployment, random: Random) -> str:
-    group, partition, documents = await _live(deployment, random)
-    await deployment.insist("DEL", documents)
-    return f"{group} of partition {partition}: {documents}"
-
-
-async def generation_replaced(deployment: Deployment, random: Random) -> str:
-    group, partition, documents = await _live(deployment, random)
-    await deployment.insist("SET", documents, "no hash")
-    return f"{group} of partition {partition}: {documents} by a string"
-
-
-async def live_key_deleted(deployment: Deployment, random: Random) -> str:
-    group, partition, _ = await _live(deployment, random)
-    await deployment.insist("DEL", deployment.keys.live(partition, group))
-    return f"{group} of partition {partition}"
-
-
-async def document_deleted(deployment: Deployment, random: Random) -> str:
-    group, partition, documents = await _live(deployment, random)
-    endpoint = await _try(deployment, "HRANDFIELD", documents)
-    if endpoint is None:
-        return "none there"
-    await _try(deployment, "HDEL", documents, endpoint)
-    return f"{group} of partition {partition}: {UUID(endpoint.decode())}"
-
-
-async def document_damaged(deployment: Deployment, random: Random) -> str:
-    group, partition, documents = await _live(deployment, random)
-    endpoint = await _try(deployment, "HRANDFIELD", documents)
-    if endpoint is None:
-        return "none there"
-    junk = random.choice([b"", b"{", b'{"revision":1}', b"\xff\x00", b"[]"])
-    await _try(deployment, "HSET", documents, endpoint, junk)
-    return f"{group} of partition {partition}: {UUID(endpoint.decode())} is {junk!r}"
-
-
-async def _live(deployment: Deployment, random: Random) -> tuple[str, int, str]:
-    group, partition = random.choice(GROUPS), random.randrange(PARTITIONS)
-    live = int(await deployment.insist("GET", deployment.keys.live(partition, group)) or 0)
-    return group, partition, deployment.keys.documents(partition, group, live)
-
-
-async def _try(deployment: Deployment, *command: Any) -> Any:  # noqa: ANN401 - Redis's reply
-    """Do what may be impossible: what it is done to may be broken or gone already."""
-    try:
-        return await deployment.redis.execute_command(*command)
-    except (RedisError, OSError):
-        return None
+async def clock_set(deployment: Deployment, random: Random) -> str:
+    if deployment.server.clock is None:
+        return f"left out, {NO_CLOCK}"
+    offset_s, seconds = random.choice(_CLOCK_STEPS_S), random.uniform(0.3, 3.0)
+    deployment.server.set_clock(offset_s)
+    await anyio.sleep(seconds)
+    deployment.server.set_clock(0)
+    return f"by {offset_s:+d} s for {seconds:.1f} s, and back again"
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -253,13 +203,9 @@ FAULTS: tuple[Fault, ...] = (
     out_of_memory,
     server_demoted,
     stream_replaced,
-    group_destroyed,
-    group_set_back,
-    generation_deleted,
-    generation_replaced,
-    live_key_deleted,
-    document_deleted,
-    document_damaged,
+    clock_set,
+    endpoint_fails,
+    *STORED_FAULTS,
 )
 
 assert CLAIM_IDLE_MS < 2_500, "who stands still must stand still for longer than the claim time"

@@ -17,6 +17,7 @@ from events.catalogue.event import Event
 from events.entry.entry_id import EntryId
 from events.errors import (
     ConflictError,
+    EventsError,
     NotDurableError,
     ServerRefusedError,
     ServerUnavailableError,
@@ -112,6 +113,10 @@ class Producer:
             return True
         return False
 
+    def head_of(self, endpoint_id: UUID) -> EntryId | None:
+        """Return the endpoint's last entry that it was told of."""
+        return self._heads.get(endpoint_id)
+
     def _new_id(self) -> UUID:
         return UUID(int=self._random.getrandbits(128), version=4)
 
@@ -156,4 +161,8 @@ if __name__ == "__main__":
     configure_logs("error")
     url, namespace, folder, seed = sys.argv[1:]
     # Shorter waits than in earnest: more tries, and more of them in vain.
-    anyio.run(produce, ServerSettings(url=url, timeout_s=2.0), namespace, Path(folder), int(seed))
+    server = ServerSettings(url=url, timeout_s=2.0)
+    try:
+        anyio.run(produce, server, namespace, Path(folder), int(seed))
+    except EventsError as error:
+        sys.exit(f"Error: {error}")

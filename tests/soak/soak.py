@@ -11,19 +11,23 @@ from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from events import open_log
-from events.entry.entry_id import EntryId
+from events.entry.recorded import Entry
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
-from tests.soak.deployment import GROUPS, NAMESPACE, Deployment, deployed
+from tests.soak.deployment import MODELS, NAMESPACE, Deployment, deployed
 from tests.soak.faults import FAULTS, Fault
 from tests.soak.journal import Journal, read_journals
+from tests.soak.lost_history import LOSSES, LostHistory
 from tests.soak.producer import Producer
-from tests.soak.verdict import ROUTE_TABLE, Documents, Verdict, judge
+from tests.soak.table_watch import TableWatch
+from tests.soak.verdict import ROUTE_TABLE, Documents, Verdict, histories_in, judge
 from tests.support.histories import observed
 
 _TOGETHER = 0.25
 """How often a fault does not come alone."""
 
 _PAUSE_MAX_S = 0.8
+_EPOCH_S = 60.0
+_SMALL = 300
 _BEGIN_S = 60.0
 _QUIET_S = 90.0
 _LOOK_EVERY_S = 0.1
@@ -50,6 +54,7 @@ class Soak:
         self._say = say
         self._tampering = tampering
         self._began_at = monotonic()
+        self._deck: list[Fault] = []
         self.faults = 0
         self.complaints: list[str] = []
 
@@ -62,27 +67,57 @@ class Soak:
                 open_reader(log, ReaderSettings(block_ms=500, audit_s=5.0)) as reader,
                 anyio.create_task_group() as tasks,
             ):
-                tasks.start_soon(self._watch, reader)
+                watch = TableWatch(reader)
+                tasks.start_soon(watch.run)
                 self._began_at = monotonic()
-                await self._do_harm(deployment)
+                logs = await self._live_through_epochs(deployment, reader, watch)
                 await deployment.producers.stop()
                 await self._close(deployment)
                 await self._until(deployment, lambda left: not any(left.values()), _QUIET_S)
-                documents = {group: await deployment.read_documents(group) for group in GROUPS}
+                documents = {model: await deployment.read_documents(model) for model in MODELS}
                 await self._compare(reader, documents[ROUTE_TABLE])
                 tasks.cancel_scope.cancel()
             await deployment.consumers.stop()
             await self._tamper(deployment)
-            return judge(read_journals(folder), await deployment.read_log(), documents)
+            logs.append(await deployment.read_log())
+            verdict = judge(read_journals(folder), logs, documents, deployment.receiver.taken)
+            verdict.table = watch.judge([histories_in(log) for log in logs])
+            verdict.crashes = [*deployment.crashes()]
+            self.complaints += deployment.complaints
+            return verdict
 
     def _flows(self, folder: Path, left: dict[str, int]) -> bool:
         """Whether all have begun: producers were told of appends, groups are not far behind."""
         acknowledged = sum(one.is_acknowledged for one in read_journals(folder).values())
         return acknowledged >= 10 and max(left.values()) < acknowledged
 
-    async def _do_harm(self, deployment: Deployment) -> None:
+    async def _live_through_epochs(
+        self, deployment: Deployment, reader: RouteTableReader, watch: TableWatch
+    ) -> list[list[Entry]]:
+        """Let faults happen; between two epochs the history is lost. Return the logs that were."""
+        count = max(2, round(self._seconds / _EPOCH_S)) if self._seconds else 1
+        logs: list[list[Entry]] = []
+        for epoch in range(count):
+            await self._do_harm(deployment, self._seconds / count)
+            if epoch < count - 1:
+                began_s = monotonic() - self._began_at
+                lose = self._random.choice(LOSSES)
+                logs.append(await LostHistory(deployment, reader, watch).run(lose))
+                self._say(
+                    f"{began_s:7.1f} s  history {lose.__name__.replace('_', ' ')}:"
+                    f" {len(logs[-1])} entries, accepted after"
+                    f" {monotonic() - self._began_at - began_s:.1f} s"
+                )
+                await self._until(deployment, self._is_small, _BEGIN_S)
+        return logs
+
+    def _is_small(self, left: dict[str, int]) -> bool:
+        return max(left.values()) < _SMALL
+
+    async def _do_harm(self, deployment: Deployment, seconds: float) -> None:
+        began_at = monotonic()
         for faults in self._hands():
-            if self._seconds <= monotonic() - self._began_at:
+            if seconds <= monotonic() - began_at:
                 return
             async with anyio.create_task_group() as tasks:
                 for fault in faults:
@@ -92,11 +127,11 @@ class Soak:
     def _hands(self) -> Iterator[list[Fault]]:
         """Deal all faults there are in any order, one or two at once, and again."""
         while True:
-            deck = self._random.sample(FAULTS, len(FAULTS))
-            while deck:
-                count = 2 if self._random.random() < _TOGETHER else 1
-                yield deck[:count]
-                del deck[:count]
+            if not self._deck:
+                self._deck = self._random.sample(FAULTS, len(FAULTS))
+            count = 2 if self._random.random() < _TOGETHER else 1
+            yield self._deck[:count]
+            del self._deck[:count]
 
     async def _let_happen(self, fault: Fault, deployment: Deployment) -> None:
         self.faults += 1
@@ -104,30 +139,15 @@ class Soak:
         what = await fault(deployment, Random(self._random.random()))
         self._say(f"{began_s:7.1f} s  {number:4}  {fault.__name__.replace('_', ' ')}: {what}")
 
-    async def _watch(self, reader: RouteTableReader) -> None:
-        """Complain where a reader is shown an older endpoint than before."""
-        seen: dict[UUID, EntryId] = {}
-        while True:
-            await reader.changed()
-            for one in reader.endpoints():
-                before = seen.get(one.endpoint_id, one.version)
-                if one.version < before:
-                    self.complaints.append(
-                        f"the reader went back: {one.endpoint_id} {before} to {one.version}"
-                    )
-                seen[one.endpoint_id] = one.version
-            await anyio.sleep(_LOOK_EVERY_S)
-
     async def _close(self, deployment: Deployment) -> None:
         """Append one last event to every endpoint: a document is looked at when it changes."""
         endpoints = {one.asked.endpoint_id for one in read_journals(deployment.folder).values()}
         journal = Journal(deployment.folder / "closing.journal")
-        async with open_log(deployment.server.url, namespace=NAMESPACE) as log:
-            producer = Producer(log, journal, "closing", self._random)
-            for endpoint_id in sorted(endpoints):
-                last = replace(observed("healthy", reason="closing"), endpoint_id=endpoint_id)
-                while not await producer.append([last]):  # noqa: ASYNC110 - nobody tells when
-                    await anyio.sleep(_LOOK_EVERY_S)
+        producer = Producer(deployment.log, journal, "closing", self._random)
+        for endpoint_id in sorted(endpoints):
+            last = replace(observed("healthy", reason="closing"), endpoint_id=endpoint_id)
+            while not await producer.append([last]):  # noqa: ASYNC110 - nobody tells when
+                await anyio.sleep(_LOOK_EVERY_S)
         journal.close()
 
     async def _until(

@@ -7,11 +7,13 @@ is decoded by our code.
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from consumers.webhook.webhook_settings import WORTH_A_CALL
 from events.entry.codec import decode
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry, RecordedEvent
@@ -20,6 +22,7 @@ from tests.support import oracle
 
 ROUTE_TABLE = "route-table"
 HEALTH_STATE = "health-state"
+WEBHOOK = "webhook"
 _NEVER = list(START)
 
 Documents = Mapping[UUID, Any]
@@ -32,64 +35,99 @@ class Verdict(msgspec.Struct):
     Attributes:
         appended: Events of the producers that the log has.
         acknowledged: Events of which their producers were told that they are in the log.
-        lost: What was acknowledged and is not there, or not in a read model.
+        lost: What was acknowledged and is not there, or did not come to the webhook.
         invented: What is there and nobody asked for, or more often than asked for.
+        wrong: Documents that are not what the log says.
+        told: Acknowledged events of which a loss was told, that was made on purpose.
+        table: What the reader must not have shown.
+        crashes: Processes that ended by themselves, and tracebacks.
     """
 
     appended: int
     acknowledged: int
     lost: list[str]
     invented: list[str]
+    wrong: list[str]
+    told: int = 0
+    table: list[str] = []
+    crashes: list[str] = []
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing is lost, nothing is invented, and there was something at all."""
-        return not self.lost and not self.invented and self.acknowledged > 0
+        """Whether nothing is wrong, and there was something at all."""
+        wrong = (self.lost, self.invented, self.wrong, self.table, self.crashes)
+        return not any(wrong) and self.acknowledged > 0
 
     def line(self, faults: int) -> str:
         """Say it in one line."""
         return (
             f"{self.appended} appended, {self.acknowledged} acknowledged,"
-            f" {len(self.lost)} lost, {len(self.invented)} invented, {faults} faults"
+            f" {len(self.lost)} lost, {len(self.invented)} invented,"
+            f" {len(self.wrong)} wrong documents, {len(self.table)} wrong tables,"
+            f" {len(self.crashes)} crashes, {self.told} lost on purpose and told, {faults} faults"
         )
 
 
 def judge(
-    requests: Mapping[str, Request], log: Sequence[Entry], models: Mapping[str, Documents]
+    requests: Mapping[str, Request],
+    logs: Sequence[Sequence[Entry]],
+    models: Mapping[str, Documents],
+    taken: AbstractSet[tuple[int, str]],
 ) -> Verdict:
-    """Compare the journals with the log, and the log with the read models."""
-    found: dict[str, list[Entry]] = defaultdict(list)
+    """Compare the journals with the logs, and the last log with the read models and the webhook.
+
+    All logs but the last one are those that a loss has ended, as they were then.
+    """
+    found: dict[str, list[list[Entry]]] = defaultdict(lambda: [[] for _ in logs])
     invented = []
-    for entry in log:
-        request_id = json.loads(entry.fields.get(b"metadata", b"{}")).get("request_id")
-        if request_id in requests:
-            found[request_id].append(entry)
-        else:
-            invented.append(f"entry {entry.entry_id}: no producer asked for it")
+    for place, log in enumerate(logs):
+        for entry in log:
+            request_id = json.loads(entry.fields.get(b"metadata", b"{}")).get("request_id")
+            if request_id in requests:
+                found[request_id][place].append(entry)
+            else:
+                invented.append(f"entry {entry.entry_id}: no producer asked for it")
     lost: list[str] = []
+    told = acknowledged = appended = 0
     for request_id, request in requests.items():
-        lost += _lost(request, found[request_id])
-        invented += _invented(request, found[request_id])
-    histories = _histories(log)
+        everywhere = found[request_id]
+        lost += _lost(request, everywhere)
+        for one in everywhere:
+            invented += _invented(request, one)
+        count = len(request.asked.events)
+        acknowledged += count * request.is_acknowledged
+        appended += min(count, sum(map(len, everywhere)))
+        told += count * (request.is_acknowledged and not everywhere[-1])
+    histories = histories_in(logs[-1])
+    wrong: list[str] = []
     for model, documents in models.items():
-        lost += wrong_documents(model, documents, histories)
+        wrong += wrong_documents(model, documents, histories)
         strangers = documents.keys() - histories.keys()
         invented += [f"{model} {one}: nothing happened to such an endpoint" for one in strangers]
-    acknowledged = sum(len(r.asked.events) for r in requests.values() if r.is_acknowledged)
-    appended = sum(min(len(found[r]), len(one.asked.events)) for r, one in requests.items())
-    return Verdict(appended, acknowledged, lost, invented)
+    lost += _not_posted(logs[-1], taken)
+    return Verdict(appended, acknowledged, lost, invented, wrong, told=told)
 
 
-def _lost(request: Request, found: Sequence[Entry]) -> Iterator[str]:
+def _not_posted(log: Iterable[Entry], taken: AbstractSet[tuple[int, str]]) -> Iterator[str]:
+    """Say which entries the webhook should have posted and has not."""
+    for entry in log:
+        is_posted = (entry.partition, str(entry.entry_id)) in taken
+        if entry.fields[b"name"].decode() in WORTH_A_CALL and not is_posted:
+            yield f"webhook: entry {entry.entry_id} of partition {entry.partition}: never posted"
+
+
+def _lost(request: Request, everywhere: Sequence[Sequence[Entry]]) -> Iterator[str]:
     """Say what of an acknowledged request is not where it was told to be, or half there."""
     asked, told = request.asked, request.told
-    there = {str(entry.entry_id) for entry in found}
     if request.is_acknowledged:
+        there = {str(entry.entry_id) for found in everywhere for entry in found}
         for entry_id, (name, _) in zip(told.entry_ids, asked.events, strict=True):
             if entry_id not in there:
                 yield f"entry {entry_id}: {name} of {asked.endpoint_id}, told {asked.request_id}"
-    elif told.end == "uncertain" and 0 < len(found) < len(asked.events):
-        yield f"request {asked.request_id}: {len(found)} of {len(asked.events)} events landed"
+    elif told.end == "uncertain":
+        for found in everywhere:
+            if 0 < len(found) < len(asked.events):
+                yield f"request {asked.request_id}: {len(found)} of {len(asked.events)} landed"
 
 
 def _invented(request: Request, found: Sequence[Entry]) -> Iterator[str]:
@@ -111,7 +149,8 @@ def _said(entry: Entry) -> tuple[bytes, Any]:
     return entry.fields[b"name"], json.loads(entry.fields[b"payload"])
 
 
-def _histories(log: Iterable[Entry]) -> dict[UUID, list[RecordedEvent]]:
+def histories_in(log: Iterable[Entry]) -> dict[UUID, list[RecordedEvent]]:
+    """Return what *log* says of each endpoint, in its order."""
     histories: dict[UUID, list[RecordedEvent]] = defaultdict(list)
     for entry in log:
         recorded = decode(entry)
@@ -210,7 +249,6 @@ def parsed(document: bytes) -> Any:  # noqa: ANN401 - JSON
         return {}
 
 
-def entry_of(entry_id: bytes, flat: Sequence[bytes], partition: int) -> Entry:
+def entry_of(entry_id: bytes, fields: Mapping[bytes, bytes], partition: int) -> Entry:
     """Take an entry as Redis tells it."""
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
     return Entry(EntryId.parse(entry_id), partition, fields)
