@@ -102,12 +102,15 @@ class Soak:
             if epoch < count - 1:
                 began_s = monotonic() - self._began_at
                 lose = self._random.choice(LOSSES)
-                logs.append(await LostHistory(deployment, reader, watch).run(lose))
+                loss = LostHistory(deployment, reader, watch)
+                logs.append(await loss.run(lose))
                 self._say(
                     f"{began_s:7.1f} s  history {lose.__name__.replace('_', ' ')}:"
                     f" {len(logs[-1])} entries, accepted after"
                     f" {monotonic() - self._began_at - began_s:.1f} s"
                 )
+                for note in loss.notes:
+                    self._say(f"{'':19}{note}")
                 await self._until(deployment, self._is_small, _BEGIN_S)
         return logs
 
