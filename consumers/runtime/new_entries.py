@@ -91,9 +91,10 @@ class NewEntries:
 
     async def receive(self) -> list[Delivery]:
         """Return the entries that were found; none if the wait timed out."""
-        looked = await self._receive("EVAL")
+        look = self._history.look_command()
+        looked = await self._receive(*look)
         found = reply_streams(await self._receive("XREADGROUP", "STREAMS", self._stream, ">"))
-        looked_after = await self._receive("EVAL")
+        looked_after = await self._receive(*look)
         self.is_asked = False
         await self._history.take_look(looked)
         await self._history.take_look(looked_after)
@@ -109,7 +110,7 @@ class NewEntries:
             packed = self._connection.pack_commands(commands)
             await self._connection.send_packed_command(packed)
 
-    async def _receive(self, *command: str) -> object:
+    async def _receive(self, *command: str | int) -> object:
         with translation(command):
             return await self._connection.read_response()
 

@@ -5,8 +5,12 @@ import pytest
 
 from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.consumer import ConsumerSettings
+from consumers.runtime.group import Group
+from consumers.runtime.group_history import GroupHistory
+from consumers.runtime.new_entries import NewEntries
 from consumers.runtime.projector import Projector
-from events.errors import ServerRefusedError, UncertainAppendError
+from events.entry.entry_id import START
+from events.errors import ServerRefusedError, UncertainAppendError, WrongTypeError
 from events.log.log import EventLog, open_log
 from projections.read_model.reader import ReaderSettings, open_reader
 from projections.route_table.route_table import ROUTE_TABLE
@@ -14,6 +18,7 @@ from tests.consumers.support.handler_group import handler_consumer_of, handling_
 from tests.consumers.support.logged import said, until_said
 from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
+    GROUP,
     QUICK,
     Handling,
     consumer_of,
@@ -66,6 +71,19 @@ async def test_a_stream_replaced_by_another_type_is_named_and_waited_for(
     refused = said(logs, "server_refused")
     assert 1 <= len(refused) <= 6
     assert {one["log_level"] for one in refused} == {"error"}
+
+
+async def test_a_look_at_a_stream_that_was_replaced_before_a_read_names_it(
+    own_log: EventLog,
+) -> None:
+    server, place, member = own_log.server, (own_log.keys, 0), (GROUP, "first")
+    await Group(server, *place, GROUP).ensure(START)
+    history = GroupHistory(server, *place, member)
+    async with NewEntries.open(server, place, member, history, QUICK.block_ms) as new:
+        await replace(own_log)
+        await new.ask(1, QUICK.block_ms)
+        with pytest.raises(WrongTypeError, match=own_log.keys.events(0)):
+            await new.receive()
 
 
 async def test_a_consumer_waits_for_the_stream_when_it_finds_another_type_at_its_start(
