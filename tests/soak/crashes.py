@@ -1,34 +1,41 @@
 """Processes that ended by themselves, and errors that nobody expected, in what they wrote."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _TRACEBACK = "Traceback (most recent call last)"
+_RAISED = re.compile(r"^[\s|]*((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b.*)")
+_LOGGED = re.compile(r"^\s*\{")
 _SAID = "Error: "
 _SHOWN_MAX = 300
 
 
-def tracebacks_in(output: Path) -> Iterator[str]:
-    """Yield the last line of each traceback in *output*, or the log line that holds it."""
-    lines = iter(output.read_text(errors="replace").splitlines())
-    for line in lines:
-        if _TRACEBACK not in line:
-            continue
-        if line.lstrip().startswith("{"):
-            yield f"logged: {line[-_SHOWN_MAX:]}"
-            continue
-        yield next((one for one in lines if one and not one[0].isspace()), line)[:_SHOWN_MAX]
-
-
-def unexplained_ends(
-    restarts: Mapping[str, int], signalled: Mapping[str, int], output: Path
+def crashes_in(
+    output: Path, restarts: Mapping[str, int], signalled: Mapping[str, int]
 ) -> Iterator[str]:
-    """Yield how often processes ended that no fault had ended, and that did not say why.
+    """Yield what the tracebacks in *output* end with; without any, ends that nobody explained.
 
     A process that cannot begin, for the server is away just then, says so and is started again.
     """
+    lines = output.read_text(errors="replace").splitlines()
+    if not any(_TRACEBACK in line for line in lines):
+        yield from _unexplained(lines, restarts, signalled)
+        return
+    yield from (f"logged: {one[-_SHOWN_MAX:]}" for one in lines if _is_logged_traceback(one))
+    raised = (_RAISED.match(line) for line in lines if not _LOGGED.match(line))
+    yield from dict.fromkeys(found[1][:_SHOWN_MAX] for found in raised if found)
+
+
+def _is_logged_traceback(line: str) -> bool:
+    return _TRACEBACK in line and _LOGGED.match(line) is not None
+
+
+def _unexplained(
+    lines: list[str], restarts: Mapping[str, int], signalled: Mapping[str, int]
+) -> Iterator[str]:
     extra = {name: count - signalled.get(name, 0) for name, count in restarts.items()}
     ended = {name: count for name, count in extra.items() if count > 0}
-    said = sum(one.startswith(_SAID) for one in output.read_text(errors="replace").splitlines())
+    said = sum(line.startswith(_SAID) for line in lines)
     if sum(ended.values()) > said:
         yield f"ended by themselves: {ended}, and {said} times it was said why"

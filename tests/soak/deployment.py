@@ -20,7 +20,7 @@ from consumers.processes.supervisor import Supervisor, routestream_command
 from events import EventLog, open_log
 from events.entry.recorded import Entry
 from events.log.keys import Keys
-from tests.soak.crashes import tracebacks_in, unexplained_ends
+from tests.soak.crashes import crashes_in
 from tests.soak.receiver import Receiver, receiving
 from tests.soak.soak_server import SoakServer
 from tests.soak.stored_log import read_log
@@ -183,9 +183,7 @@ class Deployment:
 
     def crashes(self) -> Iterator[str]:
         """Yield the tracebacks of all processes, and ends that nobody explained."""
-        output = Path(self._output.name)
-        yield from unexplained_ends(self.restarts, self.signalled, output)
-        yield from tracebacks_in(output)
+        yield from crashes_in(Path(self._output.name), self.restarts, self.signalled)
 
     async def close(self) -> None:
         """Let go of what was opened."""
