@@ -1,9 +1,11 @@
 """The wheel, installed where nothing of this repository is: types, and what a stranger runs."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 from pathlib import Path
 
@@ -90,3 +92,20 @@ def test_a_wrong_program_is_told_what_is_wrong(python: Path, tmp_path: Path) -> 
         "[arg-type]",
         "[arg-type]",
     ], found
+
+
+def test_the_sdist_has_the_tests_whole_and_the_pages_that_the_readme_links_to(
+    tmp_path: Path,
+) -> None:
+    build = "import sys; from hatchling.build import build_sdist; print(build_sdist(sys.argv[1]))"
+    built = run(sys.executable, "-c", build, tmp_path, cwd=ROOT)
+    assert built.returncode == 0, built.stderr
+    with tarfile.open(tmp_path / built.stdout.split()[-1]) as sdist:
+        held = {name.partition("/")[2] for name in sdist.getnames()}
+    listed = run("git", "ls-files", "tests", "docs", "examples", *PACKAGES, cwd=ROOT)
+    if listed.returncode:
+        pytest.skip("this is no checkout, which git could list")
+    assert set(listed.stdout.split("\n")[:-1]) - held == set()
+    linked = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    lacking = [link for link in linked if not any(name.startswith(link) for name in held)]
+    assert lacking == []
