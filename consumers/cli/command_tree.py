@@ -55,6 +55,10 @@ PLACES = MappingProxyType(
             "consumers.cli.demo.command:demo",
             "Run everything on this machine: servers, checkers, projectors, a proxy; and prove it.",
         ),
+        "dev-server": CommandReference(
+            "consumers.cli.dev_server:dev_server",
+            "Run a Redis server with the right settings on this machine, until interrupted.",
+        ),
         "doctor": CommandReference(
             "consumers.cli.doctor.doctor:doctor",
             "Look at the server and the log, and say what is wrong and what to do about it.",
@@ -190,7 +194,7 @@ SECTIONS = MappingProxyType(
         "Look": ("top", "endpoints", "health", "events", "groups", "dead", "streams"),
         "Watch over": ("doctor", "check"),
         "Record": ("routes", "status"),
-        "Run": ("consume", "checkers", "demo"),
+        "Run": ("consume", "checkers", "demo", "dev-server"),
         "Keep and repair": ("log", "replay", "snapshot", "archive"),
         "Set up": ("config", "completion"),
     }
