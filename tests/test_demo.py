@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from consumers.cli.demo.checks import Check, Checks
+from consumers.cli.demo.command import FILES_MIN
 
 ROUTESTREAM = str(Path(sys.executable).parent / "routestream")
 MARK = "MARK_OF_THE_DEMO_TEST"
@@ -46,15 +47,22 @@ def test_the_demo_holds_all_its_checks_and_leaves_nothing_running() -> None:
 def test_an_interrupted_demo_leaves_nothing_running(number: signal.Signals, moment: str) -> None:
     mark = uuid4().hex
     with subprocess.Popen(
-        [ROUTESTREAM, "demo"], env={**os.environ, MARK: mark}, stdout=subprocess.PIPE, text=True
+        [ROUTESTREAM, "demo"],
+        env={**os.environ, MARK: mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
             if moment in line:
                 break
-        demo.send_signal(number)
-        demo.stdout.read()
-        assert demo.wait(30) == 130
+        for _ in range(3):  # to the process group, as Ctrl-C, and more often than needed
+            os.killpg(demo.pid, number)
+            time.sleep(0.05)
+        assert demo.communicate(timeout=30)[1].strip() == "interrupted"
+        assert demo.returncode == 130
 
     assert running_with(mark) == []
 
@@ -78,6 +86,35 @@ def told(output: str) -> list[str]:
     lines = (re.sub(r" \(.*| ", " ", line) for line in output.splitlines())
     kept = [line for line in lines if re.match(r" +(ok |\d+\.\ds |\$ routestream)|all ", line)]
     return [re.sub(r"\d[\d.-]*", "N", " ".join(line.split())) for line in kept]
+
+
+@pytest.mark.parametrize("files", [16, 48])
+def test_a_demo_without_files_to_open_says_so_in_a_sentence(files: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -n {files}; exec {ROUTESTREAM} demo"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: the demo needs {FILES_MIN} open files, {files} are allowed;"
+        " raise the limit of open files (`ulimit -n 1024`)\n"
+    )
+
+
+def test_a_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
+    program = tmp_path / "redis-server"
+    version = "Redis server v=7.2.0 sha=0"
+    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "{version}" || echo "no memory"\n')
+    program.chmod(0o700)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = [ROUTESTREAM, "demo"]
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(rf"Error: {program} did not start on port \d+: no memory\n", done.stderr)
 
 
 def running_with(mark: str) -> list[str]:

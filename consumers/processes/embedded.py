@@ -14,18 +14,25 @@ from tempfile import TemporaryDirectory
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
 _VERSION_MIN = 7
+_LOG_BYTES_SHOWN = 600
 
 
 class NoServerProgramError(Exception):
-    """There is no redis-server or valkey-server 7.0 or newer to start."""
+    """There is no redis-server or valkey-server 7.0 or newer that starts."""
 
 
 class EmbeddedServer:
-    """A redis-server on a free loopback port, with its append-only file in *folder*."""
+    """A redis-server on loopback, with its append-only file in *folder*.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    Args:
+        folder: Where its files lie.
+        options: Options of the program, before its own.
+        port: Where it listens; 0: any free port.
+    """
+
+    def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = port or _free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -35,8 +42,28 @@ class EmbeddedServer:
         """The id of the running server's process."""
         return self._running().pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server runs; it may also have ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it logged, on one line."""
+        try:
+            logged = (self.folder / "server.log").read_bytes()
+        except OSError:
+            return "it has logged nothing"
+        end = logged[-_LOG_BYTES_SHOWN:].decode("utf-8", "replace")
+        return " / ".join(end.strip().splitlines()[-3:]) or "it has logged nothing"
+
     def start(self) -> None:
-        """Start the server, and return when it answers."""
+        """Start the server, and return when it answers.
+
+        Raises:
+            NoServerProgramError: There is no program, or it does not start; the message has what it
+                logged, for its folder may be deleted.
+        """
         command = [
             *(str(server_program()), "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--dir", str(self.folder), "--appendonly", "yes", "--save", ""),
@@ -45,14 +72,18 @@ class EmbeddedServer:
         output = (self.folder / "server.log").open("ab")
         with output:
             self._process = subprocess.Popen(  # noqa: S603 - a server program that was looked up
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for whoever started it, who then stops it
             )
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not answers(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise NoServerProgramError(
-                    f"{command[0]} did not start: see {self.folder / 'server.log'}"
+                    f"{command[0]} did not start on port {self.port}: {self.last_words}"
                 )
             time.sleep(0.01)
 
@@ -95,8 +126,8 @@ def embedded_server(*options: str) -> Iterator[EmbeddedServer]:
     """Run a server in a temporary folder, which is deleted at the end."""
     with TemporaryDirectory(prefix="routestream-") as folder:
         server = EmbeddedServer(Path(folder), *options)
-        server.start()
         try:
+            server.start()
             yield server
         finally:
             server.stop()

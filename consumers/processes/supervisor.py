@@ -72,9 +72,7 @@ class Supervisor:
                 for name, command in self._commands.items():
                     tasks.start_soon(self._keep, name, command)
         finally:
-            for process in self._processes.values():
-                if process.returncode is None:
-                    process.kill()
+            self.kill()
 
     async def stop(self) -> None:
         """Let all processes stop softly; kill those that do not in time."""
@@ -90,6 +88,13 @@ class Supervisor:
                 if process.returncode is None:
                     _log.warning("process_killed", name=name, pid=process.pid)
                     process.kill()
+
+    def kill(self) -> None:
+        """End all processes at once; whoever runs the supervisor stops it then."""
+        self._stopping.set()
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.kill()
 
     async def _keep(self, name: str, command: Sequence[str]) -> None:
         crashes = 0

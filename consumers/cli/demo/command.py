@@ -1,5 +1,8 @@
 """The `demo` command."""
 
+import errno
+import os
+import resource
 import sys
 from time import monotonic
 
@@ -9,14 +12,14 @@ from rich.console import Console
 
 from consumers.cli.demo.checks import Checks
 from consumers.cli.demo.cluster import run_cluster
+from consumers.cli.demo.replica import DemoError
 from consumers.cli.demo.shell import Shell
 from consumers.cli.demo.story import Story
 from consumers.cli.demo.view import View, columns_of, open_view
-from consumers.cli.terminal.interrupt import interrupted_at_once
+from consumers.cli.terminal.interrupt import Interruption, noted_interrupts
 from consumers.cli.terminal.messages import EXIT_FAILED
 from consumers.processes.embedded import EmbeddedServer, NoServerProgramError, embedded_server
 from consumers.processes.logs import configure_logs
-from consumers.processes.stopping import stopping
 
 DEMO_TIMEOUT_S = 80.0
 PACE_S = 2.0
@@ -27,6 +30,22 @@ UNHURRIED_S = 45.0
 
 LOG_LINES_SHOWN = 40
 """Lines of the processes' logs that are shown if a check failed."""
+
+FILES_MIN = 96
+"""Files that the demo must be allowed to open at the same time."""
+
+_FILES = "raise the limit of open files (`ulimit -n 1024`)"
+_PORTS = "see which processes hold its ports (`ss -tan`)"
+_LACKS = {
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.EADDRINUSE: _PORTS,
+    errno.EADDRNOTAVAIL: _PORTS,
+    errno.EAGAIN: "see how many processes there are (`ulimit -u`)",
+    errno.ENOMEM: "see what takes its memory",
+    errno.ENOSPC: "make room on the disk that has the temporary files",
+}
+"""What the machine may lack, and what to do about it."""
 
 
 @click.command()
@@ -42,22 +61,20 @@ def demo() -> None:
     configure_logs("critical")
     console = Console(soft_wrap=True)
     began_at = monotonic()
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= allowed < FILES_MIN:
+        raise click.ClickException(
+            f"the demo needs {FILES_MIN} open files, {allowed} are allowed; {_FILES}"
+        )
     try:
-        with interrupted_at_once(), embedded_server() as server:
-            with open_view(console) as view:
-                checks = anyio.run(_run, server, view, console)
-            if checks is None:
-                raise click.Abort
-            view.leave_behind()
-            for check in checks.made if console.is_terminal or checks.failed else ():
-                console.print(
-                    f"{'ok' if check.held else 'FAILED':6}  {check.what}", highlight=False
-                )
-            if checks.failed:
-                lines = (server.folder / "processes.log").read_text().splitlines()
-                console.print("\n".join(lines[-LOG_LINES_SHOWN:]), highlight=False, markup=False)
+        checks = _demonstrate(console)
     except NoServerProgramError as error:
         raise click.ClickException(str(error)) from None
+    except Exception as error:
+        why = _lack_in(error)
+        if why is None:
+            raise
+        raise click.ClickException(f"the demo cannot run on this machine now: {why}") from None
     took = f"in {monotonic() - began_at:.0f} s"
     if checks.failed:
         click.echo(f"{checks.failed} of {len(checks.made)} checks failed {took}")
@@ -65,31 +82,57 @@ def demo() -> None:
     click.echo(f"all {len(checks.made)} checks held {took}")
 
 
-async def _run(server: EmbeddedServer, view: View, console: Console) -> Checks | None:
+def _demonstrate(console: Console) -> Checks:
+    """Run the demo, and return its checks; raise click.Abort where a signal ended it."""
+    with noted_interrupts() as interruption, embedded_server() as server:
+        with open_view(console) as view:
+            checks = anyio.run(_run, server, view, console, interruption)
+        if checks is None:
+            raise click.Abort
+        view.leave_behind()
+        for check in checks.made if console.is_terminal or checks.failed else ():
+            console.print(f"{'ok' if check.held else 'FAILED':6}  {check.what}", highlight=False)
+        if checks.failed:
+            lines = (server.folder / "processes.log").read_text().splitlines()
+            console.print("\n".join(lines[-LOG_LINES_SHOWN:]), highlight=False, markup=False)
+    return checks
+
+
+def _lack_in(error: BaseException) -> str | None:
+    """Return what the machine lacks, if that is what *error* is about, else None."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_lack_in, error.exceptions)), None)
+    if isinstance(error, DemoError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _LACKS:
+        return f"{os.strerror(error.errno).lower()}; {_LACKS[error.errno]}"
+    cause = error.__cause__ or error.__context__
+    return None if cause is None else _lack_in(cause)
+
+
+async def _run(
+    server: EmbeddedServer, view: View, console: Console, interruption: Interruption
+) -> Checks | None:
     """Run the demo; return None if a signal ended it."""
     checks = Checks(view.check)
     began_at = monotonic()
-    finished = False
-    async with anyio.create_task_group() as tasks:
 
-        async def stop() -> None:
-            tasks.cancel_scope.cancel()
+    async def pause() -> None:
+        if console.is_terminal and monotonic() - began_at < UNHURRIED_S:
+            await anyio.sleep(PACE_S)
 
-        async def pause() -> None:
-            if console.is_terminal and monotonic() - began_at < UNHURRIED_S:
-                await anyio.sleep(PACE_S)
-
-        async with (
-            stopping(stop),
-            run_cluster(server) as cluster,
-            anyio.create_task_group() as viewing,
-        ):
+    with (
+        anyio.move_on_after(DEMO_TIMEOUT_S) as patience,
+        interruption.cancelling(patience),
+    ):
+        async with run_cluster(server) as cluster, anyio.create_task_group() as viewing:
+            interruption.hurry(cluster.supervisor.kill)
             viewing.start_soon(view.follow, cluster)
-            with anyio.move_on_after(DEMO_TIMEOUT_S) as patience:
-                shell = Shell(cluster.environment, columns_of(console), view.printed)
-                await Story(cluster, checks, view.step, pause, shell).play()
-            if patience.cancelled_caught:
-                checks.note(f"the story ends within {DEMO_TIMEOUT_S:.0f} s", held=False)
-            finished = True
+            shell = Shell(cluster.environment, columns_of(console), view.printed)
+            await Story(cluster, checks, view.step, pause, shell).play()
             viewing.cancel_scope.cancel()
-    return checks if finished else None
+    if interruption.count:
+        return None
+    if patience.cancelled_caught:
+        checks.note(f"the story ends within {DEMO_TIMEOUT_S:.0f} s", held=False)
+    return checks

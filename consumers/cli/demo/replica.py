@@ -12,6 +12,10 @@ from events.catalogue.route import RouteRecord
 _START_TIMEOUT_S = 20.0
 
 
+class DemoError(Exception):
+    """The demo cannot run on this machine as it is now."""
+
+
 class Replica:
     """One model server on a loopback port that it keeps when it is killed and restarted."""
 
@@ -26,11 +30,20 @@ class Replica:
         """Start the process; return when it listens."""
         command = [sys.executable, "-P", "-m", "consumers.cli.demo.model_server", str(self.port)]
         self._process = process = await anyio.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the demo alone, which then ends all
         )
-        if process.stdout is not None:
+        try:
             with anyio.fail_after(_START_TIMEOUT_S):
-                self.port = int(await process.stdout.receive())
+                self.port = int(await process.stdout.receive()) if process.stdout else 0
+        except (anyio.EndOfStream, TimeoutError, ValueError):
+            raise DemoError(
+                f"a model server for {self.app} did not start on port {self.port}: see whether the"
+                " machine has ports, files and memory left"
+            ) from None
 
     async def kill(self) -> None:
         """Kill the process, as a crash would end it."""

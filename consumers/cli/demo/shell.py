@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from consumers.cli.demo.replica import DemoError
 from consumers.processes.supervisor import routestream_command
 
 _READ_BYTES = 65_536
@@ -63,6 +64,7 @@ class Shell:
                     stdout=slave,
                     stderr=subprocess.PIPE,
                     env=self._environment,
+                    start_new_session=True,
                 )
             finally:
                 os.close(slave)
@@ -83,10 +85,20 @@ class Shell:
         return printed
 
     async def ask(self, *arguments: str) -> bytes:
-        """Run `routestream` with *arguments*, show nothing, and return its standard output."""
+        """Run `routestream` with *arguments*, show nothing, and return its standard output.
+
+        Raises:
+            DemoError: It failed.
+        """
         done = await anyio.run_process(
-            routestream_command(*arguments), env=self._environment, check=False
+            routestream_command(*arguments),
+            env=self._environment,
+            check=False,
+            start_new_session=True,
         )
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
+            raise DemoError(f"`routestream {' '.join(arguments)}` failed and said: {said[-1]}")
         return done.stdout
 
 
