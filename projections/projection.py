@@ -66,6 +66,8 @@ class Projection(Generic[State]):
         gathering: Makes a `Gathering`, which a replay uses to fold many events of one more type at
             once, with the same result as *evolve* one by one. Its argument is the set of endpoints
             to exclude, as their ids are spelled. None where there is no such type.
+        is_tombstone: Whether a state says only that its endpoint was destroyed, and is forgotten
+            when the log has no event of the endpoint any more; by default none does.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Projection(Generic[State]):
     newest_counts: frozenset[type[Event]] = frozenset()
     newest_of_endpoint: frozenset[type[Event]] = frozenset()
     gathering: Callable[[AbstractSet[str]], Gathering[State]] | None = None
+    is_tombstone: Callable[[State], bool] = lambda _state: False
 
     def read(self, document: bytes, endpoint: str | None = None) -> tuple[int, State]:
         """Return the revision and the state of a stored document.

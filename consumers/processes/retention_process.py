@@ -15,6 +15,8 @@ from events.server.backoff import Backoff
 from events.server.server import now_of
 from events.streams.partition_stream import PartitionStream
 from events.structured_logger import structured_logger
+from projections.catalogue import PROJECTIONS
+from projections.read_model.tombstones import Tombstones
 
 _log = structured_logger(__name__)
 
@@ -28,6 +30,13 @@ class Retention:
         self._rule = settings.rule
         self._stopping = anyio.Event()
         self._warned: dict[int, frozenset[str]] = {}
+        self._tombstones = {
+            partition: [
+                Tombstones(log.server, log.keys, projection, partition)
+                for projection in PROJECTIONS.values()
+            ]
+            for partition in range(log.partitions)
+        }
 
     async def run(self) -> None:
         """Trim every `interval_s` seconds until stopped, however often the server goes away."""
@@ -63,6 +72,7 @@ class Retention:
             removed += step.removed
             if self._stopping.is_set():
                 break
+        await self._forget(partition)
         cut = await read_cut(self._log, partition, self._rule, now_ms)
         if cut is None:
             return removed
@@ -78,6 +88,17 @@ class Retention:
         )
         self._warn(cut, held)
         return removed
+
+    async def _forget(self, partition: int) -> None:
+        """Forget some of the endpoints of which the log has nothing any more, if there are any."""
+        for tombstones in self._tombstones[partition]:
+            if forgotten := await tombstones.sweep():
+                _log.info(
+                    "tombstones_forgotten",
+                    read_model=tombstones.read_model,
+                    partition=partition,
+                    endpoints=forgotten,
+                )
 
     async def _held(self, cut: Cut[PartitionStream]) -> int:
         """Count the entries that holders keep from being trimmed, up to one above `held_max`."""

@@ -185,12 +185,11 @@ class Projector(Generic[State]):
             return
         initial = self._projection.initial
         for name, endpoint_id in names.items():
-            document = stored.get(name)
-            self._held[endpoint_id] = (
-                (0, initial(endpoint_id))
-                if document is None or isinstance(document, DamagedDocument)
-                else document
-            )
+            match stored.get(name):
+                case (revision, state):
+                    self._held[endpoint_id] = revision, state
+                case _:
+                    self._held[endpoint_id] = 0, initial(endpoint_id)
 
     async def _mend(self, damaged: Sequence[DamagedDocument]) -> None:
         """Have damaged documents folded again: what is folded on top of one would lack events."""
@@ -280,12 +279,12 @@ class Projector(Generic[State]):
             left += changed.deliveries
             newer = applied.conflicts[change.endpoint]
             stored = None if newer is None else self._store.read(change.endpoint, newer)
-            if stored is None:
-                is_missing = True
-            elif isinstance(stored, DamagedDocument):
-                del self._held[changed.endpoint_id]  # it is mended when it is loaded
-            else:
-                self._held[changed.endpoint_id] = stored
+            before = self._held.pop(changed.endpoint_id)[1]
+            match stored:
+                case (revision, state):
+                    self._held[changed.endpoint_id] = revision, state
+                case None if not self._projection.is_tombstone(before):
+                    is_missing = True  # one that is damaged is mended when it is loaded
         if is_missing:
             await self._begin_anew("documents are missing")
         return left

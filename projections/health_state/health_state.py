@@ -171,6 +171,7 @@ HEALTH_STATE = Projection(
     document=HealthDocument,
     encode=encode,
     decode=decode,
+    is_tombstone=lambda endpoint: endpoint.destroyed_at > START,
     newest_counts=frozenset({EndpointRouteListUpdatedEvent}),
     newest_of_endpoint=frozenset(
         {

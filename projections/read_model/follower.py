@@ -228,7 +228,9 @@ class Follower:
             raise OutOfStepError("the change feed has an entry that cannot be read")
         changed = [str(each) for each, newest in wanted.items() if self._revision(each) != newest]
         if changed:
-            self._hold((await self._store.load(self.generation, changed)).values())
+            loaded = await self._store.look_up(self.generation, changed)
+            self._forget(each for each in wanted if not wanted[each] and str(each) not in loaded)
+            self._hold(each for each in loaded.values() if not isinstance(each, DamagedDocument))
 
     async def _audit(self, client: Client) -> None:
         """Find documents in Redis that are newer than the held ones, and take them over."""
@@ -254,6 +256,12 @@ class Follower:
                 endpoints=[str(state.endpoint_id) for _, state in missed[:10]],
                 documents=len(missed),
             )
+
+    def _forget(self, endpoints: Iterable[UUID]) -> None:
+        """Drop endpoints that were destroyed long ago, and are forgotten by now."""
+        gone = [each for each in endpoints if self.held.pop(each, None) is not None]
+        if gone:
+            self._note(gone)
 
     def _hold(self, documents: Iterable[tuple[int, Any]]) -> None:
         changed = {

@@ -14,8 +14,9 @@ from events.errors import EventsError
 from events.streams.stream_group import read_settled
 from projections.errors import HistoryMissingError
 from projections.read_model.store import ReadModelStore
+from projections.read_model.tombstones import is_forgettable
 from projections.replay.folding import Folding
-from projections.replay.partition_history import Source, find_entries, raw_entries
+from projections.replay.partition_history import Source, extent_of, find_entries, raw_entries
 from projections.replay.raw_entry import recorded_of
 from projections.replay.replay import replay
 
@@ -109,7 +110,8 @@ async def compare(
             endpoints = len(remaining)
         newer = await _newer(log, folding, live)
         compared = (_mismatch(folding, live, newer, endpoint_id) for endpoint_id in remaining)
-        unequal = [mismatch for mismatch in compared if mismatch]
+        first = (await extent_of(log, folding.partition)).first
+        unequal = [each for each in compared if each and not _is_forgotten(folding, each, first)]
         ahead |= await find_ahead(log, folding.partition, unequal)
         found += (each for each in unequal if _newest(each) <= floor or each.endpoint_id in ahead)
         remaining = {each.endpoint_id for each in unequal} - {each.endpoint_id for each in found}
@@ -169,6 +171,14 @@ def _mismatch(
     folded = folding.folded_on(endpoint_id, newer.get(endpoint_id, ()))
     live_state = live.get(endpoint_id)
     return None if folded == live_state else Mismatch(endpoint_id, folded, live_state)
+
+
+def _is_forgotten(folding: Folding[Any], mismatch: Mismatch, first: EntryId | None) -> bool:
+    """Whether one side has only forgotten an endpoint that the other still has a tombstone of."""
+    folded, live = mismatch.folded, mismatch.live
+    if folded is not None and live is not None:
+        return False
+    return is_forgettable(folding.projection, live if folded is None else folded, first)
 
 
 async def find_ahead(log: Source, partition: int, unequal: Iterable[Mismatch]) -> set[UUID]:

@@ -214,6 +214,7 @@ ROUTE_TABLE = Projection(
     document=Document,
     encode=encode,
     decode=decode,
+    is_tombstone=lambda endpoint: endpoint.is_destroyed,
     newest_counts=frozenset(
         {
             EndpointHealthCheckUpdatedEvent,

@@ -18,6 +18,7 @@ from projections.errors import (
 )
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
+from projections.read_model.tombstones import is_forgettable
 from projections.replay.comparison import PATIENCE_S, Comparison, compare
 from projections.replay.folding import Base, Folding, Wants
 from projections.replay.partition_history import Source, check_complete, extent_of, find_entry
@@ -179,6 +180,12 @@ class Snapshots:
 
     async def _write(self, folding: Folding[State], *, verified: bool | None) -> SnapshotManifest:
         log, projection = self.source, folding.projection
+        first = (await extent_of(log, self._partition)).first
+        states = {
+            endpoint_id: state
+            for endpoint_id, state in folding.states.items()
+            if not is_forgettable(projection, state, first)
+        }
         manifest = SnapshotManifest(
             namespace=log.keys.namespace,
             partitions=log.partitions,
@@ -190,9 +197,7 @@ class Snapshots:
             taken_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             verified=verified,
         )
-        return await run_sync(
-            write_snapshot, self.folder, manifest, projection, dict(folding.states)
-        )
+        return await run_sync(write_snapshot, self.folder, manifest, projection, states)
 
     def prune(self, projection: Projection[Any], keep: int) -> list[SnapshotManifest]:
         """Delete all snapshots of *projection* but the *keep* newest; return those deleted.
