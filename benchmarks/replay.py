@@ -30,9 +30,10 @@ from events import EntryId, EventLog, open_log
 from projections import HEALTH_STATE, ROUTE_TABLE
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
-from projections.replay.folding import Folding, only
+from projections.replay.folding import Folding
 from projections.replay.rebuild import Phase, Rebuild
 from projections.replay.rebuild_plan import RebuildPlan, rebuild_plan
+from projections.replay.replay import only
 from projections.snapshots.as_of import as_of
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots

@@ -13,9 +13,9 @@ from projections.read_model.store import (
     Stored,
 )
 from projections.replay.comparison import Mismatch, check_not_ahead, find_ahead
-from projections.replay.folding import Folding, Wants, only
+from projections.replay.folding import Folding, Wants
 from projections.replay.partition_history import Source, check_complete, extent_of
-from projections.replay.replay import replay
+from projections.replay.replay import only, replay
 
 _log = structured_logger(__name__)
 

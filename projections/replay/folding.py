@@ -301,8 +301,3 @@ class Folding(Generic[State]):
 
 def _kind_of(kind: type[Event]) -> _Kind:
     return kind.wire_name.encode(), b"%d" % kind.version
-
-
-def only(endpoint_id: UUID) -> Wants:
-    """Return a filter for this one endpoint."""
-    return lambda candidate: candidate == endpoint_id

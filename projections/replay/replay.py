@@ -3,13 +3,14 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
+from uuid import UUID
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from events.entry.entry_id import END, EntryId
 from events.errors import first_failure
-from projections.replay.folding import Folding
+from projections.replay.folding import Folding, Wants
 from projections.replay.partition_history import RawEntry, Source, raw_entries
 
 READ_AHEAD = 2
@@ -54,3 +55,8 @@ async def _read(
     async with send, aclosing(chunks):
         async for raw in chunks:
             await send.send(raw)
+
+
+def only(endpoint_id: UUID) -> Wants:
+    """Return a filter for this one endpoint."""
+    return lambda candidate: candidate == endpoint_id

@@ -13,8 +13,9 @@ from events.catalogue.event import Event
 from projections.errors import HistoryMissingError
 from projections.projection import Projection
 from projections.replay.endpoint_trace import endpoint_trace
-from projections.replay.folding import Folding, only
+from projections.replay.folding import Folding
 from projections.replay.registers import differences
+from projections.replay.replay import only
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.as_of import as_of, changes_between
 from projections.snapshots.snapshot_store import Snapshots

@@ -183,6 +183,7 @@ def _runs_of_read_models(keys: Keys) -> list[Run]:
     change = (_ENDPOINT, 1, "", '{"revision":2}', 1, "1-1")
     swapped = [live, changes, generations, documents[2], events, documents[0], pause]
     swapped.append(keys.identity(0))
+    forgotten = [live, documents[1], changes, generations, events, keys.heads(0)]
     entries: list[Word] = [1, table, _GROUP, 100, "0", "identity", "2-1", 1, *change, 1, "2-1"]
     written: list[Word] = [1, 2, table, 100, "", "", 0, 2, "identity", 1, "another", "{}"]
     return [
@@ -190,4 +191,5 @@ def _runs_of_read_models(keys: Keys) -> list[Run]:
         Run(package, "swap", swapped, written),
         Run(package, "new_generation", [generations], [table]),
         Run(package, "retire", [live, documents[1]], [1, 60]),
+        Run(package, "forget", forgotten, [1, table, 100, _ENDPOINT, 1]),
     ]

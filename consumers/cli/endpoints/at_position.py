@@ -12,7 +12,7 @@ from events.log.keys import partition_of
 from events.log.log import EventLog
 from events.server.server import now_of
 from projections.errors import EndpointNotFoundError
-from projections.replay.folding import only
+from projections.replay.replay import only
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.lookup import choose_endpoint, live_endpoints, whole_id
 from projections.route_table.route_table import ROUTE_TABLE

@@ -31,8 +31,9 @@ from projections.catalogue import PROJECTIONS
 from projections.errors import NoLiveGenerationError
 from projections.projection import Projection
 from projections.replay.endpoint_trace import TraceStep, endpoint_trace
-from projections.replay.folding import Folding, only
+from projections.replay.folding import Folding
 from projections.replay.partition_history import extent_of
+from projections.replay.replay import only
 
 
 class StepRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,10 +40,11 @@ from projections.errors import (
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
 from projections.replay.document_repair import repair_document
-from projections.replay.folding import Folding, only
+from projections.replay.folding import Folding
 from projections.replay.partition_history import Source, check_complete, extent_of
 from projections.replay.rebuild import Rebuild, Rebuilt, rollback
 from projections.replay.rebuild_plan import RebuildPlan, rebuild_plan
+from projections.replay.replay import only
 from projections.snapshots.snapshot_store import Snapshots
 
 _KEPT_FROM = 10_000

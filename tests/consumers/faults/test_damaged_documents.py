@@ -13,8 +13,9 @@ from projections.projection import Projection
 from projections.read_model.reader import ReaderSettings, open_reader
 from projections.read_model.store import DamagedDocument, ReadModelStore
 from projections.replay.document_repair import MENDED_MAX, repair_document
-from projections.replay.folding import Folding, only
+from projections.replay.folding import Folding
 from projections.replay.rebuild import Rebuild
+from projections.replay.replay import only
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
