@@ -23,6 +23,17 @@ class EndpointExistsError(ProducersError):
         super().__init__(f"endpoint {endpoint_id} exists already; update it, or create another")
 
 
+class NameTakenError(ProducersError):
+    """Another endpoint has the name, or is being created with it."""
+
+    def __init__(self, name: str, endpoint_id: UUID) -> None:
+        super().__init__(
+            f"the name {name!r} is that of endpoint {endpoint_id};"
+            " choose another, or destroy that endpoint first"
+        )
+        self.endpoint_id = endpoint_id
+
+
 class EndpointDestroyedError(ProducersError):
     """The endpoint was destroyed; nothing brings it back."""
 

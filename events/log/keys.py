@@ -40,6 +40,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.namespace}:layout"
 
     @property
+    def names(self) -> str:
+        """Hash: name -> the endpoint that has it, and when it claimed it."""
+        return f"{self.namespace}:names"
+
+    @property
     def checkers(self) -> str:
         """Sorted set: the health checkers, by the server's clock (ms) at their last sign of life.
 

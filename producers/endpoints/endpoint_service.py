@@ -19,6 +19,7 @@ from events.log.protocol import AppendableLog
 from events.server.backoff import Backoff
 from producers.endpoints import decisions
 from producers.endpoints.decisions import Decision
+from producers.endpoints.endpoint_names import EndpointNames
 from producers.endpoints.endpoint_state import EndpointStates
 from producers.endpoints.remarks import remarks_on
 from producers.errors import ContendedEndpointError
@@ -63,12 +64,22 @@ class EndpointService:
         self._durability = durability
         self._metadata = metadata
         self._states = EndpointStates(log)
+        self._names = EndpointNames(log, self._states)
 
     async def create(self, event: EndpointCreatedEvent) -> Recorded:
-        """Create an endpoint."""
+        """Create an endpoint, under a name that no other endpoint has."""
+        await self.claim_name(event)
         return await self.record(
             event.endpoint_id, lambda endpoint: decisions.create(endpoint, event)
         )
+
+    async def claim_name(self, event: EndpointCreatedEvent) -> None:
+        """Keep the name for the endpoint that is to be created, for 10 s until it is.
+
+        Raises:
+            NameTakenError: Another endpoint has it.
+        """
+        await self._names.claim(event)
 
     async def update_health_check(
         self, endpoint_id: UUID, health_check: HealthCheck | None

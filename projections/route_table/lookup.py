@@ -1,6 +1,6 @@
 """Look up an endpoint by its id, the beginning of its id, or its name."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from itertools import islice
 from uuid import UUID
 
@@ -135,6 +135,19 @@ def choose_endpoint(
     if len(chosen) > 1:
         raise AmbiguousEndpointError(_ambiguous(named, [endpoint for _, endpoint in chosen]))
     return chosen[0]
+
+
+def shared_names(endpoints: Iterable[Endpoint]) -> list[str]:
+    """Return a sentence for each name that several of *endpoints* have which exist."""
+    by_name: dict[str, list[Endpoint]] = {}
+    for endpoint in endpoints:
+        if endpoint.name and not endpoint.is_destroyed:
+            by_name.setdefault(endpoint.name, []).append(endpoint)
+    return [
+        f"{len(sharing)} endpoints have the name {name!r}: only their ids name them"
+        for name, sharing in sorted(by_name.items())
+        if len(sharing) > 1
+    ]
 
 
 def _fits(endpoint: Endpoint, named: str) -> bool:

@@ -40,6 +40,7 @@ def test_all_keys_of_a_partition_lie_in_one_cluster_slot(partition: int) -> None
 
 def test_the_names_of_the_keys_of_a_whole_deployment_never_change() -> None:
     assert (KEYS.layout, KEYS.checkers) == ("ns:layout", "ns:checkers")
+    assert KEYS.names == "ns:names"
     assert Keys().layout == "routestream:layout"
 
 

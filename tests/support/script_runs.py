@@ -91,6 +91,7 @@ def _runs_of_the_log(keys: Keys) -> list[Run]:
     new = [word for n in (1, 2) for word in (_ENDPOINT, f"id {n}", "name", "1", "{}")]
     return [
         Run("events.log", "append", appended, ["", "source", "", 2, *new]),
+        Run("producers.endpoints", "claim_name", [keys.names], ["chat", _ENDPOINT, ""]),
         Run("events.log", "head", appended, [_ENDPOINT]),
         Run("events.log", "keep_layout", [keys.layout], [1, "identity"]),
         Run("events.log", "accept_loss", [keys.identity(0), positions, events], ["new", "today"]),

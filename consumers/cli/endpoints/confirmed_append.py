@@ -8,6 +8,7 @@ from consumers.cli.endpoints.changed_fields import changed_fields
 from consumers.cli.endpoints.named_endpoint import endpoint_id_of
 from consumers.cli.terminal.messages import say, say_note
 from consumers.cli.terminal.output import confirm
+from events.catalogue.endpoint import EndpointCreatedEvent
 from producers.endpoints.decisions import Decision
 from producers.endpoints.endpoint_service import EndpointService
 from producers.endpoints.remarks import remarks_on
@@ -20,8 +21,12 @@ async def confirm_and_append(
     decide: Callable[[Endpoint], Decision],
     *,
     yes: bool,
+    created: EndpointCreatedEvent | None = None,
 ) -> None:
-    """Show what the decision changes, ask, append it, and say what was appended."""
+    """Show what the decision changes, ask, append it, and say what was appended.
+
+    The name of an endpoint that is to be *created* is claimed before.
+    """
 
     def decide_and_ask(state: Endpoint) -> Decision:
         decision = decide(state)
@@ -35,7 +40,10 @@ async def confirm_and_append(
         endpoint_id = (
             endpoint if isinstance(endpoint, UUID) else await endpoint_id_of(log, endpoint)
         )
-        recorded = await EndpointService(log).record(endpoint_id, decide_and_ask)
+        service = EndpointService(log)
+        if created is not None:
+            await service.claim_name(created)
+        recorded = await service.record(endpoint_id, decide_and_ask)
     if not recorded.entry_ids:
         say("nothing to record: it is so already")
     for entry_id, event in zip(recorded.entry_ids, recorded.decision, strict=True):

@@ -34,6 +34,7 @@ from events.server.reply import reply_entries
 from projections.errors import NoLiveGenerationError
 from projections.read_model.knowledge import Knowledge, read_knowledge
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.lookup import shared_names
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.traffic import traffic_of
 
@@ -86,6 +87,8 @@ async def list_endpoints(
             columns = endpoint_columns(now, narrow=is_narrow(output))
             print_rows(output, LiveEndpointRow, rows, columns, nothing="no endpoints")
             if note := stale_note(ages.values()):
+                say(note)
+            for note in shared_names(endpoint for _, endpoint in shown):
                 say(note)
             for knowledge in known.values():
                 if knowledge.behind_s(now) and shown:

@@ -61,6 +61,7 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
         event.endpoint_id,
         lambda endpoint: decisions.create(endpoint, event),
         yes=yes,
+        created=event,
     )
     click.echo(event.endpoint_id)
 

@@ -298,6 +298,7 @@ async def test_a_name_of_no_endpoint_and_one_of_several_end_a_command_with_their
     await go_live(log)
     assert end_of(await run(endpoints, "show", "nobody")) == 3
     assert end_of(await run(endpoints, "show", "same")) == 2
+    assert "2 endpoints have the name 'same': only their ids" in (await run(endpoints, "ls")).stderr
 
 
 async def test_the_name_of_a_destroyed_endpoint_is_free_for_another(log: EventLog) -> None:
