@@ -17,12 +17,7 @@ from events.structured_logger import structured_logger
 from projections.projection import Projection
 from projections.replay.deferred_entries import GatheredEntries, NewestEntries
 from projections.replay.partition_history import RawEntry
-from projections.replay.raw_entry import (
-    USUAL_FIELDS,
-    payload_of,
-    recorded_of,
-    subject_of,
-)
+from projections.replay.raw_entry import USUAL_FIELDS, payload_of, recorded_of, subject_of
 
 NEWEST_MAX = 100_000
 """Items held back at most: about 40 MB of undecoded events, or 100 MB of gathered routes."""
