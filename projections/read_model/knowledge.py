@@ -6,9 +6,10 @@ import msgspec
 
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
+from events.errors import DamagedValueError
 from events.log.keys import Keys
 from events.log.partition_identity import read_partition_identity
-from events.server.reply import Ask, reply_entries
+from events.server.reply import Ask, reply_entries, reply_or_none, whole_number
 from events.streams.group_activity import Activity, activity_of, idle_ms_of
 from events.streams.stream_group import read_consumers, read_group, read_oldest_pending
 from projections.errors import WAY_OUT
@@ -31,6 +32,7 @@ class Knowledge(msgspec.Struct, frozen=True):
         pending: Entries that were delivered to a consumer and are not folded yet.
         activity: What the group does.
         missing: What the group found missing of the history, and waits for; None: nothing.
+        lost: Entries that the group lost, and that no operator has seen yet.
     """
 
     group: str
@@ -41,6 +43,7 @@ class Knowledge(msgspec.Struct, frozen=True):
     pending: int = 0
     activity: Activity = "missing"
     missing: str | None = None
+    lost: int = 0
 
     @property
     def folded_up_to(self) -> EntryId:
@@ -63,6 +66,12 @@ class Knowledge(msgspec.Struct, frozen=True):
             return f"history missing: {self.missing}; {WAY_OUT}"
         if not self.is_kept:
             return f"unknown: no group {self.group} folds partition {self.partition}"
+        if self.unfolded is None and self.lost:
+            entries = "1 entry" if self.lost == 1 else f"{self.lost} entries"
+            return (
+                f"not whole: {entries} lost to {self.group} and not folded, see"
+                f" `routestream groups losses {self.group}`; all else is, up to {self.head}"
+            )
         if self.unfolded is None:
             return f"up to date: all is folded up to {self.head}, {age_of(self.head, now)} ago"
         who = _NOBODY.get(self.activity, f"{self.pending} pending")
@@ -95,4 +104,15 @@ async def read_knowledge(call: Ask, keys: Keys, group: str, partition: int) -> K
         pending=found.pending,
         activity=activity_of(idle_ms_of(consumers), is_done=not waiting and not found.pending),
         missing=missing,
+        lost=await _read_lost(call, keys, group, partition),
     )
+
+
+async def _read_lost(call: Ask, keys: Keys, group: str, partition: int) -> int:
+    """Return how many entries the group lost that no operator has seen yet."""
+    lost = reply_or_none(await call("HGET", keys.lost(partition), group), bytes)
+    seen = reply_or_none(await call("HGET", keys.losses_seen(partition, group), "entries"), bytes)
+    try:
+        return max(0, whole_number(lost or b"0") - whole_number(seen or b"0"))
+    except DamagedValueError:
+        return 0

@@ -89,3 +89,18 @@ async def test_what_is_pending_is_not_folded_though_it_was_read(
     )
     assert (await knowledge(run))["unfolded"] == unfolded
     assert "(1 pending)" in await said(run)
+
+
+async def test_what_was_lost_and_seen_by_nobody_is_not_called_up_to_date(
+    log: EventLog, run: Commands
+) -> None:
+    await record(log, "chat")
+    await project(log, "chat")
+    await record(log, "passed over")
+    stream, group = log.keys.events(0), ROUTE_TABLE.name
+    await log.server.client.call("XGROUP", "SETID", stream, group, "$")
+    await project(log, "chat")
+    shown = await run(endpoints, "show", str(CHAT))
+    assert "not whole: 1 entry lost to route-table" in shown.stdout
+    await log.server.client.call("HSET", log.keys.losses_seen(0, group), "entries", 1)
+    assert "up to date" in (await run(endpoints, "show", str(CHAT))).stdout
