@@ -134,10 +134,11 @@ class GroupHistory:
         stand, self._stand = self._stand, None
         if stand and stand.given and _is_another(stream, stand):
             # What all consumers were given up to the last look, each of them knows; then its own.
+            # What others were given since then, and did not live to tell, is not known.
             await self.losses.note_loss(
                 Loss(
                     *(self._group, "rewound", stand.given, stand.first, stand.delivered),
-                    *(datetime.now(UTC), False, "group"),
+                    *(datetime.now(UTC), True, "group"),
                 )
             )
             rewound = [one for one in rewound if one > stand.delivered]
