@@ -80,23 +80,23 @@ class Projector(Generic[State]):
         self._store = ReadModelStore(log.server, log.keys, projection, partition)
         self._policy = policy
         self._snapshots = snapshots
-        self._known = KnownHistory(
-            log.server.client.call, log.keys, partition, projection.read_model, log.layout.identity
-        )
+        name = projection.read_model
+        self._known = KnownHistory(log.server.client.call, log.keys, partition, name)
+        self._known.identity = log.layout.identity
         self._generation = 0
         self._cursor = 0
         self._held: dict[UUID, tuple[int, State]] = {}
-        self._log = structured_logger(__name__).bind(
-            group=projection.read_model, partition=partition
-        )
+        self._log = structured_logger(__name__).bind(group=name, partition=partition)
 
     async def prepare(self) -> EntryId:
         """Find the live generation, or build one from the log."""
         self._held.clear()
         position = START
         try:
-            identity = await self._known.check()
-            self._store.identity = identity.identity
+            held = await self._known.check()
+            self._store.identity = held.identity
+            if self._snapshots is not None:
+                await self._snapshots.check_history(held)
             while (generation := await self._store.live_generation()) is None:
                 with building():
                     position = await build(self._source, self._store, await self._begin())
@@ -104,12 +104,12 @@ class Projector(Generic[State]):
         except _HISTORY_MISSING as error:
             await self._known.note_missing(str(error))
             raise self._waiting_for_history(error) from error
-        if self._store.read_model in identity.missing:
+        if self._store.read_model in held.missing:
             self._log.info("history_found", generation=generation)
             await self._known.note_found()
         self._generation = generation
-        found = await self._store.apply(generation, self._store.read_model)
-        return position if await self._is_whole(found) else START
+        is_whole = await self._is_whole(await self._store.apply(generation, self._store.read_model))
+        return position if is_whole else START
 
     @property
     def _source(self) -> Source:

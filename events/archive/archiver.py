@@ -10,6 +10,7 @@ from events.archive.errors import BusyArchiveError, ForeignArchiveError, GapErro
 from events.archive.manifest import ArchiveManifest, Gap, Part
 from events.archive.segment import Packing, Segment
 from events.entry.entry_id import END, EntryId
+from events.log.layout import read_identity
 from events.log.log import EventLog
 from events.log.partition_chunk import PartitionChunk, read_chunk
 from events.log.positions import Positions
@@ -74,7 +75,8 @@ async def archive_partition(
     """
     positions, races = Positions(log.server, log.keys, partition), 0
     position = await positions.of(HOLDER)  # first: a manifest read later is not older
-    state = await archive.state(partition)
+    identity = await read_identity(log.server.client, log.keys, partition)
+    state = _of_log(await archive.state(partition), identity)
     following = await _next_segment(log, archive, state, up_to, accept_gap=accept_gap)
     # Only now: a run that fails with a gap, or on another log's archive, changes nothing.
     await _correct_position(positions, position, state.manifest)
@@ -83,7 +85,7 @@ async def archive_partition(
         await archive.write(partition, segment, following.data, following.content_sha256)
         named = state.manifest.with_parts(*parts)
         landed = await archive.add(state, *parts)
-        state = await archive.state(partition)
+        state = _of_log(await archive.state(partition), identity)
         if landed:
             races = 0
             await positions.advance(HOLDER, segment.last_id)
@@ -94,6 +96,19 @@ async def archive_partition(
         if races > RACES_MAX:
             raise BusyArchiveError(f"partition {partition}: another run was faster {races} times")
         following = await _next_segment(log, archive, state, up_to, accept_gap=accept_gap)
+
+
+def _of_log(state: State, identity: str | None) -> State:
+    """Return *state* with the log's identity; raise ForeignArchiveError if it has another one."""
+    manifest = state.manifest
+    if identity is None or manifest.identity == identity:
+        return state
+    if manifest.identity:
+        raise ForeignArchiveError(
+            f"partition {manifest.partition}: the archive is of log {manifest.identity}, this is"
+            f" log {identity}; archive it to a place of its own"
+        )
+    return State(msgspec.structs.replace(manifest, identity=identity), state.version)
 
 
 async def _correct_position(

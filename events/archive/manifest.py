@@ -35,13 +35,17 @@ Part = Segment | Gap
 
 
 class ArchiveManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the archive of one partition holds, in the order of the log."""
+    """What the archive of one partition holds, in the order of the log.
+
+    Its `identity` is that of the log, "" where only an earlier release wrote it.
+    """
 
     format: Literal["routestream-archive"] = "routestream-archive"
     version: int = VERSION
     namespace: str
     partition: int
     parts: tuple[Part, ...] = ()
+    identity: str = ""
 
     @classmethod
     def parse(cls, raw: bytes, namespace: str, partition: int) -> Self:

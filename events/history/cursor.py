@@ -10,6 +10,7 @@ from events.archive.segment import Segment
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import RawEntry
 from events.errors import TrimmedError
+from events.log.layout import read_identity
 from events.log.log import EventLog
 from events.log.partition_chunk import PartitionChunk, read_chunk
 from events.log.protocol import READ_COUNT
@@ -99,7 +100,7 @@ class PartitionCursor(StreamReading):
     async def _read_manifest(self) -> None:
         """Read the current manifest: the archive may have grown while the stream shrank."""
         if self._archive is not None:
-            self._manifest = (await self._archive.state(self.partition)).manifest
+            self._manifest = await manifest_of(self._log, self._archive, self.partition)
 
     async def _in_archive(self, start: EntryId, end: EntryId) -> AsyncGenerator[list[RawEntry]]:
         if self._archive is None:  # never so: without an archive the manifest is empty
@@ -154,6 +155,19 @@ class PartitionCursor(StreamReading):
                 self._known += len(chunk.entries)
             elif self.position == chunk.last:
                 self._known = chunk.added
+
+
+async def manifest_of(log: EventLog, archive: Archive, partition: int) -> ArchiveManifest:
+    """Return the archive's manifest; one without parts where it is of another log.
+
+    What another log had is no part of this one's history.
+    """
+    manifest = (await archive.state(partition)).manifest
+    identity = await read_identity(log.server.client, log.keys, partition)
+    if not manifest.identity or identity in {None, manifest.identity}:
+        return manifest
+    _log.warning("archive_of_another_log", archived=manifest.identity, log=identity)
+    return ArchiveManifest(namespace=log.keys.namespace, partition=partition)
 
 
 def gap_error(partition: int, gap: Gap) -> TrimmedError:

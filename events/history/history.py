@@ -9,7 +9,7 @@ from events.archive.settings import ArchiveSettings
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import RawEntry
 from events.entry.recorded import Entry, entries_of
-from events.history.cursor import Note, PartitionCursor
+from events.history.cursor import Note, PartitionCursor, manifest_of
 from events.log.keys import NAMESPACE, Keys
 from events.log.log import EventLog, log_to_read
 from events.log.partition_chunk import PartitionChunk, read_chunk, read_chunk_back
@@ -54,7 +54,7 @@ class History(ReadableLog):
         """Return the newest id that the partition ever had, `START` for none."""
         last = (await read_chunk(self.log, partition, END, END, 1)).last
         if last == START and self.archive is not None:
-            return (await self.archive.state(partition)).manifest.end
+            return (await manifest_of(self.log, self.archive, partition)).end
         return last
 
     async def raw_chunks(
@@ -145,7 +145,7 @@ class History(ReadableLog):
             if not chunk.entries:
                 missing.append(entry_id)
         if missing and self.archive is not None:
-            manifest = (await self.archive.state(partition)).manifest
+            manifest = await manifest_of(self.log, self.archive, partition)
             for segment in reversed(manifest.segments):
                 first, last = segment.first_id, segment.last_id
                 wanted = {entry_id for entry_id in missing if first <= entry_id <= last}

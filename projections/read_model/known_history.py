@@ -29,10 +29,8 @@ class KnownHistory:
         accepted: What the partition says of the last loss that a person accepted, None for none.
     """
 
-    def __init__(
-        self, ask: Ask, keys: Keys, partition: int, group: str, identity: str | None = None
-    ) -> None:
-        self.identity = identity
+    def __init__(self, ask: Ask, keys: Keys, partition: int, group: str) -> None:
+        self.identity: str | None = None
         self.seen: EntryId = START
         self._end: EntryId = START
         self._has_looked = False
@@ -67,8 +65,7 @@ class KnownHistory:
             noted = held.missing.get(self._group, MissingHistory(""))
             for known in (self.identity, noted.identity):
                 self._refuse_another(held, known)
-            self._end = max(self._end, kept, noted.seen_id)
-            await self._refuse_shorter(stream)
+            await self._refuse_shorter(stream, max(self.seen, self._end, kept, noted.seen_id))
         self._end = max(self._end, stream.last)
         self.identity, self.accepted = held.identity, held.accepted
         return held
@@ -76,6 +73,8 @@ class KnownHistory:
     async def note_missing(self, cause: str) -> None:
         """Note for everybody that the group waits, and why."""
         held = await read_partition_identity(self._ask, self._keys, self._partition)
+        if held.accepted != self.accepted:
+            return  # a person has decided meanwhile
         missing = MissingHistory(cause, self.identity, str(self.seen))
         if held.missing.get(self._group, missing).cause != cause or not held.missing:
             await note_missing(self._ask, self._keys, self._partition, self._group, missing)
@@ -101,8 +100,7 @@ class KnownHistory:
             f" now {now}"
         )
 
-    async def _refuse_shorter(self, stream: StreamState) -> None:
-        newest = max(self.seen, self._end)
+    async def _refuse_shorter(self, stream: StreamState, newest: EntryId) -> None:
         if newest > stream.last:
             ends = "is empty" if stream.last == START else f"ends at {stream.last}"
             raise HistoryMissingError(

@@ -22,6 +22,7 @@ class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         format: The format of the file.
         namespace: The namespace of the log from which it was folded.
+        identity: The identity of that log, "" where an earlier release took the snapshot.
         partitions: The number of partitions of that log.
         partition: The partition.
         projection: The name of the projection.
@@ -50,6 +51,7 @@ class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
     taken_at: str = ""
     verified: bool | None = None
+    identity: str = ""
 
     @property
     def at(self) -> EntryId:

@@ -9,9 +9,13 @@ from urllib.parse import quote
 from anyio.to_thread import run_sync
 
 from events.entry.entry_id import END, START, EntryId
+from events.history.history import History
+from events.log.layout import read_identity
+from events.log.partition_identity import PartitionIdentity
 from events.log.positions import Positions, snapshot_holder
 from events.structured_logger import structured_logger
 from projections.errors import (
+    HistoryMissingError,
     NoSnapshotError,
     SnapshotError,
     WrongSnapshotError,
@@ -97,7 +101,9 @@ class Snapshots:
 
     async def _check_log(self, manifest: SnapshotManifest) -> None:
         log = self.source
+        identity = await read_identity(log.server.client, log.keys, self._partition) or ""
         for what, found, wanted in (
+            ("log", manifest.identity or identity, identity),
             ("namespace", manifest.namespace, log.keys.namespace),
             ("number of partitions", manifest.partitions, log.partitions),
             ("partition", manifest.partition, self._partition),
@@ -115,6 +121,37 @@ class Snapshots:
                 " is not in this log,"
                 f" which ends with {extent.last}"
             )
+
+    async def check_history(self, held: PartitionIdentity) -> None:
+        """Compare the log with what snapshots and archive say of it, unless a loss was accepted.
+
+        They lie elsewhere, and so still know of a history that the server has lost.
+
+        Raises:
+            HistoryMissingError: They are of another log, or of entries after the log's end.
+            ArchiveError: The archive cannot be read.
+        """
+        if held.accepted is not None or held.identity is None:
+            return
+        known = [
+            (f"snapshot {manifest.file}", manifest.identity, manifest.at)
+            for manifest in await run_sync(self.manifests)
+        ]
+        if isinstance(self.source, History) and self.source.archive is not None:
+            archived = (await self.source.archive.state(self._partition)).manifest
+            known.append(("the archive", archived.identity, archived.end))
+        last = (await extent_of(self.source, self._partition)).last
+        for what, identity, end in known:
+            place = f"partition {self._partition}"
+            if identity not in {"", held.identity}:
+                raise HistoryMissingError(
+                    f"{place}: {what} is of log {identity}, what the server has now is of log"
+                    f" {held.identity}"
+                )
+            if identity and end > last:
+                raise HistoryMissingError(
+                    f"{place}: the log ends at {last} although {what} has entries up to {end}"
+                )
 
     async def newest(
         self, projection: Projection[State], until: EntryId = END, wants: Wants | None = None
@@ -186,7 +223,9 @@ class Snapshots:
             for endpoint_id, state in folding.states.items()
             if not is_forgettable(projection, state, first)
         }
+        identity = await read_identity(log.server.client, log.keys, self._partition)
         manifest = SnapshotManifest(
+            identity=identity or "",
             namespace=log.keys.namespace,
             partitions=log.partitions,
             partition=self._partition,

@@ -11,16 +11,24 @@ import pytest
 from msgspec.structs import replace
 
 from consumers.processes.embedded import EmbeddedServer, embedded_server
+from consumers.runtime.consumer import Consumer
+from consumers.runtime.projector import Projector
 from events import EventLog, open_log
+from events.archive.errors import ForeignArchiveError
 from events.errors import LayoutError
+from events.history.history import History
 from events.log.accepted_loss import accept_loss, layout_left
 from events.log.partition_identity import read_partition_identity
 from projections import ReaderSettings, RouteTableReader, open_reader
 from projections.replay.folding import Folding
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
+from projections.snapshots.snapshot import SnapshotSettings
+from projections.snapshots.snapshot_store import Snapshots
+from tests.events.support.archives import archive_in, run
 from tests.support.histories import created, listed, record
-from tests.support.projectors import member
+from tests.support.projectors import QUICK as QUICK_SETTINGS
+from tests.support.projectors import member, settled, store_of
 from tests.support.running_consumer import consuming, documents, until_settled
 from tests.support.script_calls import call_of
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
@@ -226,3 +234,62 @@ async def test_what_was_read_of_one_history_is_not_folded_into_another(namespace
                 await apply.release()
                 await until_settled(direct, GROUP)
                 assert set(await documents(direct, ROUTE_TABLE)) == {following}
+
+
+async def test_a_snapshot_still_knows_the_log_that_nobody_else_remembers(
+    namespace: str, tmp_path: Path
+) -> None:
+    async with deployed(namespace) as deployment:
+        log = deployment.log
+        snapshots = Snapshots(log, 0, SnapshotSettings(str(tmp_path)))
+        await deployment.add(2)
+        async with settled(log):
+            await snapshots.take(store_of(log))
+        await flush(deployment)
+        async with open_log(deployment.proxy.url, namespace=namespace) as anew:
+            following = created(endpoint_id=uuid4())
+            await anew.append(following)
+            of_new = Snapshots(anew, 0, SnapshotSettings(str(tmp_path)))
+            projector = Projector(anew, ROUTE_TABLE, 0, QUICK_SETTINGS.policy, of_new)
+            consumer = Consumer(anew, 0, (GROUP, "one"), projector, QUICK_SETTINGS)
+            async with consuming(consumer):
+                await deployment.until_waiting()
+                assert await store_of(anew).live_generation() is None
+                await deployment.accept()
+                await until_settled(anew, GROUP)
+                assert set(await documents(anew, ROUTE_TABLE)) == {following.endpoint_id}
+
+
+async def test_an_archive_of_another_log_is_neither_read_nor_written(
+    namespace: str, tmp_path: Path
+) -> None:
+    async with deployed(namespace) as deployment:
+        await deployment.add(2)
+        archive = archive_in(tmp_path, deployment.log)
+        assert await run(deployment.log, archive)
+        await flush(deployment)
+        async with open_log(deployment.proxy.url, namespace=namespace) as anew:
+            following = await anew.append(created(endpoint_id=uuid4()))
+            entries = [one async for one in History(anew, archive).read()]
+            assert [one.entry_id for one in entries] == list(following.entry_ids)
+            with pytest.raises(ForeignArchiveError, match="archive it to a place of its own"):
+                await run(anew, archive)
+
+
+async def test_a_table_in_which_most_routes_are_gone_without_an_event_is_held_back(
+    namespace: str,
+) -> None:
+    async with deployed(namespace) as deployment:
+        log = deployment.log
+        await deployment.add(4)
+        async with settled(log), open_reader(log, QUICK) as reader:
+            before = table_of(reader)
+            store = store_of(log)
+            generation, seen = await store.new_generation(), await store.live_generation()
+            assert await store.go_live(generation, seen)  # as a faulty release might do
+            await wait_until(lambda: reader.state == "held_back", "the table is held back")
+            assert "4 of 4 routes are gone" in reader.reason
+            assert table_of(reader) == before
+            await deployment.accept()
+            await wait_until(lambda: reader.state == "following", "the reader follows")
+            assert table_of(reader) == {}
