@@ -32,4 +32,5 @@ def wiped(before: Table, after: Table) -> str | None:
 
 
 def _routes(state: Endpoint) -> frozenset[UUID]:
-    return frozenset(route.route_id for route in state.present_routes)
+    present = () if state.is_destroyed else state.present_routes
+    return frozenset(route.route_id for route in present)
