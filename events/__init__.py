@@ -19,6 +19,7 @@ from events.catalogue.route import (
     RouteStartedEvent,
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
+    TrafficSwitchedEvent,
 )
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import EntryLineError
@@ -120,6 +121,7 @@ __all__ = [
     "ServerRefusedError",
     "ServerSettings",
     "ServerUnavailableError",
+    "TrafficSwitchedEvent",
     "TrimmedError",
     "UncertainAppendError",
     "UndecodableEntryError",

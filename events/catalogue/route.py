@@ -14,6 +14,7 @@ ROUTES_MAX = 1_000
 """Routes that one endpoint may have."""
 
 RouteStatus = Literal["provisioning", "running", "terminating", "terminated", "failed"]
+TrafficStatus = Literal["active", "inactive"]
 Protocol = Literal["http", "h2", "grpc", "tcp", "preopen"]
 Host = Annotated[str, Meta(pattern=r"^[^\s/]+\Z(?#have no slash and no space)", max_length=255)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
@@ -98,6 +99,22 @@ class RouteFailedEvent(Event, frozen=True, kw_only=True, gc=False):
 
     route_id: UUID
     errors: Annotated[tuple[Annotated[str, Meta(max_length=4_096)], ...], Meta(max_length=32)] = ()
+
+
+class TrafficSwitchedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """Traffic was switched on or off for a route, or for the whole endpoint; no weight changes.
+
+    Attributes:
+        route_id: The route; None for the endpoint, whose routes keep their own switches.
+        traffic_status: `inactive` routes get no traffic, however healthy they are.
+        reason: Why, for whoever asks at night.
+    """
+
+    wire_name: ClassVar[str] = "traffic_switched"
+
+    route_id: UUID | None = None
+    traffic_status: TrafficStatus
+    reason: Annotated[str, Meta(max_length=1_024)] | None = None
 
 
 class RouteTrafficRatioUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):

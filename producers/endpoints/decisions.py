@@ -25,6 +25,8 @@ from events.catalogue.route import (
     RouteStartedEvent,
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
+    TrafficStatus,
+    TrafficSwitchedEvent,
 )
 from events.entry import codec
 from events.entry.entry_id import START
@@ -134,6 +136,28 @@ def set_traffic_ratio(endpoint: Endpoint, route_id: UUID, traffic_ratio: float) 
         )
     )
     return () if route.traffic_ratio == traffic_ratio else decision
+
+
+def switch_traffic(
+    endpoint: Endpoint,
+    route_id: UUID | None,
+    traffic_status: TrafficStatus,
+    *,
+    reason: str | None = None,
+) -> Decision:
+    """Switch the traffic of a route, or of the whole endpoint, on or off; weights stay."""
+    _must_exist(endpoint)
+    switched = endpoint if route_id is None else _route(endpoint, route_id)
+    decision = _checked(
+        TrafficSwitchedEvent(
+            endpoint_id=endpoint.endpoint_id,
+            route_id=route_id,
+            traffic_status=traffic_status,
+            reason=reason,
+        )
+    )
+    is_so = (switched.traffic_status, switched.traffic_reason) == (traffic_status, reason)
+    return () if is_so else decision
 
 
 def record_status(

@@ -10,7 +10,7 @@ import msgspec
 from events.catalogue.endpoint import EndpointCreatedEvent
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatus
-from events.catalogue.route import RouteRecord
+from events.catalogue.route import RouteRecord, TrafficStatus
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata
 from events.errors import ConflictError
@@ -128,6 +128,22 @@ class EndpointService:
         return await self.record(
             endpoint_id,
             lambda endpoint: decisions.set_traffic_ratio(endpoint, route_id, traffic_ratio),
+        )
+
+    async def switch_traffic(
+        self,
+        endpoint_id: UUID,
+        route_id: UUID | None,
+        traffic_status: TrafficStatus,
+        *,
+        reason: str | None = None,
+    ) -> Recorded:
+        """Switch a route's traffic on or off, or the endpoint's where *route_id* is None."""
+        return await self.record(
+            endpoint_id,
+            lambda endpoint: decisions.switch_traffic(
+                endpoint, route_id, traffic_status, reason=reason
+            ),
         )
 
     async def record_status(

@@ -106,6 +106,8 @@ def _of_endpoint(endpoint: Endpoint) -> Iterator[Register]:
         yield Register(None, name, getattr(endpoint, name), created)
     check = endpoint.health_check
     yield Register(None, "health_check", msgspec.to_builtins(check), endpoint.health_check_at)
+    for name in ("traffic_status", "traffic_reason"):
+        yield Register(None, name, getattr(endpoint, name), endpoint.traffic_at)
     yield Register(None, "destroyed", endpoint.is_destroyed, endpoint.destroyed_at)
     yield Register(None, "list_at", str(endpoint.list_at), endpoint.list_at)
     yield Register(None, "version", str(endpoint.version), endpoint.version)
@@ -120,6 +122,7 @@ def _of_route(route: Route) -> Iterator[Register]:
             ("session_id", "app", "kernel_host", "kernel_port", "protocol"),
         ),
         (ratio_since(route), ("traffic_ratio",)),
+        (route.traffic_at, ("traffic_status", "traffic_reason")),
         (route.status_since, ("status", "errors")),
         (
             route.health_at if route.health_at > START else route.started_at,

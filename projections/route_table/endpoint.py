@@ -5,6 +5,7 @@ from uuid import UUID
 import msgspec
 
 from events.catalogue.health_check import HealthCheck
+from events.catalogue.route import TrafficStatus
 from events.entry.entry_id import START, EntryId
 from projections.route_set import in_order
 from projections.route_table.route import Route
@@ -24,6 +25,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     health_check_at: EntryId = START
     destroyed_at: EntryId = START
     list_at: EntryId = START
+    traffic_status: TrafficStatus = "active"
+    traffic_reason: str | None = None
+    traffic_at: EntryId = START
     routes: dict[UUID, Route] = {}
 
     @property
@@ -57,6 +61,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     health_check_at: EntryId = START
     destroyed_at: EntryId = START
     list_at: EntryId = START
+    traffic_status: TrafficStatus = "active"
+    traffic_reason: str | None = None
+    traffic_at: EntryId = START
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -85,6 +92,9 @@ def encode(state: Endpoint, revision: int) -> bytes:
             health_check_at=state.health_check_at,
             destroyed_at=state.destroyed_at,
             list_at=state.list_at,
+            traffic_status=state.traffic_status,
+            traffic_reason=state.traffic_reason,
+            traffic_at=state.traffic_at,
         )
     )
 
@@ -107,5 +117,8 @@ def decode(document: bytes) -> tuple[int, Endpoint]:
         health_check_at=read.health_check_at,
         destroyed_at=read.destroyed_at,
         list_at=read.list_at,
+        traffic_status=read.traffic_status,
+        traffic_reason=read.traffic_reason,
+        traffic_at=read.traffic_at,
         routes=routes,
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from events.catalogue.route import Protocol, RouteRecord, RouteStatus
+from events.catalogue.route import Protocol, RouteRecord, RouteStatus, TrafficStatus
 from events.entry.entry_id import START, EntryId
 
 Health = Literal["not_checked", "healthy", "unhealthy", "degraded"]
@@ -22,6 +22,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         listed_at: The newest event that lists or creates it; `START` before the first.
         absent_at: The newest list without it; events before that do not count.
         started_at: When its session started at a known address, and its grace began.
+        traffic_status: Its own; that of its endpoint counts, too.
     """
 
     route_id: UUID
@@ -43,6 +44,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     status_at: EntryId = START
     started_at: EntryId = START
     health_at: EntryId = START
+    traffic_status: TrafficStatus = "active"
+    traffic_reason: str | None = None
+    traffic_at: EntryId = START
 
     @property
     def status_since(self) -> EntryId:
@@ -120,9 +124,9 @@ def absent(route: Route, at: EntryId) -> Route | None:
 
 
 def _without_older(route: Route, unset: Route, at: EntryId) -> Route:
-    """Drop health and start from before the absence; a route listed since keeps the rest."""
+    """Drop what no list sets, from before the absence; a route listed since keeps the rest."""
     changes: dict[str, Any] = {"absent_at": at}
-    for stamp in ("started_at", "health_at"):
+    for stamp in ("started_at", "health_at", "traffic_at"):
         if getattr(route, stamp) <= at:
             names = (stamp, *_REGISTERS[stamp])
             changes |= {name: getattr(unset, name) for name in names}
@@ -134,6 +138,7 @@ _REGISTERS = {
     "ratio_at": ("traffic_ratio",),
     "status_at": ("status", "errors"),
     "started_at": (),
+    "traffic_at": ("traffic_status", "traffic_reason"),
     "health_at": ("health", "health_reason", "consecutive_failures"),
 }
 """The stamp of each group of registers, and the names of the registers."""

@@ -1,7 +1,7 @@
 """Define the projection route-table: what AppProxy routes by, and what explains it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from events.catalogue.route import (
     RouteStartedEvent,
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
+    TrafficSwitchedEvent,
 )
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
@@ -34,6 +35,8 @@ from projections.route_table.route import (
     unknown_route,
     with_status,
 )
+
+Switched = TypeVar("Switched", Endpoint, Route)
 
 
 def evolve(state: Endpoint, recorded: RecordedEvent) -> Endpoint:
@@ -162,6 +165,22 @@ def _ratio_updated(state: Endpoint, event: RouteTrafficRatioUpdatedEvent, at: En
     return _with_route(state, event.route_id, at, weighted)
 
 
+def _traffic_switched(state: Endpoint, event: TrafficSwitchedEvent, at: EntryId) -> Endpoint:
+    def switched(of: Switched) -> Switched:
+        if at <= of.traffic_at:
+            return of
+        return replace(
+            of,
+            traffic_status=event.traffic_status,
+            traffic_reason=event.reason,
+            traffic_at=at,
+        )
+
+    if event.route_id is None:
+        return switched(state)
+    return _with_route(state, event.route_id, at, switched)
+
+
 def _status_changed(state: Endpoint, event: ModelServiceStatusEvent, at: EntryId) -> Endpoint:
     def observed(route: Route) -> Route:
         if at <= max(route.health_at, route.started_at):
@@ -187,6 +206,7 @@ _CHANGES: dict[type[Event], Callable[[Endpoint, Any, EntryId], Endpoint]] = {
     RouteTerminatingEvent: _route_terminating,
     RouteFailedEvent: _route_failed,
     RouteTrafficRatioUpdatedEvent: _ratio_updated,
+    TrafficSwitchedEvent: _traffic_switched,
     ModelServiceStatusEvent: _status_changed,
 }
 

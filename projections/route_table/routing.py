@@ -16,21 +16,31 @@ def is_reachable(route: Route) -> bool:
     )
 
 
+def is_candidate(route: Route) -> bool:
+    """Whether it is reachable, and its traffic is not switched off."""
+    return is_reachable(route) and route.traffic_status == "active"
+
+
 def gets_traffic(route: Route, *, checked: bool) -> bool:
-    """Whether the route gets traffic; *checked* says whether its endpoint has a health check."""
-    return is_reachable(route) and (not checked or route.health == "healthy")
+    """Whether the route gets traffic while its endpoint does.
+
+    *checked* says whether the endpoint has a health check.
+    """
+    return is_candidate(route) and (not checked or route.health == "healthy")
 
 
 def routable(endpoint: Endpoint, panic_threshold: float = 0.0) -> tuple[Route, ...]:
     """Return the routes that share the endpoint's traffic by their `traffic_ratio`.
 
-    Where fewer than *panic_threshold* (0 to 1) of the reachable routes are healthy, all of them
-    are returned: too few healthy ones under full load would fail next. 0 switches that off. A
-    route with ratio 0 gets no traffic.
+    Where fewer than *panic_threshold* (0 to 1) of the candidates are healthy, all of them are
+    returned: too few healthy ones under full load would fail next. 0 switches that off. A route
+    with ratio 0 gets no traffic, nor does any whose endpoint's traffic is switched off.
     """
-    reachable = [route for route in endpoint.present_routes if is_reachable(route)]
+    if endpoint.traffic_status == "inactive":
+        return ()
+    candidates = [route for route in endpoint.present_routes if is_candidate(route)]
     checked = endpoint.health_check is not None
-    chosen = [route for route in reachable if gets_traffic(route, checked=checked)]
-    if len(chosen) < panic_threshold * len(reachable):
-        chosen = reachable
+    chosen = [route for route in candidates if gets_traffic(route, checked=checked)]
+    if len(chosen) < panic_threshold * len(candidates):
+        chosen = candidates
     return tuple(route for route in chosen if route.traffic_ratio > 0)

@@ -51,13 +51,18 @@ def ratio_since(route: Route) -> EntryId:
 def _chosen_at(endpoint: Endpoint, route: Route) -> EntryId:
     """Return the newest of the events that set the registers, which all allow traffic."""
     health = endpoint.health_check_at if endpoint.health_check is None else route.health_at
-    return max(route.status_since, address_since(route), ratio_since(route), health)
+    switches = max(endpoint.traffic_at, route.traffic_at)
+    return max(route.status_since, address_since(route), ratio_since(route), health, switches)
 
 
 def _none_for(endpoint: Endpoint, route: Route) -> Traffic:
+    if route.status in ENDED:
+        return Traffic(0.0, route.status, route.status_since)
+    if endpoint.traffic_status == "inactive":
+        return Traffic(0.0, "endpoint disabled", endpoint.traffic_at)
+    if route.traffic_status == "inactive":
+        return Traffic(0.0, "disabled", route.traffic_at)
     if not is_reachable(route):
-        if route.status in ENDED:
-            return Traffic(0.0, route.status, route.status_since)
         return Traffic(0.0, "no address", address_since(route))
     if endpoint.health_check is not None and route.health != "healthy":
         return Traffic(0.0, route.health.replace("_", " "), _health_since(endpoint, route))

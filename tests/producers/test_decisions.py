@@ -40,6 +40,7 @@ from tests.support.histories import (
     recorded,
     route_created,
     started,
+    switched,
     terminating,
     weighted,
 )
@@ -59,11 +60,14 @@ COMMANDS: dict[str, Callable[[Endpoint], Decision]] = {
     "terminate_route": lambda endpoint: decisions.terminate_route(endpoint, ROUTES[0]),
     "fail_route": lambda endpoint: decisions.fail_route(endpoint, ROUTES[0], ["x"]),
     "set_traffic_ratio": lambda endpoint: decisions.set_traffic_ratio(endpoint, ROUTES[0], 0.5),
+    "switch_traffic": lambda endpoint: decisions.switch_traffic(endpoint, ROUTES[0], "inactive"),
+    "switch_endpoint": lambda endpoint: decisions.switch_traffic(endpoint, None, "inactive"),
     "record_status": lambda endpoint: decisions.record_status(endpoint, ROUTES[0], "healthy"),
     "destroy": decisions.destroy,
 }
 OF_A_ROUTE = [
-    *("start_route", "terminate_route", "fail_route", "set_traffic_ratio", "record_status"),
+    *("start_route", "terminate_route", "fail_route", "set_traffic_ratio", "switch_traffic"),
+    "record_status",
 ]
 
 
@@ -248,6 +252,19 @@ def test_a_weight_is_recorded_if_it_is_another_one() -> None:
 def test_a_weight_that_is_none_is_refused(ratio: float) -> None:
     with pytest.raises(InvalidEventError, match="traffic_ratio"):
         decisions.set_traffic_ratio(given(route_created(0)), ROUTES[0], ratio)
+
+
+def test_a_switch_is_recorded_if_it_or_its_reason_is_another_one() -> None:
+    there = given(route_created(0), switched("inactive", 0, "repair"))
+    assert decisions.switch_traffic(there, ROUTES[0], "inactive", reason="repair") == ()
+    assert decisions.switch_traffic(there, ROUTES[0], "inactive", reason="sold") == (
+        switched("inactive", 0, "sold"),
+    )
+    assert decisions.switch_traffic(there, ROUTES[0], "active") == (switched("active"),)
+    assert decisions.switch_traffic(there, None, "active") == ()
+    assert decisions.switch_traffic(there, None, "inactive") == (switched("inactive", None),)
+    with pytest.raises(InvalidEventError, match="reason"):
+        decisions.switch_traffic(there, None, "inactive", reason="x" * 1_025)
 
 
 def test_a_health_is_recorded_if_it_is_a_change() -> None:

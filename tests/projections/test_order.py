@@ -112,6 +112,7 @@ def routes_of(endpoint: Endpoint) -> dict[UUID, oracle.TrueRoute]:
             route.health,
             route.health_reason,
             route.consecutive_failures,
+            (route.traffic_status, route.traffic_reason),
         )
         for route in endpoint.present_routes
     }
@@ -123,6 +124,7 @@ def test_the_route_table_is_what_the_whole_history_says(events: list[RecordedEve
     endpoint = endpoint_of(events)
     assert routes_of(endpoint) == oracle.present_routes(events)
     assert endpoint.is_destroyed == oracle.is_destroyed(events)
+    assert (endpoint.traffic_status, endpoint.traffic_reason) == oracle.endpoint_traffic(events)
     assert endpoint.health_check == oracle.health_check(events)
     assert endpoint.name == oracle.name(events)
 

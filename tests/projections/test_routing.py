@@ -79,6 +79,20 @@ def test_a_route_of_weight_zero_gets_nothing() -> None:
     assert count(replace(FIT, traffic_ratio=0.001)) == 1
 
 
+def test_a_disabled_route_gets_nothing_and_keeps_its_weight() -> None:
+    off = replace(FIT, traffic_status="inactive", traffic_ratio=0.25)
+    assert count(off, FIT) == 1
+    assert count(off, SICK, panic_threshold=1.0) == 1
+    assert is_reachable(off)  # a checker goes on looking at it
+    [again] = routable(endpoint(replace(off, traffic_status="active")))
+    assert again.traffic_ratio == 0.25
+
+
+def test_a_disabled_endpoint_gets_nothing_whatever_its_routes_are() -> None:
+    off = replace(endpoint(FIT, FIT), traffic_status="inactive")
+    assert routable(off, 1.0) == ()
+
+
 def test_a_route_that_was_only_heard_of_gets_nothing() -> None:
     assert count(replace(FIT, listed_at=EntryId(0, 0))) == 0
 

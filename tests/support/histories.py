@@ -23,6 +23,8 @@ from events.catalogue.route import (
     RouteStartedEvent,
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
+    TrafficStatus,
+    TrafficSwitchedEvent,
 )
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent, fold
@@ -99,6 +101,17 @@ def weighted(traffic_ratio: float, route: int = 0) -> RouteTrafficRatioUpdatedEv
     )
 
 
+def switched(
+    traffic_status: TrafficStatus, route: int | None = 0, reason: str | None = None
+) -> TrafficSwitchedEvent:
+    return TrafficSwitchedEvent(
+        endpoint_id=E,
+        route_id=None if route is None else ROUTES[route],
+        traffic_status=traffic_status,
+        reason=reason,
+    )
+
+
 def observed(new_status: ModelServiceStatus, route: int = 0, **fields: Any) -> Event:  # noqa: ANN401
     return ModelServiceStatusEvent(
         endpoint_id=E, route_id=ROUTES[route], new_status=new_status, observed_at=OBSERVED, **fields
@@ -136,6 +149,8 @@ def _of_route(route: int) -> list[Event]:
         failed(route, "no GPU"),
         weighted(0.0, route),
         weighted(0.75, route),
+        switched("inactive", route, "repair"),
+        switched("active", route),
         observed("healthy", route, reason="first success"),
         observed("healthy", route),
         observed("unhealthy", route, reason="HTTP 503", consecutive_failures=3),
@@ -150,6 +165,7 @@ _LISTS = [
 ]
 _OF_THE_ENDPOINT = [
     *(created(), created(name="code", health_check=HealthCheck(path="/a"))),
+    *(switched("inactive", None, "moved"), switched("active", None)),
     *(checked(None), checked(HealthCheck(path="/b", interval=5.0))),
 ]
 happening = st.one_of(

@@ -23,6 +23,7 @@ from events.catalogue.route import (
     RouteStartedEvent,
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
+    TrafficSwitchedEvent,
 )
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
@@ -42,6 +43,7 @@ class TrueRoute(NamedTuple):
     health: str
     health_reason: str | None
     consecutive_failures: int
+    traffic: tuple[str, str | None]
 
 
 def is_destroyed(history: Sequence[RecordedEvent]) -> bool:
@@ -101,7 +103,7 @@ def _mentioned(history: Sequence[RecordedEvent]) -> set[UUID]:
             mentioned |= {route.route_id for route in event.routes}
         elif isinstance(event, RouteCreatedEvent):
             mentioned.add(event.route.route_id)
-        elif hasattr(event, "route_id"):
+        elif getattr(event, "route_id", None) is not None:
             mentioned.add(event.route_id)
     return mentioned
 
@@ -126,7 +128,20 @@ def _truth(own: list[tuple[EntryId, Any]]) -> TrueRoute:
         "not_checked" if found is None else found.new_status,
         None if found is None else found.reason,
         0 if found is None else found.consecutive_failures,
+        traffic([said for _, said in own]),
     )
+
+
+def endpoint_traffic(history: Sequence[RecordedEvent]) -> tuple[str, str | None]:
+    if is_destroyed(history):
+        return "active", None
+    return traffic([one.event for one in history if getattr(one.event, "route_id", 0) is None])
+
+
+def traffic(said: Sequence[Any]) -> tuple[str, str | None]:
+    """Return the last switch, and its reason."""
+    switches = [one for one in said if isinstance(one, TrafficSwitchedEvent)]
+    return (switches[-1].traffic_status, switches[-1].reason) if switches else ("active", None)
 
 
 def _status(own: list[tuple[EntryId, Any]]) -> tuple[EntryId, str, tuple[str, ...]]:

@@ -31,6 +31,8 @@ def _of_endpoint(before: Endpoint, after: Endpoint) -> Iterator[Step]:
         yield "endpoint", "none", f"{after.name} (model {after.model}, {after.runtime_variant})"
     if after.health_check != before.health_check:
         yield "health check", _check(before.health_check), _check(after.health_check)
+    if _switch(after) != _switch(before):
+        yield "traffic", _switch(before), _switch(after)
     if after.is_destroyed and not before.is_destroyed:
         yield "endpoint", before.name or str(before.endpoint_id), "destroyed"
 
@@ -56,4 +58,9 @@ def _route(route: Route) -> str:
     address = "no address"
     if route.kernel_host is not None and route.kernel_port is not None:
         address = f"{route.kernel_host}:{route.kernel_port}"
-    return f"{address}, {route.status}, {route.health}, weight {route.traffic_ratio:g}"
+    switch = "" if route.traffic_status == "active" else f", {_switch(route)}"
+    return f"{address}, {route.status}, {route.health}, weight {route.traffic_ratio:g}{switch}"
+
+
+def _switch(of: Endpoint | Route) -> str:
+    return ": ".join(filter(None, (of.traffic_status, of.traffic_reason)))

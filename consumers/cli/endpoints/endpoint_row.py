@@ -48,6 +48,9 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     listed_at: EntryId | None
     address_at: EntryId | None
     ratio_at: EntryId | None
+    traffic_status: str
+    traffic_reason: str | None
+    traffic_at: EntryId | None
     status_at: EntryId | None
     started_at: EntryId | None
     health_at: EntryId | None
@@ -72,6 +75,9 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     health_check_at: EntryId | None
     destroyed_at: EntryId | None
     list_at: EntryId | None
+    traffic_status: str
+    traffic_reason: str | None
+    traffic_at: EntryId | None
     routes: list[RouteRow]
 
 
@@ -220,6 +226,9 @@ def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]
         "health_check_at": _stamp(endpoint.health_check_at),
         "destroyed_at": _stamp(endpoint.destroyed_at),
         "list_at": _stamp(endpoint.list_at),
+        "traffic_status": endpoint.traffic_status,
+        "traffic_reason": endpoint.traffic_reason,
+        "traffic_at": _stamp(endpoint.traffic_at),
         "routes": [
             _route_row(route, traffic[route.route_id], ages.get((own, route.route_id)))
             for route in endpoint.present_routes
@@ -255,6 +264,9 @@ def _route_row(route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:
         listed_at=_stamp(route.listed_at),
         address_at=_stamp(address_since(route)),
         ratio_at=_stamp(ratio_since(route)),
+        traffic_status=route.traffic_status,
+        traffic_reason=route.traffic_reason,
+        traffic_at=_stamp(route.traffic_at),
         status_at=_stamp(route.status_since),
         started_at=_stamp(route.started_at),
         health_at=_stamp(route.health_at),

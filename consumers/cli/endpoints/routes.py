@@ -10,7 +10,7 @@ from consumers.cli.endpoints.confirmed_append import confirm_and_append
 from consumers.cli.endpoints.route_input import read_routes, route_at
 from consumers.cli.terminal.output import NotFoundError, yes_option
 from events.catalogue.model_service import ModelServiceStatus
-from events.catalogue.route import RouteRecord
+from events.catalogue.route import RouteRecord, TrafficStatus
 from producers.endpoints import decisions
 from producers.endpoints.decisions import Decision
 from projections.route_table.endpoint import Endpoint
@@ -91,6 +91,57 @@ async def ratio(
         lambda state: decisions.set_traffic_ratio(state, _route_id(state, route), traffic_ratio),
         yes=yes,
     )
+
+
+@routes.command("disable")
+@click.argument("endpoint")
+@click.argument("route", required=False)
+@click.option("--reason", required=True, help="Why; shown beside the route.")
+@yes_option
+@command_of
+async def disable(
+    deployment: Deployment, *, endpoint: str, route: str | None, reason: str, yes: bool
+) -> None:
+    """Take a route out of the traffic, or the whole endpoint; no weight is forgotten.
+
+    \b
+    Example: routestream routes disable chat 7ccd26ec --reason 'GPU swap' --yes
+    """
+    await _switch(deployment, (endpoint, route), "inactive", reason=reason, yes=yes)
+
+
+@routes.command("enable")
+@click.argument("endpoint")
+@click.argument("route", required=False)
+@click.option("--reason", help="Why; shown beside the route.")
+@yes_option
+@command_of
+async def enable(
+    deployment: Deployment, *, endpoint: str, route: str | None, reason: str | None, yes: bool
+) -> None:
+    """Let a route take part in the traffic again, or the whole endpoint; each has its old weight.
+
+    \b
+    Example: routestream routes enable chat 7ccd26ec --yes
+    """
+    await _switch(deployment, (endpoint, route), "active", reason=reason, yes=yes)
+
+
+async def _switch(
+    deployment: Deployment,
+    place: tuple[str, str | None],
+    traffic_status: TrafficStatus,
+    *,
+    reason: str | None,
+    yes: bool,
+) -> None:
+    endpoint, route = place
+
+    def decide(state: Endpoint) -> Decision:
+        route_id = None if route is None else _route_id(state, route)
+        return decisions.switch_traffic(state, route_id, traffic_status, reason=reason)
+
+    await confirm_and_append(deployment, endpoint, decide, yes=yes)
 
 
 @routes.command("terminate")

@@ -102,6 +102,8 @@ def _links_in_short(state: Endpoint) -> list[Register]:
             state.health_check_at,
         ),
     ]
+    if state.traffic_at > START:
+        links.append(Register(None, "switched", _switch(state), state.traffic_at))
     if state.is_destroyed:
         links.append(Register(None, "destroyed", "yes", state.destroyed_at))
     traffic = traffic_of(state)
@@ -123,7 +125,13 @@ def _links_in_short(state: Endpoint) -> list[Register]:
             Register(route_id, "weight", f"{route.traffic_ratio:g}", ratio_since(route)),
             Register(route_id, "health", _health(route), health_at),
         )
+        if route.traffic_at > START:
+            links.append(Register(route_id, "switched", _switch(route), route.traffic_at))
     return links
+
+
+def _switch(of: Endpoint | Route) -> str:
+    return ": ".join(filter(None, (of.traffic_status, of.traffic_reason)))
 
 
 def _health(route: Route) -> str:

@@ -20,6 +20,7 @@ from events.catalogue.route import (
     RouteRecord,
     RouteStartedEvent,
     RouteTrafficRatioUpdatedEvent,
+    TrafficSwitchedEvent,
 )
 
 _ShowId = Callable[[object], str]
@@ -59,6 +60,12 @@ def _observed(event: ModelServiceStatusEvent, show: _ShowId) -> str:
     return f"{show(event.route_id)} {event.new_status}{after}{reason}"
 
 
+def _switched(event: TrafficSwitchedEvent, show: _ShowId) -> str:
+    of = "whole endpoint" if event.route_id is None else show(event.route_id)
+    reason = f": {event.reason}" if event.reason else ""
+    return f"{of} {event.traffic_status}{reason}"
+
+
 def _all_fields(event: Event, show: _ShowId) -> str:
     """List the fields of an event without a summary of its own; ids stand without a name."""
     held = {name: getattr(event, name) for name in event.__struct_fields__ if name != "endpoint_id"}
@@ -83,6 +90,7 @@ _SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
     ),
     RouteFailedEvent: lambda e, show: ": ".join((show(e.route_id), *e.errors)),
     RouteTrafficRatioUpdatedEvent: lambda e, show: f"{show(e.route_id)} weight {e.traffic_ratio:g}",
+    TrafficSwitchedEvent: _switched,
     ModelServiceStatusEvent: _observed,
 }
 """Summaries of the types for which a list of the fields would read badly."""

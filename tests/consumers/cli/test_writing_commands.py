@@ -165,10 +165,16 @@ def test_every_command_records_its_event_once(chat: Shell) -> None:
         for _ in range(2)
     ]
     chat("routes", "ratio", CHAT, "0a1b", "0.25", "--yes")
+    off = chat("routes", "disable", CHAT, "0a1b", "--reason", "GPU swap", "--yes")
+    whole = chat("routes", "disable", CHAT, "--reason", "moved", "--yes")
+    chat("routes", "enable", CHAT, "0a1b", "--yes")
     terminated = chat("routes", "terminate", CHAT, "0c2d", "--yes")
     chat("endpoints", "update", CHAT, "--no-health-check", "--yes")
     chat("endpoints", "destroy", CHAT, "--yes")
 
+    assert "weight 0.25 -> 10.0.0.1:8000" in off.stderr
+    assert "weight 0.25, inactive: GPU swap" in off.stderr
+    assert "traffic: active -> inactive: moved" in whole.stderr
     assert again[1].stderr == "nothing to record: it is so already\n"
     assert " stays in the list as terminating until a route list without it" in terminated.stderr
     assert [done.returncode for done in again] == [0, 0]
@@ -179,6 +185,7 @@ def test_every_command_records_its_event_once(chat: Shell) -> None:
         "route_started",
         "model_service_status_updated",
         "route_traffic_ratio_updated",
+        *["traffic_switched"] * 3,
         "route_terminating",
         "endpoint_health_check_updated",
         "endpoint_destroyed",
@@ -198,6 +205,8 @@ def test_a_route_given_by_its_address_keeps_its_id(chat: Shell) -> None:
     [
         (("routes", "ratio", CHAT, "0a1b", "2e6"), 2, "traffic_ratio: 2000000.0 is not allowed"),
         (("routes", "ratio", CHAT, "0a1b", "x"), 2, "'x' is not a valid float"),
+        (("routes", "disable", CHAT, "0a1b"), 2, "Missing option '--reason'"),
+        (("routes", "enable", CHAT, "ffff"), 3, "no route whose id begins with 'ffff'"),
         (("routes", "terminate", CHAT, ""), 2, "give at least 4 characters of its id"),
         (("routes", "ratio", CHAT, "ffff", "0.5"), 3, "no route whose id begins with 'ffff'"),
         (("routes", "ratio", CHAT, CHAT, "0.5"), 3, f"has no route {CHAT}"),
