@@ -39,7 +39,7 @@ Losing = Callable[[Deployment], Awaitable[EndedHistory]]
 """Takes the history away."""
 
 _NOTICED_S = 45.0
-_WAITING_S = 3.0
+_WAITING_S = 2.0
 _FOLLOWED_S = 60.0
 _TOLD_S = 15.0
 _LOOK_EVERY_S = 0.1

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 from uuid import UUID
 
 import anyio
@@ -14,7 +15,6 @@ from events.catalogue.route import (
 )
 from events.entry.entry_id import END, EntryId
 from events.entry.recorded import RecordedEvent
-from projections.read_model.reader import RouteTableReader
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
 
@@ -26,6 +26,19 @@ Histories = Mapping[UUID, Sequence[RecordedEvent]]
 _LOOK_EVERY_S = 0.1
 
 
+class Table(Protocol):
+    """What is watched: a `RouteTableReader`."""
+
+    def endpoints(self) -> Iterable[Endpoint]:
+        """Return every endpoint of the table."""
+
+    def routable(self, endpoint_id: UUID) -> Iterable[Route]:
+        """Return the routes that share the endpoint's traffic."""
+
+    async def changed(self) -> None:
+        """Wait until something in the table changes."""
+
+
 class TableWatch:
     """Notes all that the reader shows, and what it must not show.
 
@@ -34,7 +47,7 @@ class TableWatch:
         looks: How often the table was looked at.
     """
 
-    def __init__(self, reader: RouteTableReader) -> None:
+    def __init__(self, reader: Table) -> None:
         self.complaints: list[str] = []
         self.looks = 0
         self._reader = reader

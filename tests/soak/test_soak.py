@@ -44,7 +44,7 @@ def soak(**settings: str) -> tuple[int, Verdict, str]:
 
 @pytest.mark.timeout(400)
 def test_through_faults_nothing_is_lost_and_nothing_wrong_is_shown(tmp_path: Path) -> None:
-    code, verdict, said = soak(SOAK_S="30", TMPDIR=str(tmp_path))
+    code, verdict, said = soak(SOAK_S="20", TMPDIR=str(tmp_path))
 
     assert code == 0, said
     assert verdict[2:7] == (0, 0, 0, 0, 0), said
