@@ -13,7 +13,7 @@ from events.catalogue.health_check import HealthCheck
 from events.log.keys import partition_of
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 from projections.route_table.endpoint import Endpoint
-from tests.support.histories import E, endpoint_of, history, listed, observed, record
+from tests.support.histories import E, created, endpoint_of, history, listed, observed, record
 from tests.support.log_lines import captured_lines
 from tests.support.read_model import WrittenTable
 from tests.support.waiting import wait_until
@@ -311,3 +311,19 @@ async def test_a_generation_that_is_gone_before_the_first_change_is_told(
             known = reader.endpoint(E)
     assert known == FIRST
     assert [one["event"] for one in logs] == ["table_reloaded", "generation_missing"]
+
+
+async def test_the_age_is_how_far_the_table_is_behind_the_log(
+    log: EventLog, table: WrittenTable
+) -> None:
+    async with reading(log) as reader:
+        await until_young(reader, 5)
+        assert reader.folded_up_to == (FIRST.version,)
+        [entry_id] = (await log.append(created(endpoint_id=E))).entry_ids
+        # Redis answers all the time, and nobody folds.
+        await until_aged(reader, 2.5)
+        assert reader.state == "following"
+        await table.put(replace(FIRST, name="later", version=entry_id))
+        await until_named(reader, "later")
+        await until_young(reader, 2)
+        assert reader.folded_up_to == (entry_id,)
