@@ -14,7 +14,7 @@ from events.plugins import InvalidPluginError
 from events.server.connection import NeverSentError, NoEntryError
 from producers.checker.address_policy import AddressRefusedError
 from producers.endpoints.requested_health_check import InvalidHealthCheckError
-from projections.read_model.follower import OutOfStepError
+from projections.read_model.follower import HeldBackError, OutOfStepError
 
 PACKAGES = ("events", "projections", "producers", "consumers")
 OFFERING = (*PACKAGES, "events.archive", "events.transfer", "producers.backend_ai")
@@ -27,6 +27,7 @@ NOT_FOR_CALLERS: dict[type[Exception], str] = {
     NeverSentError: "becomes ServerUnavailableError",
     UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",
     OutOfStepError: "caught by the follower that raises it",
+    HeldBackError: "caught by the follower that raises it, and shown as its reader's state",
 }
 HEAVY = {"aiohttp", "anyio", "asyncio", "click", "redis", "rich", "structlog", "textual", "yaml"}
 
