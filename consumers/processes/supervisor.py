@@ -1,9 +1,11 @@
 """Starts processes, and restarts those that crash or hang."""
 
+import os
 import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 
 import anyio
@@ -79,22 +81,20 @@ class Supervisor:
         self._stopping.set()
         with anyio.move_on_after(_KILL_AFTER_S) as deadline:
             for process in self._processes.values():
-                if process.returncode is None:
-                    process.send_signal(signal.SIGTERM)
+                send_signal(process, signal.SIGTERM)
             for process in list(self._processes.values()):
                 await process.wait()
         if deadline.cancelled_caught:
             for name, process in self._processes.items():
                 if process.returncode is None:
                     _log.warning("process_killed", name=name, pid=process.pid)
-                    process.kill()
+                    send_signal(process, signal.SIGKILL)
 
     def kill(self) -> None:
         """End all processes at once; whoever runs the supervisor stops it then."""
         self._stopping.set()
         for process in self._processes.values():
-            if process.returncode is None:
-                process.kill()
+            send_signal(process, signal.SIGKILL)
 
     async def _keep(self, name: str, command: Sequence[str]) -> None:
         crashes = 0
@@ -133,7 +133,7 @@ class Supervisor:
                 )
             self._processes[name] = process
             if self._stopping.is_set():
-                process.terminate()
+                send_signal(process, signal.SIGTERM)
             _log.info("process_supervised", name=name, pid=process.pid)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._kill_where_hung, name, process, ours)
@@ -153,13 +153,23 @@ class Supervisor:
                 given = signs.recv(_SIGNS_BYTES)
             except BlockingIOError:
                 _log.error("process_hung", name=name, pid=process.pid, silent_s=limit_s)
-                process.kill()
+                send_signal(process, signal.SIGKILL)
                 return
             except OSError:
                 return
             if not given:
                 return
             limit_s = self._hung_s
+
+
+def send_signal(process: Process, number: signal.Signals) -> None:
+    """Send a signal to a process unless it has ended.
+
+    `Popen.send_signal` looks first whether it has, and may so take its exit code from asyncio.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def routestream_command(*arguments: str) -> list[str]:

@@ -1,5 +1,6 @@
 """A replica of the demo: the process of a model server, and the route to it."""
 
+import signal
 import subprocess
 import sys
 from uuid import UUID, uuid4
@@ -7,6 +8,7 @@ from uuid import UUID, uuid4
 import anyio
 from anyio.abc import Process
 
+from consumers.processes.supervisor import send_signal
 from events.catalogue.route import RouteRecord
 
 _START_TIMEOUT_S = 20.0
@@ -49,8 +51,7 @@ class Replica:
         """Kill the process, as a crash would end it."""
         process, self._process = self._process, None
         if process is not None:
-            if process.returncode is None:
-                process.kill()
+            send_signal(process, signal.SIGKILL)
             await process.aclose()
 
     @property
