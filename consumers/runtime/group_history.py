@@ -95,7 +95,7 @@ class GroupHistory:
 
     def look_command(self) -> tuple[str | int, ...]:
         """Return the command to send right before and right after a read; see `take_look`."""
-        return self._look.whole(self._look_keys, self.look_arguments)
+        return self._look.by_digest(self._look_keys, self.look_arguments)
 
     async def look(self) -> None:
         """Note what the group will not be given, and refresh the consumer's idle time.

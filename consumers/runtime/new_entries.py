@@ -14,6 +14,7 @@ from events.errors import ServerRefusedError
 from events.log.keys import Keys
 from events.log.read_size import ReadSize
 from events.server.reply import reply, reply_streams
+from events.server.script import ForgottenScriptError
 from events.server.server import Server
 from events.server.translation import translation
 
@@ -92,18 +93,28 @@ class NewEntries:
     async def receive(self) -> list[Delivery]:
         """Return the entries that were found; none if the wait timed out."""
         look = self._history.look_command()
-        looked = await self._receive(*look)
+        looked = await self._receive_look(look)
         found = reply_streams(await self._receive("XREADGROUP", "STREAMS", self._stream, ">"))
-        looked_after = await self._receive(*look)
+        looked_after = await self._receive_look(look)
         self.is_asked = False
-        await self._history.take_look(looked)
-        await self._history.take_look(looked_after)
+        for raw in (looked, looked_after):
+            if raw is None:
+                await self._history.look()
+            else:
+                await self._history.take_look(raw)
         entries = bounded_entries_of(found[0][1], self._partition, ENTRY_BYTES_MAX) if found else []
         return [Delivery(entry) for entry in entries]
 
     async def outstanding(self) -> list[Delivery]:
         """Return what was requested but not yet received; nothing without a request."""
         return await self.receive() if self.is_asked else []
+
+    async def _receive_look(self, look: Sequence[str | int]) -> object | None:
+        """Return what a look has found, None if the server no longer has its script."""
+        try:
+            return await self._receive(*look)
+        except ForgottenScriptError:
+            return None
 
     async def _send(self, *commands: Sequence[str | int]) -> None:
         with translation():

@@ -12,6 +12,9 @@ from redis.asyncio.client import Pipeline
 
 T = TypeVar("T")
 
+ForgottenScriptError = redis_errors.NoScriptError
+"""Raised where the server no longer has a script that was sent by its digest."""
+
 _INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
 
@@ -38,6 +41,10 @@ class Script:
     def queue(self, pipeline: Pipeline, keys: list[str], args: Sequence[object]) -> None:
         """Add a run of the script to *pipeline*."""
         pipeline.execute_command(*self.whole(keys, args))
+
+    def by_digest(self, keys: list[str], args: Sequence[T]) -> tuple[str | int | T, ...]:
+        """Return the command that runs the script on a server that has it."""
+        return ("EVALSHA", self._digest, len(keys), *keys, *args)
 
     def whole(self, keys: list[str], args: Sequence[T]) -> tuple[str | int | T, ...]:
         """Return the command that runs the script, whether or not the server has it."""

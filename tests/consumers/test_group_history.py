@@ -242,7 +242,9 @@ async def test_two_consumers_under_load_tell_nothing_where_nothing_is_lost(log: 
     appended: list[EntryId] = []
     with captured_lines() as lines:
         async with consuming(*(consumer_of(log, handling, name=name) for name in ("one", "two"))):
-            for _ in range(60):
+            for number in range(60):
+                if number == 30:
+                    await log.server.client.call("SCRIPT FLUSH")
                 appended += await append(log, 7)
             await handling.until_handled(*appended)
             await until_settled(log)
