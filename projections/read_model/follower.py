@@ -24,7 +24,6 @@ _READ_COUNT = 500
 
 _EVENTS = {"history_missing": "history_missing", "held_back": "table_held_back"}
 _RECONNECT = Backoff(first_s=0.05, most_s=2.0)
-_AWAY = (ServerUnavailableError, ServerRefusedError, ProjectionsError)
 
 _log = structured_logger(__name__)
 
@@ -44,12 +43,15 @@ class OfOneEndpoint(Protocol):
 State = TypeVar("State", bound=OfOneEndpoint)
 
 
-class HeldBackError(ProjectionsError):
+class HeldBackError(Exception):
     """What is live lacks most of the table, and no event says why."""
 
 
 class OutOfStepError(Exception):
     """The feed does not continue after the cursor: all documents must be loaded again."""
+
+
+_AWAY = (ServerUnavailableError, ServerRefusedError, ProjectionsError, HeldBackError)
 
 
 Guard = Callable[[Mapping[UUID, tuple[int, Any]], Mapping[UUID, tuple[int, Any]]], str | None]
