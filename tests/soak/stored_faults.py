@@ -17,6 +17,7 @@ from tests.soak.verdict import WEBHOOK
 
 _LAYOUT_BACK_S = 90.0
 _AGAIN_S = 0.3
+_BY_A_CONSUMER = "a consumer that began anew"
 
 _NO_DOCUMENTS = (
     b"",
@@ -39,7 +40,7 @@ async def layout_deleted(deployment: Deployment, _random: Random) -> str:
         async with open_log(deployment.server.url, namespace=NAMESPACE) as opened:
             if opened.layout.identity != deployment.log.layout.identity:
                 deployment.complaints.append("the log was made anew over one without a layout")
-    by = "a consumer that began anew"
+    by = _BY_A_CONSUMER
     with anyio.move_on_after(_LAYOUT_BACK_S):
         while not await deployment.insist("EXISTS", key):
             by = await _do_as_doctor_says(deployment)
@@ -65,7 +66,7 @@ async def _do_as_doctor_says(deployment: Deployment) -> str:
         # N: as many as the log had, which is what only an operator can know.
         command = to_do.replace(" N,", f" {PARTITIONS} ,").split(" ,")[0]
         await deployment.insist(*command.split()[1:])
-    return f"`{to_do}`"
+    return f"`{to_do}`" if to_do else _BY_A_CONSUMER
 
 
 async def generations_deleted(deployment: Deployment, random: Random) -> str:
