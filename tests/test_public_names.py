@@ -26,7 +26,6 @@ NOT_FOR_CALLERS: dict[type[Exception], str] = {
     InvalidHealthCheckError: "becomes InvalidModelDefinitionError, or InvalidEventError",
     NeverSentError: "becomes ServerUnavailableError",
     UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",
-    HeldBackError: "a follower keeps the table that it has",
     OutOfStepError: "caught by the follower that raises it",
     HeldBackError: "caught by the follower that raises it, and shown as its reader's state",
 }
