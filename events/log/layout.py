@@ -1,12 +1,12 @@
 """The layout of a log: how many partitions it has, and which log it is."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from secrets import token_hex
 
 import msgspec
 
-from events.errors import LayoutError
+from events.errors import LayoutError, ServerRefusedError
 from events.log.keys import PARTITIONS_MAX, Keys
 from events.server.reply import reply, reply_or_none
 from events.server.server import Client
@@ -120,7 +120,7 @@ async def _refuse_remains(client: Client, keys: Keys) -> None:
 
     Whoever made it anew would have it with another number of partitions, or as another log.
     """
-    remains = reply(await client.call("EXISTS", *remains_of(keys)), int)
+    remains = await _count(client, remains_of(keys))
     if remains:
         raise LayoutError(
             f"the log {keys.namespace!r} has lost its layout, the key {keys.layout}, but"
@@ -172,7 +172,16 @@ def identity_in(held: bytes | None, key: str) -> str | None:
 async def log_exists(client: Client, keys: Keys, partitions: Iterable[int]) -> bool:
     """Whether there is a layout, or a key where one of *partitions* would lie."""
     names = (keys.layout, *(keys.events(partition) for partition in partitions))
-    return bool(await client.call("EXISTS", *names))
+    return await _count(client, names) > 0
+
+
+async def _count(client: Client, names: Sequence[str]) -> int:
+    """Return how many of the keys *names* are there."""
+    try:
+        return reply(await client.call("EXISTS", *names), int)
+    except ServerRefusedError:
+        # A cluster counts no keys of several slots at once.
+        return sum([reply(await client.call("EXISTS", name), int) for name in names])
 
 
 def _shown(held: bytes) -> str:

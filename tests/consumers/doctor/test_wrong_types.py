@@ -55,7 +55,7 @@ async def test_a_command_and_a_script_name_the_key_that_is_of_the_wrong_type(
 
 async def test_an_append_names_all_keys_of_which_one_is_of_the_wrong_type(log: EventLog) -> None:
     await log.server.client.call("SET", log.keys.heads(0), "stray")
-    with pytest.raises(WrongTypeError, match=r"one of .*:events, .*:heads, .*:appended:"):
+    with pytest.raises(WrongTypeError, match=r"one of .*:events, .*:heads, .*:event-ids"):
         await log.append(created())
 
 
