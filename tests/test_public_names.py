@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from consumers.runtime.interruption import HistoryAwaitedError
 from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
 from events.server.connection import NeverSentError, NoEntryError
@@ -26,6 +27,7 @@ NOT_FOR_CALLERS: dict[type[Exception], str] = {
     InvalidHealthCheckError: "becomes InvalidModelDefinitionError, or InvalidEventError",
     NeverSentError: "becomes ServerUnavailableError",
     UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",
+    HistoryAwaitedError: "waited out by the consumer whose projector raises it",
     OutOfStepError: "caught by the follower that raises it",
     HeldBackError: "caught by the follower that raises it, and shown as its reader's state",
 }

@@ -26,6 +26,10 @@ INTERRUPTIONS = (
 _BACKOFF = Backoff(first_s=0.05, most_s=5.0)
 
 
+class HistoryAwaitedError(ServerUnavailableError):
+    """A part of the history is missing; nothing is ended until it is back, or given up on."""
+
+
 class Interruptions:
     """The interruptions of one consumer.
 
@@ -60,7 +64,11 @@ class Interruptions:
             self._log.error("lease_lost", error=message)
             return
         self.failures += 1
-        if isinstance(error, ServerUnavailableError):
+        if isinstance(error, HistoryAwaitedError):
+            # It may last until somebody decides: told at once, then ever more seldom.
+            if self.failures & (self.failures - 1) == 0:
+                self._log.error("history_missing", error=message, failures=self.failures)
+        elif isinstance(error, ServerUnavailableError):
             self._log.warning("server_unavailable", error=message, failures=self.failures)
         else:
             # Another value may lie under the stream's key: only a person can repair that.

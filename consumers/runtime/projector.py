@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic
 from uuid import UUID
 
+from consumers.runtime.interruption import HistoryAwaitedError
 from consumers.runtime.outcome import Delivery, Outcome, Retry, RetryPolicy, outcome_of
 from consumers.runtime.progress import applying, building, note_conflicts
 from events.archive.errors import ArchiveError
@@ -103,7 +104,7 @@ class Projector(Generic[State]):
                 self._known.note(position)
         except _HISTORY_MISSING as error:
             await self._known.note_missing(str(error))
-            raise self._waiting_for_history(error) from error
+            raise HistoryAwaitedError(f"history missing: {error}; {WAY_OUT}") from error
         if self._store.read_model in held.missing:
             self._log.info("history_found", generation=generation)
             await self._known.note_found()
@@ -114,12 +115,6 @@ class Projector(Generic[State]):
     @property
     def _source(self) -> Source:
         return self._log_of if self._snapshots is None else self._snapshots.source
-
-    def _waiting_for_history(self, error: Exception) -> ServerUnavailableError:
-        """Return what makes the consumer wait: readers keep their table, nothing is ended."""
-        told = f"history missing: {error}; {WAY_OUT}"
-        self._log.error("history_missing", error=told)
-        return ServerUnavailableError(told)
 
     async def _begin(self, wants: Wants | None = None) -> Folding[State]:
         if self._snapshots is None:
@@ -198,7 +193,7 @@ class Projector(Generic[State]):
             with building():
                 await mend_documents(self._source, self._store, damaged, self._begin)
         except _HISTORY_MISSING as error:
-            raise self._waiting_for_history(error) from error
+            raise HistoryAwaitedError(f"history missing: {error}; {WAY_OUT}") from error
         except ProjectionsError as error:
             if generation == self._generation:
                 await self._begin_anew(str(error))
