@@ -10,6 +10,7 @@ from consumers.errors import MissingSettingError
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
+from consumers.retention.snapshot_looks import SnapshotLooks, looking_for_snapshots
 from consumers.runtime.consumer import Consumer
 from consumers.runtime.processor import Handler
 from consumers.runtime.progress import ConsumerProgress
@@ -77,22 +78,22 @@ def projector_group(projection: Projection[Any]) -> GroupDefinition:
         settings = all_settings.consumer
         archive = open_archive(all_settings.archive, log.keys.namespace)
         source = log if archive is None else History(log, archive)
-        yield [
-            Consumer(
-                log,
-                partition,
-                (projection.read_model, name),
-                Projector(
-                    log,
-                    projection,
-                    partition,
-                    settings.policy,
-                    Snapshots(source, partition, all_settings.snapshots),
-                ),
-                settings,
-            )
+        snapshots = [
+            Snapshots(source, partition, all_settings.snapshots)
             for partition in range(log.partitions)
         ]
+        consumers = [
+            Consumer(
+                log,
+                one.partition,
+                (projection.read_model, name),
+                Projector(log, projection, one.partition, settings.policy, one),
+                settings,
+            )
+            for one in snapshots
+        ]
+        async with looking_for_snapshots(SnapshotLooks(log, projection, name, snapshots)):
+            yield consumers
 
     return GroupDefinition(
         name=projection.read_model,

@@ -16,11 +16,13 @@ import pytest
 from consumers.processes.supervisor import routestream_command
 from events import EventLog
 from events.log.positions import Positions
+from events.retention.known_snapshots import read_known_snapshots
 from tests.consumers.support.terminal import environment_of, run_in_terminal
 from tests.events.support.old_entries import add_old, old_id, there
 from tests.support.histories import ROUTES, E, created, listed, record
 from tests.support.read_model import live_documents
 from tests.support.running_consumer import until_settled
+from tests.support.waiting import wait_until
 
 NEWER = [sys.executable, "-m", "tests.support.second_release"]
 OLDER_GROUPS = ("route-table", "health-state")
@@ -111,6 +113,19 @@ async def both_consuming(log: EventLog, older: Release, newer: Release) -> Async
 async def settled(log: EventLog, *groups: str) -> None:
     for group in groups:
         await until_settled(log, group)
+
+
+async def relied_on(log: EventLog, read_model: str, at: str | None = None) -> None:
+    """Wait until retention relies on the snapshot taken last, which is the one *at* if given."""
+    known = await read_known_snapshots(log.server.client.call, log.keys, 0)
+    [taken] = [one for one in known if (one.read_model, one.process) == (read_model, "")]
+    assert at in {None, str(taken.at)}
+    positions = Positions(log.server, log.keys, 0)
+
+    async def is_relied_on() -> bool:
+        return await positions.of(f"snapshot:{read_model}") == taken.at
+
+    await wait_until(is_relied_on, f"every projector of {read_model} has read its snapshot")
 
 
 async def names_in(log: EventLog, read_model: str) -> list[bytes]:
@@ -208,12 +223,8 @@ async def test_each_release_keeps_and_goes_on_from_its_own_snapshots(
         [second] = await newer.read("snapshot", "take", "route-table", "--keep", "1")
         assert [one["version"] for one in (first, second)] == [1, 2]
         assert [one["verified"] for one in (first, second)] == [True, True]
-        positions = await Positions(log.server, log.keys, 0).all()
-        kept = {name: str(at) for name, at in positions.items() if name.startswith("snapshot:")}
-        assert kept == {
-            "snapshot:route-table": first["position"],
-            "snapshot:route-table-v2": second["position"],
-        }
+        await relied_on(log, "route-table", first["position"])
+        await relied_on(log, "route-table-v2", second["position"])
         # The newest of the older release is still there, and is what it begins with.
         assert {one["version"] for one in await newer.read("snapshot", "ls")} == {1, 2}
         restored = await older.shown("snapshot", "restore", "route-table", "--yes")
@@ -230,6 +241,7 @@ async def test_after_the_switch_the_older_version_holds_nothing_back(
         async with older.consuming("route-table"):
             await settled(log, "route-table", *NEWER_GROUPS)
             await older.shown("snapshot", "take")
+            await relied_on(log, "route-table")
             held = await newer.shown(*trim)
             assert "snapshot:route-table-v2 holds everything back" in held
             assert "`routestream snapshot take route-table`" in held
@@ -239,6 +251,8 @@ async def test_after_the_switch_the_older_version_holds_nothing_back(
         await log.append(created(), listed(record(status="running", traffic_ratio=0.5)))
         await settled(log, *NEWER_GROUPS)
         await newer.shown("snapshot", "take")
+        for group in NEWER_GROUPS:
+            await relied_on(log, group)
         held = await newer.shown(*trim)
         assert f"group:route-table holds back all from {old_id(9)} on" in held
         assert "`routestream groups remove route-table`" in held

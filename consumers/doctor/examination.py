@@ -13,6 +13,7 @@ from consumers.doctor.life_findings import (
     process_findings,
     read_fleets,
     read_health,
+    snapshot_findings,
 )
 from consumers.doctor.log_facts import (
     PartitionFacts,
@@ -95,6 +96,7 @@ async def examine(
                 findings += read_model_findings(read_model, partition)
     health = await read_health(queries, keys, facts, checker_lifetime_s, now)
     findings += process_findings(await read_fleets(queries, keys, now))
+    findings += await snapshot_findings(queries, keys, facts, now)
     findings += [*health_findings(health), *queries.unreadable.findings]
     findings += refusal_findings(queries, keys)
     return Examination(findings, facts, _unmeasured(queries, keys, facts))

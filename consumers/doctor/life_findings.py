@@ -19,6 +19,8 @@ from consumers.processes.registry import (
 )
 from events.entry.age import span
 from events.log.keys import Keys
+from events.log.positions import snapshot_holder
+from events.retention.known_snapshots import read_known_snapshots, unread_of
 from events.server.reply import reply_or_none
 from producers.checker.known_checkers import KnownCheckers, read_known_checkers
 from projections.errors import UnreadableDocumentError
@@ -153,6 +155,31 @@ def _of_ages(ages: Mapping[RouteKey, HealthAge]) -> Finding:
 
 def _named(key: tuple[UUID, UUID]) -> str:
     return f"route {key[1]} of endpoint {key[0]}"
+
+
+async def snapshot_findings(
+    queries: ServerQueries, keys: Keys, partitions: Sequence[PartitionFacts], now: datetime | None
+) -> list[Finding]:
+    """Return a finding for each read model and partition of which a snapshot is noted."""
+    if now is None:
+        return []
+    now_ms = round(now.timestamp() * 1_000)
+    found: list[Finding] = []
+    for facts in partitions:
+        known = await read_known_snapshots(queries.ask, keys, facts.partition)
+        for read_model in sorted({one.read_model for one in known if one.at is not None}):
+            stands_at = facts.kept_positions.positions.get(snapshot_holder(read_model))
+            unread = unread_of(read_model, stands_at, known, now_ms)
+            about = f"snapshots of {read_model}, partition {facts.partition}"
+            if unread is None:
+                found.append(ok(about, "every projector that runs can read one", stands_at or ""))
+                continue
+            if unread.is_waiting:
+                found.append(ok(about, unread.what, stands_at or "none yet"))
+                continue
+            what = f"a trim cannot rely on the newest one: {unread.what}"
+            found.append(warning(about, what, stands_at or "none yet", to_do=unread.to_do))
+    return found
 
 
 async def read_fleets(

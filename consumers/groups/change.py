@@ -36,6 +36,7 @@ class GroupChange:
         self._events, self._positions = keys.events(partition), keys.positions(partition)
         self._operations = keys.operations(partition)
         self._lost = keys.lost(partition)
+        self._snapshots = keys.snapshots(partition)
         self._delivered = keys.delivered(partition, group)
         self._kept = [
             *(keys.requeues(partition, group), keys.tries(partition, group)),
@@ -86,7 +87,8 @@ class GroupChange:
         Raises:
             GroupActiveError: A consumer reads for it, and *force* is not given.
         """
-        keys = [self._events, self._positions, self._lost, self._operations, *self._kept]
+        keys = [self._events, self._positions, self._lost, self._operations]
+        keys += [self._snapshots, *self._kept]
         snapshots = snapshot_holder(self._group) if with_snapshots else ""
         args = [self._group, group_holder(self._group), snapshots]
         raw = await self._remove(keys, [*args, *self._who_counts(force=force), *as_arguments(what)])

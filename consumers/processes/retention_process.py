@@ -5,7 +5,7 @@ import anyio
 from consumers.processes.group_process import warn_of_weaknesses
 from consumers.processes.registry import own_facts, registered
 from consumers.processes.stopping import stopping
-from consumers.retention.holder_advice import deadness_of, remedy_of
+from consumers.retention.holder_advice import is_told, remedy_of
 from consumers.retention.settings import RETENTION, RetentionSettings
 from events.errors import ServerUnavailableError
 from events.log.log import EventLog
@@ -111,7 +111,11 @@ class Retention:
     def _warn(self, cut: Cut[PartitionStream], held: int) -> None:
         """Warn of dead holders that hold the log back, once, and again when they change."""
         partition = cut.stream.partition
-        idle = [holder for holder in cut.held_by if deadness_of(holder)]
+        idle = [
+            holder
+            for holder in cut.held_by
+            if is_told(holder) and not (holder.unread and holder.unread.is_waiting)
+        ]
         warned_of = frozenset(h.name for h in idle if h.kind != "group" or self._is_much(held))
         if warned_of and warned_of != self._warned.get(partition):
             for holder in idle:

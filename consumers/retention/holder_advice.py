@@ -20,6 +20,11 @@ def deadness_of(holder: Holder) -> Activity | None:
     return activity if activity in UNREAD else None
 
 
+def is_told(holder: Holder) -> bool:
+    """Whether *holder*, which holds the log back, does so for want of an operator."""
+    return deadness_of(holder) is not None or holder.unread is not None
+
+
 def remedy_of(holder: Holder) -> str:
     """Return what an operator can do so that *holder* no longer holds the log back."""
     name = holder.name.partition(":")[2]
@@ -30,6 +35,8 @@ def remedy_of(holder: Holder) -> str:
             return f"start its consumers again, or `routestream groups remove {name}`"
         case "archive":
             return "`routestream archive run`, or trim without archive"
+        case "snapshot" if holder.unread is not None:
+            return f"{holder.unread.what}; {holder.unread.to_do}, or trim without snapshot"
         case "snapshot" if name in READ_MODELS:
             projection = READ_MODELS[name].name
             return f"`routestream snapshot take {projection}`, or trim without snapshot"

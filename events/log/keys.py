@@ -126,6 +126,13 @@ class Keys(msgspec.Struct, frozen=True):
         """Hash: holder of a position in the partition -> the entry id."""
         return f"{{{self.namespace}:{partition}}}:positions"
 
+    def snapshots(self, partition: int) -> str:
+        """Hash: read model and process -> when it looked, the newest snapshot it found, and where.
+
+        With an empty process it is the snapshot that was taken last.
+        """
+        return f"{{{self.namespace}:{partition}}}:snapshots"
+
     def losses(self, partition: int) -> str:
         """Stream, bounded: entries that groups found gone before they had read them."""
         return f"{{{self.namespace}:{partition}}}:losses"

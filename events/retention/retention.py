@@ -10,7 +10,9 @@ from events.entry.entry_id import END, START, EntryId
 from events.limits import Limited
 from events.log.log import EventLog
 from events.log.positions import Positions, group_holder
+from events.retention.known_snapshots import Unread, read_known_snapshots, unread_of
 from events.server.reply import Ask
+from events.server.server import now_of
 from events.streams.group_activity import idle_ms_of
 from events.streams.partition_stream import PartitionStream, read_partition_stream
 from events.streams.redis_stream import RedisStream
@@ -75,6 +77,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
             consumers.
         is_missing: It does not exist; at most its position is known.
         is_passed_over: It holds nothing back, as the rule says.
+        unread: For a snapshot, why retention does not rely on the newest one.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     idle_ms: int | None = None
     is_missing: bool = False
     is_passed_over: bool = False
+    unread: Unread | None = None
 
     @property
     def kind(self) -> str:
@@ -194,8 +198,16 @@ async def read_holders(log: EventLog, partition: int, rule: RetentionRule) -> li
     call, stream = log.server.client.call, log.keys.events(partition)
     groups = [await _read_holder(call, stream, group) for group in await read_groups(call, stream)]
     found = _with_positions({group.name: group for group in groups}, positions, rule.required)
+    known = await read_known_snapshots(call, log.keys, partition)
+    now_ms = round((await now_of(log.server)).timestamp() * 1_000) if known else 0
     return [
-        msgspec.structs.replace(holder, is_passed_over=kind_of(holder.name) in rule.without)
+        msgspec.structs.replace(
+            holder,
+            is_passed_over=holder.kind in rule.without,
+            unread=unread_of(holder.name.partition(":")[2], holder.stands_at, known, now_ms)
+            if holder.kind == "snapshot"
+            else None,
+        )
         for holder in found
     ]
 

@@ -1,5 +1,7 @@
 """Read the manifest of a snapshot: what it holds, and the names of its two files."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,6 +112,17 @@ def _name(manifest: SnapshotManifest) -> str:
 def manifest_file(manifest: SnapshotManifest) -> str:
     """Return the name of the manifest's own file."""
     return f"{_name(manifest)}.manifest.json"
+
+
+def newest_first(names: Iterable[str], projection: Projection[Any]) -> list[str]:
+    """Return those of *names* that are of manifests of this version of *projection*."""
+    begin, end = f"{projection.name}-v{projection.version}-", ".manifest.json"
+    found: list[tuple[EntryId, str]] = []
+    for name in names:
+        if name.startswith(begin) and name.endswith(end):
+            with suppress(EventsError):
+                found.append((EntryId.parse(name[len(begin) : -len(end)]), name))
+    return [name for _, name in sorted(found, reverse=True)]
 
 
 def states_file(manifest: SnapshotManifest) -> str:

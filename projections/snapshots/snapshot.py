@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from hashlib import file_digest, sha256
 from itertools import islice
+from os import fstat
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -13,6 +14,7 @@ from msgspec import Meta
 
 from events.archive.segment import decompressor
 from events.archive.whole_file import take_place, temporary_path, writing_synced
+from events.entry.entry_id import EntryId
 from events.entry.stored_json import StoredJson
 from events.errors import DamagedValueError
 from events.limits import Limited
@@ -26,6 +28,8 @@ from projections.snapshots.manifest import (
     SnapshotManifest,
     check_fits,
     manifest_file,
+    newest_first,
+    read_manifest,
     states_file,
     words_of,
 )
@@ -34,6 +38,7 @@ LINE_BYTES_MAX = 8_388_608
 """Maximum bytes of one document; a longer line is not a document of ours."""
 
 _LEVEL = 3
+_LOOKED_AT_MAX = 100
 _READ_BYTES = 1_048_576
 
 State = TypeVar("State")
@@ -43,10 +48,17 @@ class SnapshotSettings(Limited, frozen=True):
     """Where snapshots lie.
 
     Attributes:
-        directory: A folder on this machine, made where it is missing.
+        directory: A folder, made where it is missing, that every projector can read: nothing is
+            trimmed that one of them would have to find elsewhere. One without a leading slash lies
+            in the current folder of each process.
     """
 
     directory: Annotated[str, Meta(min_length=1)] = "snapshots"
+
+    @property
+    def folder(self) -> Path:
+        """The absolute path of the directory."""
+        return Path(self.directory).absolute()
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +141,8 @@ def read_snapshot(
 def problem_of(folder: Path, manifest: SnapshotManifest) -> str | None:
     """Return what is wrong with a snapshot's file, judged by its size; None where nothing is."""
     try:
-        size = (folder / manifest.file).stat().st_size
+        with (folder / manifest.file).open("rb") as file:
+            size = fstat(file.fileno()).st_size
     except FileNotFoundError:
         return "the file is missing"
     except OSError as error:
@@ -137,6 +150,31 @@ def problem_of(folder: Path, manifest: SnapshotManifest) -> str | None:
     if size != manifest.size_bytes:
         return f"the file has {size} bytes, {manifest.size_bytes} were written"
     return None
+
+
+def newest_verified(
+    folder: Path, projection: Projection[Any], identity: str
+) -> tuple[EntryId | None, str]:
+    """Return the position of the newest verified snapshot of log *identity*, judged by its size.
+
+    It is None where none can be read; the text then says what is wrong, "" if there is just none.
+    """
+    try:
+        names = newest_first((path.name for path in folder.iterdir()), projection)
+    except OSError as error:
+        return None, words_of(error)
+    problem = ""
+    for name in names[:_LOOKED_AT_MAX]:
+        try:
+            manifest = read_manifest(folder / name)
+        except SnapshotError as error:
+            problem = problem or str(error)
+            continue
+        if manifest.verified and manifest.identity in {"", identity}:
+            if (damage := problem_of(folder, manifest)) is None:
+                return manifest.at, ""
+            problem = problem or f"{manifest.file}: {damage}"
+    return None, problem
 
 
 def delete_snapshot(folder: Path, manifest: SnapshotManifest) -> None:

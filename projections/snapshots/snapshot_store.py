@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +11,7 @@ from events.entry.entry_id import END, START, EntryId
 from events.history.history import History
 from events.log.layout import read_identity
 from events.log.partition_identity import PartitionIdentity
-from events.log.positions import Positions, snapshot_holder
+from events.retention.known_snapshots import SnapshotNotes, folder_here
 from events.structured_logger import structured_logger
 from projections.errors import (
     HistoryMissingError,
@@ -44,9 +43,9 @@ class Snapshots:
 
     def __init__(self, log: Source, partition: int, settings: SnapshotSettings) -> None:
         self.source = log
-        self._partition = partition
+        self.partition = partition
         namespace = quote(log.keys.namespace, safe="")
-        self.folder = Path(settings.directory) / namespace / str(partition)
+        self.folder = settings.folder / namespace / str(partition)
 
     def manifests(self) -> list[SnapshotManifest]:
         """Return the manifest of each snapshot, newest first; a damaged one is only logged."""
@@ -75,6 +74,11 @@ class Snapshots:
     def _manifests_of(self, projection: Projection[Any]) -> list[SnapshotManifest]:
         return [manifest for manifest in self.manifests() if manifest.is_of(projection)]
 
+    async def identity(self) -> str:
+        """Return the identity of the partition's log, "" where it has none yet."""
+        log = self.source
+        return await read_identity(log.server.client, log.keys, self.partition) or ""
+
     async def load(
         self,
         manifest: SnapshotManifest,
@@ -97,25 +101,25 @@ class Snapshots:
         if wants is not None:
             states = {wanted: state for wanted, state in states.items() if wants(wanted)}
         base = Base(states=states, position=manifest.at, appended=manifest.appended)
-        return Folding(projection, self._partition, base, wants)
+        return Folding(projection, self.partition, base, wants)
 
     async def _check_log(self, manifest: SnapshotManifest) -> None:
         log = self.source
-        identity = await read_identity(log.server.client, log.keys, self._partition) or ""
+        identity = await self.identity()
         for what, found, wanted in (
             ("log", manifest.identity or identity, identity),
             ("namespace", manifest.namespace, log.keys.namespace),
             ("number of partitions", manifest.partitions, log.partitions),
-            ("partition", manifest.partition, self._partition),
+            ("partition", manifest.partition, self.partition),
         ):
             if found != wanted:
                 raise WrongSnapshotError(
                     f"snapshot {manifest.file}: its {what} is {found!r}, {wanted!r} is needed"
                 )
-        extent = await extent_of(log, self._partition)
+        extent = await extent_of(log, self.partition)
         if extent.removed and (extent.first is None or manifest.at < extent.first):
             return
-        if manifest.at > START and await find_entry(log, self._partition, manifest.at) is None:
+        if manifest.at > START and await find_entry(log, self.partition, manifest.at) is None:
             raise WrongSnapshotError(
                 f"snapshot {manifest.file}: entry {manifest.position}, at which it was taken,"
                 " is not in this log,"
@@ -138,11 +142,11 @@ class Snapshots:
             for manifest in await run_sync(self.manifests)
         ]
         if isinstance(self.source, History) and self.source.archive is not None:
-            archived = (await self.source.archive.state(self._partition)).manifest
+            archived = (await self.source.archive.state(self.partition)).manifest
             known.append(("the archive", archived.identity, archived.end))
-        last = (await extent_of(self.source, self._partition)).last
+        last = (await extent_of(self.source, self.partition)).last
         for what, identity, end in known:
-            place = f"partition {self._partition}"
+            place = f"partition {self.partition}"
             if identity not in {"", held.identity}:
                 raise HistoryMissingError(
                     f"{place}: {what} is of log {identity}, what the server has now is of log"
@@ -167,7 +171,7 @@ class Snapshots:
                 return await self.load(manifest, projection, until=until, wants=wants)
             except SnapshotError as error:
                 _log.warning("snapshot_passed_over", error=str(error))
-        return Folding(projection, self._partition, None, wants)
+        return Folding(projection, self.partition, None, wants)
 
     async def take(
         self,
@@ -178,8 +182,8 @@ class Snapshots:
     ) -> tuple[SnapshotManifest, Comparison | None]:
         """Fold the log independently, compare with the live documents, and write the states.
 
-        The log's position `snapshot:READ-MODEL`, which allows the entries to be trimmed, is raised
-        only where both agree.
+        Only where both agree may the entries be trimmed, once every projector can read the
+        snapshot; see `SnapshotNotes`.
 
         Raises:
             HistoryMissingError: Entries that the fold needs are missing.
@@ -187,16 +191,16 @@ class Snapshots:
         """
         log, projection = self.source, store.projection
         folding = await self.newest(projection)
-        head = (await extent_of(log, self._partition)).last
+        head = (await extent_of(log, self.partition)).last
         await replay(log, folding, head, note)
         is_live = compare_with_live and await store.live_generation() is not None
         comparison = await compare(log, store, folding, PATIENCE_S) if is_live else None
-        extent = await extent_of(log, self._partition)
-        check_complete(self._partition, folding.base.position, extent, folding.base.appended)
+        extent = await extent_of(log, self.partition)
+        check_complete(self.partition, folding.base.position, extent, folding.base.appended)
         written = await self._write(folding, verified=_verdict(comparison))
         if written.verified:
-            positions = Positions(log.server, log.keys, self._partition)
-            await positions.advance(snapshot_holder(projection.read_model), written.at)
+            notes = SnapshotNotes(log.server, log.keys, self.partition, projection.read_model)
+            await notes.taken(written.at, folder_here(str(self.folder)))
         return written, comparison
 
     async def keep(self, folding: Folding[State]) -> SnapshotManifest | None:
@@ -211,24 +215,23 @@ class Snapshots:
         folding.flush()
         if folding.contested:
             return None
-        extent = await extent_of(self.source, self._partition)
-        check_complete(self._partition, folding.base.position, extent, folding.base.appended)
+        extent = await extent_of(self.source, self.partition)
+        check_complete(self.partition, folding.base.position, extent, folding.base.appended)
         return await self._write(folding, verified=None)
 
     async def _write(self, folding: Folding[State], *, verified: bool | None) -> SnapshotManifest:
         log, projection = self.source, folding.projection
-        first = (await extent_of(log, self._partition)).first
+        first = (await extent_of(log, self.partition)).first
         states = {
             endpoint_id: state
             for endpoint_id, state in folding.states.items()
             if not is_forgettable(projection, state, first)
         }
-        identity = await read_identity(log.server.client, log.keys, self._partition)
         manifest = SnapshotManifest(
-            identity=identity or "",
+            identity=await self.identity(),
             namespace=log.keys.namespace,
             partitions=log.partitions,
-            partition=self._partition,
+            partition=self.partition,
             projection=projection.name,
             version=projection.version,
             position=str(folding.position),

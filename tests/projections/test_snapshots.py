@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from events import END, START, EventLog
-from events.log.positions import Positions
+from events.retention.known_snapshots import read_known_snapshots
 from projections.errors import (
     DamagedSnapshotError,
     HistoryMissingError,
@@ -27,7 +27,7 @@ from projections.replay.rebuild import Rebuild
 from projections.replay.replay import replay
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.snapshots.manifest import SnapshotManifest, read_manifest
-from projections.snapshots.snapshot import checksum_at, read_snapshot
+from projections.snapshots.snapshot import checksum_at, newest_verified, read_snapshot
 from projections.snapshots.snapshot_store import Snapshots
 from tests.support.appending import Appending, truth
 from tests.support.histories import PROJECTIONS, E
@@ -57,8 +57,9 @@ async def test_a_snapshot_is_what_happened(
     assert manifest.at == appending.acknowledged[-1].entry_id
     assert manifest.documents == 6
     assert read_snapshot(snapshots.folder, manifest, projection) == truth(projection, [appending])
-    holder = f"snapshot:{projection.name}"
-    assert await Positions(log.server, log.keys, 0).of(holder) == manifest.at
+    [noted] = await read_known_snapshots(log.server.client.call, log.keys, 0)
+    assert (noted.read_model, noted.process) == (projection.name, "")
+    assert (noted.at, noted.place.folder) == (manifest.at, str(snapshots.folder))
     assert snapshots.manifests() == [manifest]
 
 
@@ -78,9 +79,9 @@ async def test_a_snapshot_that_differs_from_what_is_live_lets_nothing_be_trimmed
     assert [one.endpoint_id for one in comparison.mismatches] == [endpoint]
     assert manifest.verified is False
     assert read_snapshot(snapshots.folder, manifest, ROUTE_TABLE)[endpoint] == right
-    assert await Positions(log.server, log.keys, 0).all() == {} or (
-        f"snapshot:{ROUTE_TABLE.name}" not in await Positions(log.server, log.keys, 0).all()
-    )
+    assert await read_known_snapshots(log.server.client.call, log.keys, 0) == []
+    found, _ = newest_verified(snapshots.folder, ROUTE_TABLE, await snapshots.identity())
+    assert found is None
     assert len(appending.acknowledged) > 6
 
 
@@ -277,7 +278,8 @@ async def test_what_a_fold_has_so_far_is_kept_and_lets_nothing_be_trimmed(
     assert kept is not None
     assert (kept.at, kept.appended) == (appending.acknowledged[20].entry_id, 21)
     assert kept.verified is None
-    assert await Positions(log.server, log.keys, 0).all() == {}
+    assert await read_known_snapshots(log.server.client.call, log.keys, 0) == []
+    assert newest_verified(snapshots.folder, ROUTE_TABLE, kept.identity) == (None, "")
     await replay(log, folding := await snapshots.newest(ROUTE_TABLE))
     assert folding.entries == len(appending.acknowledged) - 21
     assert folding.states == truth(ROUTE_TABLE, [appending])

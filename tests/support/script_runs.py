@@ -50,6 +50,7 @@ def partition_with_work(keys: Keys) -> list[tuple[Word, ...]]:
         ("HSET", keys.documents(0, table, 2), _ENDPOINT, '{"revision":1,"x":2}'),
         ("HSET", keys.generations(0), f"{table}:documents", 1, f"{table}:kept", 0),
         ("ZADD", keys.checkers, 1, "a-dead-checker"),
+        ("HSET", keys.snapshots(0), "route-table\nold", "1\n9-1\n{}"),
         ("HSET", keys.processes, "old", f"1\n{_GROUP}\n{{}}"),
     ]
 
@@ -64,6 +65,7 @@ def runs(keys: Keys) -> list[Run]:
         *_runs_of_read_models(keys),
         *_runs_of_checkers(keys),
         *_runs_of_processes(keys),
+        *_runs_of_snapshots(keys),
     ]
 
 
@@ -72,6 +74,15 @@ def _runs_of_processes(keys: Keys) -> list[Run]:
     return [
         Run("consumers.processes", "register", [keys.processes], ["new", _GROUP, "{}", *limits]),
         Run("consumers.processes", "register", [keys.processes], ["old", _GROUP, "{}", *limits]),
+    ]
+
+
+def _runs_of_snapshots(keys: Keys) -> list[Run]:
+    limits = (20_000, 3_600_000)
+    script = ("events.retention", "note_snapshot", [keys.positions(0), keys.snapshots(0)])
+    return [
+        Run(*script, ["route-table", process, at, "{}", *limits])
+        for process, at in (("new", "8-1"), ("new", ""), ("", "9-9"))
     ]
 
 
@@ -157,7 +168,8 @@ def _runs_by_hand(keys: Keys) -> list[Run]:
     package, events, holder = "consumers.groups", keys.events(0), f"group:{_GROUP}"
     positions, operations, dead = keys.positions(0), keys.operations(0), keys.dead(0, _GROUP)
     requeued = [events, dead, keys.requeues(0, _GROUP), positions, operations]
-    removed = [events, positions, keys.lost(0), operations, keys.errors(0, _GROUP)]
+    removed = [events, positions, keys.lost(0), operations, keys.snapshots(0)]
+    removed.append(keys.errors(0, _GROUP))
     requeue: list[Word] = [_GROUP, "by hand", 1_000, 100, holder, 1, "9-1", "3-1", "failed"]
     return [
         Run(
@@ -166,6 +178,10 @@ def _runs_by_hand(keys: Keys) -> list[Run]:
         ),
         Run(package, "drop", [dead, operations], [1, "9-1", *_OPERATION]),
         Run(package, "remove", removed, [_GROUP, holder, "", 0, "", *_OPERATION]),
+        Run(
+            *(package, "remove", removed),
+            ["route-table", holder, "snapshot:route-table", 0, "", *_OPERATION],
+        ),
         Run(package, "requeue", requeued, [*requeue, *_OPERATION]),
         Run(
             *(package, "reset", [events, positions, operations, keys.delivered(0, _GROUP)]),

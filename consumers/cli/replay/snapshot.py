@@ -86,7 +86,8 @@ async def take(
 
     It takes a snapshot of every projection unless PROJECTION is given. The exit code is 1 if what
     is live differs or could not be compared: the snapshot is right all the same, but it lets
-    nothing be trimmed.
+    nothing be trimmed. Any other does once every projector of the group can read it, and so has
+    its folder.
 
     \b
     Example: routestream snapshot take route-table --keep 7
@@ -103,6 +104,8 @@ async def take(
                     row = None if comparison is None else comparison_row(kind, comparison)
                     facts = msgspec.structs.asdict(manifest)
                     taken.append(TakenRow(**facts, comparison=row))
+                    if output.is_table:
+                        say(f"taken in {snapshots.folder}")
                     if keep is not None:
                         for old in await run_sync(snapshots.prune, kind, keep):
                             say(f"deleted {snapshots.folder / old.file}")
@@ -140,7 +143,7 @@ async def list_snapshots(
             for snapshots in [snapshots_of(deployment, log, one)]
             for manifest in snapshots.manifests()
         ]
-    nothing = f"no snapshots in {deployment.settings.snapshots.directory}"
+    nothing = f"no snapshots in {deployment.settings.snapshots.folder}"
     print_rows(output, ListedRow, found, (*_COLUMNS, _PROBLEM), nothing=nothing)
 
 

@@ -10,6 +10,7 @@ from rich.filesize import decimal
 from consumers.cli.terminal.output import OutputForm, print_pairs, print_table, printable
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
+from consumers.retention.holder_advice import remedy_of
 from events.entry.age import age_of
 from events.entry.entry_id import END, START, EntryId
 from events.retention.retention import Cut
@@ -215,6 +216,11 @@ def warnings_of(cut: Cut[RedisStream]) -> list[str]:
         f"{one.name} stands at {one.stands_at}, but the stream has no such group"
         for one in cut.holders
         if one.is_missing and one.kind == "group"
+    ]
+    warnings += [
+        f"{one.name} does not let the log be trimmed further: {remedy_of(one)}"
+        for one in cut.holding
+        if one.unread is not None and not one.unread.is_waiting
     ]
     deleted = stream.deleted or START
     if deleted > START and (stream.first is None or deleted >= stream.first):

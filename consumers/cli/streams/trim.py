@@ -20,7 +20,7 @@ from consumers.cli.terminal.output import (
 )
 from consumers.cli.terminal.output_form import print_values
 from consumers.cli.terminal.table import Column, Columns
-from consumers.retention.holder_advice import deadness_of, is_dead, remedy_of
+from consumers.retention.holder_advice import deadness_of, is_dead, is_told, remedy_of
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.entry.position import parse_span, time_of
@@ -95,9 +95,10 @@ async def trim(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Cut the oldest events off the log, as far as nobody needs them any more.
 
-    It keeps every entry that a group has not ended, that the archive or the last snapshot of a read
-    model lacks, or that is younger than --keep. LETS GO is the number of entries that each reader
-    alone would let go; what a group needs is checked once more at the moment of the trim.
+    It keeps every entry that a group has not ended, that the archive lacks, that is in no snapshot
+    which all projectors of its read model can read, or that is younger than --keep. LETS GO is the
+    number of entries that each reader alone would let go; what a group needs is checked once more
+    at the moment of the trim.
 
     \b
     Example: routestream streams trim --keep 7d --dry-run
@@ -145,7 +146,7 @@ def _print_plans(output: OutputForm, plans: Sequence[_Plan], now: datetime) -> N
         print_values(output, PlanRow, (_plan_row(cut, counts) for cut, counts in plans))
     for cut, _ in plans:
         for holder in cut.held_by if output.is_table else ():
-            if deadness_of(holder):
+            if is_told(holder):
                 from_ = holder.keeps_from
                 all_of_it = from_ <= START
                 what = "everything back" if all_of_it else f"back all from {from_} on"

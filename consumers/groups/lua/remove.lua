@@ -4,7 +4,8 @@
 -- KEYS[2]  hash             {ns:P}:positions, holder -> entry id
 -- KEYS[3]  hash             {ns:P}:lost, group -> entries it ever lost
 -- KEYS[4]  stream, bounded  {ns:P}:operations
--- KEYS[5]  ... all else that is kept for the group
+-- KEYS[5]  hash             {ns:P}:snapshots, read model and process, a line each -> what it can read
+-- KEYS[6]  ... all else that is kept for the group
 -- ARGV[1]  group
 -- ARGV[2]  its holder
 -- ARGV[3]  the holder of its read model's snapshots, which goes with it; '' for none
@@ -19,6 +20,7 @@
 check_writes(KEYS[2], 'hash', 'HDEL')
 check_writes(KEYS[3], 'hash', 'HDEL')
 check_writes(KEYS[4], 'stream', 'XADD', 'DEL')
+check_writes(KEYS[5], 'hash', 'HKEYS', 'HDEL')
 local group
 if redis.call('EXISTS', KEYS[1]) == 1 then
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -42,7 +44,10 @@ if group then
 end
 redis.call('HDEL', KEYS[2], ARGV[2], ARGV[3])
 redis.call('HDEL', KEYS[3], ARGV[1])
-redis.call('DEL', unpack(KEYS, 5))
+for _, field in ipairs(ARGV[3] == '' and {} or redis.call('HKEYS', KEYS[5])) do
+  if string.match(field, '^[^\n]*') == ARGV[1] then redis.call('HDEL', KEYS[5], field) end
+end
+redis.call('DEL', unpack(KEYS, 6))
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[6], '*',
   'before', stood .. ', ' .. pending .. ' pending', 'after', 'removed', unpack(ARGV, 7))
 return {'done', pending}

@@ -89,7 +89,15 @@ HARMLESS = {
     ),
     *("GET", "HGET", "HMGET", "HLEN", "HEXISTS", "XLEN", "ZCARD", "ZSCORE", "MGET", "CONFIG"),
 }
-SMALL_HASHES = (":positions", ":generations", ":lost", ":layout", ":identity", ":processes")
+SMALL_HASHES = (
+    ":positions",
+    ":generations",
+    ":lost",
+    ":layout",
+    ":identity",
+    ":processes",
+    ":snapshots",
+)
 
 
 @pytest.fixture(scope="module")

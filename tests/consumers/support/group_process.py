@@ -50,7 +50,13 @@ class Processes:
         self._stack = stack
 
     async def start(
-        self, group: str, name: str, *, url: str | None = None, batch_size: int = 10_000
+        self,
+        group: str,
+        name: str,
+        *,
+        url: str | None = None,
+        batch_size: int = 10_000,
+        snapshots: str = "snapshots",
     ) -> GroupProcess:
         """Start a consumer *name* of *group*; return when it consumes."""
         environment = {
@@ -60,6 +66,7 @@ class Processes:
             "ROUTESTREAM_CONSUMER_CLAIM_IDLE_MS": str(CLAIM_IDLE_MS),
             "ROUTESTREAM_CONSUMER_BLOCK_MS": "100",
             "ROUTESTREAM_CONSUMER_BATCH_SIZE": str(batch_size),
+            "ROUTESTREAM_SNAPSHOTS_DIRECTORY": snapshots,
         }
         process = await self._stack.enter_async_context(
             await anyio.open_process(

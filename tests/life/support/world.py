@@ -11,6 +11,7 @@ from uuid import UUID
 import anyio
 import zstandard
 
+from consumers.retention.snapshot_looks import SnapshotLooks
 from events import EntryId, EventLog, open_log
 from events.archive import Archive
 from events.history.history import History
@@ -134,6 +135,7 @@ class World:
         assert comparison is None or comparison.mismatches == []
         if manifest.verified:
             self.verified[of] = manifest.at
+            await SnapshotLooks(self.log, PROJECTIONS[of], "any", [self.snapshots]).look()
         return bool(manifest.verified)
 
     async def run_archive(self, up_to: EntryId) -> None:
