@@ -37,7 +37,7 @@ def dev_server(port: int, folder: Path | None) -> None:
     the extra `embedded`. It is for trying things out: nobody restarts it, and nothing protects it.
 
     \b
-    Example: routestream dev-server &
+    Example: routestream dev-server --port 6379
     """
     try:
         with noted_interrupts() as interruption, _folder(folder) as place:

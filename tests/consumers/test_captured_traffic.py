@@ -22,6 +22,7 @@ from projections.health_state.health_state import HEALTH_STATE
 from projections.projection import Projection
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.group_process import processes
+from tests.support.projectors import store_of
 from tests.support.running_consumer import (
     create_group,
     dead_letters,
@@ -32,6 +33,7 @@ from tests.support.running_consumer import (
     states,
     until_settled,
 )
+from tests.support.tcp_proxy import tcp_proxy
 from tests.support.waiting import wait_until
 
 DATA = Path(__file__).parents[1] / "data"
@@ -91,16 +93,22 @@ async def lag(log: EventLog, group: str) -> int:
 async def test_two_processes_of_each_group_one_of_each_killed_show_what_is_expected(
     imported: EventLog, redis_url: str
 ) -> None:
-    for group in GROUPS:
-        await create_group(imported, group)
+    for projection in (ROUTE_TABLE, HEALTH_STATE):
+        await create_group(imported, projection.name)
         # There is a read model, of nothing: all of it has to come through the group.
-        await imported.server.client.call("SET", imported.keys.live(0, group), 1)
-        await imported.server.client.call("HSET", imported.keys.generations(0), group, 1)
+        store = store_of(imported, projection)
+        generation = await store.new_generation()
+        await store.write(generation, [])
+        assert await store.go_live(generation, None)
 
-    async with processes(imported, redis_url) as started:
+    async with (
+        tcp_proxy(int(redis_url.rpartition(":")[2])) as proxy,
+        processes(imported, redis_url) as started,
+    ):
+        proxy.delay_s = 0.05  # so that it is not done when it is killed
         for group in GROUPS:
             before = await lag(imported, group)
-            victim = await started.start(group, "victim", batch_size=3)
+            victim = await started.start(group, "victim", batch_size=3, url=proxy.url)
             left = await until_less(imported, group, before)
             victim.freeze()
             assert left > 0

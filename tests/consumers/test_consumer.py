@@ -36,7 +36,7 @@ GARBAGE = {
     "an empty payload": (b"name", b"endpoint_created", b"payload", b""),
     "a field that breaks its limits": (
         *(b"name", b"route_traffic_ratio_updated"),
-        *(b"payload", ENDPOINT + b',"route_id":"' + b"0" * 32 + b'","traffic_ratio":7}'),
+        *(b"payload", ENDPOINT + b',"route_id":"' + b"0" * 32 + b'","traffic_ratio":-7}'),
     ),
     "a payload that is nested without end": (b"name", b"endpoint_destroyed", b"payload", DEEP),
     "a version that is not known": (b"name", b"endpoint_created", b"v", b"9", b"payload", b"{}"),

@@ -11,6 +11,7 @@ from consumers.runtime.consumer import Consumer
 from consumers.runtime.projector import Projector
 from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError
+from events.log.accepted_loss import accept_loss
 from events.log.log import EventLog
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.support.log_lines import captured_lines
@@ -61,6 +62,11 @@ async def flush(log: EventLog) -> None:
 LOSSES = [destroy_group, delete_stream, rename_stream, flush]
 
 
+async def accept(log: EventLog) -> None:
+    """Go on without the history that is gone, as `routestream log accept-loss` does."""
+    await accept_loss(log.server.client, log.keys, log.layout)
+
+
 @pytest.mark.parametrize("lose", LOSSES)
 async def test_consuming_goes_on_when_something_is_taken_away_while_it_waits(
     own_log: EventLog, lose: Callable[[EventLog], Awaitable[None]]
@@ -73,6 +79,9 @@ async def test_consuming_goes_on_when_something_is_taken_away_while_it_waits(
 
             await lose(own_log)
             await fill(own_log, 5)
+            if lose is not destroy_group:
+                await until_said(logs, "history_missing", 1)
+                await accept(own_log)
             await until_settled(own_log, NAME)
             found = await states(own_log, ROUTE_TABLE)
 
@@ -100,6 +109,8 @@ async def test_nothing_in_the_log_is_left_out_when_something_is_taken_away_under
                 await lose(own_log)
                 await fill(own_log, 20)
             done.set()
+        if lose is not destroy_group:
+            await accept(own_log)
         await until_settled(own_log, NAME)
 
     found = await states(own_log, ROUTE_TABLE)

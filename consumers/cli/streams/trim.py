@@ -174,7 +174,7 @@ def _columns(now: datetime) -> Columns[_HolderLine]:
         Column("READER", lambda one: "age" if one.reader is None else one.reader.name, folds=True),
         Column("PARTITION", lambda one: one.cut.stream.partition, is_number=True),
         Column("STANDS AT", lambda one: _stands_at(one.reader), is_below=True),
-        Column("KEEPS FROM", _keeps_from),
+        Column("KEEPS FROM", _keeps_from, is_below=True),
         Column("AGE", lambda one: _age(one, now)),
         Column("LETS GO", lambda one: one.lets_go, is_number=True),
         Column("STATE", lambda one: one.reader and _state(one.cut, one.reader), folds=True),

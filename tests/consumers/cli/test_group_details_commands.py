@@ -218,4 +218,4 @@ async def test_what_is_shown_fits_the_terminal(
     assert len(lines) > 1
     table = [line for line in lines if " holds everything back: " not in line]
     assert max(map(len, table)) <= columns, "\n".join(lines)
-    assert any(GROUP in line or "stray" in line for line in lines)
+    assert any(GROUP in line or "stray" in line for line in lines), "\n".join(lines)

@@ -83,7 +83,7 @@ class Processes:
             assert process.returncode is None, f"{group} {name} ended by itself"
             waits_on = connection_name(self._log.keys, 0, group, name)
             clients = await self._log.server.client.execute_command("CLIENT LIST")
-            return any(c["name"] == waits_on and c["cmd"] == "xreadgroup" for c in clients)
+            return any(client["name"] == waits_on for client in clients)
 
         await wait_until(consumes, f"{name} consumes for {group}")
         return GroupProcess(process, name)
