@@ -61,7 +61,10 @@ def test_an_interrupted_demo_leaves_nothing_running(number: signal.Signals, mome
         for _ in range(3):  # to the process group, as Ctrl-C, and more often than needed
             os.killpg(demo.pid, number)
             time.sleep(0.05)
-        assert demo.communicate(timeout=30)[1].strip() == "interrupted"
+        told = demo.communicate(timeout=30)[1].strip()
+        # asyncio may say by itself that a process has ended before it could look.
+        own = [line for line in told.splitlines() if "exit status already read" not in line]
+        assert own == ["interrupted"], told
         assert demo.returncode == 130
 
     assert running_with(mark) == []

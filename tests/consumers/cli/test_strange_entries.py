@@ -53,7 +53,7 @@ def deep(levels: int) -> list[bytes]:
 
 
 STRANGE: dict[str, list[bytes]] = {
-    "deep": deep(5_000),
+    "deep": deep(100_000),
     "deeper than is shown": deep(200),
     "payload twice": [*PLAIN, b"payload", PAYLOAD.replace(b'endpoint",', b'ENDPOINT",')],
     "name twice": [b"name", b"route_failed", *PLAIN],
