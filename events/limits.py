@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -96,3 +97,13 @@ def value_at(given: Any, path: str) -> Any:  # noqa: ANN401 - whatever somebody 
         except (TypeError, ValueError):
             raise LookupError(path) from None
     return value
+
+
+def is_http_url(url: str) -> bool:
+    """Whether *url* has the scheme http or https, a host, and no impossible port."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -12,6 +12,7 @@ from events.catalogue.endpoint import EndpointCreatedEvent, EndpointDestroyedEve
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.registry import BY_WIRE_NAME
 from events.catalogue.route import RouteFailedEvent
+from events.limits import is_http_url
 
 SECRETS_MAX = 5
 
@@ -81,11 +82,5 @@ class WebhookSettings(HandlerSettings, frozen=True, kw_only=True):
 
 
 def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        is_allowed = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        _ = parts.port
-    except ValueError:
-        is_allowed = False
-    if not is_allowed:
+    if not is_http_url(url):
         raise ValueError("url cannot be used: http://HOST/... and https://HOST/... are allowed")

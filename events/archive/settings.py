@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
-from events.limits import Limited
+from events.limits import Limited, is_http_url
 
 
 class ArchiveSettings(Limited, frozen=True):
@@ -52,13 +52,7 @@ class ArchiveSettings(Limited, frozen=True):
 
 
 def _check_endpoint(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        is_allowed = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        _ = parts.port
-    except ValueError:
-        is_allowed = False
-    if not is_allowed or "@" in url:
+    if not is_http_url(url) or "@" in url:
         raise ValueError(
             "endpoint_url cannot be used: http://HOST:PORT and https://HOST:PORT can, without"
             " a login"
