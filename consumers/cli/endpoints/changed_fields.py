@@ -31,8 +31,8 @@ def _of_endpoint(before: Endpoint, after: Endpoint) -> Iterator[Step]:
         yield "endpoint", "none", f"{after.name} (model {after.model}, {after.runtime_variant})"
     if after.health_check != before.health_check:
         yield "health check", _check(before.health_check), _check(after.health_check)
-    if _switch(after) != _switch(before):
-        yield "traffic", _switch(before), _switch(after)
+    if switch_in_words(after) != switch_in_words(before):
+        yield "traffic", switch_in_words(before), switch_in_words(after)
     if after.is_destroyed and not before.is_destroyed:
         yield "endpoint", before.name or str(before.endpoint_id), "destroyed"
 
@@ -58,9 +58,10 @@ def _route(route: Route) -> str:
     address = "no address"
     if route.kernel_host is not None and route.kernel_port is not None:
         address = f"{route.kernel_host}:{route.kernel_port}"
-    switch = "" if route.traffic_status == "active" else f", {_switch(route)}"
+    switch = "" if route.traffic_status == "active" else f", {switch_in_words(route)}"
     return f"{address}, {route.status}, {route.health}, weight {route.traffic_ratio:g}{switch}"
 
 
-def _switch(of: Endpoint | Route) -> str:
+def switch_in_words(of: Endpoint | Route) -> str:
+    """Return whether its traffic is switched on, and the reason given."""
     return ": ".join(filter(None, (of.traffic_status, of.traffic_reason)))

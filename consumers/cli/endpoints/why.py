@@ -9,6 +9,7 @@ from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of, source_of
 from consumers.cli.endpoints.at_position import as_of_option, endpoint_at
+from consumers.cli.endpoints.changed_fields import switch_in_words
 from consumers.cli.endpoints.mismatches import shown
 from consumers.cli.endpoints.table import health_check_in_words
 from consumers.cli.terminal.event_summary import address, summary
@@ -103,7 +104,7 @@ def _links_in_short(state: Endpoint) -> list[Register]:
         ),
     ]
     if state.traffic_at > START:
-        links.append(Register(None, "switched", _switch(state), state.traffic_at))
+        links.append(Register(None, "switched", switch_in_words(state), state.traffic_at))
     if state.is_destroyed:
         links.append(Register(None, "destroyed", "yes", state.destroyed_at))
     traffic = traffic_of(state)
@@ -126,12 +127,8 @@ def _links_in_short(state: Endpoint) -> list[Register]:
             Register(route_id, "health", _health(route), health_at),
         )
         if route.traffic_at > START:
-            links.append(Register(route_id, "switched", _switch(route), route.traffic_at))
+            links.append(Register(route_id, "switched", switch_in_words(route), route.traffic_at))
     return links
-
-
-def _switch(of: Endpoint | Route) -> str:
-    return ": ".join(filter(None, (of.traffic_status, of.traffic_reason)))
 
 
 def _health(route: Route) -> str:
