@@ -57,8 +57,9 @@ class Intake:
         self._stopping = anyio.Event()
 
     def stop(self) -> None:
-        """End every wait for room."""
+        """End every wait for room, and begin no further try, also while a read is on its way."""
         self._stopping.set()
+        self._lanes.stop()
         self._hands.wake()
 
     def look_everywhere(self) -> None:

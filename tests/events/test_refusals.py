@@ -51,8 +51,12 @@ def answering(reply: bytes, wrap: Callable[[socket.socket], socket.socket] | Non
             connection, _ = listener.accept()
             try:
                 connection = connection if wrap is None else wrap(connection)
-                while (commands := connection.recv(4_096)) and reply:
-                    connection.sendall(reply * max(1, len(re.findall(rb"(?:^|\n)\*", commands))))
+                if not reply:  # what is not read when a connection is closed would reset it
+                    connection.shutdown(socket.SHUT_WR)
+                while commands := connection.recv(4_096):
+                    answers = max(1, len(re.findall(rb"(?:^|\n)\*", commands)))
+                    if reply:
+                        connection.sendall(reply * answers)
             except OSError:
                 pass
             connection.close()
