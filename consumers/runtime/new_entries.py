@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Self
 
 from redis.asyncio.connection import AbstractConnection
@@ -17,6 +18,9 @@ from events.server.reply import reply, reply_streams
 from events.server.script import ForgottenScriptError
 from events.server.server import Server
 from events.server.translation import translation
+
+_LOOK_HOLDS_S = 0.1
+"""A look behind one read is also the look before the next, if that follows so soon."""
 
 
 class NewEntries:
@@ -44,6 +48,9 @@ class NewEntries:
         self._history = history
         self.is_asked = False
         self.count = 0
+        self._look: tuple[str | int, ...] = ()
+        self._has_look_before = False
+        self._looked_at = float("-inf")
 
     @classmethod
     @asynccontextmanager
@@ -87,17 +94,18 @@ class NewEntries:
                 *("COUNT", count, "BLOCK", block_ms, "STREAMS", self._stream, ">"),
             )
             # In one turn of the connection: a read that need not wait is between two looks.
-            look = self._history.look_command()
-            await self._send(look, read, look)
+            self._look = look = self._history.look_command()
+            self._has_look_before = monotonic() - self._looked_at > _LOOK_HOLDS_S
+            await self._send(*((look,) if self._has_look_before else ()), read, look)
 
     async def receive(self) -> list[Delivery]:
         """Return the entries that were found; none if the wait timed out."""
-        look = self._history.look_command()
-        looked = await self._receive_look(look)
+        look = self._look
+        looks = [await self._receive_look(look)] if self._has_look_before else []
         found = reply_streams(await self._receive("XREADGROUP", "STREAMS", self._stream, ">"))
-        looked_after = await self._receive_look(look)
-        self.is_asked = False
-        for raw in (looked, looked_after):
+        looks.append(await self._receive_look(look))
+        self.is_asked, self._looked_at = False, monotonic()
+        for raw in looks:
             if raw is None:
                 await self._history.look()
             else:

@@ -18,13 +18,17 @@ local function offset_of(about, group)
 end
 
 -- Record up to where the group was delivered, and the counts at that moment.
-local function record_delivered(stream, delivered, name)
-  local about, group = fields(redis.call('XINFO', 'STREAM', stream)), about_group(stream, name)
+local function record(delivered, about, group)
   local counts = {
     about['entries-added'] - about['length'], group['entries-read'] or '-', group['pending'],
     offset_of(about, group) or '-'
   }
-  redis.call('SET', delivered, group['last-delivered-id'] .. ' ' .. table.concat(counts, ' '))
+  local text = group['last-delivered-id'] .. ' ' .. table.concat(counts, ' ')
+  if redis.call('GET', delivered) ~= text then redis.call('SET', delivered, text) end
+end
+
+local function record_delivered(stream, delivered, name)
+  record(delivered, fields(redis.call('XINFO', 'STREAM', stream)), about_group(stream, name))
 end
 
 -- Return what was recorded, nil if nothing was.
