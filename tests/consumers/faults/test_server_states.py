@@ -141,9 +141,11 @@ async def test_what_cannot_be_acknowledged_is_handled_once_more_and_no_more(
     handling = Handling()
     batch: list[EntryId] = []
     broken = breaking(own_server)
+    appended = anyio.Event()
 
     async def break_at_the_last(_: RecordedEvent) -> None:
         if handling.calls.total() == len(first) + 3:
+            await appended.wait()  # its answer comes from a server that still answers
             await broken.__aenter__()
 
     first = await append(own_log, 1)
@@ -153,6 +155,7 @@ async def test_what_cannot_be_acknowledged_is_handled_once_more_and_no_more(
             await handling.until_handled(*first)  # the server has the scripts from now on
             await until_settled(own_log)
             batch += await append(own_log, 3)
+            appended.set()
             if breaking is without_memory:
                 await until_settled(own_log)
             else:
