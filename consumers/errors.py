@@ -38,3 +38,11 @@ class TryLaterError(ConsumersError):
 
 class LeaseLostError(ConsumersError):
     """Another consumer owns the partition now, or may do so at any moment."""
+
+
+class UnreachableProxyError(ConsumersError):
+    """A proxy, or what it reads from, cannot be written to now; the message says why."""
+
+
+class UnknownPublisherError(ConsumersError):
+    """No publisher of that name is shipped or installed."""

@@ -18,6 +18,7 @@ from events.errors import EventsError
 EVENTS = "routestream.events"
 PROJECTIONS = "routestream.projections"
 HANDLERS = "routestream.handlers"
+PUBLISHERS = "routestream.publishers"
 
 OURS = "routestream"
 """The owner of all that is shipped."""

@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 
-from consumers.monitoring.metrics import registry_of
+from consumers.monitoring.metric import registry_of
 from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.vitals import Health
 from events.structured_logger import structured_logger

@@ -1,61 +1,19 @@
 """Defines the metrics that a process exposes to Prometheus, each with labels and help."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal
 
-import msgspec
-from prometheus_client.core import (
-    CollectorRegistry,
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-)
 from prometheus_client.metrics_core import Metric as Family
 
 from consumers.groups.backlog import Backlog
+from consumers.monitoring.metric import Metric
+from consumers.monitoring.publisher_metrics import PUBLISHER_METRICS
 from consumers.runtime.progress import ConsumerProgress, Distribution
 from producers.checker.known_checkers import KnownCheckers
 from projections.route_table.health_age import HealthAge
 
-PREFIX = "routestream_"
-
-Kind = Literal["counter", "gauge", "histogram"]
 Value = Callable[[ConsumerProgress], float]
 
-_OF_GROUP = ("group", "partition")
 _OF_PROCESS = ("process",)
-
-
-class Metric(msgspec.Struct, frozen=True):
-    """One metric.
-
-    Attributes:
-        name: Its name without the prefix; the names of a counter's samples end in `_total`.
-        kind: Its Prometheus type.
-        help: What it counts, and what to know before adding it up.
-        labels: Its labels. The consumer's name is not one: it changes with each start.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = _OF_GROUP
-
-    @property
-    def full_name(self) -> str:
-        """The name of its samples."""
-        return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
-
-    def family(self) -> Family:
-        """Return its family without samples."""
-        kinds = {
-            "counter": CounterMetricFamily,
-            "gauge": GaugeMetricFamily,
-            "histogram": HistogramMetricFamily,
-        }
-        family: Family = kinds[self.kind](PREFIX + self.name, self.help, labels=self.labels)
-        return family
-
 
 _COUNTED: Mapping[Metric, Value] = {
     Metric(
@@ -161,19 +119,8 @@ METRICS = (
     *(*_COUNTED, *_DISTRIBUTED, *_BACKLOG),
     *(_SERVER_UP, _RESTARTS, _RUNNING),
     *(_LIVING, _DEAD_CHECKERS, _STALE, _HEALTH_AGE),
+    *PUBLISHER_METRICS,
 )
-
-
-def registry_of(collect: Callable[[], Iterable[Family]]) -> CollectorRegistry:
-    """Return a new registry that calls *collect* at each scrape."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected(collect))
-    return registry
-
-
-class _Collected:
-    def __init__(self, collect: Callable[[], Iterable[Family]]) -> None:
-        self.collect = collect
 
 
 def of_consumers(

@@ -60,6 +60,11 @@ class Keys(msgspec.Struct, frozen=True):
         """
         return f"{self.namespace}:processes"
 
+    @property
+    def proxies(self) -> str:
+        """Hash: publisher and proxy -> what the proxy has acknowledged, as JSON."""
+        return f"{self.namespace}:proxies"
+
     def events(self, partition: int) -> str:
         """Stream: the partition."""
         return f"{{{self.namespace}:{partition}}}:events"

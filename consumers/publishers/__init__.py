@@ -1,0 +1,1 @@
+"""Feeds real proxies from the route table."""

@@ -1,0 +1,46 @@
+"""Lists the publishers that can be run."""
+
+from consumers.errors import UnknownPublisherError
+from consumers.publishers.publisher_definition import PublisherDefinition
+from consumers.settings import Settings
+from events.plugins import PUBLISHERS as ENTRY_POINTS
+from events.plugins import Catalogue, InvalidPluginError, broken_plugins
+
+SHIPPED: tuple[PublisherDefinition, ...] = ()
+
+
+def _usable(name: str, found: object) -> PublisherDefinition:
+    """Return the publisher that a plugin provides.
+
+    Raises:
+        InvalidPluginError: It is not a publisher, or has another name.
+    """
+    if not isinstance(found, PublisherDefinition):
+        raise InvalidPluginError(f"{found!r} is no consumers.PublisherDefinition")
+    if found.name != name:
+        raise InvalidPluginError(f"its name is {found.name!r}, the entry point's is {name!r}")
+    return found
+
+
+PUBLISHERS = Catalogue(ENTRY_POINTS, {one.name: one for one in SHIPPED}, _usable)
+"""Every publisher that can be run, by its name."""
+
+
+def publisher_named(name: str) -> PublisherDefinition:
+    """Return the publisher *name*.
+
+    Raises:
+        UnknownPublisherError: There is none; the message names those that exist, and the plugins
+            that are skipped.
+    """
+    if name not in PUBLISHERS:
+        skipped = "".join(f"; {plugin}" for plugin in broken_plugins())
+        raise UnknownPublisherError(
+            f"publisher {name!r} is not one of {', '.join(PUBLISHERS)}{skipped}"
+        )
+    return PUBLISHERS[name]
+
+
+def set_up_publishers(settings: Settings) -> list[str]:
+    """Return the publishers that can run with *settings*."""
+    return [name for name, one in PUBLISHERS.items() if one.missing_setting(settings) is None]
