@@ -1,7 +1,7 @@
 """Record Backend.AI's own event stream and hand-off keys as our events."""
 
 from producers.backend_ai.capture import UnreadableCaptureError, read_capture
-from producers.backend_ai.handoff import MalformedHandoffError
+from producers.backend_ai.handoff_key import MalformedHandoffError
 from producers.backend_ai.wire import MalformedEntryError
 
 __all__ = [

@@ -1,86 +1,68 @@
-"""Read the hand-off: Redis keys in which Backend.AI passes what its events do not carry.
+"""Read the hand-off of one endpoint: its health check and its routes."""
 
-A manager writes the keys (database 2, time to live one hour) before it records that an endpoint's
-route list changed. Field names may have underscores or hyphens: Backend.AI's own reader (release
-25.15) accepts both.
-"""
-
-import re
-from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar
-from uuid import UUID
+from typing import Any
 
 import msgspec
 
 from events.catalogue.health_check import HealthCheck, health_check_from
-from events.catalogue.route import Host, Port, Protocol, RouteRecord, TrafficRatio
-from events.entry import codec
-from events.entry.stored_json import UNREADABLE
-from producers.errors import ProducersError
+from events.catalogue.route import RouteRecord
+from producers.backend_ai.handoff_key import (
+    HandoffKey,
+    HandoffProblem,
+    HandoffValues,
+    MalformedHandoffError,
+    MissingHandoffKeyError,
+    ProblemKind,
+    decoded,
+    field_problem,
+    underscored,
+)
+from producers.backend_ai.route_list import routes
 from projections.route_table.endpoint import Endpoint
 
-KeyKind = Literal[
-    "route_connection_info", "health_check_enabled", "health_check_config", "traffic_ratio"
-]
 
-Read = TypeVar("Read")
+class Handoff(msgspec.Struct, frozen=True):
+    """What the keys of one endpoint say.
 
-_UUID = rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_KEY = re.compile(
-    rb"endpoint\.(?P<endpoint>" + _UUID + rb")\."
-    rb"(?:session\.(?P<session>" + _UUID + rb")\.(?P<ratio>traffic_ratio)"
-    rb"|(?P<kind>route_connection_info|health_check_enabled|health_check_config))"
-)
-
-
-class HandoffKey(msgspec.Struct, frozen=True):
-    """One hand-off key; only the key of a traffic ratio has a *session_id*."""
-
-    endpoint_id: UUID
-    kind: KeyKind
-    session_id: UUID | None = None
-
-    @classmethod
-    def parse(cls, key: bytes) -> Self | None:
-        """Parse a key's name; None where it is not a hand-off key."""
-        parts = _KEY.fullmatch(key)
-        if parts is None:
-            return None
-        return msgspec.convert(
-            {
-                "endpoint_id": parts["endpoint"].decode(),
-                "kind": (parts["kind"] or parts["ratio"]).decode(),
-                "session_id": parts["session"] and parts["session"].decode(),
-            },
-            cls,
-        )
-
-    def __str__(self) -> str:
-        session = "" if self.session_id is None else f"session.{self.session_id}."
-        return f"endpoint.{self.endpoint_id}.{session}{self.kind}"
-
-
-HandoffValues = Mapping[HandoffKey, bytes]
-"""The values of the keys, without those that are missing or have expired."""
-
-
-class MalformedHandoffError(ProducersError):
-    """A hand-off key is missing or is not what Backend.AI writes; the message names key and field.
-
-    The route list that needs the key is refused as a whole: recorded without the broken route, it
-    would withdraw a replica that nobody withdrew.
+    Attributes:
+        health_check: How its routes are checked; None: not at all.
+        routes: Its routes: those listed, and of those refused what was recorded before.
+        problems: What is missing or refused.
     """
 
-    def __init__(self, key: HandoffKey, problem: str) -> None:
-        super().__init__(f"{key}: {problem}")
+    health_check: HealthCheck | None
+    routes: tuple[RouteRecord, ...]
+    problems: tuple[HandoffProblem, ...] = ()
 
 
-class _ListedRoute(msgspec.Struct, frozen=True):
-    session_id: UUID
-    route_id: UUID
-    kernel_host: Host | None
-    kernel_port: Port
-    protocol: Protocol = "http"
+def read(endpoint: Endpoint, values: HandoffValues) -> Handoff:
+    """Return the endpoint's hand-off, based on what is recorded of it.
+
+    Raises:
+        MalformedHandoffError: The route list is missing or is none, or the health check is broken
+            and none is recorded: the routes must not get traffic as if they were not checked.
+    """
+    problems: list[HandoffProblem] = []
+    check = _health_check_or_recorded(endpoint, values, problems)
+    listed = routes(endpoint, values)
+    return Handoff(check, listed.routes, (*problems, *listed.problems))
+
+
+def _health_check_or_recorded(
+    endpoint: Endpoint, values: HandoffValues, problems: list[HandoffProblem]
+) -> HealthCheck | None:
+    key = HandoffKey(endpoint.endpoint_id, "health_check_enabled")
+    if key not in values:
+        problems.append(HandoffProblem("key_missing", str(MissingHandoffKeyError(key))))
+    try:
+        return health_check(endpoint, values)
+    except MalformedHandoffError as error:
+        if endpoint.health_check is None:
+            raise
+        is_missing = isinstance(error, MissingHandoffKeyError)
+        kind: ProblemKind = "key_missing" if is_missing else "health_check_refused"
+        problems.append(HandoffProblem(kind, str(error)))
+        return endpoint.health_check
 
 
 def health_check(endpoint: Endpoint, values: HandoffValues) -> HealthCheck | None:
@@ -102,74 +84,8 @@ def health_check(endpoint: Endpoint, values: HandoffValues) -> HealthCheck | Non
     if enabled == b"false":
         return None
     key = HandoffKey(endpoint.endpoint_id, "health_check_config")
-    given = _underscored(_json(key, values, dict[str, Any]))
+    given = underscored(decoded(key, values, dict[str, Any]))
     try:
         return health_check_from(given)
     except msgspec.ValidationError as error:
-        raise MalformedHandoffError(key, _problem(error, given)) from None
-
-
-def routes(endpoint: Endpoint, values: HandoffValues) -> tuple[RouteRecord, ...]:
-    """Return the endpoint's routes; an empty list is valid.
-
-    Backend.AI lists the routes for each app, and its reader takes only the first app: the others
-    list the same replicas at other ports. A listed route runs. Its weight is the value of its key;
-    without the key it is the weight in *endpoint*, or 1.0 for a new route, so that an expired key
-    resets no weight.
-
-    Raises:
-        MalformedHandoffError: The list is missing, or one of its routes or weights is broken.
-    """
-    key = HandoffKey(endpoint.endpoint_id, "route_connection_info")
-    apps = _json(key, values, dict[str, list[dict[str, Any]]])
-    app, items = next(iter(apps.items()), ("", []))
-    records = []
-    for index, item in enumerate(items):
-        given = _underscored(item)
-        try:
-            listed = msgspec.convert(given, _ListedRoute)
-        except msgspec.ValidationError as error:
-            raise MalformedHandoffError(key, f"{app}[{index}]: {_problem(error, given)}") from None
-        records.append(_record(endpoint, values, app, listed))
-    return tuple(records)
-
-
-def _record(
-    endpoint: Endpoint, values: HandoffValues, app: str, listed: _ListedRoute
-) -> RouteRecord:
-    return RouteRecord(
-        route_id=listed.route_id,
-        session_id=listed.session_id,
-        app=app,
-        kernel_host="localhost" if listed.kernel_host is None else listed.kernel_host,
-        kernel_port=listed.kernel_port,
-        protocol=listed.protocol,
-        traffic_ratio=_traffic_ratio(endpoint, values, listed),
-        status="running",
-    )
-
-
-def _traffic_ratio(endpoint: Endpoint, values: HandoffValues, listed: _ListedRoute) -> float:
-    key = HandoffKey(endpoint.endpoint_id, "traffic_ratio", listed.session_id)
-    if key in values:
-        return _json(key, values, TrafficRatio)
-    known = endpoint.routes.get(listed.route_id)
-    return 1.0 if known is None else known.traffic_ratio
-
-
-def _json(key: HandoffKey, values: HandoffValues, kind: type[Read]) -> Read:
-    value = values.get(key)
-    if value is None:
-        raise MalformedHandoffError(key, "the key is not there, or has expired")
-    try:
-        return msgspec.json.decode(value, type=kind)
-    except UNREADABLE as error:
-        raise MalformedHandoffError(key, f"{value[:64]!r}: {error}") from None
-
-
-def _underscored(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.replace("-", "_"): value for name, value in given.items()}
-
-
-def _problem(error: msgspec.ValidationError, given: Mapping[str, Any]) -> str:
-    return str(codec.invalid_event(error, given)).removeprefix("value: ")
+        raise MalformedHandoffError(key, field_problem(error, given)) from None

@@ -27,9 +27,10 @@ async def import_capture(
 ) -> TranslationCounts:
     """Translate the capture at *path* into events, and append them to what *log* has.
 
-    A refused command (with a broken hand-off value, for example) is logged with its line and
-    skipped. No other producer should record the same endpoints during the import: it does not see
-    what others append after its start.
+    A refused command (with a broken hand-off list, for example) is logged with its line and
+    skipped; so is a refused route of a list, whose other routes are recorded. No other producer
+    should record the same endpoints during the import: it does not see what others append after
+    its start.
 
     Importing the same file again repeats its whole history: where an endpoint's last state differs
     from its first, the transitions are recorded a second time, and the route table shows past
@@ -59,6 +60,8 @@ async def import_capture(
         except ProducersError as error:
             _log.warning("command_refused", path=str(path), line=command.line, error=str(error))
             continue
+        for found in translation.problems:
+            _log.warning(found.kind, path=str(path), line=command.line, problem=found.problem)
         for recorded in await _append(log, events):
             translation.evolve(recorded)
     return translation.counts

@@ -12,11 +12,16 @@ from msgspec.structs import replace
 
 from events.catalogue.endpoint import EndpointHealthCheckUpdatedEvent
 from events.catalogue.event import Event
-from events.entry.entry_id import START
+from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
 from events.errors import InvalidEventError
 from producers.backend_ai import handoff, wire
-from producers.backend_ai.handoff import HandoffKey, MalformedHandoffError
+from producers.backend_ai.handoff_key import (
+    HandoffKey,
+    HandoffProblem,
+    HandoffValues,
+    MalformedHandoffError,
+)
 from producers.endpoints import decisions
 from producers.errors import ProducersError
 from projections.route_table.endpoint import Endpoint
@@ -63,6 +68,22 @@ class TranslationCounts(msgspec.Struct, frozen=True, kw_only=True):
     events: int = 0
 
 
+class Translated(msgspec.Struct, frozen=True):
+    """What one entry of Backend.AI's stream leads to.
+
+    Attributes:
+        outcome: What became of it.
+        events: The events to append, all of one endpoint.
+        expected: The head that the endpoint must still have for the events to be right.
+        problems: The parts of its hand-off that are missing or refused.
+    """
+
+    outcome: CommandOutcome
+    events: tuple[Event, ...] = ()
+    expected: EntryId = START
+    problems: tuple[HandoffProblem, ...] = ()
+
+
 class Translation:
     """Turns commands into events, one after another, on the state folded from our own log.
 
@@ -70,14 +91,15 @@ class Translation:
     translates the next one: a decision is only as good as its state. This class neither reads nor
     writes anything.
 
-    A caller that reads the live stream passes the values of the hand-off keys to `hand_over`, then
-    the entry to `translate_entry`.
+    A caller that reads the live stream passes the values of the hand-off keys with the entry to
+    `translate_entry`.
     """
 
     def __init__(self) -> None:
         self._endpoints: dict[UUID, Endpoint] = {}
         self._sessions: dict[UUID, tuple[UUID, UUID]] = {}
         self._values: dict[HandoffKey, bytes] = {}
+        self._problems: tuple[HandoffProblem, ...] = ()
         self._outcomes: Counter[str] = Counter()
         self._events = 0
 
@@ -91,6 +113,11 @@ class Translation:
         """The outcomes of the commands so far."""
         return TranslationCounts(events=self._events, **self._outcomes)
 
+    @property
+    def problems(self) -> tuple[HandoffProblem, ...]:
+        """What the hand-off of the last entry lacked, or was refused of it."""
+        return self._problems
+
     def translate(self, args: Sequence[bytes], observed_at: datetime) -> tuple[Event, ...]:
         """Return the events that a Redis command (its name first) leads to, often none.
 
@@ -103,6 +130,7 @@ class Translation:
                 missing or broken, or the endpoint was destroyed. The command is counted as
                 refused, the state does not change, and the next command can be translated.
         """
+        self._problems = ()
         name = args[0].upper() if args else b""
         if name == b"SET" and len(args) > 2 and (key := HandoffKey.parse(args[1])):
             self.hand_over(key, args[2])
@@ -128,71 +156,79 @@ class Translation:
         except ProducersError:
             self._outcomes["refused"] += 1
             raise
-        return self.translate_entry(fields, observed_at)
+        translated = self.translate_entry(fields, observed_at, self._values)
+        self._problems = translated.problems
+        return translated.events
 
     def translate_entry(
-        self, fields: Mapping[bytes, bytes], observed_at: datetime
-    ) -> tuple[Event, ...]:
-        """Return the events that one entry of Backend.AI's stream leads to; see `translate`."""
+        self, fields: Mapping[bytes, bytes], observed_at: datetime, values: HandoffValues
+    ) -> Translated:
+        """Return what one entry of Backend.AI's stream leads to; see `translate`."""
         try:
-            outcome, events = self._decide(fields, observed_at)
+            translated = self._decide(fields, observed_at, values)
         except ProducersError:
             self._outcomes["refused"] += 1
             raise
-        self._outcomes[outcome] += 1
-        self._events += len(events)
-        return events
+        self._outcomes[translated.outcome] += 1
+        self._events += len(translated.events)
+        return translated
 
     def _decide(
-        self, fields: Mapping[bytes, bytes], observed_at: datetime
-    ) -> tuple[CommandOutcome, tuple[Event, ...]]:
-        content = wire.decode(fields)
-        if isinstance(content, wire.Other):
-            return "other_names", ()
-        if isinstance(content, wire.RouteListUpdated):
-            events = self._list_updated(content)
-        else:
-            if content.session_id not in self._sessions:
-                return "unresolved", ()
-            if wire.retry_count(fields) and self._health(content) != "not_checked":
-                # A copy may be older than the known health; it counts only where none is known.
-                return "redelivered", ()
-            events = self._status_updated(content, observed_at)
-        return ("translated" if events else "unchanged"), events
+        self, fields: Mapping[bytes, bytes], observed_at: datetime, values: HandoffValues
+    ) -> Translated:
+        match wire.decode(fields):
+            case wire.Other():
+                return Translated("other_names")
+            case wire.RouteListUpdated(endpoint_id=endpoint_id):
+                return self._list_updated(endpoint_id, values)
+            case wire.StatusUpdated() as content:
+                if content.session_id not in self._sessions:
+                    return Translated("unresolved")
+                if wire.retry_count(fields) and self._health(content) != "not_checked":
+                    # A copy may be older than the known health; it counts only where none is known.
+                    return Translated("redelivered")
+                return self._status_updated(content, observed_at)
 
-    def _list_updated(self, content: wire.RouteListUpdated) -> tuple[Event, ...]:
-        endpoint = self._endpoints.get(content.endpoint_id) or ROUTE_TABLE.initial(
-            content.endpoint_id
-        )
-        health_check = handoff.health_check(endpoint, self._values)
-        records = handoff.routes(endpoint, self._values)
+    def _list_updated(self, endpoint_id: UUID, values: HandoffValues) -> Translated:
+        endpoint = self._endpoints.get(endpoint_id) or ROUTE_TABLE.initial(endpoint_id)
+        head = endpoint.version
+        read = handoff.read(endpoint, values)
         checked: tuple[Event, ...]
         if endpoint.version <= START:
             checked = (
                 EndpointHealthCheckUpdatedEvent(
-                    endpoint_id=content.endpoint_id, health_check=health_check
+                    endpoint_id=endpoint_id, health_check=read.health_check
                 ),
             )
             endpoint = replace(endpoint, version=START.after())
         else:
-            checked = decisions.update_health_check(endpoint, health_check)
+            checked = decisions.update_health_check(endpoint, read.health_check)
         try:
-            return (*checked, *decisions.set_route_list(endpoint, records))
+            events = (*checked, *decisions.set_route_list(endpoint, read.routes))
         except InvalidEventError as error:
-            key = HandoffKey(content.endpoint_id, "route_connection_info")
+            key = HandoffKey(endpoint_id, "route_connection_info")
             raise MalformedHandoffError(key, str(error)) from None
+        return Translated("translated" if events else "unchanged", events, head, read.problems)
 
-    def _status_updated(
-        self, content: wire.StatusUpdated, observed_at: datetime
-    ) -> tuple[Event, ...]:
+    def _status_updated(self, content: wire.StatusUpdated, observed_at: datetime) -> Translated:
         endpoint_id, route_id = self._sessions[content.session_id]
-        return decisions.record_status(
-            self._endpoints[endpoint_id], route_id, content.new_status, observed_at=observed_at
+        endpoint = self._endpoints[endpoint_id]
+        events = decisions.record_status(
+            endpoint, route_id, content.new_status, observed_at=observed_at
         )
+        return Translated("translated" if events else "unchanged", events, endpoint.version)
 
     def _health(self, content: wire.StatusUpdated) -> str:
         endpoint_id, route_id = self._sessions[content.session_id]
         return self._endpoints[endpoint_id].routes[route_id].health
+
+    def begin(self, endpoint: Endpoint) -> None:
+        """Begin with the state of an endpoint that was folded elsewhere, such as its document."""
+        before = self._endpoints.get(endpoint.endpoint_id) or ROUTE_TABLE.initial(
+            endpoint.endpoint_id
+        )
+        self._endpoints[endpoint.endpoint_id] = endpoint
+        self._index(before, endpoint)
 
     def evolve(self, recorded: RecordedEvent) -> None:
         """Fold an event of our own log, recorded by any producer.

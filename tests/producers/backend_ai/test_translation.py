@@ -21,7 +21,7 @@ from events.catalogue.route import (
 )
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent
-from producers.backend_ai.handoff import MalformedHandoffError
+from producers.backend_ai.handoff_key import MalformedHandoffError
 from producers.backend_ai.translation import Translation, TranslationCounts
 from producers.backend_ai.wire import MalformedEntryError
 from producers.errors import EndpointDestroyedError
@@ -246,7 +246,6 @@ def test_a_weight_from_its_key_comes_with_the_next_list() -> None:
     ("key", "value", "sentence"),
     [
         (f"endpoint.{ENDPOINT}.health_check_enabled", "maybe", "neither true nor false"),
-        (f"endpoint.{ENDPOINT}.session.{SESSION_B}.traffic_ratio", "2e6", "<= 1000000.0"),
         (
             f"endpoint.{ENDPOINT}.route_connection_info",
             f'{{"vllm":[{{"session_id":"{SESSION_A}"}}]}}',
@@ -267,6 +266,17 @@ def test_a_broken_value_refuses_the_list_and_the_next_one_is_read(
     assert [route.route_id for route in recording.endpoint.present_routes] == [ROUTE_A.route_id]
     assert recording.counts.refused == 1
     assert recording.lists(endpoint_id=OTHER_ENDPOINT) != []
+
+
+def test_a_broken_weight_refuses_its_route_and_the_others_are_recorded() -> None:
+    recording = Recording()
+    recording.lists(ROUTE_A)
+    recording.hands_over(ROUTE_B, ROUTE_A)
+    recording.when("SET", f"endpoint.{ENDPOINT}.session.{SESSION_A}.traffic_ratio", "2e6")
+
+    assert recording.when(*list_updated()) == [listed(ROUTE_A, ROUTE_B), started(ROUTE_B)]
+    [found] = [one for one in recording.translation.problems if one.kind == "route_refused"]
+    assert "<= 1000000.0" in found.problem
 
 
 @pytest.mark.parametrize("routes", [(ROUTE_A, ROUTE_A), (ROUTE_A,) * 1_001])
