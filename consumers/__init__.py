@@ -9,7 +9,9 @@ from consumers.errors import (
     TakenNameError,
     TryLaterError,
     UnknownGroupError,
+    UnknownPublisherError,
     UnprocessableError,
+    UnreachableProxyError,
 )
 from events.lazy_names import lazy_names
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from consumers.handlers.handler_settings import HandlerSettings
     from consumers.monitoring.settings import MetricsSettings
     from consumers.processes.embedded import NoServerProgramError, embedded_server
+    from consumers.publishers.publisher_definition import PublisherDefinition
     from consumers.running_group import open_group
     from consumers.runtime.outcome import RetryPolicy
     from consumers.runtime.processor import Handler
@@ -33,6 +36,7 @@ else:
             "consumers.handlers.handler_settings": ("HandlerSettings",),
             "consumers.monitoring.settings": ("MetricsSettings",),
             "consumers.processes.embedded": ("NoServerProgramError", "embedded_server"),
+            "consumers.publishers.publisher_definition": ("PublisherDefinition",),
             "consumers.running_group": ("open_group",),
             "consumers.runtime.outcome": ("RetryPolicy",),
             "consumers.runtime.processor": ("Handler",),
@@ -55,12 +59,15 @@ __all__ = [
     "MetricsSettings",
     "MissingSettingError",
     "NoServerProgramError",
+    "PublisherDefinition",
     "RetryPolicy",
     "Settings",
     "TakenNameError",
     "TryLaterError",
     "UnknownGroupError",
+    "UnknownPublisherError",
     "UnprocessableError",
+    "UnreachableProxyError",
     "embedded_server",
     "handler_group",
     "open_group",

@@ -141,6 +141,14 @@ PLACES = MappingProxyType(
             "Look at the health of routes, as it was and as it is.",
         ),
         "log": CommandReference("consumers.cli.log.log:log", "Look after the log as a whole."),
+        "proxies": CommandReference(
+            "consumers.cli.publishers.proxies:proxies",
+            "Look at the proxies that publishers feed.",
+        ),
+        "publish": CommandReference(
+            "consumers.cli.publishers.publish:publish",
+            "Keep proxies equal to the route table until a signal stops it.",
+        ),
         "replay": CommandReference(
             "consumers.cli.replay.rebuild:replay",
             "Read the recorded history again: into read models, or as of a moment that is past.",
@@ -191,10 +199,10 @@ PLACES = MappingProxyType(
 
 SECTIONS = MappingProxyType(
     {
-        "Look": ("top", "endpoints", "health", "events", "groups", "dead", "streams"),
+        "Look": ("top", "endpoints", "health", "proxies", "events", "groups", "dead", "streams"),
         "Watch over": ("doctor", "check"),
         "Record": ("routes", "status"),
-        "Run": ("consume", "checkers", "demo", "dev-server"),
+        "Run": ("consume", "checkers", "publish", "demo", "dev-server"),
         "Keep and repair": ("log", "replay", "snapshot", "archive"),
         "Set up": ("config", "completion"),
     }

@@ -114,7 +114,7 @@ async def consume(
         for name in names
         for slot in range(processes or 1)
     }
-    await _supervise(deployment, commands, processes or 1)
+    await supervise(deployment, commands, processes or 1)
 
 
 def groups_to_run(group: str | None, settings: Settings) -> list[str]:
@@ -158,13 +158,13 @@ async def run_checkers(
     settings = deployment.settings
     if processes is not None:
         commands = {f"checker-{slot}": ("checkers", "run") for slot in range(processes)}
-        await _supervise(deployment, commands, processes)
+        await supervise(deployment, commands, processes)
         return
     async with deployment.open_log(create=True) as log:
         await run_checker(log, settings, supervised=supervised)
 
 
-async def _supervise(
+async def supervise(
     deployment: Deployment, commands: Mapping[str, Sequence[str]], wanted: int
 ) -> None:
     """Check the server, then run *commands* as supervised processes, *wanted* of each group."""

@@ -7,7 +7,13 @@ from consumers.cli.terminal.messages import (
     EXIT_NOT_FOUND,
     EXIT_USAGE,
 )
-from consumers.errors import ConsumersError, MissingSettingError, TakenNameError, UnknownGroupError
+from consumers.errors import (
+    ConsumersError,
+    MissingSettingError,
+    TakenNameError,
+    UnknownGroupError,
+    UnknownPublisherError,
+)
 from consumers.settings import InvalidSettingsError
 from events.archive.errors import NoArchiveError
 from events.errors import (
@@ -68,6 +74,7 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
             UnreadableExportError,
             TakenNameError,
             UnknownGroupError,
+            UnknownPublisherError,
             AmbiguousEndpointError,
         ),
         EXIT_USAGE,

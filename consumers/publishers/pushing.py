@@ -18,7 +18,7 @@ _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
 
 
-class Target(Protocol):
+class PushedProxy(Protocol):
     """A proxy that is written to."""
 
     @property
@@ -36,8 +36,8 @@ class Target(Protocol):
         """
 
 
-async def push(feed: SnapshotFeed, target: Target, *, reconcile_s: float = RECONCILE_S) -> None:
-    """Publish each newest snapshot to *target* until cancelled.
+async def push(feed: SnapshotFeed, proxy: PushedProxy, *, reconcile_s: float = RECONCILE_S) -> None:
+    """Publish each newest snapshot to *proxy* until cancelled.
 
     All of it is compared at the start, every *reconcile_s* seconds, and after any failure.
     """
@@ -49,9 +49,9 @@ async def push(feed: SnapshotFeed, target: Target, *, reconcile_s: float = RECON
         sequence = feed.sequence
         whole = monotonic() >= whole_at + reconcile_s
         try:
-            await target.publish(snapshot, whole=whole)
+            await proxy.publish(snapshot, whole=whole)
         except UnreachableProxyError as error:
-            target.notes.unreachable(str(error))
+            proxy.notes.unreachable(str(error))
             failures, whole_at = failures + 1, -inf
             await anyio.sleep(min(_RETRY_MOST_S, _RETRY_FIRST_S * 2 ** min(failures, 10)))
         else:

@@ -36,6 +36,7 @@ check_writes(KEYS[7], 'hash', 'HSET')
 local keys = {
   stream = KEYS[2], positions = KEYS[5], delivered = KEYS[8], losses = KEYS[9], lost = KEYS[10]
 }
+check_checks(keys)
 local sorted = redis.call('HGET', KEYS[7], 'sorted')
 local has_tries = redis.call('HLEN', KEYS[3]) > 0
 local time = redis.call('TIME')

@@ -27,5 +27,6 @@
 local keys = {
   stream = KEYS[1], positions = KEYS[2], delivered = KEYS[3], losses = KEYS[4], lost = KEYS[5]
 }
+check_checks(keys)
 local names = {group = ARGV[1], holder = ARGV[2], consumer = ARGV[3], newest = ARGV[4]}
 return check_history(keys, names, ARGV[5], ARGV[6])

@@ -22,6 +22,7 @@ LISTINGS = (
     *("events tail", "events range start..", "events grep a start..", "events stats"),
     *("events trace chat", "streams ls", "streams trim --dry-run"),
     *("groups ls", "groups pending late", "groups losses late", "dead ls"),
+    "proxies ls",
     *("dead requeue --all --dry-run", "dead drop --all --dry-run"),
     *("endpoints ls", "endpoints ls --as-of end", "health ls"),
     *("archive ls", "archive check", "snapshot ls"),

@@ -10,10 +10,12 @@ from uuid import UUID
 
 import anyio
 import click
+import msgspec
 import pytest
 
 from consumers.cli.command_tree import routestream
 from consumers.cli.terminal.command_group import commands_of
+from consumers.publishers.proxy_ledger import ProxyState
 from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.losses import Losses
 from consumers.runtime.projector import Projector
@@ -203,6 +205,9 @@ async def more_to_show(log: EventLog, run: Commands, path: str, archive: str) ->
         await client.call("XGROUP", "DESTROY", log.keys.events(0), "late")
     if path == "health ls":
         await build(log, ReadModelStore(log.server, log.keys, HEALTH_STATE, 0))
+    if path == "proxies ls":
+        ledger = ProxyState(publisher="kind", proxy="near", acknowledged="5-0", noted_at=1.0)
+        await client.call("HSET", log.keys.proxies, "near", msgspec.json.encode(ledger))
     if path == "replay verify":
         kept = await client.execute_command("HGET", document, str(CHAT))
         await client.call("HSET", document, str(CHAT), kept.replace(b'"running"', b'"failed"'))

@@ -96,6 +96,7 @@ SMALL_HASHES = (
     ":layout",
     ":identity",
     ":processes",
+    ":proxies",
     ":snapshots",
 )
 

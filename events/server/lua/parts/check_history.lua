@@ -7,7 +7,7 @@
 
 local COUNTED_MAX = 10000
 
--- Refuse what `check_history` would be refused, before the first of several writes.
+-- Refuse what `check_history` would be refused, before the script's first write.
 local function check_checks(keys)
   check_stand(keys.stream, keys.positions)
   check_writes(keys.delivered, 'string', 'GET', 'SET')
@@ -62,7 +62,6 @@ local function check_history(keys, names, kept_max, at)
   local found = {}
 
   local function note(why, from, to, entries)
-    check_checks(keys)
     local counted = entries > 0 and entries < COUNTED_MAX and 'exactly' or 'least'
     local new = lose(keys.losses, keys.lost, kept_max, {
       group = names.group, why = why, first = from, last = to, entries = math.max(1, entries),
@@ -99,11 +98,8 @@ local function check_history(keys, names, kept_max, at)
     end
   end
 
-  if not known then
-    check_checks(keys)
-    stand(keys.stream, keys.positions, names.group, names.holder)
-  end
-  record(keys.delivered, about, group)
+  if not known then stand(keys.stream, keys.positions, names.group, names.holder) end
+  record(keys.delivered, about, group, known)
   local there = group['lag'] and about['length'] - group['lag'] or false
   if not is_beyond(last, delivered) then there = about['length'] end
   local first = about['first-entry'] and about['first-entry'][1] or false

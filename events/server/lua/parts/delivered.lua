@@ -17,14 +17,14 @@ local function offset_of(about, group)
   return about['entries-added'] == about['length'] and group['entries-read'] or nil
 end
 
--- Record up to where the group was delivered, and the counts at that moment.
-local function record(delivered, about, group)
+-- Record up to where the group was delivered, and the counts at that moment, unless that is known.
+local function record(delivered, about, group, known)
   local counts = {
     about['entries-added'] - about['length'], group['entries-read'] or '-', group['pending'],
     offset_of(about, group) or '-'
   }
   local text = group['last-delivered-id'] .. ' ' .. table.concat(counts, ' ')
-  if redis.call('GET', delivered) ~= text then redis.call('SET', delivered, text) end
+  if not known or known.text ~= text then redis.call('SET', delivered, text) end
 end
 
 local function record_delivered(stream, delivered, name)
@@ -33,10 +33,12 @@ end
 
 -- Return what was recorded, nil if nothing was.
 local function recorded(delivered)
+  local text = redis.call('GET', delivered) or ''
   local id, removed, read, pending, offset = string.match(
-    redis.call('GET', delivered) or '', '^(%d+%-%d+) (%d+) ([%d-]+) (%d+) ([%d-]+)$'
+    text, '^(%d+%-%d+) (%d+) ([%d-]+) (%d+) ([%d-]+)$'
   )
   return id and {
+    text = text,
     id = id, removed = tonumber(removed), read = tonumber(read), pending = tonumber(pending),
     offset = tonumber(offset)
   }

@@ -1,0 +1,1 @@
+"""The commands that feed proxies, and show what each of them has."""
