@@ -7,6 +7,7 @@ from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
+    Owner,
 )
 from events.catalogue.event import Event
 from events.catalogue.health_check import HealthCheck
@@ -110,6 +111,7 @@ __all__ = [
     "NoStreamError",
     "NotAdmittedError",
     "NotDurableError",
+    "Owner",
     "ReadableLog",
     "RecordedEvent",
     "RouteCreatedEvent",

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-_PLACE = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_PLACE = re.compile(r"^(?P<problem>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _LIMIT = re.compile(r"Expected `\w+` (?P<length>of length )?(?P<sign>[<>]=?) (?P<limit>\S+)")
 _WORDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 _TYPE = re.compile(r"Expected `(?P<wanted>[\w |]+)`, got `(?P<found>[\w]+)`")

@@ -4,25 +4,47 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, ClassVar
 
-from msgspec import Meta
+import msgspec
+from msgspec import Meta, field
 
 from events.catalogue.event import Event, Upcaster
 from events.catalogue.health_check import HealthCheck
-from events.catalogue.upcasters import endpoint_health_check_updated_v1_v2
+from events.catalogue.labels import Labels
+from events.catalogue.upcasters import (
+    endpoint_created_v1_v2,
+    endpoint_health_check_updated_v1_v2,
+)
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
+class Owner(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Whose the endpoint is, as far as that is known; 1 to 256 characters each."""
+
+    domain: Name | None = None
+    project: Name | None = None
+    user: Name | None = None
+
+
 class EndpointCreatedEvent(Event, frozen=True, kw_only=True, gc=False):
-    """An endpoint exists from now on; it has no routes yet."""
+    """An endpoint exists from now on; it has no routes yet.
+
+    Attributes:
+        owner: Whose it is; None where nobody has said so.
+        labels: At most 64, keys of at most 63 characters, values of at most 256.
+    """
 
     wire_name: ClassVar[str] = "endpoint_created"
+    version: ClassVar[int] = 2
+    upcasters: ClassVar[Mapping[int, Upcaster]] = MappingProxyType({1: endpoint_created_v1_v2})
 
     name: Name
     model: Name
     runtime_variant: Name = "custom"
     open_to_public: bool = False
     health_check: HealthCheck | None = None
+    owner: Owner | None = None
+    labels: Labels = field(default_factory=dict)
 
 
 class EndpointHealthCheckUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):

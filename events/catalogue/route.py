@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from events.catalogue.event import Event
+from events.catalogue.labels import Labels
 from events.errors import InvalidEventError
 
 ROUTES_MAX = 1_000
@@ -26,7 +27,9 @@ class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One route (a replica of the model) as an event describes it.
 
     *kernel_host* and *kernel_port* are None until its session has an address. *traffic_ratio* is
-    its weight among the routes that get traffic; 0 means none.
+    its weight among the routes that get traffic; 0 means none. *labels* are at most 64; keys by
+    convention are `role`, `zone`, `revision` and `model`. Entries of releases that knew no labels
+    have none.
     """
 
     route_id: UUID
@@ -37,6 +40,7 @@ class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     protocol: Protocol = "http"
     traffic_ratio: TrafficRatio = 1.0
     status: RouteStatus = "provisioning"
+    labels: Labels = {}
 
     @property
     def has_address(self) -> bool:
@@ -71,7 +75,8 @@ class RouteCreatedEvent(Event, frozen=True, kw_only=True, gc=False):
 class RouteStartedEvent(Event, frozen=True, kw_only=True, gc=False):
     """The route's address is known and its session runs: its health check's grace begins.
 
-    The event has no traffic ratio: starting never resets a weight.
+    The event has no traffic ratio: starting never resets a weight. Nor does it reset the labels
+    where it has none (None).
     """
 
     wire_name: ClassVar[str] = "route_started"
@@ -82,6 +87,7 @@ class RouteStartedEvent(Event, frozen=True, kw_only=True, gc=False):
     kernel_host: Host
     kernel_port: Port
     protocol: Protocol = "http"
+    labels: Labels | None = None
 
 
 class RouteTerminatingEvent(Event, frozen=True, kw_only=True, gc=False):

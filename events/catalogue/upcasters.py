@@ -3,6 +3,11 @@
 from events.catalogue.event import Payload
 
 
+def endpoint_created_v1_v2(payload: Payload) -> Payload:
+    """Version 2 adds the owner and the labels; before, nothing was known of them."""
+    return {**payload, "owner": None, "labels": {}}
+
+
 def endpoint_health_check_updated_v1_v2(payload: Payload) -> Payload:
     """Version 2 adds the grace; releases before 25.18 had none, so it is null."""
     health_check = payload.get("health_check")

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from events.catalogue.event import Event
+from events.catalogue.labels import wrong_label
 from events.catalogue.registry import BY_WIRE_NAME, EVENT_TYPES
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry, Metadata, RecordedEvent
@@ -161,13 +162,22 @@ def invalid_event(error: msgspec.ValidationError, given: Any) -> InvalidEventErr
     if not path:
         return InvalidEventError(getattr(given, "wire_name", "value"), problem)
     try:
-        value = value_at(msgspec.to_builtins(given), path)
+        value = value_at(msgspec.to_builtins(given), path.removesuffix("[...]"))
     except LookupError:
         return InvalidEventError(path, problem)
     if isinstance(value, dict):
-        return InvalidEventError(path, problem)
+        return _invalid_item(path.removesuffix("[...]"), problem, value)
     shown = f"a list of {len(value)}" if isinstance(value, list | tuple) else reprlib.repr(value)
     return InvalidEventError(path, f"{shown} is not allowed: {problem}")
+
+
+def _invalid_item(path: str, problem: str, holder: dict[Any, Any]) -> InvalidEventError:
+    """Return an error that names the label at fault; of anything else no more is shown."""
+    wrong = wrong_label(holder) if path.rpartition(".")[2] == "labels" else None
+    if wrong is None:
+        return InvalidEventError(path, problem)
+    key, problem = wrong
+    return InvalidEventError(f"{path}.{key}" if key else path, problem)
 
 
 def decode(entry: Entry) -> RecordedEvent:

@@ -102,9 +102,16 @@ def create_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
 
 
 def start_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
-    """Record that the route's session runs at a known address; its weight stays as it is."""
+    """Record that the route's session runs at a known address.
+
+    Its weight stays as it is, and so do its labels where *record* has none.
+    """
     route = _living_route(endpoint, record.route_id)
-    same_service = (record.protocol, record.app) == (route.protocol, route.app)
+    same_service = (record.protocol, record.app, record.labels or route.labels) == (
+        route.protocol,
+        route.app,
+        route.labels,
+    )
     if route.status == "running" and same_service and _runs(route, record):
         return ()
     return _checked(_started(endpoint.endpoint_id, record))
@@ -202,6 +209,7 @@ def record_of(route: Route) -> RouteRecord:
         protocol=route.protocol,
         traffic_ratio=route.traffic_ratio,
         status=route.status,
+        labels=route.labels,
     )
 
 
@@ -216,6 +224,7 @@ def _started(endpoint_id: UUID, record: RouteRecord) -> RouteStartedEvent:
         kernel_host=record.kernel_host,
         kernel_port=record.kernel_port,
         protocol=record.protocol,
+        labels=record.labels or None,
     )
 
 

@@ -10,7 +10,7 @@ from events.entry.entry_id import START, EntryId
 from projections.health_state.endpoint_health import EndpointHealth
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
-from projections.route_table.traffic import address_since, ratio_since
+from projections.route_table.traffic import address_since, labels_since, ratio_since
 
 BOOKKEEPING = frozenset({"version", "list_at", "absent_at"})
 """Registers that hold only stamps."""
@@ -102,8 +102,8 @@ def _value_and_stamp(register: Register | None) -> object:
 
 def _of_endpoint(endpoint: Endpoint) -> Iterator[Register]:
     created = endpoint.created_at
-    for name in ("name", "model", "runtime_variant", "open_to_public"):
-        yield Register(None, name, getattr(endpoint, name), created)
+    for name in ("name", "model", "runtime_variant", "open_to_public", "owner", "labels"):
+        yield Register(None, name, msgspec.to_builtins(getattr(endpoint, name)), created)
     check = endpoint.health_check
     yield Register(None, "health_check", msgspec.to_builtins(check), endpoint.health_check_at)
     for name in ("traffic_status", "traffic_reason"):
@@ -121,6 +121,7 @@ def _of_route(route: Route) -> Iterator[Register]:
             address_since(route),
             ("session_id", "app", "kernel_host", "kernel_port", "protocol"),
         ),
+        (labels_since(route), ("labels",)),
         (ratio_since(route), ("traffic_ratio",)),
         (route.traffic_at, ("traffic_status", "traffic_reason")),
         (route.status_since, ("status", "errors")),

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import msgspec
 
+from events.catalogue.endpoint import Owner
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.route import TrafficStatus
 from events.entry.entry_id import START, EntryId
@@ -12,7 +13,10 @@ from projections.route_table.route import Route
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The state of one endpoint: the newest stamp seen is its *version*."""
+    """The state of one endpoint: the newest stamp seen is its *version*.
+
+    *owner* and *labels* are those that it was created with, at *created_at*.
+    """
 
     endpoint_id: UUID
     version: EntryId = START
@@ -20,6 +24,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     model: str | None = None
     runtime_variant: str | None = None
     open_to_public: bool = False
+    owner: Owner | None = None
+    labels: dict[str, str] = {}
     created_at: EntryId = START
     health_check: HealthCheck | None = None
     health_check_at: EntryId = START
@@ -57,6 +63,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     health_check: HealthCheck | None
     routes: list[Route]
     awaiting: list[Route] = []
+    owner: Owner | None = None
+    labels: dict[str, str] = {}
     created_at: EntryId = START
     health_check_at: EntryId = START
     destroyed_at: EntryId = START
@@ -88,6 +96,8 @@ def encode(state: Endpoint, revision: int) -> bytes:
             health_check=state.health_check,
             routes=present,
             awaiting=awaiting,
+            owner=state.owner,
+            labels=state.labels,
             created_at=state.created_at,
             health_check_at=state.health_check_at,
             destroyed_at=state.destroyed_at,
@@ -112,6 +122,8 @@ def decode(document: bytes) -> tuple[int, Endpoint]:
         model=read.model,
         runtime_variant=read.runtime_variant,
         open_to_public=read.open_to_public,
+        owner=read.owner,
+        labels=read.labels,
         created_at=read.created_at,
         health_check=read.health_check,
         health_check_at=read.health_check_at,

@@ -15,7 +15,7 @@ Health = Literal["not_checked", "healthy", "unhealthy", "degraded"]
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One route, each of its registers with the stamp of the event that last set it.
 
-    Address, status and traffic ratio are set whenever the route is listed or created, at
+    Address, labels, status and traffic ratio are set whenever the route is listed or created, at
     *listed_at*; they have stamps of their own only where a newer event set one of them alone.
 
     Attributes:
@@ -47,6 +47,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     traffic_status: TrafficStatus = "active"
     traffic_reason: str | None = None
     traffic_at: EntryId = START
+    labels: dict[str, str] = {}
+    labels_at: EntryId = START
 
     @property
     def status_since(self) -> EntryId:
@@ -93,6 +95,8 @@ def present(route: Route, record: RouteRecord, at: EntryId) -> Route:
             "protocol": record.protocol,
             "address_at": START,
         }
+    if at > route.labels_at:
+        changes |= {"labels": record.labels, "labels_at": START}
     if at > route.ratio_at:
         changes |= {"traffic_ratio": record.traffic_ratio, "ratio_at": START}
     if at > route.status_at:
@@ -135,6 +139,7 @@ def _without_older(route: Route, unset: Route, at: EntryId) -> Route:
 
 _REGISTERS = {
     "address_at": ("session_id", "app", "kernel_host", "kernel_port", "protocol"),
+    "labels_at": ("labels",),
     "ratio_at": ("traffic_ratio",),
     "status_at": ("status", "errors"),
     "started_at": (),

@@ -76,6 +76,8 @@ def _described(state: Endpoint, event: EndpointCreatedEvent, at: EntryId) -> End
         model=event.model,
         runtime_variant=event.runtime_variant,
         open_to_public=event.open_to_public,
+        owner=event.owner,
+        labels=event.labels,
         created_at=at,
     )
 
@@ -96,6 +98,8 @@ def _destroyed(state: Endpoint, _event: EndpointDestroyedEvent, at: EntryId) -> 
         model=state.model,
         runtime_variant=state.runtime_variant,
         open_to_public=state.open_to_public,
+        owner=state.owner,
+        labels=state.labels,
         created_at=state.created_at,
         destroyed_at=at,
     )
@@ -132,6 +136,8 @@ def _route_started(state: Endpoint, event: RouteStartedEvent, at: EntryId) -> En
                 protocol=event.protocol,
                 address_at=at,
             )
+        if event.labels is not None and at > max(route.labels_at, route.listed_at):
+            route = replace(route, labels=event.labels, labels_at=at)
         return _restarted(with_status(route, "running", at), at)
 
     return _with_route(state, event.route_id, at, started)

@@ -43,6 +43,11 @@ def address_since(route: Route) -> EntryId:
     return max(route.address_at, route.listed_at)
 
 
+def labels_since(route: Route) -> EntryId:
+    """Return the event that last set the route's labels."""
+    return max(route.labels_at, route.listed_at)
+
+
 def ratio_since(route: Route) -> EntryId:
     """Return the event that last set the route's weight."""
     return max(route.ratio_at, route.listed_at)

@@ -210,6 +210,22 @@ def test_a_route_that_runs_there_already_is_not_started_again() -> None:
         assert len(decisions.start_route(running, replace(RUNNING, **other))) == 1
 
 
+def test_a_start_records_labels_that_are_new_and_leaves_them_where_none_are_given() -> None:
+    labelled = replace(RUNNING, labels={"zone": "a"})
+    running = given(route_created(0, labels={"zone": "b"}), started(0))
+    assert decisions.start_route(running, RUNNING) == ()
+    assert decisions.start_route(running, labelled) == (started(0, labels={"zone": "a"}),)
+    assert decisions.start_route(given(route_created(0)), RUNNING) == (started(0),)
+
+
+def test_a_list_with_other_labels_is_another_list() -> None:
+    running, labelled = given(listed(RUNNING)), replace(RUNNING, labels={"zone": "a"})
+    [updated, start] = decisions.set_route_list(running, [labelled])
+    assert (updated, start) == (listed(labelled), started(0, labels={"zone": "a"}))
+    [route] = given(listed(labelled)).present_routes
+    assert record_of(route) == labelled
+
+
 def test_a_route_that_a_list_took_back_to_provisioning_can_be_started() -> None:
     back = given(listed(RUNNING), started(0), listed(replace(RUNNING, status="provisioning")))
     assert decisions.start_route(back, RUNNING) == (started(0),)

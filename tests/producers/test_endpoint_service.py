@@ -321,4 +321,4 @@ async def test_what_is_no_list_of_routes_is_refused(content: bytes, sentence: st
 )
 async def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(InvalidEventError, match="is not HOST:PORT"):
-        route_at(Endpoint(endpoint_id=E), address)
+        route_at(Endpoint(endpoint_id=E), address, {})

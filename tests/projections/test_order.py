@@ -113,6 +113,7 @@ def routes_of(endpoint: Endpoint) -> dict[UUID, oracle.TrueRoute]:
             route.health_reason,
             route.consecutive_failures,
             (route.traffic_status, route.traffic_reason),
+            route.labels,
         )
         for route in endpoint.present_routes
     }
@@ -127,6 +128,7 @@ def test_the_route_table_is_what_the_whole_history_says(events: list[RecordedEve
     assert (endpoint.traffic_status, endpoint.traffic_reason) == oracle.endpoint_traffic(events)
     assert endpoint.health_check == oracle.health_check(events)
     assert endpoint.name == oracle.name(events)
+    assert (endpoint.owner, endpoint.labels) == oracle.description(events)
 
 
 @given(events=histories())

@@ -3,6 +3,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from events.catalogue.endpoint import Owner
 from events.catalogue.event import Event
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.route import (
@@ -132,6 +133,33 @@ def test_a_weight_is_set_alone() -> None:
     route = route_of(listed(RUNNING), weighted(0.0))
     assert (route.traffic_ratio, route.ratio_at) == (0.0, at(2))
     assert (route.status, route.kernel_host) == ("running", "10.0.0.9")
+
+
+def test_labels_come_with_the_record_and_a_start_without_any_keeps_them() -> None:
+    given, others = {"zone": "a", "role": "decode"}, {"zone": "b"}
+    assert route_of(route_created(labels=given)).labels == given
+    assert route_of(route_created(labels=given), started()).labels == given
+    assert route_of(route_created(labels=given), started(labels=others)).labels == others
+    assert route_of(route_created(labels=given), started(labels={})).labels == {}
+    assert route_of(started(labels=given), listed(record(0))).labels == {}
+    late = recorded(listed(record(0, labels=given)), at(1))
+    newer = recorded(started(labels=others), at(2))
+    assert endpoint_of([newer, late]).routes[ROUTES[0]].labels == others
+
+
+def test_owner_and_labels_are_those_of_the_creation_and_outlive_the_endpoint() -> None:
+    owner, labels = Owner(domain="default", user="kim"), {"tier": "gold"}
+    endpoint = endpoint_of(history(created(owner=owner, labels=labels), destroyed()))
+    assert (endpoint.owner, endpoint.labels) == (owner, labels)
+    assert endpoint.is_destroyed
+
+
+def test_a_document_of_a_release_without_labels_is_read() -> None:
+    endpoint = endpoint_of(history(created(), route_created()))
+    document = encode(endpoint, 3)
+    assert b"labels" not in document
+    assert b"owner" not in document
+    assert ROUTE_TABLE.read(document) == (3, endpoint)
 
 
 def test_a_list_says_all_of_its_routes() -> None:

@@ -11,6 +11,7 @@ from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
+    Owner,
 )
 from events.catalogue.event import Event
 from events.catalogue.health_check import HealthCheck
@@ -133,8 +134,9 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
         "kernel_port": 30_003,
         "traffic_ratio": 0.25,
         "status": "running",
+        "labels": {"zone": "a", "role": "decode"},
     },
-    {"app": "vllm", "protocol": "grpc", "traffic_ratio": 0.5},
+    {"app": "vllm", "protocol": "grpc", "traffic_ratio": 0.5, "labels": {"zone": "b"}},
     {"session_id": SESSIONS[1], "kernel_host": "10.0.0.4", "status": "terminating"},
 )
 
@@ -144,7 +146,8 @@ def _of_route(route: int) -> list[Event]:
         *(route_created(route, **fields) for fields in _VARIANTS),
         started(route),
         started(route, kernel_host="10.0.0.2", session_id=SESSIONS[1], app="tgi"),
-        started(route, protocol="h2"),
+        started(route, protocol="h2", labels={"zone": "c"}),
+        started(route, labels={}),
         terminating(route),
         failed(route, "no GPU"),
         weighted(0.0, route),
@@ -165,6 +168,7 @@ _LISTS = [
 ]
 _OF_THE_ENDPOINT = [
     *(created(), created(name="code", health_check=HealthCheck(path="/a"))),
+    *(created(labels={"tier": "gold"}), created(owner=Owner(domain="default", user="kim"))),
     *(switched("inactive", None, "moved"), switched("active", None)),
     *(checked(None), checked(HealthCheck(path="/b", interval=5.0))),
 ]

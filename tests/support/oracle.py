@@ -12,6 +12,7 @@ from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
+    Owner,
 )
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatusEvent
@@ -44,6 +45,7 @@ class TrueRoute(NamedTuple):
     health_reason: str | None
     consecutive_failures: int
     traffic: tuple[str, str | None]
+    labels: dict[str, str]
 
 
 def is_destroyed(history: Sequence[RecordedEvent]) -> bool:
@@ -53,6 +55,12 @@ def is_destroyed(history: Sequence[RecordedEvent]) -> bool:
 def name(history: Sequence[RecordedEvent]) -> str | None:
     creations = [one.event for one in history if isinstance(one.event, EndpointCreatedEvent)]
     return creations[-1].name if creations else None
+
+
+def description(history: Sequence[RecordedEvent]) -> tuple[Owner | None, dict[str, str]]:
+    """Return the owner and the labels that the endpoint was last created with."""
+    creations = [one.event for one in history if isinstance(one.event, EndpointCreatedEvent)]
+    return (creations[-1].owner, creations[-1].labels) if creations else (None, {})
 
 
 def health_check(history: Sequence[RecordedEvent]) -> HealthCheck | None:
@@ -116,6 +124,11 @@ def _truth(own: list[tuple[EntryId, Any]]) -> TrueRoute:
         for _, said in own
         if isinstance(said, RouteRecord | RouteTrafficRatioUpdatedEvent)
     ][-1]
+    labels = [
+        said.labels
+        for _, said in own
+        if isinstance(said, RouteRecord | RouteStartedEvent) and said.labels is not None
+    ][-1]
     starts = [entry_id for entry_id, said in own if isinstance(said, RouteStartedEvent)]
     found = health(own)
     return TrueRoute(
@@ -129,6 +142,7 @@ def _truth(own: list[tuple[EntryId, Any]]) -> TrueRoute:
         None if found is None else found.reason,
         0 if found is None else found.consecutive_failures,
         traffic([said for _, said in own]),
+        labels,
     )
 
 

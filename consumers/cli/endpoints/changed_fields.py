@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from consumers.cli.terminal.event_summary import labels_text, owner_text
 from events.catalogue.health_check import HealthCheck
 from producers.endpoints.decisions import Decision
 from producers.endpoints.remarks import after_decision
@@ -29,6 +30,10 @@ def changed_fields(before: Endpoint, decision: Decision) -> list[Step]:
 def _of_endpoint(before: Endpoint, after: Endpoint) -> Iterator[Step]:
     if after.name != before.name:
         yield "endpoint", "none", f"{after.name} (model {after.model}, {after.runtime_variant})"
+        if owner := owner_text(after.owner):
+            yield "owner", "none", owner
+        if labels := labels_text(after.labels):
+            yield "labels", "none", labels
     if after.health_check != before.health_check:
         yield "health check", _check(before.health_check), _check(after.health_check)
     if switch_in_words(after) != switch_in_words(before):
@@ -59,7 +64,9 @@ def _route(route: Route) -> str:
     if route.kernel_host is not None and route.kernel_port is not None:
         address = f"{route.kernel_host}:{route.kernel_port}"
     switch = "" if route.traffic_status == "active" else f", {switch_in_words(route)}"
-    return f"{address}, {route.status}, {route.health}, weight {route.traffic_ratio:g}{switch}"
+    labels = f", {labels_text(route.labels)}" if route.labels else ""
+    weight = f"weight {route.traffic_ratio:g}"
+    return f"{address}, {route.status}, {route.health}, {weight}{switch}{labels}"
 
 
 def switch_in_words(of: Endpoint | Route) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from rich.text import Text
 
 from consumers.cli.endpoints.table import health_text, healths, looked_at, per_cent, shares
-from consumers.cli.terminal.event_summary import address
+from consumers.cli.terminal.event_summary import address, labels_text
 from consumers.cli.terminal.output import shown_id
 from consumers.cli.terminal.table import Column, Columns
 from events.catalogue.health_check import HealthCheck
@@ -19,7 +19,13 @@ from projections.read_model.knowledge import Knowledge
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.route import Health, Route
-from projections.route_table.traffic import Traffic, address_since, ratio_since, traffic_of
+from projections.route_table.traffic import (
+    Traffic,
+    address_since,
+    labels_since,
+    ratio_since,
+    traffic_of,
+)
 
 
 class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +44,7 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     kernel_port: int | None
     protocol: str
     traffic_ratio: float
+    labels: dict[str, str]
     status: str
     health: Health
     errors: list[str]
@@ -47,6 +54,7 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     consecutive_failures: int
     listed_at: EntryId | None
     address_at: EntryId | None
+    labels_at: EntryId | None
     ratio_at: EntryId | None
     traffic_status: str
     traffic_reason: str | None
@@ -68,6 +76,8 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     runtime_variant: str | None
     open_to_public: bool
+    owner: dict[str, str | None] | None
+    labels: dict[str, str]
     health_check: dict[str, Any] | None
     version: EntryId
     revision: int
@@ -129,9 +139,13 @@ def _shares(row: EndpointRow) -> str | None:
 
 
 def route_columns(
-    now: datetime, names: Mapping[EntryId, str], *, narrow: bool
+    now: datetime, names: Mapping[EntryId, str], *, narrow: bool, labelled: bool
 ) -> Columns[RouteRow]:
-    """Return the columns of an endpoint's routes; *names*: types of events by entry id."""
+    """Return the columns of an endpoint's routes; *names*: types of events by entry id.
+
+    *labelled* says whether any of the routes has labels.
+    """
+    labels = Column[RouteRow]("LABELS", lambda row: labels_text(row.labels), is_below=True)
     return (
         Column("ROUTE", lambda row: shown_id(row.route_id, wide=not narrow)),
         Column(
@@ -145,6 +159,7 @@ def route_columns(
         Column("WEIGHT", _weight, is_number=True),
         Column("TRAFFIC", _traffic, is_below=True),
         Column("BY", lambda row: _decider(row, names), is_below=True),
+        *([labels] if labelled else []),
     )
 
 
@@ -219,6 +234,8 @@ def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]
         "model": endpoint.model,
         "runtime_variant": endpoint.runtime_variant,
         "open_to_public": endpoint.open_to_public,
+        "owner": msgspec.to_builtins(endpoint.owner),
+        "labels": endpoint.labels,
         "health_check": _health_check(endpoint.health_check),
         "version": endpoint.version,
         "revision": revision,
@@ -254,6 +271,7 @@ def _route_row(route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:
         kernel_port=route.kernel_port,
         protocol=route.protocol,
         traffic_ratio=route.traffic_ratio,
+        labels=route.labels,
         status=route.status,
         health=route.health,
         errors=list(route.errors),
@@ -263,6 +281,7 @@ def _route_row(route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:
         consecutive_failures=route.consecutive_failures,
         listed_at=_stamp(route.listed_at),
         address_at=_stamp(address_since(route)),
+        labels_at=_stamp(labels_since(route)),
         ratio_at=_stamp(ratio_since(route)),
         traffic_status=route.traffic_status,
         traffic_reason=route.traffic_reason,

@@ -141,7 +141,9 @@ async def show(
             print_pairs(output, pairs)
             if row.routes:
                 click.echo()
-                columns = route_columns(now, names, narrow=is_narrow(output))
+                labelled = any(route.labels for route in row.routes)
+                narrow = is_narrow(output)
+                columns = route_columns(now, names, narrow=narrow, labelled=labelled)
                 print_table(output, columns, row.routes)
             elif not state.is_destroyed:
                 say("no routes")

@@ -8,8 +8,10 @@ import click
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.confirmed_append import confirm_and_append
 from consumers.cli.endpoints.health_check_option import chosen_health_check, health_check_options
+from consumers.cli.endpoints.route_input import label_option, read_labels
 from consumers.cli.terminal.output import yes_option
-from events.catalogue.endpoint import EndpointCreatedEvent
+from events.catalogue.endpoint import EndpointCreatedEvent, Owner
+from events.entry import codec
 from producers.endpoints import decisions
 from producers.endpoints.decisions import Decision
 from producers.endpoints.runtime_variant import CUSTOM
@@ -24,6 +26,10 @@ from projections.route_table.endpoint import Endpoint
     "--runtime-variant", default="custom", show_default=True, help="What serves the model."
 )
 @click.option("--open-to-public", is_flag=True, help="Let it be used without a token.")
+@click.option("--owner-domain", metavar="NAME", help="The domain whose endpoint it is.")
+@click.option("--owner-project", metavar="NAME", help="The project whose endpoint it is.")
+@click.option("--owner-user", metavar="NAME", help="The user whose endpoint it is.")
+@label_option
 @health_check_options
 @yes_option
 @command_of
@@ -35,6 +41,10 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
     endpoint_id: UUID | None,
     runtime_variant: str,
     open_to_public: bool,
+    owner_domain: str | None,
+    owner_project: str | None,
+    owner_user: str | None,
+    given_labels: tuple[str, ...],
     health_check: str | None,
     no_health_check: bool,
     model_folder: Path | None,
@@ -48,6 +58,7 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
     Example: routestream endpoints create chat --model llama-3 --runtime-variant vllm --yes
     """
     chosen = chosen_health_check(health_check, model_folder, off=no_health_check)
+    owner = Owner(domain=owner_domain, project=owner_project, user=owner_user)
     event = EndpointCreatedEvent(
         endpoint_id=endpoint_id or uuid4(),
         name=name,
@@ -55,7 +66,10 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
         runtime_variant=runtime_variant,
         open_to_public=open_to_public,
         health_check=chosen.of(runtime_variant),
+        owner=None if owner == Owner() else owner,
+        labels=read_labels(given_labels),
     )
+    codec.check(event)  # before its name is claimed
     await confirm_and_append(
         deployment,
         event.endpoint_id,

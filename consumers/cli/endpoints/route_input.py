@@ -1,10 +1,13 @@
-"""Reads routes that a person or a script gives as JSON or as addresses."""
+"""Reads routes that a person or a script gives as JSON or as addresses, and labels."""
 
 import re
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
+import click
 import msgspec
 
+from events.catalogue.labels import wrong_label
 from events.catalogue.route import RouteRecord
 from events.entry.codec import invalid_event
 from events.errors import InvalidEventError
@@ -26,6 +29,7 @@ class GivenRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     protocol: str = "http"
     traffic_ratio: float = 1.0
     status: str = "running"
+    labels: dict[str, str] = {}
 
 
 def read_routes(content: bytes, name: str) -> list[RouteRecord]:
@@ -47,8 +51,38 @@ def read_routes(content: bytes, name: str) -> list[RouteRecord]:
         raise InvalidEventError(name, f"no JSON: {error}") from None
 
 
-def route_at(endpoint: Endpoint, address: str) -> RouteRecord:
+label_option = click.option(
+    "--label",
+    "given_labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A label, for others to select by; may be given several times.",
+)
+
+
+def read_labels(given: Sequence[str]) -> dict[str, str]:
+    """Return the labels that are *given*, each as KEY=VALUE.
+
+    Raises:
+        InvalidEventError: One has no `=`, is given twice, or breaks a limit.
+    """
+    labels: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidEventError("label", f"{text!r} is not KEY=VALUE")
+        if labels.setdefault(key, value) != value:
+            raise InvalidEventError("label", f"{key!r} is given as {labels[key]!r} and {value!r}")
+    if wrong := wrong_label(labels):
+        key, problem = wrong
+        raise InvalidEventError(f"label {key}" if key else "label", problem)
+    return labels
+
+
+def route_at(endpoint: Endpoint, address: str, labels: dict[str, str]) -> RouteRecord:
     """Return the endpoint's route at HOST:PORT as running, a new one if it has none there.
+
+    It has *labels*; without any, a route that is there keeps its own.
 
     Raises:
         InvalidEventError: The address is not HOST:PORT.
@@ -59,11 +93,14 @@ def route_at(endpoint: Endpoint, address: str) -> RouteRecord:
     host = host.removeprefix("[").removesuffix("]")
     for route in endpoint.present_routes:
         if (route.kernel_host, route.kernel_port) == (host, int(port)):
-            return msgspec.structs.replace(record_of(route), status="running")
+            record = record_of(route)
+            labels = labels or record.labels
+            return msgspec.structs.replace(record, status="running", labels=labels)
     return RouteRecord(
         route_id=uuid4(),
         session_id=uuid4(),
         kernel_host=host,
         kernel_port=int(port),
         status="running",
+        labels=labels,
     )

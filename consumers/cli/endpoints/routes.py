@@ -7,7 +7,7 @@ import click
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.confirmed_append import confirm_and_append
-from consumers.cli.endpoints.route_input import read_routes, route_at
+from consumers.cli.endpoints.route_input import label_option, read_labels, read_routes, route_at
 from consumers.cli.terminal.output import NotFoundError, yes_option
 from events.catalogue.model_service import ModelServiceStatus
 from events.catalogue.route import RouteRecord, TrafficStatus
@@ -37,6 +37,7 @@ def status() -> None:
     metavar="HOST:PORT",
     help="A running route at this address; may be given several times.",
 )
+@label_option
 @yes_option
 @command_of
 async def set_routes(
@@ -45,23 +46,33 @@ async def set_routes(
     endpoint: str,
     file: BinaryIO | None,
     addresses: tuple[str, ...],
+    given_labels: tuple[str, ...],
     yes: bool,
 ) -> None:
     """Let an endpoint have exactly these routes, and print their ids.
 
     FILE is a JSON list of routes (- for standard input), each with at least `route_id`. A route
-    given by its address keeps its id where the endpoint has one there already.
+    given by its address keeps its id where the endpoint has one there already. Labels are those of
+    all routes given by their addresses; without any, a route that is there keeps its own. By
+    convention their keys are role, zone, revision and model.
 
     \b
     Example: routestream routes set chat --route 10.0.0.1:8000 --route 10.0.0.2:8000 --yes
     """
     if (file is None) == (not addresses):
         raise click.UsageError("give either FILE or at least one --route HOST:PORT")
+    if file is not None and given_labels:
+        raise click.UsageError("--label goes with --route; a route in FILE has its own labels")
+    labels = read_labels(given_labels)
     listed = read_routes(file.read(), file.name) if file is not None else None
     chosen: list[RouteRecord] = []
 
     def decide(state: Endpoint) -> Decision:
-        chosen[:] = listed if listed is not None else [route_at(state, a) for a in addresses]
+        chosen[:] = (
+            listed
+            if listed is not None
+            else [route_at(state, address, labels) for address in addresses]
+        )
         return decisions.set_route_list(state, chosen)
 
     await confirm_and_append(deployment, endpoint, decide, yes=yes)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
+from consumers.cli.terminal.event_summary import labels_text, owner_text
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import printable, shown_id
 from consumers.doctor.finding import counted
@@ -100,6 +101,8 @@ def endpoint_pairs(
         ("name", endpoint.name),
         ("model", endpoint.model),
         ("variant", endpoint.runtime_variant),
+        ("owner", owner_text(endpoint.owner)),
+        ("labels", labels_text(endpoint.labels)),
         ("public", "open, no token needed" if endpoint.open_to_public else "a token is needed"),
         ("health check", health_check_in_words(endpoint.health_check)),
         ("created", created and f"{created} ago, by {endpoint.created_at}"),

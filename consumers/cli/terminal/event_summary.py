@@ -1,7 +1,7 @@
 """Summarises events in a few words for a person."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,11 @@ from uuid import UUID
 import msgspec
 
 from consumers.cli.terminal.output import shown_id
-from events.catalogue.endpoint import EndpointCreatedEvent, EndpointHealthCheckUpdatedEvent
+from events.catalogue.endpoint import (
+    EndpointCreatedEvent,
+    EndpointHealthCheckUpdatedEvent,
+    Owner,
+)
 from events.catalogue.event import Event
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatusEvent
@@ -39,6 +43,25 @@ def address(host: str | None, port: int | None) -> str | None:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def labels_text(labels: Mapping[str, str] | None) -> str | None:
+    """Return labels as a person gives them, sorted: `role=decode, zone=a`; None for no labels."""
+    return ", ".join(f"{key}={value}" for key, value in sorted((labels or {}).items())) or None
+
+
+def owner_text(owner: Owner | None) -> str | None:
+    """Return what is known of an owner: `domain default, user kim`; None for nothing."""
+    if owner is None:
+        return None
+    parts = (("domain", owner.domain), ("project", owner.project), ("user", owner.user))
+    return ", ".join(f"{name} {part}" for name, part in parts if part is not None) or None
+
+
+def _created(event: EndpointCreatedEvent, _: _ShowId) -> str:
+    parts = [f"model {event.model}", _checked(event.health_check)]
+    further = (owner_text(event.owner), labels_text(event.labels))
+    return f"{event.name}: {', '.join([*parts, *filter(None, further)])}"
+
+
 def _checked(health_check: HealthCheck | None) -> str:
     if health_check is None:
         return "no health check"
@@ -51,6 +74,10 @@ def _counted(routes: tuple[RouteRecord, ...]) -> str:
     counted = Counter(route.status for route in routes)
     listed = ", ".join(f"{count} {status}" for status, count in counted.most_common())
     return f"{len(routes)} route{'s' if len(routes) > 1 else ''}: {listed}"
+
+
+def _labelled(labels: Mapping[str, str] | None) -> str:
+    return f", {labels_text(labels)}" if labels else ""
 
 
 def _observed(event: ModelServiceStatusEvent, show: _ShowId) -> str:
@@ -81,12 +108,14 @@ def _in_text(value: object) -> str:
 
 
 _SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
-    EndpointCreatedEvent: lambda e, _: f"{e.name}: model {e.model}, {_checked(e.health_check)}",
+    EndpointCreatedEvent: _created,
     EndpointHealthCheckUpdatedEvent: lambda e, _: _checked(e.health_check),
     EndpointRouteListUpdatedEvent: lambda e, _: _counted(e.routes),
-    RouteCreatedEvent: lambda e, show: f"{show(e.route.route_id)} {e.route.status}",
+    RouteCreatedEvent: lambda e, show: (
+        f"{show(e.route.route_id)} {e.route.status}{_labelled(e.route.labels)}"
+    ),
     RouteStartedEvent: lambda e, show: (
-        f"{show(e.route_id)} at {address(e.kernel_host, e.kernel_port)}"
+        f"{show(e.route_id)} at {address(e.kernel_host, e.kernel_port)}{_labelled(e.labels)}"
     ),
     RouteFailedEvent: lambda e, show: ": ".join((show(e.route_id), *e.errors)),
     RouteTrafficRatioUpdatedEvent: lambda e, show: f"{show(e.route_id)} weight {e.traffic_ratio:g}",

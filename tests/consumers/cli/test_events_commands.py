@@ -107,7 +107,7 @@ async def test_tail_prints_each_entry_whole_as_a_line_of_json(log: EventLog, run
         *("entry_id", "partition", "name", "version", "event_id", "source", "metadata", "payload")
     }
     assert (created["name"], created["version"], created["source"]) == (
-        *("endpoint_created", 1, "test"),
+        *("endpoint_created", 2, "test"),
     )
     assert created["metadata"] == {"request_id": "r-1"}
     assert created["payload"]["health_check"] is None
