@@ -80,6 +80,7 @@ def routes(endpoint: Endpoint, values: HandoffValues) -> ReadRoutes:
 def _record(
     endpoint: Endpoint, values: HandoffValues, app: str, listed: _ListedRoute
 ) -> RouteRecord:
+    known = endpoint.routes.get(listed.route_id)
     return RouteRecord(
         route_id=listed.route_id,
         session_id=listed.session_id,
@@ -89,6 +90,7 @@ def _record(
         protocol=listed.protocol,
         traffic_ratio=_traffic_ratio(endpoint, values, listed),
         status="running",
+        labels={} if known is None else known.labels,  # Backend.AI knows no labels
     )
 
 

@@ -106,6 +106,11 @@ def test_only_the_first_app_counts() -> None:
     assert routes(UNHEARD_OF, {LIST: msgspec.json.encode(apps)}) == (RECORD,)
 
 
+def test_labels_that_others_have_given_stay_as_recorded() -> None:
+    known = msgspec.structs.replace(RECORD, labels={"zone": "a"})
+    assert routes(recorded(known), listed(ITEM)) == (known,)
+
+
 def test_a_weight_comes_from_its_key_then_from_what_is_recorded() -> None:
     known = msgspec.structs.replace(RECORD, traffic_ratio=0.25)
     route = present(unknown_route(ROUTE, EntryId(0, 0)), known, EntryId(1, 0))
@@ -174,7 +179,10 @@ def test_a_broken_route_that_names_nothing_keeps_every_route_that_is_not_listed(
     values = listed(ITEM, OTHER_ITEM | {"route_id": 7, "session_id": None})
     endpoint = recorded(OTHER_RECORD, third)
 
-    assert set(route_list.routes(endpoint, values).routes) == {RECORD, OTHER_RECORD, third}
+    found = route_list.routes(endpoint, values).routes
+    assert {one.route_id: one for one in found} == {
+        one.route_id: one for one in (RECORD, OTHER_RECORD, third)
+    }
 
 
 def test_a_missing_field_is_named() -> None:
