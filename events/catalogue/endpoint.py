@@ -46,6 +46,9 @@ class EndpointCreatedEvent(Event, frozen=True, kw_only=True, gc=False):
     owner: Owner | None = None
     labels: Labels = field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        return hash((self.endpoint_id, self.name))  # labels have no hash
+
 
 class EndpointHealthCheckUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):
     """The routes of the endpoint are checked like this from now on; None: not at all."""

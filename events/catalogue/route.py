@@ -42,6 +42,9 @@ class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: RouteStatus = "provisioning"
     labels: Labels = {}
 
+    def __hash__(self) -> int:
+        return hash(self.route_id)  # labels have no hash
+
     @property
     def has_address(self) -> bool:
         """Whether a proxy could connect to it."""
@@ -88,6 +91,9 @@ class RouteStartedEvent(Event, frozen=True, kw_only=True, gc=False):
     kernel_port: Port
     protocol: Protocol = "http"
     labels: Labels | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.endpoint_id, self.route_id))  # labels have no hash
 
 
 class RouteTerminatingEvent(Event, frozen=True, kw_only=True, gc=False):

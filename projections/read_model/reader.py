@@ -1,7 +1,7 @@
 """Keep the whole route table up to date in a proxy's memory."""
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from time import monotonic
 from typing import Annotated
 from uuid import UUID
@@ -20,6 +20,7 @@ from events.server.settings import ServerSettings
 from projections.health_state.followed_ages import FollowedAges
 from projections.read_model.follower import Follower, FollowerState
 from projections.read_model.store import ReadModelStore
+from projections.route_table.balancer import Balancer, by_key
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import HealthAge
 from projections.route_table.route import Route
@@ -59,6 +60,7 @@ class RouteTableReader:
         self._settings = settings
         self._changed = anyio.Event()
         self._routable: dict[UUID, tuple[Route, ...]] = {}
+        self._balancer = Balancer()
         self._followers = [
             Follower(
                 server,
@@ -94,6 +96,27 @@ class RouteTableReader:
             if endpoint is not None:
                 self._routable[endpoint_id] = known
         return known
+
+    def choose(self, endpoint_id: UUID, *, key: str | bytes | None = None) -> Route | None:
+        """Return the route that the next request goes to; None where no route may get traffic.
+
+        Without a key the routes take turns by weight: 3 to 1 gives a, b, a, a. After any number of
+        requests each is within one request of its exact share; after a change they go on from
+        there. What is kept of an endpoint for that goes with it.
+
+        With a key, of a user or of a conversation for example, its requests go to one route for as
+        long as that gets traffic, from every process; a route that goes moves its own keys only.
+        """
+        routes = self.routable(endpoint_id)
+        return self._balancer.choose(endpoint_id, routes) if key is None else by_key(routes, key)
+
+    def least_loaded(self, endpoint_id: UUID) -> AbstractContextManager[Route | None]:
+        """Give a block the less loaded of two routes drawn by weight, None where there are none.
+
+        Load is the number of requests in such blocks of this reader, divided by the weight:
+        `with reader.least_loaded(endpoint_id) as route: ...` around all of a request.
+        """
+        return self._balancer.least_loaded(endpoint_id, self.routable(endpoint_id))
 
     def endpoint(self, endpoint_id: UUID) -> Endpoint | None:
         """Return the endpoint's state, None where it is unknown."""
@@ -159,9 +182,12 @@ class RouteTableReader:
         """Drop the cached routes of *endpoints*, None for all; wake the tasks that wait."""
         if endpoints is None:
             self._routable.clear()
-        else:
-            for endpoint_id in endpoints:
-                self._routable.pop(endpoint_id, None)
+            endpoints = self._balancer.endpoints
+        for endpoint_id in endpoints:
+            self._routable.pop(endpoint_id, None)
+            state = self.endpoint(endpoint_id)
+            if state is None or state.is_destroyed:
+                self._balancer.forget(endpoint_id)
         self._changed.set()
         self._changed = anyio.Event()
 

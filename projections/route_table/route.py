@@ -50,6 +50,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     labels: dict[str, str] = {}
     labels_at: EntryId = START
 
+    def __hash__(self) -> int:
+        return hash(self.route_id)  # labels have no hash
+
     @property
     def status_since(self) -> EntryId:
         """The event that last set its status."""

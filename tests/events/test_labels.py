@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import msgspec
@@ -49,8 +50,9 @@ def read_back(event: Event) -> Event:
 
 
 @pytest.mark.parametrize("event_with", [created, listed, route_created, started])
-def test_labels_at_their_limits_read_back_as_they_were(event_with: object) -> None:
-    assert callable(event_with)
+def test_labels_at_their_limits_read_back_as_they_were(
+    event_with: Callable[[dict[str, str]], Event],
+) -> None:
     assert len(AT_THE_LIMITS) == LABELS_MAX
     event = event_with(AT_THE_LIMITS)
     assert read_back(event) == event
@@ -110,3 +112,10 @@ def test_a_route_of_a_release_without_labels_has_none() -> None:
     payload = {"endpoint_id": str(E), "route": {"route_id": str(R)}}
     fields = {b"name": b"route_created", b"v": b"1", b"payload": msgspec.json.encode(payload)}
     assert decode(Entry(EntryId(5, 7), 0, fields)).event == route_created({})
+
+
+@pytest.mark.parametrize("event_with", [created, listed, route_created, started])
+def test_events_with_labels_still_have_a_hash(
+    event_with: Callable[[dict[str, str]], Event],
+) -> None:
+    assert len({event_with({"zone": "a"}), event_with({"zone": "a"}), event_with({})}) == 2

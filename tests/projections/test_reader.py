@@ -13,7 +13,16 @@ from events.catalogue.health_check import HealthCheck
 from events.log.keys import partition_of
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 from projections.route_table.endpoint import Endpoint
-from tests.support.histories import E, created, endpoint_of, history, listed, observed, record
+from tests.support.histories import (
+    E,
+    created,
+    destroyed,
+    endpoint_of,
+    history,
+    listed,
+    observed,
+    record,
+)
 from tests.support.log_lines import captured_lines
 from tests.support.read_model import WrittenTable
 from tests.support.waiting import wait_until
@@ -273,6 +282,46 @@ async def test_the_age_is_that_of_the_oldest_partition(redis_url: str, namespace
         async with reading(log) as reader:
             await tables[1].delete()
             await until_aged(reader, 0.3)
+
+
+def seen_by(reader: RouteTableReader, requests: int) -> list[UUID | None]:
+    found = [reader.choose(E) for _ in range(requests)]
+    return [None if route is None else route.route_id for route in found]
+
+
+async def test_requests_are_shared_out_by_the_weights_that_are_live(
+    log: EventLog, table: WrittenTable
+) -> None:
+    records = [
+        record(n, status="running", kernel_host="10.0.0.1", kernel_port=80, traffic_ratio=weight)
+        for n, weight in enumerate((3.0, 1.0))
+    ]
+    await table.put(endpoint_of(history(created(name="two"), listed(*records))))
+    a, b = (one.route_id for one in records)
+    async with reading(log) as reader:
+        await until_named(reader, "two")
+        assert seen_by(reader, 4) == [a, b, a, a]
+        assert len({reader.choose(E, key="user-7") for _ in range(4)}) == 1
+        with reader.least_loaded(E) as first, reader.least_loaded(E) as second:
+            assert first is not None
+            assert second is not None
+        assert reader.choose(uuid4()) is None
+        await table.put(endpoint_of(history(created(name="none"), listed())))
+        await until_named(reader, "none")
+        assert (seen_by(reader, 1), reader.choose(E, key="user-7")) == ([None], None)
+        with reader.least_loaded(E) as route:
+            assert route is None
+
+
+async def test_turns_are_kept_until_the_endpoint_is_destroyed(
+    log: EventLog, table: WrittenTable
+) -> None:
+    async with reading(log) as reader:
+        assert seen_by(reader, 2) == [RUNNING.route_id] * 2
+        assert list(reader._balancer.endpoints) == [E]
+        await table.put(endpoint_of(history(created(name="gone"), destroyed())))
+        await until_named(reader, "gone")
+        assert list(reader._balancer.endpoints) == []
 
 
 async def test_the_panic_threshold_is_the_readers(log: EventLog, table: WrittenTable) -> None:
