@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from consumers.errors import ConsumersError
 from consumers.monitoring.settings import MetricsSettings
+from consumers.publishers.settings import PublishSettings
 from consumers.retention.settings import RetentionSettings
 from consumers.runtime.consumer import ConsumerSettings
 from consumers.webhook.webhook_settings import WebhookSettings
@@ -66,6 +67,7 @@ class Settings(Limited, frozen=True):
     metrics: MetricsSettings = MetricsSettings()
     archive: ArchiveSettings = ArchiveSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
+    publish: PublishSettings = PublishSettings()
 
 
 class SettingInForce(msgspec.Struct, frozen=True):

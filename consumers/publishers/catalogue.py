@@ -1,12 +1,13 @@
 """Lists the publishers that can be run."""
 
 from consumers.errors import UnknownPublisherError
+from consumers.publishers.envoy.envoy_publisher import ENVOY
 from consumers.publishers.publisher_definition import PublisherDefinition
 from consumers.settings import Settings
 from events.plugins import PUBLISHERS as ENTRY_POINTS
 from events.plugins import Catalogue, InvalidPluginError, broken_plugins
 
-SHIPPED: tuple[PublisherDefinition, ...] = ()
+SHIPPED: tuple[PublisherDefinition, ...] = (ENVOY,)
 
 
 def _usable(name: str, found: object) -> PublisherDefinition:

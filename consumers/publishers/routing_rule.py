@@ -83,7 +83,7 @@ def routing_rule(endpoint: Endpoint) -> RoutingRule:
     Raises:
         ValueError: A label is no host name or no path; the message is a sentence about it.
     """
-    labels: Mapping[str, str] = getattr(endpoint, "labels", {})
+    labels = endpoint.labels
     path = labels.get(PATH_LABEL, "").rstrip("/")
     if path and not (len(path) <= 255 and _PATH.fullmatch(path)):
         raise ValueError(

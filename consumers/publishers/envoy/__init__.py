@@ -1,0 +1,1 @@
+"""Feeds Envoy by the REST form of its discovery protocol."""

@@ -1,0 +1,27 @@
+"""Defines the publisher `envoy`."""
+
+import anyio
+
+from consumers.publishers.envoy.discovery_server import discovery_server
+from consumers.publishers.proxy_ledger import ProxyLedger
+from consumers.publishers.publisher_definition import PublisherDefinition
+from consumers.publishers.snapshot_feed import SnapshotFeed
+from consumers.settings import Settings
+from events.structured_logger import structured_logger
+
+_log = structured_logger(__name__)
+
+
+async def _publish(feed: SnapshotFeed, ledger: ProxyLedger, settings: Settings) -> None:
+    async with discovery_server(feed, ledger, settings.publish.envoy) as url:
+        _log.info("discovery_served", url=url)
+        await anyio.sleep_forever()
+
+
+ENVOY = PublisherDefinition(
+    name="envoy",
+    about="Envoy, by the REST form of its discovery protocol",
+    publish=_publish,
+    section="publish.envoy",
+)
+"""Serves listeners, routes, clusters and endpoints to Envoys that ask for them."""

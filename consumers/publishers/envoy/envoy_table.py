@@ -1,0 +1,130 @@
+"""Encodes a snapshot of the route table as everything that Envoy may ask for."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from consumers.publishers.envoy.envoy_cluster import assignment_of, cluster_name, cluster_of
+from consumers.publishers.envoy.envoy_listener import LISTENER, ROUTES, listener_of, routes_of
+from consumers.publishers.envoy.envoy_resource import (
+    EnvoyAnswer,
+    EnvoyResource,
+    ResourceType,
+    answer_of,
+    encoded,
+)
+from consumers.publishers.envoy.envoy_settings import EnvoySettings
+from consumers.publishers.proxy_ledger import Refusal
+from consumers.publishers.routing_rule import RoutingRules, routing_rules
+from consumers.publishers.table_snapshot import PublishedEndpoint, Revision, TableSnapshot
+
+
+class EncodedEndpoint(msgspec.Struct, frozen=True):
+    """One endpoint, encoded, and what of it could not be."""
+
+    source: PublishedEndpoint
+    cluster: EnvoyResource
+    assignment: EnvoyResource
+    refusals: Sequence[Refusal]
+
+
+class EnvoyTable(msgspec.Struct, frozen=True):
+    """A snapshot as Envoy is given it.
+
+    Attributes:
+        revision: The snapshot's.
+        endpoints: Each endpoint's resources, by the name of its cluster.
+        wholes: For each type but the endpoints all there is of it.
+        rules: Which requests go where.
+        refusals: What of the snapshot Envoy could not be given.
+    """
+
+    revision: Revision
+    endpoints: Mapping[str, EncodedEndpoint]
+    wholes: Mapping[ResourceType, EnvoyAnswer]
+    rules: RoutingRules
+    refusals: Sequence[Refusal]
+
+    def answer(self, kind: ResourceType, names: Sequence[str]) -> EnvoyAnswer | None:
+        """Return the answer to a request for *names*, none for all; None: nothing is known of it.
+
+        Only endpoints are asked for by name; of a name that is not there nothing is said, for an
+        empty answer would be the order to drop something.
+        """
+        if kind is not ResourceType.ENDPOINTS:
+            return self.wholes[kind]
+        found = {name: self.endpoints[name] for name in names if name in self.endpoints}
+        assignments = {name: one.assignment for name, one in found.items()}
+        return answer_of(assignments, str(self.revision)) if assignments else None
+
+
+def encode_table(
+    snapshot: TableSnapshot, settings: EnvoySettings, before: EnvoyTable | None = None
+) -> EnvoyTable:
+    """Return *snapshot* as Envoy is given it.
+
+    *before* saves the work for what is as it was, and keeps its versions; the content is the same
+    without it.
+    """
+    since = str(snapshot.revision)
+    known = before.endpoints if before is not None else {}
+    endpoints = {
+        name: _endpoint(endpoint, settings, since, known.get(name))
+        for endpoint in snapshot.endpoints.values()
+        for name in (cluster_name(endpoint),)
+    }
+    rules = _rules(snapshot, before)
+    refusals = [refusal for one in endpoints.values() for refusal in one.refusals]
+    return EnvoyTable(
+        revision=snapshot.revision,
+        endpoints=endpoints,
+        wholes=_wholes(endpoints, rules, settings, since, before),
+        rules=rules,
+        refusals=(*rules.refusals, *refusals),
+    )
+
+
+def _endpoint(
+    endpoint: PublishedEndpoint,
+    settings: EnvoySettings,
+    since: str,
+    before: EncodedEndpoint | None,
+) -> EncodedEndpoint:
+    if before is not None and before.source is endpoint:
+        return before
+    cluster, assignment = (before.cluster, before.assignment) if before else (None, None)
+    content, refusals = assignment_of(endpoint)
+    return EncodedEndpoint(
+        endpoint,
+        encoded(ResourceType.CLUSTERS, cluster_of(endpoint, settings), since, cluster),
+        encoded(ResourceType.ENDPOINTS, content, since, assignment),
+        refusals,
+    )
+
+
+def _rules(snapshot: TableSnapshot, before: EnvoyTable | None) -> RoutingRules:
+    rules = routing_rules(snapshot)
+    return before.rules if before is not None and before.rules == rules else rules
+
+
+def _wholes(
+    endpoints: Mapping[str, EncodedEndpoint],
+    rules: RoutingRules,
+    settings: EnvoySettings,
+    since: str,
+    before: EnvoyTable | None,
+) -> dict[ResourceType, EnvoyAnswer]:
+    """Return all listeners, routes and clusters; what is as it was keeps its version."""
+    listener = encoded(ResourceType.LISTENERS, listener_of(settings), since, None)
+    routes = encoded(ResourceType.ROUTES, routes_of(rules.by_endpoint), since, None)
+    wholes = {
+        ResourceType.LISTENERS: answer_of({LISTENER: listener}, since),
+        ResourceType.ROUTES: answer_of({ROUTES: routes}, since),
+        ResourceType.CLUSTERS: answer_of({n: one.cluster for n, one in endpoints.items()}, since),
+    }
+    if before is None:
+        return wholes
+    return {
+        kind: known if (known := before.wholes[kind]).version.digest == one.version.digest else one
+        for kind, one in wholes.items()
+    }
