@@ -124,14 +124,15 @@ class GroupHistory:
         self._stand = stand
 
     async def compare(self) -> None:
-        """Note as lost what the group was given and the log no longer has, and forget it.
+        """Note as lost what the group was given and the log no longer has, and then forget it.
 
-        An entry that was trimmed or deleted after it had been read is no loss.
+        An entry that was trimmed or deleted after it had been read is no loss. What cannot be noted
+        now, since the server goes away again, is kept for the next comparison.
         """
         stream = await read_stream_state(self._client.call, self._stream)
         stream = stream or StreamState.absent(self._stream)
-        rewound = [one for one in await self._gone() if stream.never_had(one)]
-        stand, self._stand = self._stand, None
+        gone, stand = await self._gone(), self._stand
+        rewound = [one for one in gone if stream.never_had(one)]
         if stand and stand.given and _is_another(stream, stand):
             # What all consumers were given up to the last look, each of them knows; then its own.
             # What others were given since then, and did not live to tell, is not known.
@@ -142,23 +143,30 @@ class GroupHistory:
                 )
             )
             rewound = [one for one in rewound if one > stand.delivered]
+            stand = None
         elif not rewound and stand and stream.last < stand.delivered:
             await self._note_shorter(stream, stand)
+            stand = None
         if rewound:
-            await self.losses.note("rewound", rewound)
+            await self.losses.note("rewound", rewound, is_least=self._stand is None)
+            stand = None
+        self._stand = stand
+        self._forget(gone)
 
     async def _gone(self) -> list[EntryId]:
-        """Return the remembered entries that are not in the log, and forget them."""
+        """Return the remembered entries that are not in the log."""
         gone: list[EntryId] = []
         remembered = sorted(self._remembered)
         for at in range(0, len(remembered), _CHUNK):
             chunk = [str(entry_id) for entry_id in remembered[at : at + _CHUNK]]
             raw = await self._missing([self._stream], chunk)
             gone += map(EntryId.parse, reply(raw, list[bytes]))
+        return gone
+
+    def _forget(self, gone: Iterable[EntryId]) -> None:
         forgotten = set(gone)
         kept = (entry_id for entry_id in self._remembered if entry_id not in forgotten)
         self._remembered = deque(kept, maxlen=REMEMBERED_MAX)
-        return gone
 
     async def _note_shorter(self, stream: StreamState, stand: Stand) -> None:
         """Note what other consumers or earlier processes were given after the log's present end."""

@@ -75,19 +75,21 @@ class Losses:
         self._group = group
         self._lose = server.client.script("consumers.runtime", "lose")
 
-    async def note(self, why: Why, entry_ids: Sequence[EntryId]) -> None:
-        """Note that *entry_ids*, in ascending order, which one consumer was given, are gone."""
-        now = datetime.now(UTC)
-        loss = Loss(
-            self._group, why, len(entry_ids), entry_ids[0], entry_ids[-1], now, by="consumer"
-        )
+    async def note(self, why: Why, entry_ids: Sequence[EntryId], *, is_least: bool = False) -> None:
+        """Note that *entry_ids*, in ascending order, which one consumer was given, are gone.
+
+        *is_least* says that others of the group may have been given more, and not live to tell.
+        """
+        now, ends = datetime.now(UTC), (entry_ids[0], entry_ids[-1])
+        count = len(entry_ids)
+        loss = Loss(self._group, why, count, *ends, now, is_least=is_least, by="consumer")
         await self.note_loss(loss, entry_ids)
 
     async def note_loss(self, loss: Loss, entry_ids: Sequence[EntryId] = ()) -> None:
         """Note *loss*, as far as it is not noted yet."""
         counted = "least" if loss.is_least else "exactly"
         about = [loss.why, str(loss.first), str(loss.last), loss.entries, counted, loss.by]
-        args = [KEPT_MAX, self._group, *about, loss.at.isoformat()]
+        args = [KEPT_MAX, self._group, *about, loss.at.isoformat(), *map(str, entry_ids)]
         noted = reply(await self._lose([self._losses, self._lost], args), int)
         if noted:
             self.tell(msgspec.structs.replace(loss, entries=noted), entry_ids)

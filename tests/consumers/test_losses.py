@@ -1,10 +1,14 @@
 """What a group finds gone is counted, once and exactly."""
 
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import permutations
+
 import pytest
 
 from consumers.runtime.group import Group
 from consumers.runtime.group_history import REMEMBERED_MAX, GroupHistory
-from consumers.runtime.losses import Losses
+from consumers.runtime.losses import Loss, Losses
 from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import Entry
@@ -200,3 +204,39 @@ async def test_the_newest_entries_are_remembered_however_many_there_were(
     assert await losses.total() == REMEMBERED_MAX
     [loss] = await losses.read()
     assert (loss.first, loss.last) == (EntryId(501, 0), EntryId(REMEMBERED_MAX + 500, 0))
+
+
+def of_group(entry_ids: list[EntryId]) -> Loss:
+    ends = (entry_ids[0], entry_ids[-1])
+    return Loss(GROUP, "rewound", len(entry_ids), *ends, datetime.now(UTC), is_least=True)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+async def test_however_the_counts_of_one_history_overlap_no_entry_is_counted_twice(
+    losses: Losses, order: tuple[int, ...]
+) -> None:
+    """Two consumers looked at 6 and at 8 of 10 entries; then each was given some more."""
+    first, second = of_group(ids(*range(1, 7))), of_group(ids(*range(1, 9)))
+    notes: list[Callable[[], Awaitable[None]]] = [
+        lambda: losses.note_loss(first),
+        lambda: losses.note("rewound", ids(7, 9)),
+        lambda: losses.note_loss(second),
+        lambda: losses.note("rewound", ids(10)),
+    ]
+    for one in order:
+        await notes[one]()
+    assert await losses.total() == 10
+
+
+async def test_a_history_that_vanishes_after_a_connection_was_cut_is_counted_whole(
+    log: EventLog, remembered: GroupHistory, losses: Losses
+) -> None:
+    await add_at(log, *ids(*range(1, 9)))
+    await ensure(log)
+    await deliver(log, "first", 8)
+    await remembered.look()
+    remembered.note(given(ids(2, 5)))  # the others' entries it knows by the look alone
+    await remembered.compare()  # as at each reconnect
+    await log.server.client.call("DEL", log.keys.events(0))
+    await remembered.compare()
+    assert await losses.total() == 8

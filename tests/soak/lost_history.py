@@ -104,7 +104,7 @@ class LostHistory:
     """One loss: it happens, is noticed, is accepted by a person, and has been told.
 
     Attributes:
-        notes: Where groups tell another number of lost entries than they had been given.
+        notes: Where a group tells nothing: all who had known it were killed just then.
     """
 
     def __init__(self, deployment: Deployment, reader: RouteTableReader, watch: TableWatch) -> None:
@@ -173,11 +173,14 @@ class LostHistory:
                 told = await self._told(group)
         for partition, count in given.items():
             entries, at_least = told.get(partition, (0, False))
-            if not _is_told(count, entries, at_least):
-                self.notes.append(
-                    f"{group} had been given {count} entries of partition {partition}, it tells the"
-                    f" loss of {'at least ' * at_least}{entries}"
-                )
+            words = (
+                f"{group} had been given {count} entries of partition {partition}, it tells the"
+                f" loss of {'at least ' * at_least}{entries}"
+            )
+            if entries > count or (entries and not at_least and entries != count):
+                self._complain(words)
+            elif not _is_told(count, entries, at_least):
+                self.notes.append(words)
 
     async def _told(self, group: str) -> dict[int, tuple[int, bool]]:
         """Return for each partition how many entries were lost, and whether at least so many."""

@@ -11,6 +11,7 @@
 -- ARGV[7]  "exactly", or "least" if there are at least so many
 -- ARGV[8]  "consumer" or "group": whose entries they are
 -- ARGV[9]  when, RFC 3339
+-- ARGV[10] ... the ids of a consumer's entries; none if they are not known
 -- Reply    entries that had not been noted before
 
 -- include check_writes
@@ -19,7 +20,9 @@
 -- include lose
 
 check_lose(KEYS[1], KEYS[2])
+local ids = #ARGV > 9 and {} or nil
+for at = 10, #ARGV do ids[at - 9] = ARGV[at] end
 return lose(KEYS[1], KEYS[2], ARGV[1], {
   group = ARGV[2], why = ARGV[3], first = ARGV[4], last = ARGV[5], entries = tonumber(ARGV[6]),
-  counted = ARGV[7], by = ARGV[8], at = ARGV[9]
+  counted = ARGV[7], by = ARGV[8], at = ARGV[9], ids = ids
 })
