@@ -12,7 +12,7 @@ from consumers.runtime.outcome import Delivery
 from events.entry.entry_id import START, EntryId
 from events.log.keys import Keys
 from events.log.positions import group_holder
-from events.server.reply import reply
+from events.server.reply import reply, reply_or_none
 from events.server.server import Server
 from events.streams.stream_state import StreamState, read_stream_state
 from events.structured_logger import structured_logger
@@ -23,7 +23,7 @@ REMEMBERED_MAX = 10_000
 _CHUNK = 1_000
 
 _Finding = tuple[bytes, bytes, bytes, int, bytes]
-_Facts = tuple[bytes, bytes | None, bytes, bytes | None, int | None, int]
+_Facts = tuple[bytes, bytes | None, bytes, bytes | None, int | None, int, int]
 
 
 class Stand(msgspec.Struct, frozen=True):
@@ -33,23 +33,26 @@ class Stand(msgspec.Struct, frozen=True):
         delivered: The newest entry that it was given.
         last: The newest entry that was ever appended.
         first: The oldest entry in the stream, `START` if there was none.
-        given: How many entries in the stream it had been given.
+        given: How many entries in the stream it had been given, None if that is not known.
+        added: How many entries were ever appended.
     """
 
     delivered: EntryId
     last: EntryId
     first: EntryId
-    given: int
+    given: int | None
+    added: int
 
     @classmethod
     def of(cls, facts: _Facts, before: Self | None) -> Self:
         """Return the stand that *facts* tell; *before* tells what is not known now."""
-        delivered, _, last, first, given, _ = facts
+        delivered, _, last, first, given, _, added = facts
         return cls(
             EntryId.parse(delivered),
             EntryId.parse(last),
             START if first is None else EntryId.parse(first),
-            given if given is not None else before.given if before else 0,
+            given if given is not None else before.given if before else None,
+            added,
         )
 
 
@@ -79,8 +82,10 @@ class GroupHistory:
             *(self._stream, keys.positions(partition), delivered),
             *(keys.losses(partition), keys.lost(partition)),
         ]
+        self._identity_key = keys.identity(partition)
         self._remembered: deque[EntryId] = deque(maxlen=REMEMBERED_MAX)
         self._stand: Stand | None = None
+        self._identity: bytes | None = None
         self._log = structured_logger(__name__).bind(group=group, partition=partition)
 
     def note(self, deliveries: Iterable[Delivery]) -> None:
@@ -116,7 +121,7 @@ class GroupHistory:
             self.losses.tell(loss)
         stand, before = Stand.of(facts, self._stand), self._stand
         went_back = before and (stand.last < before.last or stand.delivered < before.delivered)
-        if went_back or not facts[-1]:
+        if went_back or not facts[-2]:
             await self.compare()
         if facts[1] is not None and EntryId.parse(facts[1]) > stand.delivered:
             at, was = str(stand.delivered), facts[1].decode()
@@ -131,32 +136,31 @@ class GroupHistory:
         """
         stream = await read_stream_state(self._client.call, self._stream)
         stream = stream or StreamState.absent(self._stream)
+        identity = reply_or_none(
+            await self._client.call("HGET", self._identity_key, "identity"), bytes
+        )
+        is_renamed = None not in {identity, self._identity} and identity != self._identity
         gone, stand = await self._gone(), self._stand
-        rewound = [one for one in gone if stream.never_had(one)]
-        if stand and stand.given and _is_another(stream, stand):
-            # What all consumers were given up to the last look, each of them knows; then its own.
-            # What others were given since then, and did not live to tell, is not known.
-            await self.losses.note_loss(
-                Loss(
-                    *(self._group, "rewound", stand.given, stand.first, stand.delivered),
-                    *(datetime.now(UTC), True, "group"),
-                )
-            )
+        rewound = [one for one in gone if is_renamed or stream.never_had(one)]
+        is_another = stand is not None and (is_renamed or _is_another(stream, stand))
+        if stand and stand.given and is_another:
+            await self._note_all_given(stand)
             rewound = [one for one in rewound if one > stand.delivered]
-            stand = None
         elif not rewound and stand and stream.last < stand.delivered:
             await self._note_shorter(stream, stand)
-            stand = None
         if rewound:
-            await self.losses.note("rewound", rewound, is_least=self._stand is None)
-            stand = None
-        self._stand = stand
+            # Of another history nothing is left that tells what the others were given of it.
+            is_least = stand is None or (is_another and not stand.given)
+            await self.losses.note("rewound", rewound, is_least=is_least)
+        if is_another or rewound or (stand and stream.last < stand.delivered):
+            self._stand = None
+        self._identity = identity or self._identity
         self._forget(gone)
 
     async def _gone(self) -> list[EntryId]:
         """Return the remembered entries that are not in the log."""
         gone: list[EntryId] = []
-        remembered = sorted(self._remembered)
+        remembered = sorted(set(self._remembered))
         for at in range(0, len(remembered), _CHUNK):
             chunk = [str(entry_id) for entry_id in remembered[at : at + _CHUNK]]
             raw = await self._missing([self._stream], chunk)
@@ -168,9 +172,21 @@ class GroupHistory:
         kept = (entry_id for entry_id in self._remembered if entry_id not in forgotten)
         self._remembered = deque(kept, maxlen=REMEMBERED_MAX)
 
+    async def _note_all_given(self, stand: Stand) -> None:
+        """Note what all consumers were given up to the last look: each of them knows that.
+
+        What others were given since then, and did not live to tell, is not known.
+        """
+        await self.losses.note_loss(
+            Loss(
+                *(self._group, "rewound", stand.given or 0, stand.first, stand.delivered),
+                *(datetime.now(UTC), True, "group"),
+            )
+        )
+
     async def _note_shorter(self, stream: StreamState, stand: Stand) -> None:
         """Note what other consumers or earlier processes were given after the log's present end."""
-        gone = max(1, stand.given - stream.length)
+        gone = max(1, (stand.given or 0) - stream.length)
         ends = (stream.last.after(), stand.delivered)
         now = datetime.now(UTC)
         await self.losses.note_loss(Loss(self._group, "rewound", gone, *ends, now, is_least=True))
@@ -180,4 +196,5 @@ def _is_another(stream: StreamState, stand: Stand) -> bool:
     """Whether nothing is left of the history in which the group stood there."""
     if stream.last < stand.first:
         return True
-    return stream.is_whole and (stream.first or stream.last.after()) > stand.delivered
+    is_after = (stream.first or stream.last.after()) > stand.delivered
+    return is_after and (stream.is_whole or (stream.entries_added or 0) < stand.added)

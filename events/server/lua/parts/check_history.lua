@@ -52,7 +52,7 @@ end
 
 -- Return what had not been noted before, each {why, first, last, entries, counted}, and the facts
 -- {delivered, recorded or nil, last, first or nil, entries delivered that are there or nil, 1 if the
--- entry names.newest, '' for none, is there}.
+-- entry names.newest, '' for none, is there, entries ever appended}.
 local function check_history(keys, names, kept_max, at)
   touch_consumer(keys.stream, names.group, names.consumer)
   local about = fields(redis.call('XINFO', 'STREAM', keys.stream))
@@ -104,5 +104,7 @@ local function check_history(keys, names, kept_max, at)
   if not is_beyond(last, delivered) then there = about['length'] end
   local first = about['first-entry'] and about['first-entry'][1] or false
   local has_newest = names.newest == '' or count_range(keys.stream, names.newest, names.newest) > 0
-  return {found, {delivered, known and known.id or false, last, first, there, has_newest and 1 or 0}}
+  local facts = {delivered, known and known.id or false, last, first, there}
+  facts[6], facts[7] = has_newest and 1 or 0, about['entries-added']
+  return {found, facts}
 end

@@ -2,7 +2,7 @@
 -- fields.
 
 local LOOKED_AT = 100
-local IDS_KEPT_MAX = 1000
+local IDS_KEPT_MAX = 10000
 
 -- Refuse what `lose` would be refused, before the script's first write.
 local function check_lose(losses, lost)
@@ -28,6 +28,15 @@ local function ids_of(noted)
   return ids
 end
 
+local function count_shared(ids, others)
+  local shared, is_other = 0, {}
+  for _, id in ipairs(others) do is_other[id] = true end
+  for _, id in ipairs(ids) do
+    if is_other[id] then shared = shared + 1 end
+  end
+  return shared
+end
+
 -- Whether the range of one loss holds that of another.
 local function holds(loss, other)
   return is_within(other.first, loss) and is_within(other.last, loss)
@@ -37,6 +46,7 @@ end
 local function counted_in(loss, noted)
   local entries = tonumber(noted.entries) or 0
   if noted.by == 'group' and loss.ids then return count_within(loss.ids, noted) end
+  if noted.ids and loss.ids then return count_shared(loss.ids, ids_of(noted)) end
   if noted.first == loss.first or loss.by == 'group' and holds(loss, noted) then return entries end
   if noted.by == 'group' and holds(noted, loss) then return loss.entries end
   if loss.by ~= 'group' then return 0 end
