@@ -2,13 +2,14 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import redis
+
+from consumers.processes.embedded import free_port
 
 ROUTESTREAM = str(Path(sys.executable).parent / "routestream")
 
@@ -21,13 +22,6 @@ def start(*options: str, **variables: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def url_of(server: "subprocess.Popen[str]") -> str:

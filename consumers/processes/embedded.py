@@ -7,14 +7,18 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import sample
 from tempfile import TemporaryDirectory
 
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
 _VERSION_MIN = 7
 _LOG_BYTES_SHOWN = 600
+_PORTS_FROM = 10_000
+_PORTS_TRIED = 100
+_OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class NoServerProgramError(Exception):
@@ -32,7 +36,7 @@ class EmbeddedServer:
 
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         self.folder = folder
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -171,8 +175,26 @@ def _major_version(program: str) -> int:
     return int(version[1]) if version else 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback on which nothing listens, for a server that starts right away.
+
+    It is none that the system gives to outgoing connections: one of those could take it meanwhile,
+    also while a server is restarted on its port.
+    """
+    for port in sample(range(_PORTS_FROM, _outgoing_from()), _PORTS_TRIED):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+        any_port: int = listener.getsockname()[1]
+        return any_port
+
+
+def _outgoing_from() -> int:
+    """Return the first port that the system gives to outgoing connections."""
+    try:
+        first = int(_OUTGOING_PORTS.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 0
+    return max(first, _PORTS_FROM + _PORTS_TRIED)

@@ -11,6 +11,7 @@ import aiohttp
 import anyio
 from anyio.abc import Process
 
+from consumers.processes.embedded import free_port
 from consumers.processes.supervisor import routestream_command
 from consumers.runtime.projector import Projector
 from events import EventLog
@@ -31,9 +32,8 @@ REFUSED = (aiohttp.ClientConnectionError, TimeoutError)
 def free_ports(count: int) -> int:
     """Return the first of so many free ports in a row."""
     while True:
-        with ExitStack() as held, socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
+        port = free_port()
+        with ExitStack() as held:
             try:
                 for number in range(1, count):
                     held.enter_context(socket.socket()).bind(("127.0.0.1", port + number))

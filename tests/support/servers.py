@@ -1,13 +1,12 @@
 """Servers that a test breaks in one way, and mends again."""
 
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from threading import Thread
 
 import anyio.to_thread
 
-from consumers.processes.embedded import EmbeddedServer, embedded_server
+from consumers.processes.embedded import EmbeddedServer, embedded_server, free_port
 from events.errors import ServerUnavailableError
 from events.server.server import Client, Server
 from events.server.settings import ServerSettings
@@ -138,10 +137,8 @@ async def away(server: EmbeddedServer) -> AsyncIterator[None]:
 @contextmanager
 def cluster_node() -> Iterator[EmbeddedServer]:
     """Run a node of a cluster, which has no slots yet."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        bus = listener.getsockname()[1]
-    with embedded_server("--cluster-enabled", "yes", "--cluster-port", str(bus)) as server:
+    bus = str(free_port())
+    with embedded_server("--cluster-enabled", "yes", "--cluster-port", bus) as server:
         yield server
 
 
