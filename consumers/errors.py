@@ -44,5 +44,9 @@ class UnreachableProxyError(ConsumersError):
     """A proxy, or what it reads from, cannot be written to now; the message says why."""
 
 
+class ListenError(ConsumersError):
+    """The address at which proxies shall reach a publisher cannot be opened."""
+
+
 class UnknownPublisherError(ConsumersError):
     """No publisher of that name is shipped or installed."""

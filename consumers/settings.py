@@ -23,7 +23,7 @@ from events.limits import Limited, place_of, problem_of, value_at
 from events.log.keys import PARTITIONS_MAX
 from events.plain_yaml import PlainYaml, UnreadableYamlError, read_yaml
 from events.server.settings import ServerSettings
-from events.server.url import MASK, parse_server_url
+from events.server.url import MASK, parse_server_url, without_login
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
 from projections.read_model.reader import ReaderSettings
@@ -252,6 +252,9 @@ def _origin(url: str) -> str:
 MASKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "server.url": lambda url: parse_server_url(url).masked,
+        "publish.traefik_http.apis": lambda apis: tuple(map(without_login, apis)),
+        "publish.traefik_redis.apis": lambda apis: tuple(map(without_login, apis)),
+        "publish.traefik_redis.url": lambda url: parse_server_url(url).masked,
         "webhook.url": _origin,
         "webhook.secret": lambda _: MASK,
         "webhook.secrets": lambda secrets: tuple(MASK for _ in secrets),

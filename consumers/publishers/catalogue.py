@@ -3,11 +3,13 @@
 from consumers.errors import UnknownPublisherError
 from consumers.publishers.envoy.envoy_publisher import ENVOY
 from consumers.publishers.publisher_definition import PublisherDefinition
+from consumers.publishers.traefik.http_publisher import TRAEFIK_HTTP
+from consumers.publishers.traefik.redis_publisher import TRAEFIK_REDIS
 from consumers.settings import Settings
 from events.plugins import PUBLISHERS as ENTRY_POINTS
 from events.plugins import Catalogue, InvalidPluginError, broken_plugins
 
-SHIPPED: tuple[PublisherDefinition, ...] = (ENVOY,)
+SHIPPED: tuple[PublisherDefinition, ...] = (ENVOY, TRAEFIK_HTTP, TRAEFIK_REDIS)
 
 
 def _usable(name: str, found: object) -> PublisherDefinition:

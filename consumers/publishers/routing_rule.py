@@ -7,7 +7,7 @@ where that is a host name, and under its id.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -51,7 +51,16 @@ class RoutingRules(msgspec.Struct, frozen=True):
     refusals: tuple[Refusal, ...]
 
 
-def routing_rules(snapshot: TableSnapshot) -> RoutingRules:
+def own_names(endpoint: Endpoint) -> RoutingRule:
+    """Return the rule of an endpoint without labels: its name and its id as host names."""
+    return RoutingRule(tuple(_own_hosts(endpoint)))
+
+
+Default = Callable[[Endpoint], RoutingRule]
+"""Decides the rule of an endpoint without labels; raises ValueError where it can have none."""
+
+
+def routing_rules(snapshot: TableSnapshot, default: Default = own_names) -> RoutingRules:
     """Return the rule of each endpoint; of two that want the same requests, the older has them."""
     rules: dict[UUID, RoutingRule] = {}
     refusals: list[Refusal] = []
@@ -60,7 +69,7 @@ def routing_rules(snapshot: TableSnapshot) -> RoutingRules:
     for endpoint in sorted(endpoints, key=lambda one: (one.created_at, one.endpoint_id)):
         called = called_in_refusals(endpoint)
         try:
-            wanted = routing_rule(endpoint)
+            wanted = routing_rule(endpoint, default)
         except ValueError as error:
             refusals.append(Refusal(called, str(error)))
             continue
@@ -77,26 +86,32 @@ def called_in_refusals(endpoint: Endpoint) -> str:
     return (endpoint.name or str(endpoint.endpoint_id))[:200]
 
 
-def routing_rule(endpoint: Endpoint) -> RoutingRule:
-    """Return the rule that *endpoint* asks for by its labels.
+def routing_rule(endpoint: Endpoint, default: Default = own_names) -> RoutingRule:
+    """Return the rule that *endpoint* asks for by its labels, else the *default*.
 
     Raises:
         ValueError: A label is no host name or no path; the message is a sentence about it.
     """
     labels = endpoint.labels
-    path = labels.get(PATH_LABEL, "").rstrip("/")
-    if path and not (len(path) <= 255 and _PATH.fullmatch(path)):
-        raise ValueError(
-            f"label {PATH_LABEL} is {path!r}: it must be segments of letters, digits, '.', '_', "
-            "'~' and '-', each after a '/'"
-        )
+    path = checked_path(labels.get(PATH_LABEL, ""), f"label {PATH_LABEL}")
     if HOST_LABEL in labels:
         return RoutingRule(_hosts(labels[HOST_LABEL]), path)
-    return RoutingRule((ANY_HOST,) if path else tuple(_own_hosts(endpoint)), path)
+    return RoutingRule((ANY_HOST,), path) if path else default(endpoint)
+
+
+def checked_path(text: str, called: str) -> str:
+    """Return *text* without a slash at its end; raise ValueError if it is no path."""
+    path = text.rstrip("/")
+    if path and not (len(path) <= 255 and _PATH.fullmatch(path)):
+        raise ValueError(
+            f"{called} is {path!r}: it must be segments of letters, digits, '.', '_', "
+            "'~' and '-', each after a '/'"
+        )
+    return path
 
 
 def _hosts(text: str) -> tuple[str, ...]:
-    hosts = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
+    hosts = tuple(dict.fromkeys(part.strip(" ").lower() for part in text.split(",")))
     if len(hosts) > HOSTS_MAX:
         raise ValueError(f"label {HOST_LABEL} has {len(hosts)} names, the limit is {HOSTS_MAX}")
     for host in hosts:

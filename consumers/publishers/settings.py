@@ -1,6 +1,11 @@
 """The settings of the publishers, each in a part of its own."""
 
 from consumers.publishers.envoy.envoy_settings import EnvoySettings
+from consumers.publishers.traefik.traefik_settings import (
+    TraefikHttpSettings,
+    TraefikRedisSettings,
+    TraefikSettings,
+)
 from events.limits import Limited
 
 
@@ -8,3 +13,6 @@ class PublishSettings(Limited, frozen=True, kw_only=True):
     """What each publisher needs."""
 
     envoy: EnvoySettings = EnvoySettings()
+    traefik: TraefikSettings = TraefikSettings()
+    traefik_http: TraefikHttpSettings = TraefikHttpSettings()
+    traefik_redis: TraefikRedisSettings = TraefikRedisSettings()

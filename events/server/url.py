@@ -163,6 +163,11 @@ def parse_server_url(url: str) -> ServerUrl:
     )
 
 
+def without_login(url: str) -> str:
+    """Return *url*, whatever its scheme, without a user and a password before its host."""
+    return re.sub(r"://[^/]*@", f"://{MASK}@", url)
+
+
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)

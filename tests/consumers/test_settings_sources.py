@@ -162,7 +162,7 @@ def test_a_login_of_the_archive_is_refused_and_not_shown(tmp_path: Path, setting
 
 def test_every_setting_that_may_hold_a_secret_has_its_mask() -> None:
     rows = settings_in_force(Settings(), {})
-    parts = ("url", "secret", "secrets", "password", "token", "key", "location")
+    parts = ("url", "apis", "secret", "secrets", "password", "token", "key", "location")
     assert {row.setting for row in rows if row.setting.endswith(parts)} == {*MASKS, *WITHOUT_LOGIN}
 
 

@@ -1,0 +1,161 @@
+"""Serves the route table to Traefik's HTTP provider, which reads it by long polls."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import msgspec
+from aiohttp import ClientSession, web
+from aiohttp.typedefs import Handler
+from anyio.abc import TaskGroup
+
+from consumers.errors import ListenError, MissingSettingError
+from consumers.publishers.proxy_ledger import FORGOTTEN_S, ProxyLedger
+from consumers.publishers.publisher_definition import PublisherDefinition
+from consumers.publishers.snapshot_feed import SnapshotFeed
+from consumers.publishers.traefik.applied_watch import AppliedWatch
+from consumers.publishers.traefik.default_certificate import new_certificate
+from consumers.publishers.traefik.polling_proxy import PollingProxy
+from consumers.publishers.traefik.published_document import DocumentFeed, PublishedDocument
+from consumers.publishers.traefik.traefik_settings import TraefikHttpSettings
+from consumers.settings import Settings
+from events.structured_logger import structured_logger
+
+PROXIES_MAX = 1_000
+"""Proxies that may poll; the address of one more answers 503."""
+
+_PROVIDER = "http"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_LOOK_FOR_SILENCE_S = 1.0
+_STOP_TIMEOUT_S = 0.2
+
+_log = structured_logger(__name__)
+
+
+async def publish_traefik_http(feed: SnapshotFeed, ledger: ProxyLedger, settings: Settings) -> None:
+    """Serve the configuration to polls until cancelled.
+
+    Raises:
+        ListenError: The port cannot be opened.
+        MissingSettingError: There is none.
+    """
+    if (problem := _missing(settings)) is not None:
+        raise MissingSettingError(problem)
+    traefik = settings.publish.traefik
+    certificate = await new_certificate() if traefik.default_certificate else None
+    documents = DocumentFeed(feed, traefik, certificate)
+    async with ClientSession() as session, anyio.create_task_group() as tasks:
+        polls = Polls(documents, ledger, settings.publish.traefik_http, (session, tasks))
+        async with _listening(polls.answer, settings.publish.traefik_http):
+            await polls.look_for_silence()
+
+
+class Polls:
+    """Answers the polls of all proxies."""
+
+    def __init__(
+        self,
+        documents: DocumentFeed,
+        ledger: ProxyLedger,
+        settings: TraefikHttpSettings,
+        watching: tuple[ClientSession, TaskGroup],
+    ) -> None:
+        self._documents, self._ledger, self._settings = documents, ledger, settings
+        self._session, self._tasks = watching
+        self._proxies: dict[str, PollingProxy] = {}
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer one poll: at once where it has something to tell, else after a while."""
+        proxy = self._proxy(request.match_info["proxy"])
+        if proxy is None:
+            return _refused(404, f"no proxy is called so, or {PROXIES_MAX} others poll already")
+        # None before the first snapshot: an empty document would be the order to drop all routes.
+        if self._documents.newest is None:
+            return _refused(503, self._documents.problem or "there is no route table yet")
+        connection = request.transport and request.transport.get_extra_info("peername")
+        before = proxy.polls(connection)
+        if before is not None:
+            await self._documents.after(before, self._settings.hold_s)
+        document = self._documents.newest
+        proxy.waits()
+        proxy.gets(connection, document)
+        return _response(document)
+
+    def _proxy(self, name: str) -> PollingProxy | None:
+        known = self._proxies.get(name)
+        if known is not None:
+            return known
+        if _NAME.match(name) is None or len(self._proxies) >= PROXIES_MAX:
+            return None
+        notes, api = self._ledger.proxy(name), self._settings.api_of.get(name)
+        watch = None
+        if api is not None:
+            watch = AppliedWatch(notes, api, _PROVIDER)
+            self._tasks.start_soon(watch.run, self._session)
+        self._proxies[name] = PollingProxy(notes, watch)
+        return self._proxies[name]
+
+    async def look_for_silence(self) -> None:
+        """Note which proxies poll no longer, until cancelled."""
+        while True:
+            await anyio.sleep(_LOOK_FOR_SILENCE_S)
+            for name, proxy in list(self._proxies.items()):
+                if proxy.silent_s > self._settings.silent_s:
+                    limit = f"{self._settings.silent_s:g} s"
+                    proxy.is_silent(f"it has not polled for more than {limit}")
+                if proxy.silent_s > FORGOTTEN_S:
+                    self._ledger.forget(name)
+                    del self._proxies[name]
+
+
+@asynccontextmanager
+async def _listening(answer: Handler, settings: TraefikHttpSettings) -> AsyncIterator[None]:
+    """Serve polls during the block."""
+    application = web.Application()
+    application.router.add_get("/v1/traefik/{proxy}", answer)
+    runner = web.AppRunner(
+        application, access_log=None, handle_signals=False, shutdown_timeout=_STOP_TIMEOUT_S
+    )
+    await runner.setup()
+    try:
+        await _listen(runner, settings)
+        yield
+    finally:
+        with anyio.move_on_after(2 * _STOP_TIMEOUT_S, shield=True):
+            await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: TraefikHttpSettings) -> None:
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        raise ListenError(
+            f"cannot listen on {settings.host} port {settings.port}:"
+            f" {(error.strerror or str(error)).lower()}; set publish.traefik_http.port to another"
+        ) from None
+    _log.info("polls_served", url=f"http://{settings.host}:{settings.port}/v1/traefik/PROXY")
+
+
+def _response(document: PublishedDocument) -> web.Response:
+    return web.Response(body=document.body, content_type="application/json")
+
+
+def _refused(status: int, problem: str) -> web.Response:
+    body = msgspec.json.encode({"problem": problem})
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def _missing(settings: Settings) -> str | None:
+    if settings.publish.traefik_http.port is not None:
+        return None
+    return "publish.traefik_http.port is not set: the port where Traefik polls, such as 9480"
+
+
+TRAEFIK_HTTP = PublisherDefinition(
+    name="traefik-http",
+    about="Traefik, by its HTTP provider",
+    publish=publish_traefik_http,
+    section="publish.traefik_http",
+    missing_setting=_missing,
+)

@@ -1,0 +1,136 @@
+"""The settings of what Traefik is fed with, and how."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from msgspec import Meta
+
+from events.limits import Limited, is_http_url
+from events.server.url import parse_server_url
+
+HOLD_S_MAX = 4.0
+"""Traefik gives up a poll after 5 s, unless `providers.http.pollTimeout` says otherwise."""
+
+APIS_MAX = 100
+
+_TEXT = r"^[A-Za-z0-9._-]{1,64}\Z(?#have 1 to 64 letters, digits, `.`, `_` or `-`)"
+_REFERENCE = (
+    r"^[A-Za-z0-9@._-]{1,128}\Z(?#be the name of a middleware with its provider: `auth@file`)"
+)
+_DOMAIN = (
+    r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,15})?\Z"
+    r"(?#be a name such as models.example.com, in lower case)"
+)
+_PATH = (
+    r"^(/[A-Za-z0-9._~{}-]+)*\Z"
+    r"(?#begin with a slash, end without one, and have letters, digits, {id} and {name} between)"
+)
+PATH_FIELDS = ("{id}", "{name}")
+"""What stands in the setting `path` for an endpoint's id and its name."""
+
+Name = Annotated[str, Meta(pattern=_TEXT)]
+Reference = Annotated[str, Meta(pattern=_REFERENCE)]
+
+
+class TraefikSettings(Limited, frozen=True):
+    """How Traefik routes to endpoints, whichever way it is fed.
+
+    Attributes:
+        domain: Ends the host names under which an endpoint without the labels `host` and `path` is
+            reached: its name and its id, such as `chat.models.example.com`. Empty for none.
+        path: The path under which such an endpoint is reached instead, on any host, such as
+            `/endpoints/{id}`: `{id}` and `{name}` stand for its id and its name. It is taken off
+            before the request goes to the replica.
+        entry_points: The entry points that routers listen at; empty for Traefik's default ones.
+        middlewares: Middlewares of your own that every request passes first, such as `log@file`.
+        private_middlewares: Those that requests to endpoints pass which are not open to the public,
+            such as `auth@file`. Without one, such endpoints can be used by whoever reaches Traefik.
+        attempts: How often a request is tried, at the next replica each time, while none has taken
+            it. With two replicas, one of them dead, and many requests at once, 3 failed one in ten.
+        dial_timeout_s: The longest wait for a connection to a replica.
+        default_certificate: Whether Traefik is given a self-signed certificate of its own. Without
+            any it makes a new key at each change, which takes 80 ms. Set it to false where
+            Traefik's default store has a certificate from elsewhere.
+    """
+
+    domain: Annotated[str, Meta(pattern=_DOMAIN, max_length=200)] = ""
+    path: Annotated[str, Meta(pattern=_PATH, max_length=200)] = ""
+    entry_points: Annotated[tuple[Name, ...], Meta(max_length=16)] = ()
+    middlewares: Annotated[tuple[Reference, ...], Meta(max_length=16)] = ()
+    private_middlewares: Annotated[tuple[Reference, ...], Meta(max_length=16)] = ()
+    attempts: Annotated[int, Meta(ge=1, le=10)] = 5
+    dial_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 2.0
+    default_certificate: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        left = self.path
+        for field in PATH_FIELDS:
+            left = left.replace(field, "")
+        if "{" in left or "}" in left:
+            raise ValueError(f"path has braces around other than {' and '.join(PATH_FIELDS)}")
+        if self.path and left == self.path:
+            raise ValueError(f"path has none of {', '.join(PATH_FIELDS)}: endpoints would share it")
+
+
+class TraefikHttpSettings(Limited, frozen=True):
+    """Where Traefik's HTTP provider reads its configuration from, each proxy at its own address.
+
+    Attributes:
+        host: The address to listen on.
+        port: The port to listen on; without one there is no such publisher.
+        hold_s: How long a poll is held while nothing changes; less than Traefik's `pollTimeout`.
+        silent_s: Seconds without a poll after which a proxy counts as unreachable.
+        apis: `PROXY=URL` for each proxy whose API shall prove what it has, such as
+            `edge-1=http://edge-1:8080`. Without, a poll after the answer counts as proof.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+    hold_s: Annotated[float, Meta(ge=0.05, le=HOLD_S_MAX)] = 2.0
+    silent_s: Annotated[float, Meta(ge=1, le=3_600)] = 15.0
+    apis: Annotated[tuple[str, ...], Meta(max_length=APIS_MAX)] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for text in self.apis:
+            proxy, _, url = text.partition("=")
+            if not proxy or not is_http_url(url):
+                raise ValueError("apis has an entry that is not PROXY=http://HOST:PORT")
+
+    @property
+    def api_of(self) -> dict[str, str]:
+        """The URL of each proxy's API."""
+        return {proxy: _bare(url) for proxy, _, url in (one.partition("=") for one in self.apis)}
+
+
+class TraefikRedisSettings(Limited, frozen=True):
+    """The Redis database that Traefik's Redis provider reads.
+
+    Attributes:
+        url: Its server and database, which should hold nothing else: Traefik reads through all of
+            it at each change. Without it there is no such publisher.
+        root: The key under which Traefik looks, its `providers.redis.rootKey`.
+        apis: The URL of each Traefik's API, which proves what it has.
+    """
+
+    url: str = ""
+    root: Name = "traefik"
+    apis: Annotated[tuple[str, ...], Meta(max_length=APIS_MAX)] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.url:
+            parse_server_url(self.url)
+        if not all(map(is_http_url, self.apis)):
+            raise ValueError("apis has an entry that is not http://HOST:PORT")
+
+    @property
+    def api_urls(self) -> tuple[str, ...]:
+        """The URLs of the APIs."""
+        return tuple(map(_bare, self.apis))
+
+
+def _bare(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
