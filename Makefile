@@ -9,7 +9,7 @@ T ?= tests
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast soak lint format bench docs lock clean
+.PHONY: help demo appproxy test test-fast soak lint format bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -22,6 +22,9 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 demo: $(VENV)/installed ## run the whole system on this machine, each step checked, under 90 s
 	$(BIN)/routestream demo
+
+appproxy: ## make the environments in which tests run Backend.AI's AppProxy; they make them, too
+	$(PYTHON) -m tests.consumers.publishers.support.appproxy_environment
 
 test: $(VENV)/installed ## run every test, on servers that the tests start; or a part: T=tests/events
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(T)
@@ -58,4 +61,4 @@ lock: $(VENV)/installed ## pin every dependency anew, on the oldest Python, with
 	  --output-file requirements.lock pyproject.toml
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-newest .venv-appproxy-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

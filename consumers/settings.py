@@ -255,6 +255,8 @@ MASKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "publish.traefik_http.apis": lambda apis: tuple(map(without_login, apis)),
         "publish.traefik_redis.apis": lambda apis: tuple(map(without_login, apis)),
         "publish.traefik_redis.url": lambda url: parse_server_url(url).masked,
+        "publish.backend_ai.redis_url": lambda url: parse_server_url(url).masked,
+        "publish.backend_ai.token": lambda _: MASK,
         "webhook.url": _origin,
         "webhook.secret": lambda _: MASK,
         "webhook.secrets": lambda secrets: tuple(MASK for _ in secrets),

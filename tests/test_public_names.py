@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from consumers.publishers.backend_ai.coordinator_api import RefusedCallError
 from consumers.runtime.interruption import HistoryAwaitedError
 from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
@@ -28,6 +29,7 @@ NOT_FOR_CALLERS: dict[type[Exception], str] = {
     NeverSentError: "becomes ServerUnavailableError",
     UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",
     HistoryAwaitedError: "waited out by the consumer whose projector raises it",
+    RefusedCallError: "becomes a refusal in the proxy's notes",
     OutOfStepError: "caught by the follower that raises it",
     HeldBackError: "caught by the follower that raises it, and shown as its reader's state",
 }

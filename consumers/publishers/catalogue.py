@@ -1,6 +1,7 @@
 """Lists the publishers that can be run."""
 
 from consumers.errors import UnknownPublisherError
+from consumers.publishers.backend_ai.publisher import BACKEND_AI
 from consumers.publishers.envoy.envoy_publisher import ENVOY
 from consumers.publishers.publisher_definition import PublisherDefinition
 from consumers.publishers.traefik.http_publisher import TRAEFIK_HTTP
@@ -9,7 +10,7 @@ from consumers.settings import Settings
 from events.plugins import PUBLISHERS as ENTRY_POINTS
 from events.plugins import Catalogue, InvalidPluginError, broken_plugins
 
-SHIPPED: tuple[PublisherDefinition, ...] = (ENVOY, TRAEFIK_HTTP, TRAEFIK_REDIS)
+SHIPPED: tuple[PublisherDefinition, ...] = (BACKEND_AI, ENVOY, TRAEFIK_HTTP, TRAEFIK_REDIS)
 
 
 def _usable(name: str, found: object) -> PublisherDefinition:

@@ -1,5 +1,6 @@
 """The settings of the publishers, each in a part of its own."""
 
+from consumers.publishers.backend_ai.settings import BackendAISettings
 from consumers.publishers.envoy.envoy_settings import EnvoySettings
 from consumers.publishers.traefik.traefik_settings import (
     TraefikHttpSettings,
@@ -12,6 +13,7 @@ from events.limits import Limited
 class PublishSettings(Limited, frozen=True, kw_only=True):
     """What each publisher needs."""
 
+    backend_ai: BackendAISettings = BackendAISettings()
     envoy: EnvoySettings = EnvoySettings()
     traefik: TraefikSettings = TraefikSettings()
     traefik_http: TraefikHttpSettings = TraefikHttpSettings()

@@ -80,7 +80,8 @@ class SnapshotFeed:
         self._revision = self._revision.joined(revision_of(endpoints, partitions))
         present = [self._published(one) for one in endpoints if not one.is_destroyed]
         self._known = {one.state.endpoint_id: (one.state, one) for one in present}
-        snapshot = snapshot_of(self._identity, self._revision, present)
+        destroyed = [one.endpoint_id for one in endpoints if one.is_destroyed]
+        snapshot = snapshot_of(self._identity, self._revision, present, destroyed)
         if snapshot == self._newest:
             return
         self._newest = snapshot

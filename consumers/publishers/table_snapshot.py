@@ -59,11 +59,13 @@ class TableSnapshot(msgspec.Struct, frozen=True):
         identity: The log that the table was folded from.
         revision: Up to where.
         endpoints: By their ids, in their order; destroyed ones are not among them.
+        destroyed: The endpoints that were destroyed, for as long as the table remembers them.
     """
 
     identity: str
     revision: Revision
     endpoints: Mapping[UUID, PublishedEndpoint]
+    destroyed: frozenset[UUID] = frozenset()
 
     @property
     def routes(self) -> int:
@@ -86,8 +88,12 @@ def published(state: Endpoint, routes: Iterable[Route]) -> PublishedEndpoint:
 
 
 def snapshot_of(
-    identity: str, revision: Revision, endpoints: Sequence[PublishedEndpoint]
+    identity: str,
+    revision: Revision,
+    endpoints: Sequence[PublishedEndpoint],
+    destroyed: Iterable[UUID] = (),
 ) -> TableSnapshot:
-    """Return the snapshot of *endpoints*."""
+    """Return the snapshot of *endpoints*, and of those that were *destroyed*."""
     ordered = sorted(endpoints, key=lambda one: one.state.endpoint_id)
-    return TableSnapshot(identity, revision, {one.state.endpoint_id: one for one in ordered})
+    by_id = {one.state.endpoint_id: one for one in ordered}
+    return TableSnapshot(identity, revision, by_id, frozenset(destroyed))

@@ -141,7 +141,11 @@ def test_the_settings_in_force_are_shown_with_their_sources_and_without_secrets(
     assert shown["consumer.policy.tries_max"] == (5, "default")
 
 
-WITHOUT_LOGIN = {"archive.location", "archive.endpoint_url"}
+WITHOUT_LOGIN = {
+    "archive.location",
+    "archive.endpoint_url",
+    "publish.backend_ai.coordinator_url",
+}
 """They refuse a login, and hold no other secret."""
 
 

@@ -1,0 +1,1 @@
+"""Feeds Backend.AI's own AppProxy."""

@@ -1,0 +1,173 @@
+"""The route table reaches clients through the released, unmodified AppProxy 26.9.6."""
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from consumers.processes.embedded import embedded_server
+from consumers.publishers.backend_ai.settings import BackendAISettings
+from consumers.publishers.settings import PublishSettings
+from consumers.settings import Settings
+from events import EventLog
+from events.catalogue.endpoint import EndpointCreatedEvent
+from events.catalogue.health_check import HealthCheck
+from tests.consumers.publishers.support.appproxy_configuration import API_SECRET
+from tests.consumers.publishers.support.appproxy_environment import NoAppProxyError
+from tests.consumers.publishers.support.appproxy_servers import AppProxy, appproxy
+from tests.consumers.publishers.support.appproxy_stage import Stage, model_servers, open_stage
+from tests.support.projectors import rebuild
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.processes]
+
+NONE = "503"
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[AppProxy]:
+    with embedded_server() as redis:
+        try:
+            running = appproxy("26.9.6", redis.port)
+            opened = running.__enter__()
+        except NoAppProxyError as error:
+            pytest.skip(str(error))
+        try:
+            yield opened
+        finally:
+            running.__exit__(None, None, None)
+
+
+@pytest.fixture
+async def stage(log: EventLog, proxy: AppProxy) -> AsyncIterator[Stage]:
+    settings = BackendAISettings(coordinator_url=proxy.url, token=API_SECRET, reconcile_s=2)
+    async with open_stage(
+        log, proxy, Settings(publish=PublishSettings(backend_ai=settings))
+    ) as opened:
+        yield opened
+
+
+async def create(stage: Stage, name: str) -> UUID:
+    event = EndpointCreatedEvent(
+        endpoint_id=uuid4(),
+        name=name,
+        model="any",
+        open_to_public=True,
+        health_check=HealthCheck(path="/"),
+    )
+    await stage.service.create(event)
+    return event.endpoint_id
+
+
+async def test_clients_reach_the_routes_of_the_table_through_every_restart(stage: Stage) -> None:
+    service = stage.service
+    async with model_servers("one", "two") as routes:
+        first, second = (route.route_id for route in routes)
+        async with stage.publishing():
+            other, chat = await create(stage, "other"), await create(stage, "chat")
+            await service.set_route_list(chat, routes)
+            await stage.until_answered_by(chat, NONE)
+            for route in routes:
+                await service.record_status(chat, route.route_id, "healthy")
+            await stage.until_answered_by(chat, "one", "two")
+
+            await service.record_status(chat, first, "unhealthy")
+            await stage.until_answered_by(chat, "two")
+            await service.record_status(chat, first, "healthy")
+            await stage.until_answered_by(chat, "one", "two")
+
+            await service.switch_traffic(chat, second, "inactive")
+            await stage.until_answered_by(chat, "one")
+            await service.switch_traffic(chat, None, "inactive")
+            await stage.until_answered_by(chat, NONE)
+            await service.switch_traffic(chat, None, "active")
+            await service.switch_traffic(chat, second, "active")
+            await stage.until_answered_by(chat, "one", "two")
+
+            stage.proxy.coordinator.kill()
+            await service.set_traffic_ratio(chat, second, 0)
+            stage.proxy.coordinator.start()
+            await stage.until_answered_by(chat, "one")
+
+            stage.proxy.worker.kill()
+            stage.proxy.worker.start()
+            await stage.until_answered_by(chat, "one")
+            await service.set_traffic_ratio(chat, second, 1)
+            await stage.until_answered_by(chat, "one", "two")
+
+        await service.record_status(chat, first, "unhealthy")
+        assert (await stage.answers(chat)).keys() == {"one", "two"}  # nobody has told it
+        async with stage.publishing():
+            await stage.until_answered_by(chat, "two")
+            await rebuild(stage.log)
+            await service.record_status(chat, first, "healthy")
+            await stage.until_answered_by(chat, "one", "two")
+
+        await service.destroy(chat)
+        async with stage.publishing():
+            await stage.until_gone(chat)
+            await service.destroy(other)
+            await stage.until_gone(other)
+
+
+async def test_an_endpoint_that_cannot_be_made_is_named_and_stops_no_other(stage: Stage) -> None:
+    lowest, highest = stage.proxy.ports.circuits
+    ports = highest - lowest + 1
+    async with model_servers("one") as [route], stage.publishing():
+        made = [await create(stage, f"service-{n}") for n in range(ports)]
+        await stage.until_noted(lambda state: not state.is_behind, "all were made")
+        assert (await stage.circuits()).keys() == set(made)
+
+        too_much = await create(stage, "one-too-many")
+        noted = await stage.until_noted(lambda state: state.refused == 1, "the refusal")
+        assert noted.refusals[0].subject == "one-too-many"
+
+        await stage.service.set_route_list(made[0], [route])
+        await stage.service.record_status(made[0], route.route_id, "healthy")
+        await stage.until_answered_by(made[0], "one")
+
+        await stage.service.destroy(made[1])
+        noted = await stage.until_noted(lambda state: not state.refused, "its port is free")
+        assert too_much in await stage.circuits()
+        for endpoint_id in (made[0], *made[2:], too_much):
+            await stage.service.destroy(endpoint_id)
+        for endpoint_id in (*made, too_much):
+            await stage.until_gone(endpoint_id)
+
+
+async def test_what_a_coordinator_has_no_words_for_is_noted_of_the_route_alone(
+    stage: Stage,
+) -> None:
+    async with model_servers("one", "two") as routes, stage.publishing():
+        chat = await create(stage, "chat")
+        odd = [
+            replace(routes[1], route_id=uuid4(), session_id=None),
+            replace(routes[1], route_id=uuid4(), session_id=uuid4(), protocol="grpc"),
+            replace(routes[1], route_id=uuid4(), session_id=uuid4(), kernel_host="a?b#c"),
+        ]
+        heavy = replace(routes[0], traffic_ratio=3.0)
+        await stage.service.set_route_list(chat, [heavy, routes[1], *odd])
+        for route in (*routes, *odd):
+            await stage.service.record_status(chat, route.route_id, "healthy")
+        await stage.until_answered_by(chat, "one", "two")
+        noted = await stage.until_noted(lambda state: state.refused == 4, "all four")
+        subjects = {refusal.subject for refusal in noted.refusals}
+        assert subjects == {"chat", *(f"chat route {route.route_id}" for route in odd)}
+        await stage.service.destroy(chat)
+        await stage.until_gone(chat)
+
+
+async def test_a_wrong_token_is_said_and_nothing_is_lost_by_it(stage: Stage) -> None:
+    right = stage.settings
+    wrong = replace(right.publish.backend_ai, token="wrong")  # noqa: S106 - no password
+    stage.settings = Settings(publish=PublishSettings(backend_ai=wrong))
+    chat = await create(stage, "chat")
+    async with stage.publishing():
+        noted = await stage.until_noted(lambda state: bool(state.problem), "the problem")
+        assert noted.problem is not None
+        assert "publish.backend_ai.token" in noted.problem
+    stage.settings = right
+    async with stage.publishing():
+        await stage.until_answered_by(chat, NONE)
+        await stage.service.destroy(chat)
+        await stage.until_gone(chat)
