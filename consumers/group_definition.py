@@ -45,6 +45,16 @@ Members = Callable[
 """Makes a group's members with one name, one for each partition, and what they depend on."""
 
 
+Source = Callable[[EventLog, Settings], AbstractAsyncContextManager[EventLog]]
+"""Opens the stream that a group reads, given the deployment's log."""
+
+
+@asynccontextmanager
+async def own_log(log: EventLog, _: Settings) -> AsyncIterator[EventLog]:
+    """Yield the deployment's log, which nearly every group reads."""
+    yield log
+
+
 class GroupDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """A group that can be run by its name.
 
@@ -54,11 +64,13 @@ class GroupDefinition(msgspec.Struct, frozen=True, kw_only=True):
         members: Makes the members of one process.
         section: The part of the settings that configures it, empty if there is none.
         missing_setting: Says in one sentence which setting it needs and lacks; None for none.
+        source: Opens the stream that it reads, unless that is the deployment's log.
     """
 
     name: str
     about: str
     members: Members
+    source: Source = own_log
     section: str = ""
     missing_setting: Callable[[Settings], str | None] = lambda _: None
 

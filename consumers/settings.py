@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from consumers.backend_ai.backend_ai_settings import BackendAISettings
 from consumers.errors import ConsumersError
 from consumers.monitoring.settings import MetricsSettings
 from consumers.publishers.settings import PublishSettings
@@ -63,6 +64,7 @@ class Settings(Limited, frozen=True):
     checker: CheckerSettings = CheckerSettings()
     membership: MembershipSettings = MembershipSettings()
     webhook: WebhookSettings = WebhookSettings()
+    backend_ai: BackendAISettings = BackendAISettings()
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
     archive: ArchiveSettings = ArchiveSettings()
@@ -257,6 +259,7 @@ MASKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "publish.traefik_redis.url": lambda url: parse_server_url(url).masked,
         "publish.backend_ai.redis_url": lambda url: parse_server_url(url).masked,
         "publish.backend_ai.token": lambda _: MASK,
+        "backend_ai.url": lambda url: parse_server_url(url).masked,
         "webhook.url": _origin,
         "webhook.secret": lambda _: MASK,
         "webhook.secrets": lambda secrets: tuple(MASK for _ in secrets),

@@ -1,5 +1,11 @@
 """Lists the groups that can be run, for the commands, the doctor and top."""
 
+from consumers.backend_ai.backend_ai_group import (
+    BACKEND_AI,
+    backend_ai_consumers,
+    backend_ai_stream,
+    missing_backend_ai_setting,
+)
 from consumers.errors import UnknownGroupError
 from consumers.group_definition import GroupDefinition, projector_group
 from consumers.retention.settings import RETENTION
@@ -19,6 +25,14 @@ SHIPPED = (
         members=lambda log, name, settings: webhook_consumers(log, name, settings.webhook),
         section="webhook",
         missing_setting=lambda settings: missing_webhook_setting(settings.webhook),
+    ),
+    GroupDefinition(
+        name=BACKEND_AI,
+        about="records what Backend.AI's own event stream says",
+        members=lambda log, name, settings: backend_ai_consumers(log, name, settings.backend_ai),
+        source=lambda log, settings: backend_ai_stream(log, settings.backend_ai),
+        section="backend_ai",
+        missing_setting=lambda settings: missing_backend_ai_setting(settings.backend_ai),
     ),
 )
 

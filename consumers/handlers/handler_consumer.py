@@ -45,7 +45,7 @@ class HandlerConsumer:
         self._lease = Lease(log.server, log.keys, partition, name, settings.lease_ms)
         self._history = GroupHistory(log.server, log.keys, partition, name)
         place = (log.server, log.keys, partition)
-        self._entries = OwnedEntries(place, name, self._lease, self._history)
+        self._entries = OwnedEntries(place, name, self._lease, self._history, work.subject_of)
         self.progress = ConsumerProgress(group, partition, self.name)
         self._was_prepared = False
         self._stopping = anyio.Event()

@@ -171,8 +171,9 @@ class Intake:
     ) -> tuple[list[EntryInHand], list[EntryId]]:
         """Return pending entries, and the ids of all that were there; note those deleted."""
         found, gone = await self._entries.pending(ranges, count)
-        if gone:
-            await self._history.losses.note("deleted", gone)
+        if lost := [entry_id for entry_id in gone if entry_id not in self._hands.held]:
+            await self._history.losses.note("deleted", lost)
+            await self._entries.acknowledge(lost)
         if claimed := sum(held.is_claimed for held in found):
             note_read(claimed, claimed=True)
         return found, [*gone, *(held.entry_id for held in found)]

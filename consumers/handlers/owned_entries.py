@@ -1,6 +1,6 @@
 """Reads, tries and ends entries for the owner of a partition, and for no other consumer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from time import monotonic
 from typing import Any
@@ -14,9 +14,10 @@ from consumers.runtime.dead_letters import letter_of
 from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.last_errors import shortened
 from consumers.runtime.outcome import DeadLetter
-from events.entry.codec import ENTRY_BYTES_MAX, subject_of
+from events.entry import codec
+from events.entry.codec import ENTRY_BYTES_MAX
 from events.entry.entry_id import AFTER_END, START, EntryId
-from events.entry.recorded import bounded_entries_of
+from events.entry.recorded import Entry, bounded_entries_of
 from events.errors import DamagedValueError, InvalidPositionError
 from events.log.keys import Keys
 from events.log.positions import group_holder
@@ -49,6 +50,7 @@ class OwnedEntries:
         member: tuple[str, str],
         lease: Lease,
         history: GroupHistory,
+        subject_of: Callable[[Entry], UUID | None] = codec.subject_of,
     ) -> None:
         server, keys, partition = place
         group, self._consumer = member
@@ -57,6 +59,7 @@ class OwnedEntries:
         self._partition = partition
         self._lease = lease
         self._stream = keys.events(partition)
+        self._subject_of = subject_of
         self._end = START
         self.history = history
         self._keys = [
@@ -183,7 +186,7 @@ class OwnedEntries:
         )
         for entry, (_, _, tries, is_claimed) in zip(entries, raw, strict=True):
             begun, failures, due_ms, asked_ms = self._tries_of(entry.entry_id, tries)
-            in_hand = EntryInHand(entry, subject_of(entry) or UNREADABLE, begun, failures)
+            in_hand = EntryInHand(entry, self._subject_of(entry) or UNREADABLE, begun, failures)
             if due_ms > now_ms:
                 # The server's clock may have been set back since.
                 in_hand.due_at = now + min(due_ms - now_ms, asked_ms) / 1_000

@@ -22,8 +22,6 @@ from consumers.runtime.outcome import (
     outcome_of,
 )
 from consumers.runtime.progress import note_ended
-from events.entry.codec import decode
-from events.entry.recorded import RecordedEvent
 from events.errors import EventsError, ServerRefusedError, ServerUnavailableError
 from events.structured_logger import structured_logger
 
@@ -66,7 +64,7 @@ class Tries:
     async def attempt(self, held: EntryInHand) -> bool:
         """Try *held* once; return whether it has ended. If not, it is due again later."""
         try:
-            recorded = decode(held.entry)
+            event = self._work.read(held.delivery)
         except EventsError as broken:
             return await self._end(held, outcome_of(broken, held.begun, self._settings.policy))
         if held.unseen >= self._settings.unseen_max:
@@ -77,7 +75,7 @@ class Tries:
             self._let_go(held)
             return True
         try:
-            error = await self._handle(recorded)
+            error = await self._handle(event)
         except anyio.get_cancelled_exc_class():
             await self._take_back(held)
             raise
@@ -95,11 +93,11 @@ class Tries:
         ):
             await self._entries.note(held)
 
-    async def _handle(self, recorded: RecordedEvent) -> Exception | None:
+    async def _handle(self, event: object) -> Exception | None:
         deadline_s = self._settings.deadline_s
         try:
             with anyio.move_on_after(deadline_s) as deadline:
-                await self._work.handler(recorded)
+                await self._work.handler(event)
         except Exception as error:  # noqa: BLE001 - however a handler fails, its entry has an end
             return error
         return TimeoutError(f"no end within {deadline_s} s") if deadline.cancelled_caught else None

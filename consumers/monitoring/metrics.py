@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from prometheus_client.metrics_core import Metric as Family
 
 from consumers.groups.backlog import Backlog
-from consumers.monitoring.metric import Metric
+from consumers.monitoring.metric import OF_GROUP, Metric
 from consumers.monitoring.publisher_metrics import PUBLISHER_METRICS
 from consumers.runtime.progress import ConsumerProgress, Distribution
 from producers.checker.known_checkers import KnownCheckers
@@ -57,6 +57,12 @@ _DISTRIBUTED: Mapping[Metric, Callable[[ConsumerProgress], Distribution]] = {
         "How long the script took that writes documents and acknowledges their entries.",
     ): lambda progress: progress.apply_times_s,
 }
+_FINDINGS = Metric(
+    "findings",
+    "counter",
+    "What the group backend-ai found in Backend.AI's entries: docs/backend-ai.md explains each.",
+    (*OF_GROUP, "finding"),
+)
 _OF_WHOLE_GROUP = "Read from Redis, the same in every process of the group: take the maximum."
 _BACKLOG: Mapping[Metric, Callable[[Backlog], float]] = {
     Metric(
@@ -116,7 +122,7 @@ _HEALTH_AGE = Metric(
 )
 
 METRICS = (
-    *(*_COUNTED, *_DISTRIBUTED, *_BACKLOG),
+    *(*_COUNTED, *_DISTRIBUTED, _FINDINGS, *_BACKLOG),
     *(_SERVER_UP, _RESTARTS, _RUNNING),
     *(_LIVING, _DEAD_CHECKERS, _STALE, _HEALTH_AGE),
     *PUBLISHER_METRICS,
@@ -137,6 +143,7 @@ def of_consumers(
         yield family
     for metric, distribution_of in _DISTRIBUTED.items():
         yield _histogram(metric, [(progress, distribution_of(progress)) for progress in progresses])
+    yield _found(progresses)
     for metric, left in _BACKLOG.items():
         family = metric.family()
         for progress in progresses:
@@ -144,6 +151,15 @@ def of_consumers(
                 family.add_sample(metric.full_name, _labels(progress), left(backlog))
         yield family
     yield of_server(is_up=server_up)
+
+
+def _found(progresses: Sequence[ConsumerProgress]) -> Family:
+    family = _FINDINGS.family()
+    for progress in progresses:
+        for finding, count in progress.findings.items():
+            labels = {**_labels(progress), "finding": finding}
+            family.add_sample(_FINDINGS.full_name, labels, count)
+    return family
 
 
 def of_processes(restarts: Mapping[str, int], running: Iterable[str]) -> Iterable[Family]:

@@ -54,8 +54,10 @@ class ExposedConsumers:
         settings: VitalsSettings,
         *,
         checker_lifetime_s: float = MembershipSettings().lifetime_s,
+        source: EventLog | None = None,
     ) -> None:
         self._log = log
+        self._source = log if source is None else source
         self._progresses = progresses
         self._settings = settings
         self._checker_lifetime_s = checker_lifetime_s
@@ -121,7 +123,9 @@ class ExposedConsumers:
             if group in READ_MODELS:
                 key = self._log.keys.live(partition, group)
                 has_read_model = bool(await self._log.server.client.call("EXISTS", key))
-            backlog = await read_backlog(self._log, group, partition)
+            if self._source is not self._log:
+                await self._log.server.client.call("PING")  # what is read there is recorded here
+            backlog = await read_backlog(self._source, group, partition)
         except EventsError as error:
             return ServerProbe(error=error, has_read_model=has_read_model)
         return ServerProbe(backlog, has_read_model=has_read_model)

@@ -76,7 +76,10 @@ async def run_group(
     metrics = settings.metrics
     await warn_of_weaknesses(log.server)
     warn_of_broken_plugins()
-    async with group.members(log, consumer, settings) as members:
+    async with (
+        group.source(log, settings) as source,
+        group.members(log, consumer, settings) as members,
+    ):
         _log.info(
             "process_started",
             group=group.name,
@@ -87,7 +90,9 @@ async def run_group(
         )
         progresses = [member.progress for member in members]
         lifetime_s = settings.membership.lifetime_s
-        exposed = ExposedConsumers(log, progresses, metrics.vitals, checker_lifetime_s=lifetime_s)
+        exposed = ExposedConsumers(
+            log, progresses, metrics.vitals, checker_lifetime_s=lifetime_s, source=source
+        )
         async with (
             exposition(exposed, metrics) as url,
             registered(log, group.name, consumer, own_facts(wanted=supervised, metrics=url)),

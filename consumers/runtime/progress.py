@@ -2,6 +2,7 @@
 
 import logging
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -83,6 +84,7 @@ class ConsumerProgress:
         active_at: When a read was last answered or a batch settled, by the monotonic clock.
         batch: The deliveries being processed; empty between two batches.
         is_building: Whether a read model is being built, which may take long.
+        findings: What was found in the entries, by its name; only some groups look for something.
     """
 
     def __init__(self, group: str, partition: int, consumer: str) -> None:
@@ -97,6 +99,7 @@ class ConsumerProgress:
         self.active_at = monotonic()
         self.batch: Sequence[Delivery] = ()
         self.is_building = False
+        self.findings: Counter[str] = Counter()
         self._began_at = 0.0
         self._claimed = 0
         self._conflicts_before = 0
@@ -254,6 +257,12 @@ def note_ended(end: End, entries: int = 1) -> None:
     """Note how entries ended that were tried one by one."""
     if entries and (progress := _current.get()) is not None:
         progress.ended(end, entries)
+
+
+def note_finding(finding: str) -> None:
+    """Note what was found in an entry, by the name that its metric has."""
+    if (progress := _current.get()) is not None:
+        progress.findings[finding] += 1
 
 
 def note_conflicts(conflicts: int) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from events.entry.recorded import Entry
 from events.errors import EventsError
-from events.log.keys import Keys
+from events.log.keys import NAMESPACE, Keys
 from events.log.layout import Layout
 from events.log.log import EventLog
 from events.server.reply import reply, text
@@ -69,7 +69,15 @@ async def open_foreign_stream(server: Server, key: str) -> EventLog:
         NoStreamError: There is no such key, or it holds something else.
     """
     await check_stream(server, key)
-    return EventLog(server, OneStream(key=key), Layout(1), "")
+    return foreign_log(server, key)
+
+
+def foreign_log(server: Server, key: str, namespace: str = NAMESPACE) -> EventLog:
+    """Return a log that reads the stream *key*, which need not exist; it is for reading alone.
+
+    What a group of ours keeps beside the stream lies under *namespace*, on the same server.
+    """
+    return EventLog(server, OneStream(namespace, key=key), Layout(1), "")
 
 
 async def check_stream(server: Server, key: str | bytes) -> None:

@@ -77,6 +77,19 @@ def routes(endpoint: Endpoint, values: HandoffValues) -> ReadRoutes:
     return ReadRoutes((*records, *kept), tuple(problems))
 
 
+def weight_keys(endpoint_id: UUID, values: HandoffValues) -> list[HandoffKey]:
+    """Return the keys of the weights of the listed routes, as far as their sessions are named."""
+    key = HandoffKey(endpoint_id, "route_connection_info")
+    try:
+        apps = decoded(key, values, dict[str, list[Any]])
+    except MalformedHandoffError:
+        return []
+    items = next(iter(apps.values()), [])
+    named = [_uuid(underscored(item).get("session_id")) for item in items if isinstance(item, dict)]
+    sessions = dict.fromkeys(session_id for session_id in named if session_id is not None)
+    return [HandoffKey(endpoint_id, "traffic_ratio", session_id) for session_id in sessions]
+
+
 def _record(
     endpoint: Endpoint, values: HandoffValues, app: str, listed: _ListedRoute
 ) -> RouteRecord:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from events.catalogue.endpoint import EndpointHealthCheckUpdatedEvent
 from events.catalogue.event import Event
-from events.entry.entry_id import START, EntryId
+from events.entry.entry_id import START
 from events.entry.recorded import RecordedEvent
 from events.errors import InvalidEventError
 from producers.backend_ai import handoff, wire
@@ -74,13 +74,11 @@ class Translated(msgspec.Struct, frozen=True):
     Attributes:
         outcome: What became of it.
         events: The events to append, all of one endpoint.
-        expected: The head that the endpoint must still have for the events to be right.
         problems: The parts of its hand-off that are missing or refused.
     """
 
     outcome: CommandOutcome
     events: tuple[Event, ...] = ()
-    expected: EntryId = START
     problems: tuple[HandoffProblem, ...] = ()
 
 
@@ -191,7 +189,6 @@ class Translation:
 
     def _list_updated(self, endpoint_id: UUID, values: HandoffValues) -> Translated:
         endpoint = self._endpoints.get(endpoint_id) or ROUTE_TABLE.initial(endpoint_id)
-        head = endpoint.version
         read = handoff.read(endpoint, values)
         checked: tuple[Event, ...]
         if endpoint.version <= START:
@@ -208,19 +205,23 @@ class Translation:
         except InvalidEventError as error:
             key = HandoffKey(endpoint_id, "route_connection_info")
             raise MalformedHandoffError(key, str(error)) from None
-        return Translated("translated" if events else "unchanged", events, head, read.problems)
+        return Translated("translated" if events else "unchanged", events, read.problems)
 
     def _status_updated(self, content: wire.StatusUpdated, observed_at: datetime) -> Translated:
         endpoint_id, route_id = self._sessions[content.session_id]
-        endpoint = self._endpoints[endpoint_id]
         events = decisions.record_status(
-            endpoint, route_id, content.new_status, observed_at=observed_at
+            self._endpoints[endpoint_id], route_id, content.new_status, observed_at=observed_at
         )
-        return Translated("translated" if events else "unchanged", events, endpoint.version)
+        return Translated("translated" if events else "unchanged", events)
 
     def _health(self, content: wire.StatusUpdated) -> str:
         endpoint_id, route_id = self._sessions[content.session_id]
         return self._endpoints[endpoint_id].routes[route_id].health
+
+    def endpoint_of(self, session_id: UUID) -> UUID | None:
+        """Return the endpoint that has a route with the session, None if none has."""
+        found = self._sessions.get(session_id)
+        return None if found is None else found[0]
 
     def begin(self, endpoint: Endpoint) -> None:
         """Begin with the state of an endpoint that was folded elsewhere, such as its document."""

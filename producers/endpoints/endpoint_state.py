@@ -85,18 +85,18 @@ class _Documents:
 
     async def read(self, partition: int, endpoint_id: UUID) -> tuple[Endpoint | None, EntryId]:
         """Return the endpoint's document, and the first entry that may not be in it."""
-        floor = await self._applied_below(partition)
+        floor = await applied_below(self._log, partition)
         try:
             document = await self._stores[partition].live_document(str(endpoint_id))
         except NoLiveGenerationError:
             return None, START
         return None if document is None else document[1], floor
 
-    async def _applied_below(self, partition: int) -> EntryId:
-        """Return an id below which every entry is in the documents, or was given up."""
-        stream = self._log.keys.events(partition)
-        try:
-            settled = await read_settled(self._log.server.client.call, stream, _GROUP)
-        except ServerRefusedError:
-            return START
-        return START if settled is None else settled.after()
+
+async def applied_below(log: EventLog, partition: int) -> EntryId:
+    """Return an id below which every entry is in the documents, or was given up."""
+    try:
+        settled = await read_settled(log.server.client.call, log.keys.events(partition), _GROUP)
+    except ServerRefusedError:
+        return START
+    return START if settled is None else settled.after()

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from consumers.backend_ai.backend_ai_settings import BackendAISettings
 from consumers.processes.supervisor import routestream_command
 from consumers.settings import InvalidSettingsError, Settings, read_settings
 from consumers.shipped import GROUPS, set_up_groups
@@ -72,9 +73,12 @@ def test_neither_url_nor_secret_is_shown() -> None:
     assert "https://chat.example" in repr(settings)
 
 
-def test_all_groups_but_one_that_is_not_set_up_run() -> None:
-    assert set(GROUPS) - set(set_up_groups(Settings())) == {"webhook"}
-    assert set_up_groups(Settings(webhook=WebhookSettings(url=URL))) == list(GROUPS)
+def test_all_groups_but_those_that_are_not_set_up_run() -> None:
+    assert set(GROUPS) - set(set_up_groups(Settings())) == {"webhook", "backend-ai"}
+    settings = Settings(
+        webhook=WebhookSettings(url=URL), backend_ai=BackendAISettings(url="redis://127.0.0.1")
+    )
+    assert set_up_groups(settings) == list(GROUPS)
 
 
 @pytest.mark.parametrize("processes", [(), ("--processes", "2")])

@@ -9,7 +9,8 @@
 -- ARGV[4]  entries of each range, at most
 -- ARGV[5]  ... ranges: "-", an entry id, or "(" and one; then "+" or an entry id
 -- Reply    -1 if another owns, else {server's time in ms, {{id, fields, tries or nil, 1 if another
---          consumer had it}, ...}}; the fields are nil if the entry was deleted from the stream
+--          consumer had it}, ...}}; the fields are nil if the entry was deleted from the stream: it
+--          stays pending with whoever had it
 
 -- include check_writes
 
@@ -24,7 +25,7 @@ for at = 5, #ARGV, 2 do
   ) do
     local found = redis.call('XRANGE', KEYS[2], one[1], one[1])
     local is_claimed = one[2] ~= ARGV[3]
-    if is_claimed or not found[1] then
+    if is_claimed and found[1] then
       redis.call('XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, one[1], 'IDLE', 0, 'JUSTID')
     end
     entries[#entries + 1] = {

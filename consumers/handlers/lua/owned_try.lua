@@ -17,17 +17,24 @@
 -- Reply    -1 if another owns, 0 if the entry is no longer pending, else 1
 
 -- include check_writes
+-- include entry_id
 -- include errors
+-- include trimmed
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 check_writes(KEYS[3], 'hash', 'HDEL', 'HSET')
 check_writes(KEYS[4], 'hash', 'HDEL', 'HSET', 'HEXISTS', 'UNLINK')
 check_writes(KEYS[6], 'set', 'SREM')
 local time = redis.call('TIME')
-local claimed = redis.call(
-  'XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, ARGV[4], 'IDLE', 0, 'RETRYCOUNT', ARGV[5], 'JUSTID'
-)
-if #claimed == 0 then
+local found
+if is_trimmed(ARGV[4], first_entry(KEYS[2])) then
+  found = redis.call('XPENDING', KEYS[2], ARGV[2], ARGV[4], ARGV[4], 1)
+else
+  found = redis.call(
+    'XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, ARGV[4], 'IDLE', 0, 'RETRYCOUNT', ARGV[5], 'JUSTID'
+  )
+end
+if #found == 0 then
   redis.call('HDEL', KEYS[3], ARGV[4])
   redis.call('HDEL', KEYS[4], ARGV[4])
   redis.call('SREM', KEYS[6], ARGV[4])

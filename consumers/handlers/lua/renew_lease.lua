@@ -12,12 +12,18 @@
 --          other than the owner}
 
 -- include check_writes
+-- include entry_id
+-- include trimmed
 
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
 check_writes(KEYS[3], 'stream', 'XCLAIM', 'XPENDING')
 redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'PX', ARGV[2])
-if #ARGV > 4 then
-  local claim = {'XCLAIM', KEYS[3], ARGV[3], ARGV[4], 0, unpack(ARGV, 5)}
+local first = #ARGV > 4 and first_entry(KEYS[3])
+local claim = {'XCLAIM', KEYS[3], ARGV[3], ARGV[4], 0}
+for at = 5, #ARGV do
+  if not is_trimmed(ARGV[at], first) then claim[#claim + 1] = ARGV[at] end
+end
+if #claim > 5 then
   claim[#claim + 1] = 'IDLE'
   claim[#claim + 1] = 0
   claim[#claim + 1] = 'JUSTID'
