@@ -1,113 +1,18 @@
 """What a real Envoy does with what it is given."""
 
 import socket
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
-import pytest
 from msgspec.structs import replace
 
 from consumers.publishers.envoy.discovery_server import discovery_server
-from consumers.publishers.envoy.envoy_settings import EnvoySettings
-from consumers.publishers.proxy_ledger import ProxyLedger, ProxyState, open_ledger
-from events.log.log import EventLog
-from tests.consumers.publishers.support.model_servers import (
-    CountingClient,
-    NamedServer,
-    counting_client,
-    model_servers,
-    streaming,
-)
-from tests.consumers.publishers.support.put_feed import (
-    PutFeed,
-    endpoint_of,
-    route_of,
-    snapshot_at,
-)
-from tests.consumers.publishers.support.running_envoy import (
-    RunningEnvoy,
-    free_port,
-    running_envoy,
-    with_envoy,
-)
+from tests.consumers.publishers.support.envoy_setup import Setup
+from tests.consumers.publishers.support.model_servers import streaming
+from tests.consumers.publishers.support.put_feed import PutFeed, endpoint_of, route_of, snapshot_at
+from tests.consumers.publishers.support.running_envoy import with_envoy
 from tests.support.waiting import wait_until
 
 pytestmark = with_envoy
-
-
-class Setup:
-    """An Envoy that is given what the test puts there, its client and two model servers."""
-
-    feed: PutFeed
-    ledger: ProxyLedger
-    settings: EnvoySettings
-    envoy: RunningEnvoy
-    client: CountingClient
-    first: NamedServer
-    second: NamedServer
-
-    def put(self, *weights: float, at: int) -> None:
-        """Put the endpoint `chat` there, with the servers' weights."""
-        servers = zip((self.first, self.second), weights, strict=False)
-        routes = [
-            route_of(number, server.port, traffic_ratio=weight)
-            for number, (server, weight) in enumerate(servers)
-        ]
-        self.feed.put(snapshot_at(endpoint_of("chat", *routes, at=at)))
-
-    @property
-    def state(self) -> ProxyState:
-        return self.ledger.proxy(self.envoy.node).state
-
-    async def until_acknowledged(self, at: int) -> None:
-        await wait_until(
-            lambda: self.state.acknowledged == f"{at}-0", f"{at}-0 is acknowledged", 30.0
-        )
-
-    @asynccontextmanager
-    async def load(self, clients: int = 8) -> AsyncIterator[Counter[str]]:
-        """Ask for `chat` from so many clients during the block, and count the answers."""
-        self.client.answers.clear()
-        async with anyio.create_task_group() as tasks:
-            for _ in range(clients):
-                tasks.start_soon(self.client.keep_asking, "chat")
-            await self.more_answers()
-            yield self.client.answers
-            await self.more_answers()
-            tasks.cancel_scope.cancel()
-
-    async def more_answers(self, more: int = 100) -> None:
-        """Return when so many more requests were answered."""
-        seen = self.client.answers.total()
-        await wait_until(lambda: self.client.answers.total() >= seen + more, "answers", 30.0)
-
-
-@pytest.fixture
-async def setup(log: EventLog, tmp_path: Path) -> AsyncIterator[Setup]:
-    """The Envoy runs, and asks in vain until the test serves it."""
-    made = Setup()
-    made.feed = PutFeed()
-    made.settings = EnvoySettings(port=free_port(), listener_port=free_port())
-    async with (
-        open_ledger(log, "envoy") as made.ledger,
-        model_servers("first", "second") as (made.first, made.second),
-        running_envoy(tmp_path, made.settings.port, made.settings.listener_port) as made.envoy,
-        counting_client(f"http://127.0.0.1:{made.settings.listener_port}") as made.client,
-    ):
-        yield made
-
-
-@pytest.fixture
-async def served(setup: Setup) -> AsyncIterator[Setup]:
-    """The Envoy is served, and has the endpoint `chat` with both servers."""
-    async with discovery_server(setup.feed, setup.ledger, setup.settings):
-        setup.put(1, 1, at=1)
-        await setup.client.until("chat", "first", "second")
-        await setup.until_acknowledged(1)
-        yield setup
 
 
 async def test_traffic_moves_with_each_change_and_its_revision_is_acknowledged(

@@ -54,11 +54,16 @@ def route_of(number: int, port: int | None = 8_000, **fields: Any) -> Route:  # 
     return Route(**{"route_id": route_id, "kernel_port": port, **given, **fields})
 
 
-def endpoint_of(name: str, *routes: Route, at: int = 1, **fields: Any) -> Endpoint:  # noqa: ANN401 - fields of any type
-    """Return the endpoint *name*, last changed at *at*."""
+def endpoint_of(called: str, *routes: Route, at: int = 1, **fields: Any) -> Endpoint:  # noqa: ANN401 - fields of any type
+    """Return the endpoint *called* so, last changed at *at*."""
     by_id = {route.route_id: route for route in routes}
-    given = {"name": name, "version": EntryId(at, 0), "created_at": EntryId(1, 0), "routes": by_id}
-    return Endpoint(**{"endpoint_id": uuid5(_IDS, name), **given, **fields})
+    given = {
+        "name": called,
+        "version": EntryId(at, 0),
+        "created_at": EntryId(1, 0),
+        "routes": by_id,
+    }
+    return Endpoint(**{"endpoint_id": uuid5(_IDS, called), **given, **fields})
 
 
 def snapshot_at(*endpoints: Endpoint, at: int = 1) -> TableSnapshot:
