@@ -13,7 +13,7 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import append, groups, latency, project, replay
+from benchmarks import append, groups, latency, project, proxied, replay
 from consumers.processes.embedded import embedded_server
 from consumers.processes.logs import configure_logs
 
@@ -34,6 +34,7 @@ async def _measure(url: str, table: Table) -> None:
     for what, ours, plain in (
         (f"append, {append.BATCH} a batch (events/s)", append.ours, append.plain),
         ("project, one process (events/s)", project.ours, project.plain),
+        ("requests through examples/proxy.py (1/s)", proxied.ours, proxied.plain),
     ):
         own, other = await _alternating(url, ours, plain)
         table.add_row(what, f"{own:,.0f}", f"{other:,.0f}", f"{own / other:.2f}")
