@@ -1,7 +1,7 @@
 """The settings of the group `backend-ai`: where Backend.AI's Redis is, and what is read there."""
 
 from typing import Annotated
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
@@ -45,13 +45,9 @@ class BackendAISettings(Limited, frozen=True):
 
     def server_of(self, database: int) -> ServerSettings:
         """Return how *database* of Backend.AI's Redis is reached."""
-        parts = urlsplit(self.url)
-        if parts.scheme == "unix":
-            query = "&".join(filter(None, (parts.query, f"db={database}")))
-            parts = parts._replace(query=query)
-        else:
-            parts = parts._replace(path=f"/{database}")
-        return ServerSettings(url=urlunsplit(parts), timeout_s=self.timeout_s)
+        mark = "&" if urlsplit(self.url).query else "?"
+        url = f"{self.url.rstrip('?')}{mark}db={database}"
+        return ServerSettings(url=url, timeout_s=self.timeout_s)
 
 
 BACKEND_AI_GROUPS = frozenset(
