@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from consumers.backend_ai.backend_ai_settings import BackendAISettings
+from consumers.backend_ai.backend_ai_stream_settings import BackendAIStreamSettings
 from consumers.errors import ConsumersError
 from consumers.monitoring.settings import MetricsSettings
 from consumers.publishers.settings import PublishSettings
@@ -64,7 +64,7 @@ class Settings(Limited, frozen=True):
     checker: CheckerSettings = CheckerSettings()
     membership: MembershipSettings = MembershipSettings()
     webhook: WebhookSettings = WebhookSettings()
-    backend_ai: BackendAISettings = BackendAISettings()
+    backend_ai: BackendAIStreamSettings = BackendAIStreamSettings()
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
     archive: ArchiveSettings = ArchiveSettings()

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from consumers.backend_ai.backend_ai_settings import BackendAISettings
+from consumers.backend_ai.backend_ai_stream_settings import BackendAIStreamSettings
 from consumers.backend_ai.entry_recorder import FINDINGS, EntryRecorder
 from consumers.backend_ai.foreign_entry import WANTED, ForeignEntry, subject_of
 from consumers.backend_ai.handoff_reader import HandoffReader
@@ -30,7 +30,7 @@ POLICY = RetryPolicy(tries_max=20, first_s=0.1, most_s=2.0)
 _CLOSE_TIMEOUT_S = 1.0
 
 
-def missing_backend_ai_setting(settings: BackendAISettings) -> str | None:
+def missing_backend_ai_setting(settings: BackendAIStreamSettings) -> str | None:
     """Return which setting the group needs and lacks; None for none."""
     if settings.url:
         return None
@@ -41,7 +41,9 @@ def missing_backend_ai_setting(settings: BackendAISettings) -> str | None:
 
 
 @asynccontextmanager
-async def backend_ai_stream(log: EventLog, settings: BackendAISettings) -> AsyncIterator[EventLog]:
+async def backend_ai_stream(
+    log: EventLog, settings: BackendAIStreamSettings
+) -> AsyncIterator[EventLog]:
     """Open Backend.AI's stream for our group; it connects when it is first read.
 
     What the group keeps beside the stream has the namespace of *log* in its keys, and a suffix:
@@ -52,7 +54,7 @@ async def backend_ai_stream(log: EventLog, settings: BackendAISettings) -> Async
 
 
 @asynccontextmanager
-async def _opened(settings: BackendAISettings, database: int) -> AsyncIterator[Server]:
+async def _opened(settings: BackendAIStreamSettings, database: int) -> AsyncIterator[Server]:
     # Not checked: while it is away, the group waits for it.
     server = Server(settings.server_of(database))
     try:
@@ -64,7 +66,7 @@ async def _opened(settings: BackendAISettings, database: int) -> AsyncIterator[S
 
 @asynccontextmanager
 async def backend_ai_consumers(
-    log: EventLog, consumer: str, settings: BackendAISettings
+    log: EventLog, consumer: str, settings: BackendAIStreamSettings
 ) -> AsyncIterator[list[HandlerConsumer]]:
     """Make the consumer named *consumer*; a new group begins with the oldest entry there is.
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.backend_ai.backend_ai_settings import BackendAISettings
+from consumers.backend_ai.backend_ai_stream_settings import BackendAIStreamSettings
 from consumers.processes.supervisor import routestream_command
 from consumers.settings import InvalidSettingsError, Settings, read_settings
 from consumers.shipped import GROUPS, set_up_groups
@@ -76,7 +76,8 @@ def test_neither_url_nor_secret_is_shown() -> None:
 def test_all_groups_but_those_that_are_not_set_up_run() -> None:
     assert set(GROUPS) - set(set_up_groups(Settings())) == {"webhook", "backend-ai"}
     settings = Settings(
-        webhook=WebhookSettings(url=URL), backend_ai=BackendAISettings(url="redis://127.0.0.1")
+        webhook=WebhookSettings(url=URL),
+        backend_ai=BackendAIStreamSettings(url="redis://127.0.0.1"),
     )
     assert set_up_groups(settings) == list(GROUPS)
 

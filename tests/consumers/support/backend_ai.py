@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from consumers.backend_ai.backend_ai_group import SOURCE, backend_ai_consumers, backend_ai_stream
-from consumers.backend_ai.backend_ai_settings import BackendAISettings
+from consumers.backend_ai.backend_ai_stream_settings import BackendAIStreamSettings
 from consumers.handlers.handler_consumer import HandlerConsumer
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
@@ -33,7 +33,7 @@ class Cluster:
         stream: Its stream, as our group sees it.
     """
 
-    def __init__(self, settings: BackendAISettings, stream: EventLog, live: Server) -> None:
+    def __init__(self, settings: BackendAIStreamSettings, stream: EventLog, live: Server) -> None:
         self.settings = settings
         self.stream = stream
         self._live = live
@@ -104,7 +104,7 @@ def session_of(number: int) -> UUID:
 async def cluster(log: EventLog, url: str, **settings: Any) -> AsyncIterator[Cluster]:  # noqa: ANN401
     """Let the block play a cluster with a stream of its own, at *url*, beside *log*."""
     stream = settings.pop("stream", f"events:{log.keys.namespace}")
-    given = BackendAISettings(
+    given = BackendAIStreamSettings(
         url=url, stream=stream, **{"block_ms": 100, "lease_ms": 1_000, **settings}
     )
     live = Server(given.server_of(LIVE_DATABASE))

@@ -13,7 +13,7 @@ Database = Annotated[int, Meta(ge=0, le=DATABASE_MAX)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class BackendAISettings(Limited, frozen=True):
+class BackendAIStreamSettings(Limited, frozen=True):
     """Where Backend.AI's own events are read.
 
     Attributes:

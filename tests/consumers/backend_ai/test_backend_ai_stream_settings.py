@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.backend_ai.backend_ai_settings import BackendAISettings
+from consumers.backend_ai.backend_ai_stream_settings import BackendAIStreamSettings
 from consumers.cli.consume import groups_to_run
 from consumers.errors import MissingSettingError
 from consumers.settings import Settings, read_settings, settings_in_force
@@ -19,7 +19,7 @@ from consumers.settings import Settings, read_settings, settings_in_force
     ],
 )
 def test_both_databases_are_reached_by_one_url(url: str) -> None:
-    settings = BackendAISettings(url=url)
+    settings = BackendAIStreamSettings(url=url)
     stream = settings.server_of(settings.stream_database).server_url
     live = settings.server_of(settings.live_database).server_url
 
@@ -41,7 +41,7 @@ def test_both_databases_are_reached_by_one_url(url: str) -> None:
 )
 def test_a_setting_that_cannot_be_used_is_refused(given: dict[str, str], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        BackendAISettings(**given)  # type: ignore[arg-type]
+        BackendAIStreamSettings(**given)  # type: ignore[arg-type]
 
 
 def test_without_a_url_one_sentence_says_what_to_set() -> None:
@@ -52,7 +52,7 @@ def test_without_a_url_one_sentence_says_what_to_set() -> None:
 
 
 def test_all_groups_run_it_once_it_has_a_url() -> None:
-    settings = Settings(backend_ai=BackendAISettings(url="redis://h"))
+    settings = Settings(backend_ai=BackendAIStreamSettings(url="redis://h"))
 
     assert "backend-ai" in groups_to_run(None, settings)
     assert "backend-ai" not in groups_to_run(None, Settings())
