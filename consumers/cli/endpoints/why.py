@@ -1,5 +1,6 @@
 """The command that shows why an endpoint is routed as it is."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from consumers.cli.endpoints.at_position import as_of_option, endpoint_at
 from consumers.cli.endpoints.changed_fields import switch_in_words
 from consumers.cli.endpoints.mismatches import shown
 from consumers.cli.endpoints.table import health_check_in_words
-from consumers.cli.terminal.event_summary import address, summary
+from consumers.cli.terminal.event_summary import address, labels_text, summary
 from consumers.cli.terminal.output import (
     OutputForm,
     output_option,
@@ -32,7 +33,13 @@ from projections.replay.partition_history import Source, find_entry
 from projections.replay.registers import BOOKKEEPING, Register, registers_of
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
-from projections.route_table.traffic import address_since, ratio_since, traffic_of
+from projections.route_table.traffic import (
+    Traffic,
+    address_since,
+    labels_since,
+    ratio_since,
+    traffic_of,
+)
 
 
 class WhyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,26 +116,25 @@ def _links_in_short(state: Endpoint) -> list[Register]:
         links.append(Register(None, "destroyed", "yes", state.destroyed_at))
     traffic = traffic_of(state)
     for route in state.present_routes:
-        gets, route_id = traffic[route.route_id], route.route_id
-        place = address(route.kernel_host, route.kernel_port) or "none"
-        health_at = route.started_at if route.health == "not_checked" else route.health_at
-        links += (
-            Register(
-                route_id,
-                "traffic",
-                f"no: {gets.why_not}" if gets.why_not else f"{gets.share:.0%}",
-                gets.decided_at,
-            ),
-            Register(route_id, "address", place, address_since(route)),
-            Register(
-                route_id, "status", ": ".join((route.status, *route.errors)), route.status_since
-            ),
-            Register(route_id, "weight", f"{route.traffic_ratio:g}", ratio_since(route)),
-            Register(route_id, "health", _health(route), health_at),
-        )
-        if route.traffic_at > START:
-            links.append(Register(route_id, "switched", switch_in_words(route), route.traffic_at))
+        links += _route_links(route, traffic[route.route_id])
     return links
+
+
+def _route_links(route: Route, gets: Traffic) -> Iterator[Register]:
+    route_id = route.route_id
+    share = f"no: {gets.why_not}" if gets.why_not else f"{gets.share:.0%}"
+    place = address(route.kernel_host, route.kernel_port) or "none"
+    status = ": ".join((route.status, *route.errors))
+    health_at = route.started_at if route.health == "not_checked" else route.health_at
+    yield Register(route_id, "traffic", share, gets.decided_at)
+    yield Register(route_id, "address", place, address_since(route))
+    yield Register(route_id, "status", status, route.status_since)
+    yield Register(route_id, "weight", f"{route.traffic_ratio:g}", ratio_since(route))
+    yield Register(route_id, "health", _health(route), health_at)
+    if route.labels:
+        yield Register(route_id, "labels", labels_text(route.labels), labels_since(route))
+    if route.traffic_at > START:
+        yield Register(route_id, "switched", switch_in_words(route), route.traffic_at)
 
 
 def _health(route: Route) -> str:

@@ -7,6 +7,7 @@ import pytest
 from consumers.cli.endpoints.endpoints import endpoints
 from consumers.cli.endpoints.record import create
 from consumers.cli.endpoints.routes import routes
+from consumers.cli.endpoints.why import why
 from consumers.cli.events.tail import events
 from events import EventLog, InvalidEventError
 from projections.read_model.store import ReadModelStore
@@ -60,6 +61,10 @@ async def test_owner_and_labels_are_in_the_plan_and_in_what_is_shown(
     assert "owner  domain default, user kim@example.com" in lines
     assert "labels  note=a=b, tier=gold" in lines
     assert any("role=decode, zone=a" in line for line in lines), lines
+    reasons = [line for line in await run.lines(why, str(CHAT)) if "  labels  " in line]
+    assert [line.partition("  labels  ")[2].partition("  ")[0] for line in reasons] == [
+        "role=decode, zone=a"
+    ]
 
 
 async def test_an_event_is_summarised_with_owner_and_labels(log: EventLog, run: Commands) -> None:
