@@ -30,7 +30,7 @@ SHIPPED = (
         name=BACKEND_AI,
         about="records what Backend.AI's own event stream says",
         members=lambda log, name, settings: backend_ai_consumers(log, name, settings.backend_ai),
-        source=lambda log, settings: backend_ai_stream(log, settings.backend_ai),
+        source=lambda log, settings: backend_ai_stream(log.keys.namespace, settings.backend_ai),
         section="backend_ai",
         missing_setting=lambda settings: missing_backend_ai_setting(settings.backend_ai),
     ),

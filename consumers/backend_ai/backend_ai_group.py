@@ -42,15 +42,15 @@ def missing_backend_ai_setting(settings: BackendAIStreamSettings) -> str | None:
 
 @asynccontextmanager
 async def backend_ai_stream(
-    log: EventLog, settings: BackendAIStreamSettings
+    namespace: str, settings: BackendAIStreamSettings
 ) -> AsyncIterator[EventLog]:
     """Open Backend.AI's stream for our group; it connects when it is first read.
 
-    What the group keeps beside the stream has the namespace of *log* in its keys, and a suffix:
-    they are never taken for those of *log* itself, even in the same database.
+    What the group keeps beside the stream has *namespace*, that of our log, in its keys, and a
+    suffix: they are never taken for those of the log itself, even in the same database.
     """
     async with _opened(settings, settings.stream_database) as server:
-        yield foreign_log(server, settings.stream, f"{log.keys.namespace}:{BACKEND_AI}")
+        yield foreign_log(server, settings.stream, f"{namespace}:{BACKEND_AI}")
 
 
 @asynccontextmanager
@@ -74,7 +74,7 @@ async def backend_ai_consumers(
     """
     own = EventLog(log.server, log.keys, log.layout, SOURCE)
     async with (
-        backend_ai_stream(log, settings) as stream,
+        backend_ai_stream(log.keys.namespace, settings) as stream,
         _opened(settings, settings.live_database) as live,
     ):
         recorder = EntryRecorder(LogTranslation(own), HandoffReader(live))

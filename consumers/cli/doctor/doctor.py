@@ -1,6 +1,7 @@
 """The `doctor` command."""
 
 import click
+import msgspec
 from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of
@@ -13,6 +14,7 @@ from consumers.cli.terminal.output import (
     watched,
 )
 from consumers.cli.terminal.table import Column, Columns
+from consumers.doctor.backend_ai_findings import backend_ai_findings
 from consumers.doctor.examination import LOOK_AGAIN_AFTER_S, Examination, examine
 from consumers.doctor.finding import Finding, Severity, counted, worst_first, worst_of
 from consumers.doctor.server_queries import ServerQueries
@@ -72,7 +74,7 @@ async def examination_of(
     server = Server(settings.server)
     after_s = LOOK_AGAIN_AFTER_S if look_again_after_s is None else look_again_after_s
     try:
-        return await examine(
+        examined = await examine(
             ServerQueries(server.client),
             Keys(settings.namespace),
             settings.partitions,
@@ -80,6 +82,8 @@ async def examination_of(
             checker_lifetime_s=settings.membership.lifetime_s,
             look_again_after_s=after_s,
         )
+        foreign = await backend_ai_findings(settings.namespace, settings.backend_ai)
+        return msgspec.structs.replace(examined, findings=[*examined.findings, *foreign])
     except ServerUnavailableError as error:
         raise ServerUnavailableError(f"no Redis at {server.address}: {error}") from None
     except ServerRefusedError as error:

@@ -31,7 +31,7 @@ async def played(log: EventLog, own_server: EmbeddedServer) -> AsyncIterator[Clu
 
 @asynccontextmanager
 async def asked(log: EventLog, played: Cluster, member: HandlerConsumer) -> AsyncIterator[Asked]:
-    async with backend_ai_stream(log, played.settings) as source:
+    async with backend_ai_stream(log.keys.namespace, played.settings) as source:
         exposed = ExposedConsumers(log, [member.progress], PATIENT, source=source)
         async with asking(exposed) as served:
             yield served

@@ -108,7 +108,7 @@ async def cluster(log: EventLog, url: str, **settings: Any) -> AsyncIterator[Clu
         url=url, stream=stream, **{"block_ms": 100, "lease_ms": 1_000, **settings}
     )
     live = Server(given.server_of(LIVE_DATABASE))
-    async with backend_ai_stream(log, given) as opened:
+    async with backend_ai_stream(log.keys.namespace, given) as opened:
         yield Cluster(given, opened, live)
         await live.aclose()
 
