@@ -174,6 +174,11 @@ PLACES = MappingProxyType(
             "consumers.cli.endpoints.routes:routes",
             "Record what happens to the routes of an endpoint.",
         ),
+        "routes drain": CommandReference(
+            "consumers.cli.publishers.drain:drain",
+            "Give a route no new traffic, wait for the proxies and for its requests, then"
+            " terminate it.",
+        ),
         "snapshot": CommandReference(
             "consumers.cli.replay.snapshot:snapshot",
             "Keep the state of a projection at a position in a file, and begin with it again.",

@@ -10,7 +10,7 @@ from consumers.cli.terminal.messages import say, say_note
 from consumers.cli.terminal.output import confirm
 from events.catalogue.endpoint import EndpointCreatedEvent
 from producers.endpoints.decisions import Decision
-from producers.endpoints.endpoint_service import EndpointService
+from producers.endpoints.endpoint_service import EndpointService, Recorded
 from producers.endpoints.remarks import remarks_on
 from projections.route_table.endpoint import Endpoint
 
@@ -22,10 +22,10 @@ async def confirm_and_append(
     *,
     yes: bool,
     created: EndpointCreatedEvent | None = None,
-) -> None:
+) -> Recorded:
     """Show what the decision changes, ask, append it, and say what was appended.
 
-    The name of an endpoint that is to be *created* is claimed before.
+    Return both. The name of an endpoint that is to be *created* is claimed before.
     """
 
     def decide_and_ask(state: Endpoint) -> Decision:
@@ -48,3 +48,4 @@ async def confirm_and_append(
         say("nothing to record: it is so already")
     for entry_id, event in zip(recorded.entry_ids, recorded.decision, strict=True):
         say(f"appended {entry_id} {event.wire_name}")
+    return recorded

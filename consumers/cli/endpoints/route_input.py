@@ -7,12 +7,14 @@ from uuid import UUID, uuid4
 import click
 import msgspec
 
+from consumers.cli.terminal.output import NotFoundError
 from events.catalogue.labels import wrong_label
 from events.catalogue.route import RouteRecord
 from events.entry.codec import invalid_event
 from events.errors import InvalidEventError
 from producers.endpoints.decisions import record_of
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.lookup import BEGINNING_CHARACTERS_MIN
 
 INPUT_BYTES_MAX = 1_048_576
 _PORT = re.compile(r"\d{1,5}\Z", re.ASCII)
@@ -104,3 +106,28 @@ def route_at(endpoint: Endpoint, address: str, labels: dict[str, str]) -> RouteR
         status="running",
         labels=labels,
     )
+
+
+def route_id_of(endpoint: Endpoint, text: str) -> UUID:
+    """Return the id of the endpoint's route that *text* names by its id, or the beginning of it.
+
+    Raises:
+        NotFoundError: It has no such route.
+        click.UsageError: *text* is too short, or could be several.
+    """
+    if len(text) < BEGINNING_CHARACTERS_MIN:
+        raise click.UsageError(
+            f"route {text!r}: give at least {BEGINNING_CHARACTERS_MIN} characters of its id"
+        )
+    beginning = text.lower()
+    found = [r.route_id for r in endpoint.present_routes if str(r.route_id).startswith(beginning)]
+    if len(found) > 1:
+        raise click.UsageError(f"route {text!r} could be {', '.join(map(str, found[:5]))}")
+    if found:
+        return found[0]
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFoundError(
+            f"endpoint {endpoint.endpoint_id} has no route whose id begins with {text!r}"
+        ) from None

@@ -1,23 +1,28 @@
 """The commands that record what happens to routes, and their health."""
 
 from typing import BinaryIO, get_args
-from uuid import UUID
 
 import click
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.confirmed_append import confirm_and_append
-from consumers.cli.endpoints.route_input import label_option, read_labels, read_routes, route_at
-from consumers.cli.terminal.output import NotFoundError, yes_option
+from consumers.cli.endpoints.route_input import (
+    label_option,
+    read_labels,
+    read_routes,
+    route_at,
+    route_id_of,
+)
+from consumers.cli.terminal.command_group import CommandGroup
+from consumers.cli.terminal.output import yes_option
 from events.catalogue.model_service import ModelServiceStatus
 from events.catalogue.route import RouteRecord, TrafficStatus
 from producers.endpoints import decisions
 from producers.endpoints.decisions import Decision
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.lookup import BEGINNING_CHARACTERS_MIN
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def routes() -> None:
     """Record what happens to the routes of an endpoint."""
 
@@ -99,7 +104,7 @@ async def ratio(
     await confirm_and_append(
         deployment,
         endpoint,
-        lambda state: decisions.set_traffic_ratio(state, _route_id(state, route), traffic_ratio),
+        lambda state: decisions.set_traffic_ratio(state, route_id_of(state, route), traffic_ratio),
         yes=yes,
     )
 
@@ -149,7 +154,7 @@ async def _switch(
     endpoint, route = place
 
     def decide(state: Endpoint) -> Decision:
-        route_id = None if route is None else _route_id(state, route)
+        route_id = None if route is None else route_id_of(state, route)
         return decisions.switch_traffic(state, route_id, traffic_status, reason=reason)
 
     await confirm_and_append(deployment, endpoint, decide, yes=yes)
@@ -169,7 +174,7 @@ async def terminate(deployment: Deployment, *, endpoint: str, route: str, yes: b
     await confirm_and_append(
         deployment,
         endpoint,
-        lambda state: decisions.terminate_route(state, _route_id(state, route)),
+        lambda state: decisions.terminate_route(state, route_id_of(state, route)),
         yes=yes,
     )
 
@@ -197,27 +202,7 @@ async def record_status(
     """
 
     def decide(state: Endpoint) -> Decision:
-        route_id = _route_id(state, route)
+        route_id = route_id_of(state, route)
         return decisions.record_status(state, route_id, new_status, reason=reason)
 
     await confirm_and_append(deployment, endpoint, decide, yes=yes)
-
-
-def _route_id(endpoint: Endpoint, text: str) -> UUID:
-    """Find a route of the endpoint by its id, or the beginning of it."""
-    if len(text) < BEGINNING_CHARACTERS_MIN:
-        raise click.UsageError(
-            f"route {text!r}: give at least {BEGINNING_CHARACTERS_MIN} characters of its id"
-        )
-    beginning = text.lower()
-    found = [r.route_id for r in endpoint.present_routes if str(r.route_id).startswith(beginning)]
-    if len(found) > 1:
-        raise click.UsageError(f"route {text!r} could be {', '.join(map(str, found[:5]))}")
-    if found:
-        return found[0]
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFoundError(
-            f"endpoint {endpoint.endpoint_id} has no route whose id begins with {text!r}"
-        ) from None

@@ -206,6 +206,7 @@ def test_a_route_given_by_its_address_keeps_its_id(chat: Shell) -> None:
         (("routes", "ratio", CHAT, "0a1b", "2e6"), 2, "traffic_ratio: 2000000.0 is not allowed"),
         (("routes", "ratio", CHAT, "0a1b", "x"), 2, "'x' is not a valid float"),
         (("routes", "disable", CHAT, "0a1b"), 2, "Missing option '--reason'"),
+        (("routes", "drain", CHAT, "0a1b"), 2, "Missing option '--reason'"),
         (("routes", "enable", CHAT, "ffff"), 3, "no route whose id begins with 'ffff'"),
         (("routes", "terminate", CHAT, ""), 2, "give at least 4 characters of its id"),
         (("routes", "ratio", CHAT, "ffff", "0.5"), 3, "no route whose id begins with 'ffff'"),
