@@ -5,6 +5,7 @@ from time import monotonic
 
 import anyio
 from aiohttp import ClientSession
+from anyio.abc import TaskStatus
 
 from consumers.errors import UnreachableProxyError
 from consumers.publishers.proxy_ledger import ProxyNotes, Refusal
@@ -46,8 +47,11 @@ class AppliedWatch:
         """Look no longer, until a revision is given again."""
         self._revision = None
 
-    async def run(self, session: ClientSession) -> None:
+    async def run(
+        self, session: ClientSession, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
         """Look, often after a new revision and rarely later, until cancelled."""
+        task_status.started()
         while True:
             await self._given.wait()
             pause_s = _LOOK_FIRST_S

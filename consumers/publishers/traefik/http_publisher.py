@@ -1,14 +1,14 @@
 """Serves the route table to Traefik's HTTP provider, which reads it by long polls."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import msgspec
 from aiohttp import ClientSession, web
 from aiohttp.typedefs import Handler
-from anyio.abc import TaskGroup
 
 from consumers.errors import ListenError, MissingSettingError
 from consumers.publishers.proxy_ledger import FORGOTTEN_S, ProxyLedger
@@ -20,6 +20,7 @@ from consumers.publishers.traefik.polling_proxy import PollingProxy
 from consumers.publishers.traefik.published_document import DocumentFeed, PublishedDocument
 from consumers.publishers.traefik.traefik_settings import TraefikHttpSettings
 from consumers.settings import Settings
+from events.background import in_background
 from events.structured_logger import structured_logger
 
 PROXIES_MAX = 1_000
@@ -45,9 +46,15 @@ async def publish_traefik_http(feed: SnapshotFeed, ledger: ProxyLedger, settings
     traefik = settings.publish.traefik
     certificate = await new_certificate() if traefik.default_certificate else None
     documents = DocumentFeed(feed, traefik, certificate)
-    async with ClientSession() as session, anyio.create_task_group() as tasks:
-        polls = Polls(documents, ledger, settings.publish.traefik_http, (session, tasks))
-        async with _listening(polls.answer, settings.publish.traefik_http):
+    http = settings.publish.traefik_http
+    watches = {
+        proxy: AppliedWatch(ledger.proxy(proxy), api, _PROVIDER)
+        for proxy, api in http.api_of.items()
+    }
+    polls = Polls(documents, ledger, http, watches)
+    async with ClientSession() as session:
+        looks = [partial(watch.run, session) for watch in watches.values()]
+        async with in_background(*looks), _listening(polls.answer, http):
             await polls.look_for_silence()
 
 
@@ -59,11 +66,14 @@ class Polls:
         documents: DocumentFeed,
         ledger: ProxyLedger,
         settings: TraefikHttpSettings,
-        watching: tuple[ClientSession, TaskGroup],
+        watches: Mapping[str, AppliedWatch],
     ) -> None:
         self._documents, self._ledger, self._settings = documents, ledger, settings
-        self._session, self._tasks = watching
-        self._proxies: dict[str, PollingProxy] = {}
+        self._watches = watches
+        # Those whose API is set are missed if they never poll.
+        self._proxies = {
+            proxy: PollingProxy(ledger.proxy(proxy), watch) for proxy, watch in watches.items()
+        }
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one poll: at once where it has something to tell, else after a while."""
@@ -88,12 +98,7 @@ class Polls:
             return known
         if _NAME.match(name) is None or len(self._proxies) >= PROXIES_MAX:
             return None
-        notes, api = self._ledger.proxy(name), self._settings.api_of.get(name)
-        watch = None
-        if api is not None:
-            watch = AppliedWatch(notes, api, _PROVIDER)
-            self._tasks.start_soon(watch.run, self._session)
-        self._proxies[name] = PollingProxy(notes, watch)
+        self._proxies[name] = PollingProxy(self._ledger.proxy(name), self._watches.get(name))
         return self._proxies[name]
 
     async def look_for_silence(self) -> None:
@@ -104,7 +109,7 @@ class Polls:
                 if proxy.silent_s > self._settings.silent_s:
                     limit = f"{self._settings.silent_s:g} s"
                     proxy.is_silent(f"it has not polled for more than {limit}")
-                if proxy.silent_s > FORGOTTEN_S:
+                if proxy.silent_s > FORGOTTEN_S and name not in self._watches:
                     self._ledger.forget(name)
                     del self._proxies[name]
 

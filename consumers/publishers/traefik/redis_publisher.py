@@ -1,9 +1,11 @@
 """Writes the route table as keys for Traefik's Redis provider."""
 
 from contextlib import suppress
+from functools import partial
 
 import anyio
 from aiohttp import ClientSession
+from anyio.abc import TaskStatus
 
 from consumers.errors import MissingSettingError
 from consumers.publishers.proxy_ledger import ProxyLedger
@@ -14,6 +16,7 @@ from consumers.publishers.traefik.applied_watch import AppliedWatch
 from consumers.publishers.traefik.key_store import KeyStore
 from consumers.publishers.traefik.stored_configuration import StoredConfiguration
 from consumers.settings import Settings
+from events.background import in_background
 from events.errors import ServerRefusedError, ServerUnavailableError
 from events.server.server import Server
 from events.server.settings import ServerSettings
@@ -46,17 +49,19 @@ async def publish_traefik_redis(
         proxy = StoredConfiguration(
             store, settings.publish.traefik, ledger.proxy(store.name), watches
         )
-        async with ClientSession() as session, anyio.create_task_group() as tasks:
-            for watch in watches:
-                tasks.start_soon(watch.run, session)
-            tasks.start_soon(_remind, proxy)
-            await push(feed, proxy)
+        async with ClientSession() as session:
+            looks = [partial(watch.run, session) for watch in watches]
+            async with in_background(*looks, partial(_remind, proxy)):
+                await push(feed, proxy)
     finally:
         with anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
             await server.aclose()
 
 
-async def _remind(proxy: StoredConfiguration) -> None:
+async def _remind(
+    proxy: StoredConfiguration, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    task_status.started()
     while True:
         await anyio.sleep(REMIND_S)
         with suppress(ServerUnavailableError, ServerRefusedError):

@@ -159,9 +159,12 @@ def _url(route: Route) -> str:
         raise ValueError(f"port {port} is not from 1 to 65535")
     if ":" in host:
         try:
-            return f"{scheme}://[{IPv6Address(host)}]:{port}"
+            address = IPv6Address(host)
         except ValueError:
             raise ValueError(f"host {host!r} is no IPv6 address") from None
+        if address.scope_id is not None:
+            raise ValueError(f"host {host!r} names an interface, which is another on each machine")
+        return f"{scheme}://[{address}]:{port}"
     if _HOST.match(host) is None:
         raise ValueError(f"host {host!r} is no address and no name of a host")
     return f"{scheme}://{host}:{port}"

@@ -16,6 +16,7 @@ from consumers.publishers.proxy_ledger import ProxyLedger, open_ledger
 from consumers.publishers.publisher_definition import PublisherDefinition
 from consumers.publishers.snapshot_feed import SnapshotFeed, open_feed
 from consumers.publishers.table_snapshot import TableSnapshot, published, revision_of, snapshot_of
+from consumers.publishers.traefik.traefik_configuration import REVISION_HEADER
 from consumers.settings import Settings
 from events.background import in_background
 from events.catalogue.route import RouteRecord
@@ -200,6 +201,20 @@ class Requests:
             return set(await self.send(path, 2 * len(names) + 2, host)) == set(names)
 
         await wait_until(answered, f"{path} is answered by {', '.join(names)}", 30.0)
+
+    async def until_newest(self, path: str, published: "Publishing") -> None:
+        """Wait until *path* is routed by the newest revision.
+
+        Traefik changes its entry points one after another, the one of its API perhaps first.
+        """
+
+        async def is_newest() -> bool:
+            newest = published.feed.newest
+            async with self._session.get(f"{self._traefik.url}{path}") as response:
+                shown = response.headers.get(REVISION_HEADER)
+            return newest is not None and shown == str(newest.revision)
+
+        await wait_until(is_newest, f"{path} is routed by the newest revision", 30.0)
 
     @asynccontextmanager
     async def load(
