@@ -16,7 +16,12 @@ from consumers.runtime.progress import note_finding
 from events.catalogue.event import Event
 from events.entry.entry_id import EntryId
 from events.entry.position import time_of
-from events.errors import ConflictError
+from events.errors import (
+    ConflictError,
+    ServerRefusedError,
+    ServerUnavailableError,
+    UncertainAppendError,
+)
 from events.structured_logger import structured_logger
 from producers.backend_ai import wire
 from producers.backend_ai.handoff_key import HandoffValues, MissingHandoffKeyError, ProblemKind
@@ -100,7 +105,18 @@ class EntryRecorder:
         elif entry.copies:
             note_finding("redelivered")
         else:
-            await until_served(lambda: self._record(entry))
+            await until_served(lambda: self._record_or_wait(entry))
+
+    async def _record_or_wait(self, entry: ForeignEntry) -> None:
+        """Record *entry*; a server that does not do its part is waited for.
+
+        An entry can be repeated whatever became of the last append, and it must not be given up on
+        because an account lacks a right.
+        """
+        try:
+            await self._record(entry)
+        except (UncertainAppendError, ServerRefusedError) as error:
+            raise ServerUnavailableError(str(error)) from error
 
     async def _record(self, entry: ForeignEntry) -> None:
         endpoint_id = await self._endpoint_of(entry.content)

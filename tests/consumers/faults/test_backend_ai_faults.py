@@ -8,12 +8,15 @@ from uuid import UUID, uuid4
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from consumers.backend_ai.backend_ai_group import backend_ai_consumers
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.losses import Losses
-from events.log.log import EventLog
+from events.log.append import TRIES_MAX
+from events.log.log import EventLog, open_log
+from events.server.settings import ServerSettings
 from producers.endpoints.endpoint_service import EndpointService
 from tests.consumers.support.backend_ai import (
     GROUP,
@@ -144,6 +147,44 @@ async def test_our_redis_goes_and_comes_back_and_each_entry_is_recorded_once(
 
     assert await recorded(own_log) == [*FIRST_LIST, STATUS]
     assert await dead_letters(beside.stream, GROUP) == []
+
+
+async def test_a_right_that_our_account_lacks_is_waited_for_and_no_try_is_counted(
+    own_log: EventLog, beside: Cluster, endpoint_id: UUID
+) -> None:
+    call = own_log.server.client.call
+    with captured_lines() as lines:
+        async with reading(own_log, beside) as member:
+            await call("ACL SETUSER", "default", "-xadd")
+            await beside.list_routes(endpoint_id, route(1))
+            await until_said(lines, "server_unavailable", "xadd")
+            await call("ACL SETUSER", "default", "+xadd")
+            await until_read(beside, timeout_s=60.0)
+
+    assert await recorded(own_log) == FIRST_LIST
+    assert member.progress.counts.failed == 0
+
+
+async def test_an_append_without_an_answer_is_repeated_and_no_try_is_counted(
+    own_server: EmbeddedServer, redis_url: str, namespace: str, endpoint_id: UUID
+) -> None:
+    settings = ServerSettings(url=own_server.url, timeout_s=0.2)
+    async with (
+        open_log(settings, namespace=namespace) as log,
+        tcp_proxy(own_server.port) as proxy,
+        open_log(replace(settings, url=proxy.url), namespace=namespace) as through,
+        cluster(log, redis_url) as played,
+    ):
+        with captured_lines() as lines:
+            async with reading(through, played) as member:
+                for _ in range(TRIES_MAX):
+                    proxy.lose_next_reply_to(call_of("events.log", "append"))
+                await played.list_routes(endpoint_id, route(1))
+                await until_said(lines, "server_unavailable", "may or may not be in the log")
+                await until_read(played, timeout_s=60.0)
+
+        assert await recorded(log) == FIRST_LIST
+        assert member.progress.counts.failed == 0
 
 
 @pytest.mark.parametrize("script", STEPS)
