@@ -11,6 +11,7 @@ from consumers.doctor.layout_findings import layout_findings
 from consumers.doctor.life_findings import (
     health_findings,
     process_findings,
+    proxy_findings,
     read_fleets,
     read_health,
     snapshot_findings,
@@ -96,6 +97,7 @@ async def examine(
                 findings += read_model_findings(read_model, partition)
     health = await read_health(queries, keys, facts, checker_lifetime_s, now)
     findings += process_findings(await read_fleets(queries, keys, now))
+    findings += await proxy_findings(queries, keys, now)
     findings += await snapshot_findings(queries, keys, facts, now)
     findings += [*health_findings(health), *queries.unreadable.findings]
     findings += refusal_findings(queries, keys)

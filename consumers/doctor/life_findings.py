@@ -1,4 +1,4 @@
-"""Finds what lives no more: processes and checkers that died, and health that is stale."""
+"""Finds what lives no more: processes, checkers and proxies, and health that is stale."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,11 +12,13 @@ from consumers.doctor.log_facts import PartitionFacts
 from consumers.doctor.server_queries import ServerQueries
 from consumers.processes.registry import (
     CHECKERS,
+    PUBLISHED,
     Fleet,
     fleet_in_words,
     fleets_of,
     read_processes,
 )
+from consumers.publishers.proxy_ledger import ProxyState, proxies_of
 from events.entry.age import span
 from events.log.keys import Keys
 from events.log.positions import snapshot_holder
@@ -36,6 +38,9 @@ from projections.route_table.route_table import ROUTE_TABLE
 
 LONG_AGO_MAX = 100
 """Routes of a partition without a probe for long whose endpoints are looked at."""
+
+PROXY_BEHIND_S = 30.0
+"""Seconds after which a revision that a proxy has not acknowledged is an error."""
 
 _RUN = "routestream checkers run"
 
@@ -204,5 +209,40 @@ def process_findings(fleets: Mapping[str, Fleet]) -> Iterator[Finding]:
             about,
             "fewer run than are to run: some died, hang, or do not start",
             figure,
-            to_do=f"see what their supervisor logs; else routestream consume {group}",
+            to_do=f"see what their supervisor logs; else routestream {_run_of(group)}",
         )
+
+
+def _run_of(group: str) -> str:
+    """Return the command that runs a process of *group*."""
+    publisher = group.removeprefix(PUBLISHED)
+    return f"consume {group}" if publisher == group else f"publish {publisher}"
+
+
+async def proxy_findings(
+    queries: ServerQueries, keys: Keys, now: datetime | None
+) -> Sequence[Finding]:
+    """Return which proxies may not have the route table; nothing where none was ever fed."""
+    proxies = await proxies_of(queries.ask, keys)
+    if now is None or not proxies:
+        return []
+    at = now.timestamp()
+    found = [finding for one in proxies if (finding := _of_proxy(one, at)) is not None]
+    return found or [ok("proxies", "all have what they were given", len(proxies))]
+
+
+def _of_proxy(proxy: ProxyState, now: float) -> Finding | None:
+    about, condition = f"proxy {proxy.proxy} of {proxy.publisher}", proxy.condition(now)
+    if condition == "silent":
+        told = f"its publisher gave no sign of life for {span(now - proxy.noted_at)}"
+        return error(about, told, to_do=f"routestream publish {proxy.publisher}")
+    if condition == "unreachable":
+        return error(about, f"it cannot be fed: {proxy.why}", to_do="routestream proxies ls")
+    if condition == "refused":
+        told = f"it has not taken all: {proxy.why}"
+        return warning(about, told, proxy.refused, to_do="routestream proxies ls -o json")
+    if condition == "behind" and now - (proxy.sent_at or now) > PROXY_BEHIND_S:
+        told = f"it has not acknowledged revision {proxy.sent}"
+        behind = span(now - (proxy.sent_at or now))
+        return error(about, told, behind, to_do="see whether it reads what is published for it")
+    return None

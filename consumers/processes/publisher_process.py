@@ -5,7 +5,7 @@ import anyio
 from consumers.monitoring.exposed_publisher import ExposedPublisher
 from consumers.monitoring.http import exposition
 from consumers.processes.group_process import new_consumer_name, warn_of_weaknesses
-from consumers.processes.registry import own_facts, registered
+from consumers.processes.registry import PUBLISHED, own_facts, registered
 from consumers.processes.stopping import stopping
 from consumers.publishers.proxy_ledger import open_ledger
 from consumers.publishers.publisher_definition import PublisherDefinition
@@ -16,9 +16,6 @@ from events.structured_logger import structured_logger
 from projections.read_model.reader import open_reader
 
 _log = structured_logger(__name__)
-
-PUBLISHED = "publish:"
-"""How the processes of publishers are called among the groups of processes."""
 
 
 async def run_publisher(

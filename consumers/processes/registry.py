@@ -27,6 +27,9 @@ FORGOTTEN_S = 3_600.0
 CHECKERS = "checkers"
 """The group of the health checkers among the processes."""
 
+PUBLISHED = "publish:"
+"""How the groups of the publishers' processes begin; then comes the publisher's name."""
+
 _LEAVE_TIMEOUT_S = 2.0
 _PROCESSES_MAX = 10_000
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio
 import msgspec
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from consumers.publishers.table_snapshot import Revision
 from events.background import in_background
 from events.errors import ServerRefusedError, ServerUnavailableError
+from events.log.keys import Keys
 from events.log.log import EventLog
 from events.server.reply import Ask, reply_or_none
 from events.structured_logger import structured_logger
@@ -34,6 +35,9 @@ _CHANGE_NOTED_WITHIN_S = 0.5
 _PROXIES_MAX = 10_000
 
 _log = structured_logger(__name__)
+
+
+Condition = Literal["up to date", "behind", "refused", "unreachable", "silent"]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -76,6 +80,25 @@ class ProxyState(msgspec.Struct, frozen=True, kw_only=True):
     def is_behind(self) -> bool:
         """Whether it was given a revision that it has not acknowledged."""
         return self.sent is not None and self.sent != self.acknowledged
+
+    def condition(self, now: float) -> Condition:
+        """Return in a word how the proxy is at *now*."""
+        if now - self.noted_at > SILENT_S:
+            return "silent"
+        if self.problem is not None:
+            return "unreachable"
+        if self.refused:
+            return "refused"
+        return "behind" if self.is_behind or self.acknowledged is None else "up to date"
+
+    @property
+    def why(self) -> str | None:
+        """Why it cannot be fed, or what it refused; None where neither is so."""
+        first = next(iter(self.refusals), None)
+        if self.problem is not None or first is None:
+            return self.problem
+        more = f", and {self.refused - 1} more" if self.refused > 1 else ""
+        return f"{first.subject}: {first.why}{more}"
 
 
 class ProxyNotes:
@@ -199,7 +222,12 @@ async def open_ledger(log: EventLog, publisher: str) -> AsyncIterator[ProxyLedge
 
 async def read_proxies(log: EventLog) -> list[ProxyState]:
     """Return what is known of each proxy, by publisher and name; what is damaged is left out."""
-    found = await _read(log.server.client.call, log.keys.proxies)
+    return await proxies_of(log.server.client.call, log.keys)
+
+
+async def proxies_of(ask: Ask, keys: Keys) -> list[ProxyState]:
+    """Return the proxies as `read_proxies` does; none where the server refuses to tell."""
+    found = await _read(ask, keys.proxies)
     return sorted(found, key=lambda one: (one.publisher, one.proxy))
 
 

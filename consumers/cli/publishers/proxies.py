@@ -1,7 +1,6 @@
 """The command that shows what each proxy has acknowledged."""
 
 from time import time
-from typing import Literal
 
 import click
 import msgspec
@@ -17,11 +16,10 @@ from consumers.cli.terminal.output import (
     watch_option,
     watched,
 )
+from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
-from consumers.publishers.proxy_ledger import SILENT_S, ProxyState, Refusal, read_proxies
+from consumers.publishers.proxy_ledger import Condition, ProxyState, Refusal, read_proxies
 from events.entry.age import span
-
-Condition = Literal["up to date", "behind", "refused", "unreachable", "silent"]
 
 _COLOURS: dict[Condition, str] = {
     "up to date": "green",
@@ -46,16 +44,7 @@ class ProxyRow(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...]
     problem: str | None
     silent_s: float
-
-
-def _why(row: ProxyRow) -> str | None:
-    if row.problem is not None:
-        return row.problem
-    first = next(iter(row.refusals), None)
-    if first is None:
-        return None
-    more = f", and {row.refused - 1} more" if row.refused > 1 else ""
-    return f"{first.subject}: {first.why}{more}"
+    why: ForTable[str | None]
 
 
 _COLUMNS: Columns[ProxyRow] = (
@@ -66,7 +55,7 @@ _COLUMNS: Columns[ProxyRow] = (
     Column("AGE", lambda row: _age(row.acknowledged_age_s), is_number=True),
     Column("SENT", lambda row: row.sent if row.sent != row.acknowledged else None, is_below=True),
     Column("REFUSED", lambda row: row.refused or None, is_number=True),
-    Column("WHY", _why, folds=True, is_below=True),
+    Column("WHY", lambda row: row.why, folds=True, is_below=True),
 )
 
 
@@ -105,7 +94,7 @@ def _row(state: ProxyState, now: float) -> ProxyRow:
     return ProxyRow(
         publisher=state.publisher,
         proxy=state.proxy,
-        state=_condition(state, now),
+        state=state.condition(now),
         sent=state.sent,
         sent_age_s=None if state.sent_at is None else now - state.sent_at,
         acknowledged=state.acknowledged,
@@ -114,17 +103,8 @@ def _row(state: ProxyState, now: float) -> ProxyRow:
         refusals=state.refusals,
         problem=state.problem,
         silent_s=now - state.noted_at,
+        why=state.why,
     )
-
-
-def _condition(state: ProxyState, now: float) -> Condition:
-    if now - state.noted_at > SILENT_S:
-        return "silent"
-    if state.problem is not None:
-        return "unreachable"
-    if state.refused:
-        return "refused"
-    return "behind" if state.is_behind or state.acknowledged is None else "up to date"
 
 
 def _age(seconds: float | None) -> str | None:
