@@ -201,7 +201,7 @@ def test_without_the_package_its_events_are_passed_over_and_its_names_are_unknow
     assert without.rows("dead", "ls") == []
     assert [row["name"] for row in without.rows("endpoints", "ls")] == ["chat"]
     refused = without("consume", "audit", code=2).stderr
-    assert "group 'audit' is not one of route-table, health-state, webhook\n" in refused
+    assert "group 'audit' is not one of route-table, health-state, webhook, backend-ai\n" in refused
     assert (
         "'audit-notes' is not one of" in without("replay", "rebuild", "audit-notes", code=2).stderr
     )

@@ -17,8 +17,8 @@
 
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
 check_writes(KEYS[3], 'stream', 'XCLAIM', 'XPENDING')
+local first = first_entry(KEYS[3])
 redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'PX', ARGV[2])
-local first = #ARGV > 4 and first_entry(KEYS[3])
 local claim = {'XCLAIM', KEYS[3], ARGV[3], ARGV[4], 0}
 for at = 5, #ARGV do
   if not is_trimmed(ARGV[at], first) then claim[#claim + 1] = ARGV[at] end
