@@ -308,12 +308,22 @@ async def test_routes_are_read_from_json() -> None:
         (b'[{"route_id":"x"}]', r"f: \[0\].route_id: 'x' is not allowed"),
         (b'[{"route_id":"%s","ratio":1}]' % str(R).encode(), "unknown field `ratio`"),
         (b'[{"route_id":"%s","traffic_ratio":2e6}]' % str(R).encode(), "traffic_ratio: 2000000"),
+        (
+            b'[{"route_id":"%s","labels":{"a b":"1"}}]' % str(R).encode(),
+            r"labels: key 'a b' is not",
+        ),
+        (b'[{"route_id":"%s","labels":{"a":1}}]' % str(R).encode(), r"labels.a: 1 is not allowed"),
         (b" " * 1_048_577, "1048577 bytes, the limit is 1048576"),
     ],
 )
 async def test_what_is_no_list_of_routes_is_refused(content: bytes, sentence: str) -> None:
     with pytest.raises(InvalidEventError, match=sentence):
         read_routes(content, "f")
+
+
+async def test_a_route_of_a_file_has_its_labels() -> None:
+    [route] = read_routes(b'[{"route_id":"%s","labels":{"zone":"a"}}]' % str(R).encode(), "f")
+    assert route.labels == {"zone": "a"}
 
 
 @pytest.mark.parametrize(
