@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from consumers.handlers.handler_settings import HandlerSettings
     from consumers.monitoring.settings import MetricsSettings
     from consumers.processes.embedded import NoServerProgramError, embedded_server
+    from consumers.publishers.proxy_ledger import ProxyLedger, ProxyNotes, Refusal
     from consumers.publishers.publisher_definition import PublisherDefinition
+    from consumers.publishers.pushing import PushedProxy, push
+    from consumers.publishers.snapshot_feed import SnapshotFeed
+    from consumers.publishers.table_snapshot import PublishedEndpoint, Revision, TableSnapshot
     from consumers.running_group import open_group
     from consumers.runtime.outcome import RetryPolicy
     from consumers.runtime.processor import Handler
@@ -36,7 +40,15 @@ else:
             "consumers.handlers.handler_settings": ("HandlerSettings",),
             "consumers.monitoring.settings": ("MetricsSettings",),
             "consumers.processes.embedded": ("NoServerProgramError", "embedded_server"),
+            "consumers.publishers.proxy_ledger": ("ProxyLedger", "ProxyNotes", "Refusal"),
             "consumers.publishers.publisher_definition": ("PublisherDefinition",),
+            "consumers.publishers.pushing": ("PushedProxy", "push"),
+            "consumers.publishers.snapshot_feed": ("SnapshotFeed",),
+            "consumers.publishers.table_snapshot": (
+                "PublishedEndpoint",
+                "Revision",
+                "TableSnapshot",
+            ),
             "consumers.running_group": ("open_group",),
             "consumers.runtime.outcome": ("RetryPolicy",),
             "consumers.runtime.processor": ("Handler",),
@@ -59,9 +71,17 @@ __all__ = [
     "MetricsSettings",
     "MissingSettingError",
     "NoServerProgramError",
+    "ProxyLedger",
+    "ProxyNotes",
+    "PublishedEndpoint",
     "PublisherDefinition",
+    "PushedProxy",
+    "Refusal",
     "RetryPolicy",
+    "Revision",
     "Settings",
+    "SnapshotFeed",
+    "TableSnapshot",
     "TakenNameError",
     "TryLaterError",
     "UnknownGroupError",
@@ -71,5 +91,6 @@ __all__ = [
     "embedded_server",
     "handler_group",
     "open_group",
+    "push",
     "read_settings",
 ]

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +78,15 @@ class Program:
     def append(self) -> None:
         self.run(sys.executable, "-c", APPEND)
 
+    def consuming(self, group: str) -> AbstractContextManager[Iterator[dict[str, Any]]]:
+        """Run a group's process; see `running`."""
+        return self.running("consume", group)
+
     @contextmanager
-    def consuming(self, group: str) -> Iterator[Iterator[dict[str, Any]]]:
-        """Run a group's process, and give the lines of its log as they come."""
+    def running(self, *arguments: str) -> Iterator[Iterator[dict[str, Any]]]:
+        """Run a process, and give the lines of its log as they come."""
         with subprocess.Popen(
-            [BIN / "routestream", "--log-level", "debug", "consume", group],
+            [BIN / "routestream", "--log-level", "debug", *arguments],
             env=self.environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -157,6 +161,29 @@ async def test_its_handler_group_is_run_by_its_name(
     assert "set AUDIT_FILE" in program("consume", "audit", code=2).stderr
 
 
+async def test_its_publisher_keeps_a_file_equal_to_the_table(
+    installed: Path, redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.json"
+    program = Program(installed, redis_url, namespace, TABLE_FILE=str(table))
+    table.touch()
+    with program.consuming("route-table") as lines:
+        until(lines, "consumer_started")
+        program.append()
+        until(lines, "batch_settled")
+        with program.running("publish", "table-file"):
+            await wait_until(lambda: b"chat" in table.read_bytes(), "the file has it", 60.0)
+            [written] = json.loads(table.read_text())["endpoints"].items()
+            program("routes", "set", "chat", "--route", "10.0.0.1:8000", "--yes")
+            await wait_until(lambda: b"10.0.0.1" in table.read_bytes(), "and the route", 60.0)
+            [proxy] = program.rows("proxies", "ls")
+    assert written == ("chat", [])
+    assert (proxy["publisher"], proxy["proxy"]) == ("table-file", str(table))
+    del program.environment["TABLE_FILE"]
+    assert "set TABLE_FILE" in program("publish", "table-file", code=2).stderr
+    assert "no publisher is set up" in program("publish", "--all", code=2).stderr
+
+
 def test_its_projection_is_consumed_rebuilt_verified_and_shown(program: Program) -> None:
     with program.consuming("audit-notes") as lines:
         until(lines, "consumer_started")
@@ -183,7 +210,8 @@ def test_doctor_and_check_know_what_the_package_adds(program: Program) -> None:
     added = found["plugins of routestream-audit 1.0"]
     assert added["severity"] == "ok"
     assert added["figure"] == (
-        "event type audit_note_added, projection audit-notes, group audit-notes, group audit"
+        "event type audit_note_added, projection audit-notes, group audit-notes, group audit,"
+        " publisher table-file"
     )
     assert found["group audit-notes, partition 0"]["to_do"] == "routestream consume audit-notes"
     assert "group 'nobody' is not one of" in program("check", "--group", "nobody", code=3).stdout

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from consumers.doctor.finding import Finding, counted, ok, warning
+from consumers.publishers.catalogue import PUBLISHERS
 from consumers.shipped import GROUPS
 from events.catalogue.registry import BY_WIRE_NAME
 from events.plugins import Catalogue, broken_plugins
@@ -12,7 +13,7 @@ from projections.catalogue import PROJECTIONS
 
 def plugin_findings() -> Iterator[Finding]:
     """Yield skipped plugins, then additions by package; nothing if no package adds anything."""
-    _ = GROUPS.installed  # looks for all kinds of plugins
+    _ = GROUPS.installed, PUBLISHERS.installed  # looks for all kinds of plugins
     for plugin in broken_plugins():
         yield warning(
             f"plugin {plugin.name} of {plugin.owner}",
@@ -25,6 +26,7 @@ def plugin_findings() -> Iterator[Finding]:
         ("event type", _owners(BY_WIRE_NAME)),
         ("projection", _owners(PROJECTIONS)),
         ("group", _owners(GROUPS)),
+        ("publisher", _owners(PUBLISHERS)),
     ):
         for name, owner in owners.items():
             added.setdefault(owner, []).append(f"{kind} {name}")

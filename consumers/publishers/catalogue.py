@@ -9,6 +9,9 @@ from consumers.publishers.traefik.redis_publisher import TRAEFIK_REDIS
 from consumers.settings import Settings
 from events.plugins import PUBLISHERS as ENTRY_POINTS
 from events.plugins import Catalogue, InvalidPluginError, broken_plugins
+from events.structured_logger import structured_logger
+
+_log = structured_logger(__name__)
 
 SHIPPED: tuple[PublisherDefinition, ...] = (BACKEND_AI, ENVOY, TRAEFIK_HTTP, TRAEFIK_REDIS)
 
@@ -47,4 +50,13 @@ def publisher_named(name: str) -> PublisherDefinition:
 
 def set_up_publishers(settings: Settings) -> list[str]:
     """Return the publishers that can run with *settings*."""
-    return [name for name, one in PUBLISHERS.items() if one.missing_setting(settings) is None]
+    return [name for name, one in PUBLISHERS.items() if _can_run(one, settings)]
+
+
+def _can_run(publisher: PublisherDefinition, settings: Settings) -> bool:
+    try:
+        return publisher.missing_setting(settings) is None
+    except Exception as error:  # noqa: BLE001 - an installed publisher may raise anything
+        told = f"{type(error).__name__}: {error}"
+        _log.warning("publisher_left_out", publisher=publisher.name, error=told)
+        return False
