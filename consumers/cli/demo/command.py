@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import sys
+from contextlib import nullcontext
 from time import monotonic
 
 import anyio
@@ -15,11 +16,13 @@ from consumers.cli.demo.cluster import run_cluster
 from consumers.cli.demo.replica import DemoError
 from consumers.cli.demo.shell import Shell
 from consumers.cli.demo.story import Story
+from consumers.cli.demo.traefik_proxy import PolledTraefik, polled_traefik
 from consumers.cli.demo.view import View, columns_of, open_view
 from consumers.cli.terminal.interrupt import Interruption, noted_interrupts
 from consumers.cli.terminal.messages import EXIT_FAILED
 from consumers.processes.embedded import EmbeddedServer, NoServerProgramError, embedded_server
 from consumers.processes.logs import configure_logs
+from consumers.processes.traefik_process import NoTraefikError, is_traefik_installed
 
 DEMO_TIMEOUT_S = 80.0
 PACE_S = 2.0
@@ -49,7 +52,12 @@ _LACKS = {
 
 
 @click.command()
-def demo() -> None:
+@click.option(
+    "--proxy",
+    type=click.Choice(["traefik", "reader"]),
+    help="Traefik (the default where its extra is installed), or a proxy that asks the reader.",
+)
+def demo(proxy: str | None) -> None:
     """Run everything on this machine: servers, checkers, projectors, a proxy; and prove it.
 
     It needs nothing else, ends by itself, and leaves nothing running. The exit code is 1 if a
@@ -67,8 +75,10 @@ def demo() -> None:
             f"the demo needs {FILES_MIN} open files, {allowed} are allowed; {_FILES}"
         )
     try:
-        checks = _demonstrate(console)
-    except NoServerProgramError as error:
+        is_real = is_traefik_installed() if proxy is None else proxy == "traefik"
+        with polled_traefik() if is_real else nullcontext() as traefik:
+            checks = _demonstrate(console, traefik)
+    except (NoServerProgramError, NoTraefikError) as error:
         raise click.ClickException(str(error)) from None
     except Exception as error:
         why = _lack_in(error)
@@ -82,11 +92,11 @@ def demo() -> None:
     click.echo(f"all {len(checks.made)} checks held {took}")
 
 
-def _demonstrate(console: Console) -> Checks:
+def _demonstrate(console: Console, traefik: PolledTraefik | None) -> Checks:
     """Run the demo, and return its checks; raise click.Abort where a signal ended it."""
     with noted_interrupts() as interruption, embedded_server() as server:
         with open_view(console) as view:
-            checks = anyio.run(_run, server, view, console, interruption)
+            checks = anyio.run(_run, (server, traefik), view, console, interruption)
         if checks is None:
             raise click.Abort
         view.leave_behind()
@@ -111,7 +121,10 @@ def _lack_in(error: BaseException) -> str | None:
 
 
 async def _run(
-    server: EmbeddedServer, view: View, console: Console, interruption: Interruption
+    servers: tuple[EmbeddedServer, PolledTraefik | None],
+    view: View,
+    console: Console,
+    interruption: Interruption,
 ) -> Checks | None:
     """Run the demo; return None if a signal ended it."""
     checks = Checks(view.check)
@@ -125,7 +138,7 @@ async def _run(
         anyio.move_on_after(DEMO_TIMEOUT_S) as patience,
         interruption.cancelling(patience),
     ):
-        async with run_cluster(server) as cluster, anyio.create_task_group() as viewing:
+        async with run_cluster(*servers) as cluster, anyio.create_task_group() as viewing:
             interruption.hurry(cluster.supervisor.kill)
             viewing.start_soon(view.follow, cluster)
             shell = Shell(cluster.environment, columns_of(console), view.printed)

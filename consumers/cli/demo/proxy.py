@@ -23,6 +23,9 @@ class Proxy:
             answers[await self._forward(endpoint_id)] += 1
         return answers
 
+    async def until_current(self, endpoint_id: UUID) -> None:
+        """Return at once: it routes by the reader's table itself."""
+
     async def _forward(self, endpoint_id: UUID) -> int | None:
         routes = self._reader.routable(endpoint_id)
         if not routes:

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from uuid import UUID
 
 import anyio
@@ -11,8 +12,10 @@ import msgspec
 from consumers.cli.demo.change_over import ChangeOver
 from consumers.cli.demo.checks import LOOK_EVERY_S, STEP_TIMEOUT_S, Checks
 from consumers.cli.demo.cluster import Cluster
+from consumers.cli.demo.proxied_steps import ProxiedSteps
 from consumers.cli.demo.replica import Replica
 from consumers.cli.demo.shell import Shell
+from consumers.cli.demo.traefik_proxy import TraefikProxy
 from consumers.runtime.dead_letters import DeadLetters
 from events.entry.entry_id import START
 from events.server.reply import reply
@@ -54,14 +57,24 @@ class Story:
         self._pause = pause
         self._shell = shell
         self._change_over = ChangeOver(cluster, checks, tell, pause, shell)
+        self._proxied: ProxiedSteps | None = None
+        if isinstance(cluster.proxy, TraefikProxy):
+            self._proxied = ProxiedSteps(cluster, checks, tell, shell, cluster.proxy)
         self._dead_at = START
 
     async def play(self) -> None:
         """Play all steps."""
+        await self._all_become_healthy()
+        await self._pause()
+        async with nullcontext() if self._proxied is None else self._proxied.running():
+            await self._play_on()
+
+    async def _play_on(self) -> None:
+        """Play the steps of a cluster that serves."""
         for step in (
-            self._all_become_healthy,
             self._a_replica_dies,
             self._the_replica_comes_back,
+            self._a_replica_is_drained,
             self._a_weight_changes,
             self._an_endpoint_scales_to_zero,
             self._the_endpoint_scales_up,
@@ -90,12 +103,21 @@ class Story:
         chat = self._cluster.reader.endpoint(self._cluster.endpoints["chat"])
         self._dead_at = START if chat is None else chat.version
         await self._send("chat", others, "every request is answered, none by the dead replica")
+        if self._proxied is not None:
+            self._proxied.check_the_kill()
 
     async def _the_replica_comes_back(self) -> None:
         dying, *others = self._cluster.replicas["chat"]
         self._tell("it comes back on the same port")
         await dying.start()
         await self._until_routable("chat", [dying, *others], "the replica is back in the table")
+
+    async def _a_replica_is_drained(self) -> None:
+        if self._proxied is None:
+            return
+        await self._proxied.drain("chat", self._cluster.replicas["chat"][1])
+        replicas = self._cluster.replicas["chat"]
+        await self._until_routable("chat", replicas, "the new replica is in the table")
 
     async def _a_weight_changes(self) -> None:
         light, *others = self._cluster.replicas["embed"]
@@ -122,6 +144,8 @@ class Story:
         cluster.replicas["rerank"] = []
         await cluster.list_routes("rerank")
         await self._until_routable("rerank", [], "rerank has no routes, and is still known")
+        if self._proxied is not None:
+            await self._proxied.check_no_routes("rerank")
 
     async def _the_endpoint_scales_up(self) -> None:
         self._tell("rerank scales up to two new replicas")
@@ -187,6 +211,8 @@ class Story:
             async for entry in DeadLetters(cluster.log.server, cluster.log.keys, 0, group).read()
         ]
         self._checks.note("there are no dead letters", held=not dead)
+        if self._proxied is not None:
+            self._proxied.check_the_rest()
 
     async def _the_past_is_looked_at(self) -> None:
         self._tell("what was routed where when the replica of chat was dead?")
@@ -221,6 +247,7 @@ class Story:
         )
 
     async def _send(self, name: str, replicas: list[Replica], what: str) -> dict[int | None, int]:
+        await self._cluster.proxy.until_current(self._cluster.endpoints[name])
         answers = await self._cluster.proxy.send(self._cluster.endpoints[name], REQUESTS)
         ports: set[int | None] = {replica.port for replica in replicas}
         self._checks.note(f"{what} ({REQUESTS} sent)", held=answers.keys() == ports)

@@ -1,0 +1,79 @@
+"""What the demo checks of the requests that run through a real Traefik all the time."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+
+from consumers.cli.demo.checks import Checks
+from consumers.cli.demo.cluster import Cluster
+from consumers.cli.demo.replica import Replica
+from consumers.cli.demo.shell import Shell
+from consumers.cli.demo.traefik_proxy import CLIENTS, TraefikProxy, Traffic
+
+_ACKNOWLEDGED = "acknowledged by 1 of 1 proxies"
+
+
+class ProxiedSteps:
+    """The steps that only a real proxy can play, and the checks of its running requests."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        checks: Checks,
+        tell: Callable[[str], None],
+        shell: Shell,
+        proxy: TraefikProxy,
+    ) -> None:
+        self._cluster, self._checks, self._tell, self._shell = cluster, checks, tell, shell
+        self._proxy = proxy
+        self._traffic = Traffic(proxy, cluster.endpoints["chat"], cluster.endpoints["embed"])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Let requests run during the block."""
+        async with anyio.create_task_group() as tasks:
+            for endpoint_id in self._cluster.endpoints.values():
+                await self._proxy.until_current(endpoint_id)
+            tasks.start_soon(self._traffic.run)
+            yield
+            tasks.cancel_scope.cancel()
+
+    def check_the_kill(self) -> None:
+        """Check what the killed replica has cost."""
+        sent, failed = self._traffic.sent, self._traffic.failed
+        self._checks.note(
+            f"{failed} of {sent} requests through Traefik failed, {CLIENTS} ran at the same time",
+            held=sent > 0 and failed <= CLIENTS,
+        )
+
+    async def drain(self, name: str, leaving: Replica) -> None:
+        """Drain a replica, and put another in its place."""
+        self._tell(f"a replica of {name} is drained, and another takes its place")
+        failed = self._traffic.failed
+        route = str(leaving.route_id)
+        drain = ("routes", "drain", name, route, "--reason", "maintenance", "--drain-time", "0.5")
+        printed = await self._shell.run(*drain, "--yes")
+        self._checks.note("the proxy has acknowledged it", held=_ACKNOWLEDGED in printed.talk)
+        await leaving.kill()
+        replicas = self._cluster.replicas[name]
+        replicas[replicas.index(leaving)] = new = Replica(name)
+        await new.start()
+        await self._cluster.list_routes(name)
+        cost = self._traffic.failed - failed
+        self._checks.note(f"{cost} requests failed through Traefik meanwhile", held=not cost)
+
+    async def check_no_routes(self, name: str) -> None:
+        """Check how requests to an endpoint without routes are answered."""
+        endpoint_id = self._cluster.endpoints[name]
+        await self._proxy.until_current(endpoint_id)
+        status, _, _ = await self._proxy.ask(endpoint_id)
+        self._checks.note(f"Traefik answers {status} for {name}", held=status == 503)
+
+    def check_the_rest(self) -> None:
+        """Check all requests of the whole demo."""
+        sent, failed = self._traffic.sent, self._traffic.failed
+        self._checks.note(
+            f"{failed} of {sent} requests through Traefik failed in all this time",
+            held=failed <= CLIENTS,
+        )
