@@ -9,7 +9,7 @@ from consumers.cli.demo.checks import Checks
 from consumers.cli.demo.cluster import Cluster
 from consumers.cli.demo.replica import Replica
 from consumers.cli.demo.shell import Shell
-from consumers.cli.demo.traefik_proxy import CLIENTS, TraefikProxy, Traffic
+from consumers.cli.demo.traefik_proxy import CLIENTS, TraefikProxy, RunningRequests
 
 _ACKNOWLEDGED = "acknowledged by 1 of 1 proxies"
 
@@ -27,7 +27,9 @@ class ProxiedSteps:
     ) -> None:
         self._cluster, self._checks, self._tell, self._shell = cluster, checks, tell, shell
         self._proxy = proxy
-        self._traffic = Traffic(proxy, cluster.endpoints["chat"], cluster.endpoints["embed"])
+        self._requests = RunningRequests(
+            proxy, cluster.endpoints["chat"], cluster.endpoints["embed"]
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -35,13 +37,13 @@ class ProxiedSteps:
         async with anyio.create_task_group() as tasks:
             for endpoint_id in self._cluster.endpoints.values():
                 await self._proxy.until_current(endpoint_id)
-            tasks.start_soon(self._traffic.run)
+            tasks.start_soon(self._requests.run)
             yield
             tasks.cancel_scope.cancel()
 
     def check_the_kill(self) -> None:
         """Check what the killed replica has cost."""
-        sent, failed = self._traffic.sent, self._traffic.failed
+        sent, failed = self._requests.sent, self._requests.failed
         self._checks.note(
             f"{failed} of {sent} requests through Traefik failed, {CLIENTS} ran at the same time",
             held=sent > 0 and failed <= CLIENTS,
@@ -50,7 +52,7 @@ class ProxiedSteps:
     async def drain(self, name: str, leaving: Replica) -> None:
         """Drain a replica, and put another in its place."""
         self._tell(f"a replica of {name} is drained, and another takes its place")
-        failed = self._traffic.failed
+        failed = self._requests.failed
         route = str(leaving.route_id)
         drain = ("routes", "drain", name, route, "--reason", "maintenance", "--drain-time", "0.5")
         printed = await self._shell.run(*drain, "--yes")
@@ -60,7 +62,7 @@ class ProxiedSteps:
         replicas[replicas.index(leaving)] = new = Replica(name)
         await new.start()
         await self._cluster.list_routes(name)
-        cost = self._traffic.failed - failed
+        cost = self._requests.failed - failed
         self._checks.note(f"{cost} requests failed through Traefik meanwhile", held=not cost)
 
     async def check_no_routes(self, name: str) -> None:
@@ -72,7 +74,7 @@ class ProxiedSteps:
 
     def check_the_rest(self) -> None:
         """Check all requests of the whole demo."""
-        sent, failed = self._traffic.sent, self._traffic.failed
+        sent, failed = self._requests.sent, self._requests.failed
         self._checks.note(
             f"{failed} of {sent} requests through Traefik failed in all this time",
             held=failed <= CLIENTS,

@@ -94,7 +94,7 @@ class TraefikProxy:
             return None, "", None
 
 
-class Traffic:
+class RunningRequests:
     """Requests that run all the time.
 
     Attributes:
