@@ -9,7 +9,7 @@ from consumers.cli.demo.checks import Checks
 from consumers.cli.demo.cluster import Cluster
 from consumers.cli.demo.replica import Replica
 from consumers.cli.demo.shell import Shell
-from consumers.cli.demo.traefik_proxy import CLIENTS, TraefikProxy, RunningRequests
+from consumers.cli.demo.traefik_proxy import CLIENTS, RunningRequests, TraefikProxy
 
 _ACKNOWLEDGED = "acknowledged by 1 of 1 proxies"
 
