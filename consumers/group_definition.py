@@ -45,14 +45,15 @@ Members = Callable[
 """Makes a group's members with one name, one for each partition, and what they depend on."""
 
 
-Source = Callable[[EventLog, Settings], AbstractAsyncContextManager[EventLog]]
+class GroupPlace(msgspec.Struct, frozen=True):
+    """Where a group reads: the log, and the name that the group has there."""
+
+    log: EventLog
+    group: str
+
+
+Place = Callable[[EventLog, Settings], AbstractAsyncContextManager[GroupPlace]]
 """Opens the stream that a group reads, given the deployment's log."""
-
-
-@asynccontextmanager
-async def own_log(log: EventLog, _: Settings) -> AsyncIterator[EventLog]:
-    """Yield the deployment's log, which nearly every group reads."""
-    yield log
 
 
 class GroupDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,15 +65,24 @@ class GroupDefinition(msgspec.Struct, frozen=True, kw_only=True):
         members: Makes the members of one process.
         section: The part of the settings that configures it, empty if there is none.
         missing_setting: Says in one sentence which setting it needs and lacks; None for none.
-        source: Opens the stream that it reads, unless that is the deployment's log.
+        foreign_place: Opens the stream that it reads; None: the deployment's log.
     """
 
     name: str
     about: str
     members: Members
-    source: Source = own_log
+    foreign_place: Place | None = None
     section: str = ""
     missing_setting: Callable[[Settings], str | None] = lambda _: None
+
+    @asynccontextmanager
+    async def place(self, log: EventLog, settings: Settings) -> AsyncIterator[GroupPlace]:
+        """Open what the group reads; it must be set up with *settings*."""
+        if self.foreign_place is None:
+            yield GroupPlace(log, self.name)
+            return
+        async with self.foreign_place(log, settings) as place:
+            yield place
 
     def check(self, settings: Settings) -> None:
         """Raise MissingSettingError if the group cannot run with *settings*."""

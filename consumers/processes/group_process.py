@@ -77,7 +77,7 @@ async def run_group(
     await warn_of_weaknesses(log.server)
     warn_of_broken_plugins()
     async with (
-        group.source(log, settings) as source,
+        group.place(log, settings) as place,
         group.members(log, consumer, settings) as members,
     ):
         _log.info(
@@ -91,7 +91,7 @@ async def run_group(
         progresses = [member.progress for member in members]
         lifetime_s = settings.membership.lifetime_s
         exposed = ExposedConsumers(
-            log, progresses, metrics.vitals, checker_lifetime_s=lifetime_s, source=source
+            log, progresses, metrics.vitals, checker_lifetime_s=lifetime_s, source=place.log
         )
         async with (
             exposition(exposed, metrics) as url,

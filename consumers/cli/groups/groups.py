@@ -21,8 +21,10 @@ from consumers.cli.terminal.output import (
 )
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
+from consumers.groups.foreign_states import read_foreign_states
 from consumers.groups.rates import SAMPLE_S, GroupRates, RateMeter
 from consumers.groups.state import GroupState, read_group_states
+from consumers.settings import Settings
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
@@ -133,9 +135,9 @@ async def list_groups(deployment: Deployment, *, output: OutputForm, watch: floa
 
         async def show_groups() -> None:
             if not meter.has_looked:
-                await _look(log, meter)
+                await _look(log, deployment.settings, meter)
                 await anyio.sleep(SAMPLE_S)
-            states, rates = await _look(log, meter)
+            states, rates = await _look(log, deployment.settings, meter)
             now = await now_of(log.server)
             rows = [_measured_row(state, rates) for state in states]
             print_rows(output, MeasuredGroupRow, rows, _columns(now), nothing="no groups")
@@ -148,9 +150,12 @@ async def list_groups(deployment: Deployment, *, output: OutputForm, watch: floa
 _RatesByPlace = Mapping[tuple[str, int], GroupRates]
 
 
-async def _look(log: EventLog, meter: RateMeter) -> tuple[list[GroupState], _RatesByPlace]:
+async def _look(
+    log: EventLog, settings: Settings, meter: RateMeter
+) -> tuple[list[GroupState], _RatesByPlace]:
     at = await now_of(log.server)
     states = [state async for state in read_group_states(log)]
+    states += await read_foreign_states(log, settings)
     return states, meter.note(states, at.timestamp())
 
 
