@@ -1,4 +1,4 @@
-"""Decode entries of Backend.AI's own event stream.
+"""Decode and encode entries of Backend.AI's own event stream.
 
 Releases up to 26.8 write an event's content as a msgpack array (`args`), those from 26.9 on as a
 JSON object (`payload`); both name the event in `name`. The two events that matter here consist of
@@ -6,8 +6,9 @@ text only. Backend.AI's msgpack extension types carry pickles, so no extension t
 decoded.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -18,6 +19,12 @@ from producers.errors import ProducersError
 
 STREAM = b"events"
 """The key of the stream that holds every core event of a Backend.AI cluster (database 4)."""
+
+CHANNEL = b"events_all"
+"""The Pub/Sub channel on which its components tell all others something at once."""
+
+WireFormat = Literal["msgpack", "json"]
+"""How an event's content is written: `msgpack` by releases up to 26.8, `json` from 26.9 on."""
 
 
 class MalformedEntryError(ProducersError):
@@ -123,3 +130,56 @@ def retry_count(fields: Mapping[bytes, bytes]) -> int:
         return int(count)
     except ValueError:
         raise MalformedEntryError(f"_retry_count: {count[:32]!r} is no number") from None
+
+
+def anycast_fields(
+    event: RouteListUpdated | StatusUpdated,
+    source: str,
+    wire_format: WireFormat,
+    request_id: str | None = None,
+) -> dict[bytes, bytes]:
+    """Return the fields of the entry that tells one member of each group of *event*.
+
+    *request_id* is what Backend.AI's components name in the lines that they log about it.
+    """
+    return {
+        b"name": _name_of(event).encode(),
+        b"source": source.encode(),
+        b"args" if wire_format == "msgpack" else b"payload": _content(event, wire_format),
+        b"metadata": _metadata(wire_format, request_id),
+    }
+
+
+def broadcast_text(
+    event: RouteListUpdated | StatusUpdated,
+    source: str,
+    wire_format: WireFormat,
+    request_id: str | None = None,
+) -> bytes:
+    """Return what is published on `CHANNEL` to tell all components of *event*."""
+    content = _content(event, wire_format)
+    metadata = _metadata(wire_format, request_id).decode()
+    text = {"name": _name_of(event), "source": source}
+    if wire_format == "msgpack":
+        return msgspec.json.encode(
+            {**text, "args": b64encode(content).decode(), "metadata": metadata}
+        )
+    return msgspec.json.encode({**text, "payload": content.decode(), "metadata": metadata})
+
+
+def _name_of(event: RouteListUpdated | StatusUpdated) -> str:
+    return next(name for name, (kind, _) in _KINDS.items() if isinstance(event, kind))
+
+
+def _content(event: RouteListUpdated | StatusUpdated, wire_format: WireFormat) -> bytes:
+    if wire_format == "json":
+        return msgspec.json.encode(event)
+    texts = [str(getattr(event, field)) for field in event.__struct_fields__]
+    return msgspec.msgpack.encode(texts)
+
+
+def _metadata(wire_format: WireFormat, request_id: str | None) -> bytes:
+    metadata: dict[str, object] = {"request_id": request_id, "user": None}
+    if wire_format == "json":
+        metadata["triggered_user"] = None
+    return msgspec.json.encode(metadata)

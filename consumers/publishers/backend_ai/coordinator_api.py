@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 
 from consumers.errors import ConsumersError, UnreachableProxyError
-from consumers.publishers.backend_ai.bulk_request import BulkItem
+from consumers.publishers.backend_ai.bulk_request import BulkItem, Creation
 from consumers.publishers.backend_ai.settings import BackendAISettings
 
 TOKEN_HEADER = "X-BackendAI-Token"  # noqa: S105 - the header's name
@@ -24,6 +24,7 @@ REQUEST_BYTES_MAX = 512 * 1024
 _ANSWER_BYTES_MAX = 1024 * 1024
 _ALONE_MAX = 20
 _WHY_MAX = 300
+_NO_URL = {"existing_url": None}
 
 
 class RefusedCallError(ConsumersError):
@@ -88,6 +89,45 @@ class CoordinatorApi:
             why = next(iter(refused.values()))
             raise UnreachableProxyError(f"{method} {path}: {why}")
         return refused
+
+    async def create_one(self, creation: Creation, revision: str) -> None:
+        """Make one endpoint, or keep it, at a coordinator that has no bulk API.
+
+        Raises:
+            RefusedCallError: It was refused.
+            UnreachableProxyError: There was no answer, or the token is wrong.
+        """
+        session = creation.tags.session
+        body = msgspec.json.encode(
+            {
+                "version": creation.version,
+                "service_name": creation.service_name,
+                "tags": {
+                    "session": {
+                        "user_uuid": session.user_uuid,
+                        "group_id": session.project_id,
+                        "domain_name": session.domain_name,
+                    },
+                    "endpoint": {**msgspec.to_builtins(creation.tags.endpoint), **_NO_URL},
+                },
+                "open_to_public": creation.open_to_public,
+                "health_check": None,
+            }
+        )
+        await self.call("POST", f"/{creation.deployment_id}", body, revision)
+
+    async def delete_one(self, endpoint_id: UUID, revision: str) -> None:
+        """Delete one endpoint; one that is not there is deleted, too.
+
+        Raises:
+            RefusedCallError: It was refused.
+            UnreachableProxyError: There was no answer, or the token is wrong.
+        """
+        try:
+            await self.call("DELETE", f"/{endpoint_id}", b"", revision)
+        except RefusedCallError as error:
+            if error.status != 404:
+                raise
 
     async def call(self, method: str, path: str, body: bytes, revision: str) -> bytes:
         """Return the body of a successful answer.

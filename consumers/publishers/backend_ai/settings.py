@@ -32,16 +32,19 @@ class BackendAISettings(Limited, frozen=True, kw_only=True):
         domain: The domain of endpoints whose owner has none.
         project: The project of endpoints whose owner has none that is a UUID.
         user: The user of endpoints whose owner has none that is a UUID.
-        redis_url: The Redis of the form `handoff`, which the coordinator calls `core_redis`. A
-            database in it is ignored: the hand-off has 2 and 4.
+        redis_url: The Redis of the form `handoff`, which the coordinator calls `core_redis`. It
+            names no database: the hand-off has 2 and 4.
         wire_format: How events are written: `msgpack` up to 26.8, `json` from 26.9 on.
-        expiry_s: Seconds after which a key of the hand-off expires; it is refreshed in a third.
+        expiry_s: Seconds after which a key of the hand-off expires; at least three times
+            *reconcile_s*, in which it is written again.
         stream_max: About how many entries the stream of events is cut to.
         coordinator_checks: Whether the coordinator checks the health of routes, too. It then gives
             no traffic to a route that it has not yet found healthy.
         placeholder: `host:port` of the one route that an endpoint without routes is given, because
             a coordinator of the form `handoff` may keep the old ones when it is given none. Nobody
-            should listen there. Empty for none.
+            listens there, or the publisher does: see *placeholder_port*. Empty for none.
+        placeholder_port: The port where the publisher answers 503, for *placeholder* to lead to;
+            without it a worker breaks connections to an endpoint without routes. 0: nowhere.
     """
 
     form: Literal["bulk", "handoff"] = "bulk"
@@ -55,9 +58,10 @@ class BackendAISettings(Limited, frozen=True, kw_only=True):
     redis_url: str = ""
     wire_format: Literal["msgpack", "json"] = "msgpack"
     expiry_s: Annotated[int, Meta(ge=30, le=604_800)] = 3_600
-    stream_max: Annotated[int, Meta(ge=128, le=1_000_000)] = 4_096
+    stream_max: Annotated[int, Meta(ge=1_000, le=1_000_000)] = 4_096
     coordinator_checks: bool = False
     placeholder: str = "127.0.0.1:9"
+    placeholder_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,8 +72,13 @@ class BackendAISettings(Limited, frozen=True, kw_only=True):
         for name in ("project", "user"):
             if as_uuid(getattr(self, name)) is None:
                 raise ValueError(f"{name} must be a UUID, got {getattr(self, name)!r}")
-        if self.redis_url:
-            parse_server_url(self.redis_url)
+        if self.redis_url and parse_server_url(self.redis_url).database:
+            raise ValueError("redis_url must name no database: the hand-off lies in 2 and 4")
+        if self.expiry_s < 3 * self.reconcile_s:
+            raise ValueError(
+                f"expiry_s must be at least three times reconcile_s, {3 * self.reconcile_s:g}, for"
+                f" keys to be refreshed well before they expire, got {self.expiry_s}"
+            )
         if self.placeholder:
             address_of(self.placeholder)
 

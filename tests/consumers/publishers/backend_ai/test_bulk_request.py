@@ -1,48 +1,19 @@
 from collections.abc import Sequence
-from uuid import UUID
 
 import msgspec
 from hypothesis import given
-from msgspec.structs import replace
 
 from consumers.publishers.backend_ai.bulk_request import bulk_table
 from consumers.publishers.backend_ai.settings import BackendAISettings
-from consumers.publishers.table_snapshot import Revision, TableSnapshot, published, snapshot_of
 from events.catalogue.endpoint import Owner
-from events.catalogue.route import RouteRecord
-from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
-from projections.route_table.endpoint import Endpoint
 from projections.route_table.routing import routable
-from tests.support.histories import created, endpoint_of, histories, history, listed
+from tests.consumers.publishers.support.appproxy_snapshots import E, endpoint, route, snapshot
+from tests.support.histories import endpoint_of, histories
 
-E = UUID("00000000-0000-4000-8000-0000000000e1")
-GONE = UUID("00000000-0000-4000-8000-0000000000e9")
 PROJECT = "00000000-0000-4000-8000-0000000000c1"
 USER = "00000000-0000-4000-8000-0000000000d1"
 SETTINGS = BackendAISettings(domain="science", project=PROJECT, user=USER)
-
-
-def route(number: int, **fields: object) -> RouteRecord:
-    made = RouteRecord(
-        route_id=UUID(f"00000000-0000-4000-8000-0000000000b{number}"),
-        session_id=UUID(f"00000000-0000-4000-8000-0000000000a{number}"),
-        app="api",
-        kernel_host="10.0.0.1",
-        kernel_port=30_000 + number,
-        status="running",
-    )
-    return replace(made, **fields)
-
-
-def snapshot(*endpoints: Endpoint) -> TableSnapshot:
-    present = [published(endpoint, routable(endpoint)) for endpoint in endpoints]
-    return snapshot_of("a-log", Revision((EntryId(5, 0),)), present, [GONE])
-
-
-def endpoint(*routes: RouteRecord, **fields: object) -> Endpoint:
-    made = endpoint_of(history(created(**fields), listed(*routes)))
-    return replace(made, endpoint_id=E)
 
 
 def body(items: Sequence[object]) -> bytes:

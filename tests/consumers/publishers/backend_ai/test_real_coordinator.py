@@ -1,23 +1,19 @@
 """The route table reaches clients through the released, unmodified AppProxy 26.9.6."""
 
 from collections.abc import AsyncIterator, Iterator
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
 
-from consumers.processes.embedded import embedded_server
 from consumers.publishers.backend_ai.settings import BackendAISettings
 from consumers.publishers.settings import PublishSettings
 from consumers.settings import Settings
 from events import EventLog
-from events.catalogue.endpoint import EndpointCreatedEvent
-from events.catalogue.health_check import HealthCheck
 from tests.consumers.publishers.support.appproxy_configuration import API_SECRET
-from tests.consumers.publishers.support.appproxy_environment import NoAppProxyError
-from tests.consumers.publishers.support.appproxy_servers import AppProxy, appproxy
+from tests.consumers.publishers.support.appproxy_servers import AppProxy, appproxy_or_skip
 from tests.consumers.publishers.support.appproxy_stage import Stage, model_servers, open_stage
-from tests.support.projectors import rebuild
+from tests.consumers.publishers.support.appproxy_story import create, live_through_restarts
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.processes]
 
@@ -26,16 +22,8 @@ NONE = "503"
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[AppProxy]:
-    with embedded_server() as redis:
-        try:
-            running = appproxy("26.9.6", redis.port)
-            opened = running.__enter__()
-        except NoAppProxyError as error:
-            pytest.skip(str(error))
-        try:
-            yield opened
-        finally:
-            running.__exit__(None, None, None)
+    with appproxy_or_skip("26.9.6") as running:
+        yield running
 
 
 @pytest.fixture
@@ -47,67 +35,8 @@ async def stage(log: EventLog, proxy: AppProxy) -> AsyncIterator[Stage]:
         yield opened
 
 
-async def create(stage: Stage, name: str) -> UUID:
-    event = EndpointCreatedEvent(
-        endpoint_id=uuid4(),
-        name=name,
-        model="any",
-        open_to_public=True,
-        health_check=HealthCheck(path="/"),
-    )
-    await stage.service.create(event)
-    return event.endpoint_id
-
-
 async def test_clients_reach_the_routes_of_the_table_through_every_restart(stage: Stage) -> None:
-    service = stage.service
-    async with model_servers("one", "two") as routes:
-        first, second = (route.route_id for route in routes)
-        async with stage.publishing():
-            other, chat = await create(stage, "other"), await create(stage, "chat")
-            await service.set_route_list(chat, routes)
-            await stage.until_answered_by(chat, NONE)
-            for route in routes:
-                await service.record_status(chat, route.route_id, "healthy")
-            await stage.until_answered_by(chat, "one", "two")
-
-            await service.record_status(chat, first, "unhealthy")
-            await stage.until_answered_by(chat, "two")
-            await service.record_status(chat, first, "healthy")
-            await stage.until_answered_by(chat, "one", "two")
-
-            await service.switch_traffic(chat, second, "inactive")
-            await stage.until_answered_by(chat, "one")
-            await service.switch_traffic(chat, None, "inactive")
-            await stage.until_answered_by(chat, NONE)
-            await service.switch_traffic(chat, None, "active")
-            await service.switch_traffic(chat, second, "active")
-            await stage.until_answered_by(chat, "one", "two")
-
-            stage.proxy.coordinator.kill()
-            await service.set_traffic_ratio(chat, second, 0)
-            stage.proxy.coordinator.start()
-            await stage.until_answered_by(chat, "one")
-
-            stage.proxy.worker.kill()
-            stage.proxy.worker.start()
-            await stage.until_answered_by(chat, "one")
-            await service.set_traffic_ratio(chat, second, 1)
-            await stage.until_answered_by(chat, "one", "two")
-
-        await service.record_status(chat, first, "unhealthy")
-        assert (await stage.answers(chat)).keys() == {"one", "two"}  # nobody has told it
-        async with stage.publishing():
-            await stage.until_answered_by(chat, "two")
-            await rebuild(stage.log)
-            await service.record_status(chat, first, "healthy")
-            await stage.until_answered_by(chat, "one", "two")
-
-        await service.destroy(chat)
-        async with stage.publishing():
-            await stage.until_gone(chat)
-            await service.destroy(other)
-            await stage.until_gone(other)
+    await live_through_restarts(stage, NONE)
 
 
 async def test_an_endpoint_that_cannot_be_made_is_named_and_stops_no_other(stage: Stage) -> None:

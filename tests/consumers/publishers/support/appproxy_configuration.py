@@ -33,6 +33,7 @@ class Ports(msgspec.Struct, frozen=True):
     worker: int
     monitors: tuple[int, ...]
     circuits: tuple[int, int]
+    placeholder: int
 
 
 def write_configuration(folder: Path, ports: Ports, database_user: str, script: str) -> None:

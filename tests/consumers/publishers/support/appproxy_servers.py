@@ -5,20 +5,23 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import pytest
+
+from consumers.processes.embedded import embedded_server
 from tests.consumers.publishers.support.appproxy_configuration import Ports, write_configuration
 from tests.consumers.publishers.support.appproxy_database import USER, postgresql
-from tests.consumers.publishers.support.appproxy_environment import environment
+from tests.consumers.publishers.support.appproxy_environment import NoAppProxyError, environment
 from tests.support.ports import port_block
 
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 15.0
-_OTHER_PORTS = 7
+_OTHER_PORTS = 8
 """Ports of a block that are no circuit's."""
 
 _MODELS = "ai.backend.appproxy.coordinator.models:alembic"
@@ -128,10 +131,21 @@ def appproxy(release: str, redis_port: int) -> Iterator[AppProxy]:
             coordinator.stop()
 
 
+@contextmanager
+def appproxy_or_skip(release: str) -> Iterator[AppProxy]:
+    """Run AppProxy *release* with a Redis of its own; skip the test where it cannot be run."""
+    with embedded_server() as redis, ExitStack() as stack:
+        try:
+            opened = stack.enter_context(appproxy(release, redis.port))
+        except NoAppProxyError as error:
+            pytest.skip(str(error))
+        yield opened
+
+
 def _ports(redis: int, block: range) -> Ports:
-    database, coordinator, worker, *monitors = block[:_OTHER_PORTS]
+    database, coordinator, worker, placeholder, *monitors = block[:_OTHER_PORTS]
     circuits = (block[_OTHER_PORTS], block[-1])
-    return Ports(redis, database, coordinator, worker, tuple(monitors), circuits)
+    return Ports(redis, database, coordinator, worker, tuple(monitors), circuits, placeholder)
 
 
 def _make_tables(python: Path, folder: Path, release: str) -> None:

@@ -30,7 +30,7 @@ class _CoordinatorState(msgspec.Struct):
     deleted: set[UUID] = set()
 
 
-class BulkTarget:
+class BulkCoordinator:
     """One coordinator from 26.4.4 on.
 
     Where everything is said, the routes come first: they are what traffic depends on, and an

@@ -1,0 +1,37 @@
+"""Answers 503 for endpoints without routes, where AppProxy would break the connection instead."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from consumers.errors import MissingSettingError
+
+_TEXT = "no route is available\n"
+
+
+@asynccontextmanager
+async def unavailable_server(port: int) -> AsyncIterator[None]:
+    """Answer 503 to every request at *port*, on all addresses, during the block.
+
+    Raises:
+        MissingSettingError: The port cannot be opened.
+    """
+    server = web.Server(_unavailable)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, None, port).start()
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise MissingSettingError(
+                f"publish.backend_ai.placeholder_port {port} cannot be opened: {why}; give another"
+            ) from None
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _unavailable(_: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(status=503, text=_TEXT)
