@@ -62,7 +62,7 @@ FINDINGS: tuple[str, ...] = get_args(Finding)
 
 _EVENT_IDS = UUID("5b0d6f2e-6a39-5c51-9d0b-3f1f0c8f7a44")
 _MICROSECONDS_MAX = 999
-_FORGOTTEN_AFTER_S = 6 * STATUS_WAIT_S
+_FORGOTTEN_AFTER_S = 2 * STATUS_WAIT_S
 
 _log = structured_logger(__name__)
 
@@ -138,6 +138,8 @@ class EntryRecorder:
             return
         if translated.events:
             await self._append(entry, translated.events, head)
+        if isinstance(entry.content, wire.StatusUpdated):
+            self._waiting.pop(entry.content.session_id, None)
         for found in translated.problems:
             _tell(found.kind, entry, endpoint_id, found.problem)
         note_finding("recorded" if translated.events else "unchanged")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from events.catalogue.route import Host, Port, Protocol, RouteRecord, TrafficRatio
+from events.catalogue.route import ROUTES_MAX, Host, Port, Protocol, RouteRecord, TrafficRatio
 from producers.backend_ai.handoff_key import (
     HandoffKey,
     HandoffProblem,
@@ -84,7 +84,7 @@ def weight_keys(endpoint_id: UUID, values: HandoffValues) -> list[HandoffKey]:
         apps = decoded(key, values, dict[str, list[Any]])
     except MalformedHandoffError:
         return []
-    items = next(iter(apps.values()), [])
+    items = next(iter(apps.values()), [])[:ROUTES_MAX]  # a longer list is refused
     named = [_uuid(underscored(item).get("session_id")) for item in items if isinstance(item, dict)]
     sessions = dict.fromkeys(session_id for session_id in named if session_id is not None)
     return [HandoffKey(endpoint_id, "traffic_ratio", session_id) for session_id in sessions]
