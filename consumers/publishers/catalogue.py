@@ -4,6 +4,7 @@ from consumers.errors import UnknownPublisherError
 from consumers.publishers.backend_ai.publisher import BACKEND_AI
 from consumers.publishers.envoy.envoy_publisher import ENVOY
 from consumers.publishers.publisher_definition import PublisherDefinition
+from consumers.publishers.router.router_publisher import ROUTER
 from consumers.publishers.traefik.http_publisher import TRAEFIK_HTTP
 from consumers.publishers.traefik.redis_publisher import TRAEFIK_REDIS
 from consumers.settings import Settings
@@ -13,7 +14,7 @@ from events.structured_logger import structured_logger
 
 _log = structured_logger(__name__)
 
-SHIPPED: tuple[PublisherDefinition, ...] = (BACKEND_AI, ENVOY, TRAEFIK_HTTP, TRAEFIK_REDIS)
+SHIPPED: tuple[PublisherDefinition, ...] = (BACKEND_AI, ENVOY, ROUTER, TRAEFIK_HTTP, TRAEFIK_REDIS)
 
 
 def _usable(name: str, found: object) -> PublisherDefinition:

@@ -1,0 +1,1 @@
+"""Feeds the routers that come with model servers."""
