@@ -6,6 +6,7 @@ from consumers.backend_ai.backend_ai_group import backend_ai_stream
 from consumers.backend_ai.backend_ai_stream_settings import BackendAIStreamSettings
 from consumers.doctor.finding import Finding, counted, error, ok, warning
 from consumers.groups.backlog import Backlog, read_backlog
+from consumers.groups.seen_losses import read_group_losses
 from events.entry.age import span
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.log.log import EventLog
@@ -29,24 +30,24 @@ async def backend_ai_findings(
         where = f"{settings.stream} at {stream.server.address}"
         try:
             backlog = await read_backlog(stream, settings.group, 0)
+            losses = await read_group_losses(stream, 0, settings.group)
             dead = await stream.server.client.call("XLEN", stream.keys.dead(0, settings.group))
         except NoGroupError:
             return [warning(ABOUT, f"{where} has no group {settings.group}", to_do=_CONSUME)]
         except (ServerUnavailableError, ServerRefusedError) as problem:
             to_do = "see to the server, or to backend_ai.url and the rights of its account"
             return [error(ABOUT, f"{where} cannot be read: {problem}", to_do=to_do)]
-    return _findings(stream, settings, backlog, reply(dead, int))
+    return _findings(stream, settings, (backlog, losses.unseen, reply(dead, int)))
 
 
 def _findings(
-    stream: EventLog, settings: BackendAIStreamSettings, backlog: Backlog, dead: int
+    stream: EventLog, settings: BackendAIStreamSettings, figures: tuple[Backlog, int, int]
 ) -> list[Finding]:
     found = []
-    if backlog.lost:
-        lost = f"{counted(backlog.lost, 'entry')} gone before the group had recorded them"
-        found.append(
-            warning(ABOUT, lost, backlog.lost, to_do="docs/backend-ai.md says what each loss means")
-        )
+    backlog, unseen, dead = figures
+    if unseen:
+        lost = f"{counted(unseen, 'entry')} gone before the group had recorded them, unseen"
+        found.append(warning(ABOUT, lost, unseen, to_do="routestream groups losses backend-ai"))
     if dead:
         key = stream.keys.dead(0, settings.group)
         broken = f"{counted(dead, 'entry')} that could not be read or recorded"

@@ -21,7 +21,7 @@ from consumers.cli.terminal.output import (
 )
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
-from consumers.groups.foreign_states import read_foreign_states
+from consumers.groups.foreign_groups import read_foreign_states
 from consumers.groups.rates import SAMPLE_S, GroupRates, RateMeter
 from consumers.groups.state import GroupState, read_group_states
 from consumers.settings import Settings

@@ -30,6 +30,7 @@ from consumers.groups.details import (
     GroupDetails,
     read_details,
 )
+from consumers.groups.foreign_groups import opened_place
 from consumers.groups.operations import Operation, operation
 from consumers.groups.seen_losses import GroupLosses, mark_seen, read_group_losses
 from consumers.groups.state import GroupState, read_group_states
@@ -123,20 +124,25 @@ async def show_group(
     \b
     Example: routestream groups show route-table --watch 2
     """
-    async with deployment.open_log() as log:
+    async with (
+        deployment.open_log() as log,
+        opened_place(log, deployment.settings, group) as place,
+    ):
 
         async def show_it() -> None:
             now = await now_of(log.server)
             now_ms = round(now.timestamp() * 1_000)
-            states = await states_of(log, group)
+            states = await states_of(place.log, place.group)
             call = log.server.client.call
             fleets = fleets_of(await read_processes(call, log.keys, now.timestamp()))
-            details = [await read_details(log, state, now_ms, fleets) for state in states]
+            if group in fleets:
+                fleets = {place.group: fleets[group]}
+            details = [await read_details(place.log, state, now_ms, fleets) for state in states]
             if not output.is_table:
                 print_values(output, GroupDetailsRow, map(_details_row, details))
                 return
-            for place, of_partition in enumerate(details):
-                if place:
+            for number, of_partition in enumerate(details):
+                if number:
                     click.echo()
                 _print_details(output, of_partition, now)
 
@@ -245,9 +251,13 @@ async def show_losses(
     Example: routestream groups losses route-table
              routestream groups losses route-table --ack --reason "rebuilt on Monday"
     """
-    async with deployment.open_log() as log:
-        states = await states_of(log, group)
-        found = [await read_group_losses(log, state.partition, group) for state in states]
+    async with (
+        deployment.open_log() as own_log,
+        opened_place(own_log, deployment.settings, group) as place,
+    ):
+        log, name = place.log, place.group
+        states = await states_of(log, name)
+        found = [await read_group_losses(log, state.partition, name) for state in states]
         rows = [
             (loss.at, _loss_row(loss, of.partition, of.seen.has(loss)))
             for of in found
@@ -256,7 +266,7 @@ async def show_losses(
         shown = [row for _, row in sorted(rows, key=lambda row: row[0])]
         print_rows(output, LossRow, shown, _LOSS_COLUMNS, nothing="nothing was lost")
         if ack:
-            await _acknowledge(log, group, [of for of in found if of.unseen], reason, yes=yes)
+            await _acknowledge(log, name, [of for of in found if of.unseen], reason, yes=yes)
 
 
 async def _acknowledge(

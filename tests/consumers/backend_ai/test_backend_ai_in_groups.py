@@ -7,10 +7,19 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from consumers.cli.doctor.doctor import doctor
 from consumers.cli.groups.groups import groups
+from consumers.cli.groups.show import show_group, show_losses
 from consumers.processes.embedded import EmbeddedServer
 from events.log.log import EventLog
-from tests.consumers.support.backend_ai import Cluster, cluster, reading, route, until_read
+from tests.consumers.support.backend_ai import (
+    Cluster,
+    cluster,
+    reading,
+    route,
+    session_of,
+    until_read,
+)
 from tests.consumers.support.commands import Commands
 
 
@@ -48,3 +57,26 @@ async def test_it_is_missing_while_nobody_reads_or_the_stream_cannot_be_read(
 
     assert (before["group"], before["state"]) == ("backend-ai", "missing")
     assert (after["group"], after["state"]) == ("backend-ai", "missing")
+
+
+async def test_it_is_shown_by_its_name_with_its_losses_which_can_be_seen(
+    log: EventLog, redis_url: str, played: Cluster
+) -> None:
+    async with reading(log, played):
+        await played.list_routes(uuid4(), route(1))
+        await until_read(played)
+    await played.say_status(session_of(1), "healthy")
+    await played.stream.server.client.call("XTRIM", played.settings.stream, "MAXLEN", 0)
+    async with reading(log, played, "second"):
+        await played.say_list(uuid4())
+        await until_read(played)
+    commands = Commands(redis_url, log.keys.namespace)
+    commands.configure(backend_ai=played.settings)
+    shown = await commands(show_group, "backend-ai")
+    told = await commands(show_losses, "backend-ai", "--ack", "--yes", "--reason", "seen")
+    again = await commands(doctor, "-o", "jsonl")
+
+    assert "1 trimmed" in shown.stdout
+    assert "trimmed" in told.stdout
+    assert "unseen" not in again.stdout
+    assert "the group routestream reads it" in again.stdout

@@ -1,7 +1,11 @@
-"""Reads the state of the groups that read streams of other systems."""
+"""Finds the groups that read streams of other systems, and their state."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 
+from consumers.group_definition import GroupPlace
 from consumers.groups.state import GroupState, read_group_states
 from consumers.settings import Settings
 from consumers.shipped import GROUPS, set_up_groups
@@ -19,6 +23,16 @@ async def read_foreign_states(log: EventLog, settings: Settings) -> list[GroupSt
     """
     names = [name for name in set_up_groups(settings) if GROUPS[name].foreign_place]
     return [await _state(log, settings, name) for name in sorted(names)]
+
+
+@asynccontextmanager
+async def opened_place(log: EventLog, settings: Settings, group: str) -> AsyncIterator[GroupPlace]:
+    """Yield where *group* reads: *log*, unless it is set up to read another stream."""
+    if group in set_up_groups(settings):
+        async with GROUPS[group].place(log, settings) as place:
+            yield place
+    else:
+        yield GroupPlace(log, group)
 
 
 async def _state(log: EventLog, settings: Settings, name: str) -> GroupState:
