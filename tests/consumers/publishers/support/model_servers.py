@@ -90,21 +90,22 @@ class CountingClient:
         self.session = session
         self.url = url
 
-    async def ask(self, host: str, path: str = "/v1/models") -> str:
+    async def ask(self, host: str, path: str = "/v1/completions") -> str:
         """Return who answered."""
         try:
             headers = {"Host": host}
-            async with self.session.post(self.url + path, headers=headers, data=b"x") as answer:
+            asked = {"model": "m", "prompt": "a question"}
+            async with self.session.post(self.url + path, headers=headers, json=asked) as answer:
                 text = await answer.text()
                 return text if answer.status == 200 else str(answer.status)
         except (aiohttp.ClientError, TimeoutError):
             return FAILED
 
-    async def count(self, host: str, requests: int, path: str = "/v1/models") -> Counter[str]:
+    async def count(self, host: str, requests: int, path: str = "/v1/completions") -> Counter[str]:
         """Return who answered so many requests, one after the other."""
         return Counter([await self.ask(host, path) for _ in range(requests)])
 
-    async def until(self, host: str, *answers: str, path: str = "/v1/models") -> None:
+    async def until(self, host: str, *answers: str, path: str = "/v1/completions") -> None:
         """Return when *answers*, and no others, come for some requests in a row."""
         last: Counter[str] = Counter()
 
