@@ -5,11 +5,14 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from events.catalogue.event import Event
 from events.entry.entry_id import START, EntryId
 from events.log.keys import partition_of
 from events.log.log import EventLog
 from events.log.protocol import readable
+from events.streams.stream_state import StreamState, read_stream_state
 from producers.backend_ai.handoff_key import HandoffValues
 from producers.backend_ai.translation import Translated, Translation
 from producers.endpoints.endpoint_state import applied_below
@@ -18,17 +21,32 @@ from projections.read_model.store import ReadModelStore
 from projections.route_table.route_table import ROUTE_TABLE
 
 
+class _Read(msgspec.Struct, frozen=True):
+    """Up to where a partition was read, and how many entries had ever been appended then."""
+
+    up_to: EntryId
+    added: int
+
+    def is_cut_off(self, stream: StreamState) -> bool:
+        """Whether the log went back, or lost entries that came after those that were read."""
+        if stream.last < self.up_to or stream.added < self.added:
+            return True
+        is_kept = stream.first is not None and stream.first <= self.up_to
+        return not is_kept and stream.added - self.added != stream.length
+
+
 class LogTranslation:
     """Translates entries on the state of a log, and appends to it what they lead to.
 
     The state begins with the documents of the route table, where there are some, and follows the
-    log from there. It is read again from the beginning if the log went back.
+    log from there. It is read again from the beginning if the log went back, or was trimmed beyond
+    what was read of it.
     """
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._translation = Translation()
-        self._read: dict[int, EntryId] = {}
+        self._read: dict[int, _Read] = {}
 
     async def endpoint_of(self, session_id: UUID) -> UUID | None:
         """Return the endpoint one of whose routes has the session, None if no route has it."""
@@ -64,19 +82,20 @@ class LogTranslation:
 
     async def _catch_up(self, partition: int) -> None:
         """Fold what the partition has and the state lacks."""
+        key = self._log.keys.events(partition)
+        stream = await read_stream_state(self._log.server.client.call, key)
+        stream = stream or StreamState.absent(key)
         read = self._read.get(partition)
-        if read is not None and await self._log.head(partition) < read:
+        if read is not None and read.is_cut_off(stream):
             self._translation, self._read = Translation(), {}
             read = None
-        if read is None:
-            read = await self._begin(partition)
-        async for entries in self._log.read_entries(partition, read.after()):
-            for entry in entries:
-                recorded = readable(entry)
-                if recorded is not None:
+        at = await self._begin(partition) if read is None else read.up_to
+        if at < stream.last:
+            async for entries in self._log.read_entries(partition, at.after(), stream.last):
+                for recorded in filter(None, map(readable, entries)):
                     with suppress(ProjectionsError):
                         self._translation.evolve(recorded)
-                self._read[partition] = entry.entry_id
+        self._read[partition] = _Read(stream.last, stream.added)
 
     async def _begin(self, partition: int) -> EntryId:
         """Take the documents over; return the entry up to which they hold everything."""
@@ -88,5 +107,4 @@ class LogTranslation:
             async for _, endpoint in store.load_all(generation):
                 self._translation.begin(endpoint)
             read = floor.before() if floor > START else START
-        self._read[partition] = read
         return read
