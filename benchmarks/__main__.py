@@ -13,9 +13,10 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import append, groups, latency, project, proxied, replay
+from benchmarks import append, groups, latency, project, proxied, publishers, replay
 from consumers.processes.embedded import embedded_server
 from consumers.processes.logs import configure_logs
+from consumers.processes.traefik_process import is_traefik_installed
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 
@@ -114,11 +115,17 @@ def main() -> None:
         anyio.run(_measure, server.url, table)
         anyio.run(_measure_replay, server.url, table)
         anyio.run(_measure_groups, server.url, of_groups)
+    of_publishers = Table("WHAT", "", "", box=None)
+    if is_traefik_installed():
+        anyio.run(publishers.measure, of_publishers)
     console = Console()
     console.print(f"medians of {ROUNDS} alternating rounds, {os.cpu_count()} cores")
     console.print(table)
     console.print()
     console.print(of_groups)
+    if of_publishers.row_count:
+        console.print()
+        console.print(of_publishers)
 
 
 if __name__ == "__main__":

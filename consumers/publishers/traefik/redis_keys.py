@@ -15,8 +15,11 @@ from consumers.publishers.traefik.traefik_configuration import (
 )
 from consumers.publishers.traefik.traefik_settings import TraefikSettings
 
-SLOTS_MIN = 8
-"""Slots that a service has at least; it gets twice as many when they do not suffice."""
+SLOTS_MIN = 4
+"""Slots that a service has at least; it gets twice as many when they do not suffice.
+
+Traefik reads every key at each change: slots that are not needed cost it time.
+"""
 
 UNUSED_URL, UNUSED_WEIGHT = "http://127.0.0.1:9", "0"
 """What an unused slot holds."""
