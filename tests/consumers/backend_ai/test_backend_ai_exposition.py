@@ -25,7 +25,7 @@ from tests.consumers.support.exposition import PATIENT, Asked, asking
 
 @pytest.fixture
 async def played(log: EventLog, own_server: EmbeddedServer) -> AsyncIterator[Cluster]:
-    async with cluster(log, own_server.url, timeout_s=0.5) as opened:
+    async with cluster(log, own_server.url) as opened:
         yield opened
 
 

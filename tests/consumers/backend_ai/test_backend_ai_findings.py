@@ -24,7 +24,7 @@ from tests.consumers.support.commands import Commands
 
 @pytest.fixture
 async def played(log: EventLog, own_server: EmbeddedServer) -> AsyncIterator[Cluster]:
-    async with cluster(log, own_server.url, timeout_s=0.5) as opened:
+    async with cluster(log, own_server.url) as opened:
         yield opened
 
 

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import anyio
 import pytest
-from msgspec.structs import replace
 
 from consumers.backend_ai.backend_ai_group import backend_ai_consumers
 from consumers.handlers.handler_consumer import HandlerConsumer
@@ -16,7 +15,6 @@ from consumers.processes.embedded import EmbeddedServer
 from consumers.runtime.losses import Losses
 from events.log.append import TRIES_MAX
 from events.log.log import EventLog, open_log
-from events.server.settings import ServerSettings
 from producers.endpoints.endpoint_service import EndpointService
 from tests.consumers.support.backend_ai import (
     GROUP,
@@ -59,7 +57,7 @@ def endpoint_id() -> UUID:
 @pytest.fixture
 async def played(log: EventLog, own_server: EmbeddedServer) -> AsyncIterator[Cluster]:
     """A cluster whose Redis a test may break; our log lies on another server."""
-    async with cluster(log, own_server.url, timeout_s=0.5) as opened:
+    async with cluster(log, own_server.url) as opened:
         yield opened
 
 
@@ -168,11 +166,10 @@ async def test_a_right_that_our_account_lacks_is_waited_for_and_no_try_is_counte
 async def test_an_append_without_an_answer_is_repeated_and_no_try_is_counted(
     own_server: EmbeddedServer, redis_url: str, namespace: str, endpoint_id: UUID
 ) -> None:
-    settings = ServerSettings(url=own_server.url, timeout_s=0.2)
     async with (
-        open_log(settings, namespace=namespace) as log,
+        open_log(own_server.url, namespace=namespace) as log,
         tcp_proxy(own_server.port) as proxy,
-        open_log(replace(settings, url=proxy.url), namespace=namespace) as through,
+        open_log(proxy.url, namespace=namespace) as through,
         cluster(log, redis_url) as played,
     ):
         with captured_lines() as lines:
