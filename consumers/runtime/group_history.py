@@ -136,13 +136,13 @@ class GroupHistory:
         """
         stream = await read_stream_state(self._client.call, self._stream)
         stream = stream or StreamState.absent(self._stream)
-        identity = reply_or_none(
-            await self._client.call("HGET", self._identity_key, "identity"), bytes
-        )
-        is_renamed = None not in {identity, self._identity} and identity != self._identity
+        found = await self._client.call("HGET", self._identity_key, "identity")
+        identity = reply_or_none(found, bytes) or self._identity
+        # A person may have given another identity to what is there: it alone does not say so.
+        is_renamed = self._identity is not None and identity != self._identity
         gone, stand = await self._gone(), self._stand
-        rewound = [one for one in gone if is_renamed or stream.never_had(one)]
-        is_another = stand is not None and (is_renamed or _is_another(stream, stand))
+        is_another = stand is not None and _is_another(stream, stand, is_renamed=is_renamed)
+        rewound = [one for one in gone if is_another or stream.never_had(one)]
         if stand and stand.given and is_another:
             await self._note_all_given(stand)
             rewound = [one for one in rewound if one > stand.delivered]
@@ -154,7 +154,7 @@ class GroupHistory:
             await self.losses.note("rewound", rewound, is_least=is_least)
         if is_another or rewound or (stand and stream.last < stand.delivered):
             self._stand = None
-        self._identity = identity or self._identity
+        self._identity = identity
         self._forget(gone)
 
     async def _gone(self) -> list[EntryId]:
@@ -192,9 +192,10 @@ class GroupHistory:
         await self.losses.note_loss(Loss(self._group, "rewound", gone, *ends, now, is_least=True))
 
 
-def _is_another(stream: StreamState, stand: Stand) -> bool:
+def _is_another(stream: StreamState, stand: Stand, *, is_renamed: bool) -> bool:
     """Whether nothing is left of the history in which the group stood there."""
     if stream.last < stand.first:
         return True
     is_after = (stream.first or stream.last.after()) > stand.delivered
-    return is_after and (stream.is_whole or (stream.entries_added or 0) < stand.added)
+    is_shorter = stream.is_whole or (stream.entries_added or 0) < stand.added
+    return is_after and (is_renamed or is_shorter)

@@ -240,3 +240,21 @@ async def test_a_history_that_vanishes_after_a_connection_was_cut_is_counted_who
     await log.server.client.call("DEL", log.keys.events(0))
     await remembered.compare()
     assert await losses.total() == 8
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_new_identity_tells_of_a_loss_only_where_the_entries_are_gone(
+    log: EventLog, remembered: GroupHistory, losses: Losses, *, is_there: bool
+) -> None:
+    await add_at(log, *ids(*range(1, 9)))
+    await ensure(log)
+    await deliver(log, "first", 8)
+    await remembered.look()
+    await remembered.compare()
+    if not is_there:  # so many were appended since that the counts of the stream tell nothing
+        await log.server.client.call("DEL", log.keys.events(0))
+        await add_at(log, *ids(*range(20, 40)))
+        await log.server.client.call("XDEL", log.keys.events(0), "25-0")
+    await log.server.client.call("HSET", log.keys.identity(0), "identity", "another")
+    await remembered.compare()
+    assert await losses.total() == (0 if is_there else 8)
