@@ -107,7 +107,7 @@ class FedRouter:
         for url in [one for one in self._additions if one not in wanted.urls]:
             self._additions.pop(url).scope.cancel()
         for url in sorted(present.keys() - wanted.urls):
-            await self._api.remove(url)
+            await self._api.remove(present[url])
         started = []
         for url in sorted(wanted.urls - present.keys()):
             addition = self._additions.setdefault(url, Addition())

@@ -1,5 +1,13 @@
-"""Asks one vllm-router what it has, and adds and removes its workers."""
+"""Asks one router what it has, and adds and removes its workers.
 
+vllm-router has `/add_worker` and `/remove_worker`; sglang-router has workers with ids under
+`/workers`, and adds and removes them after it has answered.
+"""
+
+from http import HTTPStatus
+from urllib.parse import quote
+
+import anyio
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
@@ -8,13 +16,22 @@ from consumers.errors import UnreachableProxyError
 WORKERS_MAX = 10_000
 _ANSWER_BYTES_MAX = 8 * 1024 * 1024
 _SHOWN = 200
+_SEEN_EVERY_S = 0.1
+_SEEN_WITHIN_S = 0.5
 
 
 class RouterWorker(msgspec.Struct, frozen=True):
-    """A worker as the router shows it: *is_healthy* is what its own check says."""
+    """A worker as the router shows it.
+
+    Attributes:
+        url: Its URL.
+        is_healthy: What the router's own check says.
+        id: What sglang-router calls it; vllm-router has no such name.
+    """
 
     url: str
     is_healthy: bool = True
+    id: str | None = None
 
 
 class RouterWorkers(msgspec.Struct, frozen=True):
@@ -41,7 +58,7 @@ class RouterApi:
         Raises:
             UnreachableProxyError: It does not answer, or is no such router.
         """
-        body = await self._ask("GET", "/workers", None)
+        body = await self._ask("GET", "/workers")
         try:
             found = msgspec.json.decode(body, type=RouterWorkers).workers
         except (msgspec.DecodeError, RecursionError):
@@ -50,13 +67,19 @@ class RouterApi:
             ) from None
         return {worker.url: worker for worker in found[:WORKERS_MAX]}
 
-    async def remove(self, worker: str) -> None:
-        """Ask to remove a worker; that it is gone is only known from `workers`.
+    async def remove(self, worker: RouterWorker) -> None:
+        """Remove a worker; whether it is gone is only known from `workers`.
 
         Raises:
             UnreachableProxyError: The router does not answer.
         """
-        await self._ask("POST", "/remove_worker", worker)
+        if worker.id is None:
+            await self._ask("POST", f"/remove_worker?url={quote(worker.url, safe='')}")
+            return
+        await self._ask("DELETE", f"/workers/{quote(worker.id, safe='')}")
+        with anyio.move_on_after(_SEEN_WITHIN_S):
+            while worker.url in await self.workers():  # noqa: ASYNC110 - the router has no event
+                await anyio.sleep(_SEEN_EVERY_S)
 
     async def add(self, worker: str, deadline_s: float) -> None:
         """Add a worker, or find it there.
@@ -64,11 +87,9 @@ class RouterApi:
         Raises:
             RefusedWorkerError: The router did not add it within *deadline_s*.
         """
-        timeout = ClientTimeout(total=deadline_s)
-        url = f"{self._url}/add_worker"
         try:
-            async with self._session.post(url, params={"url": worker}, timeout=timeout) as answer:
-                said = (await answer.content.read(_SHOWN)).decode("utf-8", "replace").strip()
+            with anyio.fail_after(deadline_s):
+                await self._add(worker)
         except TimeoutError:
             raise RefusedWorkerError(
                 f"the router did not add it within {deadline_s:g} s: it does not answer the "
@@ -76,16 +97,33 @@ class RouterApi:
             ) from None
         except (ClientError, OSError) as error:
             raise RefusedWorkerError(f"the router did not answer: {error}") from None
+        except UnreachableProxyError as error:
+            raise RefusedWorkerError(str(error)) from None
+
+    async def _add(self, worker: str) -> None:
+        url, patient = f"{self._url}/add_worker", ClientTimeout(total=None)
+        async with self._session.post(url, params={"url": worker}, timeout=patient) as answer:
+            said = (await answer.content.read(_SHOWN)).decode("utf-8", "replace").strip()
+        if answer.status == HTTPStatus.NOT_FOUND:
+            await self._add_by_id(worker)
         # Of what is there already the router says so with status 400, which has no other mark.
-        if answer.status >= 300 and "already exists" not in said:
+        elif answer.status >= HTTPStatus.MULTIPLE_CHOICES and "already exists" not in said:
             raise RefusedWorkerError(f"the router answered {answer.status}: {said}")
 
-    async def _ask(self, method: str, path: str, worker: str | None) -> bytes:
-        url, params = f"{self._url}{path}", {"url": worker} if worker is not None else None
+    async def _add_by_id(self, worker: str) -> None:
+        """Ask sglang-router, which adds a worker later, once that answers."""
+        url = f"{self._url}/workers"
+        async with self._session.post(url, json={"url": worker}, timeout=self._timeout) as answer:
+            said = (await answer.content.read(_SHOWN)).decode("utf-8", "replace").strip()
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise RefusedWorkerError(f"the router answered {answer.status}: {said}")
+        while worker not in await self.workers():  # noqa: ASYNC110 - the router has no event
+            await anyio.sleep(_SEEN_EVERY_S)
+
+    async def _ask(self, method: str, path: str) -> bytes:
+        url = f"{self._url}{path}"
         try:
-            async with self._session.request(
-                method, url, params=params, timeout=self._timeout
-            ) as answer:
+            async with self._session.request(method, url, timeout=self._timeout) as answer:
                 body = b""
                 while len(body) < _ANSWER_BYTES_MAX and (part := await answer.content.readany()):
                     body += part
@@ -95,6 +133,6 @@ class RouterApi:
             ) from None
         except (ClientError, OSError) as error:
             raise UnreachableProxyError(f"{url} does not answer: {error}") from None
-        if answer.status >= 300:
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES and method == "GET":
             raise UnreachableProxyError(f"{url} answers {answer.status}")
         return body

@@ -33,7 +33,7 @@ def _missing(settings: Settings) -> str | None:
 
 ROUTER = PublisherDefinition(
     name="router",
-    about="vllm-router, by its workers",
+    about="vllm-router and sglang-router, by their workers",
     publish=_publish,
     section="publish.router",
     missing_setting=_missing,

@@ -1,4 +1,4 @@
-"""A real vllm-router has the workers that the table says, and no others."""
+"""A real router has the workers that the table says, and no others."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,13 +16,11 @@ from events.log.log import EventLog
 from tests.consumers.publishers.support.model_servers import NamedServer, model_servers
 from tests.consumers.publishers.support.put_feed import PutFeed, endpoint_of, route_of, snapshot_at
 from tests.consumers.publishers.support.running_router import (
+    ROUTERS,
     RunningRouter,
     running_router,
-    with_router,
 )
 from tests.support.waiting import wait_until
-
-pytestmark = with_router
 
 
 class Fed:
@@ -51,13 +49,13 @@ class Fed:
         await wait_until(lambda: self.state.acknowledged == f"{at}-0", f"{at}-0 is there", 30.0)
 
 
-@pytest.fixture
-async def fed(log: EventLog, tmp_path: Path) -> AsyncIterator[Fed]:
+@pytest.fixture(params=ROUTERS)
+async def fed(log: EventLog, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Fed]:
     made = Fed()
     made.feed = PutFeed()
     async with (
         open_ledger(log, "router") as made.ledger,
-        running_router(tmp_path) as made.router,
+        running_router(tmp_path, request.param) as made.router,
         model_servers("first", "second") as (made.first, made.second),
     ):
         chosen = RouterSettings(routers=(f"chat={made.router.url}",), poll_s=0.2, add_s=1.0)
@@ -108,9 +106,7 @@ async def test_what_others_changed_is_changed_back(fed: Fed) -> None:
     fed.put(1, at=1)
     await fed.until_acknowledged(1)
 
-    await fed.router.post("/add_worker", fed.second.url)
-    await fed.router.until_workers(fed.first.url)
-    await fed.router.post("/remove_worker", fed.first.url)
+    await fed.router.add(fed.second.url)
 
     await fed.router.until_workers(fed.first.url)
 
@@ -152,7 +148,8 @@ async def test_the_workers_of_a_destroyed_endpoint_are_removed(fed: Fed) -> None
 
 
 async def test_for_an_endpoint_that_was_never_there_nothing_is_removed(fed: Fed) -> None:
-    await fed.router.post("/add_worker", fed.first.url)
+    await fed.router.add(fed.first.url)
+    await fed.router.until_workers(fed.first.url)
     fed.feed.put(snapshot_at(endpoint_of("other")))
 
     await wait_until(lambda: fed.state.problem is not None, "it is said", 30.0)

@@ -11,11 +11,9 @@ from tests.consumers.publishers.support.model_servers import (
     model_servers,
 )
 from tests.consumers.publishers.support.publisher_process import publisher_process
-from tests.consumers.publishers.support.running_router import running_router, with_router
+from tests.consumers.publishers.support.running_router import running_router
 from tests.support.projectors import member, rebuild
 from tests.support.running_consumer import consuming
-
-pytestmark = with_router
 
 
 async def test_the_life_of_an_endpoint_behind_a_router(
@@ -23,7 +21,7 @@ async def test_the_life_of_an_endpoint_behind_a_router(
 ) -> None:
     async with (
         model_servers("a", "b", "c") as servers,
-        running_router(tmp_path) as router,
+        running_router(tmp_path, "vllm-router") as router,
         counting_client(router.url) as client,
         consuming(member(own_log, ROUTE_TABLE)),
     ):
