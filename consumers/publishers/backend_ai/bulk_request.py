@@ -1,5 +1,6 @@
 """Encodes a snapshot as the requests of the coordinator's HTTP API (26.4.4 and newer)."""
 
+import re
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -12,6 +13,11 @@ from consumers.publishers.routing_rule import called_in_refusals
 from consumers.publishers.table_snapshot import PublishedEndpoint, TableSnapshot
 from events.catalogue.endpoint import Owner
 from projections.route_table.endpoint import Endpoint
+
+ANY_VARIANT = "custom"
+"""The runtime variant of which every release knows, and that says least."""
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 class SessionTags(msgspec.Struct, frozen=True):
@@ -91,19 +97,27 @@ def bulk_table(snapshot: TableSnapshot, settings: BackendAISettings) -> BulkTabl
 
 
 def creation_of(endpoint: Endpoint, settings: BackendAISettings) -> Creation:
-    """Return the item that makes *endpoint*; an owner that is not known is the settings'."""
+    """Return the item that makes *endpoint*.
+
+    An owner that is not known is the settings'. Its name, which AppProxy makes a subdomain of, is
+    its id where it has other characters; its runtime variant, which AppProxy only keeps, `custom`.
+    """
     owner = endpoint.owner or Owner()
+    domain = owner.domain
     session = SessionTags(
         user_uuid=str(as_uuid(owner.user) or settings.user),
         project_id=str(as_uuid(owner.project) or settings.project),
-        domain_name=owner.domain or settings.domain,
+        domain_name=domain if domain and domain.isprintable() else settings.domain,
     )
+    name, variant = endpoint.name or "", endpoint.runtime_variant or ""
     return Creation(
         deployment_id=endpoint.endpoint_id,
-        service_name=endpoint.name or str(endpoint.endpoint_id),
+        service_name=name if _NAME.fullmatch(name) else str(endpoint.endpoint_id),
         tags=Tags(
             session,
-            EndpointTags(str(endpoint.endpoint_id), endpoint.runtime_variant or "custom"),
+            EndpointTags(
+                str(endpoint.endpoint_id), variant if _NAME.fullmatch(variant) else ANY_VARIANT
+            ),
         ),
         open_to_public=endpoint.open_to_public,
     )

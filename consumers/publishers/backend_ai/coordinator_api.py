@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 
 from consumers.errors import ConsumersError, UnreachableProxyError
-from consumers.publishers.backend_ai.bulk_request import BulkItem, Creation
+from consumers.publishers.backend_ai.bulk_request import ANY_VARIANT, BulkItem, Creation
 from consumers.publishers.backend_ai.settings import BackendAISettings
 
 TOKEN_HEADER = "X-BackendAI-Token"  # noqa: S105 - the header's name
@@ -24,7 +24,8 @@ REQUEST_BYTES_MAX = 512 * 1024
 _ANSWER_BYTES_MAX = 1024 * 1024
 _ALONE_MAX = 20
 _WHY_MAX = 300
-_NO_URL = {"existing_url": None}
+_VARIANTS = frozenset({ANY_VARIANT, "vllm", "nim", "huggingface-tgi", "cmd"})
+"""The runtime variants that every release without a bulk API knows; it refuses all others."""
 
 
 class RefusedCallError(ConsumersError):
@@ -97,7 +98,8 @@ class CoordinatorApi:
             RefusedCallError: It was refused.
             UnreachableProxyError: There was no answer, or the token is wrong.
         """
-        session = creation.tags.session
+        session, endpoint = creation.tags.session, creation.tags.endpoint
+        variant = endpoint.runtime_variant
         body = msgspec.json.encode(
             {
                 "version": creation.version,
@@ -108,7 +110,11 @@ class CoordinatorApi:
                         "group_id": session.project_id,
                         "domain_name": session.domain_name,
                     },
-                    "endpoint": {**msgspec.to_builtins(creation.tags.endpoint), **_NO_URL},
+                    "endpoint": {
+                        "id": endpoint.id,
+                        "runtime_variant": variant if variant in _VARIANTS else ANY_VARIANT,
+                        "existing_url": None,
+                    },
                 },
                 "open_to_public": creation.open_to_public,
                 "health_check": None,

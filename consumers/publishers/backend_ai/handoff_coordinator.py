@@ -71,7 +71,7 @@ class HandoffCoordinator:
         self.notes.sent(snapshot.revision)
         refused = await self._make(table, revision)
         refused |= await self._delete(snapshot, revision)
-        refused |= await self._hand_off(table, revision)
+        refused = await self._hand_off(table, revision) | refused  # why it is not there comes first
         await self._tell_statuses(table.statuses, revision)
         refusals = [
             Refusal(_called(snapshot, endpoint_id), why) for endpoint_id, why in refused.items()

@@ -76,7 +76,8 @@ def _entry(
     ) -> str:
         return str(HandoffKey(endpoint_id, kind))
 
-    app = next((route.app for route in encoded.routes if route.app), ANY_APP)
+    named = (route.app for route in encoded.routes if route.app and route.app.isprintable())
+    app = next(named, ANY_APP)
     listed = encoded.entries or _placeholder(endpoint_id, settings)
     values = {
         key("route_connection_info"): msgspec.json.encode({app: listed} if listed else {}),

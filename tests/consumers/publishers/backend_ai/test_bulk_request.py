@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 import msgspec
+import pytest
 from hypothesis import given
 
 from consumers.publishers.backend_ai.bulk_request import bulk_table
@@ -67,6 +68,16 @@ def test_an_owner_is_said_as_far_as_appproxy_can_read_it() -> None:
     assert session.domain_name == "arts"
     assert session.project_id == PROJECT
     assert session.user_uuid == owner.user
+
+
+@pytest.mark.parametrize("odd", ["two words", "a\x00b", "-", "n" * 64, "name/of"])
+def test_a_text_that_appproxy_cannot_keep_is_said_by_one_that_it_can(odd: str) -> None:
+    owner = Owner(domain="arts\n")
+    state = endpoint(name=odd, runtime_variant=odd, owner=owner)
+    creation = bulk_table(snapshot(state), SETTINGS).creations[E]
+    assert creation.service_name == str(E)
+    assert creation.tags.endpoint.runtime_variant == "custom"
+    assert creation.tags.session.domain_name == "science"
 
 
 def test_a_route_without_weight_is_left_out_and_other_weights_are_said_once() -> None:

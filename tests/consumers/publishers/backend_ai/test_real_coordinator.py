@@ -4,16 +4,23 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
 
+from consumers.publishers.backend_ai.bulk_coordinator import BulkCoordinator
+from consumers.publishers.backend_ai.bulk_request import bulk_table
+from consumers.publishers.backend_ai.coordinator_api import open_coordinator
 from consumers.publishers.backend_ai.settings import BackendAISettings
+from consumers.publishers.proxy_ledger import ProxyNotes, ProxyState
 from consumers.publishers.settings import PublishSettings
+from consumers.publishers.table_snapshot import TableSnapshot
 from consumers.settings import Settings
 from events import EventLog
 from tests.consumers.publishers.support.appproxy_configuration import API_SECRET
 from tests.consumers.publishers.support.appproxy_servers import AppProxy, appproxy_or_skip
 from tests.consumers.publishers.support.appproxy_stage import Stage, model_servers, open_stage
 from tests.consumers.publishers.support.appproxy_story import create, live_through_restarts
+from tests.consumers.publishers.support.appproxy_tables import EMPTY, TABLES
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.processes]
 
@@ -28,10 +35,8 @@ def proxy() -> Iterator[AppProxy]:
 
 @pytest.fixture
 async def stage(log: EventLog, proxy: AppProxy) -> AsyncIterator[Stage]:
-    settings = BackendAISettings(coordinator_url=proxy.url, token=API_SECRET, reconcile_s=2)
-    async with open_stage(
-        log, proxy, Settings(publish=PublishSettings(backend_ai=settings))
-    ) as opened:
+    ours = BackendAISettings(coordinator_url=proxy.url, token=API_SECRET, reconcile_s=2)
+    async with open_stage(log, proxy, Settings(publish=PublishSettings(backend_ai=ours))) as opened:
         yield opened
 
 
@@ -100,3 +105,25 @@ async def test_a_wrong_token_is_said_and_nothing_is_lost_by_it(stage: Stage) -> 
         await stage.until_answered_by(chat, NONE)
         await stage.service.destroy(chat)
         await stage.until_gone(chat)
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(table=TABLES)
+async def test_whatever_the_table_holds_the_coordinator_takes_all_that_is_made_of_it(
+    stage: Stage, table: TableSnapshot
+) -> None:
+    ours = stage.settings.publish.backend_ai
+    notes = ProxyNotes(ProxyState(publisher="backend-ai", proxy="real"), lambda _: None)
+    made = bulk_table(table, ours)
+    async with open_coordinator(ours) as api:
+        coordinator = BulkCoordinator(api, notes, ours)
+        await coordinator.publish(table, whole=True)
+        assert notes.state.refused == len(made.refusals), notes.state.refusals
+        assert (await stage.circuits()).keys() == table.endpoints.keys()
+        await coordinator.publish(EMPTY, whole=False)
+    assert await stage.circuits() == {}

@@ -8,11 +8,18 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from consumers.publishers.backend_ai.coordinator_api import open_coordinator
+from consumers.publishers.backend_ai.core_redis import open_core_redis
+from consumers.publishers.backend_ai.handoff_coordinator import HandoffCoordinator
+from consumers.publishers.backend_ai.handoff_entry import handoff_table
 from consumers.publishers.backend_ai.settings import BackendAISettings
+from consumers.publishers.proxy_ledger import ProxyNotes, ProxyState
 from consumers.publishers.settings import PublishSettings
+from consumers.publishers.table_snapshot import TableSnapshot
 from consumers.settings import Settings
 from events import EventLog
 from events.server.reply import reply
@@ -28,6 +35,7 @@ from tests.consumers.publishers.support.appproxy_stage import (
     open_stage,
 )
 from tests.consumers.publishers.support.appproxy_story import create, live_through_restarts
+from tests.consumers.publishers.support.appproxy_tables import EMPTY, TABLES
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.processes]
@@ -43,7 +51,7 @@ def proxy() -> Iterator[AppProxy]:
 
 @pytest.fixture
 async def stage(log: EventLog, proxy: AppProxy) -> AsyncIterator[Stage]:
-    settings = BackendAISettings(
+    ours = BackendAISettings(
         form="handoff",
         coordinator_url=proxy.url,
         token=API_SECRET,
@@ -52,9 +60,7 @@ async def stage(log: EventLog, proxy: AppProxy) -> AsyncIterator[Stage]:
         placeholder=f"127.0.0.1:{proxy.ports.placeholder}",
         placeholder_port=proxy.ports.placeholder,
     )
-    async with open_stage(
-        log, proxy, Settings(publish=PublishSettings(backend_ai=settings))
-    ) as opened:
+    async with open_stage(log, proxy, Settings(publish=PublishSettings(backend_ai=ours))) as opened:
         yield opened
 
 
@@ -157,9 +163,31 @@ async def test_a_coordinator_that_checks_gives_traffic_to_what_it_finds_healthy(
         await stage.until_gone(chat)
 
 
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(table=TABLES)
+async def test_whatever_the_table_holds_the_coordinator_takes_all_that_is_made_of_it(
+    stage: Stage, table: TableSnapshot
+) -> None:
+    ours = stage.settings.publish.backend_ai
+    notes = ProxyNotes(ProxyState(publisher="backend-ai", proxy="real"), lambda _: None)
+    made = handoff_table(table, ours)
+    async with open_coordinator(ours) as api, open_core_redis(ours) as redis:
+        coordinator = HandoffCoordinator(redis, api, notes, ours)
+        await coordinator.publish(table, whole=True)
+        assert notes.state.refused == len(made.refusals), notes.state.refusals
+        assert (await stage.circuits()).keys() == table.endpoints.keys()
+        await coordinator.publish(EMPTY, whole=False)
+    assert await stage.circuits() == {}
+
+
 def with_handoff(stage: Stage, **changes: Any) -> Settings:  # noqa: ANN401 - the settings' values
-    settings = replace(stage.settings.publish.backend_ai, **changes)
-    return Settings(publish=PublishSettings(backend_ai=settings))
+    ours = replace(stage.settings.publish.backend_ai, **changes)
+    return Settings(publish=PublishSettings(backend_ai=ours))
 
 
 @asynccontextmanager
