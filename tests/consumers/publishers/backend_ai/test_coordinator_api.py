@@ -166,7 +166,7 @@ async def test_one_endpoint_is_made_by_these_bytes_where_there_is_no_bulk_api(
         b'"user_uuid":"00000000-0000-4000-8000-0000000000d1",'
         b'"group_id":"00000000-0000-4000-8000-0000000000c1","domain_name":"default"},'
         b'"endpoint":{"id":"00000000-0000-4000-8000-0000000000e1",'
-        b'"runtime_variant":"' + said + b'",' + said + b'",'
+        b'"runtime_variant":"' + said + b'",'
         b'"existing_url":null}},"open_to_public":true,"health_check":null}'
     ]
 
