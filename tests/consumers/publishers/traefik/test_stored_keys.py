@@ -72,6 +72,13 @@ async def told(server: Server) -> list[str]:
     return [name for name in writing if f"cmdstat_{name}" in raw]
 
 
+async def calls(server: Server, command: str) -> int:
+    """Return how often the server has carried out *command* since it was last told."""
+    raw = await server.client.call("INFO", "commandstats")
+    assert isinstance(raw, dict)
+    return int(raw[f"cmdstat_{command}"]["calls"])
+
+
 async def test_nothing_is_written_where_nothing_changed(server: Server) -> None:
     configuration = stored(server)
     await configuration.publish(table(1), whole=True)
@@ -137,10 +144,8 @@ async def test_a_database_that_was_emptied_gets_all_of_it_in_one_step(server: Se
     await told(server)
     await configuration.publish(table(2), whole=False)
     assert await held(server) == {**right, REVISION: "10-2"}
-    raw = await server.client.call("INFO", "commandstats")
-    assert isinstance(raw, dict)
-    assert raw["cmdstat_publish"]["calls"] == 1
-    assert raw["cmdstat_get"]["calls"] == 2, "the step that was refused, and the one that was done"
+    assert await calls(server, "publish") == 1
+    assert await calls(server, "get") == 2, "the step that was refused, and the one that was done"
 
 
 async def test_slots_are_there_before_they_are_used_and_stay(server: Server) -> None:
@@ -148,7 +153,10 @@ async def test_slots_are_there_before_they_are_used_and_stay(server: Server) -> 
     await configuration.publish(table(1), whole=True)
     before = await held(server)
     assert f"{SERVERS}/8/url" not in before
+    await told(server)
     await configuration.publish(table(2, servers=9), whole=False)
+    assert await calls(server, "set") == 2, "the step of the new slots, and the one that uses them"
+    assert await calls(server, "publish") == 1
     grown = await held(server)
     assert grown[f"{SERVERS}/8/url"] == "http://127.0.0.1:8009"
     assert grown[f"{SERVERS}/15/weight"] == "0"
@@ -191,6 +199,13 @@ async def test_keys_of_another_log_are_left_to_a_person(server: Server) -> None:
     await server.client.call("DEL", "traefik/_routestream")
     await configuration.publish(other, whole=True)
     assert (await held(server))[REVISION] == "10-5"
+
+
+async def test_of_two_certificates_the_first_stays_whole(server: Server) -> None:
+    store = KeyStore(server, "traefik")
+    await store.set_if_absent({"certfile": "first", "keyfile": "its key"})
+    await store.set_if_absent({"certfile": "second", "keyfile": "another key"})
+    assert await held(server) == {"certfile": "first", "keyfile": "its key"}
 
 
 @pytest.mark.skipif(which("openssl") is None, reason="there is no openssl to make one")
