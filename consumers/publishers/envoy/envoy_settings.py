@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from events.limits import Limited
+from consumers.publishers.default_rule import DefaultRuleSettings
 
 _Port = Annotated[int, Meta(ge=1, le=65_535)]
 _Host = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -13,7 +13,7 @@ _Name = Annotated[
 ]
 
 
-class EnvoySettings(Limited, frozen=True, kw_only=True):
+class EnvoySettings(DefaultRuleSettings, frozen=True, kw_only=True):
     """Where Envoy asks for its configuration, and what it is given.
 
     Attributes:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from consumers.publishers.default_rule import default_rule
 from consumers.publishers.envoy.envoy_cluster import assignment_of, cluster_name, cluster_of
 from consumers.publishers.envoy.envoy_listener import LISTENER, ROUTES, listener_of, routes_of
 from consumers.publishers.envoy.envoy_resource import (
@@ -73,7 +74,7 @@ def encode_table(
         for endpoint in snapshot.endpoints.values()
         for name in (cluster_name(endpoint),)
     }
-    rules = _rules(snapshot, before)
+    rules = _rules(snapshot, settings, before)
     refusals = [refusal for one in endpoints.values() for refusal in one.refusals]
     return EnvoyTable(
         revision=snapshot.revision,
@@ -102,8 +103,10 @@ def _endpoint(
     )
 
 
-def _rules(snapshot: TableSnapshot, before: EnvoyTable | None) -> RoutingRules:
-    rules = routing_rules(snapshot)
+def _rules(
+    snapshot: TableSnapshot, settings: EnvoySettings, before: EnvoyTable | None
+) -> RoutingRules:
+    rules = routing_rules(snapshot, lambda endpoint: default_rule(endpoint, settings))
     return before.rules if before is not None and before.rules == rules else rules
 
 

@@ -5,19 +5,17 @@ from ipaddress import IPv6Address
 
 import msgspec
 
+from consumers.publishers.default_rule import default_rule
 from consumers.publishers.integer_weights import integer_weights
 from consumers.publishers.proxy_ledger import Refusal
 from consumers.publishers.routing_rule import (
     ANY_HOST,
     RoutingRule,
     called_in_refusals,
-    checked_path,
-    own_names,
     routing_rules,
 )
 from consumers.publishers.table_snapshot import PublishedEndpoint, TableSnapshot
-from consumers.publishers.traefik.traefik_settings import PATH_FIELDS, TraefikSettings
-from projections.route_table.endpoint import Endpoint
+from consumers.publishers.traefik.traefik_settings import TraefikSettings
 from projections.route_table.route import Route
 
 REVISION = "routestream-revision"
@@ -34,9 +32,6 @@ REVISION_HEADER = "X-Route-Rev"
 
 SERVERS_MAX = 1_024
 """Servers of one service at most."""
-
-HOST_CHARACTERS_MAX = 253
-"""Characters of a host name; the domain leaves room for an endpoint's id, not for any name."""
 
 _SCHEMES = {"http": "http", "h2": "h2c", "grpc": "h2c"}
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
@@ -84,7 +79,7 @@ def traefik_configuration(
     snapshot: TableSnapshot, settings: TraefikSettings
 ) -> TraefikConfiguration:
     """Return what Traefik is told of *snapshot*."""
-    rules = routing_rules(snapshot, lambda endpoint: _default_rule(endpoint, settings))
+    rules = routing_rules(snapshot, lambda endpoint: default_rule(endpoint, settings))
     refusals = list(rules.refusals)
     services = []
     for endpoint_id, published in snapshot.endpoints.items():
@@ -100,21 +95,6 @@ def traefik_configuration(
     return TraefikConfiguration(
         snapshot.identity, str(snapshot.revision), tuple(services), tuple(refusals)
     )
-
-
-def _default_rule(endpoint: Endpoint, settings: TraefikSettings) -> RoutingRule:
-    """Return the rule of an endpoint without labels."""
-    if settings.path:
-        path = settings.path
-        values = (str(endpoint.endpoint_id), endpoint.name or "")
-        for field, value in zip(PATH_FIELDS, values, strict=True):
-            path = path.replace(field, value)
-        return RoutingRule((ANY_HOST,), checked_path(path, "its path"))
-    hosts = own_names(endpoint).hosts
-    if settings.domain:
-        named = (f"{host}.{settings.domain}" for host in hosts)
-        hosts = tuple(host for host in named if len(host) <= HOST_CHARACTERS_MAX)
-    return RoutingRule(hosts)
 
 
 def _rule(rule: RoutingRule) -> str:

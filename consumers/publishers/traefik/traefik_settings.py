@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from consumers.publishers.default_rule import DefaultRuleSettings
 from events.limits import Limited, is_http_url
 from events.server.url import parse_server_url
 
@@ -17,30 +18,15 @@ _TEXT = r"^[A-Za-z0-9._-]{1,64}\Z(?#have 1 to 64 letters, digits, `.`, `_` or `-
 _REFERENCE = (
     r"^[A-Za-z0-9@._-]{1,128}\Z(?#be the name of a middleware with its provider: `auth@file`)"
 )
-_DOMAIN = (
-    r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,15})?\Z"
-    r"(?#be a name such as models.example.com, in lower case)"
-)
-_PATH = (
-    r"^(/[A-Za-z0-9._~{}-]+)*\Z"
-    r"(?#begin with a slash, end without one, and have letters, digits, {id} and {name} between)"
-)
-PATH_FIELDS = ("{id}", "{name}")
-"""What stands in the setting `path` for an endpoint's id and its name."""
 
 Name = Annotated[str, Meta(pattern=_TEXT)]
 Reference = Annotated[str, Meta(pattern=_REFERENCE)]
 
 
-class TraefikSettings(Limited, frozen=True):
+class TraefikSettings(DefaultRuleSettings, frozen=True):
     """How Traefik routes to endpoints, whichever way it is fed.
 
     Attributes:
-        domain: Ends the host names under which an endpoint without the labels `host` and `path` is
-            reached: its name and its id, such as `chat.models.example.com`. Empty for none.
-        path: The path under which such an endpoint is reached instead, on any host, such as
-            `/endpoints/{id}`: `{id}` and `{name}` stand for its id and its name. It is taken off
-            before the request goes to the replica.
         entry_points: The entry points that routers listen at; empty for Traefik's default ones.
         middlewares: Middlewares of your own that every request passes first, such as `log@file`.
         private_middlewares: Those that requests to endpoints pass which are not open to the public,
@@ -53,24 +39,12 @@ class TraefikSettings(Limited, frozen=True):
             Traefik's default store has a certificate from elsewhere.
     """
 
-    domain: Annotated[str, Meta(pattern=_DOMAIN, max_length=200)] = ""
-    path: Annotated[str, Meta(pattern=_PATH, max_length=200)] = ""
     entry_points: Annotated[tuple[Name, ...], Meta(max_length=16)] = ()
     middlewares: Annotated[tuple[Reference, ...], Meta(max_length=16)] = ()
     private_middlewares: Annotated[tuple[Reference, ...], Meta(max_length=16)] = ()
     attempts: Annotated[int, Meta(ge=1, le=10)] = 5
     dial_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 2.0
     default_certificate: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        left = self.path
-        for field in PATH_FIELDS:
-            left = left.replace(field, "")
-        if "{" in left or "}" in left:
-            raise ValueError(f"path has braces around other than {' and '.join(PATH_FIELDS)}")
-        if self.path and left == self.path:
-            raise ValueError(f"path has none of {', '.join(PATH_FIELDS)}: endpoints would share it")
 
 
 class TraefikHttpSettings(Limited, frozen=True):

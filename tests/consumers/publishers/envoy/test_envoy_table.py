@@ -5,11 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from consumers.publishers.envoy.envoy_cluster import assignment_of
 from consumers.publishers.envoy.envoy_resource import ResourceType, response_of
 from consumers.publishers.envoy.envoy_settings import EnvoySettings
 from consumers.publishers.envoy.envoy_table import EnvoyTable, encode_table
+from consumers.publishers.routing_rule import ANY_HOST, RoutingRule
 from consumers.publishers.table_snapshot import PublishedEndpoint, published
 from projections.route_table.route import Route
 from projections.route_table.routing import routable
@@ -132,3 +134,12 @@ def test_two_processes_give_the_same_content_the_same_digest() -> None:
 def test_nothing_is_said_of_an_endpoint_that_is_not_there() -> None:
     assert table_of(CHAT).answer(ResourceType.ENDPOINTS, ["stranger"]) is None
     assert table_of(CHAT).answer(ResourceType.ENDPOINTS, []) is None
+
+
+def test_endpoints_without_labels_are_reached_where_the_settings_say() -> None:
+    by_domain = encode_table(snapshot_at(EMBED), replace(SETTINGS, domain="models.example"))
+    by_path = encode_table(snapshot_at(EMBED), replace(SETTINGS, path="/endpoints/{name}"))
+
+    embed = EMBED.endpoint_id
+    assert by_domain.rules.by_endpoint[embed].hosts[0] == "embed.models.example"
+    assert by_path.rules.by_endpoint[embed] == RoutingRule((ANY_HOST,), "/endpoints/embed")

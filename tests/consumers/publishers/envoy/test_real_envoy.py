@@ -171,3 +171,15 @@ async def test_what_envoy_cannot_use_is_noted_and_the_traffic_goes_on(setup: Set
             assert set(await setup.client.count("chat", 20)) == {"first", "second"}
         async with discovery_server(setup.feed, setup.ledger, setup.settings):
             await wait_until(lambda: setup.state.refused == 0, "the refusal is over", 30.0)
+
+
+async def test_a_path_is_taken_off_and_counts_in_whole_segments(served: Setup) -> None:
+    labels = {"path": "/team/chat", "host": "models.example"}
+    route = route_of(0, served.first.port)
+    served.feed.put(snapshot_at(endpoint_of("chat", route, labels=labels, at=2)))
+    await served.client.until("models.example", "first", path="/team/chat/v1/models?x=1")
+
+    assert await served.client.ask("models.example", "/team/chat") == "first"
+    assert await served.client.ask("models.example:80", "/team/chat/") == "first"
+    assert await served.client.ask("models.example", "/team/chatter") == "404"
+    assert set(served.first.paths[-3:]) == {"/v1/models", "/"}
