@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 import aiohttp
+import anyio
 import msgspec
 
 from consumers.errors import ConsumersError, UnreachableProxyError
@@ -23,6 +24,7 @@ REQUEST_BYTES_MAX = 512 * 1024
 
 _ANSWER_BYTES_MAX = 1024 * 1024
 _ALONE_MAX = 20
+_CLOSE_TIMEOUT_S = 1.0
 _WHY_MAX = 300
 _VARIANTS = frozenset({ANY_VARIANT, "vllm", "nim", "huggingface-tgi", "cmd"})
 """The runtime variants that every release without a bulk API knows; it refuses all others."""
@@ -203,10 +205,15 @@ async def open_coordinator(settings: BackendAISettings) -> AsyncIterator[Coordin
     """Open the session that all requests go through, one after another."""
     headers = {TOKEN_HEADER: settings.token, "User-Agent": "routestream"}
     connector = aiohttp.TCPConnector(limit=1, force_close=True)
-    async with aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers
-    ) as session:
+    )
+    try:
         yield CoordinatorApi(session, settings)
+    finally:
+        # Cut off by a cancellation, it would leave its connection open.
+        with anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
+            await session.close()
 
 
 def _chunks(items: Sequence[BulkItem]) -> list[list[BulkItem]]:

@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 from aiohttp import web
 
 from consumers.errors import MissingSettingError
 
+_CLOSE_TIMEOUT_S = 1.0
 _TEXT = "no route is available\n"
 
 
@@ -18,7 +20,7 @@ async def unavailable_server(port: int) -> AsyncIterator[None]:
         MissingSettingError: The port cannot be opened.
     """
     server = web.Server(_unavailable)
-    runner = web.ServerRunner(server)
+    runner = web.ServerRunner(server, shutdown_timeout=_CLOSE_TIMEOUT_S)
     await runner.setup()
     try:
         try:
@@ -30,7 +32,9 @@ async def unavailable_server(port: int) -> AsyncIterator[None]:
             ) from None
         yield
     finally:
-        await runner.cleanup()
+        # Cut off by a cancellation, it would leave its connections open.
+        with anyio.move_on_after(2 * _CLOSE_TIMEOUT_S, shield=True):
+            await runner.cleanup()
 
 
 async def _unavailable(_: web.BaseRequest) -> web.StreamResponse:
