@@ -136,6 +136,23 @@ async def test_a_proxy_that_polls_no_longer_is_a_problem_until_it_polls_again(
         await wait_until(is_well, "its polls are noted")
 
 
+async def test_an_api_that_cannot_be_reached_is_told_without_its_password(
+    log: EventLog, settings: Settings, session: aiohttp.ClientSession
+) -> None:
+    api = f"{PROXY}=http://user:a-secret@127.0.0.1:1"
+    table, proved = WrittenTable(log), holding(settings, 0.05, apis=(api,))
+    await table.begin(endpoint(1, version=at(1)))
+    poller = Poller(session, proved)
+    async with publishing(log, TRAEFIK_HTTP, proved) as published:
+        await poller.until_answered()
+        await poller.poll()
+        await wait_until(lambda: problem(published) is not None, "the problem is noted")
+        told = problem(published) or ""
+        assert "http://***@127.0.0.1:1/api/http/middlewares/routestream-revision@http" in told
+        assert "a-secret" not in told
+        assert acknowledged(published) is None
+
+
 async def test_a_name_that_no_proxy_has_is_not_found(
     log: EventLog, settings: Settings, session: aiohttp.ClientSession
 ) -> None:
