@@ -1,32 +1,21 @@
 """Lists the groups that can be run, for the commands, the doctor and top."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from consumers.backend_ai.backend_ai_group import (
     BACKEND_AI,
     backend_ai_consumers,
-    backend_ai_stream,
+    backend_ai_place,
     missing_backend_ai_setting,
 )
 from consumers.errors import UnknownGroupError
-from consumers.group_definition import GroupDefinition, GroupPlace, projector_group
+from consumers.group_definition import GroupDefinition, projector_group
 from consumers.retention.settings import RETENTION
 from consumers.settings import Settings
 from consumers.webhook.webhook_group import WEBHOOK, missing_webhook_setting, webhook_consumers
-from events.log.log import EventLog
 from events.plugins import HANDLERS, OURS, Catalogue, Installed, InvalidPluginError, broken_plugins
 from events.structured_logger import structured_logger
 from projections.catalogue import PROJECTIONS
 
 _log = structured_logger(__name__)
-
-
-@asynccontextmanager
-async def _backend_ai_place(log: EventLog, settings: Settings) -> AsyncIterator[GroupPlace]:
-    async with backend_ai_stream(log.keys.namespace, settings.backend_ai) as stream:
-        yield GroupPlace(stream, settings.backend_ai.group)
-
 
 SHIPPED = (
     *map(projector_group, PROJECTIONS.shipped.values()),
@@ -41,7 +30,7 @@ SHIPPED = (
         name=BACKEND_AI,
         about="records what Backend.AI's own event stream says",
         members=lambda log, name, settings: backend_ai_consumers(log, name, settings.backend_ai),
-        foreign_place=_backend_ai_place,
+        foreign_place=lambda log, settings: backend_ai_place(log, settings.backend_ai),
         section="backend_ai",
         missing_setting=lambda settings: missing_backend_ai_setting(settings.backend_ai),
     ),

@@ -9,6 +9,7 @@ from consumers.backend_ai.backend_ai_stream_settings import BackendAIStreamSetti
 from consumers.backend_ai.entry_recorder import FINDINGS, EntryRecorder
 from consumers.backend_ai.foreign_entry import WANTED, ForeignEntry, subject_of
 from consumers.backend_ai.handoff_reader import HandoffReader
+from consumers.group_definition import GroupPlace
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_settings import HELD_MAX, HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
@@ -51,6 +52,15 @@ async def backend_ai_stream(
     """
     async with _opened(settings, settings.stream_database) as server:
         yield foreign_log(server, settings.stream, f"{namespace}:{BACKEND_AI}")
+
+
+@asynccontextmanager
+async def backend_ai_place(
+    log: EventLog, settings: BackendAIStreamSettings
+) -> AsyncIterator[GroupPlace]:
+    """Open Backend.AI's stream beside *log*, with the name that our group has in it."""
+    async with backend_ai_stream(log.keys.namespace, settings) as stream:
+        yield GroupPlace(stream, settings.group)
 
 
 @asynccontextmanager
