@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from statistics import median, quantiles
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ from aiohttp import ClientError, ClientSession, web
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.envoy import envoy_process, envoy_program
 from consumers.processes.embedded import embedded_server
 from consumers.processes.logs import configure_logs
 from consumers.processes.supervisor import routestream_command
@@ -83,11 +85,27 @@ def traefik_redis() -> Iterator[FedProxy]:
             yield FedProxy(traefik.url, "traefik-redis", settings)
 
 
-PROXIES: Mapping[str, Callable[[], AbstractContextManager[FedProxy]]] = {
+@contextmanager
+def envoy_rest(program: str) -> Iterator[FedProxy]:
+    """Run an Envoy that asks for its configuration."""
+    asked, port = free_port(), free_port()
+    with envoy_process(program, asked):
+        settings = {
+            "ROUTESTREAM_PUBLISH_ENVOY_PORT": str(asked),
+            "ROUTESTREAM_PUBLISH_ENVOY_LISTENER_PORT": str(port),
+            "ROUTESTREAM_PUBLISH_ENVOY_PATH": "/endpoints/{id}",
+        }
+        yield FedProxy(f"http://127.0.0.1:{port}", "envoy", settings)
+
+
+PROXIES: dict[str, Callable[[], AbstractContextManager[FedProxy]]] = {
     "Traefik, HTTP": traefik_http,
     "Traefik, Redis": traefik_redis,
 }
 """The proxies that are measured: one more is one more entry."""
+
+if (_ENVOY := envoy_program()) is not None:
+    PROXIES["Envoy, REST"] = partial(envoy_rest, _ENVOY)
 
 
 class Stage:
