@@ -9,6 +9,7 @@ import pytest
 
 from consumers.backend_ai import entry_recorder
 from consumers.handlers.handler_consumer import HandlerConsumer
+from consumers.publishers.backend_ai.core_redis import SOURCE
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.entry.position import time_of
@@ -116,6 +117,10 @@ async def test_copies_echoes_and_identical_lists_record_nothing(
     assert await recorded(log) == before
     assert found(reader) == {"recorded": 2, "unchanged": 2, "redelivered": 2, "echo": 2}
     assert reader.progress.counts.skipped == 1
+
+
+def test_an_echo_is_known_by_the_source_that_the_publisher_writes() -> None:
+    assert SOURCE.encode() == entry_recorder.OWN_SOURCE
 
 
 async def test_only_a_change_of_health_is_recorded(
