@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
+from weakref import WeakValueDictionary
 
 import anyio
 from aiohttp import web
@@ -14,7 +15,7 @@ from consumers.publishers.envoy.discovery_request import (
     InvalidDiscoveryRequestError,
     read_request,
 )
-from consumers.publishers.envoy.envoy_node import EnvoyState
+from consumers.publishers.envoy.envoy_node import Asked, EnvoyState
 from consumers.publishers.envoy.envoy_resource import (
     EnvoyAnswer,
     ResourceType,
@@ -57,6 +58,8 @@ class DiscoveryServer:
         self._envoys: dict[str, EnvoyState] = {}
         self._table: EnvoyTable | None = None
         self._sequence = 0
+        # An Envoy has a request for each endpoint: those that nothing changes for are not woken.
+        self._waiting: WeakValueDictionary[Asked, anyio.Event] = WeakValueDictionary()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Note what each Envoy has of each new table, and which are gone, until cancelled."""
@@ -113,27 +116,32 @@ class DiscoveryServer:
     ) -> EnvoyAnswer:
         """Wait until there is something that the Envoy does not have, and return it."""
         # There is one route configuration, and no other listener or cluster than all of them.
-        names = request.resource_names if kind is ResourceType.ENDPOINTS else ()
+        asked = kind, request.resource_names if kind is ResourceType.ENDPOINTS else ()
         table = self._encode(await self._feed.after(0))
-        envoy.asked((kind, names), request.version_info, table)
+        envoy.asked(asked, request.version_info, table)
         while True:
-            answer, wait_s = table.answer(kind, names), None
+            changed = self._waiting.setdefault(asked, anyio.Event())
+            answer, wait_s = table.answer(*asked), None
             if answer is not None and answer.version.digest != digest_in(request.version_info):
-                wait_s = envoy.wait_s((kind, names), answer)
+                wait_s = envoy.wait_s(asked, answer)
                 if not wait_s:
-                    envoy.offered((kind, names), answer, table)
+                    envoy.offered(asked, answer, table)
                     return answer
             with anyio.move_on_after(wait_s):
-                await self._feed.after(self._sequence)
+                await changed.wait()
             table = self._encode(await self._feed.after(0))
 
     def _encode(self, snapshot: TableSnapshot) -> EnvoyTable:
         """Return the feed's newest *snapshot* as a table, encoded once for all who ask."""
         if self._table is None or self._sequence != self._feed.sequence:
-            self._table = encode_table(snapshot, self._settings, self._table)
-            self._sequence = self._feed.sequence
+            before, self._sequence = self._table, self._feed.sequence
+            self._table = encode_table(snapshot, self._settings, before)
             for envoy in self._envoys.values():
                 envoy.follow(self._table)
+            for asked, changed in list(self._waiting.items()):
+                if before is None or self._table.answer(*asked) != before.answer(*asked):
+                    del self._waiting[asked]
+                    changed.set()
         return self._table
 
 
