@@ -137,11 +137,13 @@ class GroupHistory:
         stream = await read_stream_state(self._client.call, self._stream)
         stream = stream or StreamState.absent(self._stream)
         found = await self._client.call("HGET", self._identity_key, "identity")
-        identity = reply_or_none(found, bytes) or self._identity
-        # A person may have given another identity to what is there: it alone does not say so.
-        is_renamed = self._identity is not None and identity != self._identity
-        gone, stand = await self._gone(), self._stand
-        is_another = stand is not None and _is_another(stream, stand, is_renamed=is_renamed)
+        identity = reply_or_none(found, bytes)
+        gone, stand = await self._gone(self._remembered), self._stand
+        is_another = stand is not None and _is_another(stream, stand)
+        if stand is not None and self._identity is not None and identity != self._identity:
+            # A person may have given another identity to what is there: it alone does not say so.
+            ends = {stand.first, stand.delivered} - {START}
+            is_another = is_another or await self._gone(ends) == sorted(ends)
         rewound = [one for one in gone if is_another or stream.never_had(one)]
         if stand and stand.given and is_another:
             await self._note_all_given(stand)
@@ -154,15 +156,15 @@ class GroupHistory:
             await self.losses.note("rewound", rewound, is_least=is_least)
         if is_another or rewound or (stand and stream.last < stand.delivered):
             self._stand = None
-        self._identity = identity
+        self._identity = identity or self._identity
         self._forget(gone)
 
-    async def _gone(self) -> list[EntryId]:
-        """Return the remembered entries that are not in the log."""
+    async def _gone(self, entry_ids: Iterable[EntryId]) -> list[EntryId]:
+        """Return those of *entry_ids* that are not in the log, in ascending order."""
         gone: list[EntryId] = []
-        remembered = sorted(set(self._remembered))
-        for at in range(0, len(remembered), _CHUNK):
-            chunk = [str(entry_id) for entry_id in remembered[at : at + _CHUNK]]
+        ordered = sorted(set(entry_ids))
+        for at in range(0, len(ordered), _CHUNK):
+            chunk = [str(entry_id) for entry_id in ordered[at : at + _CHUNK]]
             raw = await self._missing([self._stream], chunk)
             gone += map(EntryId.parse, reply(raw, list[bytes]))
         return gone
@@ -192,10 +194,9 @@ class GroupHistory:
         await self.losses.note_loss(Loss(self._group, "rewound", gone, *ends, now, is_least=True))
 
 
-def _is_another(stream: StreamState, stand: Stand, *, is_renamed: bool) -> bool:
-    """Whether nothing is left of the history in which the group stood there."""
+def _is_another(stream: StreamState, stand: Stand) -> bool:
+    """Whether the ids in *stream* alone tell that nothing is left of the history of *stand*."""
     if stream.last < stand.first:
         return True
     is_after = (stream.first or stream.last.after()) > stand.delivered
-    is_shorter = stream.is_whole or (stream.entries_added or 0) < stand.added
-    return is_after and (is_renamed or is_shorter)
+    return is_after and (stream.is_whole or (stream.entries_added or 0) < stand.added)

@@ -38,7 +38,7 @@ async def layout_deleted(deployment: Deployment, _random: Random) -> str:
     await deployment.insist("DEL", key)
     with suppress(LayoutError, ServerUnavailableError):
         async with open_log(deployment.server.url, namespace=NAMESPACE) as opened:
-            if opened.layout.identity != deployment.log.layout.identity:
+            if str(opened.layout.identity).encode() != before[b"identity"]:
                 deployment.complaints.append("the log was made anew over one without a layout")
     by = _BY_A_CONSUMER
     with anyio.move_on_after(_LAYOUT_BACK_S):
