@@ -21,7 +21,9 @@ from consumers.settings import Settings
         ("redis_url", "http://:hidden@redis"),
         ("placeholder", "nowhere"),
         ("placeholder", "host:0"),
+        ("redis_url", "redis://redis/3"),
         ("expiry_s", 1),
+        ("expiry_s", 89),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused_by_name(setting: str, value: object) -> None:
