@@ -1,16 +1,21 @@
 """The real Traefik, and what can happen to the Redis that it reads."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import UUID
 
+import anyio.to_thread
 import pytest
 from msgspec.structs import replace
 
 from consumers.processes.embedded import EmbeddedServer
+from consumers.processes.traefik_process import TraefikProcess
 from consumers.publishers.traefik import applied_watch, redis_publisher
 from consumers.publishers.traefik.redis_publisher import TRAEFIK_REDIS
 from events import EventLog
 from events.entry.entry_id import EntryId
+from tests.consumers.publishers.support.black_hole import black_hole
 from tests.consumers.publishers.support.traefik_dialects import Dialect
 from tests.consumers.publishers.support.traefik_world import (
     Publishing,
@@ -18,6 +23,7 @@ from tests.consumers.publishers.support.traefik_world import (
     endpoint,
     model_servers,
     publishing,
+    requests_through,
     until_counted,
 )
 from tests.support.read_model import WrittenTable
@@ -148,6 +154,44 @@ async def test_a_hung_redis_is_no_error_for_requests(
                 await published.until_acknowledged(dialect.proxy)
             assert answers.keys() <= {"a", "b"}
             assert keys.state.problem is None
+
+
+async def test_a_traefik_that_hears_nothing_is_told_and_has_all_once_restarted(
+    log: EventLog, dialect: Dialect, tmp_path: Path
+) -> None:
+    table, port = WrittenTable(log), keys_of(dialect).port
+    async with model_servers("a", "b") as (a, b), black_hole(port) as hole:
+        direct, around = f"127.0.0.1:{port}", f"127.0.0.1:{hole.port}"
+        options = [option.replace(direct, around) for option in dialect.options]
+        await table.begin(endpoint(1, a.route(), version=at(1)))
+        async with started(TraefikProcess(tmp_path, *options)) as traefik:
+            dialect.proved_by(traefik)
+            async with (
+                requests_through(traefik) as requests,
+                publishing(log, dialect.publisher, dialect.settings) as published,
+            ):
+                await published.until_acknowledged(dialect.proxy)
+                hole.swallow()
+                await table.put(endpoint(1, b.route(), version=at(2)))
+                await published.until_table(at(2))
+                notes = published.ledger.proxy(dialect.proxy)
+                await wait_until(lambda: notes.state.refused == 1, "it is noted", 30.0)
+                assert notes.state.is_behind
+                assert await requests.send(PATH, 4) == {"a": 4}
+                traefik.kill()
+                await anyio.to_thread.run_sync(traefik.start)
+                await published.until_acknowledged(dialect.proxy)
+                await requests.until(PATH, "b")
+
+
+@asynccontextmanager
+async def started(traefik: TraefikProcess) -> AsyncIterator[TraefikProcess]:
+    """Run *traefik*, which needs what this process serves before it starts."""
+    try:
+        await anyio.to_thread.run_sync(traefik.start)
+        yield traefik
+    finally:
+        traefik.kill()
 
 
 async def test_two_publishers_on_one_root_leave_what_the_table_says(
