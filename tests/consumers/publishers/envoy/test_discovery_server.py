@@ -106,6 +106,39 @@ async def test_what_an_envoy_has_is_not_given_again_until_it_changes(log: EventL
     assert second["version_info"].startswith("2-0/")
 
 
+async def test_a_held_request_is_answered_when_something_changes_for_it(log: EventLog) -> None:
+    async with asking(log) as envoy, anyio.create_task_group() as tasks:
+        envoy.feed.put(snapshot_at(CHAT))
+        _, first = await envoy.ask("endpoints", names=(NAME,))
+        answers: list[dict[str, Any]] = []
+
+        async def ask() -> None:
+            _, answer = await envoy.ask("endpoints", first["version_info"], (NAME,))
+            answers.append(answer)
+
+        tasks.start_soon(ask)
+        await wait_until(lambda: envoy.state.acknowledged is not None, "the request is held")
+        envoy.feed.put(snapshot_at(CHAT, at=2))  # nothing changes for it
+        await wait_until(lambda: envoy.state.acknowledged == "2-0", "2-0 is acknowledged")
+        assert answers == []
+        envoy.feed.put(snapshot_at(endpoint_of("chat", at=3)))
+
+        await wait_until(lambda: bool(answers), "the answer", 20.0)
+        assert answers[0]["version_info"].startswith("3-0/")
+
+
+async def test_what_is_taken_each_time_is_never_refused(log: EventLog) -> None:
+    async with asking(log, hold_s=0.01) as envoy:
+        envoy.feed.put(snapshot_at(CHAT))
+        for _ in range(4):  # it is started again and again
+            status, routes = await envoy.ask("routes")
+            assert status == 200
+            await envoy.ask("routes", routes["version_info"])
+
+        assert envoy.state.refused == 0
+        assert envoy.state.acknowledged == "1-0"
+
+
 async def test_a_revision_is_acknowledged_when_all_of_it_is_taken(log: EventLog) -> None:
     async with asking(log, hold_s=0.05) as envoy:
         envoy.feed.put(snapshot_at(CHAT))
