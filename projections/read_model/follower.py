@@ -1,6 +1,6 @@
 """Follow one partition of a read model: a copy in memory, in step with the change feed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
@@ -145,15 +145,14 @@ class Follower:
             raise await self._store.not_live()
         cursor = await self._store.last_change()
         position = await position_after(self._store.client.call, self._store.changes, cursor)
-        damaged: list[DamagedDocument] = []
         held = {
             state.endpoint_id: (revision, state)
-            async for revision, state in self._store.load_all(generation, damaged.append)
+            async for revision, state in self._store.load_all(generation)
         }
         if await self._store.live_generation() != generation:
             raise OutOfStepError("another generation went live while this one was loaded")
         await self._store.check_whole(generation)
-        held = self._last_good(damaged) | held
+        held |= await self._unseen(generation, held)
         if self._history.accepted == self._accepted and (gone := self._guard(self.held, held)):
             raise HeldBackError(f"partition {self._store.partition}: {gone}")
         self.held, self._accepted = held, self._history.accepted
@@ -178,10 +177,16 @@ class Follower:
             return "history_missing", str(error)
         return "following", ""
 
-    def _last_good(self, damaged: Iterable[DamagedDocument]) -> dict[UUID, tuple[int, Any]]:
-        """Return what is held of endpoints of which the document cannot be read now."""
-        names = {document.endpoint for document in damaged}
-        return {key: held for key, held in self.held.items() if names and str(key) in names}
+    async def _unseen(
+        self, generation: int, loaded: Container[UUID]
+    ) -> dict[UUID, tuple[int, Any]]:
+        """Return what was mended while all was *loaded*, and what is held of what is damaged."""
+        names = [str(endpoint_id) for endpoint_id in self.held if endpoint_id not in loaded]
+        found = await self._store.look_up(generation, names) if names else {}
+        return {
+            UUID(name): self.held[UUID(name)] if isinstance(each, DamagedDocument) else each
+            for name, each in found.items()
+        }
 
     async def _follow(self, client: Client) -> None:
         while True:
