@@ -27,7 +27,7 @@ _PROXY_BEHIND = Metric(
     ("publisher", "proxy"),
 )
 _PROXY_REFUSED = Metric(
-    "proxy_refused",
+    "proxy_refusals",
     "gauge",
     "Endpoints and routes of the last revision that the proxy, or its encoder, refused.",
     ("publisher", "proxy"),

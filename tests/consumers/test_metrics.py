@@ -311,7 +311,7 @@ def test_names_have_their_unit_last_and_are_told_once() -> None:
     assert len(set(names)) == len(names)
     assert all(metric.help.endswith(".") for metric in METRICS)
     units = ("_total", "_entries", "_seconds", "_up", "_running", "_connected")
-    counts = ("_living", "_dead", "_routes")
+    counts = ("_living", "_dead", "_routes", "_refusals")
     assert [name for name in names if not name.endswith(units + counts)] == []
 
 

@@ -1,7 +1,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
-from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
@@ -13,7 +12,6 @@ from events import EventLog, open_log
 from events.catalogue.health_check import HealthCheck
 from events.log.keys import partition_of
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
-from projections.read_model.store import ReadModelStore
 from projections.route_table.endpoint import Endpoint
 from tests.support.histories import (
     E,
@@ -378,28 +376,3 @@ async def test_the_age_is_how_far_the_table_is_behind_the_log(
         await until_named(reader, "later")
         await until_young(reader, 2)
         assert reader.folded_up_to == (entry_id,)
-
-
-async def test_an_endpoint_whose_document_is_mended_just_while_all_are_loaded_stays_in_the_table(
-    log: EventLog, table: WrittenTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mended, other = uuid4(), uuid4()
-    await table.put(named("mended", mended), named("other", other))
-    load_all = ReadModelStore.load_all
-
-    async def without_the_mended(store: ReadModelStore[Any], generation: int) -> AsyncIterator[Any]:
-        async for revision, state in load_all(store, generation):
-            if state.endpoint_id != mended:
-                yield revision, state
-
-    with captured_lines() as logs:
-        async with reading(log) as reader:
-            monkeypatch.setattr(ReadModelStore, "load_all", without_the_mended)
-            fields = ("previous", "1-1", "generation", table.generation, "changes", f"{E} 1")
-            await table.client.call("XADD", table.store.changes, "*", *fields)
-            await table.put(named("later", other))
-            await until_named(reader, "later", other)
-            known = reader.endpoint(mended)
-    assert "table_reloaded" in [line["event"] for line in logs]
-    assert known is not None
-    assert known.name == "mended"
