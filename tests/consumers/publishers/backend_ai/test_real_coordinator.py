@@ -1,8 +1,13 @@
 """The route table reaches clients through the released, unmodified AppProxy 26.9.6."""
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
@@ -105,6 +110,42 @@ async def test_a_wrong_token_is_said_and_nothing_is_lost_by_it(stage: Stage) -> 
         await stage.until_answered_by(chat, NONE)
         await stage.service.destroy(chat)
         await stage.until_gone(chat)
+
+
+async def test_a_publisher_that_is_killed_catches_up_when_it_is_started_again(
+    stage: Stage, redis_url: str, namespace: str
+) -> None:
+    environment = {
+        **os.environ,
+        "REDIS_URL": redis_url,
+        "ROUTESTREAM_NAMESPACE": namespace,
+        "ROUTESTREAM_PUBLISH_BACKEND_AI_COORDINATOR_URL": stage.proxy.url,
+        "ROUTESTREAM_PUBLISH_BACKEND_AI_TOKEN": API_SECRET,
+    }
+    command = [sys.executable, "-m", "consumers", "publish", "backend-ai"]
+
+    @asynccontextmanager
+    async def publishing() -> AsyncIterator[None]:
+        async with await anyio.open_process(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                yield
+            finally:
+                process.kill()
+
+    async with model_servers("one", "two") as routes:
+        async with publishing():
+            chat = await create(stage, "chat")
+            await stage.service.set_route_list(chat, routes)
+            await stage.service.record_status(chat, routes[0].route_id, "healthy")
+            await stage.until_answered_by(chat, "one")
+        await stage.service.record_status(chat, routes[0].route_id, "unhealthy")
+        await stage.service.record_status(chat, routes[1].route_id, "healthy")
+        async with publishing():
+            await stage.until_answered_by(chat, "two")
+            await stage.service.destroy(chat)
+            await stage.until_gone(chat)
 
 
 @settings(
