@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from consumers.errors import (
     ConsumersError,
     LeaseLostError,
+    ListenError,
     MissingSettingError,
     TakenNameError,
     TryLaterError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from consumers.handlers.handler_settings import HandlerSettings
     from consumers.monitoring.settings import MetricsSettings
     from consumers.processes.embedded import NoServerProgramError, embedded_server
+    from consumers.processes.traefik_process import NoTraefikError
     from consumers.publishers.proxy_ledger import ProxyLedger, ProxyNotes, Refusal
     from consumers.publishers.publisher_definition import PublisherDefinition
     from consumers.publishers.pushing import PushedProxy, push
@@ -40,6 +42,7 @@ else:
             "consumers.handlers.handler_settings": ("HandlerSettings",),
             "consumers.monitoring.settings": ("MetricsSettings",),
             "consumers.processes.embedded": ("NoServerProgramError", "embedded_server"),
+            "consumers.processes.traefik_process": ("NoTraefikError",),
             "consumers.publishers.proxy_ledger": ("ProxyLedger", "ProxyNotes", "Refusal"),
             "consumers.publishers.publisher_definition": ("PublisherDefinition",),
             "consumers.publishers.pushing": ("PushedProxy", "push"),
@@ -68,9 +71,11 @@ __all__ = [
     "HandlerSettings",
     "InvalidSettingsError",
     "LeaseLostError",
+    "ListenError",
     "MetricsSettings",
     "MissingSettingError",
     "NoServerProgramError",
+    "NoTraefikError",
     "ProxyLedger",
     "ProxyNotes",
     "PublishedEndpoint",

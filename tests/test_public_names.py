@@ -10,6 +10,9 @@ from types import ModuleType
 import pytest
 
 from consumers.publishers.backend_ai.coordinator_api import RefusedCallError
+from consumers.publishers.envoy.discovery_request import InvalidDiscoveryRequestError
+from consumers.publishers.router.router_api import RefusedWorkerError
+from consumers.publishers.router.worker_set import NotOneEndpointError
 from consumers.runtime.interruption import HistoryAwaitedError
 from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
@@ -30,6 +33,9 @@ NOT_FOR_CALLERS: dict[type[Exception], str] = {
     UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",
     HistoryAwaitedError: "waited out by the consumer whose projector raises it",
     RefusedCallError: "becomes a refusal in the proxy's notes",
+    RefusedWorkerError: "becomes a refusal in the router's notes",
+    NotOneEndpointError: "becomes a refusal in the router's notes",
+    InvalidDiscoveryRequestError: "becomes the answer 400",
     OutOfStepError: "caught by the follower that raises it",
     HeldBackError: "caught by the follower that raises it, and shown as its reader's state",
 }

@@ -21,6 +21,9 @@ RUNS = runs(KEYS)
 WRITES_NOTHING = {"missing", "redate"}
 """One only reads; the other changes idle times alone, by a single command."""
 
+WRITES_ELSEWHERE = {"write_keys", "write_handoff"}
+"""These write what a proxy reads, on its server; after any failure all of it is written again."""
+
 LAST_ID = f"{END}"
 _COMMAND = re.compile(r"[({]'([A-Z]{3,})'")
 
@@ -97,7 +100,9 @@ def name_of(run: Run) -> str:
 
 
 def test_every_script_that_writes_is_refused_in_its_turn() -> None:
-    assert {path.stem for path in SCRIPTS} == {run.name for run in RUNS} | WRITES_NOTHING
+    assert {path.stem for path in SCRIPTS} == (
+        {run.name for run in RUNS} | WRITES_NOTHING | WRITES_ELSEWHERE
+    )
 
 
 @pytest.mark.parametrize("run", RUNS, ids=name_of)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 from aiohttp import web
 
-from consumers.errors import MissingSettingError
+from consumers.errors import ListenError
 
 _CLOSE_TIMEOUT_S = 1.0
 _TEXT = "no route is available\n"
@@ -17,7 +17,7 @@ async def unavailable_server(port: int) -> AsyncIterator[None]:
     """Answer 503 to every request at *port*, on all addresses, during the block.
 
     Raises:
-        MissingSettingError: The port cannot be opened.
+        ListenError: The port cannot be opened.
     """
     server = web.Server(_unavailable)
     runner = web.ServerRunner(server, shutdown_timeout=_CLOSE_TIMEOUT_S)
@@ -27,7 +27,7 @@ async def unavailable_server(port: int) -> AsyncIterator[None]:
             await web.TCPSite(runner, None, port).start()
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            raise MissingSettingError(
+            raise ListenError(
                 f"publish.backend_ai.placeholder_port {port} cannot be opened: {why}; give another"
             ) from None
         yield

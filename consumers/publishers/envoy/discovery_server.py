@@ -9,7 +9,7 @@ import anyio
 from aiohttp import web
 from anyio.abc import TaskStatus
 
-from consumers.errors import ConsumersError
+from consumers.errors import ListenError
 from consumers.publishers.envoy.discovery_request import (
     DiscoveryRequest,
     InvalidDiscoveryRequestError,
@@ -44,10 +44,6 @@ _CLEANUP_S = 5.0
 _LOOKED_EVERY_S = 1.0
 _OF_ENVOYS_PATIENCE = 0.8
 _TIMEOUT_HEADER = "x-envoy-expected-rq-timeout-ms"
-
-
-class PublisherPortError(ConsumersError):
-    """The port that proxies ask on cannot be opened; the message names it and says why."""
 
 
 class DiscoveryServer:
@@ -152,7 +148,7 @@ async def discovery_server(
     """Serve Envoys during the block; yield the URL.
 
     Raises:
-        PublisherPortError: The port cannot be opened.
+        ListenError: The port cannot be opened.
     """
     server = DiscoveryServer(feed, ledger, settings)
     application = web.Application(client_max_size=_BODY_BYTES_MAX)
@@ -180,7 +176,7 @@ async def _listen(runner: web.AppRunner, settings: EnvoySettings) -> str:
         await web.TCPSite(runner, settings.host, settings.port).start()
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        raise PublisherPortError(
+        raise ListenError(
             f"publish.envoy.port {settings.port} of {settings.host} cannot be opened: {why}"
         ) from None
     host, port = runner.addresses[0][:2]

@@ -5,7 +5,7 @@ import aiohttp
 import anyio
 import pytest
 
-from consumers.errors import MissingSettingError
+from consumers.errors import ListenError
 from consumers.publishers.backend_ai.unavailable_server import unavailable_server
 from tests.support.ports import port_block
 
@@ -38,6 +38,6 @@ async def test_a_port_that_is_taken_is_named_with_its_setting() -> None:
     with port_block() as ports, socket.socket() as taken:
         taken.bind(("0.0.0.0", ports[0]))  # noqa: S104 - to be in the way
         taken.listen()
-        with pytest.raises(MissingSettingError, match="placeholder_port"):
+        with pytest.raises(ListenError, match="placeholder_port"):
             async with unavailable_server(ports[0]):
                 raise AssertionError

@@ -9,8 +9,9 @@ import aiohttp
 import anyio
 import pytest
 
+from consumers.errors import ListenError
 from consumers.processes.embedded import free_port
-from consumers.publishers.envoy.discovery_server import PublisherPortError, discovery_server
+from consumers.publishers.envoy.discovery_server import discovery_server
 from consumers.publishers.envoy.envoy_settings import EnvoySettings
 from consumers.publishers.proxy_ledger import ProxyLedger, ProxyState, open_ledger
 from events.log.log import EventLog
@@ -243,6 +244,6 @@ async def test_a_type_that_is_not_served_is_404(log: EventLog) -> None:
 async def test_a_port_that_is_taken_is_named(log: EventLog) -> None:
     async with asking(log) as envoy, open_ledger(log, "envoy") as ledger:
         port = int(envoy.url.rpartition(":")[2])
-        with pytest.raises(PublisherPortError, match=f"publish.envoy.port {port} .* opened"):
+        with pytest.raises(ListenError, match=f"publish.envoy.port {port} .* opened"):
             async with discovery_server(PutFeed(), ledger, EnvoySettings(port=port)):
                 pass
