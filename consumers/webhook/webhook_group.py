@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_work import HandlerWork
-from consumers.webhook.webhook import open_webhook
 from consumers.webhook.webhook_settings import WebhookSettings
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
@@ -30,6 +29,8 @@ async def webhook_consumers(
 
     The settings must have a URL: see `missing_webhook_setting`.
     """
+    from consumers.webhook.webhook import open_webhook  # noqa: PLC0415 - few commands need aiohttp
+
     if not settings.all_secrets:
         _log.warning("webhook_unsigned", why="no secret is set; receivers cannot know who calls")
     async with open_webhook(settings, log.keys.namespace) as webhook:

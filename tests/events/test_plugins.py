@@ -198,7 +198,7 @@ def with_all_broken(tmp_path_factory: pytest.TempPathFactory) -> There:
 
 def test_without_packages_there_is_what_is_shipped(shipped: There) -> None:
     assert shipped.projections == ["route-table", "health-state"]
-    assert shipped.groups == [*shipped.read_models, "webhook"]
+    assert shipped.groups == [*shipped.read_models, "webhook", "backend-ai"]
     assert shipped.broken == []
     assert shipped.findings == []
 
