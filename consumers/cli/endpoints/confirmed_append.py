@@ -41,9 +41,12 @@ async def confirm_and_append(
             endpoint if isinstance(endpoint, UUID) else await endpoint_id_of(log, endpoint)
         )
         service = EndpointService(log)
-        if created is not None:
+        if created is None:
+            recorded = await service.record(endpoint_id, decide_and_ask)
+        else:  # a name is claimed only by somebody who means it
+            decide_and_ask(await service.read(endpoint_id))
             await service.claim_name(created)
-        recorded = await service.record(endpoint_id, decide_and_ask)
+            recorded = await service.record(endpoint_id, decide)
     if not recorded.entry_ids:
         say("nothing to record: it is so already")
     for entry_id, event in zip(recorded.entry_ids, recorded.decision, strict=True):

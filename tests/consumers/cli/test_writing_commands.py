@@ -121,6 +121,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_written(shell: Shell) -> 
         "Error: there is no terminal to ask at; add --yes to do it"
     )
     assert shell.names() == []
+    assert shell("endpoints", "create", "chat", "--model", "m", "--yes").returncode == 0
 
 
 @pytest.mark.parametrize(("answer", "code", "written"), [("y", 0, 1), ("n", 1, 0)])
