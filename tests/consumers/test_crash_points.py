@@ -78,7 +78,7 @@ async def test_killed_between_reading_and_applying_nothing_is_lost(
 async def test_killed_with_entries_delivered_that_it_never_saw_nothing_is_lost(
     log: EventLog, started: Processes
 ) -> None:
-    victim = await started.start(NAME, "victim")
+    victim = await started.start(NAME, "victim", block_ms=60_000)  # it still waits when frozen
     victim.freeze()
     await append(log, 10)
     await until_pending(log, "victim", 10)

@@ -57,14 +57,18 @@ class Processes:
         url: str | None = None,
         batch_size: int = 10_000,
         snapshots: str = "snapshots",
+        block_ms: int | None = None,
     ) -> GroupProcess:
-        """Start a consumer *name* of *group*; return when it consumes."""
+        """Start a consumer *name* of *group*; return when it consumes.
+
+        With *block_ms* it is then in the middle of a wait on the server, which is so long.
+        """
         environment = {
             **os.environ,
             "REDIS_URL": url or self._url,
             "ROUTESTREAM_NAMESPACE": self._log.keys.namespace,
             "ROUTESTREAM_CONSUMER_CLAIM_IDLE_MS": str(CLAIM_IDLE_MS),
-            "ROUTESTREAM_CONSUMER_BLOCK_MS": "100",
+            "ROUTESTREAM_CONSUMER_BLOCK_MS": str(block_ms or 100),
             "ROUTESTREAM_CONSUMER_BATCH_SIZE": str(batch_size),
             "ROUTESTREAM_SNAPSHOTS_DIRECTORY": snapshots,
         }
@@ -83,7 +87,8 @@ class Processes:
             assert process.returncode is None, f"{group} {name} ended by itself"
             waits_on = connection_name(self._log.keys, 0, group, name)
             clients = await self._log.server.client.execute_command("CLIENT LIST")
-            return any(client["name"] == waits_on for client in clients)
+            flags = [one["flags"] for one in clients if one["name"] == waits_on]
+            return any("b" in one or block_ms is None for one in flags)
 
         await wait_until(consumes, f"{name} consumes for {group}")
         return GroupProcess(process, name)
