@@ -29,7 +29,7 @@ class Revision(msgspec.Struct, frozen=True):
         """Return the revision that `str` of one has printed.
 
         Raises:
-            InvalidEntryIdError: It is none.
+            InvalidPositionError: It is none.
         """
         return cls(tuple(map(EntryId.parse, text.split(","))))
 

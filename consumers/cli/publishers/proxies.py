@@ -19,7 +19,10 @@ from consumers.cli.terminal.output import (
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
 from consumers.publishers.proxy_ledger import Condition, ProxyState, Refusal, read_proxies
+from consumers.publishers.table_snapshot import Revision
 from events.entry.age import span
+from events.entry.entry_id import START
+from events.errors import InvalidPositionError
 
 _COLOURS: dict[Condition, str] = {
     "up to date": "green",
@@ -40,6 +43,7 @@ class ProxyRow(msgspec.Struct, frozen=True, kw_only=True):
     sent_age_s: float | None
     acknowledged: str | None
     acknowledged_age_s: float | None
+    proved_age_s: float | None
     refused: int
     refusals: tuple[Refusal, ...]
     problem: str | None
@@ -53,6 +57,7 @@ _COLUMNS: Columns[ProxyRow] = (
     Column("STATE", lambda row: Text(row.state, _COLOURS[row.state]), folds=True),
     Column("ACKNOWLEDGED", lambda row: row.acknowledged or "nothing", folds=True),
     Column("AGE", lambda row: _age(row.acknowledged_age_s), is_number=True),
+    Column("PROVED", lambda row: _ago(row.proved_age_s), is_number=True),
     Column("SENT", lambda row: row.sent if row.sent != row.acknowledged else None, is_below=True),
     Column("REFUSED", lambda row: row.refused or None, is_number=True),
     Column("WHY", lambda row: row.why, folds=True, is_below=True),
@@ -71,9 +76,10 @@ def proxies() -> None:
 async def list_proxies(deployment: Deployment, *, output: OutputForm, watch: float | None) -> None:
     """List the proxies: which revision of the table each has acknowledged, and what it refused.
 
-    A revision is the newest entry of the log that the table shows, of each partition. AGE is how
-    long ago it was last proved that the proxy has it. A proxy is `behind` that was given another
-    revision since, and `silent` if its publisher gave no sign of life for 15 s.
+    A revision is the newest entry of the log that the table shows, of each partition; AGE is how
+    long ago that was appended, PROVED when it was last proved that the proxy has the revision. A
+    proxy is `behind` that was given another revision since, and `silent` if its publisher gave no
+    sign of life for 15 s.
 
     \b
     Example: routestream proxies ls --watch 2
@@ -98,13 +104,29 @@ def _row(state: ProxyState, now: float) -> ProxyRow:
         sent=state.sent,
         sent_age_s=None if state.sent_at is None else now - state.sent_at,
         acknowledged=state.acknowledged,
-        acknowledged_age_s=None if state.acknowledged_at is None else now - state.acknowledged_at,
+        acknowledged_age_s=_age_of(state.acknowledged, now),
+        proved_age_s=None if state.acknowledged_at is None else now - state.acknowledged_at,
         refused=state.refused,
         refusals=state.refusals,
         problem=state.problem,
         silent_s=now - state.noted_at,
         why=state.why,
     )
+
+
+def _age_of(revision: str | None, now: float) -> float | None:
+    """Return how long ago the newest entry of *revision* was appended, in seconds."""
+    if revision is None:
+        return None
+    try:
+        newest = max(Revision.parse(revision).newest)
+    except InvalidPositionError:
+        return None
+    return now - newest.ms / 1_000 if newest > START else None
+
+
+def _ago(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{span(seconds)} ago"
 
 
 def _age(seconds: float | None) -> str | None:

@@ -42,6 +42,20 @@ async def test_a_proxy_is_shown_with_what_it_has(
     assert state in (await run(list_proxies)).stdout
 
 
+@pytest.mark.parametrize(
+    ("revision", "age_s"), [("1000-0", 1), ("1000-0,3000-7", 3), ("0-0", None), ("odd", None)]
+)
+async def test_the_age_of_a_revision_is_that_of_its_newest_entry(
+    log: EventLog, run: Commands, revision: str, age_s: int | None
+) -> None:
+    await note(log, msgspec.structs.replace(NOW, acknowledged=revision))
+    [row] = msgspec.json.decode((await run(list_proxies, "-o", "json")).stdout)
+    appended_s = None if age_s is None else time() - row["acknowledged_age_s"]
+    assert appended_s == (None if age_s is None else pytest.approx(age_s, abs=30))
+    if age_s is None:
+        assert row["acknowledged_age_s"] is None
+
+
 async def test_what_a_proxy_refused_and_why_stands_beside_it(log: EventLog, run: Commands) -> None:
     refusals = (Refusal("route chat-1", "a weight of 0.5 cannot be said"),)
     await note(log, msgspec.structs.replace(NOW, refusals=refusals, refused=3))
