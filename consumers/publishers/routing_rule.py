@@ -45,10 +45,15 @@ class RoutingRule(msgspec.Struct, frozen=True):
 
 
 class RoutingRules(msgspec.Struct, frozen=True):
-    """The rules of a table's endpoints, no two for the same host and path, and what has none."""
+    """The rules of a table's endpoints, no two for the same host and path, and what has none.
+
+    Attributes:
+        decided_by: What of each endpoint decides about its rule.
+    """
 
     by_endpoint: Mapping[UUID, RoutingRule]
     refusals: tuple[Refusal, ...]
+    decided_by: Mapping[UUID, object]
 
 
 def own_names(endpoint: Endpoint) -> RoutingRule:
@@ -60,8 +65,20 @@ Default = Callable[[Endpoint], RoutingRule]
 """Decides the rule of an endpoint without labels; raises ValueError where it can have none."""
 
 
-def routing_rules(snapshot: TableSnapshot, default: Default = own_names) -> RoutingRules:
-    """Return the rule of each endpoint; of two that want the same requests, the older has them."""
+def routing_rules(
+    snapshot: TableSnapshot, default: Default = own_names, before: RoutingRules | None = None
+) -> RoutingRules:
+    """Return the rule of each endpoint; of two that want the same requests, the older has them.
+
+    *before* are the rules of an earlier table by the same *default*; they are returned if nothing
+    has changed that decides about them: most changes are of routes.
+    """
+    decided_by = {
+        endpoint_id: (one.state.name, one.state.labels, one.state.created_at)
+        for endpoint_id, one in snapshot.endpoints.items()
+    }
+    if before is not None and before.decided_by == decided_by:
+        return before
     rules: dict[UUID, RoutingRule] = {}
     refusals: list[Refusal] = []
     owners: dict[tuple[str, str], str] = {}
@@ -78,7 +95,7 @@ def routing_rules(snapshot: TableSnapshot, default: Default = own_names) -> Rout
         owners |= {(host, wanted.path): called for host in free}
         if free:
             rules[endpoint.endpoint_id] = RoutingRule(free, wanted.path)
-    return RoutingRules(rules, tuple(refusals))
+    return RoutingRules(rules, tuple(refusals), decided_by)
 
 
 def called_in_refusals(endpoint: Endpoint) -> str:

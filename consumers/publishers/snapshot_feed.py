@@ -1,6 +1,6 @@
 """Gives publishers the newest snapshot of the route table, whenever it changes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from anyio.abc import TaskStatus
 
 from consumers.publishers.table_snapshot import (
     PublishedEndpoint,
+    Revision,
     TableSnapshot,
     published,
     revision_of,
@@ -34,13 +35,14 @@ class SnapshotFeed:
         self._reader = reader
         self._identity = identity
         self._revision = revision_of((), partitions)
-        self._known: dict[UUID, tuple[Endpoint, PublishedEndpoint]] = {}
         self._newest: TableSnapshot | None = None
+        self._stale: set[UUID] | None = None
         self._changed = anyio.Event()
         self.sequence = 0
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow the reader until cancelled; started when its table was taken once."""
+        self._reader.listen(self._note)
         self._take()
         task_status.started()
         while True:
@@ -72,16 +74,18 @@ class SnapshotFeed:
             await self._changed.wait()
         return self._newest
 
+    def _note(self, endpoints: Iterable[UUID] | None) -> None:
+        """Remember which *endpoints* have changed since the newest snapshot, None for all."""
+        if endpoints is None:
+            self._stale = None
+        elif self._stale is not None:
+            self._stale.update(endpoints)
+
     def _take(self) -> None:
-        endpoints = list(self._reader.endpoints())
-        if self._newest is None and all(endpoint.is_destroyed for endpoint in endpoints):
+        stale, self._stale = self._stale, set()
+        snapshot = self._all() if self._newest is None or stale is None else self._with(stale)
+        if self._newest is None and not snapshot.endpoints:
             return
-        partitions = len(self._revision.newest)
-        self._revision = self._revision.joined(revision_of(endpoints, partitions))
-        present = [self._published(one) for one in endpoints if not one.is_destroyed]
-        self._known = {one.state.endpoint_id: (one.state, one) for one in present}
-        destroyed = [one.endpoint_id for one in endpoints if one.is_destroyed]
-        snapshot = snapshot_of(self._identity, self._revision, present, destroyed)
         if snapshot == self._newest:
             return
         self._newest = snapshot
@@ -89,9 +93,42 @@ class SnapshotFeed:
         self._changed.set()
         self._changed = anyio.Event()
 
+    def _all(self) -> TableSnapshot:
+        """Return the snapshot of the reader's whole table."""
+        endpoints = list(self._reader.endpoints())
+        present = [self._published(one) for one in endpoints if not one.is_destroyed]
+        destroyed = [one.endpoint_id for one in endpoints if one.is_destroyed]
+        return snapshot_of(self._identity, self._grown(endpoints), present, destroyed)
+
+    def _with(self, stale: Iterable[UUID]) -> TableSnapshot:
+        """Return the newest snapshot with the *stale* endpoints as they are now."""
+        newest = self._newest or self._all()
+        present, destroyed = dict(newest.endpoints), set(newest.destroyed)
+        read: list[Endpoint] = []
+        for endpoint_id in stale:
+            state = self._reader.endpoint(endpoint_id)
+            if state is None or state.is_destroyed:
+                present.pop(endpoint_id, None)
+            else:
+                present[endpoint_id] = self._published(state)
+            if state is not None:
+                read.append(state)
+        destroyed.update(one.endpoint_id for one in read if one.is_destroyed)
+        destroyed -= set(stale) - {one.endpoint_id for one in read}
+        revision = self._grown(read)
+        if present.keys() == newest.endpoints.keys():  # in their order, as they were
+            return TableSnapshot(self._identity, revision, present, frozenset(destroyed))
+        return snapshot_of(self._identity, revision, list(present.values()), destroyed)
+
+    def _grown(self, endpoints: Iterable[Endpoint]) -> Revision:
+        """Return the revision of a table that shows *endpoints*, too; it never goes back."""
+        partitions = len(self._revision.newest)
+        self._revision = self._revision.joined(revision_of(endpoints, partitions))
+        return self._revision
+
     def _published(self, endpoint: Endpoint) -> PublishedEndpoint:
-        state, known = self._known.get(endpoint.endpoint_id, (None, None))
-        if known is not None and state is endpoint:
+        known = self._newest and self._newest.endpoints.get(endpoint.endpoint_id)
+        if known and known.state is endpoint:
             return known
         return published(endpoint, self._reader.routable(endpoint.endpoint_id))
 

@@ -1,6 +1,6 @@
 """Keep the whole route table up to date in a proxy's memory."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager
 from time import monotonic
 from typing import Annotated
@@ -61,6 +61,7 @@ class RouteTableReader:
         self._changed = anyio.Event()
         self._routable: dict[UUID, tuple[Route, ...]] = {}
         self._balancer = Balancer()
+        self._listeners: list[Callable[[Iterable[UUID] | None], None]] = []
         self._followers = [
             Follower(
                 server,
@@ -178,8 +179,14 @@ class RouteTableReader:
         """Wait until something in the table changes."""
         await self._changed.wait()
 
+    def listen(self, listener: Callable[[Iterable[UUID] | None], None]) -> None:
+        """Have *listener* called at each change with the endpoints that changed, None for all."""
+        self._listeners.append(listener)
+
     def _note(self, endpoints: Iterable[UUID] | None) -> None:
         """Drop the cached routes of *endpoints*, None for all; wake the tasks that wait."""
+        for listener in self._listeners:
+            listener(endpoints)
         if endpoints is None:
             self._routable.clear()
             endpoints = self._balancer.endpoints

@@ -135,7 +135,7 @@ class DiscoveryServer:
             for envoy in self._envoys.values():
                 envoy.follow(self._table)
             for asked, changed in list(self._waiting.items()):
-                if before is None or self._table.answer(*asked) != before.answer(*asked):
+                if before is None or not self._table.is_same(before, *asked):
                     del self._waiting[asked]
                     changed.set()
         return self._table

@@ -1,6 +1,7 @@
 """Encodes a snapshot of the route table as everything that Envoy may ask for."""
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import msgspec
 
@@ -45,6 +46,14 @@ class EnvoyTable(msgspec.Struct, frozen=True):
     wholes: Mapping[ResourceType, EnvoyAnswer]
     rules: RoutingRules
     refusals: Sequence[Refusal]
+
+    def is_same(self, other: Self, kind: ResourceType, names: Sequence[str]) -> bool:
+        """Whether *other* has the same answer to a request for *names*; see `answer`."""
+        if kind is not ResourceType.ENDPOINTS:
+            return self.wholes[kind] is other.wholes[kind]
+        if all(self.endpoints.get(name) is other.endpoints.get(name) for name in names):
+            return True
+        return self.answer(kind, names) == other.answer(kind, names)
 
     def answer(self, kind: ResourceType, names: Sequence[str]) -> EnvoyAnswer | None:
         """Return the answer to a request for *names*, none for all; None: nothing is known of it.
@@ -106,8 +115,8 @@ def _endpoint(
 def _rules(
     snapshot: TableSnapshot, settings: EnvoySettings, before: EnvoyTable | None
 ) -> RoutingRules:
-    rules = routing_rules(snapshot, lambda endpoint: default_rule(endpoint, settings))
-    return before.rules if before is not None and before.rules == rules else rules
+    known = None if before is None else before.rules
+    return routing_rules(snapshot, lambda endpoint: default_rule(endpoint, settings), known)
 
 
 def _wholes(
@@ -118,16 +127,29 @@ def _wholes(
     before: EnvoyTable | None,
 ) -> dict[ResourceType, EnvoyAnswer]:
     """Return all listeners, routes and clusters; what is as it was keeps its version."""
-    listener = encoded(ResourceType.LISTENERS, listener_of(settings), since, None)
-    routes = encoded(ResourceType.ROUTES, routes_of(rules.by_endpoint), since, None)
-    wholes = {
-        ResourceType.LISTENERS: answer_of({LISTENER: listener}, since),
-        ResourceType.ROUTES: answer_of({ROUTES: routes}, since),
-        ResourceType.CLUSTERS: answer_of({n: one.cluster for n, one in endpoints.items()}, since),
-    }
-    if before is None:
-        return wholes
-    return {
-        kind: known if (known := before.wholes[kind]).version.digest == one.version.digest else one
-        for kind, one in wholes.items()
-    }
+    wholes = {} if before is None else dict(before.wholes)
+    if before is None or rules is not before.rules:
+        listener = encoded(ResourceType.LISTENERS, listener_of(settings), since, None)
+        routes = encoded(ResourceType.ROUTES, routes_of(rules.by_endpoint), since, None)
+        _take_new(wholes, ResourceType.LISTENERS, answer_of({LISTENER: listener}, since))
+        _take_new(wholes, ResourceType.ROUTES, answer_of({ROUTES: routes}, since))
+    if before is None or not _are_same_clusters(endpoints, before.endpoints):
+        clusters = {name: one.cluster for name, one in endpoints.items()}
+        _take_new(wholes, ResourceType.CLUSTERS, answer_of(clusters, since))
+    return wholes
+
+
+def _take_new(
+    wholes: dict[ResourceType, EnvoyAnswer], kind: ResourceType, answer: EnvoyAnswer
+) -> None:
+    known = wholes.get(kind)
+    if known is None or known.version.digest != answer.version.digest:
+        wholes[kind] = answer
+
+
+def _are_same_clusters(
+    endpoints: Mapping[str, EncodedEndpoint], before: Mapping[str, EncodedEndpoint]
+) -> bool:
+    return endpoints.keys() == before.keys() and all(
+        one.cluster is before[name].cluster for name, one in endpoints.items()
+    )

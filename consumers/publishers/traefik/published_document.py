@@ -10,7 +10,10 @@ from consumers.publishers.snapshot_feed import SnapshotFeed
 from consumers.publishers.table_snapshot import Revision
 from consumers.publishers.traefik.default_certificate import Certificate
 from consumers.publishers.traefik.http_document import http_document
-from consumers.publishers.traefik.traefik_configuration import traefik_configuration
+from consumers.publishers.traefik.traefik_configuration import (
+    TraefikConfiguration,
+    traefik_configuration,
+)
 from consumers.publishers.traefik.traefik_settings import TraefikSettings
 
 
@@ -31,6 +34,7 @@ class DocumentFeed:
     ) -> None:
         self._feed, self._settings, self._certificate = feed, settings, certificate
         self._newest: PublishedDocument | None = None
+        self._told: TraefikConfiguration | None = None
 
     @property
     def problem(self) -> str | None:
@@ -44,7 +48,8 @@ class DocumentFeed:
         if snapshot is None:
             return None
         if self._newest is None or self._newest.sequence != self._feed.sequence:
-            configuration = traefik_configuration(snapshot, self._settings)
+            configuration = traefik_configuration(snapshot, self._settings, self._told)
+            self._told = configuration
             self._newest = PublishedDocument(
                 self._feed.sequence,
                 snapshot.revision,

@@ -47,6 +47,7 @@ class StoredConfiguration:
         self._store, self._settings = store, settings
         self._notes, self._watches = notes, watches
         self._stored: StoredKeys | None = None
+        self._told: TraefikConfiguration | None = None
         self._older_since: float | None = None
 
     @property
@@ -56,7 +57,8 @@ class StoredConfiguration:
 
     async def publish(self, snapshot: TableSnapshot, *, whole: bool) -> None:
         """Make the keys equal to *snapshot*; see `PushedProxy`."""
-        configuration = traefik_configuration(snapshot, self._settings)
+        configuration = traefik_configuration(snapshot, self._settings, self._told)
+        self._told = configuration
         if whole:
             self._stored = None
         try:

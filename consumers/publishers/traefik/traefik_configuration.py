@@ -1,7 +1,9 @@
 """Defines what Traefik is told of a snapshot, whichever way it is fed."""
 
 import re
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv6Address
+from uuid import UUID
 
 import msgspec
 
@@ -11,6 +13,7 @@ from consumers.publishers.proxy_ledger import Refusal
 from consumers.publishers.routing_rule import (
     ANY_HOST,
     RoutingRule,
+    RoutingRules,
     called_in_refusals,
     routing_rules,
 )
@@ -62,39 +65,70 @@ class TraefikService(msgspec.Struct, frozen=True):
     servers: tuple[TraefikServer, ...]
 
 
+class ToldEndpoint(msgspec.Struct, frozen=True):
+    """One endpoint by its *rule*: its service, and what of it cannot be told."""
+
+    source: PublishedEndpoint
+    rule: RoutingRule
+    service: TraefikService
+    refusals: tuple[Refusal, ...]
+
+
 class TraefikConfiguration(msgspec.Struct, frozen=True):
     """What Traefik is told of one snapshot.
 
     Attributes:
-        refusals: What of the snapshot cannot be told; all else is.
+        rules: Which requests go where.
+        endpoints: The endpoints that have a rule.
     """
 
     identity: str
     revision: str
-    services: tuple[TraefikService, ...]
-    refusals: tuple[Refusal, ...]
+    rules: RoutingRules
+    endpoints: Mapping[UUID, ToldEndpoint]
+
+    @property
+    def services(self) -> Sequence[TraefikService]:
+        """The services, one for each endpoint."""
+        return [one.service for one in self.endpoints.values()]
+
+    @property
+    def refusals(self) -> Sequence[Refusal]:
+        """What of the snapshot cannot be told; all else is."""
+        of_routes = (refusal for one in self.endpoints.values() for refusal in one.refusals)
+        return (*self.rules.refusals, *of_routes)
 
 
 def traefik_configuration(
-    snapshot: TableSnapshot, settings: TraefikSettings
+    snapshot: TableSnapshot,
+    settings: TraefikSettings,
+    before: TraefikConfiguration | None = None,
 ) -> TraefikConfiguration:
-    """Return what Traefik is told of *snapshot*."""
-    rules = routing_rules(snapshot, lambda endpoint: default_rule(endpoint, settings))
-    refusals = list(rules.refusals)
-    services = []
-    for endpoint_id, published in snapshot.endpoints.items():
-        rule = rules.by_endpoint.get(endpoint_id)
-        if rule is None:
-            continue
-        servers, refused = _servers(published)
-        refusals += refused
-        public = published.state.open_to_public
-        services.append(
-            TraefikService(f"endpoint-{endpoint_id}", _rule(rule), rule.path, public, servers)
-        )
-    return TraefikConfiguration(
-        snapshot.identity, str(snapshot.revision), tuple(services), tuple(refusals)
-    )
+    """Return what Traefik is told of *snapshot*.
+
+    *before*, what it was told with the same settings, saves the work for what is as it was.
+    """
+    known = None if before is None else before.rules
+    rules = routing_rules(snapshot, lambda endpoint: default_rule(endpoint, settings), known)
+    told = {} if before is None else before.endpoints
+    endpoints = {
+        endpoint_id: _told(snapshot.endpoints[endpoint_id], rule, told.get(endpoint_id))
+        for endpoint_id in snapshot.endpoints
+        if (rule := rules.by_endpoint.get(endpoint_id)) is not None
+    }
+    return TraefikConfiguration(snapshot.identity, str(snapshot.revision), rules, endpoints)
+
+
+def _told(
+    published: PublishedEndpoint, rule: RoutingRule, before: ToldEndpoint | None
+) -> ToldEndpoint:
+    if before is not None and before.source is published and before.rule == rule:
+        return before
+    servers, refusals = _servers(published)
+    state = published.state
+    name = f"endpoint-{state.endpoint_id}"
+    service = TraefikService(name, _rule(rule), rule.path, state.open_to_public, servers)
+    return ToldEndpoint(published, rule, service, tuple(refusals))
 
 
 def _rule(rule: RoutingRule) -> str:

@@ -133,3 +133,29 @@ def test_a_joined_revision_shows_what_either_shows(pairs: list[tuple[EntryId, En
         assert all(joined.shows(partition, entry_id) for entry_id in pair)
         assert joined.newest[partition] in pair
     assert not joined.shows(len(pairs), pairs[0][0])
+
+
+async def test_a_snapshot_made_of_changes_is_what_a_feed_that_begins_now_has(
+    log: EventLog, table: WrittenTable
+) -> None:
+    endpoints = [replace(FIRST, endpoint_id=UUID(int=100 - n)) for n in range(5)]
+    await table.put(*endpoints)
+    async with feeding(log) as feed:
+        await feed.after(0)
+        one, other, third, *_ = endpoints
+        newest = FIRST
+        for changed in (
+            later(one, name="other"),
+            destroyed(other),
+            replace(FIRST, endpoint_id=UUID(int=50)),
+            replace(FIRST, endpoint_id=UUID(int=500)),
+            later(third, routes={}),
+        ):
+            newest = later(newest)
+            await table.put(replace(changed, version=newest.version))
+            await until_newest(feed, newest.version)
+        async with feeding(log) as begun:
+            assert await begun.after(0) == feed.newest
+        assert feed.newest is not None
+        assert list(feed.newest.endpoints) == sorted(feed.newest.endpoints)
+        assert feed.newest.destroyed == {other.endpoint_id}
