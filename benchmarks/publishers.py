@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.envoy import envoy_process, envoy_program
-from consumers.processes.embedded import embedded_server
+from consumers.processes.embedded import embedded_server, free_port
 from consumers.processes.logs import configure_logs
 from consumers.processes.supervisor import routestream_command
-from consumers.processes.traefik_process import free_port, traefik_process
+from consumers.processes.traefik_process import traefik_process
 from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog, open_log
 from events.catalogue.route import RouteRecord
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from consumers.processes.embedded import free_port
+
 _EXTRA = Path(sys.executable).parent / "traefik"
 _START_TIMEOUT_S = 20.0
 _LOG_BYTES_SHOWN = 2_000
@@ -115,14 +117,6 @@ def traefik_program() -> Path:
 def is_traefik_installed() -> bool:
     """Whether the extra `traefik` is."""
     return _EXTRA.is_file()
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _listens(port: int) -> bool:

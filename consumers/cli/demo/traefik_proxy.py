@@ -10,7 +10,8 @@ import anyio
 import msgspec
 
 from consumers.cli.demo.checks import LOOK_EVERY_S, STEP_TIMEOUT_S
-from consumers.processes.traefik_process import TraefikProcess, free_port, traefik_process
+from consumers.processes.embedded import free_port
+from consumers.processes.traefik_process import TraefikProcess, traefik_process
 from consumers.publishers.table_snapshot import Revision
 from consumers.publishers.traefik.traefik_configuration import REVISION_HEADER
 from projections.read_model.reader import RouteTableReader

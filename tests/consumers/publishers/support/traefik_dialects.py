@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from consumers.processes.embedded import EmbeddedServer, embedded_server
-from consumers.processes.traefik_process import TraefikProcess, free_port
+from consumers.processes.embedded import EmbeddedServer, embedded_server, free_port
+from consumers.processes.traefik_process import TraefikProcess
 from consumers.publishers.publisher_definition import PublisherDefinition
 from consumers.publishers.settings import PublishSettings
 from consumers.publishers.traefik.http_publisher import TRAEFIK_HTTP
