@@ -1,6 +1,7 @@
 """The `demo` command."""
 
 import errno
+import logging
 import os
 import resource
 import sys
@@ -67,6 +68,8 @@ def demo(proxy: str | None) -> None:
     Example: routestream demo
     """
     configure_logs("critical")
+    # It warns of processes that were ended, and looked at, before it could look itself.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     console = Console(soft_wrap=True)
     began_at = monotonic()
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
