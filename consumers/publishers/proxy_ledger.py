@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from time import time
+from time import monotonic, time
 from typing import Annotated, Literal
 
 import anyio
@@ -32,6 +32,7 @@ REFUSALS_MAX = 20
 """Refusals that are noted of a proxy; the number of all of them is, too."""
 
 _CHANGE_NOTED_WITHIN_S = 0.5
+_FORGET_EVERY_S = 600.0
 _PROXIES_MAX = 10_000
 
 _log = structured_logger(__name__)
@@ -187,10 +188,14 @@ class ProxyLedger:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Write down what changed, and give signs of life, until cancelled."""
         task_status.started()
+        forget_at = monotonic()
         while True:
             self._changed = anyio.Event()
             with suppress(ServerUnavailableError, ServerRefusedError):
                 await self._write()
+                if monotonic() >= forget_at:
+                    await self._forget_silent()
+                    forget_at = monotonic() + _FORGET_EVERY_S
             await anyio.sleep(_CHANGE_NOTED_WITHIN_S)
             with anyio.move_on_after(NOTED_EVERY_S - _CHANGE_NOTED_WITHIN_S):
                 await self._changed.wait()
@@ -203,6 +208,10 @@ class ProxyLedger:
             fields += [f"{self._publisher} {state.proxy}", msgspec.json.encode(noted)]
         if fields:
             await self._server.client.call("HSET", self._key, *fields)
+
+    async def _forget_silent(self) -> None:
+        """Drop the notes of proxies whose publisher gave no sign for `FORGOTTEN_S`."""
+        now = time()
         forgotten = [
             f"{one.publisher} {one.proxy}"
             for one in await _read(self._server.client.call, self._key)
