@@ -57,13 +57,8 @@ class BackendAIProcesses:
             )
         )
         started = GroupProcess(process, name)
-        self._stack.callback(_end, started)
+        self._stack.callback(started.end)
         return started
-
-
-def _end(started: GroupProcess) -> None:
-    if started.process.returncode is None:
-        started.process.kill()
 
 
 @asynccontextmanager

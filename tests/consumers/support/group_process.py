@@ -34,6 +34,11 @@ class GroupProcess:
         with anyio.fail_after(10):
             await self.process.wait()
 
+    def end(self) -> None:
+        """End it at once if it runs; whoever has started it does not wait."""
+        if self.process.returncode is None:
+            self.process.kill()
+
     async def stop(self) -> int:
         """Let it finish, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -81,7 +86,8 @@ class Processes:
                 env=environment,
             )
         )
-        self._stack.callback(_end, process)
+        started = GroupProcess(process, name)
+        self._stack.callback(started.end)
 
         async def consumes() -> bool:
             assert process.returncode is None, f"{group} {name} ended by itself"
@@ -91,12 +97,7 @@ class Processes:
             return any("b" in one or block_ms is None for one in flags)
 
         await wait_until(consumes, f"{name} consumes for {group}")
-        return GroupProcess(process, name)
-
-
-def _end(process: Process) -> None:
-    if process.returncode is None:
-        process.kill()
+        return started
 
 
 @asynccontextmanager

@@ -61,7 +61,7 @@ class WebhookProcesses:
             )
         )
         started = GroupProcess(process, name)
-        self._stack.callback(_end, started)
+        self._stack.callback(started.end)
         return started
 
     async def _owns(self, name: str) -> bool:
@@ -71,11 +71,6 @@ class WebhookProcesses:
         called = connection_name(self._log.keys, 0, WEBHOOK, name)
         clients = await self._log.server.client.execute_command("CLIENT LIST")
         return any(one["name"] == called and "b" in one["flags"] for one in clients)
-
-
-def _end(one: GroupProcess) -> None:
-    if one.process.returncode is None:
-        one.process.kill()
 
 
 @asynccontextmanager
