@@ -22,6 +22,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
+from events.catalogue.traffic_split import Rollout, TrafficSplitUpdatedEvent
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import EntryLineError
 from events.entry.recorded import Entry, Metadata, RecordedEvent, fold
@@ -114,6 +115,7 @@ __all__ = [
     "Owner",
     "ReadableLog",
     "RecordedEvent",
+    "Rollout",
     "RouteCreatedEvent",
     "RouteFailedEvent",
     "RouteRecord",
@@ -123,6 +125,7 @@ __all__ = [
     "ServerRefusedError",
     "ServerSettings",
     "ServerUnavailableError",
+    "TrafficSplitUpdatedEvent",
     "TrafficSwitchedEvent",
     "TrimmedError",
     "UncertainAppendError",

@@ -88,7 +88,8 @@ class RouteTableReader:
     def routable(self, endpoint_id: UUID) -> tuple[Route, ...]:
         """Return the routes that share the endpoint's traffic by their `traffic_ratio`.
 
-        Empty where no route may get traffic, and for an unknown endpoint: see `endpoint`.
+        Where the traffic is split between revisions, that is its effective weight. Empty where no
+        route may get traffic, and for an unknown endpoint: see `endpoint`.
         """
         known = self._routable.get(endpoint_id)
         if known is None:

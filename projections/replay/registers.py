@@ -108,6 +108,8 @@ def _of_endpoint(endpoint: Endpoint) -> Iterator[Register]:
     yield Register(None, "health_check", msgspec.to_builtins(check), endpoint.health_check_at)
     for name in ("traffic_status", "traffic_reason"):
         yield Register(None, name, getattr(endpoint, name), endpoint.traffic_at)
+    for name in ("split", "split_reason", "rollout"):
+        yield Register(None, name, msgspec.to_builtins(getattr(endpoint, name)), endpoint.split_at)
     yield Register(None, "destroyed", endpoint.is_destroyed, endpoint.destroyed_at)
     yield Register(None, "list_at", str(endpoint.list_at), endpoint.list_at)
     yield Register(None, "version", str(endpoint.version), endpoint.version)

@@ -7,6 +7,7 @@ import msgspec
 from events.catalogue.endpoint import Owner
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.route import TrafficStatus
+from events.catalogue.traffic_split import Rollout
 from events.entry.entry_id import START, EntryId
 from projections.route_set import in_order
 from projections.route_table.route import Route
@@ -15,7 +16,8 @@ from projections.route_table.route import Route
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The state of one endpoint: the newest stamp seen is its *version*.
 
-    *owner* and *labels* are those that it was created with, at *created_at*.
+    *owner* and *labels* are those that it was created with, at *created_at*. *split* has the shares
+    of the traffic by revision, none where it is not split; *rollout* is what that is a step of.
     """
 
     endpoint_id: UUID
@@ -34,6 +36,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     traffic_status: TrafficStatus = "active"
     traffic_reason: str | None = None
     traffic_at: EntryId = START
+    split: dict[str, float] = {}
+    split_reason: str | None = None
+    rollout: Rollout | None = None
+    split_at: EntryId = START
     routes: dict[UUID, Route] = {}
 
     @property
@@ -72,6 +78,10 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     traffic_status: TrafficStatus = "active"
     traffic_reason: str | None = None
     traffic_at: EntryId = START
+    split: dict[str, float] = {}
+    split_reason: str | None = None
+    rollout: Rollout | None = None
+    split_at: EntryId = START
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -105,6 +115,10 @@ def encode(state: Endpoint, revision: int) -> bytes:
             traffic_status=state.traffic_status,
             traffic_reason=state.traffic_reason,
             traffic_at=state.traffic_at,
+            split=state.split,
+            split_reason=state.split_reason,
+            rollout=state.rollout,
+            split_at=state.split_at,
         )
     )
 
@@ -132,5 +146,9 @@ def decode(document: bytes) -> tuple[int, Endpoint]:
         traffic_status=read.traffic_status,
         traffic_reason=read.traffic_reason,
         traffic_at=read.traffic_at,
+        split=read.split,
+        split_reason=read.split_reason,
+        rollout=read.rollout,
+        split_at=read.split_at,
         routes=routes,
     )

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from events.catalogue.route import Protocol, RouteRecord, RouteStatus, TrafficStatus
+from events.catalogue.traffic_split import REVISION_LABEL
 from events.entry.entry_id import START, EntryId
 
 Health = Literal["not_checked", "healthy", "unhealthy", "degraded"]
@@ -52,6 +53,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     def __hash__(self) -> int:
         return hash(self.route_id)  # labels have no hash
+
+    @property
+    def revision(self) -> str:
+        """Its revision, as its label says; "" where it has none."""
+        return self.labels.get(REVISION_LABEL, "")
 
     @property
     def status_since(self) -> EntryId:

@@ -22,6 +22,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
+from events.catalogue.traffic_split import TrafficSplitUpdatedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from projections.projection import Projection
@@ -187,6 +188,14 @@ def _traffic_switched(state: Endpoint, event: TrafficSwitchedEvent, at: EntryId)
     return _with_route(state, event.route_id, at, switched)
 
 
+def _split(state: Endpoint, event: TrafficSplitUpdatedEvent, at: EntryId) -> Endpoint:
+    if at <= state.split_at:
+        return state
+    return replace(
+        state, split=event.shares, split_reason=event.reason, rollout=event.rollout, split_at=at
+    )
+
+
 def _status_changed(state: Endpoint, event: ModelServiceStatusEvent, at: EntryId) -> Endpoint:
     def observed(route: Route) -> Route:
         if at <= max(route.health_at, route.started_at):
@@ -213,6 +222,7 @@ _CHANGES: dict[type[Event], Callable[[Endpoint, Any, EntryId], Endpoint]] = {
     RouteFailedEvent: _route_failed,
     RouteTrafficRatioUpdatedEvent: _ratio_updated,
     TrafficSwitchedEvent: _traffic_switched,
+    TrafficSplitUpdatedEvent: _split,
     ModelServiceStatusEvent: _status_changed,
 }
 

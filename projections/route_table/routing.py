@@ -1,5 +1,6 @@
 """Apply the rule that AppProxy routes by: which routes of an endpoint get traffic."""
 
+from projections.route_table.effective_weight import divided
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
 
@@ -32,6 +33,9 @@ def gets_traffic(route: Route, *, checked: bool) -> bool:
 def routable(endpoint: Endpoint, panic_threshold: float = 0.0) -> tuple[Route, ...]:
     """Return the routes that share the endpoint's traffic by their `traffic_ratio`.
 
+    Where the endpoint's traffic is split between revisions, that is their effective weight: see
+    `projections.route_table.effective_weight.divided`.
+
     Where fewer than *panic_threshold* (0 to 1) of the candidates are healthy, all of them are
     returned: too few healthy ones under full load would fail next. 0 switches that off. A route
     with ratio 0 gets no traffic, nor does any whose endpoint's traffic is switched off.
@@ -43,4 +47,5 @@ def routable(endpoint: Endpoint, panic_threshold: float = 0.0) -> tuple[Route, .
     chosen = [route for route in candidates if gets_traffic(route, checked=checked)]
     if len(chosen) < panic_threshold * len(candidates):
         chosen = candidates
-    return tuple(route for route in chosen if route.traffic_ratio > 0)
+    weighted = tuple(route for route in chosen if route.traffic_ratio > 0)
+    return divided(weighted, endpoint.split) if endpoint.split else weighted

@@ -38,6 +38,11 @@ def traffic_of(endpoint: Endpoint) -> dict[UUID, Traffic]:
     return traffic
 
 
+def revision_in_words(revision: str) -> str:
+    """Return how a revision is called; routes without the label have one in common."""
+    return f"revision {revision}" if revision else "routes without a revision"
+
+
 def address_since(route: Route) -> EntryId:
     """Return the event that last set the route's address."""
     return max(route.address_at, route.listed_at)
@@ -56,7 +61,7 @@ def ratio_since(route: Route) -> EntryId:
 def _chosen_at(endpoint: Endpoint, route: Route) -> EntryId:
     """Return the newest of the events that set the registers, which all allow traffic."""
     health = endpoint.health_check_at if endpoint.health_check is None else route.health_at
-    switches = max(endpoint.traffic_at, route.traffic_at)
+    switches = max(endpoint.traffic_at, route.traffic_at, endpoint.split_at)
     return max(route.status_since, address_since(route), ratio_since(route), health, switches)
 
 
@@ -71,7 +76,14 @@ def _none_for(endpoint: Endpoint, route: Route) -> Traffic:
         return Traffic(0.0, "no address", address_since(route))
     if endpoint.health_check is not None and route.health != "healthy":
         return Traffic(0.0, route.health.replace("_", " "), _health_since(endpoint, route))
-    return Traffic(0.0, "weight 0", ratio_since(route))
+    return _weightless(endpoint, route)
+
+
+def _weightless(endpoint: Endpoint, route: Route) -> Traffic:
+    if route.traffic_ratio == 0:
+        return Traffic(0.0, "weight 0", ratio_since(route))
+    by = max(endpoint.split_at, labels_since(route))
+    return Traffic(0.0, f"no share for {revision_in_words(route.revision)}", by)
 
 
 def _health_since(endpoint: Endpoint, route: Route) -> EntryId:

@@ -126,6 +126,7 @@ def test_the_route_table_is_what_the_whole_history_says(events: list[RecordedEve
     assert routes_of(endpoint) == oracle.present_routes(events)
     assert endpoint.is_destroyed == oracle.is_destroyed(events)
     assert (endpoint.traffic_status, endpoint.traffic_reason) == oracle.endpoint_traffic(events)
+    assert (endpoint.split, endpoint.rollout, endpoint.split_reason) == oracle.traffic_split(events)
     assert endpoint.health_check == oracle.health_check(events)
     assert endpoint.name == oracle.name(events)
     assert (endpoint.owner, endpoint.labels) == oracle.description(events)

@@ -12,6 +12,7 @@ from events.catalogue.route import (
     RouteCreatedEvent,
     RouteRecord,
 )
+from events.catalogue.traffic_split import Rollout
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
 from projections.errors import TooManyRoutesError, UnreadableDocumentError
@@ -35,6 +36,7 @@ from tests.support.histories import (
     record,
     recorded,
     route_created,
+    split,
     started,
     terminating,
     weighted,
@@ -275,6 +277,25 @@ def test_a_document_follows_a_bounded_number_of_routes() -> None:
     with pytest.raises(TooManyRoutesError, match="follow 2001, the limit is 2000; set its route"):
         ROUTE_TABLE.evolve(full, create(FOLLOWED_MAX + 1))
     assert len(ROUTE_TABLE.evolve(full, create(5)).routes) == FOLLOWED_MAX
+
+
+def test_a_traffic_split_is_kept_whole_and_the_newer_one_wins() -> None:
+    rollout = Rollout(to="v2", back={"v1": 1.0}, percents=(50.0, 100.0), every_s=60.0)
+    events = history(
+        split({"v1": 95.0, "v2": 5.0}, rollout, "canary"), split({"v1": 1.0}, None, "back")
+    )
+    first = endpoint_of(events[:1])
+    assert (first.split, first.rollout) == ({"v1": 95.0, "v2": 5.0}, rollout)
+    assert (first.split_reason, first.split_at) == ("canary", at(1))
+    newer = endpoint_of(events[::-1])
+    assert (newer.split, newer.rollout, newer.split_reason) == ({"v1": 1.0}, None, "back")
+    assert newer.split_at == at(2)
+
+
+def test_a_split_of_nothing_ends_the_split_and_destruction_forgets_it() -> None:
+    ended = endpoint_of(history(split({"v1": 1.0}), split({})))
+    assert (ended.split, ended.split_at) == ({}, at(2))
+    assert endpoint_of(history(split({"v1": 1.0}), destroyed())).split == {}
 
 
 def test_the_document_is_what_a_person_reads_with_hget() -> None:

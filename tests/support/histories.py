@@ -27,6 +27,7 @@ from events.catalogue.route import (
     TrafficStatus,
     TrafficSwitchedEvent,
 )
+from events.catalogue.traffic_split import Rollout, TrafficSplitUpdatedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent, fold
 from projections import catalogue
@@ -113,6 +114,12 @@ def switched(
     )
 
 
+def split(
+    shares: dict[str, float], rollout: Rollout | None = None, reason: str | None = None
+) -> TrafficSplitUpdatedEvent:
+    return TrafficSplitUpdatedEvent(endpoint_id=E, shares=shares, rollout=rollout, reason=reason)
+
+
 def observed(new_status: ModelServiceStatus, route: int = 0, **fields: Any) -> Event:  # noqa: ANN401
     return ModelServiceStatusEvent(
         endpoint_id=E, route_id=ROUTES[route], new_status=new_status, observed_at=OBSERVED, **fields
@@ -171,6 +178,7 @@ _OF_THE_ENDPOINT = [
     *(created(labels={"tier": "gold"}), created(owner=Owner(domain="default", user="kim"))),
     *(switched("inactive", None, "moved"), switched("active", None)),
     *(checked(None), checked(HealthCheck(path="/b", interval=5.0))),
+    *(split({"v1": 95.0, "v2": 5.0}, Rollout(to="v2", back={"v1": 1.0})), split({}, None, "off")),
 ]
 happening = st.one_of(
     st.sampled_from(_of_route(0)),

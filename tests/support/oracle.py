@@ -26,6 +26,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
+from events.catalogue.traffic_split import Rollout, TrafficSplitUpdatedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 
@@ -150,6 +151,16 @@ def endpoint_traffic(history: Sequence[RecordedEvent]) -> tuple[str, str | None]
     if is_destroyed(history):
         return "active", None
     return traffic([one.event for one in history if getattr(one.event, "route_id", 0) is None])
+
+
+def traffic_split(
+    history: Sequence[RecordedEvent],
+) -> tuple[dict[str, float], Rollout | None, str | None]:
+    """Return the shares by revision, what they are a step of, and why."""
+    said = [one.event for one in history if isinstance(one.event, TrafficSplitUpdatedEvent)]
+    if not said or is_destroyed(history):
+        return {}, None, None
+    return said[-1].shares, said[-1].rollout, said[-1].reason
 
 
 def traffic(said: Sequence[Any]) -> tuple[str, str | None]:

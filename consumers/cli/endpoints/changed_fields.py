@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from consumers.cli.terminal.event_summary import labels_text, owner_text
+from consumers.cli.terminal.event_summary import labels_text, owner_text, split_text
 from events.catalogue.health_check import HealthCheck
 from producers.endpoints.decisions import Decision
 from producers.endpoints.remarks import after_decision
@@ -38,6 +38,8 @@ def _of_endpoint(before: Endpoint, after: Endpoint) -> Iterator[Step]:
         yield "health check", _check(before.health_check), _check(after.health_check)
     if switch_in_words(after) != switch_in_words(before):
         yield "traffic", switch_in_words(before), switch_in_words(after)
+    if split_in_words(after) != split_in_words(before):
+        yield "traffic split", split_in_words(before), split_in_words(after)
     if after.is_destroyed and not before.is_destroyed:
         yield "endpoint", before.name or str(before.endpoint_id), "destroyed"
 
@@ -67,6 +69,12 @@ def _route(route: Route) -> str:
     labels = f", {labels_text(route.labels)}" if route.labels else ""
     weight = f"weight {route.traffic_ratio:g}"
     return f"{address}, {route.status}, {route.health}, {weight}{switch}{labels}"
+
+
+def split_in_words(endpoint: Endpoint) -> str:
+    """Return how its traffic is split between revisions, and the reason given."""
+    split = split_text(endpoint.split, endpoint.rollout)
+    return ": ".join(filter(None, (split, endpoint.split_reason)))
 
 
 def switch_in_words(of: Endpoint | Route) -> str:

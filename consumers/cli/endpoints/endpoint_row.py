@@ -8,7 +8,15 @@ from uuid import UUID
 import msgspec
 from rich.text import Text
 
-from consumers.cli.endpoints.table import health_text, healths, looked_at, per_cent, shares
+from consumers.cli.endpoints.table import (
+    KnowledgeRow,
+    health_text,
+    healths,
+    knowledge_row,
+    looked_at,
+    per_cent,
+    shares,
+)
 from consumers.cli.terminal.event_summary import address, labels_text
 from consumers.cli.terminal.output import shown_id
 from consumers.cli.terminal.table import Column, Columns
@@ -88,16 +96,11 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     traffic_status: str
     traffic_reason: str | None
     traffic_at: EntryId | None
+    split: dict[str, float]
+    split_reason: str | None
+    rollout: dict[str, Any] | None
+    split_at: EntryId | None
     routes: list[RouteRow]
-
-
-class KnowledgeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the log is folded; *behind_s* is null where no group folds the partition."""
-
-    group: str
-    head: EntryId | None
-    unfolded: EntryId | None
-    behind_s: float | None
 
 
 class LiveEndpointRow(EndpointRow, frozen=True, kw_only=True):
@@ -212,18 +215,8 @@ def live_endpoint_row(
         now: The server's clock.
         ages: How old the health of its routes is.
     """
-    knowledge = msgspec.UNSET if known is None else _knowledge(known, now)
+    knowledge = msgspec.UNSET if known is None else knowledge_row(known, now)
     return LiveEndpointRow(**_facts(revision, endpoint, ages), knowledge=knowledge)
-
-
-def _knowledge(known: Knowledge, now: datetime) -> KnowledgeRow:
-    behind_s = known.behind_s(now)
-    return KnowledgeRow(
-        group=known.group,
-        head=_stamp(known.head),
-        unfolded=known.unfolded,
-        behind_s=None if behind_s is None else round(behind_s, 3),
-    )
 
 
 def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]) -> dict[str, Any]:
@@ -246,6 +239,10 @@ def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]
         "traffic_status": endpoint.traffic_status,
         "traffic_reason": endpoint.traffic_reason,
         "traffic_at": _stamp(endpoint.traffic_at),
+        "split": endpoint.split,
+        "split_reason": endpoint.split_reason,
+        "rollout": msgspec.to_builtins(endpoint.rollout),
+        "split_at": _stamp(endpoint.split_at),
         "routes": [
             _route_row(route, traffic[route.route_id], ages.get((own, route.route_id)))
             for route in endpoint.present_routes

@@ -4,17 +4,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+import msgspec
 from rich.text import Text
 
-from consumers.cli.terminal.event_summary import labels_text, owner_text
+from consumers.cli.terminal.event_summary import labels_text, owner_text, split_text
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import printable, shown_id
 from consumers.doctor.finding import counted
 from events.catalogue.health_check import HealthCheck
 from events.entry.age import age_of, span
+from events.entry.entry_id import START, EntryId
 from events.errors import ServerRefusedError
 from events.log.log import EventLog
 from projections.health_state.probe_times import read_health_ages
+from projections.read_model.knowledge import Knowledge
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.route import Health, Route
@@ -27,6 +30,26 @@ HEALTH_COLOURS: dict[Health, str] = {
 }
 SHARES_MAX = 3
 """Different shares of traffic that are shown for one endpoint."""
+
+
+class KnowledgeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the log is folded; *behind_s* is null where no group folds the partition."""
+
+    group: str
+    head: EntryId | None
+    unfolded: EntryId | None
+    behind_s: float | None
+
+
+def knowledge_row(known: Knowledge, now: datetime) -> KnowledgeRow:
+    """Return how current what is shown is, for a program."""
+    behind_s = known.behind_s(now)
+    return KnowledgeRow(
+        group=known.group,
+        head=known.head if known.head > START else None,
+        unfolded=known.unfolded,
+        behind_s=None if behind_s is None else round(behind_s, 3),
+    )
 
 
 def healths(health_check: object | None, routes: Iterable[Health], stale: int) -> str:
@@ -105,11 +128,20 @@ def endpoint_pairs(
         ("labels", labels_text(endpoint.labels)),
         ("public", "open, no token needed" if endpoint.open_to_public else "a token is needed"),
         ("health check", health_check_in_words(endpoint.health_check)),
+        ("split", _split_in_words(endpoint, now)),
         ("created", created and f"{created} ago, by {endpoint.created_at}"),
         ("destroyed", destroyed and f"{destroyed} ago, by {endpoint.destroyed_at}"),
         ("version", f"{endpoint.version}, {age_of(endpoint.version, now)} ago"),
         ("revision", revision or None),
     ]
+
+
+def _split_in_words(endpoint: Endpoint, now: datetime) -> str | None:
+    if not endpoint.split:
+        return None
+    split = split_text(endpoint.split, endpoint.rollout)
+    reason = f": {printable(endpoint.split_reason)}" if endpoint.split_reason else ""
+    return f"{split}{reason}, since {age_of(endpoint.split_at, now)} by {endpoint.split_at}"
 
 
 def health_check_in_words(health_check: HealthCheck | None) -> str:

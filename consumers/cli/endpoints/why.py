@@ -10,7 +10,7 @@ from rich.text import Text
 
 from consumers.cli.deployment import Deployment, command_of, source_of
 from consumers.cli.endpoints.at_position import as_of_option, endpoint_at
-from consumers.cli.endpoints.changed_fields import switch_in_words
+from consumers.cli.endpoints.changed_fields import split_in_words, switch_in_words
 from consumers.cli.endpoints.mismatches import shown
 from consumers.cli.endpoints.table import health_check_in_words
 from consumers.cli.terminal.event_summary import address, labels_text, summary
@@ -112,6 +112,8 @@ def _links_in_short(state: Endpoint) -> list[Register]:
     ]
     if state.traffic_at > START:
         links.append(Register(None, "switched", switch_in_words(state), state.traffic_at))
+    if state.split_at > START:
+        links.append(Register(None, "split", split_in_words(state), state.split_at))
     if state.is_destroyed:
         links.append(Register(None, "destroyed", "yes", state.destroyed_at))
     traffic = traffic_of(state)

@@ -26,6 +26,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
+from events.catalogue.traffic_split import Rollout, TrafficSplitUpdatedEvent
 
 _ShowId = Callable[[object], str]
 
@@ -93,6 +94,28 @@ def _switched(event: TrafficSwitchedEvent, show: _ShowId) -> str:
     return f"{of} {event.traffic_status}{reason}"
 
 
+def split_text(shares: Mapping[str, float], rollout: Rollout | None = None) -> str:
+    """Return a traffic split in words, such as `v1 95%, v2 5%; then v2 50%, 100%, each after 60s`.
+
+    Routes without a revision are `(none)`.
+    """
+    total = sum(shares.values())
+    parts = [
+        f"{revision or '(none)'} {100 * share / total if total else 0:.4g}%"
+        for revision, share in shares.items()
+    ]
+    text = ", ".join(parts) or "not split"
+    if rollout is None or not rollout.percents:
+        return text
+    steps = ", ".join(f"{percent:.4g}%" for percent in rollout.percents)
+    return f"{text}; then {rollout.to or '(none)'} {steps}, each after {rollout.every_s:g}s"
+
+
+def _split(event: TrafficSplitUpdatedEvent, _: _ShowId) -> str:
+    reason = f": {event.reason}" if event.reason else ""
+    return f"{split_text(event.shares, event.rollout)}{reason}"
+
+
 def _all_fields(event: Event, show: _ShowId) -> str:
     """List the fields of an event without a summary of its own; ids stand without a name."""
     held = {name: getattr(event, name) for name in event.__struct_fields__ if name != "endpoint_id"}
@@ -120,6 +143,7 @@ _SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
     RouteFailedEvent: lambda e, show: ": ".join((show(e.route_id), *e.errors)),
     RouteTrafficRatioUpdatedEvent: lambda e, show: f"{show(e.route_id)} weight {e.traffic_ratio:g}",
     TrafficSwitchedEvent: _switched,
+    TrafficSplitUpdatedEvent: _split,
     ModelServiceStatusEvent: _observed,
 }
 """Summaries of the types for which a list of the fields would read badly."""
