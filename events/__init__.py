@@ -3,6 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
+from events.catalogue.deep_check import DeepCheck
 from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
@@ -10,7 +11,7 @@ from events.catalogue.endpoint import (
     Owner,
 )
 from events.catalogue.event import Event
-from events.catalogue.health_check import HealthCheck
+from events.catalogue.health_check import HealthCheck, Tls
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
@@ -87,6 +88,7 @@ __all__ = [
     "ArchiveSettings",
     "ConflictError",
     "DamagedValueError",
+    "DeepCheck",
     "Durability",
     "EndpointCreatedEvent",
     "EndpointDestroyedEvent",
@@ -125,6 +127,7 @@ __all__ = [
     "ServerRefusedError",
     "ServerSettings",
     "ServerUnavailableError",
+    "Tls",
     "TrafficSplitUpdatedEvent",
     "TrafficSwitchedEvent",
     "TrimmedError",

@@ -12,7 +12,9 @@ from events.catalogue.health_check import HealthCheck
 from events.catalogue.labels import Labels
 from events.catalogue.upcasters import (
     endpoint_created_v1_v2,
+    endpoint_created_v2_v3,
     endpoint_health_check_updated_v1_v2,
+    endpoint_health_check_updated_v2_v3,
 )
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -35,8 +37,10 @@ class EndpointCreatedEvent(Event, frozen=True, kw_only=True, gc=False):
     """
 
     wire_name: ClassVar[str] = "endpoint_created"
-    version: ClassVar[int] = 2
-    upcasters: ClassVar[Mapping[int, Upcaster]] = MappingProxyType({1: endpoint_created_v1_v2})
+    version: ClassVar[int] = 3
+    upcasters: ClassVar[Mapping[int, Upcaster]] = MappingProxyType(
+        {1: endpoint_created_v1_v2, 2: endpoint_created_v2_v3}
+    )
 
     name: Name
     model: Name
@@ -54,9 +58,9 @@ class EndpointHealthCheckUpdatedEvent(Event, frozen=True, kw_only=True, gc=False
     """The routes of the endpoint are checked like this from now on; None: not at all."""
 
     wire_name: ClassVar[str] = "endpoint_health_check_updated"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     upcasters: ClassVar[Mapping[int, Upcaster]] = MappingProxyType(
-        {1: endpoint_health_check_updated_v1_v2}
+        {1: endpoint_health_check_updated_v1_v2, 2: endpoint_health_check_updated_v2_v3}
     )
 
     health_check: HealthCheck | None

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from events.catalogue.health_check import HealthCheck, health_check_from
 from events.catalogue.route import RouteRecord
@@ -19,6 +20,11 @@ from producers.backend_ai.handoff_key import (
 )
 from producers.backend_ai.route_list import routes
 from projections.route_table.endpoint import Endpoint
+
+_ON_THE_WIRE = (
+    *("path", "interval", "max_retries", "max_wait_time", "expected_status_code", "initial_delay"),
+)
+"""The fields of a health check that a hand-off knows."""
 
 
 class Handoff(msgspec.Struct, frozen=True):
@@ -69,7 +75,8 @@ def health_check(endpoint: Endpoint, values: HandoffValues) -> HealthCheck | Non
     """Return how the endpoint's routes are checked, None where they are not checked.
 
     Releases before 25.12 write no key about it: then the health check of *endpoint* stays. The
-    configuration remains after the check is switched off, so it counts only while that is on.
+    configuration remains after the check is switched off, so it counts only while that is on. What
+    it knows no field for stays as recorded.
 
     Raises:
         MalformedHandoffError: The check is neither on nor off, or it is on and the configuration
@@ -86,6 +93,10 @@ def health_check(endpoint: Endpoint, values: HandoffValues) -> HealthCheck | Non
     key = HandoffKey(endpoint.endpoint_id, "health_check_config")
     given = underscored(decoded(key, values, dict[str, Any]))
     try:
-        return health_check_from(given)
+        check = health_check_from({name: given.get(name) for name in _ON_THE_WIRE})
     except msgspec.ValidationError as error:
         raise MalformedHandoffError(key, field_problem(error, given)) from None
+    recorded = endpoint.health_check
+    if recorded is None or recorded.kind != check.kind:
+        return check
+    return replace(recorded, **{name: getattr(check, name) for name in _ON_THE_WIRE})

@@ -76,7 +76,7 @@ async def probe(session: ProbeSession, address: Address, health_check: HealthChe
     """
     try:
         with anyio.fail_after(health_check.max_wait_time):
-            if address.protocol in _HTTP:
+            if address.protocol in _HTTP and health_check.path is not None:
                 return await _get(session.http, _url(address, health_check.path), health_check)
             return await _connect(session.policy, address)
     except (aiohttp.ClientError, OSError, ValueError) as error:

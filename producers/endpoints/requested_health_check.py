@@ -1,5 +1,6 @@
 """Read a health check as a person or a model's author writes it."""
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import msgspec
 
 from events.catalogue.health_check import HealthCheck, health_check_from
 from events.entry.codec import invalid_event
+from events.limits import place_of
 
 DEFAULT_PATH = "/health"
 """The path that is requested where none is given."""
@@ -42,11 +44,36 @@ def requested_health_check(given: Mapping[str, Any]) -> tuple[HealthCheck | None
     known = {name: value for name, value in fields.items() if name in FIELDS and value is not None}
     if not given or not _is_enabled(known.pop("enable", True)):
         return None, unknown
-    known.setdefault("path", DEFAULT_PATH)
+    if known.get("kind", "http") == "http":
+        known.setdefault("path", DEFAULT_PATH)
     try:
-        return health_check_from(known), unknown
+        check = health_check_from(known)
     except msgspec.ValidationError as error:
-        raise InvalidHealthCheckError(str(invalid_event(error, known))) from None
+        raise InvalidHealthCheckError(_in_words(error, known)) from None
+    _check_authorities(check)
+    return check, unknown
+
+
+def _in_words(error: msgspec.ValidationError, given: Mapping[str, Any]) -> str:
+    """Return what is wrong, and in which field; rules between fields name one themselves."""
+    place, problem = place_of(error)
+    if not place:
+        return problem
+    if isinstance(given.get(place), Mapping):
+        return f"{place}.{problem}"
+    return str(invalid_event(error, given))
+
+
+def _check_authorities(check: HealthCheck) -> None:
+    """Refuse certificates that are none, which every probe would fail for."""
+    if check.tls is None or check.tls.ca is None:
+        return
+    try:
+        ssl.create_default_context(cadata=check.tls.ca)
+    except ssl.SSLError as error:
+        raise InvalidHealthCheckError(
+            f"tls.ca: it has no certificates that can be read: {error.reason or error}"
+        ) from None
 
 
 def _is_enabled(value: object) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from consumers.cli.terminal.event_summary import labels_text, owner_text, split_text
-from events.catalogue.health_check import HealthCheck
+from events.catalogue.health_check import HealthCheck, shown_fields
 from producers.endpoints.decisions import Decision
 from producers.endpoints.remarks import after_decision
 from projections.route_table.endpoint import Endpoint
@@ -58,7 +58,7 @@ def _of_routes(before: dict[object, Route], after: dict[object, Route]) -> Itera
 def _check(health_check: HealthCheck | None) -> str:
     if health_check is None:
         return "none"
-    return msgspec.json.encode(health_check).decode()
+    return msgspec.json.encode(shown_fields(health_check)).decode()
 
 
 def _route(route: Route) -> str:

@@ -20,7 +20,7 @@ from consumers.cli.endpoints.table import (
 from consumers.cli.terminal.event_summary import address, labels_text
 from consumers.cli.terminal.output import shown_id
 from consumers.cli.terminal.table import Column, Columns
-from events.catalogue.health_check import HealthCheck
+from events.catalogue.health_check import HealthCheck, shown_fields
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from projections.read_model.knowledge import Knowledge
@@ -251,12 +251,7 @@ def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]
 
 
 def _health_check(health_check: HealthCheck | None) -> dict[str, Any] | None:
-    if health_check is None:
-        return None
-    given: dict[str, Any] = msgspec.to_builtins(health_check)
-    if health_check.initial_delay is None:
-        del given["initial_delay"]
-    return given
+    return None if health_check is None else shown_fields(health_check)
 
 
 def _route_row(route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:

@@ -41,6 +41,13 @@ def health_check_options(command: Callback) -> Callback:
             help=f"Check them like this, for example '{HEALTH_CHECK_EXAMPLE}'.",
         ),
         click.option(
+            "--health-check-ca",
+            metavar="FILE",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Check them over TLS, and trust the certificates in this PEM file alone; with"
+            " --health-check.",
+        ),
+        click.option(
             "--model-folder",
             type=click.Path(path_type=Path),
             help="Take the health check from the model definition in this folder; for the runtime"
@@ -81,7 +88,7 @@ class ChosenHealthCheck(msgspec.Struct, frozen=True):
 
 
 def chosen_health_check(
-    given: str | None, model_folder: Path | None, *, off: bool
+    given: str | None, ca: Path | None, model_folder: Path | None, *, off: bool
 ) -> ChosenHealthCheck:
     """Read what the options name.
 
@@ -94,10 +101,12 @@ def chosen_health_check(
         raise click.UsageError(
             "--health-check, --model-folder and --no-health-check exclude each other"
         )
+    if ca is not None and given is None:
+        raise click.UsageError("--health-check-ca is used with --health-check alone; give both")
     if off:
         return ChosenHealthCheck(is_given=True)
     if given is not None:
-        return ChosenHealthCheck(_health_check_in(given), is_given=True)
+        return ChosenHealthCheck(_health_check_in(given, ca), is_given=True)
     if model_folder is None:
         return ChosenHealthCheck()
     file = find_model_definition(model_folder)
@@ -114,7 +123,7 @@ def _listed(places: Sequence[str]) -> str:
     return ", ".join(places[:_LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
-def _health_check_in(text: str) -> HealthCheck | None:
+def _health_check_in(text: str, ca: Path | None) -> HealthCheck | None:
     try:
         given = msgspec.json.decode(text, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -123,6 +132,8 @@ def _health_check_in(text: str) -> HealthCheck | None:
         raise click.UsageError(
             "--health-check is empty; give at least a path, or --no-health-check"
         )
+    if ca is not None:
+        given["tls"] = {"ca": _certificates_in(ca)}
     try:
         check, unknown = requested_health_check(given)
     except InvalidHealthCheckError as error:
@@ -133,3 +144,10 @@ def _health_check_in(text: str) -> HealthCheck | None:
         meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(FIELDS)}"
         raise InvalidEventError(f"health_check.{unknown[0]}", f"it is not known; {meant}")
     return check
+
+
+def _certificates_in(file: Path) -> str:
+    try:
+        return file.read_text("ascii")
+    except (OSError, UnicodeError) as error:
+        raise click.UsageError(f"--health-check-ca: {file} cannot be read: {error}") from None

@@ -10,6 +10,7 @@ from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import OutputForm, print_table, printable
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
+from events.catalogue.request_headers import masked
 from events.entry.entry_id import START, EntryId
 from projections.projection import Projection
 from projections.replay.comparison import Comparison, Mismatch
@@ -133,15 +134,23 @@ def _differences(mismatch: Mismatch) -> Iterable[Difference]:
 
 
 def value(register: Register | None) -> object:
-    """Return the value of a register, None where it is missing."""
-    return None if register is None else register.value
+    """Return the value of a register as it may be shown, None where it is missing.
+
+    Headers of a health check that may be secrets are masked.
+    """
+    if register is None:
+        return None
+    held = register.value
+    if register.name == "health_check" and isinstance(held, dict) and held.get("headers"):
+        return {**held, "headers": masked(held["headers"])}
+    return held
 
 
 def shown(register: Register | None) -> str:
     """Return the value of a register as a person reads it."""
     if register is None:
         return "not there"
-    said = register.value
+    said = value(register)
     return printable(said if isinstance(said, str) else msgspec.json.encode(said).decode())
 
 

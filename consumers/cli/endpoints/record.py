@@ -46,6 +46,7 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
     owner_user: str | None,
     given_labels: tuple[str, ...],
     health_check: str | None,
+    health_check_ca: Path | None,
     no_health_check: bool,
     model_folder: Path | None,
     yes: bool,
@@ -57,7 +58,7 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
     \b
     Example: routestream endpoints create chat --model llama-3 --runtime-variant vllm --yes
     """
-    chosen = chosen_health_check(health_check, model_folder, off=no_health_check)
+    chosen = chosen_health_check(health_check, health_check_ca, model_folder, off=no_health_check)
     owner = Owner(domain=owner_domain, project=owner_project, user=owner_user)
     event = EndpointCreatedEvent(
         endpoint_id=endpoint_id or uuid4(),
@@ -85,11 +86,12 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
 @health_check_options
 @yes_option
 @command_of
-async def update(
+async def update(  # noqa: PLR0913 - the ways to say how routes are checked
     deployment: Deployment,
     *,
     endpoint: str,
     health_check: str | None,
+    health_check_ca: Path | None,
     no_health_check: bool,
     model_folder: Path | None,
     yes: bool,
@@ -99,10 +101,11 @@ async def update(
     \b
     Example: routestream endpoints update chat --health-check '{"path": "/health"}' --yes
     """
-    if health_check is None and model_folder is None and not no_health_check:
+    given = (health_check, health_check_ca, model_folder)
+    if given == (None, None, None) and not no_health_check:
         raise click.UsageError("give --health-check, --model-folder or --no-health-check")
 
-    chosen = chosen_health_check(health_check, model_folder, off=no_health_check)
+    chosen = chosen_health_check(health_check, health_check_ca, model_folder, off=no_health_check)
 
     def decide(state: Endpoint) -> Decision:
         check = chosen.of(state.runtime_variant or CUSTOM)

@@ -56,7 +56,8 @@ def change_rows(differences: Iterable[Difference]) -> list[ChangeRow]:
 
 def _is_new(difference: Difference) -> bool:
     """Whether the value changed; another event may have set the same value again."""
-    return value(difference.before) != value(difference.after)
+    before, after = difference.before, difference.after
+    return (before and before.value) != (after and after.value)  # a secret is not shown, but new
 
 
 def _line(difference: Difference) -> str:

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 import msgspec
 from rich.text import Text
 
-from consumers.cli.terminal.event_summary import labels_text, owner_text, split_text
+from consumers.cli.terminal.event_summary import asked_in_words, labels_text, owner_text, split_text
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.output import printable, shown_id
 from consumers.doctor.finding import counted
-from events.catalogue.health_check import HealthCheck
+from events.catalogue.deep_check import DeepCheck
+from events.catalogue.health_check import HealthCheck, Tls
+from events.catalogue.request_headers import masked
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.errors import ServerRefusedError
@@ -148,12 +150,36 @@ def health_check_in_words(health_check: HealthCheck | None) -> str:
     """Return how the routes of an endpoint are checked, as a sentence."""
     if health_check is None:
         return "none: every route that runs gets traffic"
+    expected = f"{health_check.expected_text} " if health_check.kind == "http" else ""
     return (
-        f"{health_check.path} every {health_check.interval:g}s,"
-        f" {health_check.expected_status_code} within {health_check.max_wait_time:g}s;"
+        f"{asked_in_words(health_check)} every {health_check.interval:g}s,"
+        f" {expected}within {health_check.max_wait_time:g}s;"
         f" unhealthy after {health_check.max_retries} failures in a row,"
         f" which count from {health_check.grace_s:g}s after the start"
+        + "".join(f"; {further}" for further in _further(health_check))
     )
+
+
+def _further(check: HealthCheck) -> Iterator[str]:
+    """Yield what is not as it is by default; of headers only that they are sent, and which."""
+    tls, refused = check.tls or Tls(), check.refused_retries
+    sent = ", ".join(f"{name}: {value}" for name, value in masked(check.headers).items())
+    for is_told, told in (
+        (not tls.verify, "the certificate is not verified"),
+        (tls.ca, "the certificate is verified by an authority of its own"),
+        (check.host_header, f"host {check.host_header}"),
+        (sent, f"with {sent}"),
+        (check.body_contains, f"the body contains {check.body_contains!r}"),
+        (check.connect_timeout, f"connects within {check.connect_timeout_s:g}s"),
+        (check.keep_alive, "keeps its connections"),
+        (check.rise > 1, f"healthy after {check.rise} successes in a row"),
+        (refused, f"unhealthy after {counted(refused or 0, 'refused connection')} in a row"),
+        (check.on_stale == "unhealthy", "unhealthy while stale"),
+        (check.warm_up_time, f"warms up for at most {check.warm_up_time or 0:g}s"),
+        (check.deep, f"asks for a token every {(check.deep or DeepCheck()).interval:g}s"),
+    ):
+        if is_told:
+            yield told
 
 
 def notes(endpoint: Endpoint, *, wide: bool = False) -> Iterator[str]:

@@ -66,7 +66,19 @@ def _created(event: EndpointCreatedEvent, _: _ShowId) -> str:
 def _checked(health_check: HealthCheck | None) -> str:
     if health_check is None:
         return "no health check"
-    return f"health check {health_check.path} every {health_check.interval:g}s"
+    return f"health check {asked_in_words(health_check)} every {health_check.interval:g}s"
+
+
+def asked_in_words(health_check: HealthCheck) -> str:
+    """Return what a probe asks for, without the headers, which may be secrets."""
+    if health_check.kind == "tcp":
+        asked = "TCP connect"
+    elif health_check.kind == "grpc":
+        asked = f"gRPC health{health_check.service and f' of {health_check.service}'}"
+    else:
+        method = "" if health_check.method == "GET" else f"{health_check.method} "
+        asked = f"{method}{health_check.path}"
+    return f"{asked} over TLS" if health_check.tls else asked
 
 
 def _counted(routes: tuple[RouteRecord, ...]) -> str:

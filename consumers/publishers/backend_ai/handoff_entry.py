@@ -25,6 +25,12 @@ _STATUSES: Mapping[str, ModelServiceStatus] = {"healthy": "healthy", "unhealthy"
 _STATUS_CODE_MIN = 101
 """Releases from 25.18 on refuse 100, and with it all that is said of the endpoint."""
 
+_NEEDED = ("method", "host_header", "headers", "expected_status", "tls")
+"""Fields without which a healthy route could answer as an unhealthy one does."""
+
+_USUAL: tuple[object, ...] = (None, "GET", {})
+"""What such a field holds where nothing was said of it."""
+
 
 class HandoffEntry(msgspec.Struct, frozen=True):
     """What the keys of one endpoint hold, and the key that it must not have."""
@@ -118,13 +124,26 @@ def _health_check(
     endpoint: Endpoint, settings: BackendAISettings
 ) -> tuple[HealthCheck | None, list[Refusal]]:
     check = endpoint.health_check if settings.coordinator_checks else None
-    if check is None or check.expected_status_code >= _STATUS_CODE_MIN:
+    why = None if check is None else _why_not_checked(check)
+    if why is None:
         return check, []
-    why = (
-        f"its health check expects status {check.expected_status_code}, which coordinators refuse:"
-        " they do not check it"
-    )
-    return None, [Refusal(called_in_refusals(endpoint), why)]
+    return None, [Refusal(called_in_refusals(endpoint), f"{why}: they do not check it")]
+
+
+def _why_not_checked(check: HealthCheck) -> str | None:
+    """Return why coordinators cannot check as *check* says; None where they can.
+
+    What they do not know, and without which their check is a weaker one, is left out.
+    """
+    if check.kind != "http":
+        return f"its health check is of kind {check.kind}, coordinators know http alone"
+    needed = [name for name in _NEEDED if getattr(check, name) not in _USUAL]
+    if needed:
+        return f"its health check has {', '.join(needed)}, which coordinators do not know"
+    if check.expected_status_code < _STATUS_CODE_MIN:
+        expected = check.expected_status_code
+        return f"its health check expects status {expected}, which coordinators refuse"
+    return None
 
 
 def _statuses(endpoint: Endpoint) -> dict[UUID, ModelServiceStatus]:

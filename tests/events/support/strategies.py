@@ -8,7 +8,9 @@ import msgspec.inspect as declared
 from hypothesis import strategies as st
 
 from events.catalogue.event import Event
+from events.catalogue.health_check import HealthCheck, Tls
 from events.catalogue.registry import EVENT_TYPES
+from events.catalogue.request_headers import wrong_header
 from events.catalogue.route import EndpointRouteListUpdatedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata
@@ -52,7 +54,44 @@ def _texts(kind: declared.StrType) -> st.SearchStrategy[str]:
 
 
 def _structs(kind: declared.StructType) -> st.SearchStrategy[Any]:
-    return st.builds(kind.cls, **{one.name: drawn(one.type) for one in kind.fields})
+    fields = {one.name: drawn(one.type) for one in kind.fields}
+    if kind.cls is HealthCheck:
+        return st.one_of(*(_health_checks(fields, kind) for kind in ("http", "grpc", "tcp")))
+    if kind.cls is Tls:
+        return st.builds(Tls, verify=fields["verify"]) | st.builds(Tls, ca=fields["ca"])
+    return st.builds(kind.cls, **fields)
+
+
+_USED_BY = {
+    "path": {"http"},
+    "method": {"http"},
+    "expected_status": {"http"},
+    "body_contains": {"http"},
+    "service": {"grpc"},
+    "headers": {"http", "grpc"},
+    "keep_alive": {"http", "grpc"},
+}
+"""The kinds of health check that use a field; every other is used by all."""
+
+
+def _health_checks(
+    fields: dict[str, st.SearchStrategy[Any]], kind: str
+) -> st.SearchStrategy[HealthCheck]:
+    """Return what draws checks of one kind: only with fields that it uses."""
+    used = {name: one for name, one in fields.items() if kind in _USED_BY.get(name, {kind})}
+    if kind == "http":
+        used["path"] = used["path"].filter(bool)
+        used["method"] = st.sampled_from(["GET", "POST", "OPTIONS"])
+        used["expected_status"] = st.none() | _expected_statuses()
+    if kind != "tcp":
+        used["headers"] = used["headers"].filter(lambda headers: wrong_header(headers) is None)
+    return st.builds(HealthCheck, **{**used, "kind": st.just(kind)})
+
+
+def _expected_statuses() -> st.SearchStrategy[str]:
+    code = st.integers(100, 599)
+    part = code.map(str) | st.tuples(code, code).map(lambda ends: f"{min(ends)}-{max(ends)}")
+    return st.lists(part, min_size=1, max_size=5).map(",".join)
 
 
 _DRAWN: dict[type[declared.Type], Callable[[Any], st.SearchStrategy[Any]]] = {

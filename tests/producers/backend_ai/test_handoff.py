@@ -247,13 +247,20 @@ def test_without_a_word_about_the_health_check_the_recorded_one_stays() -> None:
     assert handoff.health_check(endpoint, {}) == HealthCheck(path="/health")
 
 
+def test_what_a_handoff_has_no_field_for_stays_as_recorded() -> None:
+    known = HealthCheck(path="/old", interval=3, headers={"x-tenant": "a"}, rise=2)
+    values = {ENABLED: b"true", CONFIG: b'{"path":"/new"}'}
+    read = handoff.health_check(Endpoint(endpoint_id=ENDPOINT, health_check=known), values)
+    assert read == HealthCheck(path="/new", headers={"x-tenant": "a"}, rise=2)
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
         ({ENABLED: b"yes"}, r"health_check_enabled: b'yes' is neither true nor false"),
         ({ENABLED: b"true"}, r"health_check_config: the key is not there"),
         ({ENABLED: b"true", CONFIG: b"{"}, r"health_check_config: .*truncated"),
-        ({ENABLED: b"true", CONFIG: b"{}"}, r"health_check_config: .*`path`"),
+        ({ENABLED: b"true", CONFIG: b"{}"}, r"health_check_config: path: .*needs one, got none"),
         ({ENABLED: b"true", CONFIG: b'{"path":"a b"}'}, r"config: path: 'a b' is not allowed"),
         (
             {ENABLED: b"true", CONFIG: b'{"path":"/","interval":0}'},

@@ -1,12 +1,13 @@
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.publishers.backend_ai.handoff_entry import handoff_table
 from consumers.publishers.backend_ai.settings import BackendAISettings
-from events.catalogue.health_check import HealthCheck
+from events.catalogue.health_check import HealthCheck, Tls
 from events.catalogue.model_service import ModelServiceStatus, ModelServiceStatusEvent
 from events.catalogue.route import RouteRecord
 from events.entry.recorded import RecordedEvent
@@ -66,6 +67,39 @@ def test_a_status_that_coordinators_refuse_leaves_the_endpoint_unchecked() -> No
     table = handoff_table(snapshot(endpoint(route(1), health_check=check)), CHECKING)
     assert table.entries[E].values[PREFIX + "health_check_enabled"] == b"false"
     assert [refusal.subject for refusal in table.refusals] == ["chat"]
+
+
+@pytest.mark.parametrize(
+    ("check", "why"),
+    [
+        (HealthCheck(kind="tcp"), "is of kind tcp"),
+        (HealthCheck(path="/", tls=Tls(), headers={"a": "b"}), "has headers, tls"),
+        (HealthCheck(path="/", expected_status="200-299"), "has expected_status"),
+    ],
+)
+def test_a_check_that_coordinators_cannot_make_leaves_the_endpoint_unchecked(
+    check: HealthCheck, why: str
+) -> None:
+    table = handoff_table(snapshot(endpoint(route(1), health_check=check)), CHECKING)
+    assert table.entries[E].values[PREFIX + "health_check_enabled"] == b"false"
+    [refusal] = table.refusals
+    assert why in refusal.why
+
+
+def test_what_only_makes_a_check_stricter_is_left_out_for_coordinators() -> None:
+    check = HealthCheck(path="/ready", rise=2, body_contains="ok", warm_up_time=9)
+    values, _ = keys(endpoint(route(1), health_check=check), CHECKING)
+    config = msgspec.json.decode(values[PREFIX + "health_check_config"])
+    assert sorted(config) == sorted(
+        (
+            "interval",
+            "path",
+            "max_retries",
+            "max_wait_time",
+            "expected_status_code",
+            "initial_delay",
+        )
+    )
 
 
 def test_no_routes_are_an_empty_object_or_a_place_where_nobody_serves_a_model() -> None:
