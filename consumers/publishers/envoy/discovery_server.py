@@ -23,7 +23,7 @@ from consumers.publishers.envoy.envoy_resource import (
     response_of,
 )
 from consumers.publishers.envoy.envoy_settings import EnvoySettings
-from consumers.publishers.envoy.envoy_table import EnvoyTable, encode_table
+from consumers.publishers.envoy.envoy_table import Changes, EnvoyTable, encode_table
 from consumers.publishers.proxy_ledger import ProxyLedger
 from consumers.publishers.snapshot_feed import SnapshotFeed
 from consumers.publishers.table_snapshot import TableSnapshot
@@ -132,13 +132,18 @@ class DiscoveryServer:
         if self._table is None or self._sequence != self._feed.sequence:
             before, self._sequence = self._table, self._feed.sequence
             self._table = encode_table(snapshot, self._settings, before)
-            for envoy in self._envoys.values():
-                envoy.follow(self._table)
-            for asked, changed in list(self._waiting.items()):
-                if before is None or not self._table.is_same(before, *asked):
-                    del self._waiting[asked]
-                    changed.set()
+            if before is not None:
+                self._tell(self._table, self._table.changes_since(before))
         return self._table
+
+    def _tell(self, table: EnvoyTable, changes: Changes) -> None:
+        """Wake the requests that the *changes* are for, and note which Envoys lack them."""
+        for asked, changed in list(self._waiting.items()):
+            if changes.touch(*asked):
+                del self._waiting[asked]
+                changed.set()
+        for envoy in self._envoys.values():
+            envoy.follow(table, changes)
 
 
 @asynccontextmanager

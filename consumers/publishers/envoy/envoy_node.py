@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from time import monotonic
 
 from consumers.publishers.envoy.envoy_resource import EnvoyAnswer, ResourceType, digest_in
-from consumers.publishers.envoy.envoy_table import EnvoyTable
+from consumers.publishers.envoy.envoy_table import Changes, EnvoyTable
 from consumers.publishers.proxy_ledger import ProxyNotes, Refusal
 
 REFUSED_AFTER = 2
@@ -100,16 +100,16 @@ class EnvoyState:
         self._behind.add(asked)
         self.notes.sent(table.revision)
 
-    def follow(self, table: EnvoyTable) -> None:
+    def follow(self, table: EnvoyTable, changes: Changes) -> None:
         """Find out what it lacks of a new table, and forget what is in none any more."""
-        for asked in [one for one in self._subscriptions if table.answer(*one) is None]:
-            del self._subscriptions[asked]
-        self._behind = {
-            asked
-            for asked, one in self._subscriptions.items()
-            if (answer := table.answer(*asked)) and answer.version.digest != one.taken
-        }
-        self._behind |= set(self._not_asked_for(table))
+        self._behind -= {(ResourceType.ENDPOINTS, (name,)) for name in changes.names}
+        for asked in [one for one in self._subscriptions if changes.touch(*one)]:
+            self._behind.discard(asked)
+            if (answer := table.answer(*asked)) is None:
+                del self._subscriptions[asked]
+            elif answer.version.digest != self._subscriptions[asked].taken:
+                self._behind.add(asked)
+        self._behind |= set(self._not_asked_for(changes.names & table.endpoints.keys()))
         self._settle(table)
 
     def _subscription(self, asked: Asked, table: EnvoyTable) -> Subscription:
@@ -118,7 +118,7 @@ class EnvoyState:
                 self._subscriptions.clear()  # all that is asked for again is given again
             self._subscriptions[asked] = Subscription()
             if asked[0] is ResourceType.CLUSTERS:
-                self._behind |= set(self._not_asked_for(table))
+                self._behind |= set(self._not_asked_for(table.endpoints))
         return self._subscriptions[asked]
 
     def _settle(self, table: EnvoyTable) -> None:
@@ -127,11 +127,11 @@ class EnvoyState:
             self.notes.sent(table.revision)
             self.notes.acknowledged(table.revision, table.refusals)
 
-    def _not_asked_for(self, table: EnvoyTable) -> Iterable[Asked]:
-        """Yield the endpoints that it will ask for, as it was given their clusters."""
+    def _not_asked_for(self, names: Iterable[str]) -> Iterable[Asked]:
+        """Yield which endpoints of *names* it will ask for, as it was given their clusters."""
         if (ResourceType.CLUSTERS, ()) not in self._subscriptions:
             return ()
-        each = ((ResourceType.ENDPOINTS, (name,)) for name in table.endpoints)
+        each = ((ResourceType.ENDPOINTS, (name,)) for name in names)
         return (one for one in each if one not in self._subscriptions)
 
 

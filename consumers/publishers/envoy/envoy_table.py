@@ -1,6 +1,7 @@
 """Encodes a snapshot of the route table as everything that Envoy may ask for."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Self
 
 import msgspec
@@ -30,6 +31,22 @@ class EncodedEndpoint(msgspec.Struct, frozen=True):
     refusals: Sequence[Refusal]
 
 
+class Changes(msgspec.Struct, frozen=True):
+    """What a table has that the one before it had not.
+
+    Attributes:
+        kinds: The types of which something changed that is asked for as a whole.
+        names: The clusters whose routes changed, those that came or went included.
+    """
+
+    kinds: AbstractSet[ResourceType]
+    names: AbstractSet[str]
+
+    def touch(self, kind: ResourceType, names: Sequence[str]) -> bool:
+        """Whether a request for *names* may have another answer now; see `EnvoyTable.answer`."""
+        return not self.names.isdisjoint(names) if names else kind in self.kinds
+
+
 class EnvoyTable(msgspec.Struct, frozen=True):
     """A snapshot as Envoy is given it.
 
@@ -47,13 +64,15 @@ class EnvoyTable(msgspec.Struct, frozen=True):
     rules: RoutingRules
     refusals: Sequence[Refusal]
 
-    def is_same(self, other: Self, kind: ResourceType, names: Sequence[str]) -> bool:
-        """Whether *other* has the same answer to a request for *names*; see `answer`."""
-        if kind is not ResourceType.ENDPOINTS:
-            return self.wholes[kind] is other.wholes[kind]
-        if all(self.endpoints.get(name) is other.endpoints.get(name) for name in names):
-            return True
-        return self.answer(kind, names) == other.answer(kind, names)
+    def changes_since(self, before: Self) -> Changes:
+        """Return what is not as it was *before*."""
+        kinds = {kind for kind, whole in self.wholes.items() if whole is not before.wholes[kind]}
+        names = self.endpoints.keys() ^ before.endpoints.keys()
+        for name, endpoint in self.endpoints.items():
+            known = before.endpoints.get(name)
+            if known is not None and known.assignment is not endpoint.assignment:
+                names.add(name)
+        return Changes(kinds, names)
 
     def answer(self, kind: ResourceType, names: Sequence[str]) -> EnvoyAnswer | None:
         """Return the answer to a request for *names*, none for all; None: nothing is known of it.
@@ -77,12 +96,7 @@ def encode_table(
     without it.
     """
     since = str(snapshot.revision)
-    known = before.endpoints if before is not None else {}
-    endpoints = {
-        name: _endpoint(endpoint, settings, since, known.get(name))
-        for endpoint in snapshot.endpoints.values()
-        for name in (cluster_name(endpoint),)
-    }
+    endpoints = _endpoints(snapshot, settings, since, before)
     rules = _rules(snapshot, settings, before)
     refusals = [refusal for one in endpoints.values() for refusal in one.refusals]
     return EnvoyTable(
@@ -94,14 +108,31 @@ def encode_table(
     )
 
 
+def _endpoints(
+    snapshot: TableSnapshot, settings: EnvoySettings, since: str, before: EnvoyTable | None
+) -> dict[str, EncodedEndpoint]:
+    """Return all endpoints encoded, by the names of their clusters."""
+    present = snapshot.endpoints.values()
+    known = before.endpoints if before is not None else {}
+    # A name costs more than all else of an endpoint that is as it was: most tables keep them.
+    if [one.source.state.endpoint_id for one in known.values()] == list(snapshot.endpoints):
+        named = zip(known, present, strict=True)
+    else:
+        named = zip(map(cluster_name, present), present, strict=True)
+    return {
+        name: before_it
+        if (before_it := known.get(name)) and before_it.source is endpoint
+        else _endpoint(endpoint, settings, since, before_it)
+        for name, endpoint in named
+    }
+
+
 def _endpoint(
     endpoint: PublishedEndpoint,
     settings: EnvoySettings,
     since: str,
     before: EncodedEndpoint | None,
 ) -> EncodedEndpoint:
-    if before is not None and before.source is endpoint:
-        return before
     cluster, assignment = (before.cluster, before.assignment) if before else (None, None)
     content, refusals = assignment_of(endpoint)
     return EncodedEndpoint(

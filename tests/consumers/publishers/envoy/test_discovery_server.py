@@ -155,6 +155,35 @@ async def test_a_revision_is_acknowledged_when_all_of_it_is_taken(log: EventLog)
         assert envoy.state.acknowledged == "1-0"
 
 
+async def test_what_left_before_it_was_asked_for_is_waited_for_no_more(log: EventLog) -> None:
+    async with asking(log, hold_s=0.05) as envoy:
+        envoy.feed.put(snapshot_at(CHAT, endpoint_of("short-lived")))
+        _, clusters = await envoy.ask("clusters")
+        _, endpoints = await envoy.ask("endpoints", names=(NAME,))
+        await envoy.ask("endpoints", endpoints["version_info"], (NAME,))
+        envoy.feed.put(snapshot_at(CHAT, at=2))
+        _, clusters = await envoy.ask("clusters", clusters["version_info"])
+
+        await envoy.ask("clusters", clusters["version_info"])
+
+        assert envoy.state.acknowledged == "2-0"
+
+
+async def test_a_change_is_lacked_until_it_is_taken(log: EventLog) -> None:
+    async with asking(log, hold_s=0.05) as envoy:
+        envoy.feed.put(snapshot_at(CHAT))
+        _, before = await envoy.ask("endpoints", names=(NAME,))
+        await envoy.ask("endpoints", before["version_info"], (NAME,))
+        assert envoy.state.acknowledged == "1-0"
+
+        envoy.feed.put(snapshot_at(endpoint_of("chat", at=2)))
+        _, after = await envoy.ask("endpoints", before["version_info"], (NAME,))
+        assert envoy.state.acknowledged == "1-0"
+
+        await envoy.ask("endpoints", after["version_info"], (NAME,))
+        assert envoy.state.acknowledged == "2-0"
+
+
 async def test_a_revision_that_changes_nothing_for_envoy_is_acknowledged(log: EventLog) -> None:
     async with asking(log) as envoy:
         envoy.feed.put(snapshot_at(CHAT))
