@@ -1,105 +1,51 @@
 """Real traffic of release 25.15.0, played as its writers write it, into running processes."""
 
-import os
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from subprocess import DEVNULL
 from typing import Any
 from uuid import UUID
 
-import anyio
 import msgspec
 import pytest
 
 from consumers.processes.embedded import EmbeddedServer
-from consumers.processes.supervisor import routestream_command
 from events.log.log import EventLog
-from producers.backend_ai.capture import read_capture
 from projections.route_table.endpoint import Endpoint
-from tests.consumers.support.backend_ai import (
-    GROUP,
-    STREAM_DATABASE,
-    Cluster,
-    cluster,
-    endpoints,
-    until_delivered,
-    until_read,
+from tests.consumers.publishers.support.captured_outward import fed_proxies
+from tests.consumers.publishers.support.publisher_process import publisher_process
+from tests.consumers.publishers.traefik.conftest import skip_without_traefik
+from tests.consumers.support.backend_ai import GROUP, endpoints, until_read
+from tests.consumers.support.captured_traffic import (
+    captured_cluster,
+    consume_backend_ai,
+    expected,
+    play,
 )
+from tests.consumers.support.group_process import processes
 from tests.support.running_consumer import dead_letters, members
-from tests.support.waiting import wait_until
-
-DATA = Path(__file__).parents[2] / "data"
-CAPTURE = DATA / "backend-ai-25.15.0-traffic.jsonl"
-EXPECTED = DATA / "backend-ai-25.15.0-expected.json"
-
-BURST_MAX = 6
-"""Entries that are written before the group has read those before them."""
-
-
-@pytest.fixture
-async def played(own_log: EventLog, own_server: EmbeddedServer) -> AsyncIterator[Cluster]:
-    if not CAPTURE.exists() or not EXPECTED.exists():
-        pytest.skip(f"the captured traffic is not there: {DATA}")
-    async with cluster(own_log, own_server.url, stream="events") as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def consume_backend_ai(log: EventLog, url: str, played: Cluster) -> AsyncIterator[None]:
-    """Run two processes of the group beside the block; stop them softly at its end."""
-    environment = {
-        **os.environ,
-        "REDIS_URL": url,
-        "ROUTESTREAM_NAMESPACE": log.keys.namespace,
-        "ROUTESTREAM_BACKEND_AI_URL": url,
-        "ROUTESTREAM_BACKEND_AI_BLOCK_MS": "100",
-    }
-    command = routestream_command("consume", "backend-ai", "--processes", "2")
-    process = await anyio.open_process(
-        command, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, env=environment
-    )
-    async with process:
-        try:
-
-            async def has_begun() -> bool:
-                assert process.returncode is None, "consume backend-ai ended by itself"
-                return bool(await played.stream.server.client.call("EXISTS", "events"))
-
-            await wait_until(has_begun, "the group is there")
-            yield
-            process.terminate()
-            with anyio.fail_after(20):
-                assert await process.wait() == 0
-        finally:
-            if process.returncode is None:
-                process.kill()
-
-
-async def play(played: Cluster, chance: random.Random) -> None:
-    """Write the capture in bursts of entries, each after the group was given the one before."""
-    left = 0
-    for command in read_capture(CAPTURE):
-        await played.command(command.db, command.args)
-        if command.args[0] == b"XADD" and command.db == STREAM_DATABASE:
-            left -= 1
-            if left < 0:
-                await until_delivered(played)
-                left = chance.randrange(BURST_MAX)
 
 
 @pytest.mark.timeout(400)
-async def test_it_leads_to_what_the_capture_must_lead_to(
-    own_log: EventLog, own_server: EmbeddedServer, played: Cluster
+@pytest.mark.processes
+async def test_the_log_a_coordinator_and_a_traefik_have_what_the_capture_must_lead_to(
+    own_log: EventLog, own_server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    async with consume_backend_ai(own_log, own_server.url, played):
-        await play(played, random.Random(0))
-        await until_read(played, timeout_s=60)
+    skip_without_traefik()
+    async with captured_cluster(own_log, own_server.url) as played, fed_proxies() as fed:
+        async with (
+            processes(own_log, own_server.url) as started,
+            publisher_process(own_log, "backend-ai", fed.handoff, tmp_path),
+            publisher_process(own_log, "traefik-http", fed.polls, tmp_path),
+        ):
+            await started.start("route-table", "first")
+            async with consume_backend_ai(own_log, own_server.url, played):
+                await play(played, random.Random(0))
+                await until_read(played, timeout_s=60)
+            await fed.until_told()
 
-    assert shown(await endpoints(own_log)) == msgspec.json.decode(EXPECTED.read_bytes())
-    assert await dead_letters(played.stream, GROUP) == []
-    assert await members(played.stream, GROUP) == []
+        assert shown(await endpoints(own_log)) == expected()
+        assert await dead_letters(played.stream, GROUP) == []
+        assert await members(played.stream, GROUP) == []
 
 
 def shown(found: dict[UUID, Endpoint]) -> dict[str, Any]:
