@@ -10,6 +10,7 @@ from msgspec import Meta, field
 from events.catalogue.event import Event, Upcaster
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.labels import Labels
+from events.catalogue.route import ROUTES_MAX
 from events.catalogue.upcasters import (
     endpoint_created_v1_v2,
     endpoint_created_v2_v3,
@@ -64,6 +65,25 @@ class EndpointHealthCheckUpdatedEvent(Event, frozen=True, kw_only=True, gc=False
     )
 
     health_check: HealthCheck | None
+
+
+class EndpointReplicasUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """So many routes of the endpoint are wanted from now on, 0 to 1,000."""
+
+    wire_name: ClassVar[str] = "endpoint_replicas_updated"
+
+    replicas: Annotated[int, Meta(ge=0, le=ROUTES_MAX)]
+
+
+class EndpointReadyEvent(Event, frozen=True, kw_only=True, gc=False):
+    """All wanted replicas are healthy: failures to start from before no longer count as retries.
+
+    It is recorded only where there are such failures.
+    """
+
+    wire_name: ClassVar[str] = "endpoint_ready"
+
+    replicas: Annotated[int, Meta(ge=0, le=ROUTES_MAX)]
 
 
 class EndpointDestroyedEvent(Event, frozen=True, kw_only=True, gc=False):

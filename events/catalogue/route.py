@@ -1,14 +1,17 @@
 """Events of an endpoint's routes."""
 
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from events.catalogue.event import Event
+from events.catalogue.event import Event, Upcaster
 from events.catalogue.labels import Labels
+from events.catalogue.upcasters import route_failed_v1_v2, route_terminating_v1_v2
 from events.errors import InvalidEventError
 
 ROUTES_MAX = 1_000
@@ -21,6 +24,9 @@ Host = Annotated[str, Meta(pattern=r"^[^\s/]+\Z(?#have no slash and no space)", 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 TrafficRatio = Annotated[float, Meta(ge=0, le=1_000_000)]
 """A weight: finite, and without a unit; what counts is its part of the sum over the routes."""
+Reason = Annotated[str, Meta(max_length=1_024)]
+StartPhase = Literal["provisioning", "warming_up", "running"]
+DrainTime = Annotated[float, Meta(ge=0, le=86_400)]
 
 
 class RouteRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -97,20 +103,87 @@ class RouteStartedEvent(Event, frozen=True, kw_only=True, gc=False):
 
 
 class RouteTerminatingEvent(Event, frozen=True, kw_only=True, gc=False):
-    """The route gets no new traffic from now on."""
+    """The route gets no new traffic from now on; its requests in flight are drained.
+
+    This is final: only a list, or the route's creation anew, brings the route back.
+
+    Attributes:
+        reason: Why, for whoever asks at night.
+        drain_s: Seconds that its requests in flight may take; None: as the keeper of the
+            life-cycle is set.
+    """
 
     wire_name: ClassVar[str] = "route_terminating"
+    version: ClassVar[int] = 2
+    upcasters: ClassVar[Mapping[int, Upcaster]] = MappingProxyType({1: route_terminating_v1_v2})
 
     route_id: UUID
+    reason: Reason | None = None
+    drain_s: DrainTime | None = None
+
+
+class RouteDrainedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """The drain of a terminating route is over: its session may be ended now.
+
+    *reason* says what ended it: no request was left, or the time was over.
+    """
+
+    wire_name: ClassVar[str] = "route_drained"
+
+    route_id: UUID
+    reason: Reason | None = None
+
+
+class RouteTerminatedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """The route's session is gone, and so is the route, whether it was terminating or not.
+
+    Attributes:
+        reason: Why, for whoever asks at night.
+        remaining: The ids of all routes that the endpoint has now: every other one is gone, and
+            need no longer be remembered. None says nothing of other routes. Only a producer that
+            appends with `expected=` can know it.
+    """
+
+    wire_name: ClassVar[str] = "route_terminated"
+
+    route_id: UUID
+    reason: Reason | None = None
+    remaining: Annotated[tuple[UUID, ...], Meta(max_length=ROUTES_MAX)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.remaining is not None and self.route_id in self.remaining:
+            raise InvalidEventError("remaining", f"{self.route_id} is the route that is gone")
 
 
 class RouteFailedEvent(Event, frozen=True, kw_only=True, gc=False):
-    """The route could not start, or broke for good."""
+    """The route could not start, or broke for good.
+
+    Attributes:
+        errors: What went wrong, at most 32 texts.
+        during: What the route was doing when it failed. A failure of one that was provisioning or
+            warming up counts as a retry of its endpoint. None where that was not known, as in
+            version 1.
+    """
 
     wire_name: ClassVar[str] = "route_failed"
+    version: ClassVar[int] = 2
+    upcasters: ClassVar[Mapping[int, Upcaster]] = MappingProxyType({1: route_failed_v1_v2})
 
     route_id: UUID
     errors: Annotated[tuple[Annotated[str, Meta(max_length=4_096)], ...], Meta(max_length=32)] = ()
+    during: StartPhase | None = None
+
+
+class RouteEvictionProposedEvent(Event, frozen=True, kw_only=True, gc=False):
+    """The route has been unhealthy for longer than the policy says; somebody should replace it.
+
+    It changes nothing: whether the session is ended is for the manager to decide.
+    """
+
+    wire_name: ClassVar[str] = "route_eviction_proposed"
+
+    route_id: UUID
+    reason: Reason
 
 
 class TrafficSwitchedEvent(Event, frozen=True, kw_only=True, gc=False):
@@ -126,7 +199,7 @@ class TrafficSwitchedEvent(Event, frozen=True, kw_only=True, gc=False):
 
     route_id: UUID | None = None
     traffic_status: TrafficStatus
-    reason: Annotated[str, Meta(max_length=1_024)] | None = None
+    reason: Reason | None = None
 
 
 class RouteTrafficRatioUpdatedEvent(Event, frozen=True, kw_only=True, gc=False):

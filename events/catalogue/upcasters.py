@@ -31,3 +31,13 @@ def _asked_over_http(payload: Payload) -> Payload:
     if isinstance(health_check, dict):
         return {**payload, "health_check": {**health_check, "kind": "http"}}
     return payload
+
+
+def route_terminating_v1_v2(payload: Payload) -> Payload:
+    """Version 2 adds the reason and the time to drain; before, nothing was said of them."""
+    return {**payload, "reason": None, "drain_s": None}
+
+
+def route_failed_v1_v2(payload: Payload) -> Payload:
+    """Version 2 adds what the route was doing; before, no failure counted as a retry."""
+    return {**payload, "during": None}

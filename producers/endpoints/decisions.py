@@ -40,8 +40,7 @@ from producers.errors import (
     UnknownRouteError,
 )
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.route import Route
-from projections.route_table.routing import ENDED
+from projections.route_table.route import ENDED, Route
 
 Decision = tuple[Event, ...]
 

@@ -19,6 +19,7 @@ class RouteHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     absent_at: EntryId = START
     started_at: EntryId = START
     packed: Transitions = Transitions()
+    kept_at: EntryId = START
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
@@ -32,6 +33,11 @@ class RouteHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         if not packed.contents or packed.ends_before(self.started_at):
             return "not_checked"
         return packed.contents[-1][0]
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether all that is known of it is when it was gone."""
+        return not self.packed and max(self.listed_at, self.started_at, self.kept_at) <= START
 
     @property
     def since(self) -> EntryId:
@@ -62,6 +68,7 @@ class ShownHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     absent_at: EntryId = START
     started_at: EntryId = START
     transitions: tuple[Transition, ...] = ()
+    kept_at: EntryId = START
 
 
 class HealthDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -104,6 +111,7 @@ def _shown(route: RouteHealth) -> ShownHealth:
         absent_at=route.absent_at,
         started_at=route.started_at,
         transitions=transitions,
+        kept_at=route.kept_at,
     )
 
 
@@ -115,6 +123,7 @@ def _packed(shown: ShownHealth) -> RouteHealth:
         absent_at=shown.absent_at,
         started_at=shown.started_at,
         packed=Transitions.of(shown.transitions),
+        kept_at=shown.kept_at,
     )
 
 

@@ -21,7 +21,7 @@ from projections.health_state.history import Condition, Interval, RouteHistory, 
 from projections.health_state.transitions import TRANSITIONS_MAX
 from projections.read_model.store import ReadModelStore, no_live_generation
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.routing import ENDED
+from projections.route_table.route import ENDED
 
 
 async def read_documents(
@@ -87,7 +87,7 @@ async def read_health_list(
     routes: dict[UUID, list[RouteHealth]] = {endpoint_id: [] for endpoint_id in wanted}
     for held in documents.values():
         for endpoint_id, state in (held or {}).items():
-            routes[endpoint_id] = list(state.routes.values())
+            routes[endpoint_id] = [route for route in state.routes.values() if not route.is_gone]
     known = [
         at for endpoint_id, own in routes.items() for at in _first_known(wanted[endpoint_id], own)
     ]

@@ -11,15 +11,20 @@ from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
+    EndpointReadyEvent,
+    EndpointReplicasUpdatedEvent,
 )
 from events.catalogue.event import Event
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
+    RouteDrainedEvent,
+    RouteEvictionProposedEvent,
     RouteFailedEvent,
     RouteRecord,
     RouteStartedEvent,
+    RouteTerminatedEvent,
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
 )
@@ -76,7 +81,7 @@ def _listed(
 ) -> EndpointHealth:
     routes = listed(
         state.routes,
-        event.routes,
+        {record.route_id: record for record in event.routes},
         at,
         newest_at=state.list_at,
         present=_present,
@@ -100,6 +105,23 @@ def _route_started(state: EndpointHealth, event: RouteStartedEvent, at: EntryId)
     )
 
 
+def _route_terminated(
+    state: EndpointHealth, event: RouteTerminatedEvent, at: EntryId
+) -> EndpointHealth:
+    if event.remaining is None:
+        return _with_route(state, event.route_id, at, lambda route: _gone(route, at))
+    routes = listed(
+        state.routes,
+        dict.fromkeys(event.remaining),
+        at,
+        newest_at=state.list_at,
+        present=lambda route, _, at: _kept(route, at),
+        absent=_absent,
+        fresh=_unknown_route,
+    )
+    return replace(state, routes=routes, list_at=max(state.list_at, at))
+
+
 def _status_changed(
     state: EndpointHealth, event: ModelServiceStatusEvent, at: EntryId
 ) -> EndpointHealth:
@@ -114,6 +136,7 @@ _CHANGES: dict[type[Event], Callable[[EndpointHealth, Any, EntryId], EndpointHea
     EndpointRouteListUpdatedEvent: _listed,
     RouteCreatedEvent: _route_created,
     RouteStartedEvent: _route_started,
+    RouteTerminatedEvent: _route_terminated,
     ModelServiceStatusEvent: _status_changed,
 }
 
@@ -154,13 +177,23 @@ def _absent(route: RouteHealth, at: EntryId) -> RouteHealth | None:
     """Keep only what was recorded of the route after *at*."""
     if at <= route.absent_at:
         return route
-    packed = route.packed.after(at)
-    started_at = route.started_at if route.started_at > at else START
+    since: dict[str, Any] = {
+        "packed": route.packed.after(at),
+        "started_at": route.started_at if route.started_at > at else START,
+        "kept_at": route.kept_at if route.kept_at > at else START,
+    }
     if route.listed_at > at:
-        return replace(route, absent_at=at, started_at=started_at, packed=packed)
-    if not packed and started_at <= START:
-        return None
-    return replace(_unknown_route(route.route_id, at), started_at=started_at, packed=packed)
+        return replace(route, absent_at=at, **since)
+    remaining = replace(_unknown_route(route.route_id, at), **since)
+    return None if remaining == _unknown_route(route.route_id, at) else remaining
+
+
+def _gone(route: RouteHealth, at: EntryId) -> RouteHealth:
+    return _absent(route, at) or _unknown_route(route.route_id, at)
+
+
+def _kept(route: RouteHealth, at: EntryId) -> RouteHealth:
+    return replace(route, kept_at=at) if at > max(route.kept_at, route.absent_at) else route
 
 
 HEALTH_STATE = Projection(
@@ -177,6 +210,10 @@ HEALTH_STATE = Projection(
         {
             EndpointCreatedEvent,
             EndpointHealthCheckUpdatedEvent,
+            EndpointReadyEvent,
+            EndpointReplicasUpdatedEvent,
+            RouteDrainedEvent,
+            RouteEvictionProposedEvent,
             RouteFailedEvent,
             RouteTerminatingEvent,
             RouteTrafficRatioUpdatedEvent,

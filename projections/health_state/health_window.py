@@ -10,6 +10,7 @@ from events.catalogue.route import (
     RouteCreatedEvent,
     RouteFailedEvent,
     RouteStartedEvent,
+    RouteTerminatedEvent,
     RouteTerminatingEvent,
 )
 from events.entry.codec import subject_of
@@ -23,7 +24,7 @@ from projections.health_state.health_list import read_documents
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.history import RouteHistory, Span, histories, known_before
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.routing import ENDED
+from projections.route_table.route import ENDED
 
 _NAMES = frozenset(
     event.wire_name.encode()
@@ -32,6 +33,7 @@ _NAMES = frozenset(
         RouteCreatedEvent,
         RouteStartedEvent,
         RouteTerminatingEvent,
+        RouteTerminatedEvent,
         RouteFailedEvent,
         ModelServiceStatusEvent,
     )

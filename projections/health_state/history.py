@@ -9,15 +9,16 @@ import msgspec
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
+    RouteCreatedEvent,
     RouteFailedEvent,
-    RouteStartedEvent,
+    RouteTerminatedEvent,
     RouteTerminatingEvent,
 )
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
 from projections.health_state.endpoint_health import EndpointHealth, RouteHealth
 from projections.health_state.health_state import evolve
-from projections.route_table.routing import ENDED
+from projections.route_table.route import ENDED
 
 Condition = Literal["unknown", "absent", "not_checked", "healthy", "unhealthy", "ended"]
 """What a route was.
@@ -153,7 +154,7 @@ def _touched(
 
 def _condition(state: EndpointHealth, ended: set[UUID], route_id: UUID) -> Condition:
     route = state.routes.get(route_id)
-    if route is None or state.destroyed_at > START:
+    if route is None or route.is_gone or state.destroyed_at > START:
         return "absent"
     if route_id in ended:
         return "ended"
@@ -164,7 +165,9 @@ def _note_ended(recorded: RecordedEvent, ended: set[UUID]) -> None:
     match recorded.event:
         case RouteTerminatingEvent(route_id=route_id) | RouteFailedEvent(route_id=route_id):
             ended.add(route_id)
-        case RouteStartedEvent(route_id=route_id):
+        case RouteCreatedEvent(route=record):
+            ended.discard(record.route_id)
+        case RouteTerminatedEvent(route_id=route_id):
             ended.discard(route_id)
         case EndpointRouteListUpdatedEvent(routes=routes):
             ended.clear()

@@ -12,7 +12,7 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
 from projections.route_table.traffic import address_since, labels_since, ratio_since
 
-BOOKKEEPING = frozenset({"version", "list_at", "absent_at"})
+BOOKKEEPING = frozenset({"version", "list_at", "absent_at", "kept_at"})
 """Registers that hold only stamps."""
 
 
@@ -110,11 +110,17 @@ def _of_endpoint(endpoint: Endpoint) -> Iterator[Register]:
         yield Register(None, name, getattr(endpoint, name), endpoint.traffic_at)
     for name in ("split", "split_reason", "rollout"):
         yield Register(None, name, msgspec.to_builtins(getattr(endpoint, name)), endpoint.split_at)
+    yield Register(None, "replicas", endpoint.replicas, endpoint.replicas_at)
+    yield Register(None, "retries", len(endpoint.failures), _failures_at(endpoint))
     yield Register(None, "destroyed", endpoint.is_destroyed, endpoint.destroyed_at)
     yield Register(None, "list_at", str(endpoint.list_at), endpoint.list_at)
     yield Register(None, "version", str(endpoint.version), endpoint.version)
     for route in endpoint.routes.values():
         yield from _of_route(route)
+
+
+def _failures_at(endpoint: Endpoint) -> EntryId:
+    return max((endpoint.ready_at, *endpoint.failures))
 
 
 def _of_route(route: Route) -> Iterator[Register]:
@@ -126,7 +132,9 @@ def _of_route(route: Route) -> Iterator[Register]:
         (labels_since(route), ("labels",)),
         (ratio_since(route), ("traffic_ratio",)),
         (route.traffic_at, ("traffic_status", "traffic_reason")),
-        (route.status_since, ("status", "errors")),
+        (route.status_since, ("status", "errors", "status_reason", "drain_s")),
+        (route.drained_at, ("drained_reason",)),
+        (route.eviction_at, ("eviction_reason",)),
         (
             route.health_at if route.health_at > START else route.started_at,
             ("health", "health_reason", "consecutive_failures"),
@@ -138,7 +146,9 @@ def _of_route(route: Route) -> Iterator[Register]:
             value = msgspec.to_builtins(getattr(route, name))
             yield Register(route.route_id, name, value, at)
     yield Register(route.route_id, "started", route.started_at > START, route.started_at)
+    yield Register(route.route_id, "drained", route.is_drained, route.drained_at)
     yield Register(route.route_id, "absent_at", str(route.absent_at), route.absent_at)
+    yield Register(route.route_id, "kept_at", str(route.kept_at), route.kept_at)
 
 
 def _of_health(health: EndpointHealth) -> Iterator[Register]:
@@ -156,6 +166,7 @@ def _of_health(health: EndpointHealth) -> Iterator[Register]:
         shown = [[str(transition.at), *transition[1:]] for transition in route.transitions]
         yield Register(route_id, "transitions", shown, newest)
         yield Register(route_id, "absent_at", str(route.absent_at), route.absent_at)
+        yield Register(route_id, "kept_at", str(route.kept_at), route.kept_at)
 
 
 def _of_any(state: Any) -> Iterator[Register]:  # noqa: ANN401 - of any projection

@@ -1,5 +1,6 @@
 """Define the endpoint as the route table keeps it, and its document."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
@@ -10,7 +11,10 @@ from events.catalogue.route import TrafficStatus
 from events.catalogue.traffic_split import Rollout
 from events.entry.entry_id import START, EntryId
 from projections.route_set import in_order
-from projections.route_table.route import Route
+from projections.route_table.route import Route, unknown_route
+
+FAILURES_MAX = 32
+"""Failures to start that are remembered of an endpoint, the newest ones."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -18,6 +22,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     *owner* and *labels* are those that it was created with, at *created_at*. *split* has the shares
     of the traffic by revision, none where it is not split; *rollout* is what that is a step of.
+
+    Attributes:
+        replicas: How many routes are wanted; None where nobody has said so.
+        failures: The newest events of routes that failed to start, since *ready_at*.
+        ready_at: When all wanted replicas were last found healthy after such failures.
     """
 
     endpoint_id: UUID
@@ -40,6 +49,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     split_reason: str | None = None
     rollout: Rollout | None = None
     split_at: EntryId = START
+    replicas: int | None = None
+    replicas_at: EntryId = START
+    failures: tuple[EntryId, ...] = ()
+    ready_at: EntryId = START
     routes: dict[UUID, Route] = {}
 
     @property
@@ -56,7 +69,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The JSON document of one endpoint; stamps are `[ms, seq]`.
 
-    *awaiting* are routes with an event from before they were listed.
+    *awaiting* are routes with an event from before they were listed. *gone* are routes of which
+    only is known when they were gone; it is remembered until an event says which routes there are.
     """
 
     revision: int
@@ -69,6 +83,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     health_check: HealthCheck | None
     routes: list[Route]
     awaiting: list[Route] = []
+    gone: dict[UUID, EntryId] = {}
     owner: Owner | None = None
     labels: dict[str, str] = {}
     created_at: EntryId = START
@@ -82,6 +97,15 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     split_reason: str | None = None
     rollout: Rollout | None = None
     split_at: EntryId = START
+    replicas: int | None = None
+    replicas_at: EntryId = START
+    failures: tuple[EntryId, ...] = ()
+    ready_at: EntryId = START
+
+
+def failures_after(ready_at: EntryId, failures: Iterable[EntryId]) -> tuple[EntryId, ...]:
+    """Return the newest of *failures* since *ready_at*, in their order, each once."""
+    return tuple(sorted({at for at in failures if at > ready_at})[-FAILURES_MAX:])
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -91,9 +115,12 @@ _DECODER = msgspec.json.Decoder(Document)
 def encode(state: Endpoint, revision: int) -> bytes:
     """Return the document of *state*."""
     present = state.present_routes
-    awaiting = []
+    awaiting: list[Route] = []
+    gone: dict[UUID, EntryId] = {}
     if len(present) < len(state.routes):
         awaiting = [route for route in state.routes.values() if route.listed_at <= START]
+        gone = {route.route_id: route.absent_at for route in awaiting if _is_gone(route)}
+        awaiting = [route for route in awaiting if route.route_id not in gone]
     return _ENCODER.encode(
         Document(
             revision=revision,
@@ -106,6 +133,7 @@ def encode(state: Endpoint, revision: int) -> bytes:
             health_check=state.health_check,
             routes=present,
             awaiting=awaiting,
+            gone=gone,
             owner=state.owner,
             labels=state.labels,
             created_at=state.created_at,
@@ -119,16 +147,26 @@ def encode(state: Endpoint, revision: int) -> bytes:
             split_reason=state.split_reason,
             rollout=state.rollout,
             split_at=state.split_at,
+            replicas=state.replicas,
+            replicas_at=state.replicas_at,
+            failures=state.failures,
+            ready_at=state.ready_at,
         )
     )
+
+
+def _is_gone(route: Route) -> bool:
+    return route == unknown_route(route.route_id, route.absent_at)
 
 
 def decode(document: bytes) -> tuple[int, Endpoint]:
     """Return the revision and the state of *document*; `Projection.read` is the way to call it."""
     read = _DECODER.decode(document)
     routes = {route.route_id: route for route in read.routes}
-    if read.awaiting:
-        routes = in_order(routes | {route.route_id: route for route in read.awaiting})
+    if read.awaiting or read.gone:
+        routes |= {route.route_id: route for route in read.awaiting}
+        routes |= {route_id: unknown_route(route_id, at) for route_id, at in read.gone.items()}
+        routes = in_order(routes)
     return read.revision, Endpoint(
         endpoint_id=read.endpoint_id,
         version=read.version,
@@ -150,5 +188,9 @@ def decode(document: bytes) -> tuple[int, Endpoint]:
         split_reason=read.split_reason,
         rollout=read.rollout,
         split_at=read.split_at,
+        replicas=read.replicas,
+        replicas_at=read.replicas_at,
+        failures=read.failures,
+        ready_at=read.ready_at,
         routes=routes,
     )

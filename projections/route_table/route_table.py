@@ -1,7 +1,7 @@
 """Define the projection route-table: what AppProxy routes by, and what explains it."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -10,14 +10,18 @@ from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
+    EndpointReadyEvent,
+    EndpointReplicasUpdatedEvent,
 )
 from events.catalogue.event import Event
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
+    RouteDrainedEvent,
+    RouteEvictionProposedEvent,
     RouteFailedEvent,
-    RouteStartedEvent,
+    RouteTerminatedEvent,
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
@@ -27,17 +31,9 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from projections.projection import Projection
 from projections.route_set import in_order, listed
-from projections.route_table.endpoint import Document, Endpoint, decode, encode
-from projections.route_table.route import (
-    NOT_CHECKED,
-    Route,
-    absent,
-    present,
-    unknown_route,
-    with_status,
-)
-
-Switched = TypeVar("Switched", Endpoint, Route)
+from projections.route_table.endpoint import Document, Endpoint, decode, encode, failures_after
+from projections.route_table.route import Route, absent, gone, kept, present, unknown_route
+from projections.route_table.route_changes import ROUTE_CHANGES, RouteChange, failed, switched
 
 
 def evolve(state: Endpoint, recorded: RecordedEvent) -> Endpoint:
@@ -109,7 +105,7 @@ def _destroyed(state: Endpoint, _event: EndpointDestroyedEvent, at: EntryId) -> 
 def _listed(state: Endpoint, event: EndpointRouteListUpdatedEvent, at: EntryId) -> Endpoint:
     routes = listed(
         state.routes,
-        event.routes,
+        {record.route_id: record for record in event.routes},
         at,
         newest_at=state.list_at,
         present=present,
@@ -125,67 +121,46 @@ def _route_created(state: Endpoint, event: RouteCreatedEvent, at: EntryId) -> En
     )
 
 
-def _route_started(state: Endpoint, event: RouteStartedEvent, at: EntryId) -> Endpoint:
-    def started(route: Route) -> Route:
-        if at > max(route.address_at, route.listed_at):
-            route = replace(
-                route,
-                session_id=event.session_id,
-                app=event.app,
-                kernel_host=event.kernel_host,
-                kernel_port=event.kernel_port,
-                protocol=event.protocol,
-                address_at=at,
-            )
-        if event.labels is not None and at > max(route.labels_at, route.listed_at):
-            route = replace(route, labels=event.labels, labels_at=at)
-        return _restarted(with_status(route, "running", at), at)
-
-    return _with_route(state, event.route_id, at, started)
-
-
-def _restarted(route: Route, at: EntryId) -> Route:
-    """Start another process: health recorded before the start no longer counts."""
-    if at <= route.started_at:
-        return route
-    if at < route.health_at:
-        return replace(route, started_at=at)
-    return replace(route, started_at=at, **NOT_CHECKED)
-
-
-def _route_terminating(state: Endpoint, event: RouteTerminatingEvent, at: EntryId) -> Endpoint:
-    return _with_route(state, event.route_id, at, lambda r: with_status(r, "terminating", at))
+def _route_terminated(state: Endpoint, event: RouteTerminatedEvent, at: EntryId) -> Endpoint:
+    if event.remaining is None:
+        return _with_route(state, event.route_id, at, lambda route: gone(route, at))
+    routes = listed(
+        state.routes,
+        dict.fromkeys(event.remaining),
+        at,
+        newest_at=state.list_at,
+        present=lambda route, _, at: kept(route, at),
+        absent=absent,
+        fresh=unknown_route,
+    )
+    return replace(state, routes=routes, list_at=max(state.list_at, at))
 
 
 def _route_failed(state: Endpoint, event: RouteFailedEvent, at: EntryId) -> Endpoint:
-    return _with_route(
-        state, event.route_id, at, lambda r: with_status(r, "failed", at, event.errors)
-    )
+    if event.during in {"provisioning", "warming_up"}:
+        failures = failures_after(state.ready_at, (*state.failures, at))
+        state = state if failures == state.failures else replace(state, failures=failures)
+    return _with_route(state, event.route_id, at, lambda route: failed(route, event, at))
 
 
-def _ratio_updated(state: Endpoint, event: RouteTrafficRatioUpdatedEvent, at: EntryId) -> Endpoint:
-    def weighted(route: Route) -> Route:
-        if at <= max(route.ratio_at, route.listed_at):
-            return route
-        return replace(route, traffic_ratio=event.traffic_ratio, ratio_at=at)
+def _replicas_updated(
+    state: Endpoint, event: EndpointReplicasUpdatedEvent, at: EntryId
+) -> Endpoint:
+    if at <= state.replicas_at:
+        return state
+    return replace(state, replicas=event.replicas, replicas_at=at)
 
-    return _with_route(state, event.route_id, at, weighted)
+
+def _ready(state: Endpoint, _event: EndpointReadyEvent, at: EntryId) -> Endpoint:
+    if at <= state.ready_at:
+        return state
+    return replace(state, ready_at=at, failures=failures_after(at, state.failures))
 
 
 def _traffic_switched(state: Endpoint, event: TrafficSwitchedEvent, at: EntryId) -> Endpoint:
-    def switched(of: Switched) -> Switched:
-        if at <= of.traffic_at:
-            return of
-        return replace(
-            of,
-            traffic_status=event.traffic_status,
-            traffic_reason=event.reason,
-            traffic_at=at,
-        )
-
     if event.route_id is None:
-        return switched(state)
-    return _with_route(state, event.route_id, at, switched)
+        return switched(state, event, at)
+    return _with_route(state, event.route_id, at, lambda route: switched(route, event, at))
 
 
 def _split(state: Endpoint, event: TrafficSplitUpdatedEvent, at: EntryId) -> Endpoint:
@@ -196,34 +171,26 @@ def _split(state: Endpoint, event: TrafficSplitUpdatedEvent, at: EntryId) -> End
     )
 
 
-def _status_changed(state: Endpoint, event: ModelServiceStatusEvent, at: EntryId) -> Endpoint:
-    def observed(route: Route) -> Route:
-        if at <= max(route.health_at, route.started_at):
-            return route
-        return replace(
-            route,
-            health=event.new_status,
-            health_reason=event.reason,
-            consecutive_failures=event.consecutive_failures,
-            health_at=at,
-        )
+def _of_route(change: RouteChange) -> Callable[[Endpoint, Any, EntryId], Endpoint]:
+    def changed(state: Endpoint, event: Any, at: EntryId) -> Endpoint:  # noqa: ANN401 - its type is the table's
+        return _with_route(state, event.route_id, at, lambda route: change(route, event, at))
 
-    return _with_route(state, event.route_id, at, observed)
+    return changed
 
 
 _CHANGES: dict[type[Event], Callable[[Endpoint, Any, EntryId], Endpoint]] = {
+    **{kind: _of_route(change) for kind, change in ROUTE_CHANGES.items()},
     EndpointCreatedEvent: _created,
     EndpointHealthCheckUpdatedEvent: _checked,
     EndpointDestroyedEvent: _destroyed,
     EndpointRouteListUpdatedEvent: _listed,
     RouteCreatedEvent: _route_created,
-    RouteStartedEvent: _route_started,
-    RouteTerminatingEvent: _route_terminating,
+    RouteTerminatedEvent: _route_terminated,
     RouteFailedEvent: _route_failed,
-    RouteTrafficRatioUpdatedEvent: _ratio_updated,
+    EndpointReplicasUpdatedEvent: _replicas_updated,
+    EndpointReadyEvent: _ready,
     TrafficSwitchedEvent: _traffic_switched,
     TrafficSplitUpdatedEvent: _split,
-    ModelServiceStatusEvent: _status_changed,
 }
 
 
@@ -254,9 +221,12 @@ ROUTE_TABLE = Projection(
     newest_counts=frozenset(
         {
             EndpointHealthCheckUpdatedEvent,
+            EndpointReadyEvent,
+            EndpointReplicasUpdatedEvent,
             EndpointRouteListUpdatedEvent,
             ModelServiceStatusEvent,
-            RouteFailedEvent,
+            RouteDrainedEvent,
+            RouteEvictionProposedEvent,
             RouteTerminatingEvent,
             RouteTrafficRatioUpdatedEvent,
         }

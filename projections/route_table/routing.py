@@ -2,10 +2,7 @@
 
 from projections.route_table.effective_weight import divided
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.route import Route
-
-ENDED = frozenset({"terminating", "terminated", "failed"})
-"""The statuses of a route that gets no new traffic any more."""
+from projections.route_table.route import ENDED, Route
 
 
 def is_reachable(route: Route) -> bool:

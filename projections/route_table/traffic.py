@@ -6,8 +6,8 @@ import msgspec
 
 from events.entry.entry_id import EntryId
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.route import Route
-from projections.route_table.routing import ENDED, is_reachable, routable
+from projections.route_table.route import ENDED, Route
+from projections.route_table.routing import is_reachable, routable
 
 
 class Traffic(msgspec.Struct, frozen=True):

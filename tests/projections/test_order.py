@@ -105,8 +105,10 @@ def routes_of(endpoint: Endpoint) -> dict[UUID, oracle.TrueRoute]:
         route.route_id: oracle.TrueRoute(
             (route.session_id, route.app, route.kernel_host, route.kernel_port, route.protocol),
             route.status,
-            route.errors,
+            (route.errors, route.status_reason, route.drain_s),
             route.status_since,
+            None if route.drained_at <= START else (route.drained_at, route.drained_reason),
+            None if route.eviction_at <= START else (route.eviction_at, route.eviction_reason),
             route.traffic_ratio,
             route.started_at if route.started_at > START else None,
             route.health,
@@ -129,6 +131,8 @@ def test_the_route_table_is_what_the_whole_history_says(events: list[RecordedEve
     assert (endpoint.split, endpoint.rollout, endpoint.split_reason) == oracle.traffic_split(events)
     assert endpoint.health_check == oracle.health_check(events)
     assert endpoint.name == oracle.name(events)
+    assert endpoint.replicas == oracle.replicas(events)
+    assert len(endpoint.failures) == oracle.retries(events)
     assert (endpoint.owner, endpoint.labels) == oracle.description(events)
 
 

@@ -127,7 +127,7 @@ def test_a_terminating_route_is_still_there() -> None:
 def test_a_failed_route_says_why_and_a_new_status_takes_that_away() -> None:
     route = route_of(route_created(), failed(0, "no GPU", "again"))
     assert (route.status, route.errors, route.status_at) == ("failed", ("no GPU", "again"), at(2))
-    assert route_of(route_created(), failed(0, "no GPU"), started()).errors == ()
+    assert route_of(route_created(), failed(0, "no GPU"), route_created()).errors == ()
     assert route_of(route_created(), failed(0, "no GPU"), listed(RUNNING)).errors == ()
 
 

@@ -183,7 +183,7 @@ def _true_table(history: Sequence[RecordedEvent]) -> dict[str, Any]:
         "routes": {
             str(route_id): [
                 *(msgspec.to_builtins(route.address)),
-                *(route.status, list(route.errors), list(route.status_since)),
+                *(route.status, list(route.reasons[0]), list(route.status_since)),
                 *(route.traffic_ratio, list(route.started_at or _NEVER)),
                 *(route.health, route.health_reason, route.consecutive_failures),
             ]

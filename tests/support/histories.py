@@ -11,6 +11,8 @@ from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
+    EndpointReadyEvent,
+    EndpointReplicasUpdatedEvent,
     Owner,
 )
 from events.catalogue.event import Event
@@ -19,11 +21,15 @@ from events.catalogue.model_service import ModelServiceStatus, ModelServiceStatu
 from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
+    RouteDrainedEvent,
+    RouteEvictionProposedEvent,
     RouteFailedEvent,
     RouteRecord,
     RouteStartedEvent,
+    RouteTerminatedEvent,
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
+    StartPhase,
     TrafficStatus,
     TrafficSwitchedEvent,
 )
@@ -89,12 +95,33 @@ def started(route: int = 0, **fields: Any) -> RouteStartedEvent:  # noqa: ANN401
     return RouteStartedEvent(endpoint_id=E, route_id=ROUTES[route], **given)
 
 
-def terminating(route: int = 0) -> RouteTerminatingEvent:
-    return RouteTerminatingEvent(endpoint_id=E, route_id=ROUTES[route])
+def terminating(route: int = 0, **fields: Any) -> RouteTerminatingEvent:  # noqa: ANN401
+    return RouteTerminatingEvent(endpoint_id=E, route_id=ROUTES[route], **fields)
 
 
-def failed(route: int = 0, *errors: str) -> RouteFailedEvent:
-    return RouteFailedEvent(endpoint_id=E, route_id=ROUTES[route], errors=errors)
+def drained(route: int = 0, reason: str | None = None) -> RouteDrainedEvent:
+    return RouteDrainedEvent(endpoint_id=E, route_id=ROUTES[route], reason=reason)
+
+
+def terminated(route: int = 0, *, remaining: Sequence[int] | None = None) -> RouteTerminatedEvent:
+    kept = None if remaining is None else tuple(ROUTES[one] for one in remaining)
+    return RouteTerminatedEvent(endpoint_id=E, route_id=ROUTES[route], remaining=kept)
+
+
+def failed(route: int = 0, *errors: str, during: StartPhase | None = None) -> RouteFailedEvent:
+    return RouteFailedEvent(endpoint_id=E, route_id=ROUTES[route], errors=errors, during=during)
+
+
+def eviction_proposed(route: int = 0, reason: str = "unhealthy") -> RouteEvictionProposedEvent:
+    return RouteEvictionProposedEvent(endpoint_id=E, route_id=ROUTES[route], reason=reason)
+
+
+def wanted(replicas: int) -> EndpointReplicasUpdatedEvent:
+    return EndpointReplicasUpdatedEvent(endpoint_id=E, replicas=replicas)
+
+
+def ready(replicas: int = 1) -> EndpointReadyEvent:
+    return EndpointReadyEvent(endpoint_id=E, replicas=replicas)
 
 
 def weighted(traffic_ratio: float, route: int = 0) -> RouteTrafficRatioUpdatedEvent:
@@ -156,7 +183,15 @@ def _of_route(route: int) -> list[Event]:
         started(route, protocol="h2", labels={"zone": "c"}),
         started(route, labels={}),
         terminating(route),
+        terminating(route, reason="scale down", drain_s=5.0),
+        drained(route),
+        drained(route, "idle"),
+        terminated(route),
         failed(route, "no GPU"),
+        failed(route, "no image", during="provisioning"),
+        failed(route, during="running"),
+        eviction_proposed(route),
+        eviction_proposed(route, "unhealthy for 600 s"),
         weighted(0.0, route),
         weighted(0.75, route),
         switched("inactive", route, "repair"),
@@ -173,17 +208,23 @@ _LISTS = [
     for routes in ((), (0,), (1,), (0, 1), (0, 2), (0, 1, 2))
     for fields in _VARIANTS
 ]
+_REMAINING = [
+    terminated(route, remaining=remaining)
+    for route, remaining in ((0, ()), (0, (1, 2)), (1, (0,)), (2, (0,)), (2, (0, 1)))
+]
 _OF_THE_ENDPOINT = [
     *(created(), created(name="code", health_check=HealthCheck(path="/a"))),
     *(created(labels={"tier": "gold"}), created(owner=Owner(domain="default", user="kim"))),
     *(switched("inactive", None, "moved"), switched("active", None)),
     *(checked(None), checked(HealthCheck(path="/b", interval=5.0))),
     *(split({"v1": 95.0, "v2": 5.0}, Rollout(to="v2", back={"v1": 1.0})), split({}, None, "off")),
+    *(wanted(2), wanted(0), ready(), ready(2)),
 ]
 happening = st.one_of(
     st.sampled_from(_of_route(0)),
     st.sampled_from([*_of_route(1), *_of_route(2)]),
     st.sampled_from(_LISTS),
+    st.sampled_from(_REMAINING),
     st.sampled_from(_OF_THE_ENDPOINT),
 )
 

@@ -1,7 +1,7 @@
 """The oracle: what is true of an endpoint after a whole history, said as naively as possible.
 
 It looks at the ordered history, not at states; nothing of the folds is called. A route's own
-history begins behind the last list that lacks it: what was said before does not count.
+history begins after the last event that says it is gone: what was said before does not count.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from events.catalogue.endpoint import (
     EndpointCreatedEvent,
     EndpointDestroyedEvent,
     EndpointHealthCheckUpdatedEvent,
+    EndpointReadyEvent,
+    EndpointReplicasUpdatedEvent,
     Owner,
 )
 from events.catalogue.health_check import HealthCheck
@@ -19,9 +21,12 @@ from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
+    RouteDrainedEvent,
+    RouteEvictionProposedEvent,
     RouteFailedEvent,
     RouteRecord,
     RouteStartedEvent,
+    RouteTerminatedEvent,
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
@@ -38,8 +43,10 @@ class TrueRoute(NamedTuple):
 
     address: Address
     status: str
-    errors: tuple[str, ...]
+    reasons: tuple[tuple[str, ...], str | None, float | None]
     status_since: EntryId
+    drained: tuple[EntryId, str | None] | None
+    eviction: tuple[EntryId, str | None] | None
     traffic_ratio: float
     started_at: EntryId | None
     health: str
@@ -99,6 +106,10 @@ def own_history(history: Sequence[RecordedEvent], route_id: UUID) -> list[tuple[
         elif isinstance(event, RouteCreatedEvent):
             if event.route.route_id == route_id:
                 own.append((one.entry_id, event.route))
+        elif isinstance(event, RouteTerminatedEvent):
+            others = event.remaining
+            if event.route_id == route_id or (others is not None and route_id not in others):
+                own.clear()
         elif getattr(event, "route_id", None) == route_id:
             own.append((one.entry_id, event))
     return own
@@ -118,7 +129,7 @@ def _mentioned(history: Sequence[RecordedEvent]) -> set[UUID]:
 
 
 def _truth(own: list[tuple[EntryId, Any]]) -> TrueRoute:
-    since, status, errors = _status(own)
+    since, status, reasons = _status(own)
     place = [said for _, said in own if isinstance(said, RouteRecord | RouteStartedEvent)][-1]
     ratio = [
         said.traffic_ratio
@@ -135,8 +146,10 @@ def _truth(own: list[tuple[EntryId, Any]]) -> TrueRoute:
     return TrueRoute(
         (place.session_id, place.app, place.kernel_host, place.kernel_port, place.protocol),
         status,
-        errors,
+        reasons,
         since,
+        _last(own, RouteDrainedEvent),
+        _last(own, RouteEvictionProposedEvent),
         ratio,
         starts[-1] if starts else None,
         "not_checked" if found is None else found.new_status,
@@ -169,19 +182,46 @@ def traffic(said: Sequence[Any]) -> tuple[str, str | None]:
     return (switches[-1].traffic_status, switches[-1].reason) if switches else ("active", None)
 
 
-def _status(own: list[tuple[EntryId, Any]]) -> tuple[EntryId, str, tuple[str, ...]]:
-    last: tuple[EntryId, str, tuple[str, ...]] | None = None
+def _last(own: list[tuple[EntryId, Any]], kind: type[Any]) -> tuple[EntryId, Any] | None:
+    said = [(entry_id, one.reason) for entry_id, one in own if isinstance(one, kind)]
+    return said[-1] if said else None
+
+
+def _status(own: list[tuple[EntryId, Any]]) -> tuple[EntryId, str, Any]:
+    """Return what it is since when, and why; a start brings no route back that has ended."""
+    last: tuple[EntryId, str, Any] | None = None
+    nothing = ((), None, None)
     for entry_id, said in own:
+        has_ended = last is not None and last[1] in {"terminating", "terminated", "failed"}
         if isinstance(said, RouteRecord):
-            last = entry_id, said.status, ()
-        elif isinstance(said, RouteStartedEvent):
-            last = entry_id, "running", ()
+            last = entry_id, said.status, nothing
+        elif isinstance(said, RouteStartedEvent) and not has_ended:
+            last = entry_id, "running", nothing
         elif isinstance(said, RouteTerminatingEvent):
-            last = entry_id, "terminating", ()
+            last = entry_id, "terminating", ((), said.reason, said.drain_s)
         elif isinstance(said, RouteFailedEvent):
-            last = entry_id, "failed", said.errors
+            last = entry_id, "failed", (said.errors, None, None)
     assert last is not None
     return last
+
+
+def replicas(history: Sequence[RecordedEvent]) -> int | None:
+    """Return how many routes are wanted, None where nobody has said so."""
+    said = [
+        one.event.replicas for one in history if isinstance(one.event, EndpointReplicasUpdatedEvent)
+    ]
+    return said[-1] if said and not is_destroyed(history) else None
+
+
+def retries(history: Sequence[RecordedEvent]) -> int:
+    """Return how many starts have failed since the endpoint was last ready."""
+    count = 0
+    for one in history:
+        if isinstance(one.event, EndpointReadyEvent):
+            count = 0
+        elif isinstance(one.event, RouteFailedEvent):
+            count += one.event.during in {"provisioning", "warming_up"}
+    return 0 if is_destroyed(history) else count
 
 
 def health(own: list[tuple[EntryId, Any]]) -> ModelServiceStatusEvent | None:

@@ -20,9 +20,13 @@ from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.route import (
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
+    RouteDrainedEvent,
+    RouteEvictionProposedEvent,
     RouteFailedEvent,
     RouteRecord,
     RouteStartedEvent,
+    RouteTerminatedEvent,
+    RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
@@ -96,14 +100,31 @@ def _labelled(labels: Mapping[str, str] | None) -> str:
 def _observed(event: ModelServiceStatusEvent, show: _ShowId) -> str:
     times = event.consecutive_failures
     after = f" after {times} failure{'s' if times > 1 else ''}" if times else ""
-    reason = f": {event.reason}" if event.reason else ""
-    return f"{show(event.route_id)} {event.new_status}{after}{reason}"
+    return f"{show(event.route_id)} {event.new_status}{after}{_because(event.reason)}"
 
 
 def _switched(event: TrafficSwitchedEvent, show: _ShowId) -> str:
     of = "whole endpoint" if event.route_id is None else show(event.route_id)
-    reason = f": {event.reason}" if event.reason else ""
-    return f"{of} {event.traffic_status}{reason}"
+    return f"{of} {event.traffic_status}{_because(event.reason)}"
+
+
+def _terminating(event: RouteTerminatingEvent, show: _ShowId) -> str:
+    drain = "" if event.drain_s is None else f" drain {event.drain_s:g}s"
+    return f"{show(event.route_id)}{drain}{_because(event.reason)}"
+
+
+def _terminated(event: RouteTerminatedEvent, show: _ShowId) -> str:
+    remaining = "" if event.remaining is None else f", {len(event.remaining)} remain"
+    return f"{show(event.route_id)}{remaining}{_because(event.reason)}"
+
+
+def _failed(event: RouteFailedEvent, show: _ShowId) -> str:
+    during = "" if event.during is None else f" while {event.during.replace('_', ' ')}"
+    return ": ".join((f"{show(event.route_id)}{during}", *event.errors))
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason}" if reason else ""
 
 
 def split_text(shares: Mapping[str, float], rollout: Rollout | None = None) -> str:
@@ -152,7 +173,11 @@ _SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
     RouteStartedEvent: lambda e, show: (
         f"{show(e.route_id)} at {address(e.kernel_host, e.kernel_port)}{_labelled(e.labels)}"
     ),
-    RouteFailedEvent: lambda e, show: ": ".join((show(e.route_id), *e.errors)),
+    RouteTerminatingEvent: _terminating,
+    RouteDrainedEvent: lambda e, show: f"{show(e.route_id)}{_because(e.reason)}",
+    RouteTerminatedEvent: _terminated,
+    RouteFailedEvent: _failed,
+    RouteEvictionProposedEvent: lambda e, show: f"{show(e.route_id)}: {e.reason}",
     RouteTrafficRatioUpdatedEvent: lambda e, show: f"{show(e.route_id)} weight {e.traffic_ratio:g}",
     TrafficSwitchedEvent: _switched,
     TrafficSplitUpdatedEvent: _split,
