@@ -16,9 +16,10 @@ from events.catalogue.model_service import ModelServiceStatus
 from events.errors import EventsError
 from events.structured_logger import structured_logger
 from producers.checker.probe import Address, ProbeSession, probe
+from producers.checker.probe_result import ProbeResult
 from producers.checker.settings import CheckerSettings
 from producers.checker.stall_clock import StallClock
-from producers.checker.verdict import CheckState, ObservedTransition, ProbeResult, judge
+from producers.checker.verdict import CheckState, ObservedTransition, judge
 from producers.checker.watched_route import Target, WatchedRoute
 from producers.errors import ProducersError
 from projections.errors import ProjectionsError
@@ -111,6 +112,12 @@ class HealthChecker:
             if watch.probed_at is not None
         }
 
+    def last_results(self) -> dict[RouteKey, ProbeResult]:
+        """Return how the last probe of each watched route ended."""
+        return {
+            key: watch.result for key, watch in self._watches.items() if watch.result is not None
+        }
+
     async def run(self) -> None:
         """Probe and record until cancelled."""
         _log.info("checker_started", **msgspec.to_builtins(self._settings))
@@ -197,6 +204,7 @@ class HealthChecker:
             return
         watch.is_void = False
         watch.probed_at = anyio.current_time()
+        watch.result = result
         was_flapping = watch.state.flapping
         watch.state, transition = judge(
             watch.state,

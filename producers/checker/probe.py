@@ -13,7 +13,7 @@ from yarl import URL
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.route import Protocol
 from producers.checker.address_policy import AddressPolicy, AddressRefusedError
-from producers.checker.verdict import ProbeResult
+from producers.checker.probe_result import ProbeCause, ProbeResult
 
 BODY_BYTES_MAX = 4_096
 """Bytes of a reply's body that are read from the connection; none of them is used."""
@@ -83,8 +83,7 @@ async def probe(session: ProbeSession, address: Address, health_check: HealthChe
         return ProbeResult(
             success=False,
             reason=_why(error, health_check)[:REASON_CHARACTERS_MAX],
-            is_late=_is_late(error),
-            failed_here=_is_refused_here(error) or _number_of(error) in _OWN_LACKS,
+            cause=_cause(error),
         )
 
 
@@ -104,7 +103,8 @@ async def _get(session: aiohttp.ClientSession, url: URL, health_check: HealthChe
         if response.status == health_check.expected_status_code:
             return ProbeResult(success=True)
         expected = health_check.expected_status_code
-        return ProbeResult(success=False, reason=f"HTTP {response.status}, expected {expected}")
+        told = f"HTTP {response.status}, expected {expected}"
+        return ProbeResult(success=False, reason=told, cause="status")
 
 
 async def _connect(policy: AddressPolicy, address: Address) -> ProbeResult:
@@ -142,14 +142,27 @@ def _why(error: Exception, health_check: HealthCheck) -> str:
     return why
 
 
-def _is_late(error: Exception) -> bool:
-    """Whether nobody refused: no answer came in time, or the connection was given up."""
-    if isinstance(error, aiohttp.ClientConnectorError | ConnectionRefusedError):
-        return False
-    return isinstance(
-        error,
-        TimeoutError | ConnectionError | aiohttp.ServerConnectionError | aiohttp.ClientOSError,
-    )
+def _cause(error: Exception) -> ProbeCause:
+    """Return the cause for a program."""
+    if _is_refused_here(error):
+        return "not_allowed"
+    if _number_of(error) in _OWN_LACKS:
+        return "lacking"
+    if _number_of(error) == errno.ECONNREFUSED:
+        return "refused"
+    for kinds, cause in _CAUSES:
+        if isinstance(error, kinds):
+            return cause
+    return "protocol"
+
+
+_CAUSES: tuple[tuple[tuple[type[Exception], ...], ProbeCause], ...] = (
+    ((TimeoutError,), "answer_timeout"),
+    ((aiohttp.ClientConnectorError,), "unreachable"),
+    ((aiohttp.ServerConnectionError, aiohttp.ClientOSError, ConnectionError), "reset"),
+    ((ValueError,), "address"),
+    ((OSError,), "unreachable"),
+)
 
 
 def _is_refused_here(error: Exception) -> bool:

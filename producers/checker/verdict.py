@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatus
 from events.limits import Limited
+from producers.checker.probe_result import ProbeResult
 from projections.route_table.route import Health
 
 
@@ -27,24 +28,6 @@ class VerdictSettings(Limited, frozen=True):
 
 
 DEFAULT_SETTINGS = VerdictSettings()
-
-
-class ProbeResult(msgspec.Struct, frozen=True):
-    """How one probe of a route ended.
-
-    Attributes:
-        success: Whether the route answered as expected.
-        reason: Why it failed, in a few words.
-        is_late: It failed because no answer came in time: that of a checker that stood still says
-            nothing.
-        failed_here: It failed because this machine lacks something, or may not connect there: that
-            says nothing of the route.
-    """
-
-    success: bool
-    reason: str | None = None
-    is_late: bool = False
-    failed_here: bool = False
 
 
 class ObservedTransition(msgspec.Struct, frozen=True):

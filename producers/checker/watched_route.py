@@ -10,6 +10,7 @@ from events.catalogue.health_check import HealthCheck
 from events.entry.entry_id import START, EntryId
 from events.structured_logger import structured_logger
 from producers.checker.probe import Address
+from producers.checker.probe_result import ProbeResult
 from producers.checker.verdict import CheckState, ObservedTransition
 from projections.route_table.health_age import RouteKey
 from projections.route_table.route import Route
@@ -38,6 +39,7 @@ class WatchedRoute:
     Attributes:
         probed_at: When the last probe ended that says something of the route, by the event loop's
             clock; None before the first.
+        result: How that probe ended.
         is_void: Whether the last probe said nothing of the route.
     """
 
@@ -48,6 +50,7 @@ class WatchedRoute:
         self.due: ObservedTransition | None = None
         self.is_recording = False
         self.probed_at: float | None = None
+        self.result: ProbeResult | None = None
         self.is_void = False
         self.scope = anyio.CancelScope()
         self.log = _log.bind(endpoint_id=str(target.endpoint_id), route_id=str(target.route_id))

@@ -12,7 +12,7 @@ from anyio.abc import SocketAttribute, SocketStream
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.route import Protocol
 from producers.checker.probe import Address, ProbeSession, open_session, probe
-from producers.checker.verdict import ProbeResult
+from producers.checker.probe_result import ProbeCause, ProbeResult
 from tests.producers.support.checker_ports import LOOPBACK
 
 WELL = ProbeResult(success=True)
@@ -44,8 +44,8 @@ def with_status(status: int) -> Answer:
     return answer
 
 
-def ill(reason: str, *, is_late: bool = False) -> ProbeResult:
-    return ProbeResult(success=False, reason=reason, is_late=is_late)
+def ill(reason: str, cause: ProbeCause) -> ProbeResult:
+    return ProbeResult(success=False, reason=reason, cause=cause)
 
 
 @pytest.mark.parametrize("expected", [200, 204, 503])
@@ -60,7 +60,7 @@ async def test_exactly_the_expected_status_is_a_success(
 async def test_any_other_status_is_none(session: ProbeSession) -> None:
     async with model_server(with_status(500)) as address:
         result = await probe(session, address, HealthCheck(path="/health"))
-    assert result == ill("HTTP 500, expected 200")
+    assert result == ill("HTTP 500, expected 200", "status")
 
 
 async def test_redirects_are_not_followed(session: ProbeSession) -> None:
@@ -72,7 +72,7 @@ async def test_redirects_are_not_followed(session: ProbeSession) -> None:
 
     async with model_server(redirect) as address:
         result = await probe(session, address, HealthCheck(path="/health"))
-        assert result == ill("HTTP 302, expected 200")
+        assert result == ill("HTTP 302, expected 200", "status")
         found = HealthCheck(path="/health", expected_status_code=302)
         assert await probe(session, address, found) == WELL
     assert asked == ["/health", "/health"]
@@ -100,7 +100,7 @@ async def test_a_route_that_does_not_answer_in_time_has_failed(session: ProbeSes
 
     async with model_server(hang) as address:
         result = await probe(session, address, HealthCheck(path="/", max_wait_time=0.05))
-    assert result == ill("no answer within 0.05 s", is_late=True)
+    assert result == ill("no answer within 0.05 s", "answer_timeout")
 
 
 async def test_the_status_decides_without_the_body(session: ProbeSession) -> None:
@@ -121,14 +121,14 @@ async def test_a_refused_connection_is_named(session: ProbeSession) -> None:
     for protocol in ("http", "tcp"):
         address = Address("127.0.0.1", unused_port(), protocol)
         result = await probe(session, address, HealthCheck(path="/"))
-        assert result == ill("connection refused")
+        assert result == ill("connection refused", "refused")
 
 
 async def test_a_host_that_nobody_knows_is_named(session: ProbeSession) -> None:
     for protocol in ("http", "tcp"):
         address = Address("nobody.invalid", 8000, protocol)
         result = await probe(session, address, HealthCheck(path="/"))
-        assert result == ill("the name of its host is not known")
+        assert result == ill("the name of its host is not known", "unreachable")
 
 
 async def test_an_address_that_makes_no_url_is_a_failure(session: ProbeSession) -> None:
@@ -180,7 +180,7 @@ async def test_without_http_a_connection_is_a_success(
 async def test_h2_is_asked_over_http(session: ProbeSession) -> None:
     async with model_server(with_status(500)) as address:
         result = await probe(session, address._replace(protocol="h2"), HealthCheck(path="/"))
-    assert result == ill("HTTP 500, expected 200")
+    assert result == ill("HTTP 500, expected 200", "status")
 
 
 @pytest.mark.parametrize("protocol", ["http", "tcp"])

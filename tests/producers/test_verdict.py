@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.catalogue.health_check import HealthCheck
+from producers.checker.probe_result import ProbeResult
 from producers.checker.verdict import (
     CheckState,
     ObservedTransition,
-    ProbeResult,
     VerdictSettings,
     judge,
 )
