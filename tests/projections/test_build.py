@@ -59,6 +59,15 @@ async def test_an_empty_log_builds_an_empty_read_model(log: EventLog) -> None:
     assert await documents(store) == []
 
 
+async def test_a_stray_value_where_no_generation_was_stops_no_build(log: EventLog) -> None:
+    await log.append(*LIFE)
+    stray = log.keys.documents(0, ROUTE_TABLE.name, 0)
+    await log.server.client.call("SET", stray, "no hash")
+    store = store_of(log, ROUTE_TABLE)
+    await build(log, store)
+    assert await documents(store) == [(1, await folded(log, ROUTE_TABLE))]
+
+
 async def test_what_cannot_be_read_or_folded_stops_no_build(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@
 --                  PROJECTION:kept-documents -> how many documents it has
 -- KEYS[4]  hash    {ns:P}:PROJECTION:G, the documents of the generation to become live
 -- KEYS[5]  stream  {ns:P}:events
--- KEYS[6]  hash    the documents of the generation that was kept so far, to be deleted
+-- KEYS[6]  any     the documents of the generation that was kept so far, to be deleted, whatever they are
 -- KEYS[7]  string  {ns:P}:PROJECTION:pause, which ends with the swap
 -- KEYS[8]  hash    {ns:P}:identity, which log the partition belongs to
 -- ARGV[1]  the live generation that the caller saw, "" for none
@@ -102,7 +102,7 @@ end
 check_writes(KEYS[1], 'string', 'SET')
 check_writes(KEYS[3], 'hash', 'HSET', 'HDEL')
 check_writes(KEYS[4], 'hash', 'HSET', 'PERSIST')
-check_writes(KEYS[6], 'hash', 'UNLINK')
+check_rights(KEYS[6], 'UNLINK')
 check_writes(KEYS[5], 'stream', 'XPENDING')
 check_writes(KEYS[7], 'string', 'DEL')
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*',
