@@ -14,9 +14,10 @@ import anyio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from consumers.processes.embedded import NoServerProgramError
+from consumers.processes.embedded import NoServerProgramError, free_port
 from consumers.processes.group_process import new_consumer_name
 from consumers.processes.supervisor import Supervisor, routestream_command
+from consumers.processes.traefik_process import TraefikProcess
 from events import EventLog, open_log
 from events.entry.recorded import Entry
 from events.log.keys import Keys
@@ -35,6 +36,7 @@ PRODUCERS = 3
 
 CLAIM_IDLE_MS = 1_500
 HELD_MAX = 200
+_PUBLISHER = "traefik-http"
 _HEAL_S = 30.0
 _AGAIN_S = 0.05
 _STARTS_MAX = 20
@@ -47,6 +49,7 @@ class Deployment:
         server: Syncs its append-only file before it answers: what is acknowledged, is kept.
         proxy: What half of the processes see of the server.
         receiver: Where the webhook posts to.
+        traefik: The proxy that a publisher feeds.
         log: The log, opened before anything happens.
         server_lock: Held by a fault that takes the server away.
         signalled: How often each process was killed or terminated by a fault.
@@ -60,6 +63,13 @@ class Deployment:
         self.server = server
         self.proxy = proxy
         self.receiver = receiver
+        self._polled_port = free_port()
+        polled = f"http://127.0.0.1:{self._polled_port}/v1/traefik/soak"
+        self.traefik = TraefikProcess(
+            folder,
+            f"--providers.http.endpoint={polled}",
+            "--providers.http.pollInterval=50ms",
+        )
         self.log: EventLog
         self.keys = Keys(NAMESPACE)
         self.server_lock = anyio.Lock()
@@ -92,6 +102,9 @@ class Deployment:
             "ROUTESTREAM_CONSUMER_BATCH_SIZE": "500",
             "ROUTESTREAM_SERVER_TIMEOUT_S": "2",
             "ROUTESTREAM_METRICS_PORT": "0",
+            "ROUTESTREAM_READER_BLOCK_MS": "500",
+            "ROUTESTREAM_PUBLISH_TRAEFIK_HTTP_PORT": str(self._polled_port),
+            "ROUTESTREAM_PUBLISH_TRAEFIK_PATH": "/{id}",
             "ROUTESTREAM_WEBHOOK_URL": self.receiver.url,
             "ROUTESTREAM_WEBHOOK_HELD_MAX": str(HELD_MAX),
             "ROUTESTREAM_WEBHOOK_LEASE_MS": "1000",
@@ -104,7 +117,10 @@ class Deployment:
         }
 
     def _consumer_commands(self) -> Iterator[tuple[str, list[str]]]:
-        """Each group twice: under one name for good past the proxy, ever newly named behind it."""
+        """Each group twice: under one name for good past the proxy, ever newly named behind it.
+
+        The publisher is behind it, once: it has a port.
+        """
         for group in GROUPS:
             for url, named in (
                 (self.server.url, ("--consumer", new_consumer_name())),
@@ -116,6 +132,8 @@ class Deployment:
                     f"{group}{'' if named else '-proxied'}",
                     routestream_command(*options, *command),
                 )
+        options = ("--url", self.proxy.url, "--namespace", NAMESPACE)
+        yield _PUBLISHER, routestream_command(*options, "publish", _PUBLISHER, "--supervised", "1")
 
     async def routestream(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Run one command as an operator does, past the proxy."""
@@ -156,7 +174,10 @@ class Deployment:
         found: dict[UUID, Any] = {}
         for partition in range(PARTITIONS):
             live = await self.redis.get(self.keys.live(partition, model))
-            raw = await self.redis.hgetall(self.keys.documents(partition, model, int(live or 0)))
+            if live is None:
+                self.complaints.append(f"{model} of partition {partition} has no live generation")
+                continue
+            raw = await self.redis.hgetall(self.keys.documents(partition, model, int(live)))
             found |= {UUID(one.decode()): parsed(document) for one, document in raw.items()}
         return found
 
@@ -210,12 +231,14 @@ async def deployed(folder: Path, seed: int) -> AsyncIterator[Deployment]:
                 stream = deployment.keys.events(partition)
                 await deployment.redis.xgroup_create(stream, WEBHOOK, "0", mkstream=True)
             try:
+                await anyio.to_thread.run_sync(deployment.traefik.start)
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(deployment.consumers.keep_running)
                     tasks.start_soon(deployment.producers.keep_running)
                     yield deployment
                     tasks.cancel_scope.cancel()
             finally:
+                deployment.traefik.kill()
                 with anyio.CancelScope(shield=True):
                     await deployment.close()
     finally:

@@ -18,6 +18,7 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import Entry
 from projections.read_model.reader import RouteTableReader
 from tests.soak.deployment import GROUPS, MODELS, PARTITIONS, Deployment
+from tests.soak.proxy_watch import ProxyWatch
 from tests.soak.soak_server import SoakServer
 from tests.soak.table_watch import TableWatch
 from tests.soak.verdict import entry_of
@@ -107,10 +108,15 @@ class LostHistory:
         notes: Where a group tells nothing: all who had known it were killed just then.
     """
 
-    def __init__(self, deployment: Deployment, reader: RouteTableReader, watch: TableWatch) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        reader: RouteTableReader,
+        watches: tuple[TableWatch, ProxyWatch],
+    ) -> None:
         self._deployment = deployment
         self._reader = reader
-        self._watch = watch
+        self._watch, self._proxy_watch = watches
         self.notes: list[str] = []
 
     async def run(self, lose: Losing) -> list[Entry]:
@@ -121,7 +127,7 @@ class LostHistory:
         await self._until(self._is_critical, _NOTICED_S, "check is critical")
         await anyio.sleep(_WAITING_S)
         await self._complain_of_builds()
-        async with self._watch.another_history():
+        async with self._watch.another_history(), self._proxy_watch.another_history():
             await self._accept()
             await self._until(lambda: self._is("following"), _FOLLOWED_S, "the reader follows")
         for name, count in self._deployment.restarts.items():

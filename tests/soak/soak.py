@@ -6,6 +6,7 @@ from random import Random
 from time import monotonic
 from uuid import UUID
 
+import aiohttp
 import anyio
 from msgspec.structs import replace
 from redis.exceptions import RedisError
@@ -18,6 +19,7 @@ from tests.soak.faults import FAULTS, Fault
 from tests.soak.journal import Journal, read_journals
 from tests.soak.lost_history import LOSSES, LostHistory
 from tests.soak.producer import Producer
+from tests.soak.proxy_watch import ProxyWatch, servers_wanted
 from tests.soak.table_watch import TableWatch
 from tests.soak.verdict import ROUTE_TABLE, Documents, Verdict, histories_in, judge
 from tests.support.histories import observed
@@ -30,7 +32,10 @@ _EPOCH_S = 60.0
 _SMALL = 300
 _BEGIN_S = 60.0
 _QUIET_S = 90.0
+_PROXY_S = 20.0
 _LOOK_EVERY_S = 0.1
+
+Watches = tuple[TableWatch, ProxyWatch]
 
 
 class Soak:
@@ -65,23 +70,27 @@ class Soak:
             async with (
                 open_log(deployment.proxy.url, namespace=NAMESPACE) as log,
                 open_reader(log, ReaderSettings(block_ms=500, audit_s=5.0)) as reader,
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROXY_S)) as session,
                 anyio.create_task_group() as tasks,
             ):
-                watch = TableWatch(reader)
-                tasks.start_soon(watch.run)
+                watches = TableWatch(reader), ProxyWatch(session, deployment.traefik.api)
+                for watch in watches:
+                    tasks.start_soon(watch.run)
                 self._began_at = monotonic()
-                logs = await self._live_through_epochs(deployment, reader, watch)
+                logs = await self._live_through_epochs(deployment, reader, watches)
                 await deployment.producers.stop()
                 await self._close(deployment)
                 await self._until(deployment, lambda left: not any(left.values()), _QUIET_S)
                 documents = {model: await deployment.read_documents(model) for model in MODELS}
                 await self._compare(reader, documents[ROUTE_TABLE])
+                await self._compare_proxy(watches[1], documents[ROUTE_TABLE])
                 tasks.cancel_scope.cancel()
             await deployment.consumers.stop()
             await self._tamper(deployment)
             logs.append(await deployment.read_log())
             verdict = judge(read_journals(folder), logs, documents, deployment.receiver.taken)
-            verdict.table = watch.judge([histories_in(log) for log in logs])
+            histories = [histories_in(log) for log in logs]
+            verdict.table = [one for watch in watches for one in watch.judge(histories)]
             verdict.crashes = [*deployment.crashes()]
             self.complaints += deployment.complaints
             return verdict
@@ -92,7 +101,7 @@ class Soak:
         return acknowledged >= 10 and max(left.values()) < acknowledged
 
     async def _live_through_epochs(
-        self, deployment: Deployment, reader: RouteTableReader, watch: TableWatch
+        self, deployment: Deployment, reader: RouteTableReader, watches: Watches
     ) -> list[list[Entry]]:
         """Let faults happen; between two epochs the history is lost. Return the logs that were."""
         count = max(2, round(self._seconds / _EPOCH_S)) if self._seconds else 1
@@ -102,7 +111,7 @@ class Soak:
             if epoch < count - 1:
                 began_s = monotonic() - self._began_at
                 lose = self._random.choice(LOSSES)
-                loss = LostHistory(deployment, reader, watch)
+                loss = LostHistory(deployment, reader, watches)
                 logs.append(await loss.run(lose))
                 self._say(
                     f"{began_s:7.1f} s  history {lose.__name__.replace('_', ' ')}:"
@@ -179,6 +188,16 @@ class Soak:
         if patience.cancelled_caught:
             differing = sum(held.get(one) != version for one, version in wanted.items())
             self.complaints.append(f"the reader has {differing} endpoints of {len(wanted)} wrong")
+
+    async def _compare_proxy(self, watch: ProxyWatch, documents: Documents) -> None:
+        """Complain where the proxy does not come to route by what the documents say."""
+        wanted = servers_wanted(documents)
+        with anyio.move_on_after(_QUIET_S) as patience:
+            await watch.until(wanted)
+        if patience.cancelled_caught:
+            self.complaints.append(
+                f"the proxy has {watch.differing(wanted)} endpoints of {len(wanted)} wrong"
+            )
 
     async def _tamper(self, deployment: Deployment) -> None:
         """Do what must not go unnoticed, where it is asked for: `delete` or `invent`."""

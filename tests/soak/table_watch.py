@@ -104,7 +104,7 @@ class TableWatch:
     def judge(self, logs: Sequence[Histories]) -> list[str]:
         """Return what is wrong with all that was shown, by the *logs* that were, one by one."""
         told = [
-            {(one, *said): at for one, own in log.items() for said, at in _said_in(own)}
+            {(one, *said): at for one, own in log.items() for said, at in said_in(own)}
             for log in logs
         ]
         for (allowed, shown), version in self._shown.items():
@@ -122,7 +122,7 @@ def _shown_of(route: Route) -> Iterable[tuple[str, object]]:
     yield "ratio", route.traffic_ratio
 
 
-def _said_in(
+def said_in(
     history: Sequence[RecordedEvent],
 ) -> Iterable[tuple[tuple[UUID, str, object], EntryId]]:
     """Yield what *history* says of addresses and ratios, the first time last."""
