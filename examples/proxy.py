@@ -6,7 +6,7 @@ from functools import partial
 from uuid import UUID
 
 import anyio
-from aiohttp import ClientConnectionError, ClientSession, ClientTimeout, web
+from aiohttp import ClientConnectionError, ClientPayloadError, ClientSession, ClientTimeout, web
 from yarl import URL
 
 from projections import Route, RouteTableReader, open_reader
@@ -49,13 +49,17 @@ async def serve(reader: RouteTableReader, client: ClientSession, port: int) -> N
 async def choose_and_forward(
     reader: RouteTableReader, client: ClientSession, request: web.Request
 ) -> web.StreamResponse:
-    """Forward the request to the route whose turn it is; 503 where none gets traffic."""
+    """Forward the request to the route whose turn it is, and report how that ended."""
     route = reader.choose(UUID(request.match_info["endpoint"]))
     if route is None:
-        return web.Response(
-            status=503, text="no route gets traffic\n", headers={"Retry-After": "1"}
-        )
-    return await forward(client, request, route)
+        return web.Response(status=503, text="no route\n", headers={"Retry-After": "1"})
+    try:
+        response = await forward(client, request, route)
+    except ClientPayloadError:  # the route broke off its answer
+        reader.report(route, ok=False)
+        raise
+    reader.report(route, ok=response.status < 500)
+    return response
 
 
 async def forward(client: ClientSession, request: web.Request, route: Route) -> web.StreamResponse:
@@ -86,12 +90,9 @@ async def forward(client: ClientSession, request: web.Request, route: Route) -> 
 
 def passed_on(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the headers that are not about one connection."""
-    named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
-    return [
-        (name, value)
-        for name, value in headers.items()
-        if name.lower() not in OF_ONE_CONNECTION | named
-    ]
+    own = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    dropped = own | OF_ONE_CONNECTION
+    return [(name, value) for name, value in headers.items() if name.lower() not in dropped]
 
 
 if __name__ == "__main__":

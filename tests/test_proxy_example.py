@@ -17,6 +17,7 @@ from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, HealthCheck, RouteRecord, open_log
 from producers import EndpointService
 from projections import ROUTE_TABLE
+from projections.requests.request_counts import read_request_counts
 from tests.support.histories import E, created
 from tests.support.packages import ROOT, environment_with
 from tests.support.projectors import member
@@ -176,6 +177,23 @@ async def test_a_killed_replica_gets_no_request_once_its_health_is_recorded(log:
         before = b.requests
         assert {await proxy.get() for _ in range(8)} == {(201, "b")}
         assert b.requests == before + 8
+
+
+async def test_how_requests_ended_is_reported_route_by_route(log: EventLog) -> None:
+    a, b = ModelServer("a", 1.0), ModelServer("b", 1.0)
+    async with proxied(log, a, b) as proxy:
+        await a.kill()
+        assert [(await proxy.get())[0] for _ in range(6)].count(502) == 3
+        routes = [(E, a.record.route_id), (E, b.record.route_id)]
+
+        async def is_reported() -> bool:
+            found = await read_request_counts(log, routes, 60)
+            return [(found[one].successes, found[one].failures) for one in routes] == [
+                (0, 3),
+                (3, 0),
+            ]
+
+        await wait_until(is_reported, "three failures of the one, three successes of the other")
 
 
 async def test_without_a_route_the_proxy_answers_503_until_there_is_one(log: EventLog) -> None:

@@ -13,6 +13,7 @@ from events.structured_logger import structured_logger
 from producers.checker.address_policy import AddressPolicy
 from producers.checker.health_checker import HealthChecker
 from producers.checker.membership import join
+from producers.checker.passive_reports import PassiveReports
 from producers.checker.probe import open_session
 from producers.checker.probe_report import ProbeReport
 from producers.endpoints.endpoint_service import EndpointService
@@ -50,5 +51,6 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: int | No
             )
             report = ProbeReport(log, prober, reader, every_s=settings.checker.report_s)
             tasks.start_soon(report.run)
+            tasks.start_soon(PassiveReports(log, prober.bring_forward).run)
             await prober.run()
     _log.info("process_stopped", checker=checker)

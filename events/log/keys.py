@@ -90,6 +90,14 @@ class Keys(msgspec.Struct, frozen=True):
         """Sorted set: `ENDPOINT:ROUTE`, by the server's clock (ms) at the route's last probe."""
         return f"{{{self.namespace}:{partition}}}:probed"
 
+    def requests(self, partition: int) -> str:
+        """Hash, bounded, expires: `ENDPOINT:ROUTE` -> how its requests ended, as proxies say."""
+        return f"{{{self.namespace}:{partition}}}:requests"
+
+    def failed_requests(self, partition: int) -> str:
+        """Stream, bounded, expires: routes whose requests failed; checkers probe them at once."""
+        return f"{{{self.namespace}:{partition}}}:failed-requests"
+
     def event_ids(self, partition: int) -> str:
         """Hash: event id -> the entry that has it.
 

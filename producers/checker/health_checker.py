@@ -118,6 +118,12 @@ class HealthChecker:
             key: watch.result for key, watch in self._watches.items() if watch.result is not None
         }
 
+    def bring_forward(self, route: RouteKey) -> None:
+        """Probe the route at once, if it is watched: at most every `reported_gap_s` seconds."""
+        watch = self._watches.get(route)
+        if watch is not None:
+            watch.bring_forward()
+
     async def run(self) -> None:
         """Probe and record until cancelled."""
         _log.info("checker_started", **msgspec.to_builtins(self._settings))
@@ -181,7 +187,9 @@ class HealthChecker:
         with watch.scope:
             if is_new and watch.state.health != "not_checked":
                 # Another checker probed it before; when a checker dies, many routes move at once.
-                await anyio.sleep(watch.target.health_check.interval * _draw(0, 1))
+                now = anyio.current_time()
+                due_at = now + watch.target.health_check.interval * _draw(0, 1)
+                await watch.wait_for_probe(due_at, now)
             async with anyio.create_task_group() as recording:
                 while True:
                     began_at = anyio.current_time()
@@ -189,7 +197,8 @@ class HealthChecker:
                     if watch.due is not None and not watch.is_recording:
                         watch.is_recording = True
                         recording.start_soon(self._record, watch, watch.due)
-                    await anyio.sleep_until(began_at + self._interval_s(watch))
+                    due_at = began_at + self._interval_s(watch)
+                    await watch.wait_for_probe(due_at, began_at + self._settings.reported_gap_s)
 
     async def _probe(self, watch: WatchedRoute) -> None:
         check = watch.target.health_check

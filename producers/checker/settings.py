@@ -22,6 +22,8 @@ class CheckerSettings(Limited, frozen=True):
             and metadata addresses, multicast and what is reserved need a network of their own, such
             as `127.0.0.0/8`. A route elsewhere is not probed, and its health becomes stale.
         jitter: The part of an interval by which it is drawn longer or shorter, 0 to 0.5.
+        reported_gap_s: The least time between two probes of a route that proxies' reports of failed
+            requests bring forward.
         report_s: Time between two reports of when the routes were last probed.
         update_interval_s: The least time between two looks at the changed route table.
         verdict: When a route flaps.
@@ -32,6 +34,7 @@ class CheckerSettings(Limited, frozen=True):
     interval_min_s: Annotated[float, Meta(ge=0.01, le=86_400)] = INTERVAL_MIN_S
     networks: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)] = EVERYWHERE
     jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
+    reported_gap_s: Annotated[float, Meta(ge=0.01, le=3_600)] = 1.0
     report_s: Annotated[float, Meta(ge=0.01, le=60)] = 5.0
     update_interval_s: Annotated[float, Meta(ge=0, le=60)] = 0.1
     verdict: VerdictSettings = VerdictSettings()

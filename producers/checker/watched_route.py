@@ -53,6 +53,7 @@ class WatchedRoute:
         self.result: ProbeResult | None = None
         self.is_void = False
         self.scope = anyio.CancelScope()
+        self._forward = anyio.Event()
         self.log = _log.bind(endpoint_id=str(target.endpoint_id), route_id=str(target.route_id))
         self._health_at = route.health_at
 
@@ -64,6 +65,17 @@ class WatchedRoute:
             return self.seen_s
         # Our clock may be behind the server's: nothing starts after it was seen.
         return min(started_at.ms / 1_000, self.seen_s)
+
+    def bring_forward(self) -> None:
+        """Let the next probe come sooner than it is due."""
+        self._forward.set()
+
+    async def wait_for_probe(self, due_at: float, earliest_at: float) -> None:
+        """Wait until *due_at*, or until the probe is brought forward and *earliest_at* has come."""
+        with anyio.move_on_after(due_at - anyio.current_time()):
+            await self._forward.wait()
+            await anyio.sleep_until(earliest_at)
+        self._forward = anyio.Event()
 
     def continue_from(self, route: Route) -> None:
         """Take over a health that any producer has recorded since the last update.

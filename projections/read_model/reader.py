@@ -1,7 +1,7 @@
 """Keep the whole route table up to date in a proxy's memory."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Annotated
 from uuid import UUID
@@ -20,6 +20,7 @@ from events.server.settings import ServerSettings
 from projections.health_state.followed_ages import FollowedAges
 from projections.read_model.follower import Follower, FollowerState
 from projections.read_model.store import ReadModelStore
+from projections.requests.request_report import RequestReport
 from projections.route_table.balancer import Balancer, by_key
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import HealthAge
@@ -60,6 +61,7 @@ class RouteTableReader:
         self._settings = settings
         self._changed = anyio.Event()
         self._routable: dict[UUID, tuple[Route, ...]] = {}
+        self._endpoint_ids: dict[UUID, UUID] = {}
         self._balancer = Balancer()
         self._listeners: list[Callable[[Iterable[UUID] | None], None]] = []
         self._followers = [
@@ -74,6 +76,7 @@ class RouteTableReader:
             for partition in range(partitions)
         ]
         self._ages = FollowedAges(server, keys, partitions, self.endpoints)
+        self._requests = RequestReport(server, keys, partitions)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow until cancelled; started when the whole table is loaded for the first time."""
@@ -83,6 +86,7 @@ class RouteTableReader:
             for follower in self._followers:
                 await follower.loaded.wait()
             followers.start_soon(self._ages.run)
+            followers.start_soon(self._requests.run)
             task_status.started()
 
     def routable(self, endpoint_id: UUID) -> tuple[Route, ...]:
@@ -97,6 +101,7 @@ class RouteTableReader:
             known = () if endpoint is None else routable(endpoint, self._settings.panic_threshold)
             if endpoint is not None:
                 self._routable[endpoint_id] = known
+                self._endpoint_ids |= dict.fromkeys(_ids(known), endpoint_id)
         return known
 
     def choose(self, endpoint_id: UUID, *, key: str | bytes | None = None) -> Route | None:
@@ -112,13 +117,34 @@ class RouteTableReader:
         routes = self.routable(endpoint_id)
         return self._balancer.choose(endpoint_id, routes) if key is None else by_key(routes, key)
 
-    def least_loaded(self, endpoint_id: UUID) -> AbstractContextManager[Route | None]:
+    @contextmanager
+    def least_loaded(self, endpoint_id: UUID) -> Iterator[Route | None]:
         """Give a block the less loaded of two routes drawn by weight, None where there are none.
 
         Load is the number of requests in such blocks of this reader, divided by the weight:
-        `with reader.least_loaded(endpoint_id) as route: ...` around all of a request.
+        `with reader.least_loaded(endpoint_id) as route: ...` around all of a request. An error that
+        ends the block is reported as a failure of the route.
         """
-        return self._balancer.least_loaded(endpoint_id, self.routable(endpoint_id))
+        with self._balancer.least_loaded(endpoint_id, self.routable(endpoint_id)) as route:
+            try:
+                yield route
+            except Exception:
+                if route is not None:
+                    self.report(route, ok=False)
+                raise
+
+    def report(self, route: Route, *, ok: bool) -> None:
+        """Tell the health checkers how a request to *route* ended; it never waits.
+
+        Reports are counted here and sent together: failures within half a second, successes within
+        five. A route with failures is probed at once, and only probes decide about its health. What
+        cannot be sent is dropped, and said once; nothing is sent of a route that is gone.
+        """
+        endpoint_id = self._endpoint_ids.get(route.route_id) or next(
+            (one.endpoint_id for one in self.endpoints() if route.route_id in one.routes), None
+        )
+        if endpoint_id is not None:
+            self._requests.add((endpoint_id, route.route_id), ok=ok)
 
     def endpoint(self, endpoint_id: UUID) -> Endpoint | None:
         """Return the endpoint's state, None where it is unknown."""
@@ -190,14 +216,20 @@ class RouteTableReader:
             listener(endpoints)
         if endpoints is None:
             self._routable.clear()
+            self._endpoint_ids.clear()
             endpoints = self._balancer.endpoints
         for endpoint_id in endpoints:
-            self._routable.pop(endpoint_id, None)
+            for route_id in _ids(self._routable.pop(endpoint_id, ())):
+                self._endpoint_ids.pop(route_id, None)
             state = self.endpoint(endpoint_id)
             if state is None or state.is_destroyed:
                 self._balancer.forget(endpoint_id)
         self._changed.set()
         self._changed = anyio.Event()
+
+
+def _ids(routes: Iterable[Route]) -> Iterator[UUID]:
+    return (route.route_id for route in routes)
 
 
 @asynccontextmanager
@@ -208,7 +240,9 @@ async def open_reader(
     namespace: str = NAMESPACE,
     partitions: int | None = None,
 ) -> AsyncIterator[RouteTableReader]:
-    """Run a reader of the route table in a task beside the caller's; it writes nothing.
+    """Run a reader of the route table in a task beside the caller's.
+
+    It writes nothing but what the caller reports of its requests.
 
     The reader has the whole table when the block is entered.
 

@@ -50,6 +50,7 @@ def partition_with_work(keys: Keys) -> list[tuple[Word, ...]]:
         ("HSET", keys.documents(0, table, 2), _ENDPOINT, '{"revision":1,"x":2}'),
         ("HSET", keys.generations(0), f"{table}:documents", 1, f"{table}:kept", 0),
         ("ZADD", keys.checkers, 1, "a-dead-checker"),
+        ("HSET", keys.requests(0), "old", "1 1"),
         ("HSET", keys.snapshots(0), "route-table\nold", "1\n9-1\n{}"),
         ("HSET", keys.processes, "old", f"1\n{_GROUP}\n{{}}"),
     ]
@@ -64,8 +65,17 @@ def runs(keys: Keys) -> list[Run]:
         *_runs_by_hand(keys),
         *_runs_of_read_models(keys),
         *_runs_of_checkers(keys),
+        *_runs_of_requests(keys),
         *_runs_of_processes(keys),
         *_runs_of_snapshots(keys),
+    ]
+
+
+def _runs_of_requests(keys: Keys) -> list[Run]:
+    reported = [keys.requests(0), keys.failed_requests(0)]
+    limits = (10_000, 30, 100, 10)
+    return [
+        Run("projections.requests", "report_requests", reported, [*limits, "endpoint:route", 1, 2])
     ]
 
 

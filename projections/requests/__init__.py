@@ -1,0 +1,1 @@
+"""Count how the requests of proxies ended, route by route, beside the log."""
