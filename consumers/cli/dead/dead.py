@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_dead
+from consumers.cli.dead.places import DeadPlace, DeadPlaces, open_places
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.events.selection import tell_missing_log
 from consumers.cli.terminal.command_group import CommandGroup
@@ -29,7 +30,6 @@ from consumers.cli.terminal.output import (
 )
 from consumers.cli.terminal.output_form import ForTable
 from consumers.cli.terminal.table import Column, Columns
-from consumers.groups.requeue import Requeue
 from consumers.runtime.dead_letters import DeadEntry
 from events.entry.age import age_of, span
 from events.entry.entry_id import EntryId
@@ -38,8 +38,8 @@ from events.server.server import now_of
 
 DEAD_COUNT = 20
 
-Requeues = Mapping[tuple[str, int, EntryId], int]
-"""How often an entry was requeued before, by group, partition and entry id."""
+Requeues = Mapping[tuple[DeadPlace, EntryId], int]
+"""How often an entry was requeued before, by where it lies and its id."""
 
 
 @click.group(cls=CommandGroup)
@@ -76,12 +76,15 @@ async def list_dead(
     \b
     Example: routestream dead ls route-table --error timeout --from -2h
     """
-    async with deployment.open_log() as log:
+    async with (
+        deployment.open_log() as log,
+        open_places(log, deployment.settings) as places,
+    ):
 
         async def show_dead() -> None:
             now = await now_of(log.server)
             wanted = await DeadFilter.of_options(log, **given)
-            meant = await find_dead(log, wanted, count)
+            meant = await find_dead(places, wanted, count)
             await print_dead(log, output, meant, now)
             if not meant:
                 await tell_missing_log(log)
@@ -93,7 +96,7 @@ async def print_dead(
     log: EventLog, output: OutputForm, meant: Sequence[Meant], now: datetime
 ) -> None:
     """Print dead letters as rows, or as JSON."""
-    rows = await _rows(log, meant)
+    rows = await _rows(meant)
     columns = _columns(log.partitions, now, wide=output.is_wide)
     print_rows(output, DeadRow, rows, columns, nothing="no dead letters")
 
@@ -140,18 +143,18 @@ def _columns(partitions: int, now: datetime, *, wide: bool) -> Columns[DeadRow]:
     )
 
 
-async def _rows(log: EventLog, meant: Sequence[Meant]) -> list[DeadRow]:
-    requeues = await _requeues(log, meant)
+async def _rows(meant: Sequence[Meant]) -> list[DeadRow]:
+    requeues = await _requeues(meant)
     return [
         DeadRow(
             dead_id=item.letter.dead_id,
-            group=item.group,
+            group=item.place.group,
             entry_id=item.letter.original.entry_id,
-            partition=item.letter.original.partition,
+            partition=item.place.partition,
             reason=item.letter.reason,
             error=item.letter.error,
             deliveries=item.letter.deliveries,
-            requeued=requeues.get((item.group, item.partition, item.letter.original.entry_id), 0),
+            requeued=requeues.get((item.place, item.letter.original.entry_id), 0),
             consumer=item.letter.consumer,
             first_at=item.letter.first_at.isoformat(),
             last_at=item.letter.last_at.isoformat(),
@@ -163,14 +166,14 @@ async def _rows(log: EventLog, meant: Sequence[Meant]) -> list[DeadRow]:
     ]
 
 
-async def _requeues(log: EventLog, meant: Sequence[Meant]) -> Requeues:
-    by_place: dict[tuple[str, int], list[EntryId]] = {}
+async def _requeues(meant: Sequence[Meant]) -> Requeues:
+    by_place: dict[DeadPlace, list[EntryId]] = {}
     for one in meant:
-        by_place.setdefault((one.group, one.partition), []).append(one.letter.original.entry_id)
+        by_place.setdefault(one.place, []).append(one.letter.original.entry_id)
     return {
-        (group, partition, entry_id): times
-        for (group, partition), ids in by_place.items()
-        for entry_id, (times, _) in (await Requeue(log, partition, group).history(ids)).items()
+        (place, entry_id): times
+        for place, ids in by_place.items()
+        for entry_id, (times, _) in (await place.requeue.history(ids)).items()
     }
 
 
@@ -194,31 +197,35 @@ async def show_dead_letter(
     \b
     Example: routestream dead show 1769896800123-0
     """
-    async with deployment.open_log() as log:
-        meant = await _find_letter(log, DeadFilter(group=group, partition=partition), dead_id)
-        [row] = await _rows(log, [meant])
+    async with (
+        deployment.open_log() as log,
+        open_places(log, deployment.settings) as places,
+    ):
+        meant = await _find_letter(places, DeadFilter(group=group, partition=partition), dead_id)
+        [row] = await _rows([meant])
         if not output.is_table:
             print_value(output, row)
             return
         _print_letter(output, row, await now_of(log.server))
-        place = f" --partition {meant.partition}" if log.partitions > 1 else ""
-        command = f"routestream dead requeue {meant.group}{place} --ids {meant.letter.dead_id}"
+        place = f" --partition {row.partition}" if log.partitions > 1 else ""
+        command = f"routestream dead requeue {row.group}{place} --ids {row.dead_id}"
         say("")
         say(f"To have it tried again: {command}")
 
 
-async def _find_letter(log: EventLog, within: DeadFilter, dead_id: str) -> Meant:
+async def _find_letter(places: DeadPlaces, within: DeadFilter, dead_id: str) -> Meant:
     wanted = frozenset([EntryId.parse(dead_id)])
-    found = await find_dead(log, replace(within, ids=wanted), DEAD_COUNT)
+    found = await find_dead(places, replace(within, ids=wanted), DEAD_COUNT)
     if not found:
-        found = await find_dead(log, replace(within, entry_ids=wanted), DEAD_COUNT)
+        found = await find_dead(places, replace(within, entry_ids=wanted), DEAD_COUNT)
     if not found:
         raise NotFoundError(f"{dead_id} is neither a dead letter nor the entry of one")
     if len(found) > 1:
-        places = "; ".join(
-            f"{one.letter.dead_id} of {one.group}, partition {one.partition}" for one in found
+        found_at = "; ".join(
+            f"{one.letter.dead_id} of {one.place.group}, partition {one.place.partition}"
+            for one in found
         )
-        raise click.UsageError(f"{dead_id} is {places}: say which one by --group or --partition")
+        raise click.UsageError(f"{dead_id} is {found_at}: say which one by --group or --partition")
     return found[0]
 
 

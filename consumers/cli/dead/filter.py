@@ -9,25 +9,24 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from consumers.cli.dead.places import DeadPlace, DeadPlaces
 from consumers.cli.events.entry_filter import EntryFilter
-from consumers.cli.terminal.options import partition_option, partitions_of
-from consumers.cli.terminal.output import NotFoundError
+from consumers.cli.terminal.messages import say
+from consumers.cli.terminal.options import partition_option
 from consumers.runtime.dead_letters import SEARCHED_MAX, DeadEntry, DeadLetters
-from consumers.shipped import GROUPS
 from events.entry.entry_id import EntryId
 from events.entry.position import parse_position
+from events.errors import ServerRefusedError, ServerUnavailableError
 from events.log.log import EventLog
 from events.server.server import now_of
-from events.streams.stream_group import read_groups
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Meant(msgspec.Struct, frozen=True):
-    """One selected dead letter, with its group and partition."""
+    """One selected dead letter, and where it lies."""
 
-    group: str
-    partition: int
+    place: DeadPlace
     letter: DeadEntry
 
 
@@ -158,45 +157,29 @@ def filter_options(command: Command) -> Command:
     return command
 
 
-async def groups_of(log: EventLog, group: str | None) -> Sequence[str]:
-    """Return the groups to read: *group*, or all that are shipped or that the log has.
-
-    Raises:
-        NotFoundError: *group* is not known and has no dead letters.
-    """
-    known = set(GROUPS)
-    for partition in range(log.partitions):
-        groups = await read_groups(log.server.client.call, log.keys.events(partition))
-        known |= {one.name for one in groups}
-    if group is None:
-        return sorted(known)
-    if group not in known and not await _has_dead(log, group):
-        raise NotFoundError(f"group {group!r} is not one of {', '.join(sorted(known))}")
-    return [group]
-
-
-async def _has_dead(log: EventLog, group: str) -> bool:
-    keys = [log.keys.dead(partition, group) for partition in range(log.partitions)]
-    return any([await log.server.client.call("EXISTS", key) for key in keys])
-
-
 async def find_dead(
-    log: EventLog, wanted: DeadFilter, count: int, *, oldest: bool = False
+    places: DeadPlaces, wanted: DeadFilter, count: int, *, oldest: bool = False
 ) -> list[Meant]:
     """Return the newest (or *oldest*) *count* dead letters that are selected, oldest first.
 
+    Where all groups are meant, one whose stream is on a server that cannot be read is named.
+
     Raises:
         NotFoundError: The group is not known.
+        MissingSettingError: It reads another stream, and is not set up.
         click.UsageError: The log does not have the partition.
     """
-    partitions = partitions_of(log, wanted.partition)
     found: list[Meant] = []
-    for group in await groups_of(log, wanted.group):
-        for partition in partitions:
-            letters = DeadLetters(log.server, log.keys, partition, group)
-            selected = await _find(letters, wanted, count, oldest=oldest)
-            found += (Meant(group, partition, letter) for letter in selected)
-    found.sort(key=lambda one: (one.letter.dead_id, one.group, one.partition))
+    for place in await places.of(wanted.group, wanted.partition):
+        try:
+            selected = await _find(place.letters, wanted, count, oldest=oldest)
+        except (ServerUnavailableError, ServerRefusedError) as error:
+            if wanted.group is not None or not place.is_foreign:
+                raise
+            say(f"the dead letters of {place.group} cannot be read: {error}")
+            continue
+        found += (Meant(place, letter) for letter in selected)
+    found.sort(key=lambda one: (one.letter.dead_id, one.place.group, one.place.partition))
     return found[:count] if oldest else found[-count:]
 
 

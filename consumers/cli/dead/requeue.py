@@ -10,6 +10,7 @@ import msgspec
 
 from consumers.cli.dead.dead import print_dead
 from consumers.cli.dead.filter import DeadFilter, Meant, filter_options, find_dead
+from consumers.cli.dead.places import DeadPlace, DeadPlaces, open_places
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.messages import say
 from consumers.cli.terminal.options import reason_option
@@ -22,22 +23,19 @@ from consumers.cli.terminal.output import (
 )
 from consumers.cli.terminal.output_form import print_values
 from consumers.groups.operations import operation
-from consumers.groups.requeue import Requeue, Requeued
+from consumers.groups.requeue import Requeued
 from consumers.runtime.dead_letters import DeadEntry
 from events.entry.entry_id import EntryId
 from events.errors import NoGroupError
-from events.log.log import EventLog
 from events.server.server import now_of
 
 AT_ONCE = 1_000
 AT_ONCE_MAX = 100_000
 
-Place = tuple[str, int]
-"""A group and a partition."""
-Places = Mapping[Place, Sequence[DeadEntry]]
+MeantLetters = Mapping[DeadPlace, Sequence[DeadEntry]]
 
-Ending = Callable[[EventLog, OutputForm, str, Places], Awaitable[None]]
-"""Ends the dead letters of those places, for that reason, and prints what came of it."""
+Ending = Callable[[OutputForm, str, MeantLetters], Awaitable[None]]
+"""Ends those dead letters, for that reason, and prints what came of it."""
 
 
 def _of_meant_letters(after: str) -> Callable[[Ending], Callable[..., Any]]:
@@ -61,14 +59,18 @@ def _of_meant_letters(after: str) -> Callable[[Ending], Callable[..., Any]]:
             output: OutputForm,
             **given: Any,  # noqa: ANN401 - see filter_options
         ) -> None:
-            async with deployment.open_log() as log:
-                meant = await _meant(log, limit, given, everything=everything)
+            async with (
+                deployment.open_log() as log,
+                open_places(log, deployment.settings) as places,
+            ):
+                wanted = await DeadFilter.of_options(log, **given)
+                meant = await _meant(places, wanted, limit, everything=everything)
                 if dry_run or not meant:
                     await print_dead(log, output, meant, await now_of(log.server))
                     return
-                places = _by_place(meant)
-                confirm(_plan(places, after), yes=yes)
-                await end(log, output, reason, places)
+                letters = _by_place(meant)
+                confirm(_plan(letters, after), yes=yes)
+                await end(output, reason, letters)
 
         command: Callable[..., Any] = command_of(run)
         for option in reversed(_OPTIONS):
@@ -102,7 +104,7 @@ _OPTIONS = (
 
 @click.command("requeue")
 @_of_meant_letters("pending again")
-async def requeue_dead(log: EventLog, output: OutputForm, reason: str, places: Places) -> None:
+async def requeue_dead(output: OutputForm, reason: str, meant: MeantLetters) -> None:
     """Have dead letters of GROUP tried again, those that the options mean.
 
     Each becomes pending again under its own id, in one step; the group's consumers claim it at
@@ -113,17 +115,17 @@ async def requeue_dead(log: EventLog, output: OutputForm, reason: str, places: P
     \b
     Example: routestream dead requeue webhook --error timeout --from -2h --dry-run
     """
-    done: list[tuple[Place, Requeued]] = []
-    for (group, partition), letters in places.items():
-        what = operation(group, "dead requeue", reason)
+    done: list[tuple[DeadPlace, Requeued]] = []
+    for place, letters in meant.items():
+        what = operation(place.reads.group, "dead requeue", reason)
         try:
-            found = await Requeue(log, partition, group).requeue(letters, what)
+            found = await place.requeue.requeue(letters, what)
         except NoGroupError:
             raise NotFoundError(
-                f"group {group!r} is not there any more: nobody would try its dead letters;"
+                f"group {place.group!r} is not there any more: nobody would try its dead letters;"
                 " start its consumers first"
             ) from None
-        done += (((group, partition), one) for one in found)
+        done += ((place, one) for one in found)
     _tell(output, done)
 
 
@@ -146,17 +148,17 @@ class DroppedRow(msgspec.Struct, frozen=True):
     dropped: int
 
 
-def _tell(output: OutputForm, done: Sequence[tuple[Place, Requeued]]) -> None:
+def _tell(output: OutputForm, done: Sequence[tuple[DeadPlace, Requeued]]) -> None:
     rows = (
         RequeuedRow(
-            group=group,
-            partition=partition,
+            group=place.group,
+            partition=place.partition,
             dead_id=one.letter.dead_id,
             entry_id=one.letter.original.entry_id,
             outcome=one.outcome,
             requeued=one.times,
         )
-        for (group, partition), one in done
+        for place, one in done
     )
     if not output.is_table:
         print_values(output, RequeuedRow, rows)
@@ -175,7 +177,7 @@ def _tell(output: OutputForm, done: Sequence[tuple[Place, Requeued]]) -> None:
 
 @click.command("drop")
 @_of_meant_letters("gone for good")
-async def drop_dead(log: EventLog, output: OutputForm, reason: str, places: Places) -> None:
+async def drop_dead(output: OutputForm, reason: str, meant: MeantLetters) -> None:
     """Delete dead letters of GROUP for good, those that the options mean.
 
     Their entries stay in the log.
@@ -184,37 +186,36 @@ async def drop_dead(log: EventLog, output: OutputForm, reason: str, places: Plac
     Example: routestream dead drop route-table --error truncated --reason "a broken producer"
     """
     rows: list[DroppedRow] = []
-    for (group, partition), letters in places.items():
-        what = operation(group, "dead drop", reason)
-        dropped = await Requeue(log, partition, group).drop(letters, what)
-        rows.append(DroppedRow(group, partition, dropped))
+    for place, letters in meant.items():
+        what = operation(place.reads.group, "dead drop", reason)
+        dropped = await place.requeue.drop(letters, what)
+        rows.append(DroppedRow(place.group, place.partition, dropped))
     if not output.is_table:
         print_values(output, DroppedRow, rows)
     say(f"{sum(row.dropped for row in rows)} dropped")
 
 
 async def _meant(
-    log: EventLog, limit: int, given: Mapping[str, Any], *, everything: bool
+    places: DeadPlaces, wanted: DeadFilter, limit: int, *, everything: bool
 ) -> list[Meant]:
-    wanted = await DeadFilter.of_options(log, **given)
     if wanted.has_conditions == everything:
         raise click.UsageError(
             "say which ones: by options such as --error or --ids, or else --all, of GROUP or of"
             " every group"
         )
-    found = await find_dead(log, wanted, limit, oldest=True)
-    await _refuse_unknown(log, wanted, found)
+    found = await find_dead(places, wanted, limit, oldest=True)
+    await _refuse_unknown(places, wanted, found)
     if len(found) == limit:
         say(f"these are the oldest {limit}, there may be more; see --limit")
     return found
 
 
-async def _refuse_unknown(log: EventLog, wanted: DeadFilter, found: Sequence[Meant]) -> None:
+async def _refuse_unknown(places: DeadPlaces, wanted: DeadFilter, found: Sequence[Meant]) -> None:
     """Refuse ids of no dead letter; ids that only the other options leave out are accepted."""
     unknown = wanted.ids - {one.letter.dead_id for one in found}
     if unknown:
         named = DeadFilter(group=wanted.group, partition=wanted.partition, ids=unknown)
-        existing = await find_dead(log, named, AT_ONCE_MAX, oldest=True)
+        existing = await find_dead(places, named, AT_ONCE_MAX, oldest=True)
         unknown -= {one.letter.dead_id for one in existing}
     if unknown:
         ids = ", ".join(map(str, sorted(unknown)))
@@ -222,17 +223,18 @@ async def _refuse_unknown(log: EventLog, wanted: DeadFilter, found: Sequence[Mea
         raise NotFoundError(f"no such dead letter{where}: {ids}; nothing was changed")
 
 
-def _by_place(meant: Sequence[Meant]) -> dict[Place, list[DeadEntry]]:
-    places: dict[Place, list[DeadEntry]] = {}
+def _by_place(meant: Sequence[Meant]) -> dict[DeadPlace, list[DeadEntry]]:
+    letters: dict[DeadPlace, list[DeadEntry]] = {}
     for one in meant:
-        places.setdefault((one.group, one.partition), []).append(one.letter)
-    return places
+        letters.setdefault(one.place, []).append(one.letter)
+    return letters
 
 
-def _plan(places: Mapping[Place, Sequence[DeadEntry]], after: str) -> list[tuple[str, str, str]]:
+def _plan(meant: MeantLetters, after: str) -> list[tuple[str, str, str]]:
     plan = []
-    for (group, partition), letters in places.items():
+    for place, letters in meant.items():
         reasons = Counter(letter.reason for letter in letters)
         summary = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
-        plan.append((f"{group}, partition {partition}", f"{len(letters)} dead ({summary})", after))
+        named = f"{place.group}, partition {place.partition}"
+        plan.append((named, f"{len(letters)} dead ({summary})", after))
     return plan
