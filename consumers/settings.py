@@ -27,6 +27,7 @@ from events.server.settings import ServerSettings
 from events.server.url import MASK, parse_server_url, without_login
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
+from producers.model_definitions.model_definition_settings import ModelDefinitionSettings
 from projections.read_model.reader import ReaderSettings
 from projections.snapshots.snapshot import SnapshotSettings
 
@@ -63,6 +64,7 @@ class Settings(Limited, frozen=True):
     reader: ReaderSettings = ReaderSettings()
     checker: CheckerSettings = CheckerSettings()
     membership: MembershipSettings = MembershipSettings()
+    model_definition: ModelDefinitionSettings = ModelDefinitionSettings()
     webhook: WebhookSettings = WebhookSettings()
     backend_ai: BackendAIStreamSettings = BackendAIStreamSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -260,6 +262,7 @@ MASKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "publish.backend_ai.redis_url": lambda url: parse_server_url(url).masked,
         "publish.backend_ai.token": lambda _: MASK,
         "backend_ai.url": lambda url: parse_server_url(url).masked,
+        "model_definition.storage_proxy_token": lambda _: MASK,
         "webhook.url": _origin,
         "webhook.secret": lambda _: MASK,
         "webhook.secrets": lambda secrets: tuple(MASK for _ in secrets),

@@ -37,10 +37,6 @@ _CORE = (
 """The core schema of YAML 1.2, and the merge key of 1.1, which its users kept."""
 
 
-class UnreadableYamlError(ValueError):
-    """It is no YAML, or breaks a limit; the message names line and column, and shows no value."""
-
-
 class Place(NamedTuple):
     """Where a value begins in its file, counted from 1."""
 
@@ -49,6 +45,15 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"line {self.line}, column {self.column}"
+
+
+class UnreadableYamlError(ValueError):
+    """It is no YAML, or breaks a limit; the message names line and column, and shows no value."""
+
+    def __init__(self, problem: str, place: Place | None = None) -> None:
+        super().__init__(problem if place is None else f"{place}: {problem}")
+        self.problem = problem
+        self.place = place
 
 
 class PlainYaml(msgspec.Struct, frozen=True):
@@ -72,10 +77,7 @@ def read_yaml(file: Path) -> PlainYaml:
         OSError: It cannot be read.
     """
     with file.open("rb") as opened:
-        content = opened.read(BYTES_MAX + 1)
-    if len(content) > BYTES_MAX:
-        raise UnreadableYamlError(f"it has more than {BYTES_MAX} bytes, which is the limit")
-    return parse_yaml(content)
+        return parse_yaml(opened.read(BYTES_MAX + 1))
 
 
 def parse_yaml(content: bytes) -> PlainYaml:
@@ -84,12 +86,14 @@ def parse_yaml(content: bytes) -> PlainYaml:
     Raises:
         UnreadableYamlError: It is no YAML, or breaks a limit.
     """
+    if len(content) > BYTES_MAX:
+        raise UnreadableYamlError(f"it has more than {BYTES_MAX} bytes, which is the limit")
     try:
         loader = _Loader(content)
         node = loader.get_single_node()
         plain = None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError) as error:
-        raise UnreadableYamlError(_in_one_line(error)) from None
+        raise _unreadable(error) from None
     return PlainYaml(plain, {} if node is None else dict(_places(node, "", node.start_mark)))
 
 
@@ -170,12 +174,13 @@ def _refusal(problem: str, at: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401 - a
     return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
 
 
-def _in_one_line(error: Exception) -> str:
-    """Return what is wrong, and where; not what stands there."""
+def _unreadable(error: Exception) -> UnreadableYamlError:
+    """Return an error that says what is wrong, and where; not what stands there."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return " ".join(str(error).split())
+        return UnreadableYamlError(" ".join(str(error).split()))
     mark = error.problem_mark
-    return f"{Place(mark.line + 1, mark.column + 1)}: {error.problem or error.context}"
+    problem = error.problem or error.context or "it is no YAML"
+    return UnreadableYamlError(problem, Place(mark.line + 1, mark.column + 1))
 
 
 def _places(node: yaml.Node, path: str, mark: Any) -> Iterator[tuple[str, Place]]:  # noqa: ANN401 - PyYAML's

@@ -68,6 +68,33 @@ class InvalidModelDefinitionError(ProducersError):
     """A model definition cannot be used; the message names the file and the field."""
 
 
+class InvalidRuntimeVariantsError(ProducersError):
+    """The operator's file of runtime variants cannot be used; the message names its mistakes."""
+
+
+class ModelFolderError(ProducersError):
+    """A model folder cannot be read; the message says where and why."""
+
+
+class InvalidModelFolderError(ModelFolderError):
+    """What is given names no model folder: a URL lacks a part, or a path leads out of it."""
+
+
+class ModelFolderNotFoundError(ModelFolderError):
+    """There is no such folder, or no model definition in it."""
+
+
+class ModelFolderGoneError(ModelFolderError):
+    """The folder was deleted: the storage proxy answers 410.
+
+    Whoever ends an endpoint goes on in spite of it: nothing of its folder is needed for that.
+    """
+
+
+class ModelFolderUnreachableError(ModelFolderError):
+    """The storage proxy does not answer, or not in time."""
+
+
 class ContendedEndpointError(ProducersError):
     """Others kept changing the endpoint faster than a decision could be made."""
 

@@ -18,7 +18,7 @@ from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
 from events.server.connection import NeverSentError, NoEntryError
 from producers.checker.address_policy import AddressRefusedError
-from producers.endpoints.requested_health_check import InvalidHealthCheckError
+from producers.model_definitions.requested_health_check import InvalidHealthCheckError
 from projections.read_model.follower import HeldBackError, OutOfStepError
 
 PACKAGES = ("events", "projections", "producers", "consumers")

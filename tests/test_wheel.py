@@ -62,15 +62,17 @@ def check(python: Path, program: Path) -> subprocess.CompletedProcess[str]:
     return run(*mypy, *cache, "--python-executable", python, program, cwd=program.parent)
 
 
-def test_the_wheel_marks_each_package_as_typed_and_brings_its_scripts(python: Path) -> None:
+def test_the_wheel_marks_each_package_as_typed_and_brings_scripts_and_data(python: Path) -> None:
     show = f"import {', '.join(PACKAGES)}; print(events.__file__)"
     [place] = run(python, "-P", "-c", show, cwd=python.parent).stdout.split()
     installed = Path(place).parents[1]
     assert ROOT not in installed.parents
     for package in PACKAGES:
         assert (installed / package / "py.typed").read_bytes() == b""
-    ours = {path.relative_to(ROOT) for p in PACKAGES for path in (ROOT / p).rglob("*.lua")}
-    assert {path.relative_to(installed) for path in installed.rglob("*.lua")} == ours
+    for data in ("*.lua", "runtime_variants.yaml"):
+        ours = {path.relative_to(ROOT) for p in PACKAGES for path in (ROOT / p).rglob(data)}
+        assert ours
+        assert {path.relative_to(installed) for path in installed.rglob(data)} == ours
 
 
 def test_a_strangers_program_is_checked_and_runs(python: Path, tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ from events.transfer.playback import SameLogError
 from producers.backend_ai.capture import UnreadableCaptureError
 from producers.errors import (
     InvalidModelDefinitionError,
+    InvalidModelFolderError,
+    InvalidRuntimeVariantsError,
+    ModelFolderGoneError,
+    ModelFolderNotFoundError,
+    ModelFolderUnreachableError,
     ProducersError,
     UnknownEndpointError,
     UnknownRouteError,
@@ -45,12 +50,17 @@ from projections.errors import (
 )
 
 _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
-    ((ServerUnavailableError, UncertainAppendError), EXIT_NO_CONNECTION),
+    (
+        (ServerUnavailableError, UncertainAppendError, ModelFolderUnreachableError),
+        EXIT_NO_CONNECTION,
+    ),
     (
         (
             UnknownEndpointError,
             UnknownRouteError,
             EndpointNotFoundError,
+            ModelFolderGoneError,
+            ModelFolderNotFoundError,
             NoEventsError,
             NoLiveGenerationError,
             NoSnapshotError,
@@ -66,6 +76,8 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
             InvalidPositionError,
             SearchError,
             InvalidModelDefinitionError,
+            InvalidModelFolderError,
+            InvalidRuntimeVariantsError,
             NoArchiveError,
             InvalidSettingsError,
             MissingSettingError,

@@ -31,12 +31,7 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog, open_log
 from producers.endpoints.endpoint_service import EndpointService
-from producers.endpoints.model_definition import (
-    find_model_definition,
-    read_model_definition,
-    resolve_health_check,
-    validate_model_definition,
-)
+from producers.model_definitions.model_folder import read_model_definition
 from projections.read_model.reader import ReaderSettings, RouteTableReader
 
 NAMESPACE = "incident"
@@ -136,14 +131,13 @@ class Incident:
         for name, replicas in self._replicas.items():
             for replica in replicas:
                 await replica.start()
-            file = find_model_definition(examples_folder() / name)
-            definition = validate_model_definition(read_model_definition(file), file)
+            definition = (await read_model_definition(examples_folder() / name)).usable
             await self._service.create(
                 EndpointCreatedEvent(
                     endpoint_id=ENDPOINTS[name],
                     name=name,
                     model=definition.models[0].name,
-                    health_check=resolve_health_check("custom", definition),
+                    health_check=definition.health_check,
                 )
             )
             await self._list_routes(name)

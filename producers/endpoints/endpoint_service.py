@@ -23,6 +23,8 @@ from producers.endpoints.endpoint_names import EndpointNames
 from producers.endpoints.endpoint_state import EndpointStates
 from producers.endpoints.remarks import remarks_on
 from producers.errors import ContendedEndpointError
+from producers.model_definitions.model_definition_settings import ModelDefinitionSettings
+from producers.model_definitions.model_folder import ModelSource, health_check_of
 from projections.route_table.endpoint import Endpoint
 
 TRIES_MAX = 20
@@ -72,6 +74,24 @@ class EndpointService:
         return await self.record(
             event.endpoint_id, lambda endpoint: decisions.create(endpoint, event)
         )
+
+    async def create_from_model_folder(
+        self,
+        event: EndpointCreatedEvent,
+        source: ModelSource | None,
+        settings: ModelDefinitionSettings | None = None,
+    ) -> Recorded:
+        """Create an endpoint that is checked as its runtime variant or its model definition says.
+
+        *source* is the model's folder, the URL of one behind a storage proxy, or the content of the
+        definition. It is read this once: nothing later in the endpoint's life needs it.
+
+        Raises:
+            ModelFolderError: The model definition cannot be read, and so all of its subclasses.
+            InvalidModelDefinitionError: There is a mistake in it.
+        """
+        check = await health_check_of(event.runtime_variant, source, settings)
+        return await self.create(msgspec.structs.replace(event, health_check=check))
 
     async def claim_name(self, event: EndpointCreatedEvent) -> None:
         """Keep the name for the endpoint that is to be created, for 10 s until it is.

@@ -3,13 +3,13 @@
 import pytest
 
 from events.catalogue.health_check import HealthCheck
-from producers.endpoints.model_definition import resolve_health_check
 from producers.errors import InvalidModelDefinitionError
-from tests.producers.test_model_definition import definition_of, with_health_check
+from producers.model_definitions.model_definition import resolve_health_check
+from tests.producers.test_model_definition import checked, definition_of, with_health_check
 
 
 def test_keys_that_mean_nothing_here_are_kept_and_named() -> None:
-    definition = definition_of(
+    read = checked(
         """
         x-anchors: {a: &check {enable: true, retry-in: 5}}
         models:
@@ -24,8 +24,8 @@ def test_keys_that_mean_nothing_here_are_kept_and_named() -> None:
               health_check: {<<: *check, path: /h}
         """
     )
-    [model] = definition.models
-    assert definition.unused == (
+    [model] = read.usable.models
+    assert read.unused == (
         "x-anchors",
         "models[0].info",
         "models[0].service.command",
@@ -38,6 +38,7 @@ def test_keys_that_mean_nothing_here_are_kept_and_named() -> None:
     assert model.metadata.extra == {"an-extra": 1}
     assert model.service is not None
     assert model.service.extra["command"] == "python serve.py"
+    assert model.service.extra["health_check"] == {"retry_in": 5}
     assert model.service.health_check == HealthCheck(path="/h")
 
 

@@ -1,20 +1,20 @@
 import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import dedent
 
 import pytest
 
 from events.catalogue.health_check import HealthCheck
-from events.plain_yaml import BYTES_MAX, PlainYaml
-from producers.endpoints.model_definition import (
-    ModelDefinition,
-    find_model_definition,
-    read_model_definition,
-    resolve_health_check,
-    validate_model_definition,
+from events.plain_yaml import BYTES_MAX, parse_yaml
+from producers.errors import (
+    InvalidModelDefinitionError,
+    InvalidModelFolderError,
+    ModelFolderError,
+    ModelFolderNotFoundError,
 )
-from producers.errors import InvalidModelDefinitionError
+from producers.model_definitions.checked_definition import CheckedDefinition, check_model_definition
+from producers.model_definitions.model_definition import ModelDefinition, resolve_health_check
+from producers.model_definitions.model_folder import find_model_definition, read_model_definition
 
 FULL = """
 models:
@@ -43,19 +43,16 @@ models:
 """
 
 
+def checked(text: str) -> CheckedDefinition:
+    return check_model_definition(dedent(text).encode(), "model-definition.yaml")
+
+
 def definition_of(text: str) -> ModelDefinition:
-    return validate_model_definition(read(text), Path("model-definition.yaml"))
+    return checked(text).usable
 
 
 def content_of(text: str) -> object:
-    return read(text).content
-
-
-def read(text: str) -> PlainYaml:
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "model-definition.yaml"
-        file.write_text(dedent(text))
-        return read_model_definition(file)
+    return parse_yaml(dedent(text).encode()).content
 
 
 class TestFind:
@@ -78,20 +75,20 @@ class TestFind:
 
     @pytest.mark.parametrize("path", ["../elsewhere.yaml", "/etc/hostname", "sub/../../x"])
     def test_a_path_that_leads_out_is_refused(self, tmp_path: Path, path: str) -> None:
-        with pytest.raises(InvalidModelDefinitionError, match=r"^path: '.*' leads out of"):
+        with pytest.raises(InvalidModelFolderError, match=r"^path: '.*' leads out of"):
             find_model_definition(tmp_path, path)
 
     def test_a_link_that_leads_out_is_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "secret.yaml").touch()
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "model-definition.yaml").symlink_to(tmp_path / "secret.yaml")
-        with pytest.raises(InvalidModelDefinitionError):
+        with pytest.raises(ModelFolderNotFoundError):
             find_model_definition(tmp_path / "model")
 
     def test_what_is_missing_is_said_with_its_place(self, tmp_path: Path) -> None:
-        with pytest.raises(InvalidModelDefinitionError, match="there is no model-definition"):
+        with pytest.raises(ModelFolderNotFoundError, match="there is no model-definition"):
             find_model_definition(tmp_path)
-        with pytest.raises(InvalidModelDefinitionError, match="there is no file here"):
+        with pytest.raises(ModelFolderNotFoundError, match="there is no file here"):
             find_model_definition(tmp_path, "gone.yaml")
 
 
@@ -119,49 +116,63 @@ class TestRead:
             before = ", ".join([f"*a{level - 1}"] * 9)
             lines.append(f"a{level}: &a{level} [{before}]")
         with pytest.raises(InvalidModelDefinitionError, match="more than 10000 keys and values"):
-            read("\n".join(lines))
+            definition_of("\n".join(lines))
 
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ("a: &a [*a]", r"line 1, column 8: the alias \*a stands within what it names"),
-            ("a: *nowhere", r"line 1, column 4: found undefined alias 'nowhere'"),
+            ("a: &a [*a]", r"the alias \*a stands within what it names.* \(line 1, column 8\)"),
+            ("a: *nowhere", r"found undefined alias 'nowhere'.* \(line 1, column 4\)"),
             ("[" * 40, "nested deeper than 32 levels, which is the limit"),
-            ("a: !!python/object/apply:os.getcwd []", "line 1, column 4: could not determine"),
-            ("a: !!set {x, y}", "line 1, column 4: could not determine a constructor"),
+            (
+                "a: !!python/object/apply:os.getcwd []",
+                r"could not determine.* \(line 1, column 4\)",
+            ),
+            ("a: !!set {x, y}", r"could not determine a constructor.* \(line 1, column 4\)"),
             ("a: !!timestamp 2024-03-01", "could not determine a constructor"),
-            ("a: 1\nb: 2\na: 3", "line 3, column 1: the key 'a' is given twice"),
-            ("a: [1", "line 1, column 6: expected ',' or ']'"),
-            ("a: 1\n---\nb: 2", "line 2, column 1: but found another document"),
-            ("{[a]: 1}", "line 1, column 2: found unhashable key"),
+            ("a: 1\nb: 2\na: 3", r"the key 'a' is given twice.* \(line 3, column 1\)"),
+            ("a: [1", r"expected ',' or ']'.* \(line 1, column 6\)"),
+            ("a: 1\n---\nb: 2", r"but found another document.* \(line 2, column 1\)"),
+            ("{[a]: 1}", r"found unhashable key.* \(line 1, column 2\)"),
             (f"a: {'9' * 5_000}", "it is no int of at most 100 characters"),
         ],
     )
     def test_what_cannot_be_read_is_refused_with_its_place(self, text: str, problem: str) -> None:
         with pytest.raises(InvalidModelDefinitionError, match=problem) as raised:
-            read(text)
+            definition_of(text)
         assert "model-definition.yaml: " in str(raised.value)
         assert "\n" not in str(raised.value)
 
-    def test_a_file_of_a_megabyte_is_the_largest(self, tmp_path: Path) -> None:
+    async def test_a_file_of_a_megabyte_is_the_largest(self, tmp_path: Path) -> None:
         file = tmp_path / "large.yaml"
-        file.write_text("a: 1" + " " * (BYTES_MAX - 4))
-        assert read_model_definition(file).content == {"a": 1}
-        file.write_text("a: 1" + " " * (BYTES_MAX - 3))
+        text = "models: []"
+        file.write_text(text + " " * (BYTES_MAX - len(text)))
+        assert (await read_model_definition(file)).usable.models == []
+        file.write_text(text + " " * (BYTES_MAX - len(text) + 1))
         with pytest.raises(InvalidModelDefinitionError, match="more than 1048576 bytes"):
-            read_model_definition(file)
+            _ = (await read_model_definition(file)).usable
 
-    def test_what_is_no_text_is_refused(self, tmp_path: Path) -> None:
-        file = tmp_path / "binary.yaml"
-        file.write_bytes(b"\x00\xff\xfe\x01")
+    def test_what_is_no_text_is_refused(self) -> None:
         with pytest.raises(InvalidModelDefinitionError, match=r"binary\.yaml: "):
-            read_model_definition(file)
+            _ = check_model_definition(b"\x00\xff\xfe\x01", "binary.yaml").usable
 
-    def test_what_is_no_file_is_refused(self, tmp_path: Path) -> None:
+    async def test_what_is_no_file_is_refused(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         for name in ("pipe", "missing.yaml", ""):
-            with pytest.raises(InvalidModelDefinitionError, match="there is no such file"):
-                read_model_definition(tmp_path / name)
+            with pytest.raises(ModelFolderNotFoundError, match="there is no "):
+                await read_model_definition(tmp_path / name)
+
+    async def test_a_file_that_may_not_be_read_is_said_in_one_line(self, tmp_path: Path) -> None:
+        name = "n" * 300
+        with pytest.raises(ModelFolderError, match="file name too long"):
+            await read_model_definition(tmp_path / name)
+
+    async def test_a_folder_a_file_and_bytes_are_read_alike(self, tmp_path: Path) -> None:
+        (tmp_path / "model-definition.yml").write_text(FULL)
+        (tmp_path / "other.yaml").write_text(FULL)
+        sources = (tmp_path, str(tmp_path), tmp_path / "other.yaml", FULL.encode())
+        read = [(await read_model_definition(source)).usable for source in sources]
+        assert read == [definition_of(FULL)] * 4
 
 
 class TestValidate:
@@ -294,8 +305,9 @@ class TestResolve:
         ],
     )
     def test_the_profile_of_the_variant_decides(self, variant: str, path: str) -> None:
-        assert resolve_health_check(variant, definition_of(FULL)) == HealthCheck(path=path)
-        assert resolve_health_check(variant, None) == HealthCheck(path=path)
+        check = HealthCheck(path=path, initial_delay=1_800)
+        assert resolve_health_check(variant, definition_of(FULL)) == check
+        assert resolve_health_check(variant, None) == check
 
     @pytest.mark.parametrize("variant", ["cmd", "triton"])
     def test_a_variant_without_a_profile_has_none(self, variant: str) -> None:

@@ -20,12 +20,7 @@ from events.log.log import EventLog, open_log
 from producers.checker.address_policy import AddressPolicy
 from producers.checker.probe import open_session
 from producers.endpoints.endpoint_service import EndpointService
-from producers.endpoints.model_definition import (
-    find_model_definition,
-    read_model_definition,
-    resolve_health_check,
-    validate_model_definition,
-)
+from producers.model_definitions.model_folder import read_model_definition
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 
 REPLICAS = {"chat": 4, "embed": 3, "rerank": 2}
@@ -81,14 +76,13 @@ class Cluster:
     async def record_endpoints(self) -> None:
         """Record the endpoints and their routes."""
         for name, endpoint_id in self.endpoints.items():
-            file = find_model_definition(examples_folder() / name)
-            definition = validate_model_definition(read_model_definition(file), file)
+            definition = (await read_model_definition(examples_folder() / name)).usable
             await self.service.create(
                 EndpointCreatedEvent(
                     endpoint_id=endpoint_id,
                     name=name,
                     model=definition.models[0].name,
-                    health_check=resolve_health_check("custom", definition),
+                    health_check=definition.health_check,
                 )
             )
             await self.list_routes(name)

@@ -10,19 +10,21 @@ import msgspec
 from consumers.cli.terminal.messages import say_note
 from events.catalogue.health_check import HealthCheck
 from events.errors import InvalidEventError
-from producers.endpoints.model_definition import (
-    ModelDefinition,
-    find_model_definition,
-    read_model_definition,
-    resolve_health_check,
-    validate_model_definition,
-)
-from producers.endpoints.requested_health_check import (
+from producers.model_definitions.checked_definition import CheckedDefinition
+from producers.model_definitions.model_definition import ModelDefinition, resolve_health_check
+from producers.model_definitions.model_definition_settings import ModelDefinitionSettings
+from producers.model_definitions.model_folder import read_model_definition
+from producers.model_definitions.requested_health_check import (
     FIELDS,
     InvalidHealthCheckError,
     requested_health_check,
 )
-from producers.endpoints.runtime_variant import CUSTOM
+from producers.model_definitions.runtime_variant import (
+    CUSTOM,
+    RuntimeVariants,
+    known_variants,
+    unknown_variant,
+)
 
 HEALTH_CHECK_EXAMPLE = '{"path": "/health", "interval": 5}'
 
@@ -49,9 +51,9 @@ def health_check_options(command: Callback) -> Callback:
         ),
         click.option(
             "--model-folder",
-            type=click.Path(path_type=Path),
-            help="Take the health check from the model definition in this folder; for the runtime"
-            f" variant {CUSTOM}.",
+            metavar="FOLDER|URL",
+            help="Take the health check from the model definition in this folder, or in that of a"
+            f" storage proxy; for the runtime variant {CUSTOM}.",
         ),
     ):
         command = option(command)
@@ -62,11 +64,13 @@ class ChosenHealthCheck(msgspec.Struct, frozen=True):
     """What the options say, for an endpoint of any runtime variant.
 
     Attributes:
+        variants: The runtime variants that are known.
         given: What `--health-check` says, None where it is off or was not given.
         definition: The model definition, where `--model-folder` names one.
         is_given: Whether `--health-check` or `--no-health-check` was given.
     """
 
+    variants: RuntimeVariants
     given: HealthCheck | None = None
     definition: ModelDefinition | None = None
     is_given: bool = False
@@ -84,11 +88,18 @@ class ChosenHealthCheck(msgspec.Struct, frozen=True):
                 f"--model-folder would not be used: the runtime variant is {runtime_variant},"
                 f" and only {CUSTOM} takes its health check from a model definition"
             )
-        return resolve_health_check(runtime_variant, self.definition)
+        if unknown := unknown_variant(runtime_variant, self.variants):
+            say_note(unknown)
+        return resolve_health_check(runtime_variant, self.definition, self.variants)
 
 
-def chosen_health_check(
-    given: str | None, ca: Path | None, model_folder: Path | None, *, off: bool
+async def chosen_health_check(
+    given: str | None,
+    ca: Path | None,
+    model_folder: str | None,
+    settings: ModelDefinitionSettings,
+    *,
+    off: bool,
 ) -> ChosenHealthCheck:
     """Read what the options name.
 
@@ -96,6 +107,8 @@ def chosen_health_check(
         click.UsageError: They exclude each other, or what is given is no JSON object.
         InvalidEventError: A field of the health check is unknown, or breaks its limits.
         InvalidModelDefinitionError: The model definition cannot be used.
+        ModelFolderError: The model folder cannot be read.
+        InvalidRuntimeVariantsError: The operator's file of variants cannot be used.
     """
     if sum((off, given is not None, model_folder is not None)) > 1:
         raise click.UsageError(
@@ -103,19 +116,28 @@ def chosen_health_check(
         )
     if ca is not None and given is None:
         raise click.UsageError("--health-check-ca is used with --health-check alone; give both")
+    variants = known_variants(settings)
     if off:
-        return ChosenHealthCheck(is_given=True)
+        return ChosenHealthCheck(variants, is_given=True)
     if given is not None:
-        return ChosenHealthCheck(_health_check_in(given, ca), is_given=True)
+        return ChosenHealthCheck(variants, _health_check_in(given, ca), is_given=True)
     if model_folder is None:
-        return ChosenHealthCheck()
-    file = find_model_definition(model_folder)
-    definition = validate_model_definition(read_model_definition(file), file)
-    if definition.unused:
-        say_note(f"{file}: not used here: {_listed(definition.unused)}")
-    if resolve_health_check(CUSTOM, definition) is None:
-        say_note(f"{file}: no model has a health check, so the routes are not checked")
-    return ChosenHealthCheck(definition=definition)
+        return ChosenHealthCheck(variants)
+    checked = await read_model_definition(model_folder, settings)
+    definition = checked.usable
+    _note_warnings(checked)
+    if definition.health_check is None:
+        say_note(f"{checked.source}: no model has a health check, so the routes are not checked")
+    return ChosenHealthCheck(variants, definition=definition)
+
+
+def _note_warnings(checked: CheckedDefinition) -> None:
+    """Print what contradicts itself, and in one line what is not used."""
+    if checked.unused:
+        say_note(f"{checked.source}: not used here: {_listed(checked.unused)}")
+    for warning in checked.warnings:
+        if warning.field not in checked.unused:
+            say_note(f"{checked.source}: {warning}")
 
 
 def _listed(places: Sequence[str]) -> str:
@@ -137,12 +159,11 @@ def _health_check_in(text: str, ca: Path | None) -> HealthCheck | None:
     try:
         check, unknown = requested_health_check(given)
     except InvalidHealthCheckError as error:
-        field, _, problem = str(error).partition(": ")
-        raise InvalidEventError(f"health_check.{field}", problem) from None
-    if unknown:
-        close = get_close_matches(unknown[0], FIELDS, n=1)
+        raise InvalidEventError(f"health_check.{error.field}", error.problem) from None
+    for name in unknown:
+        close = get_close_matches(name, FIELDS, n=1)
         meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(FIELDS)}"
-        raise InvalidEventError(f"health_check.{unknown[0]}", f"it is not known; {meant}")
+        raise InvalidEventError(f"health_check.{name}", f"it is not known; {meant}")
     return check
 
 

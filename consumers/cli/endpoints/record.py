@@ -14,7 +14,7 @@ from events.catalogue.endpoint import EndpointCreatedEvent, Owner
 from events.entry import codec
 from producers.endpoints import decisions
 from producers.endpoints.decisions import Decision
-from producers.endpoints.runtime_variant import CUSTOM
+from producers.model_definitions.runtime_variant import CUSTOM
 from projections.route_table.endpoint import Endpoint
 
 
@@ -48,7 +48,7 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
     health_check: str | None,
     health_check_ca: Path | None,
     no_health_check: bool,
-    model_folder: Path | None,
+    model_folder: str | None,
     yes: bool,
 ) -> None:
     """Create an endpoint, and print its id.
@@ -58,7 +58,10 @@ async def create(  # noqa: PLR0913 - an endpoint's fields
     \b
     Example: routestream endpoints create chat --model llama-3 --runtime-variant vllm --yes
     """
-    chosen = chosen_health_check(health_check, health_check_ca, model_folder, off=no_health_check)
+    settings = deployment.settings.model_definition
+    chosen = await chosen_health_check(
+        health_check, health_check_ca, model_folder, settings, off=no_health_check
+    )
     owner = Owner(domain=owner_domain, project=owner_project, user=owner_user)
     event = EndpointCreatedEvent(
         endpoint_id=endpoint_id or uuid4(),
@@ -93,7 +96,7 @@ async def update(  # noqa: PLR0913 - the ways to say how routes are checked
     health_check: str | None,
     health_check_ca: Path | None,
     no_health_check: bool,
-    model_folder: Path | None,
+    model_folder: str | None,
     yes: bool,
 ) -> None:
     """Update how an endpoint's routes are checked.
@@ -105,7 +108,10 @@ async def update(  # noqa: PLR0913 - the ways to say how routes are checked
     if given == (None, None, None) and not no_health_check:
         raise click.UsageError("give --health-check, --model-folder or --no-health-check")
 
-    chosen = chosen_health_check(health_check, health_check_ca, model_folder, off=no_health_check)
+    settings = deployment.settings.model_definition
+    chosen = await chosen_health_check(
+        health_check, health_check_ca, model_folder, settings, off=no_health_check
+    )
 
     def decide(state: Endpoint) -> Decision:
         check = chosen.of(state.runtime_variant or CUSTOM)

@@ -242,7 +242,7 @@ def test_a_route_given_by_its_address_keeps_its_id(chat: Shell) -> None:
             2,
             "health_check.interval: 0 is not allowed",
         ),
-        (("endpoints", "update", CHAT, "--model-folder", "/nope"), 2, "there is no file here"),
+        (("endpoints", "update", CHAT, "--model-folder", "/nope"), 3, "there is no file here"),
         (("events", "import", "--format", "backend-ai", "/no/such"), 2, "does not exist"),
         (("events", "import", "--format", "backend-ai", ROUTES), 2, "line 1"),
     ],
