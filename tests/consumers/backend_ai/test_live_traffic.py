@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import pytest
 
 from consumers.processes.embedded import EmbeddedServer
+from events.catalogue.health_check import shown_fields
 from events.log.log import EventLog
 from projections.route_table.endpoint import Endpoint
 from tests.consumers.publishers.support.captured_outward import fed_proxies
@@ -54,9 +54,9 @@ def shown(found: dict[UUID, Endpoint]) -> dict[str, Any]:
 
 
 def _shown(endpoint: Endpoint) -> dict[str, Any]:
-    health_check = msgspec.to_builtins(endpoint.health_check)
-    if health_check is not None:
-        assert health_check.pop("initial_delay") is None
+    check = endpoint.health_check
+    assert check is None or check.initial_delay is None
+    health_check = None if check is None else shown_fields(check)
     names = ("app", "kernel_host", "kernel_port", "traffic_ratio")
     routes = [
         {

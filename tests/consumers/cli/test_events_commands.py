@@ -107,7 +107,7 @@ async def test_tail_prints_each_entry_whole_as_a_line_of_json(log: EventLog, run
         *("entry_id", "partition", "name", "version", "event_id", "source", "metadata", "payload")
     }
     assert (created["name"], created["version"], created["source"]) == (
-        *("endpoint_created", 2, "test"),
+        *("endpoint_created", 3, "test"),
     )
     assert created["metadata"] == {"request_id": "r-1"}
     assert created["payload"]["health_check"] is None
@@ -366,13 +366,17 @@ async def test_show_names_the_upcasts_and_how_the_payload_is_read(
     fields = ("name", "endpoint_health_check_updated", "v", "1", "payload", json.dumps(payload))
     await log.server.client.call("XADD", log.keys.events(0), "7-0", *fields)
     shown = await run.lines(events, "show", "7-0")
-    by = "endpoint_health_check_updated_v1_v2"
-    assert f"upcast  version 1 to 2 by {by}" in shown
+    by = "endpoint_health_check_updated"
+    upcasts = f"version 1 to 2 by {by}_v1_v2, version 2 to 3 by {by}_v2_v3"
+    assert f"upcast  {upcasts}" in shown
     assert shown.index("payload") < shown.index("read as")
     told = json.loads((await run(events, "show", "7-0", "-o", "json")).stdout)
-    assert told["upcasts"] == [{"from": 1, "to": 2, "by": by}]
+    assert told["upcasts"] == [
+        {"from": 1, "to": 2, "by": f"{by}_v1_v2"},
+        {"from": 2, "to": 3, "by": f"{by}_v2_v3"},
+    ]
     assert told["payload"] == payload
-    assert told["read_as"]["health_check"]["interval"] == 10.0
+    assert told["read_as"]["health_check"] == {"path": "/up"}
     newest = json.loads((await run(events, "show", "7-0", "-o", "json", "--raw")).stdout)
     assert newest == {
         "entry_id": "7-0",

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from events.catalogue.health_check import shown_fields
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent
 from producers.backend_ai.capture import read_capture
@@ -90,9 +91,9 @@ def shown(endpoints: Mapping[UUID, Endpoint]) -> dict[str, Any]:
 
 
 def _shown(endpoint: Endpoint) -> dict[str, Any]:
-    health_check = msgspec.to_builtins(endpoint.health_check)
-    if health_check is not None:
-        assert health_check.pop("initial_delay") is None
+    check = endpoint.health_check
+    assert check is None or check.initial_delay is None
+    health_check = None if check is None else shown_fields(check)
     routes = [
         {
             "app": route.app,
