@@ -13,7 +13,7 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import append, groups, latency, project, proxied, publishers, replay
+from benchmarks import append, checker, groups, latency, project, proxied, publishers, replay
 from consumers.processes.embedded import embedded_server
 from consumers.processes.logs import configure_logs
 from consumers.processes.traefik_process import is_traefik_installed
@@ -118,11 +118,15 @@ def main() -> None:
     of_publishers = Table("WHAT", "", "", box=None)
     if is_traefik_installed():
         anyio.run(publishers.measure, of_publishers)
+    of_checker = checker.table_of(checker.SHORT)
+    anyio.run(checker.measure, of_checker, checker.SHORT)
     console = Console()
     console.print(f"medians of {ROUNDS} alternating rounds, {os.cpu_count()} cores")
     console.print(table)
     console.print()
     console.print(of_groups)
+    console.print()
+    console.print(of_checker)
     if of_publishers.row_count:
         console.print()
         console.print(of_publishers)

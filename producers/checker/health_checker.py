@@ -1,73 +1,46 @@
 """Probe the routes of the endpoints that a checker owns, and record their transitions."""
 
-import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Protocol
-from uuid import UUID
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
 from events.catalogue.health_check import HealthCheck
-from events.catalogue.model_service import ModelServiceStatus
 from events.errors import EventsError
 from events.structured_logger import structured_logger
-from producers.checker.probe import Address, ProbeSession, probe
+from producers.checker.ports import EndpointOwnership, Reader, Recorder
+from producers.checker.probe import ProbeSession, probe
 from producers.checker.probe_result import ProbeResult
+from producers.checker.schedule.probe_interval import draw, drawn_interval_s
+from producers.checker.schedule.probe_schedule import ProbeSchedule
+from producers.checker.schedule.probe_slots import ProbeSlots
+from producers.checker.schedule.stall_clock import StallClock
+from producers.checker.schedule.target import Target, targets_of
 from producers.checker.settings import CheckerSettings
-from producers.checker.stall_clock import StallClock
 from producers.checker.verdict import CheckState, ObservedTransition, judge
-from producers.checker.watched_route import Target, WatchedRoute
+from producers.checker.watched_route import WatchedRoute
 from producers.errors import ProducersError
 from projections.errors import ProjectionsError
-from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import RouteKey
 from projections.route_table.route import Route
-from projections.route_table.routing import is_reachable
 
 _log = structured_logger(__name__)
 
 STALLED_PART_MAX = 0.1
 """The part of a probe's time in which the checker may stand still: a late answer still counts."""
 
+TICK_S = 0.005
+"""Seconds between two looks at what is due."""
 
-class Reader(Protocol):
-    """A route table in memory that another task keeps up to date."""
+STARTED_AT_ONCE_MAX = 64
+"""Due probes that one look starts or puts off, so that those under way get their turn."""
 
-    def endpoints(self) -> Iterable[Endpoint]:
-        """Return every endpoint, as last known."""
-
-    async def changed(self) -> None:
-        """Wait until something has changed."""
-
-
-class Recorder(Protocol):
-    """Records a route's health in the log, if it is a change."""
-
-    async def record_status(
-        self,
-        endpoint_id: UUID,
-        route_id: UUID,
-        new_status: ModelServiceStatus,
-        *,
-        observed_at: datetime,
-        reason: str,
-        consecutive_failures: int,
-    ) -> object:
-        """Record *new_status*, if it is a change."""
-
-
-class EndpointOwnership(Protocol):
-    """Which endpoints this checker owns; see `membership.Membership`."""
-
-    def owns(self, endpoint_id: UUID) -> bool:
-        """Whether this checker probes the endpoint's routes."""
-
-    async def changed(self) -> None:
-        """Wait until the owned endpoints may have changed."""
+BEGUN_PER_S = 1_000
+"""New routes that are probed for the first time in a second, where many appear at once."""
 
 
 class HealthChecker:
@@ -94,8 +67,11 @@ class HealthChecker:
         self._settings = settings
         self._clock = clock
         self._stalls = StallClock()
-        self._limiter = anyio.CapacityLimiter(settings.concurrency_max)
+        self._schedule = ProbeSchedule()
+        self._slots = ProbeSlots(settings.concurrency_max, settings.host_concurrency_max)
+        self._waiting: deque[WatchedRoute] = deque()
         self._noticed = anyio.Event()
+        self._woken = anyio.Event()
         self._watches: dict[RouteKey, WatchedRoute] = {}
 
     @property
@@ -118,23 +94,30 @@ class HealthChecker:
             key: watch.result for key, watch in self._watches.items() if watch.result is not None
         }
 
-    def bring_forward(self, route: RouteKey) -> None:
-        """Probe the route at once, if it is watched: at most every `reported_gap_s` seconds."""
-        watch = self._watches.get(route)
-        if watch is not None:
-            watch.bring_forward()
+    def bring_forward(self, key: RouteKey) -> None:
+        """Probe the route at once, if it is watched: at most every `reported_gap_s` seconds.
+
+        Where a probe is under way, another one follows: it may have begun before the fault.
+        """
+        watch = self._watches.get(key)
+        if watch is None:
+            return
+        watch.is_forward = True
+        if watch.place is not None:
+            self._put(watch, watch.due_at)
 
     async def run(self) -> None:
         """Probe and record until cancelled."""
         _log.info("checker_started", **msgspec.to_builtins(self._settings))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._stalls.run)
+            tasks.start_soon(self._keep_schedule, tasks)
             for changed in (self._reader.changed, self._ownership.changed):
                 tasks.start_soon(self._notice, changed)
             while True:
                 await self._noticed.wait()
                 self._noticed = anyio.Event()
-                self._update(tasks)
+                self._update()
                 await anyio.sleep(self._settings.update_interval_s)
 
     async def _notice(self, changed: Callable[[], Awaitable[None]]) -> None:
@@ -142,37 +125,33 @@ class HealthChecker:
             self._noticed.set()
             await changed()
 
-    def _update(self, tasks: TaskGroup) -> None:
+    def _update(self) -> None:
         """Begin and end watches, so that exactly the wanted routes are watched."""
-        wanted = self._wanted()
+        wanted = targets_of(self._reader.endpoints(), self._ownership.owns)
         for key in self._watches.keys() - wanted.keys():
-            ended = self._watches.pop(key)
-            ended.scope.cancel()
+            self._end(ended := self._watches.pop(key))
             ended.log.debug("route_unwatched")
+        begun = 0
         for key, (target, route) in wanted.items():
             known = self._watches.get(key)
             if known is not None and known.target == target:
                 known.continue_from(route)
                 continue
             if known is not None:
-                known.scope.cancel()
-            self._watches[key] = self._new_watch(target, route, known)
-            tasks.start_soon(self._watch, self._watches[key], known is None)
+                self._end(known)
+            self._watches[key] = watch = self._new_watch(target, route, known)
+            delay_s = begun / BEGUN_PER_S
+            if known is None and watch.state.health != "not_checked":
+                # Another checker probed it before; when a checker dies, many routes move at once.
+                delay_s = target.health_check.interval * draw(0, 1)
+            begun += 1
+            self._put(watch, anyio.current_time() + delay_s)
 
-    def _wanted(self) -> dict[RouteKey, tuple[Target, Route]]:
-        wanted = {}
-        for endpoint in self._reader.endpoints():
-            check = endpoint.health_check
-            if check is None or not self._ownership.owns(endpoint.endpoint_id):
-                continue
-            for route in endpoint.present_routes:
-                address = _address(route)
-                if address is not None:
-                    target = Target(
-                        endpoint.endpoint_id, route.route_id, address, route.started_at, check
-                    )
-                    wanted[target.key] = (target, route)
-        return wanted
+    def _end(self, watch: WatchedRoute) -> None:
+        watch.is_over = True
+        self._schedule.drop(watch)
+        if watch.scope is not None:
+            watch.scope.cancel()
 
     def _new_watch(self, target: Target, route: Route, before: WatchedRoute | None) -> WatchedRoute:
         """Count from zero; whether the route flaps is remembered across its restart."""
@@ -183,29 +162,66 @@ class HealthChecker:
         watch.log.debug("route_watched", address=str(target.address), health=route.health)
         return watch
 
-    async def _watch(self, watch: WatchedRoute, is_new: bool) -> None:  # noqa: FBT001 - start_soon passes no names
-        with watch.scope:
-            if is_new and watch.state.health != "not_checked":
-                # Another checker probed it before; when a checker dies, many routes move at once.
-                now = anyio.current_time()
-                due_at = now + watch.target.health_check.interval * _draw(0, 1)
-                await watch.wait_for_probe(due_at, now)
-            async with anyio.create_task_group() as recording:
-                while True:
-                    began_at = anyio.current_time()
-                    await self._probe(watch)
-                    if watch.due is not None and not watch.is_recording:
-                        watch.is_recording = True
-                        recording.start_soon(self._record, watch, watch.due)
-                    due_at = began_at + self._interval_s(watch)
-                    await watch.wait_for_probe(due_at, began_at + self._settings.reported_gap_s)
+    def _put(self, watch: WatchedRoute, due_at: float) -> None:
+        if watch.is_forward:
+            earliest_at = watch.began_at + self._settings.reported_gap_s
+            due_at = min(due_at, max(anyio.current_time(), earliest_at))
+        self._schedule.put(watch, due_at)
+        self._woken.set()
 
-    async def _probe(self, watch: WatchedRoute) -> None:
+    async def _keep_schedule(self, tasks: TaskGroup) -> None:
+        """Start each probe when it is due, or as soon as there is a slot for it."""
+        while True:
+            self._start_due(tasks)
+            # What is due within a tick begins together.
+            await anyio.sleep(TICK_S)
+            if self._waiting:
+                continue
+            self._woken = anyio.Event()
+            with anyio.move_on_at(self._schedule.next_at()):
+                await self._woken.wait()
+
+    def _start_due(self, tasks: TaskGroup) -> None:
+        """Start some of the probes that are due, by turns with those that wait for a slot."""
+        now = anyio.current_time()
+        for _ in range(min(len(self._waiting), STARTED_AT_ONCE_MAX)):
+            self._start(self._waiting.popleft(), tasks)
+        for _ in range(STARTED_AT_ONCE_MAX):
+            watch = self._schedule.take(now)
+            if watch is None:
+                break
+            self._start(watch, tasks)
+
+    def _start(self, watch: WatchedRoute, tasks: TaskGroup) -> None:
+        if watch.is_over:
+            return
+        if self._slots.take(watch):
+            tasks.start_soon(self._probe, watch, tasks)
+        else:
+            self._waiting.append(watch)
+
+    async def _probe(self, watch: WatchedRoute, tasks: TaskGroup) -> None:
+        watch.began_at = anyio.current_time()
+        watch.is_forward = False
+        stalled_s = self._stalls.stalled_s
+        result = None
+        try:
+            with anyio.CancelScope() as watch.scope:
+                result = await probe(self._session, watch.target.address, watch.target.health_check)
+        finally:
+            watch.scope = None
+            self._slots.give_back(watch)
+        if result is None or watch.is_over:
+            return
+        self._conclude(watch, result, self._stalls.stalled_s - stalled_s)
+        if watch.due is not None and not watch.is_recording:
+            watch.is_recording = True
+            tasks.start_soon(self._record, watch, watch.due)
+        self._put(watch, watch.began_at + drawn_interval_s(watch, self._settings, self._clock()))
+
+    def _conclude(self, watch: WatchedRoute, result: ProbeResult, stalled_s: float) -> None:
+        """Judge the route by one more probe, which took a time in which we stood still."""
         check = watch.target.health_check
-        async with self._limiter:
-            stalled_s = self._stalls.stalled_s
-            result = await probe(self._session, watch.target.address, check)
-            stalled_s = self._stalls.stalled_s - stalled_s
         if _says_nothing(result, stalled_s, check):
             if not watch.is_void:
                 watch.log.warning("probe_void", reason=result.reason, stalled_s=round(stalled_s, 3))
@@ -249,29 +265,9 @@ class HealthChecker:
         finally:
             watch.is_recording = False
 
-    def _interval_s(self, watch: WatchedRoute) -> float:
-        """Return the time to the next probe; it may be shorter for a failing route."""
-        interval_s = watch.target.health_check.interval
-        failing = watch.state.successes == 0 and watch.state.health != "unhealthy"
-        if failing and self._settings.fast_interval_s is not None:
-            interval_s = min(interval_s, self._settings.fast_interval_s)
-        interval_s = max(interval_s, self._settings.interval_min_s)
-        return interval_s * _draw(1 - self._settings.jitter, 1 + self._settings.jitter)
-
 
 def _says_nothing(result: ProbeResult, stalled_s: float, check: HealthCheck) -> bool:
     """Whether a probe failed by the checker's own fault: it stood still, or lacked something."""
     if result.failed_here:
         return True
     return result.is_late and stalled_s > STALLED_PART_MAX * check.max_wait_time
-
-
-def _address(route: Route) -> Address | None:
-    """Return where to probe *route*, None where it is not reachable."""
-    if not is_reachable(route) or route.kernel_host is None or route.kernel_port is None:
-        return None
-    return Address(route.kernel_host, route.kernel_port, route.protocol)
-
-
-def _draw(least: float, most: float) -> float:
-    return random.uniform(least, most)  # noqa: S311 - spreads load, keeps no secret

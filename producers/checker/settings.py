@@ -14,9 +14,13 @@ class CheckerSettings(Limited, frozen=True):
     """How a checker probes.
 
     Attributes:
-        concurrency_max: Probes that are under way at the same time.
+        backoff_after_s: After so many seconds unhealthy the interval begins to grow: it is twice as
+            long after twice the time. It stays below what makes health stale.
+        backoff_times_max: What the interval is multiplied by at most; 1: it never grows.
+        concurrency_max: Probes that are under way at the same time; half of them for one endpoint.
         fast_interval_s: Time between two probes while a failing route is not unhealthy yet, where
             that is shorter than its interval; None: its interval holds.
+        host_concurrency_max: Those of them that go to one host; half of them for one endpoint.
         interval_min_s: The least time between two probes of a route, whatever its interval.
         networks: The networks that may be connected to, such as `10.0.0.0/8`. Loopback, link-local
             and metadata addresses, multicast and what is reserved need a network of their own, such
@@ -29,8 +33,11 @@ class CheckerSettings(Limited, frozen=True):
         verdict: When a route flaps.
     """
 
-    concurrency_max: Annotated[int, Meta(ge=1, le=10_000)] = 256
+    backoff_after_s: Annotated[float, Meta(ge=0.01, le=604_800)] = 600.0
+    backoff_times_max: Annotated[float, Meta(ge=1, le=1_000)] = 4.0
+    concurrency_max: Annotated[int, Meta(ge=1, le=10_000)] = 2_048
     fast_interval_s: Annotated[float, Meta(ge=0.01, le=86_400)] | None = None
+    host_concurrency_max: Annotated[int, Meta(ge=1, le=10_000)] = 128
     interval_min_s: Annotated[float, Meta(ge=0.01, le=86_400)] = INTERVAL_MIN_S
     networks: Annotated[tuple[str, ...], Meta(min_length=1, max_length=100)] = EVERYWHERE
     jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.1

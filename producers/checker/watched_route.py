@@ -1,47 +1,38 @@
 """Hold what a health checker knows of one route that it probes."""
 
-from uuid import UUID
-
 import anyio
-import msgspec
 from msgspec.structs import replace
 
-from events.catalogue.health_check import HealthCheck
-from events.entry.entry_id import START, EntryId
-from events.structured_logger import structured_logger
-from producers.checker.probe import Address
+from events.entry.entry_id import START
+from events.structured_logger import StructuredLogger, structured_logger
 from producers.checker.probe_result import ProbeResult
+from producers.checker.schedule.target import Target
 from producers.checker.verdict import CheckState, ObservedTransition
-from projections.route_table.health_age import RouteKey
 from projections.route_table.route import Route
 
 _log = structured_logger(__name__)
-
-
-class Target(msgspec.Struct, frozen=True):
-    """What is probed, and how; when a field changes, the failures so far no longer count."""
-
-    endpoint_id: UUID
-    route_id: UUID
-    address: Address
-    started_at: EntryId
-    health_check: HealthCheck
-
-    @property
-    def key(self) -> RouteKey:
-        """The ids of endpoint and route."""
-        return self.endpoint_id, self.route_id
 
 
 class WatchedRoute:
     """The probing of one target; *due* is its newest transition that is not recorded yet.
 
     Attributes:
+        due_at: When its next probe is due, or the one under way was, by the event loop's clock.
+        place: Its place in the schedule; None while a probe is under way, or waits for a slot.
+        began_at: When its last probe began, by the event loop's clock.
         probed_at: When the last probe ended that says something of the route, by the event loop's
             clock; None before the first.
         result: How that probe ended.
         is_void: Whether the last probe said nothing of the route.
+        is_forward: Whether its next probe is brought forward.
+        is_over: Whether it is watched no more.
+        scope: What cancels the probe that is under way.
     """
+
+    __slots__ = (
+        *("_health_at", "began_at", "due", "due_at", "is_forward", "is_over", "is_recording"),
+        *("is_void", "place", "probed_at", "result", "scope", "seen_s", "state", "target"),
+    )
 
     def __init__(self, target: Target, route: Route, state: CheckState, seen_s: float) -> None:
         self.target = target
@@ -49,13 +40,22 @@ class WatchedRoute:
         self.seen_s = seen_s
         self.due: ObservedTransition | None = None
         self.is_recording = False
+        self.due_at = 0.0
+        self.place: int | None = None
+        self.began_at = 0.0
         self.probed_at: float | None = None
         self.result: ProbeResult | None = None
         self.is_void = False
-        self.scope = anyio.CancelScope()
-        self._forward = anyio.Event()
-        self.log = _log.bind(endpoint_id=str(target.endpoint_id), route_id=str(target.route_id))
+        self.is_forward = False
+        self.is_over = False
+        self.scope: anyio.CancelScope | None = None
         self._health_at = route.health_at
+
+    @property
+    def log(self) -> StructuredLogger:
+        """A logger that names the route."""
+        endpoint_id, route_id = self.target.key
+        return _log.bind(endpoint_id=str(endpoint_id), route_id=str(route_id))
 
     @property
     def started_s(self) -> float:
@@ -66,16 +66,12 @@ class WatchedRoute:
         # Our clock may be behind the server's: nothing starts after it was seen.
         return min(started_at.ms / 1_000, self.seen_s)
 
-    def bring_forward(self) -> None:
-        """Let the next probe come sooner than it is due."""
-        self._forward.set()
-
-    async def wait_for_probe(self, due_at: float, earliest_at: float) -> None:
-        """Wait until *due_at*, or until the probe is brought forward and *earliest_at* has come."""
-        with anyio.move_on_after(due_at - anyio.current_time()):
-            await self._forward.wait()
-            await anyio.sleep_until(earliest_at)
-        self._forward = anyio.Event()
+    @property
+    def health_since_s(self) -> float:
+        """Since when its health is what it is, in seconds since 1970; when first seen, at least."""
+        if self.state.changed_at:
+            return self.state.changed_at[-1]
+        return self._health_at.ms / 1_000 if self._health_at > START else self.seen_s
 
     def continue_from(self, route: Route) -> None:
         """Take over a health that any producer has recorded since the last update.

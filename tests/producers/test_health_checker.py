@@ -18,6 +18,7 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Health
 from tests.producers.support.checker_ports import (
     CHECK,
+    ENDPOINT_ID,
     LOOPBACK,
     QUICK,
     STARTED_MS,
@@ -111,13 +112,47 @@ async def test_no_more_probes_than_allowed_are_under_way_at_once(bench: Bench) -
     server = await bench.server()
     server.let_go = anyio.Event()
     bench.table.put(*(route_at(server) for _ in range(8)))
-    async with bench.checker(replace(QUICK, concurrency_max=2)):
+    async with bench.checker(replace(QUICK, concurrency_max=4)):
         await server.asked.until(2)
         await anyio.wait_all_tasks_blocked()
         assert server.asked.value == 2
         server.let_go.set()
         await server.asked.until(40)
     assert server.at_once_most == 2
+
+
+async def test_one_endpoint_that_hangs_delays_no_other(bench: Bench) -> None:
+    slow, quick = await bench.server(), await bench.server()
+    slow.let_go = anyio.Event()
+    bench.table.put(*(route_at(slow) for _ in range(50)))
+    other = UUID(int=2)
+    route = route_at(quick, health="healthy")
+    async with bench.checker(replace(QUICK, concurrency_max=8, host_concurrency_max=8)):
+        await slow.asked.until(4)
+        bench.table.held[other] = Endpoint(
+            endpoint_id=other, health_check=CHECK, routes={route.route_id: route}
+        )
+        bench.table.say()
+        with anyio.fail_after(4):  # shorter than the hanging probes take
+            await quick.asked.until(20)
+        assert slow.asked.value == 4
+
+
+async def test_a_route_that_is_brought_forward_is_probed_at_once_but_not_more_often(
+    bench: Bench,
+) -> None:
+    server = await bench.server()
+    route = route_at(server)
+    bench.table.put(route, check=replace(CHECK, interval=3_600.0))
+    key = (ENDPOINT_ID, route.route_id)
+    async with bench.checker(replace(QUICK, reported_gap_s=0.3)) as checker:
+        await bench.records.kept_count.until(1)
+        begun = anyio.current_time()
+        for probes in (2, 3, 4):
+            while server.asked.value < probes:
+                checker.bring_forward(key)
+                await anyio.sleep(0.01)
+        assert 0.59 <= anyio.current_time() - begun < 60
 
 
 async def test_a_route_that_appears_is_probed_and_one_that_goes_is_not(bench: Bench) -> None:

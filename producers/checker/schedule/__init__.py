@@ -1,0 +1,1 @@
+"""When which route is probed, and how many probes may be under way at once."""
