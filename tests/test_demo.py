@@ -20,7 +20,7 @@ MARK = "MARK_OF_THE_DEMO_TEST"
 PAGE = (Path(__file__).parents[1] / "docs" / "demo.md").read_text()
 
 
-@pytest.mark.parametrize(("proxy", "made"), [("traefik", 36), ("reader", 30)])
+@pytest.mark.parametrize(("proxy", "made"), [("traefik", 38), ("reader", 30)])
 def test_the_demo_holds_all_its_checks_and_leaves_nothing_running(proxy: str, made: int) -> None:
     if proxy == "traefik" and not is_traefik_installed():
         pytest.skip("the extra `traefik` is not installed")

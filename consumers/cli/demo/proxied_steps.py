@@ -11,6 +11,9 @@ from consumers.cli.demo.replica import Replica
 from consumers.cli.demo.shell import Shell
 from consumers.cli.demo.traefik_proxy import CLIENTS, RunningRequests, TraefikProxy
 
+WEIGHED = 200
+"""Requests that are counted where one replica has three times the weight of the other."""
+
 _ACKNOWLEDGED = "acknowledged by 1 of 1 proxies"
 
 
@@ -64,6 +67,25 @@ class ProxiedSteps:
         await self._cluster.list_routes(name)
         cost = self._requests.failed - failed
         self._checks.note(f"{cost} requests failed through Traefik meanwhile", held=not cost)
+
+    async def weigh(self, name: str) -> None:
+        """Give one of the two replicas of an endpoint three times the weight of the other."""
+        self._tell(f"one of the two replicas of {name} gets the weight 3, the other keeps 1")
+        endpoint_id = self._cluster.endpoints[name]
+        heavy, light = self._cluster.replicas[name]
+        await self._cluster.service.set_traffic_ratio(endpoint_id, heavy.route_id, 3)
+        await self._checks.until(
+            "the reader has the weights",
+            lambda: sorted(r.traffic_ratio for r in self._cluster.reader.routable(endpoint_id))
+            == [1, 3],
+        )
+        await self._proxy.until_current(endpoint_id)
+        answers = await self._proxy.send(endpoint_id, WEIGHED)
+        counts = [answers[replica.port] for replica in (heavy, light)]
+        self._checks.note(
+            f"Traefik sends them {counts[0]} and {counts[1]} of {WEIGHED} requests",
+            held=sum(counts) == WEIGHED and abs(counts[0] - 3 * counts[1]) < WEIGHED / 10,
+        )
 
     async def check_no_routes(self, name: str) -> None:
         """Check how requests to an endpoint without routes are answered."""

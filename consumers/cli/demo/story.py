@@ -76,6 +76,7 @@ class Story:
             self._the_replica_comes_back,
             self._a_replica_is_drained,
             self._a_weight_changes,
+            self._a_replica_gets_more,
             self._an_endpoint_scales_to_zero,
             self._the_endpoint_scales_up,
             self._the_route_table_is_deleted,
@@ -135,6 +136,10 @@ class Story:
             f"its share of {REQUESTS} requests is {share:.0%}, fair is {fair:.0%}",
             held=abs(share - fair) < 0.08,
         )
+
+    async def _a_replica_gets_more(self) -> None:
+        if self._proxied is not None:
+            await self._proxied.weigh("rerank")
 
     async def _an_endpoint_scales_to_zero(self) -> None:
         self._tell("rerank scales to zero: a list of no routes")
