@@ -76,8 +76,10 @@ class ProxiedSteps:
         await self._cluster.service.set_traffic_ratio(endpoint_id, heavy.route_id, 3)
         await self._checks.until(
             "the reader has the weights",
-            lambda: sorted(r.traffic_ratio for r in self._cluster.reader.routable(endpoint_id))
-            == [1, 3],
+            lambda: (
+                sorted(r.traffic_ratio for r in self._cluster.reader.routable(endpoint_id))
+                == [1, 3]
+            ),
         )
         await self._proxy.until_current(endpoint_id)
         answers = await self._proxy.send(endpoint_id, WEIGHED)
