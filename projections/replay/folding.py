@@ -121,8 +121,8 @@ class Folding(Generic[State]):
             (True, projection.newest_counts),
             (False, projection.newest_of_endpoint),
         ):
-            for kind in map(_kind_of, kinds):
-                self._newest[kind] = NewestEntries(kind, in_order, by_route=by_route)
+            for kind in kinds:
+                self._newest[_kind_of(kind)] = NewestEntries(kind, in_order, by_route=by_route)
         if projection.gathering is not None:
             gathering = projection.gathering(in_order)
             self._gathered[_kind_of(gathering.kind)] = GatheredEntries(gathering)
