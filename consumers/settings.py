@@ -28,6 +28,7 @@ from events.server.url import MASK, parse_server_url, without_login
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
 from producers.model_definitions.model_definition_settings import ModelDefinitionSettings
+from producers.rollout.health_gate import GateSettings
 from projections.read_model.reader import ReaderSettings
 from projections.snapshots.snapshot import SnapshotSettings
 
@@ -65,6 +66,7 @@ class Settings(Limited, frozen=True):
     checker: CheckerSettings = CheckerSettings()
     membership: MembershipSettings = MembershipSettings()
     model_definition: ModelDefinitionSettings = ModelDefinitionSettings()
+    rollout: GateSettings = GateSettings()
     webhook: WebhookSettings = WebhookSettings()
     backend_ai: BackendAIStreamSettings = BackendAIStreamSettings()
     retention: RetentionSettings = RetentionSettings()

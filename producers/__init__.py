@@ -17,10 +17,13 @@ from producers.errors import (
     ModelFolderNotFoundError,
     ModelFolderUnreachableError,
     NameTakenError,
+    NoRolloutError,
+    NothingToShareError,
     ProducersError,
     RouteEndedError,
     RouteExistsError,
     UnknownEndpointError,
+    UnknownRevisionError,
     UnknownRouteError,
 )
 
@@ -48,11 +51,14 @@ __all__ = [
     "ModelFolderNotFoundError",
     "ModelFolderUnreachableError",
     "NameTakenError",
+    "NoRolloutError",
+    "NothingToShareError",
     "ProducersError",
     "Recorded",
     "RouteEndedError",
     "RouteExistsError",
     "UnknownEndpointError",
+    "UnknownRevisionError",
     "UnknownRouteError",
 ]
 

@@ -1,5 +1,6 @@
 """The errors with which a command is refused; each message says what to do."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 
@@ -62,6 +63,37 @@ class RouteEndedError(ProducersError):
 
     def __init__(self, route_id: UUID, status: str) -> None:
         super().__init__(f"route {route_id} is {status}; create another one")
+
+
+class UnknownRevisionError(ProducersError):
+    """No route of the revision is there to take traffic."""
+
+    def __init__(self, endpoint_id: UUID, revision: str, known: Collection[str]) -> None:
+        named = ", ".join(repr(one) for one in sorted(known)) or "none"
+        super().__init__(
+            f"endpoint {endpoint_id} has no route with the label revision={revision}; its living"
+            f" routes have {named}"
+        )
+
+
+class NothingToShareError(ProducersError):
+    """No other revision has a share that it could keep."""
+
+    def __init__(self, endpoint_id: UUID, revision: str, percent: float) -> None:
+        super().__init__(
+            f"endpoint {endpoint_id} has no other revision that could have {percent:g} % of the"
+            f" traffic beside {revision!r}; give it 100 %, or start routes of another revision"
+        )
+
+
+class NoRolloutError(ProducersError):
+    """The traffic split has nothing to go back to."""
+
+    def __init__(self, endpoint_id: UUID) -> None:
+        super().__init__(
+            f"the traffic of endpoint {endpoint_id} is no step of a rollout that it could go back"
+            " from; give another revision its share instead"
+        )
 
 
 class InvalidModelDefinitionError(ProducersError):

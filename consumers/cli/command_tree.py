@@ -75,6 +75,10 @@ PLACES = MappingProxyType(
             "consumers.cli.endpoints.record:destroy",
             "Destroy an endpoint and all its routes, for good.",
         ),
+        "endpoints rollout": CommandReference(
+            "consumers.cli.rollout.rollout:rollout",
+            "Give a revision of an endpoint its share of the traffic, at once or in steps.",
+        ),
         "endpoints update": CommandReference(
             "consumers.cli.endpoints.record:update",
             "Update how an endpoint's routes are checked.",

@@ -37,6 +37,7 @@ from producers.errors import (
     ModelFolderUnreachableError,
     ProducersError,
     UnknownEndpointError,
+    UnknownRevisionError,
     UnknownRouteError,
 )
 from projections.errors import (
@@ -57,6 +58,7 @@ _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
     (
         (
             UnknownEndpointError,
+            UnknownRevisionError,
             UnknownRouteError,
             EndpointNotFoundError,
             ModelFolderGoneError,

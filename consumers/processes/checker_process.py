@@ -17,6 +17,7 @@ from producers.checker.passive_reports import PassiveReports
 from producers.checker.probe import open_session
 from producers.checker.probe_report import ProbeReport
 from producers.endpoints.endpoint_service import EndpointService
+from producers.rollout.rollout_keeper import RolloutKeeper
 from projections.read_model.reader import open_reader
 
 _log = structured_logger(__name__)
@@ -52,5 +53,6 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: int | No
             report = ProbeReport(log, prober, reader, every_s=settings.checker.report_s)
             tasks.start_soon(report.run)
             tasks.start_soon(PassiveReports(log, prober.bring_forward).run)
+            tasks.start_soon(RolloutKeeper(log, reader.endpoints, settings.rollout).run)
             await prober.run()
     _log.info("process_stopped", checker=checker)

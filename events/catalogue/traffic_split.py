@@ -19,13 +19,12 @@ STEPS_MAX = 32
 """Steps that may lie ahead of a rollout."""
 
 EVERY_S_MAX = 604_800.0
-"""The longest time between two steps of a rollout: a week."""
+"""Seconds between two steps of a rollout at most: a week."""
 
 Shares = Annotated[dict[LabelValue, TrafficRatio], Meta(max_length=SHARES_MAX)]
 """Weights by revision; what counts is each one's part of the sum. A revision not named has none."""
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
-EveryS = Annotated[float, Meta(gt=0, le=EVERY_S_MAX)]
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -35,7 +34,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         to: The revision that takes over.
         back: The shares to go back to: those of the other revisions, as they were before.
         percents: The shares of *to* that lie ahead, in percent; none where this was the last step.
-        every_s: Seconds from this step to the next; 0 where none lies ahead.
+        every_s: Seconds from this step to the next, in which the health gate watches *to*; after
+            the last step it watches for as long. 0: nobody does, and no step follows.
     """
 
     to: LabelValue

@@ -1,0 +1,1 @@
+"""The command that moves traffic from revision to revision."""

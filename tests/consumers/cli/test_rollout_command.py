@@ -1,0 +1,187 @@
+"""The command `endpoints rollout`, as a person or a script runs it."""
+
+import os
+import sys
+from uuid import UUID
+
+import anyio
+import pytest
+from click.testing import Result
+
+from consumers.cli.rollout.rollout import rollout
+from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog, RouteRecord
+from events.catalogue.route import RouteFailedEvent
+from events.catalogue.traffic_split import Rollout
+from producers.endpoints.endpoint_service import EndpointService
+from producers.errors import NoRolloutError, UnknownRevisionError
+from projections.read_model.store import ReadModelStore
+from projections.replay.build import build
+from projections.route_table.endpoint import Endpoint
+from projections.route_table.route_table import ROUTE_TABLE
+from tests.consumers.support.commands import Commands, end_of
+from tests.support.waiting import wait_until
+
+CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
+OLD, OTHER, NEW = (UUID(f"{n:08x}-0000-4000-8000-000000000000") for n in range(1, 4))
+
+
+def route(route_id: UUID, revision: str, ratio: float = 1.0) -> RouteRecord:
+    return RouteRecord(
+        route_id=route_id,
+        kernel_host="10.0.0.1",
+        kernel_port=8_000,
+        status="running",
+        traffic_ratio=ratio,
+        labels={"revision": revision},
+    )
+
+
+@pytest.fixture
+async def chat(log: EventLog) -> EventLog:
+    """Record an endpoint with three parts of v1 and one of v0, and a route of v2."""
+    await log.append(
+        EndpointCreatedEvent(endpoint_id=CHAT, name="chat", model="m"),
+        EndpointRouteListUpdatedEvent(
+            endpoint_id=CHAT,
+            routes=(route(OLD, "v1", 3.0), route(OTHER, "v0"), route(NEW, "v2")),
+        ),
+    )
+    return log
+
+
+async def state_of(log: EventLog) -> Endpoint:
+    return await EndpointService(log).read(CHAT)
+
+
+async def done(run: Commands, *arguments: str) -> Result:
+    result = await run(rollout, str(CHAT), *arguments, "--yes")
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result
+
+
+async def test_a_canary_is_one_event_and_its_plan_is_told(chat: EventLog, run: Commands) -> None:
+    result = await done(run, "--to", "v2", "--percent", "5", "--reason", "canary")
+    assert result.stderr.startswith(
+        "traffic split: not split -> v0 23.75%, v1 71.25%, v2 5%: canary\nappended "
+    )
+    state = await state_of(chat)
+    assert state.split == {"v0": 23.75, "v1": 71.25, "v2": 5.0}
+    assert (state.split_reason, await length(chat)) == ("canary", 3)
+
+
+async def test_half_then_all_then_back_then_no_split(chat: EventLog, run: Commands) -> None:
+    for percent, split in (("50", {"v0": 12.5, "v1": 37.5, "v2": 50.0}), ("100", {"v2": 100.0})):
+        await done(run, "--to", "v2", "--percent", percent)
+        assert (await state_of(chat)).split == split
+    await done(run, "--back", "--reason", "too slow")
+    state = await state_of(chat)
+    assert (state.split, state.split_reason) == ({"v0": 25.0, "v1": 75.0}, "too slow")
+    await done(run, "--off")
+    assert (await state_of(chat)).split == {}
+
+
+async def test_what_is_refused_is_said_in_one_sentence_and_writes_nothing(
+    chat: EventLog, run: Commands
+) -> None:
+    unknown = await run(rollout, str(CHAT), "--to", "v3", "--percent", "5", "--yes")
+    assert isinstance(unknown.exception, UnknownRevisionError)
+    assert end_of(unknown) == 3
+    nothing = await run(rollout, str(CHAT), "--back", "--yes")
+    assert isinstance(nothing.exception, NoRolloutError)
+    assert end_of(nothing) == 1
+    unasked = await run(rollout, str(CHAT), "--to", "v2", "--percent", "5")
+    assert end_of(unasked) == 2
+    assert await length(chat) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "--to v2",
+        "--percent 5",
+        "--to v2 --percent 5 --steps 5,50",
+        "--to v2 --percent 5,50",
+        "--to v2 --percent five",
+        "--to v2 --steps 5,101",
+        "--to v2 --steps 5,100 --every 60",
+        "--to v2 --steps 5,100 --every 0s",
+        "--to v2 --back",
+        "--back --off",
+        f"--to v2 --steps {','.join('1' * 33)}",
+    ],
+)
+async def test_what_does_not_go_together_is_a_wrong_usage(run: Commands, arguments: str) -> None:
+    result = await run(rollout, str(CHAT), *arguments.split(), "--yes")
+    assert result.exit_code == 2, result.output
+
+
+async def test_steps_are_taken_one_after_the_other(chat: EventLog, run: Commands) -> None:
+    result = await done(run, "--to", "v2", "--steps", "5,50,100", "--every", "50ms")
+    shares = [getattr(one.event, "shares", {}).get("v2") async for one in chat.read()]
+    assert shares[2:] == [5.0, 50.0, 100.0]
+    told = [line.partition(" ")[2] for line in result.stderr.splitlines()]
+    assert "v0 12.5%, v1 37.5%, v2 50%; then v2 100%, each after 0.05s" in told
+    assert result.stderr.endswith("no step lies ahead\n")
+
+
+async def test_a_rollout_that_does_worse_goes_back_by_itself(chat: EventLog, run: Commands) -> None:
+    results: list[Result] = []
+
+    async def roll() -> None:
+        arguments = ("--to", "v2", "--steps", "5,100", "--every", "10m", "--yes")
+        results.append(await run(rollout, str(CHAT), *arguments))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(roll)
+        await wait_until(lambda: has_split(chat), "the first step is recorded")
+        await chat.append(RouteFailedEvent(endpoint_id=CHAT, route_id=NEW))
+    [result] = results
+    reason = "revision v2: no route can take traffic"
+    assert end_of(result) == 1
+    assert result.stderr.endswith(f"the traffic went back: {reason}\n")
+    state = await state_of(chat)
+    assert (state.split, state.split_reason) == ({"v0": 25.0, "v1": 75.0}, reason)
+
+
+async def length(log: EventLog) -> int:
+    return len([one async for one in log.read()])
+
+
+async def has_split(log: EventLog) -> bool:
+    return bool((await state_of(log)).split)
+
+
+async def test_a_killed_command_leaves_the_traffic_and_another_goes_on(
+    chat: EventLog, run: Commands, redis_url: str
+) -> None:
+    environment = {**os.environ, "REDIS_URL": redis_url}
+    command = [sys.executable, "-P", "-m", "consumers", "--namespace", chat.keys.namespace]
+    arguments = ["endpoints", "rollout", str(CHAT), "--to", "v2", "--steps", "5,100"]
+    async with await anyio.open_process(
+        [*command, *arguments, "--every", "10m", "--yes"], env=environment, stderr=None
+    ) as process:
+        await wait_until(lambda: has_split(chat), "the first step is recorded", 60)
+        process.kill()
+    state = await state_of(chat)
+    assert state.split["v2"] == 5.0
+    assert state.rollout == Rollout(
+        to="v2", back={"v0": 25.0, "v1": 75.0}, percents=(100.0,), every_s=600.0
+    )
+    await chat.append(RouteFailedEvent(endpoint_id=CHAT, route_id=NEW))
+    follower = await run(rollout, str(CHAT), "--follow")
+    assert end_of(follower) == 1
+    assert (await state_of(chat)).split == {"v0": 25.0, "v1": 75.0}
+
+
+async def test_the_status_has_a_row_for_each_revision(chat: EventLog, run: Commands) -> None:
+    await done(run, "--to", "v2", "--percent", "20")
+    await chat.append(RouteFailedEvent(endpoint_id=CHAT, route_id=OTHER))
+    await build(chat, ReadModelStore(chat.server, chat.keys, ROUTE_TABLE, 0))
+    assert await run.lines(rollout, "chat", "--status") == [
+        "REVISION  ROUTES  HEALTH  SHARE  TRAFFIC",
+        "v0  0/1  no health check  20%  0%",
+        "v1  1/1  no health check  60%  75%",
+        "v2  1/1  no health check  20%  25%",
+        "split: v0 20%, v1 60%, v2 20%",
+    ]
