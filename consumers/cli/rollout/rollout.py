@@ -93,11 +93,12 @@ async def rollout(  # noqa: PLR0913 - what a rollout has
     before. A split stays until it is changed: routes of a revision that it does not name get no
     traffic.
 
-    With --steps the steps are recorded beforehand, and the command takes one after the other, and
+    With --steps all steps are recorded beforehand; the command takes one after the other, and
     watches. Where the new revision does worse than those before (no route can take traffic, a
     greater part of its routes is unhealthy or failed, a greater part of its reported requests
     failed), the traffic goes back, and the exit code is 1. If the command ends before the last
-    step, the traffic stays as it is; --follow goes on.
+    step, the health checkers go on, and so does --follow; without either the traffic stays as it
+    is.
 
     \b
     Example: routestream endpoints rollout chat --to v2 --percent 5 --yes
