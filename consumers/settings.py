@@ -257,6 +257,7 @@ def _origin(url: str) -> str:
 
 MASKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
+        "server.password": lambda _: MASK,
         "server.url": lambda url: parse_server_url(url).masked,
         "publish.traefik_http.apis": lambda apis: tuple(map(without_login, apis)),
         "publish.traefik_redis.apis": lambda apis: tuple(map(without_login, apis)),

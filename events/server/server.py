@@ -1,6 +1,6 @@
 """Connect to one Redis or Valkey server, and ask it about itself."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from events.errors import (
     UnknownCommandError,
 )
 from events.server.connection import Dialled
+from events.server.credentials import PasswordFile
 from events.server.reply import reply
 from events.server.script import Script, script_text
 from events.server.settings import ServerSettings
@@ -27,9 +28,19 @@ VERSION_MIN = (7, 0)
 
 _CLOSE_TIMEOUT_S = 1.0
 _READ_BYTES = 262_144
+
+
+class RenewedTls(SSLConnection):
+    """Reads the files for TLS at each connect, so that renewed ones are taken without a restart."""
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        self.ssl_context.context = None
+        return super()._connection_arguments()
+
+
 _CONNECTIONS = {
     "redis": Connection,
-    "rediss": SSLConnection,
+    "rediss": RenewedTls,
     "unix": UnixDomainSocketConnection,
 }
 _ASCENDING = ("XRANGE", "XPENDING")
@@ -94,13 +105,20 @@ class Server:
             socket_connect_timeout=options.socket_connect_timeout or self._timeout_s,
             socket_read_size=_READ_BYTES,
             retry=Retry(NoBackoff(), 0),
-            **{"protocol": 2, "client_name": "routestream", **self._url.connection_options},
+            **{"protocol": 2, "client_name": "routestream", **self._place_and_login()},
         )
         client = Client(connection_pool=pool)
         client.auto_close_connection_pool = True
         for command in _RAW_REPLIES:
             client.response_callbacks[command] = _raw  # type: ignore[assignment]
         return client
+
+    def _place_and_login(self) -> dict[str, Any]:
+        options, file = self._url.connection_options, self.settings.password_file
+        if file is None:
+            return options
+        login = {"password": None, "credential_provider": PasswordFile(options["username"], file)}
+        return {**options, **login, "username": None}
 
     async def check(self) -> None:
         """Check that the server answers and is new enough.

@@ -1,0 +1,57 @@
+"""Where the password of the server comes from, when it is not in the URL."""
+
+from pathlib import Path
+
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError
+
+PASSWORD_BYTES_MAX = 4_096
+"""Bytes that a file with a password may have."""
+
+
+def read_password(file: str) -> str:
+    """Return the first line of *file*.
+
+    Raises:
+        ValueError: It cannot be read, is empty, or is no password; the sentence shows none of it.
+    """
+    try:
+        with Path(file).open("rb") as opened:
+            content = opened.read(PASSWORD_BYTES_MAX + 1)
+    except OSError as error:
+        why = (error.strerror or "it cannot be opened").lower()
+        raise ValueError(f"password_file {file} cannot be read: {why}") from None
+    if len(content) > PASSWORD_BYTES_MAX:
+        raise ValueError(
+            f"password_file {file} has more than {PASSWORD_BYTES_MAX} bytes, which is the limit"
+        )
+    try:
+        password = content.decode().partition("\n")[0].rstrip("\r")
+    except UnicodeDecodeError:
+        raise ValueError(f"password_file {file} is not text in UTF-8") from None
+    if not password:
+        raise ValueError(f"the first line of password_file {file} is empty; it is the password")
+    return password
+
+
+class PasswordFile(CredentialProvider):
+    """Reads the password at each connect, so that a new one is taken without a restart."""
+
+    def __init__(self, username: str | None, file: str) -> None:
+        self._username, self._file = username, file
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return the user, if there is one, and the password.
+
+        Raises:
+            AuthenticationError: The file does not have it at this moment.
+        """
+        try:
+            password = read_password(self._file)
+        except ValueError as error:
+            raise AuthenticationError(str(error)) from None
+        return (password,) if self._username is None else (self._username, password)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same; the file is small and local."""
+        return self.get_credentials()
