@@ -20,7 +20,6 @@ from events.catalogue.route import (
     ROUTES_MAX,
     EndpointRouteListUpdatedEvent,
     RouteCreatedEvent,
-    RouteFailedEvent,
     RouteRecord,
     RouteStartedEvent,
     RouteTerminatingEvent,
@@ -51,22 +50,22 @@ def create(endpoint: Endpoint, event: EndpointCreatedEvent) -> Decision:
         raise EndpointDestroyedError(endpoint.endpoint_id)
     if endpoint.version > START:
         raise EndpointExistsError(endpoint.endpoint_id)
-    return _checked(event)
+    return checked(event)
 
 
 def update_health_check(endpoint: Endpoint, health_check: HealthCheck | None) -> Decision:
     """Set how the endpoint's routes are checked; None: not at all."""
-    _must_exist(endpoint)
+    existing(endpoint)
     if endpoint.health_check == health_check:
         return ()
-    return _checked(
+    return checked(
         EndpointHealthCheckUpdatedEvent(endpoint_id=endpoint.endpoint_id, health_check=health_check)
     )
 
 
 def set_route_list(endpoint: Endpoint, routes: Sequence[RouteRecord]) -> Decision:
     """Replace the endpoint's routes; this also records a start for each that begins to run."""
-    _must_exist(endpoint)
+    existing(endpoint)
     updated = EndpointRouteListUpdatedEvent(
         endpoint_id=endpoint.endpoint_id,
         routes=tuple(sorted(routes, key=lambda route: route.route_id.int)),
@@ -80,12 +79,12 @@ def set_route_list(endpoint: Endpoint, routes: Sequence[RouteRecord]) -> Decisio
         and record.has_address
         and not _runs(endpoint.routes.get(record.route_id), record)
     ]
-    return _checked(updated, *started)
+    return checked(updated, *started)
 
 
 def create_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
     """Add a route that is provisioning."""
-    _must_exist(endpoint)
+    existing(endpoint)
     present = endpoint.present_routes
     if any(route.route_id == record.route_id for route in present):
         raise RouteExistsError(endpoint.endpoint_id, record.route_id)
@@ -97,7 +96,7 @@ def create_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
             f"the endpoint has {len(present)}, the limit is {ROUTES_MAX};"
             " set its route list to the routes that still exist",
         )
-    return _checked(RouteCreatedEvent(endpoint_id=endpoint.endpoint_id, route=record))
+    return checked(RouteCreatedEvent(endpoint_id=endpoint.endpoint_id, route=record))
 
 
 def start_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
@@ -113,30 +112,25 @@ def start_route(endpoint: Endpoint, record: RouteRecord) -> Decision:
     )
     if route.status == "running" and same_service and _runs(route, record):
         return ()
-    return _checked(_started(endpoint.endpoint_id, record))
+    return checked(_started(endpoint.endpoint_id, record))
 
 
-def terminate_route(endpoint: Endpoint, route_id: UUID) -> Decision:
-    """Give the route no new traffic from now on."""
-    if _route(endpoint, route_id).status in ENDED:
-        return ()
-    return _checked(RouteTerminatingEvent(endpoint_id=endpoint.endpoint_id, route_id=route_id))
-
-
-def fail_route(endpoint: Endpoint, route_id: UUID, errors: Sequence[str]) -> Decision:
-    """Record that the route could not start, or broke for good."""
-    route = _route(endpoint, route_id)
-    if route.status == "failed" and route.errors == tuple(errors):
-        return ()
-    return _checked(
-        RouteFailedEvent(endpoint_id=endpoint.endpoint_id, route_id=route_id, errors=tuple(errors))
+def terminate_route(
+    endpoint: Endpoint, route_id: UUID, *, reason: str | None = None, drain_s: float | None = None
+) -> Decision:
+    """Give the route no new traffic from now on, and let it drain for *drain_s* seconds."""
+    decision = checked(
+        RouteTerminatingEvent(
+            endpoint_id=endpoint.endpoint_id, route_id=route_id, reason=reason, drain_s=drain_s
+        )
     )
+    return () if route_in(endpoint, route_id).status in ENDED else decision
 
 
 def set_traffic_ratio(endpoint: Endpoint, route_id: UUID, traffic_ratio: float) -> Decision:
     """Set the route's weight."""
-    route = _route(endpoint, route_id)
-    decision = _checked(
+    route = route_in(endpoint, route_id)
+    decision = checked(
         RouteTrafficRatioUpdatedEvent(
             endpoint_id=endpoint.endpoint_id, route_id=route_id, traffic_ratio=traffic_ratio
         )
@@ -152,9 +146,9 @@ def switch_traffic(
     reason: str | None = None,
 ) -> Decision:
     """Switch the traffic of a route, or of the whole endpoint, on or off; weights stay."""
-    _must_exist(endpoint)
-    switched = endpoint if route_id is None else _route(endpoint, route_id)
-    decision = _checked(
+    existing(endpoint)
+    switched = endpoint if route_id is None else route_in(endpoint, route_id)
+    decision = checked(
         TrafficSwitchedEvent(
             endpoint_id=endpoint.endpoint_id,
             route_id=route_id,
@@ -176,8 +170,8 @@ def record_status(
     consecutive_failures: int = 0,
 ) -> Decision:
     """Record a route's health, if it is a change; without *observed_at* it was observed now."""
-    route = _route(endpoint, route_id)
-    decision = _checked(
+    route = route_in(endpoint, route_id)
+    decision = checked(
         ModelServiceStatusEvent(
             endpoint_id=endpoint.endpoint_id,
             route_id=route_id,
@@ -193,8 +187,8 @@ def record_status(
 
 def destroy(endpoint: Endpoint) -> Decision:
     """Destroy the endpoint, with all its routes."""
-    _must_exist(endpoint)
-    return _checked(EndpointDestroyedEvent(endpoint_id=endpoint.endpoint_id))
+    existing(endpoint)
+    return checked(EndpointDestroyedEvent(endpoint_id=endpoint.endpoint_id))
 
 
 def record_of(route: Route) -> RouteRecord:
@@ -238,28 +232,31 @@ def _runs(route: Route | None, record: RouteRecord) -> bool:
 
 
 def _living_route(endpoint: Endpoint, route_id: UUID) -> Route:
-    route = _route(endpoint, route_id)
+    route = route_in(endpoint, route_id)
     if route.status in ENDED:
         raise RouteEndedError(route_id, route.status)
     return route
 
 
-def _route(endpoint: Endpoint, route_id: UUID) -> Route:
-    _must_exist(endpoint)
+def route_in(endpoint: Endpoint, route_id: UUID) -> Route:
+    """Return the route; raise UnknownRouteError where the endpoint has none like it."""
+    existing(endpoint)
     route = endpoint.routes.get(route_id)
     if route is None or route.listed_at <= START:
         raise UnknownRouteError(endpoint.endpoint_id, route_id)
     return route
 
 
-def _must_exist(endpoint: Endpoint) -> None:
+def existing(endpoint: Endpoint) -> None:
+    """Raise EndpointDestroyedError or UnknownEndpointError unless the endpoint exists."""
     if endpoint.is_destroyed:
         raise EndpointDestroyedError(endpoint.endpoint_id)
     if endpoint.version <= START:
         raise UnknownEndpointError(endpoint.endpoint_id)
 
 
-def _checked(*events: Event) -> Decision:
+def checked(*events: Event) -> Decision:
+    """Return *events*; raise InvalidEventError where a field breaks its limit."""
     for event in events:
         codec.check(event)
     return events

@@ -23,6 +23,8 @@ from producers.endpoints.endpoint_names import EndpointNames
 from producers.endpoints.endpoint_state import EndpointStates
 from producers.endpoints.remarks import remarks_on
 from producers.errors import ContendedEndpointError
+from producers.life_cycle import route_end, session_effects
+from producers.life_cycle.session_effects import SessionChange
 from producers.model_definitions.model_definition_settings import ModelDefinitionSettings
 from producers.model_definitions.model_folder import ModelSource, health_check_of
 from projections.route_table.endpoint import Endpoint
@@ -127,10 +129,36 @@ class EndpointService:
             endpoint_id, lambda endpoint: decisions.start_route(endpoint, route)
         )
 
-    async def terminate_route(self, endpoint_id: UUID, route_id: UUID) -> Recorded:
-        """Give the route no new traffic."""
+    async def terminate_route(
+        self,
+        endpoint_id: UUID,
+        route_id: UUID,
+        *,
+        reason: str | None = None,
+        drain_s: float | None = None,
+    ) -> Recorded:
+        """Give the route no new traffic, and let it drain; None: as the keeper is set."""
         return await self.record(
-            endpoint_id, lambda endpoint: decisions.terminate_route(endpoint, route_id)
+            endpoint_id,
+            lambda endpoint: decisions.terminate_route(
+                endpoint, route_id, reason=reason, drain_s=drain_s
+            ),
+        )
+
+    async def end_drain(
+        self, endpoint_id: UUID, route_id: UUID, *, reason: str | None = None
+    ) -> Recorded:
+        """Record that the drain of a terminating route is over."""
+        return await self.record(
+            endpoint_id, lambda endpoint: route_end.end_drain(endpoint, route_id, reason)
+        )
+
+    async def remove_route(
+        self, endpoint_id: UUID, route_id: UUID, *, reason: str | None = None
+    ) -> Recorded:
+        """Record that the route's session is gone: the route leaves the table."""
+        return await self.record(
+            endpoint_id, lambda endpoint: route_end.remove(endpoint, route_id, reason)
         )
 
     async def fail_route(
@@ -138,7 +166,22 @@ class EndpointService:
     ) -> Recorded:
         """Record that the route could not start, or broke for good."""
         return await self.record(
-            endpoint_id, lambda endpoint: decisions.fail_route(endpoint, route_id, errors)
+            endpoint_id, lambda endpoint: route_end.fail(endpoint, route_id, errors)
+        )
+
+    async def record_session(
+        self, endpoint_id: UUID, session_id: UUID, change: SessionChange
+    ) -> Recorded:
+        """Record what a change of a session means for the endpoint's routes in it."""
+        return await self.record(
+            endpoint_id,
+            lambda endpoint: session_effects.session_changed(endpoint, session_id, change),
+        )
+
+    async def set_replicas(self, endpoint_id: UUID, replicas: int) -> Recorded:
+        """Say how many routes are wanted, 0 to 1,000."""
+        return await self.record(
+            endpoint_id, lambda endpoint: route_end.set_replicas(endpoint, replicas)
         )
 
     async def set_traffic_ratio(

@@ -39,8 +39,8 @@ def _remarks(after: Endpoint, event: Event) -> Iterator[str]:
             route = after.routes.get(event.route_id)
             if route is not None:
                 yield (
-                    f"route {event.route_id} stays in the list as {route.status} until a route"
-                    " list without it is recorded, or its endpoint is destroyed"
+                    f"route {event.route_id} stays in the list as {route.status} until its session"
+                    " is recorded as gone, or a route list without it, or its endpoint is destroyed"
                 )
         case ModelServiceStatusEvent() if after.health_check is None:
             yield (

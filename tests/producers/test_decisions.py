@@ -21,6 +21,7 @@ from producers.errors import (
     UnknownEndpointError,
     UnknownRouteError,
 )
+from producers.life_cycle import route_end
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import evolve
 from tests.support.histories import (
@@ -58,7 +59,7 @@ COMMANDS: dict[str, Callable[[Endpoint], Decision]] = {
     "create_route": lambda endpoint: decisions.create_route(endpoint, record(0)),
     "start_route": lambda endpoint: decisions.start_route(endpoint, RUNNING),
     "terminate_route": lambda endpoint: decisions.terminate_route(endpoint, ROUTES[0]),
-    "fail_route": lambda endpoint: decisions.fail_route(endpoint, ROUTES[0], ["x"]),
+    "fail_route": lambda endpoint: route_end.fail(endpoint, ROUTES[0], ["x"]),
     "set_traffic_ratio": lambda endpoint: decisions.set_traffic_ratio(endpoint, ROUTES[0], 0.5),
     "switch_traffic": lambda endpoint: decisions.switch_traffic(endpoint, ROUTES[0], "inactive"),
     "switch_endpoint": lambda endpoint: decisions.switch_traffic(endpoint, None, "inactive"),
@@ -249,12 +250,13 @@ def test_a_route_is_terminated_once() -> None:
 
 def test_a_route_fails_with_its_errors() -> None:
     there = given(route_created(0))
-    assert decisions.fail_route(there, ROUTES[0], ["no GPU"]) == (failed(0, "no GPU"),)
+    starting = failed(0, "no GPU", during="provisioning")
+    assert route_end.fail(there, ROUTES[0], ["no GPU"]) == (starting,)
     gone = given(route_created(0), failed(0, "no GPU"))
-    assert decisions.fail_route(gone, ROUTES[0], ["no GPU"]) == ()
-    assert decisions.fail_route(gone, ROUTES[0], ["other"]) == (failed(0, "other"),)
+    assert route_end.fail(gone, ROUTES[0], ["no GPU"]) == ()
+    assert route_end.fail(gone, ROUTES[0], ["other"]) == (failed(0, "other"),)
     with pytest.raises(InvalidEventError, match="errors"):
-        decisions.fail_route(there, ROUTES[0], ["x" * 4_097])
+        route_end.fail(there, ROUTES[0], ["x" * 4_097])
 
 
 def test_a_weight_is_recorded_if_it_is_another_one() -> None:

@@ -26,7 +26,7 @@ from tests.support.histories import (
 CHECK = HealthCheck(path="/health")
 RUNNING = (created(health_check=CHECK), route_created(0), started(0))
 UNCHECKED = (created(), route_created(0), started(0))
-ENDED = f"route {ROUTES[0]} stays in the list as {{}} until a route list without it is recorded"
+ENDED = f"route {ROUTES[0]} stays in the list as {{}} until its session is recorded as gone"
 NONE = f"route {ROUTES[0]} gets no traffic all the same: "
 
 

@@ -177,7 +177,7 @@ def test_every_command_records_its_event_once(chat: Shell) -> None:
     assert "weight 0.25, inactive: GPU swap" in off.stderr
     assert "traffic: active -> inactive: moved" in whole.stderr
     assert again[1].stderr == "nothing to record: it is so already\n"
-    assert " stays in the list as terminating until a route list without it" in terminated.stderr
+    assert " stays in the list as terminating until its session" in terminated.stderr
     assert [done.returncode for done in again] == [0, 0]
     assert chat.names() == [
         "endpoint_created",
