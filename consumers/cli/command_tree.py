@@ -145,6 +145,10 @@ PLACES = MappingProxyType(
             "Look at the health of routes, as it was and as it is.",
         ),
         "log": CommandReference("consumers.cli.log.log:log", "Look after the log as a whole."),
+        "model-definition": CommandReference(
+            "consumers.cli.model_definition.model_definition:model_definition",
+            "Look at model definitions, which say how models are served and checked.",
+        ),
         "proxies": CommandReference(
             "consumers.cli.publishers.proxies:proxies",
             "Look at the proxies that publishers feed.",
@@ -213,7 +217,7 @@ SECTIONS = MappingProxyType(
         "Record": ("routes", "status"),
         "Run": ("consume", "checkers", "publish", "demo", "dev-server"),
         "Keep and repair": ("log", "replay", "snapshot", "archive"),
-        "Set up": ("config", "completion"),
+        "Set up": ("model-definition", "config", "completion"),
     }
 )
 

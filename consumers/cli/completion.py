@@ -30,6 +30,9 @@ _BY_NAME = {
     "groups": "groups",
     "names": "types",
     "endpoint": "endpoints",
+    "runtime_variant": "variants",
+    "model_source": "paths",
+    "model_folder": "paths",
 }
 """The function of `completion_answers` for each name of a parameter."""
 

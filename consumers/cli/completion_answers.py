@@ -23,6 +23,8 @@ from events.errors import EventsError
 from events.log.keys import Keys
 from events.log.log import EventLog
 from events.server.server import open_server
+from producers.errors import ProducersError
+from producers.model_definitions.runtime_variant import known_variants
 from projections.errors import ProjectionsError
 from projections.route_table.lookup import live_endpoints
 
@@ -43,6 +45,20 @@ def groups(_c: click.Context, _p: click.Parameter, incomplete: str) -> list[Comp
 def types(_c: click.Context, _p: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the types of events that begin with *incomplete*."""
     return [CompletionItem(name) for name in BY_WIRE_NAME if name.startswith(incomplete)]
+
+
+def variants(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the runtime variants that begin with *incomplete*."""
+    known: Mapping[str, object] = {}
+    with suppress(ConsumersError, ProducersError):
+        known = known_variants(_settings(context.find_root().params).model_definition)
+    names = (name for name in known if name.startswith(incomplete) and _SAFE_NAME.match(name))
+    return [CompletionItem(name) for name in names]
+
+
+def paths(_c: click.Context, _p: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete files and folders."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def endpoints(

@@ -1,12 +1,10 @@
 """Checks a model definition: finds every mistake in it at once, and what contradicts itself."""
 
-from collections.abc import Iterator
-
 import msgspec
 
-from events.catalogue.health_check import HealthCheck
 from events.plain_yaml import PlainYaml, UnreadableYamlError, parse_yaml
 from producers.errors import InvalidModelDefinitionError
+from producers.model_definitions.contradictions import contradictions_in
 from producers.model_definitions.definition_reader import DefinitionProblem, DefinitionReader
 from producers.model_definitions.model_definition import ModelDefinition
 
@@ -78,39 +76,3 @@ def _checked(plain: PlainYaml, source: str) -> CheckedDefinition:
 
 def _in_order(problems: list[DefinitionProblem]) -> tuple[DefinitionProblem, ...]:
     return tuple(sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
-
-
-def contradictions_in(definition: ModelDefinition) -> Iterator[tuple[str, str]]:
-    """Yield each field that contradicts another, and how."""
-    names: dict[str, int] = {}
-    ports: dict[int, int] = {}
-    decides: int | None = None
-    for number, model in enumerate(definition.models):
-        place = f"models[{number}]"
-        first = names.setdefault(model.name, number)
-        if first != number:
-            yield f"{place}.name", f"models[{first}] has the name {model.name!r}, too"
-        if model.service is None:
-            continue
-        first = ports.setdefault(model.service.port, number)
-        if first != number:
-            yield (
-                f"{place}.service.port",
-                f"models[{first}] listens at port {model.service.port}, too",
-            )
-        if model.service.health_check is None:
-            continue
-        at = f"{place}.service.health_check"
-        yield from ((f"{at}.{name}", how) for name, how in _of_check(model.service.health_check))
-        if decides is not None:
-            yield at, f"it is not used: that of models[{decides}] comes first"
-        decides = number if decides is None else decides
-
-
-def _of_check(check: HealthCheck) -> Iterator[tuple[str, str]]:
-    if check.max_wait_time > check.interval:
-        wait = (
-            f"the wait of {check.max_wait_time:g} s is longer than the interval of"
-            f" {check.interval:g} s: a probe that hangs delays the next one"
-        )
-        yield "max_wait_time", wait

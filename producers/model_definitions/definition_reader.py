@@ -73,9 +73,11 @@ class DefinitionReader:
     def problem(
         self, severity: Literal["mistake", "warning"], field: str, problem: str
     ) -> DefinitionProblem:
-        """Return a problem of *field*, with its place."""
-        place = self._places.get(field.replace("-", "_"))
-        line, column = (None, None) if place is None else place
+        """Return a problem of *field*, with its place, or that of the part which lacks it."""
+        path = field.replace("-", "_")
+        while path and path not in self._places:
+            path = path.rpartition(".")[0]
+        line, column = self._places.get(path, (None, None))
         return DefinitionProblem(severity, field, problem, line, column)
 
     def part(self, given: object, kind: type[Part], place: str) -> Part | None:
@@ -89,8 +91,8 @@ class DefinitionReader:
         extra: dict[str, object] = {}
         for key, value in given.items():
             name = str(key).replace("-", "_")
-            name = kind.aliases.get(name, name)
             within = f"{place}.{name}".lstrip(".")
+            name = kind.aliases.get(name, name)
             if name not in kinds or name == "extra":
                 extra[str(key)] = value
                 self.unused += [] if kind.takes_any else [f"{place}.{key}".lstrip(".")]

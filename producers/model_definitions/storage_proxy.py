@@ -7,6 +7,7 @@ calls are made, each a POST of `{"volume", "vfid", "relpath"}` with the secret i
 "type"}]}`, and `/folder/file/fetch`, which answers the file.
 """
 
+import os
 from collections.abc import Mapping
 from typing import NoReturn
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -120,7 +121,8 @@ async def fetch_model_file(url: str, settings: ModelDefinitionSettings) -> Model
             f"{folder.api}: the storage proxy did not answer within {settings.timeout_s:g} s"
         ) from None
     except (aiohttp.ClientError, OSError) as error:
-        why = getattr(getattr(error, "os_error", error), "strerror", None) or type(error).__name__
+        number = error.errno if isinstance(error, OSError) else None
+        why = os.strerror(number).lower() if number and number > 0 else type(error).__name__
         raise ModelFolderUnreachableError(
             f"{folder.api}: no answer from the storage proxy: {why}"
         ) from None

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -74,6 +75,32 @@ async def test_bash_completes_names_of_groups_and_types(environment: dict[str, s
     assert await offered(environment, "events", "tail", "--type", "endpoint_d") == [
         "endpoint_destroyed"
     ]
+
+
+async def test_bash_completes_runtime_variants_and_an_operators_own(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "variants.yaml").write_text("llama-ours: {port: 80}\nllama$(reboot):\n")
+    words = ("endpoints", "create", "--runtime-variant", "lla")
+    assert await offered(environment, *words) == ["llama-cpp"]
+    variable = "ROUTESTREAM_MODEL_DEFINITION_RUNTIME_VARIANTS_FILE"
+    environment = {**environment, variable: str(tmp_path / "variants.yaml")}
+    assert await offered(environment, *words) == ["llama-cpp", "llama-ours"]
+    environment[variable] = str(tmp_path / "none.yaml")
+    assert await offered(environment, *words) == []
+
+
+@pytest.mark.parametrize("words", ["endpoints update x --model-folder", "model-definition check"])
+async def test_bash_is_told_to_complete_files_and_folders_itself(
+    environment: dict[str, str], words: str
+) -> None:
+    asked = {
+        **environment,
+        "COMP_WORDS": f"routestream {words} exa",
+        "COMP_CWORD": str(len(words.split()) + 1),
+        "_ROUTESTREAM_COMPLETE": "bash_complete",
+    }
+    assert (await in_shell("routestream", asked)).stdout == "file,exa\n"
 
 
 async def test_bash_completes_endpoints_by_name_and_id(

@@ -42,6 +42,7 @@ NEVER_EMPTY = {
         "endpoints why",
         "events export",
         "groups show",
+        "model-definition check",
         "replay verify",
         "snapshot take",
     ),

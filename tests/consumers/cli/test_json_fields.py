@@ -38,6 +38,7 @@ from tests.support.read_model import live_documents
 from tests.support.waiting import wait_until
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "json.md").read_text("utf-8")
+DEFINITION = Path(__file__).parents[3] / "examples" / "chat" / "model-definition.yaml"
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 ROUTE = UUID("1b2c3d4e-0000-4000-8000-000000000003")
 DEAD, ARCHIVE = "the dead letter", "the archive"
@@ -79,6 +80,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "health show": [("chat",)],
     "doctor": [()],
     "config show": [()],
+    "model-definition check": [(str(DEFINITION), "--runtime-variant", "triton")],
     "archive ls": [("--location", ARCHIVE)],
     "archive check": [("--location", ARCHIVE)],
     "snapshot ls": [()],

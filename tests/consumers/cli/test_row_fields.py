@@ -20,6 +20,7 @@ from consumers.cli.groups.groups import MeasuredGroupRow
 from consumers.cli.groups.pending import PendingRow
 from consumers.cli.groups.show import GroupDetailsRow, LossRow
 from consumers.cli.health.table import HealthRow
+from consumers.cli.model_definition.definition_row import DefinitionRow
 from consumers.cli.replay.past_states import ChangedRow
 from consumers.cli.replay.playback import PlayedRow
 from consumers.cli.replay.rebuilt_table import RebuiltRow
@@ -59,6 +60,7 @@ ROWS: dict[str, Kind[Any]] = {
     "health show": HealthRow,
     "doctor": Finding,
     "config show": SettingInForce,
+    "model-definition check": DefinitionRow,
     "archive ls": PART_KINDS,
     "archive check": PART_KINDS,
     "archive run": SegmentRow,

@@ -31,7 +31,7 @@ PAGE_MAX = 2_000
 SCANS = (
     *("routestream replay", "routestream archive", "routestream snapshot"),
     *("routestream events export", "routestream events import", "routestream events trace"),
-    "routestream config",
+    *("routestream config", "routestream model-definition"),
 )
 """What begins like this is told to go through all of the log, or a file, or asks for nothing."""
 
