@@ -18,6 +18,7 @@ from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
 from events.server.connection import NeverSentError, NoEntryError
 from producers.checker.address_policy import AddressRefusedError
+from producers.checker.probes.probe_failure import NoAnswerError
 from producers.model_definitions.requested_health_check import InvalidHealthCheckError
 from projections.read_model.follower import HeldBackError, OutOfStepError
 
@@ -28,6 +29,7 @@ NOT_FOR_CALLERS: dict[type[Exception], str] = {
     InvalidPluginError: "kept as a BrokenPlugin, by the catalogue that skips the plugin",
     NoEntryError: "becomes NotAdmittedError",
     AddressRefusedError: "becomes the reason of a probe",
+    NoAnswerError: "becomes the reason of a probe",
     InvalidHealthCheckError: "becomes InvalidModelDefinitionError, or InvalidEventError",
     NeverSentError: "becomes ServerUnavailableError",
     UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",

@@ -41,7 +41,7 @@ _USED_BY: dict[str, tuple[tuple[CheckKind, ...], object]] = {
     "body_contains": (("http",), None),
     "service": (("grpc",), ""),
     "headers": (("http", "grpc"), {}),
-    "keep_alive": (("http", "grpc"), False),
+    "keep_alive": (("http",), False),
 }
 """Fields that some kinds of check use alone: which do, and what the fields of others hold."""
 
@@ -88,8 +88,8 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         body_contains: Text that the first 64 KB of the body must contain, in UTF-8.
         tls: How its certificate is verified; None: without TLS.
         connect_timeout: Time to connect, TLS included, within `max_wait_time`; None: all of it.
-        keep_alive: Whether probes use a connection again: they are cheaper, and do not notice a
-            route that accepts no new ones.
+        keep_alive: Whether probes use a connection again, except with POST: they are cheaper, and
+            do not notice a route that accepts no new ones.
         rise: Successes in a row after which the route is healthy.
         refused_retries: Refused connections in a row after which it is unhealthy; None: they are
             failures like others.

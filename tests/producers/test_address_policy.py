@@ -12,7 +12,8 @@ from consumers.processes.embedded import EmbeddedServer
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.route import Protocol
 from producers.checker.address_policy import EVERYWHERE, AddressPolicy
-from producers.checker.probe import Address, open_session, probe
+from producers.checker.probe import open_session, probe
+from producers.checker.probes.address import Address
 from producers.checker.settings import CheckerSettings
 from tests.consumers.support.logged import until_said
 from tests.producers.support.checker_ports import CHECK, LOOPBACK, Bench, route_at

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from events.catalogue.health_check import HealthCheck
 from events.entry.entry_id import START, EntryId
-from producers.checker.probe import Address
+from producers.checker.probes.address import Address
 from producers.checker.schedule.probe_interval import drawn_interval_s
 from producers.checker.schedule.probe_schedule import ProbeSchedule
 from producers.checker.schedule.probe_slots import ProbeSlots

@@ -143,7 +143,7 @@ async def run_cluster(
             tasks.start_soon(supervisor.keep_running)
             try:
                 async with open_reader(log, ReaderSettings(block_ms=300)) as reader:
-                    proxy = _proxy(reader, session.http, traefik)
+                    proxy = _proxy(reader, session.http.fresh, traefik)
                     cluster = Cluster(log, reader, proxy, supervisor, environment)
                     try:
                         yield cluster

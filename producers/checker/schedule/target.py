@@ -7,7 +7,7 @@ import msgspec
 
 from events.catalogue.health_check import HealthCheck
 from events.entry.entry_id import EntryId
-from producers.checker.probe import Address
+from producers.checker.probes.address import Address
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import RouteKey
 from projections.route_table.route import Route

@@ -69,7 +69,7 @@ _USED_BY = {
     "body_contains": {"http"},
     "service": {"grpc"},
     "headers": {"http", "grpc"},
-    "keep_alive": {"http", "grpc"},
+    "keep_alive": {"http"},
 }
 """The kinds of health check that use a field; every other is used by all."""
 
