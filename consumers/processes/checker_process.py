@@ -11,6 +11,7 @@ from consumers.settings import Settings
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
 from producers.checker.address_policy import AddressPolicy
+from producers.checker.deep.real_traffic import RealTraffic
 from producers.checker.health_checker import HealthChecker
 from producers.checker.membership import join
 from producers.checker.passive_reports import PassiveReports
@@ -48,7 +49,8 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: int | No
             exposed.reader = reader
             _log.info("process_started", checker=checker, server=log.server.address)
             prober = HealthChecker(
-                reader, EndpointService(log), membership, session, settings.checker
+                *(reader, EndpointService(log), membership, session, settings.checker),
+                has_traffic=RealTraffic(log).succeeded,
             )
             report = ProbeReport(log, prober, reader, every_s=settings.checker.report_s)
             tasks.start_soon(report.run)

@@ -9,19 +9,19 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from events.catalogue.health_check import HealthCheck
 from events.errors import EventsError
 from events.structured_logger import structured_logger
+from producers.checker.deep.deep_checks import DeepChecks, HasTraffic, no_traffic
 from producers.checker.ports import EndpointOwnership, Reader, Recorder
 from producers.checker.probe import ProbeSession, probe
 from producers.checker.probe_result import ProbeResult
 from producers.checker.schedule.probe_interval import draw, drawn_interval_s
 from producers.checker.schedule.probe_schedule import ProbeSchedule
 from producers.checker.schedule.probe_slots import ProbeSlots
-from producers.checker.schedule.stall_clock import StallClock
+from producers.checker.schedule.stall_clock import StallClock, is_void
 from producers.checker.schedule.target import Target, targets_of
 from producers.checker.settings import CheckerSettings
-from producers.checker.verdict import CheckState, ObservedTransition, judge
+from producers.checker.verdict import CheckState, ObservedTransition, judge, judge_withheld
 from producers.checker.watched_route import WatchedRoute
 from producers.errors import ProducersError
 from projections.errors import ProjectionsError
@@ -29,9 +29,6 @@ from projections.route_table.health_age import RouteKey
 from projections.route_table.route import Route
 
 _log = structured_logger(__name__)
-
-STALLED_PART_MAX = 0.1
-"""The part of a probe's time in which the checker may stand still: a late answer still counts."""
 
 TICK_S = 0.005
 """Seconds between two looks at what is due."""
@@ -50,7 +47,7 @@ class HealthChecker:
     continues while the log cannot record it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it stands on
         self,
         reader: Reader,
         recorder: Recorder,
@@ -59,6 +56,7 @@ class HealthChecker:
         settings: CheckerSettings,
         *,
         clock: Callable[[], float] = time.time,
+        has_traffic: HasTraffic = no_traffic,
     ) -> None:
         self._reader = reader
         self._recorder = recorder
@@ -67,6 +65,7 @@ class HealthChecker:
         self._settings = settings
         self._clock = clock
         self._stalls = StallClock()
+        self._deep = DeepChecks(session, self._stalls, clock, self._hasten, has_traffic)
         self._schedule = ProbeSchedule()
         self._slots = ProbeSlots(settings.concurrency_max, settings.host_concurrency_max)
         self._waiting: deque[WatchedRoute] = deque()
@@ -102,8 +101,13 @@ class HealthChecker:
         watch = self._watches.get(key)
         if watch is None:
             return
+        if watch.deep is not None:
+            watch.deep.bring_forward()
+        self._hasten(watch)
+
+    def _hasten(self, watch: WatchedRoute) -> None:
         watch.is_forward = True
-        if watch.place is not None:
+        if watch.place is not None and not watch.is_over:
             self._put(watch, watch.due_at)
 
     async def run(self) -> None:
@@ -111,6 +115,7 @@ class HealthChecker:
         _log.info("checker_started", **msgspec.to_builtins(self._settings))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._stalls.run)
+            tasks.start_soon(self._deep.run)
             tasks.start_soon(self._keep_schedule, tasks)
             for changed in (self._reader.changed, self._ownership.changed):
                 tasks.start_soon(self._notice, changed)
@@ -152,6 +157,8 @@ class HealthChecker:
         self._schedule.drop(watch)
         if watch.scope is not None:
             watch.scope.cancel()
+        if watch.deep is not None:
+            watch.deep.scope.cancel()
 
     def _new_watch(self, target: Target, route: Route, before: WatchedRoute | None) -> WatchedRoute:
         """Count from zero; whether the route flaps is remembered across its restart."""
@@ -221,8 +228,7 @@ class HealthChecker:
 
     def _conclude(self, watch: WatchedRoute, result: ProbeResult, stalled_s: float) -> None:
         """Judge the route by one more probe, which took a time in which we stood still."""
-        check = watch.target.health_check
-        if _says_nothing(result, stalled_s, check):
+        if is_void(result, stalled_s, watch.target.health_check.max_wait_time):
             if not watch.is_void:
                 watch.log.warning("probe_void", reason=result.reason, stalled_s=round(stalled_s, 3))
             watch.is_void = True
@@ -231,19 +237,22 @@ class HealthChecker:
         watch.probed_at = anyio.current_time()
         watch.result = result
         was_flapping = watch.state.flapping
-        watch.state, transition = judge(
-            watch.state,
-            result,
-            self._clock(),
-            watch.started_s,
-            check,
-            settings=self._settings.verdict,
-        )
+        watch.state, transition = self._judge(watch, result)
         watch.due = transition or watch.due
         if watch.state.flapping and not was_flapping:
             watch.log.warning(
                 "flapping", successes_min=self._settings.verdict.flapping_successes_min
             )
+
+    def _judge(
+        self, watch: WatchedRoute, result: ProbeResult
+    ) -> tuple[CheckState, ObservedTransition | None]:
+        """Judge the route by its cheap probe and its deep checks together."""
+        check, settings, now_s = watch.target.health_check, self._settings.verdict, self._clock()
+        deep = self._deep.follow(watch, result)
+        if deep is not None and result.success and not deep.passed:
+            return judge_withheld(watch.state, deep, now_s, check, settings=settings)
+        return judge(watch.state, result, now_s, watch.started_s, check, settings=settings)
 
     async def _record(self, watch: WatchedRoute, transition: ObservedTransition) -> None:
         """Record *transition* in parallel with the probing, which does not wait for the log."""
@@ -264,10 +273,3 @@ class HealthChecker:
             log.info("health_recorded", consecutive_failures=transition.consecutive_failures)
         finally:
             watch.is_recording = False
-
-
-def _says_nothing(result: ProbeResult, stalled_s: float, check: HealthCheck) -> bool:
-    """Whether a probe failed by the checker's own fault: it stood still, or lacked something."""
-    if result.failed_here:
-        return True
-    return result.is_late and stalled_s > STALLED_PART_MAX * check.max_wait_time

@@ -30,6 +30,9 @@ class CheckerSettings(Limited, frozen=True):
             requests bring forward.
         report_s: Time between two reports of when the routes were last probed.
         update_interval_s: The least time between two looks at the changed route table.
+        warm_up_interval_s: Time between two probes of a route that warms up, which means that its
+            health check has a warm-up time and it had no success yet, where that is shorter than
+            its interval.
         verdict: When a route flaps.
     """
 
@@ -44,6 +47,7 @@ class CheckerSettings(Limited, frozen=True):
     reported_gap_s: Annotated[float, Meta(ge=0.01, le=3_600)] = 1.0
     report_s: Annotated[float, Meta(ge=0.01, le=60)] = 5.0
     update_interval_s: Annotated[float, Meta(ge=0, le=60)] = 0.1
+    warm_up_interval_s: Annotated[float, Meta(ge=0.01, le=86_400)] = 5.0
     verdict: VerdictSettings = VerdictSettings()
 
     def __post_init__(self) -> None:

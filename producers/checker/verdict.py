@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatus
 from events.limits import Limited
+from producers.checker.deep.deep_state import DeepState
 from producers.checker.probe_result import ProbeResult
 from projections.route_table.route import Health
 
@@ -79,13 +80,47 @@ def judge(
         health_check: How the endpoint's routes are checked.
         settings: When a route flaps.
     """
-    counted = _counted(state, result, in_grace=now_s - started_s < health_check.grace_s)
+    forgiven = in_grace(state, now_s - started_s, health_check)
+    counted = _counted(state, result, in_grace=forgiven)
     new_status = _new_status(counted, health_check, settings)
     if new_status is None:
         return _calmed(counted, now_s, settings), None
     return _changed(counted, new_status, now_s, settings), ObservedTransition(
         new_status, _reason(counted, result), counted.failures, now_s
     )
+
+
+def judge_withheld(
+    state: CheckState,
+    deep: DeepState,
+    now_s: float,
+    health_check: HealthCheck,
+    *,
+    settings: VerdictSettings = DEFAULT_SETTINGS,
+) -> tuple[CheckState, ObservedTransition | None]:
+    """Return the check state after a success that does not count: deep checks have not passed.
+
+    Once enough of them have failed in a row the route is unhealthy, for their reason.
+    """
+    counted = replace(state, failures=0, successes=0)
+    enough = 1 if health_check.deep is None else health_check.deep.max_retries
+    if deep.failures < enough or state.health == "unhealthy":
+        return counted, None
+    return _changed(counted, "unhealthy", now_s, settings), ObservedTransition(
+        "unhealthy", deep.reason or "deep check", deep.failures, now_s
+    )
+
+
+def in_grace(state: CheckState, age_s: float, health_check: HealthCheck) -> bool:
+    """Whether failures of a route that started *age_s* seconds ago do not count.
+
+    A route that warms up, which means that it was neither healthy nor unhealthy since its start,
+    has the time for that, too: it is not called unhealthy while it loads its model.
+    """
+    grace_s = health_check.grace_s
+    if state.health == "not_checked" and health_check.warm_up_time is not None:
+        grace_s = max(grace_s, health_check.warm_up_time)
+    return age_s < grace_s
 
 
 def _counted(state: CheckState, result: ProbeResult, *, in_grace: bool) -> CheckState:

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from events.entry.entry_id import START
 from events.structured_logger import StructuredLogger, structured_logger
+from producers.checker.deep.deep_progress import progress_of
 from producers.checker.probe_result import ProbeResult
 from producers.checker.schedule.target import Target
 from producers.checker.verdict import CheckState, ObservedTransition
@@ -27,10 +28,20 @@ class WatchedRoute:
         is_forward: Whether its next probe is brought forward.
         is_over: Whether it is watched no more.
         scope: What cancels the probe that is under way.
+        deep: How far its deep checks are; None where there are none.
     """
 
     __slots__ = (
-        *("_health_at", "began_at", "due", "due_at", "is_forward", "is_over", "is_recording"),
+        *(
+            "_health_at",
+            "began_at",
+            "deep",
+            "due",
+            "due_at",
+            "is_forward",
+            "is_over",
+            "is_recording",
+        ),
         *("is_void", "place", "probed_at", "result", "scope", "seen_s", "state", "target"),
     )
 
@@ -49,6 +60,7 @@ class WatchedRoute:
         self.is_forward = False
         self.is_over = False
         self.scope: anyio.CancelScope | None = None
+        self.deep = progress_of(target.health_check, is_healthy=route.health == "healthy")
         self._health_at = route.health_at
 
     @property

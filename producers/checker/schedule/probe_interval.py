@@ -10,8 +10,8 @@ from projections.route_table.health_age import STALE_INTERVALS, stale_after_s
 def drawn_interval_s(watch: WatchedRoute, settings: CheckerSettings, now_s: float) -> float:
     """Return the time from one probe's begin to the next, with jitter.
 
-    It is shorter for a route that fails and is not unhealthy yet, and longer for one that has been
-    unhealthy for long; never so long that its health would become stale.
+    It is shorter for a route that warms up, or that fails and is not unhealthy yet, and longer for
+    one that has been unhealthy for long; never so long that its health would become stale.
     """
     check = watch.target.health_check
     interval_s = check.interval
@@ -20,6 +20,8 @@ def drawn_interval_s(watch: WatchedRoute, settings: CheckerSettings, now_s: floa
         times = min(settings.backoff_times_max, unhealthy_s / settings.backoff_after_s)
         fresh_s = stale_after_s(check) / STALE_INTERVALS
         interval_s = max(interval_s, min(interval_s * times, fresh_s))
+    elif watch.state.health == "not_checked" and check.warm_up_time is not None:
+        interval_s = min(interval_s, settings.warm_up_interval_s)
     elif watch.state.successes == 0 and settings.fast_interval_s is not None:
         interval_s = min(interval_s, settings.fast_interval_s)
     interval_s = max(interval_s, settings.interval_min_s)

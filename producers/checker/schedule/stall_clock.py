@@ -5,6 +5,7 @@ import time
 import anyio
 
 from events.structured_logger import structured_logger
+from producers.checker.probe_result import ProbeResult
 
 _log = structured_logger(__name__)
 
@@ -13,6 +14,9 @@ TICK_S = 0.05
 
 TOLD_S = 0.5
 """A stall of so many seconds is logged; a busy machine has shorter ones all the time."""
+
+STALLED_PART_MAX = 0.1
+"""The part of a probe's time in which the checker may stand still: a late answer still counts."""
 
 # Where there is one, a clock that also counts the time in which the machine sleeps.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -52,3 +56,10 @@ class StallClock:
         if self._ticked_at is None:
             return 0.0
         return max(0.0, seconds() - self._ticked_at - TICK_S)
+
+
+def is_void(result: ProbeResult, stalled_s: float, max_wait_s: float) -> bool:
+    """Whether a probe failed by the checker's own fault: it stood still, or lacked something."""
+    if result.failed_here:
+        return True
+    return result.is_late and stalled_s > STALLED_PART_MAX * max_wait_s

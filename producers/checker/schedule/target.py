@@ -15,13 +15,17 @@ from projections.route_table.routing import is_reachable
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What is probed, and how; when a field changes, the failures so far no longer count."""
+    """What is probed, and how; when a field changes, the failures so far no longer count.
+
+    *model* is the endpoint's, where deep checks ask for it.
+    """
 
     endpoint_id: UUID
     route_id: UUID
     address: Address
     started_at: EntryId
     health_check: HealthCheck
+    model: str | None = None
 
     @property
     def key(self) -> RouteKey:
@@ -42,7 +46,12 @@ def targets_of(
             address = _address(route)
             if address is not None:
                 target = Target(
-                    endpoint.endpoint_id, route.route_id, address, route.started_at, check
+                    endpoint.endpoint_id,
+                    route.route_id,
+                    address,
+                    route.started_at,
+                    check,
+                    None if check.deep is None else endpoint.model,
                 )
                 targets[target.key] = (target, route)
     return targets

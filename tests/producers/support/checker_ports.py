@@ -210,12 +210,24 @@ def route_at(
     health_ms: int = 0,
     started_ms: int = STARTED_MS,
 ) -> Route:
+    """Return a running route that leads to *server*."""
+    return route_on(server.port, health=health, health_ms=health_ms, started_ms=started_ms)
+
+
+def route_on(
+    port: int,
+    *,
+    health: Health = "not_checked",
+    health_ms: int = 0,
+    started_ms: int = STARTED_MS,
+) -> Route:
+    """Return a running route that leads to a port of this machine."""
     return Route(
         route_id=uuid4(),
         session_id=None,
         app="",
         kernel_host="127.0.0.1",
-        kernel_port=server.port,
+        kernel_port=port,
         protocol="http",
         traffic_ratio=1.0,
         status="running",
