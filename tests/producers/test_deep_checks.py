@@ -1,6 +1,7 @@
 """A model server that answers cheap probes and hangs: deep checks tell, and say why."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import pytest
@@ -14,8 +15,9 @@ from producers.checker.deep.deep_probe import deep_probe
 from producers.checker.deep.deep_state import DeepState, after_deep_check
 from producers.checker.deep.real_traffic import RealTraffic
 from producers.checker.health_checker import HealthChecker
-from producers.checker.probe import Address, open_session
+from producers.checker.probe import open_session
 from producers.checker.probe_result import ProbeResult
+from producers.checker.probes.address import Address
 from projections.health_state.probe_times import member_of
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import RouteKey
@@ -269,10 +271,13 @@ async def test_while_counts_cannot_be_read_nothing_is_left_out(log: EventLog) ->
 
 
 async def asked_once(
-    bench: Bench, engine: VllmServer, check: DeepCheck = DEEP, **headers: str
+    bench: Bench,
+    engine: VllmServer,
+    deep: DeepCheck = DEEP,
+    **fields: Any,  # noqa: ANN401 - the check's fields
 ) -> ProbeResult:
     address = Address("127.0.0.1", engine.port)
-    return await deep_probe(bench.session, address, check, engine.model, headers)
+    return await deep_probe(bench.session, address, replace(BOTH, **fields), deep, engine.model)
 
 
 async def test_the_chat_preset_asks_for_one_token_of_a_chat(
@@ -289,7 +294,8 @@ async def test_the_chat_preset_asks_for_one_token_of_a_chat(
 async def test_a_servers_key_is_passed_on(bench: Bench, engine: VllmServer) -> None:
     engine.api_key = "secret"
     assert (await asked_once(bench, engine)).reason == "HTTP 401, expected 200"
-    assert (await asked_once(bench, engine, Authorization="Bearer secret")).success
+    headers = {"Authorization": "Bearer secret"}
+    assert (await asked_once(bench, engine, headers=headers)).success
 
 
 @pytest.mark.parametrize(
@@ -314,7 +320,7 @@ async def test_a_server_that_is_gone_is_a_failure_that_says_so(
 ) -> None:
     await engine.stop()
     result = await asked_once(bench, engine)
-    assert (result.success, result.reason, result.cause) == (False, "cannot connect", "refused")
+    assert (result.success, result.reason, result.cause) == (False, "connection refused", "refused")
 
 
 def test_one_success_is_enough_and_failures_in_a_row_are_counted() -> None:

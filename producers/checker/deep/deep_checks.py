@@ -106,7 +106,7 @@ class DeepChecks:
             return ProbeResult(success=True)
         stalled_s = self._stalls.stalled_s
         result = await deep_probe(
-            self._session, target.address, check, target.model, target.health_check.headers
+            self._session, target.address, target.health_check, check, target.model
         )
         stalled_s = self._stalls.stalled_s - stalled_s
         return None if is_void(result, stalled_s, check.max_wait_time) else result

@@ -88,9 +88,9 @@ async def http_probe(
     keeps = check.keep_alive and check.method != "POST"
     async with (sessions.keeping if keeps else sessions.fresh).request(
         check.method,
-        _url(address, check),
+        request_url(address, check, check.path or "/"),
         allow_redirects=False,
-        headers=_headers(check),
+        headers=request_headers(check),
         timeout=aiohttp.ClientTimeout(total=None, connect=check.connect_timeout),
         read_bufsize=BUFFER_BYTES,
         trace_request_ctx=attempt,
@@ -105,13 +105,14 @@ async def http_probe(
         return await _judged_by_body(response, check)
 
 
-def _url(address: Address, check: HealthCheck) -> URL:
-    """Return the URL to request; the path cannot lead to another host."""
+def request_url(address: Address, check: HealthCheck, path: str) -> URL:
+    """Return the URL of *path* on the route; the path cannot lead to another host."""
     scheme = "http" if check.tls is None else "https"
-    return URL(f"{scheme}://route{check.path}").with_host(address.host).with_port(address.port)
+    return URL(f"{scheme}://route{path}").with_host(address.host).with_port(address.port)
 
 
-def _headers(check: HealthCheck) -> CIMultiDict[str]:
+def request_headers(check: HealthCheck) -> CIMultiDict[str]:
+    """Return the headers of every request that the check makes."""
     headers = CIMultiDict(_HEADERS)
     headers.update(check.headers)
     if check.host_header is not None:
