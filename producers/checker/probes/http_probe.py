@@ -72,7 +72,8 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 
 
 async def _notice_connection(_session: aiohttp.ClientSession, context: Any, _: object) -> None:  # noqa: ANN401 - aiohttp's
-    context.trace_request_ctx.connected = True
+    if isinstance(attempt := context.trace_request_ctx, Attempt):
+        attempt.connected = True
 
 
 async def http_probe(
