@@ -52,6 +52,7 @@ docs: $(VENV)/installed ## write the pages that are made from the code and from 
 	$(BIN)/python -m docs.pages.cli_pages docs/cli.md
 	$(BIN)/python -m docs.pages.metrics_page > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 	$(BIN)/python -m docs.pages.settings_page > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+	$(BIN)/python -m docs.pages.states_page > docs/states.md.new && mv docs/states.md.new docs/states.md
 	$(BIN)/python -m docs.pages.screenshot docs/top.svg
 	$(BIN)/python -m docs.pages.runbook docs/runbook.md
 

@@ -17,9 +17,8 @@ from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedConsumers
 from consumers.processes.group_process import new_consumer_name, stop_all
 from consumers.processes.stopping import SOFT_STOP_TIMEOUT_S
-from consumers.retention.settings import RETENTION
 from consumers.runtime.processor import Handler
-from consumers.shipped import SHIPPED
+from consumers.shipped import RESERVED, SHIPPED
 from events.background import in_background
 from events.catalogue.event import Event
 from events.entry.entry_id import END, EntryId
@@ -64,7 +63,7 @@ async def open_group(  # noqa: PLR0913 - what the group does, and how it runs
         TakenNameError: A shipped group has that name.
         ServerUnavailableError: There is no server when the block is entered.
     """
-    if name == RETENTION or name in {group.name for group in SHIPPED}:
+    if name in RESERVED or name in {group.name for group in SHIPPED}:
         raise TakenNameError(f"group {name!r} is one of routestream's own; choose another name")
     work = HandlerWork.of(handler, wanted, start)
     consumer = new_consumer_name()

@@ -27,6 +27,7 @@ from events.server.settings import ServerSettings
 from events.server.url import MASK, parse_server_url, without_login
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
+from producers.life_cycle.settings import LifeCycleSettings
 from producers.model_definitions.model_definition_settings import ModelDefinitionSettings
 from producers.rollout.health_gate import GateSettings
 from projections.read_model.reader import ReaderSettings
@@ -65,6 +66,7 @@ class Settings(Limited, frozen=True):
     reader: ReaderSettings = ReaderSettings()
     checker: CheckerSettings = CheckerSettings()
     membership: MembershipSettings = MembershipSettings()
+    life_cycle: LifeCycleSettings = LifeCycleSettings()
     model_definition: ModelDefinitionSettings = ModelDefinitionSettings()
     rollout: GateSettings = GateSettings()
     webhook: WebhookSettings = WebhookSettings()

@@ -17,6 +17,12 @@ from projections.catalogue import PROJECTIONS
 
 _log = structured_logger(__name__)
 
+LIFE_CYCLE = "life-cycle"
+"""What runs the keeper of the life-cycle, which reads no stream."""
+
+RESERVED = frozenset({RETENTION, LIFE_CYCLE})
+"""What `routestream consume` runs beside the groups."""
+
 SHIPPED = (
     *map(projector_group, PROJECTIONS.shipped.values()),
     GroupDefinition(
@@ -54,8 +60,8 @@ def _usable(name: str, found: object) -> GroupDefinition:
         raise InvalidPluginError(f"{found!r} is no consumers.GroupDefinition")
     if found.name != name:
         raise InvalidPluginError(f"its name is {found.name!r}, the entry point's is {name!r}")
-    if name == RETENTION or name in PROJECTIONS:
-        owner = OURS if name == RETENTION else PROJECTIONS.owner_of(name)
+    if name in RESERVED or name in PROJECTIONS:
+        owner = OURS if name in RESERVED else PROJECTIONS.owner_of(name)
         raise InvalidPluginError(f"the name {name!r} is taken by {owner}")
     return found
 

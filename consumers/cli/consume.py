@@ -17,11 +17,12 @@ from consumers.processes.group_process import (
     warn_of_broken_plugins,
     warn_of_weaknesses,
 )
+from consumers.processes.life_cycle_process import run_life_cycle
 from consumers.processes.retention_process import run_retention
 from consumers.processes.supervisor import Supervisor, routestream_command
 from consumers.retention.settings import RETENTION
 from consumers.settings import Settings
-from consumers.shipped import GROUPS, group_named, set_up_groups
+from consumers.shipped import GROUPS, LIFE_CYCLE, group_named, set_up_groups
 
 PROCESSES_MAX = 64
 
@@ -88,8 +89,9 @@ async def consume(
     """Run the consumers of a group until a signal stops them.
 
     The first SIGTERM or SIGINT lets them finish what is in flight, a second one does not wait.
-    GROUP is a group's name, or that of the projection that it folds. It may also be `retention`,
-    which trims the log; --all runs it only where the setting
+    GROUP is a group's name, or that of the projection that it folds. It may also be `life-cycle`,
+    which records what routes have waited for too long (settings: life_cycle); or `retention`,
+    which trims the log; --all runs that only where the setting
     retention.keep_s says how many seconds of the log are kept.
 
     \b
@@ -104,6 +106,8 @@ async def consume(
             name = consumer or new_consumer_name()
             if group == RETENTION:
                 await run_retention(log, settings.retention, name, supervised=supervised)
+            elif group == LIFE_CYCLE:
+                await run_life_cycle(log, settings, name, supervised=supervised)
             else:
                 await run_group(log, GROUPS[names[0]], name, settings, supervised=supervised)
         return
@@ -118,7 +122,7 @@ async def consume(
 
 
 def groups_to_run(group: str | None, settings: Settings) -> list[str]:
-    """Return the groups to run: *group*, or all that are set up, including the retention.
+    """Return what to run: *group*, or all that is set up, with the life-cycle and the retention.
 
     Raises:
         UnknownGroupError: There is no such group.
@@ -126,7 +130,10 @@ def groups_to_run(group: str | None, settings: Settings) -> list[str]:
     """
     retention = settings.retention
     if group is None:
-        return [*set_up_groups(settings), *([] if retention.keep_s is None else [RETENTION])]
+        kept = [] if retention.keep_s is None else [RETENTION]
+        return [*set_up_groups(settings), LIFE_CYCLE, *kept]
+    if group == LIFE_CYCLE:
+        return [LIFE_CYCLE]
     if group == RETENTION:
         _ = retention.rule  # raises where it is not set
         return [RETENTION]

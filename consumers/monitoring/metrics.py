@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from prometheus_client.metrics_core import Metric as Family
 
 from consumers.groups.backlog import Backlog
+from consumers.monitoring.exposed_keeper import KEEPER_METRICS
 from consumers.monitoring.metric import OF_GROUP, Metric
 from consumers.monitoring.publisher_metrics import PUBLISHER_METRICS
 from consumers.runtime.progress import ConsumerProgress, Distribution
@@ -125,6 +126,7 @@ METRICS = (
     *(*_COUNTED, *_DISTRIBUTED, _FINDINGS, *_BACKLOG),
     *(_SERVER_UP, _RESTARTS, _RUNNING),
     *(_LIVING, _DEAD_CHECKERS, _STALE, _HEALTH_AGE),
+    *KEEPER_METRICS,
     *PUBLISHER_METRICS,
 )
 

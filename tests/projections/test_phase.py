@@ -1,9 +1,11 @@
 """The phases of routes and endpoints: each cell of each table, with a state that is in it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from docs.pages.states_page import states_page
 from events.catalogue.event import Event
 from events.catalogue.health_check import HealthCheck
 from projections.route_table.endpoint import Endpoint
@@ -202,3 +204,8 @@ def test_an_endpoint_is_not_degraded_by_a_check_that_begins_later() -> None:
     assert endpoint_phase(after(*served)) == "ready"
     assert endpoint_phase(after(*served, checked(CHECK))) == "pending"
     assert endpoint_phase(after(*served, checked(CHECK), HEALTHY)) == "ready"
+
+
+def test_the_page_of_the_states_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs" / "states.md"
+    assert page.read_text() == states_page(), "python -m docs.pages.states_page > docs/states.md"
