@@ -29,7 +29,7 @@ RETRY_S = 30.0
 _log = structured_logger(__name__)
 
 
-class Table(Protocol):
+class FollowedTable(Protocol):
     """A route table in memory that another task keeps up to date."""
 
     def endpoints(self) -> Iterable[Endpoint]:
@@ -48,7 +48,7 @@ class LifeCycleKeeper:
         failures: Looks in a row that the server has not answered.
     """
 
-    def __init__(self, log: EventLog, table: Table, settings: LifeCycleSettings) -> None:
+    def __init__(self, log: EventLog, table: FollowedTable, settings: LifeCycleSettings) -> None:
         self._log = log
         self._table = table
         self._service = EndpointService(log)
