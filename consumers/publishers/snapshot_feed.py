@@ -127,10 +127,11 @@ class SnapshotFeed:
         return self._revision
 
     def _published(self, endpoint: Endpoint) -> PublishedEndpoint:
+        routes = self._reader.routable(endpoint.endpoint_id)
         known = self._newest and self._newest.endpoints.get(endpoint.endpoint_id)
-        if known and known.state is endpoint:
+        if known and known.state is endpoint and known.routes == routes:  # in the order of ids
             return known
-        return published(endpoint, self._reader.routable(endpoint.endpoint_id))
+        return published(endpoint, routes)
 
 
 @asynccontextmanager

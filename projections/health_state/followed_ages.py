@@ -1,7 +1,7 @@
 """Keep in memory how old the health of routes is, for a reader of the route table."""
 
 from collections.abc import Callable, Iterable
-from time import monotonic
+from time import monotonic, time
 
 import anyio
 
@@ -56,6 +56,13 @@ class FollowedAges:
                 self._is_told = True
             await anyio.sleep(READ_EVERY_S)
 
+    @property
+    def server_ms(self) -> int:
+        """The server's clock in ms since 1970; this machine's before the first reading."""
+        if self._read_at is None:
+            return round(time() * 1_000)
+        return self._now_ms + round((monotonic() - self._read_at) * 1_000)
+
     def age_of(self, endpoint: Endpoint, route: Route) -> HealthAge | None:
         """Return how old the health of *route* is; None where no checker has to look at it.
 
@@ -63,7 +70,7 @@ class FollowedAges:
         """
         if self._read_at is None:
             return None
-        now_ms = self._now_ms + round((monotonic() - self._read_at) * 1_000)
+        now_ms = self.server_ms
         probed_ms = self._times.get((endpoint.endpoint_id, route.route_id))
         return health_age_of(endpoint, route, probed_ms, now_ms)
 

@@ -19,6 +19,7 @@ from events.server.server import Server
 from events.server.settings import ServerSettings
 from projections.health_state.followed_ages import FollowedAges
 from projections.read_model.follower import Follower, FollowerState
+from projections.read_model.ramps import Ramps
 from projections.read_model.store import ReadModelStore
 from projections.requests.request_report import RequestReport
 from projections.route_table.balancer import Balancer, by_key
@@ -27,6 +28,7 @@ from projections.route_table.health_age import HealthAge
 from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.routing import routable
+from projections.route_table.slow_start import SlowStart
 from projections.route_table.wipe_guard import wiped
 
 _WORSE: tuple[FollowerState, ...] = (
@@ -41,11 +43,14 @@ class ReaderSettings(Limited, frozen=True):
         block_ms: The longest wait for a change before the generation is looked at again.
         audit_s: Seconds between two comparisons of the whole table with Redis.
         panic_threshold: See `projections.route_table.routing.routable`; 0 switches it off.
+        slow_start_s: Seconds in which the weight of a route ramps up from a tenth to the whole
+            after it became healthy, or started where nobody checks it; 0: it is whole at once.
     """
 
     block_ms: Annotated[int, Meta(ge=10, le=600_000)] = 1_000
     audit_s: Annotated[float, Meta(ge=0.01, le=86_400)] = 30.0
     panic_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    slow_start_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
 
 
 class RouteTableReader:
@@ -77,6 +82,7 @@ class RouteTableReader:
         ]
         self._ages = FollowedAges(server, keys, partitions, self.endpoints)
         self._requests = RequestReport(server, keys, partitions)
+        self._ramps = Ramps(self.endpoints, self._slow_start, self._note)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow until cancelled; started when the whole table is loaded for the first time."""
@@ -87,6 +93,9 @@ class RouteTableReader:
                 await follower.loaded.wait()
             followers.start_soon(self._ages.run)
             followers.start_soon(self._requests.run)
+            if self._settings.slow_start_s:
+                self.listen(self._ramps.note)
+                followers.start_soon(self._ramps.run)
             task_status.started()
 
     def routable(self, endpoint_id: UUID) -> tuple[Route, ...]:
@@ -98,11 +107,18 @@ class RouteTableReader:
         known = self._routable.get(endpoint_id)
         if known is None:
             endpoint = self.endpoint(endpoint_id)
-            known = () if endpoint is None else routable(endpoint, self._settings.panic_threshold)
+            known = () if endpoint is None else self._routable_of(endpoint)
             if endpoint is not None:
                 self._routable[endpoint_id] = known
                 self._endpoint_ids |= dict.fromkeys(_ids(known), endpoint_id)
         return known
+
+    def _routable_of(self, endpoint: Endpoint) -> tuple[Route, ...]:
+        slow_start = self._slow_start() if self._settings.slow_start_s else None
+        return routable(endpoint, self._settings.panic_threshold, slow_start)
+
+    def _slow_start(self) -> SlowStart:
+        return SlowStart(self._settings.slow_start_s, self._ages.server_ms)
 
     def choose(self, endpoint_id: UUID, *, key: str | bytes | None = None) -> Route | None:
         """Return the route that the next request goes to; None where no route may get traffic.

@@ -3,6 +3,7 @@
 from projections.route_table.effective_weight import divided
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import ENDED, Route
+from projections.route_table.slow_start import SlowStart
 
 
 def is_reachable(route: Route) -> bool:
@@ -27,11 +28,13 @@ def gets_traffic(route: Route, *, checked: bool) -> bool:
     return is_candidate(route) and (not checked or route.health == "healthy")
 
 
-def routable(endpoint: Endpoint, panic_threshold: float = 0.0) -> tuple[Route, ...]:
+def routable(
+    endpoint: Endpoint, panic_threshold: float = 0.0, slow_start: SlowStart | None = None
+) -> tuple[Route, ...]:
     """Return the routes that share the endpoint's traffic by their `traffic_ratio`.
 
     Where the endpoint's traffic is split between revisions, that is their effective weight: see
-    `projections.route_table.effective_weight.divided`.
+    `projections.route_table.effective_weight.divided`. With *slow_start* weights ramp up.
 
     Where fewer than *panic_threshold* (0 to 1) of the candidates are healthy, all of them are
     returned: too few healthy ones under full load would fail next. 0 switches that off. A route
@@ -45,4 +48,6 @@ def routable(endpoint: Endpoint, panic_threshold: float = 0.0) -> tuple[Route, .
     if len(chosen) < panic_threshold * len(candidates):
         chosen = candidates
     weighted = tuple(route for route in chosen if route.traffic_ratio > 0)
+    if slow_start is not None:
+        weighted = slow_start.ramped(endpoint, weighted)
     return divided(weighted, endpoint.split) if endpoint.split else weighted

@@ -12,6 +12,8 @@ from consumers.publishers.snapshot_feed import SnapshotFeed, open_feed
 from consumers.publishers.table_snapshot import Revision, TableSnapshot
 from events import EventLog
 from events.entry.entry_id import EntryId
+from events.server.server import now_of
+from projections.read_model import ramps
 from projections.read_model.reader import ReaderSettings, open_reader
 from projections.route_table.endpoint import Endpoint
 from tests.support.histories import E, endpoint_of, history, listed, observed, record
@@ -20,6 +22,7 @@ from tests.support.waiting import wait_until
 
 QUICK = ReaderSettings(block_ms=50, audit_s=3_600)
 RUNNING = record(0, status="running", kernel_host="10.0.0.1", kernel_port=80)
+R = RUNNING.route_id
 FIRST = endpoint_of(history(listed(RUNNING), observed("healthy")))
 
 ENTRY_IDS = st.builds(EntryId, st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
@@ -159,3 +162,22 @@ async def test_a_snapshot_made_of_changes_is_what_a_feed_that_begins_now_has(
         assert feed.newest is not None
         assert list(feed.newest.endpoints) == sorted(feed.newest.endpoints)
         assert feed.newest.destroyed == {other.endpoint_id}
+
+
+async def test_weights_that_ramp_up_are_published_although_no_event_came(
+    log: EventLog, table: WrittenTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ramps, "RAMP_EVERY_S", 0.02)
+    now_ms = round((await now_of(log.server)).timestamp() * 1_000)
+    started = {R: replace(FIRST.routes[R], started_at=EntryId(now_ms - 4_000, 0))}
+    state = replace(FIRST, version=EntryId(now_ms, 0), routes=started)
+    await table.put(state)
+    slow = replace(QUICK, slow_start_s=20.0)
+    with anyio.fail_after(60):
+        async with open_reader(log, slow) as reader, open_feed(reader, "a-log", 1) as feed:
+            first = await feed.after(0)
+            second = await feed.after(feed.sequence)
+            snapshots = [first, second, await feed.after(feed.sequence)]
+    weights = [one.endpoints[E].routes[0].traffic_ratio for one in snapshots]
+    assert weights == sorted(set(weights))
+    assert {one.revision for one in snapshots} == {Revision((state.version,))}
