@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from consumers.groups.change import GroupActiveError, GroupChange, GroupMovedError
     from consumers.handlers.handler_settings import HandlerSettings
     from consumers.monitoring.settings import MetricsSettings
+    from consumers.processes.appproxy.errors import AppProxyFailedError, NoAppProxyError
     from consumers.processes.embedded import NoServerProgramError, embedded_server
     from consumers.processes.traefik_process import NoTraefikError
     from consumers.publishers.proxy_ledger import ProxyLedger, ProxyNotes, Refusal
@@ -41,6 +42,7 @@ else:
             "consumers.groups.change": ("GroupActiveError", "GroupChange", "GroupMovedError"),
             "consumers.handlers.handler_settings": ("HandlerSettings",),
             "consumers.monitoring.settings": ("MetricsSettings",),
+            "consumers.processes.appproxy.errors": ("AppProxyFailedError", "NoAppProxyError"),
             "consumers.processes.embedded": ("NoServerProgramError", "embedded_server"),
             "consumers.processes.traefik_process": ("NoTraefikError",),
             "consumers.publishers.proxy_ledger": ("ProxyLedger", "ProxyNotes", "Refusal"),
@@ -61,6 +63,7 @@ else:
     )
 
 __all__ = [
+    "AppProxyFailedError",
     "ConsumersError",
     "FailedRequestError",
     "GroupActiveError",
@@ -74,6 +77,7 @@ __all__ = [
     "ListenError",
     "MetricsSettings",
     "MissingSettingError",
+    "NoAppProxyError",
     "NoServerProgramError",
     "NoTraefikError",
     "ProxyLedger",

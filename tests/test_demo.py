@@ -13,29 +13,34 @@ import pytest
 
 from consumers.cli.demo.checks import Check, Checks
 from consumers.cli.demo.command import FILES_MIN
+from consumers.processes.appproxy.errors import NoAppProxyError
+from consumers.processes.appproxy.postgresql import postgresql_programs
 from consumers.processes.traefik_process import is_traefik_installed
+from tests.consumers.publishers.support.appproxy_environment import environment
 
 ROUTESTREAM = str(Path(sys.executable).parent / "routestream")
 MARK = "MARK_OF_THE_DEMO_TEST"
 PAGE = (Path(__file__).parents[1] / "docs" / "demo.md").read_text()
 
 
-@pytest.mark.parametrize(("proxy", "made"), [("traefik", 38), ("reader", 30)])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("proxy", "made"), [("traefik", 38), ("reader", 30), ("appproxy", 35)])
 def test_the_demo_holds_all_its_checks_and_leaves_nothing_running(proxy: str, made: int) -> None:
     if proxy == "traefik" and not is_traefik_installed():
         pytest.skip("the extra `traefik` is not installed")
+    options = appproxy_options() if proxy == "appproxy" else ()
     mark = uuid4().hex
 
     done = subprocess.run(
-        [ROUTESTREAM, "demo", "--proxy", proxy],
+        [ROUTESTREAM, "demo", "--proxy", proxy, *options],
         env={**os.environ, MARK: mark},
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=240,
     )
 
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
     checks = len(re.findall(r"^ +ok  ", done.stdout, re.MULTILINE))
     assert checks == made
     assert re.fullmatch(rf"all {checks} checks held in \d+ s", done.stdout.splitlines()[-1])
@@ -43,6 +48,30 @@ def test_the_demo_holds_all_its_checks_and_leaves_nothing_running(proxy: str, ma
     if proxy == "traefik":
         assert told(done.stdout) == told(PAGE[PAGE.index("$ make demo") :].partition("```")[0])
     assert running_with(mark) == []
+
+
+def appproxy_options() -> tuple[str, ...]:
+    """Return what names the environment with AppProxy; skip the test where it cannot be run."""
+    try:
+        postgresql_programs()
+        return ("--appproxy", str(environment("26.9.6").parents[1]))
+    except NoAppProxyError as error:
+        pytest.skip(str(error))
+
+
+def test_a_demo_without_appproxy_says_what_it_needs(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [ROUTESTREAM, "demo", "--proxy", "appproxy", "--appproxy", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert f"{tmp_path}/bin/python is no Python that has backend.ai-appproxy" in done.stderr
+    assert "PostgreSQL" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import aiohttp
 import anyio
 
 from consumers.cli.demo.proxy import Proxy
+from consumers.cli.demo.real_proxy import FedProxy, RealProxy
 from consumers.cli.demo.replica import Replica
-from consumers.cli.demo.traefik_proxy import PolledTraefik, TraefikProxy
 from consumers.processes.embedded import EmbeddedServer
 from consumers.processes.supervisor import Supervisor, routestream_command
 from events.catalogue.endpoint import EndpointCreatedEvent
@@ -33,7 +33,6 @@ _PROCESSES = {
     "checker-0": ("checkers", "run"),
     "checker-1": ("checkers", "run"),
 }
-_PUBLISHER = {"publish-traefik-http-0": ("publish", "traefik-http")}
 _LOOPBACK = ("127.0.0.0/8",)
 """Where the demo's model servers are."""
 
@@ -45,13 +44,14 @@ class Cluster:
         endpoints: The id of each endpoint, by name.
         replicas: The model servers of each endpoint, by name.
         environment: The variables that make a process work on this deployment.
+        is_public: Whether endpoints are recorded as open to the public.
     """
 
     def __init__(
         self,
         log: EventLog,
         reader: RouteTableReader,
-        proxy: Proxy | TraefikProxy,
+        proxy: Proxy | RealProxy,
         supervisor: Supervisor,
         environment: Mapping[str, str],
     ) -> None:
@@ -60,6 +60,7 @@ class Cluster:
         self.proxy = proxy
         self.supervisor = supervisor
         self.environment = environment
+        self.is_public = False
         self.service = EndpointService(log)
         self.endpoints: dict[str, UUID] = {name: uuid4() for name in REPLICAS}
         self.replicas = {
@@ -83,6 +84,7 @@ class Cluster:
                     name=name,
                     model=definition.models[0].name,
                     health_check=definition.health_check,
+                    open_to_public=self.is_public,
                 )
             )
             await self.list_routes(name)
@@ -107,24 +109,16 @@ def examples_folder() -> Path:
 
 @asynccontextmanager
 async def run_cluster(
-    server: EmbeddedServer, traefik: PolledTraefik | None = None
+    server: EmbeddedServer, fed: FedProxy | None = None
 ) -> AsyncIterator[Cluster]:
     """Run the whole deployment on *server*; on exit all its processes have ended.
 
-    Requests go through *traefik* if there is one, which a publisher feeds.
+    Requests go through *fed* if there is one, which a publisher feeds.
     """
-    environment = {
-        **os.environ,
-        "ROUTESTREAM_SERVER_URL": server.url,
-        "ROUTESTREAM_NAMESPACE": "demo",
-        "ROUTESTREAM_CONSUMER_BLOCK_MS": "500",
-        "ROUTESTREAM_CONSUMER_CLAIM_IDLE_MS": "1000",
-        "ROUTESTREAM_METRICS_PORT": "0",
-        "ROUTESTREAM_CHECKER_NETWORKS": ",".join(_LOOPBACK),
-        "ROUTESTREAM_SNAPSHOTS_DIRECTORY": str(server.folder / "snapshots"),
-        **({} if traefik is None else traefik.environment),
-    }
-    processes = _PROCESSES if traefik is None else {**_PROCESSES, **_PUBLISHER}
+    environment = _environment(server, fed)
+    processes = dict(_PROCESSES)
+    if fed is not None:
+        processes[f"publish-{fed.publisher}-0"] = ("publish", fed.publisher)
     wanted = Counter(name.rpartition("-")[0] for name in processes)
     with (server.folder / "processes.log").open("ab") as output:
         supervisor = Supervisor(
@@ -143,8 +137,9 @@ async def run_cluster(
             tasks.start_soon(supervisor.keep_running)
             try:
                 async with open_reader(log, ReaderSettings(block_ms=300)) as reader:
-                    proxy = _proxy(reader, session.http.fresh, traefik)
+                    proxy = _proxy(reader, session.http.fresh, fed)
                     cluster = Cluster(log, reader, proxy, supervisor, environment)
+                    cluster.is_public = fed is not None and fed.is_public
                     try:
                         yield cluster
                     finally:
@@ -155,7 +150,22 @@ async def run_cluster(
                     await supervisor.stop()
 
 
+def _environment(server: EmbeddedServer, fed: FedProxy | None) -> dict[str, str]:
+    """Return the variables that make a process work on the deployment."""
+    return {
+        **os.environ,
+        "ROUTESTREAM_SERVER_URL": server.url,
+        "ROUTESTREAM_NAMESPACE": "demo",
+        "ROUTESTREAM_CONSUMER_BLOCK_MS": "500",
+        "ROUTESTREAM_CONSUMER_CLAIM_IDLE_MS": "1000",
+        "ROUTESTREAM_METRICS_PORT": "0",
+        "ROUTESTREAM_CHECKER_NETWORKS": ",".join(_LOOPBACK),
+        "ROUTESTREAM_SNAPSHOTS_DIRECTORY": str(server.folder / "snapshots"),
+        **({} if fed is None else fed.environment),
+    }
+
+
 def _proxy(
-    reader: RouteTableReader, http: aiohttp.ClientSession, traefik: PolledTraefik | None
-) -> Proxy | TraefikProxy:
-    return Proxy(reader, http) if traefik is None else TraefikProxy(traefik.process, reader, http)
+    reader: RouteTableReader, http: aiohttp.ClientSession, fed: FedProxy | None
+) -> Proxy | RealProxy:
+    return Proxy(reader, http) if fed is None else fed.entrance(reader, http)

@@ -5,22 +5,26 @@ import logging
 import os
 import resource
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from time import monotonic
 
 import anyio
 import click
 from rich.console import Console
 
+from consumers.cli.demo.appproxy_proxy import ENVIRONMENT, fed_appproxy
 from consumers.cli.demo.checks import Checks
 from consumers.cli.demo.cluster import run_cluster
+from consumers.cli.demo.real_proxy import FedProxy
 from consumers.cli.demo.replica import DemoError
 from consumers.cli.demo.shell import Shell
 from consumers.cli.demo.story import Story
-from consumers.cli.demo.traefik_proxy import PolledTraefik, polled_traefik
+from consumers.cli.demo.traefik_proxy import polled_traefik
 from consumers.cli.demo.view import View, columns_of, open_view
 from consumers.cli.terminal.interrupt import Interruption, noted_interrupts
 from consumers.cli.terminal.messages import EXIT_FAILED
+from consumers.processes.appproxy.errors import AppProxyFailedError, NoAppProxyError
 from consumers.processes.embedded import EmbeddedServer, NoServerProgramError, embedded_server
 from consumers.processes.logs import configure_logs
 from consumers.processes.traefik_process import NoTraefikError, is_traefik_installed
@@ -38,6 +42,10 @@ LOG_LINES_SHOWN = 40
 FILES_MIN = 96
 """Files that the demo must be allowed to open at the same time."""
 
+_APPPROXY_NEEDS = (
+    "AppProxy needs PostgreSQL, and an environment of its own on Python 3.13 with the packages"
+    " backend.ai-appproxy-coordinator and backend.ai-appproxy-worker: name it by --appproxy"
+)
 _FILES = "raise the limit of open files (`ulimit -n 1024`)"
 _PORTS = "see which processes hold its ports (`ss -tan`)"
 _LACKS = {
@@ -55,10 +63,19 @@ _LACKS = {
 @click.command()
 @click.option(
     "--proxy",
-    type=click.Choice(["traefik", "reader"]),
-    help="Traefik (the default where its extra is installed), or a proxy that asks the reader.",
+    type=click.Choice(["traefik", "appproxy", "reader"]),
+    help="Traefik (the default where its extra is installed), Backend.AI's AppProxy, or a proxy"
+    " that asks the reader.",
 )
-def demo(proxy: str | None) -> None:
+@click.option(
+    "--appproxy",
+    "appproxy_environment",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=ENVIRONMENT,
+    show_default=True,
+    help="The Python environment that has AppProxy 26.4.4 or newer; `make appproxy` makes it.",
+)
+def demo(proxy: str | None, appproxy_environment: Path) -> None:
     """Run everything on this machine: servers, checkers, projectors, a proxy; and prove it.
 
     It needs nothing else, ends by itself, and leaves nothing running. The exit code is 1 if a
@@ -78,11 +95,13 @@ def demo(proxy: str | None) -> None:
             f"the demo needs {FILES_MIN} open files, {allowed} are allowed; {_FILES}"
         )
     try:
-        is_real = is_traefik_installed() if proxy is None else proxy == "traefik"
-        with polled_traefik() if is_real else nullcontext() as traefik:
-            checks = _demonstrate(console, traefik)
-    except (NoServerProgramError, NoTraefikError) as error:
+        chosen = proxy or ("traefik" if is_traefik_installed() else "reader")
+        with _fed(chosen, appproxy_environment) as fed:
+            checks = _demonstrate(console, fed)
+    except (NoServerProgramError, NoTraefikError, AppProxyFailedError) as error:
         raise click.ClickException(str(error)) from None
+    except NoAppProxyError as error:
+        raise click.ClickException(f"{error}; {_APPPROXY_NEEDS}") from None
     except Exception as error:
         why = _lack_in(error)
         if why is None:
@@ -95,11 +114,17 @@ def demo(proxy: str | None) -> None:
     click.echo(f"all {len(checks.made)} checks held {took}")
 
 
-def _demonstrate(console: Console, traefik: PolledTraefik | None) -> Checks:
+def _fed(proxy: str, appproxy_environment: Path) -> AbstractContextManager[FedProxy | None]:
+    if proxy == "appproxy":
+        return fed_appproxy(appproxy_environment.absolute())
+    return polled_traefik() if proxy == "traefik" else nullcontext()
+
+
+def _demonstrate(console: Console, fed: FedProxy | None) -> Checks:
     """Run the demo, and return its checks; raise click.Abort where a signal ended it."""
     with noted_interrupts() as interruption, embedded_server() as server:
         with open_view(console) as view:
-            checks = anyio.run(_run, (server, traefik), view, console, interruption)
+            checks = anyio.run(_run, (server, fed), view, console, interruption)
         if checks is None:
             raise click.Abort
         view.leave_behind()
@@ -124,7 +149,7 @@ def _lack_in(error: BaseException) -> str | None:
 
 
 async def _run(
-    servers: tuple[EmbeddedServer, PolledTraefik | None],
+    servers: tuple[EmbeddedServer, FedProxy | None],
     view: View,
     console: Console,
     interruption: Interruption,

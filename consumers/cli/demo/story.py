@@ -13,9 +13,9 @@ from consumers.cli.demo.change_over import ChangeOver
 from consumers.cli.demo.checks import LOOK_EVERY_S, STEP_TIMEOUT_S, Checks
 from consumers.cli.demo.cluster import Cluster
 from consumers.cli.demo.proxied_steps import ProxiedSteps
+from consumers.cli.demo.real_proxy import RealProxy
 from consumers.cli.demo.replica import Replica
 from consumers.cli.demo.shell import Shell
-from consumers.cli.demo.traefik_proxy import TraefikProxy
 from consumers.runtime.dead_letters import DeadLetters
 from events.entry.entry_id import START
 from events.server.reply import reply
@@ -58,7 +58,7 @@ class Story:
         self._shell = shell
         self._change_over = ChangeOver(cluster, checks, tell, pause, shell)
         self._proxied: ProxiedSteps | None = None
-        if isinstance(cluster.proxy, TraefikProxy):
+        if isinstance(cluster.proxy, RealProxy):
             self._proxied = ProxiedSteps(cluster, checks, tell, shell, cluster.proxy)
         self._dead_at = START
 
@@ -130,6 +130,8 @@ class Story:
             lambda: 0.25 in (r.traffic_ratio for r in self._cluster.reader.routable(endpoint_id)),
         )
         answers = await self._send("embed", [light, *others], "all replicas of embed answer")
+        if isinstance(self._cluster.proxy, RealProxy) and not self._cluster.proxy.has_weights:
+            return
         share = answers.get(light.port, 0) / REQUESTS
         fair = 0.25 / (0.25 + len(others))
         self._checks.note(

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
 
+from consumers.processes.appproxy.appproxy_process import AppProxy
+from consumers.processes.appproxy.configuration import API_SECRET
 from consumers.publishers.backend_ai.bulk_coordinator import BulkCoordinator
 from consumers.publishers.backend_ai.bulk_request import bulk_table
 from consumers.publishers.backend_ai.coordinator_api import open_coordinator
@@ -21,8 +23,7 @@ from consumers.publishers.settings import PublishSettings
 from consumers.publishers.table_snapshot import TableSnapshot
 from consumers.settings import Settings
 from events import EventLog
-from tests.consumers.publishers.support.appproxy_configuration import API_SECRET
-from tests.consumers.publishers.support.appproxy_servers import AppProxy, appproxy_or_skip
+from tests.consumers.publishers.support.appproxy_servers import appproxy_or_skip
 from tests.consumers.publishers.support.appproxy_stage import Stage, model_servers, open_stage
 from tests.consumers.publishers.support.appproxy_story import create, live_through_restarts
 from tests.consumers.publishers.support.appproxy_tables import EMPTY, TABLES

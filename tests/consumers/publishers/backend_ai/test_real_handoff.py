@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from consumers.processes.appproxy.appproxy_process import AppProxy
+from consumers.processes.appproxy.configuration import API_SECRET
 from consumers.publishers.backend_ai.coordinator_api import open_coordinator
 from consumers.publishers.backend_ai.core_redis import open_core_redis
 from consumers.publishers.backend_ai.handoff_coordinator import HandoffCoordinator
@@ -26,8 +28,7 @@ from events.server.reply import reply
 from events.server.server import Client, open_server
 from events.server.settings import ServerSettings
 from producers.backend_ai.wire import STREAM, StatusUpdated, decode
-from tests.consumers.publishers.support.appproxy_configuration import API_SECRET
-from tests.consumers.publishers.support.appproxy_servers import AppProxy, appproxy_or_skip
+from tests.consumers.publishers.support.appproxy_servers import appproxy_or_skip
 from tests.consumers.publishers.support.appproxy_stage import (
     SEEN_WITHIN_S,
     Stage,

@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from consumers.errors import ListenError
+from consumers.processes.port_block import port_block
 from consumers.publishers.backend_ai.unavailable_server import unavailable_server
-from tests.support.ports import port_block
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/chat?x=1"])

@@ -9,15 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from consumers.processes.appproxy.errors import NoAppProxyError
+
 _ROOT = Path(__file__).parents[4]
 _PYTHON = "3.13"
 
 RELEASES = {"26.9.6": (), "25.15.0": ("sniffio", "setuptools")}
 """The releases that tests run, with the packages that each needs and does not name."""
-
-
-class NoAppProxyError(Exception):
-    """AppProxy cannot be run here; the message says what is missing."""
 
 
 def environment(release: str) -> Path:

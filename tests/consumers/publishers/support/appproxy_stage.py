@@ -9,6 +9,8 @@ import aiohttp
 import anyio
 from aiohttp import web
 
+from consumers.processes.appproxy.appproxy_process import AppProxy
+from consumers.processes.appproxy.configuration import API_SECRET
 from consumers.publishers.backend_ai.publisher import publish_to_backend_ai
 from consumers.publishers.proxy_ledger import ProxyState, open_ledger, read_proxies
 from consumers.publishers.snapshot_feed import open_feed
@@ -18,8 +20,6 @@ from events.catalogue.route import RouteRecord
 from producers.endpoints.endpoint_service import EndpointService
 from projections.read_model.reader import ReaderSettings, open_reader
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.publishers.support.appproxy_configuration import API_SECRET
-from tests.consumers.publishers.support.appproxy_servers import AppProxy
 from tests.support.projectors import member
 from tests.support.running_consumer import consuming
 from tests.support.waiting import wait_until

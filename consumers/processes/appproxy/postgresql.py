@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test: AppProxy's coordinator keeps its circuits there."""
+"""Starts a PostgreSQL server of our own: AppProxy's coordinator keeps its circuits there."""
 
 import os
 import shutil
@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
-from tests.consumers.publishers.support.appproxy_environment import NoAppProxyError
+from consumers.processes.appproxy.errors import AppProxyFailedError, NoAppProxyError
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 USER = "appproxy"
+"""Whom the database belongs to; there is no password."""
 
 
 @contextmanager
@@ -22,9 +23,10 @@ def postgresql(port: int) -> Iterator[None]:
     """Run a server at *port* with an empty database `postgres` during the block.
 
     Raises:
-        NoAppProxyError: PostgreSQL is not installed, or there is no user for it beside root.
+        NoAppProxyError: PostgreSQL is not installed.
+        AppProxyFailedError: It does not start.
     """
-    programs = _programs()
+    programs = postgresql_programs()
     user = _user()
     folder = Path(mkdtemp(prefix="appproxy-db-"))
     try:
@@ -32,20 +34,14 @@ def postgresql(port: int) -> Iterator[None]:
             shutil.chown(folder, user)
         data = folder / "data"
         make = (
-            programs / "initdb",
-            "-D",
-            data,
-            "-U",
-            USER,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-sync",
+            *(programs / "initdb", "-D", data, "-U", USER, "-A", "trust"),
+            *("-E", "UTF8", "--no-sync"),
         )
-        subprocess.run(make, check=True, capture_output=True, cwd="/", user=user)
+        subprocess.run(  # noqa: S603 - a program that was looked up
+            make, check=True, capture_output=True, cwd="/", user=user
+        )
         with (folder / "log").open("wb") as output:
-            server = subprocess.Popen(
+            server = subprocess.Popen(  # noqa: S603 - a program that was looked up
                 [
                     *(programs / "postgres", "-D", data, "-p", str(port), "-k", folder),
                     *("-h", "127.0.0.1", "-F", "-c", "max_connections=200"),
@@ -70,8 +66,12 @@ def postgresql(port: int) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _programs() -> Path:
-    """Return the folder of PostgreSQL's programs; Debian keeps them off PATH."""
+def postgresql_programs() -> Path:
+    """Return the folder of PostgreSQL's programs; Debian keeps them off PATH.
+
+    Raises:
+        NoAppProxyError: There is none.
+    """
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     on_path = shutil.which("postgres")
     for folder in [*folders, *([Path(on_path).parent] if on_path else [])]:
@@ -88,7 +88,7 @@ def _user() -> str | None:
 def _until_ready(programs: Path, port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     ask = (programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port))
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while subprocess.run(ask, check=False).returncode:
+    while subprocess.run(ask, check=False).returncode:  # noqa: S603 - a program that was looked up
         if server.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"PostgreSQL did not start: {log.read_text()[-600:]}")
+            raise AppProxyFailedError(f"PostgreSQL did not start: {log.read_text()[-600:]}")
         time.sleep(0.1)

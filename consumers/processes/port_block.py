@@ -1,5 +1,6 @@
-"""Ports of loopback for servers that are stopped and started again on the same one."""
+"""Takes ports of loopback in a row, for servers that are stopped and started on the same one."""
 
+import errno
 import fcntl
 import random
 import socket
@@ -11,12 +12,16 @@ from tempfile import gettempdir
 BLOCK = 16
 
 _FIRST, _LAST = 4_096, 9_984
-"""Below those that other servers of tests take, and that the system gives to connections."""
+"""Below those that other servers of ours take, and that the system gives to connections."""
 
 
 @contextmanager
 def port_block() -> Iterator[range]:
-    """Keep `BLOCK` ports in a row from other tests during the block; nobody listens on any."""
+    """Keep `BLOCK` ports in a row from other such blocks; nobody listens on any.
+
+    Raises:
+        OSError: There are none.
+    """
     starts = list(range(_FIRST, _LAST, BLOCK))
     random.shuffle(starts)
     for start in starts:
@@ -29,7 +34,8 @@ def port_block() -> Iterator[range]:
             if _are_free(ports):
                 yield ports
                 return
-    raise AssertionError(f"no {BLOCK} free ports in a row from {_FIRST} to {_LAST}")
+    why = f"no {BLOCK} free ports in a row from {_FIRST} to {_LAST}"
+    raise OSError(errno.EADDRINUSE, why)
 
 
 def _are_free(ports: range) -> bool:

@@ -1,13 +1,14 @@
-"""The configuration of one coordinator with one worker on this machine."""
+"""Writes the configuration of one coordinator with one worker on loopback."""
 
 from pathlib import Path
 
 import msgspec
 
 AUTHORITY = "worker-1"
-API_SECRET = "an api secret of the test"  # noqa: S105 - of a server that lives as long as a test
-_JWT_SECRET = "a jwt secret of the test"  # noqa: S105 - the same
-_PERMIT_SECRET = "a permit secret of the test"  # noqa: S105 - the same
+API_SECRET = "an api secret on loopback"  # noqa: S105 - of a server of a demo or a test
+"""The token by which a publisher speaks to the coordinator."""
+_JWT_SECRET = "a jwt secret on loopback"  # noqa: S105 - the same
+_PERMIT_SECRET = "a permit secret on loopback"  # noqa: S105 - the same
 
 _LOGGING = """
 [logging]
