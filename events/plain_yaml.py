@@ -21,6 +21,7 @@ NODES_MAX = 10_000
 DIGITS_MAX = 100
 """Maximum characters of a number."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 _COMPOSED = ("str", "seq", "map")
 _FLOAT = (
@@ -123,6 +124,8 @@ class _Loader(yaml.SafeLoader):
         if self._nodes > NODES_MAX:
             raise _refusal(f"more than {NODES_MAX} keys and values, which is the limit", event)
         node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
+            node.value = _whole_characters(node)
         self._depth -= 1
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             self._sizes.setdefault(event.anchor, self._nodes - before)
@@ -168,6 +171,16 @@ for _kind, _pattern, _first in _CORE:
     if _kind != "merge":
         _Loader.add_constructor(f"{_TAG}{_kind}", _Loader.construct_core)
 _Loader.add_implicit_resolver(f"{_TAG}null", re.compile(r"^\Z"), [""])
+
+
+def _whole_characters(node: yaml.ScalarNode) -> str:
+    """Return the text in which JSON's escapes of two halves are one character each."""
+    try:
+        return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise _refusal(
+            "an escape stands for half a character, and the other half is not", node
+        ) from None
 
 
 def _refusal(problem: str, at: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401 - an event or a node

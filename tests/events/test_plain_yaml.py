@@ -48,6 +48,13 @@ def test_a_scalar_that_is_not_of_its_tag_is_refused_with_its_place(scalar: str) 
         value_of(scalar)
 
 
+def test_two_escapes_of_half_a_character_are_one_as_in_json() -> None:
+    assert value_of('"\\ud83d\\ude00!"') == "\U0001f600!"
+    assert parse_yaml(b'{"\\ud83d\\ude00": 1}').content == {"\U0001f600": 1}
+    with pytest.raises(UnreadableYamlError, match=r"^line 1, column 4: .* half a character"):
+        value_of('"\\ud83d"')
+
+
 def test_the_place_of_every_value_is_known() -> None:
     text = b"base: &base {x: 1, y-z: 2}\na:\n  - {<<: *base, x: 3}\n  - 4\n"
     plain = parse_yaml(text)

@@ -99,8 +99,14 @@ def test_a_definition_without_fault_has_no_problems() -> None:
 )
 def test_what_contradicts_itself_in_a_health_check_is_a_warning(block: str, warning: str) -> None:
     [found] = warned(checked(with_health_check(block)))
-    assert "(line 1, column " in found
     assert found.startswith(f"models[0].service.health_check.{warning}")
+
+
+@pytest.mark.parametrize(("block", "column"), [("{max_wait_time: 12}", 71), ("{interval: 9}", 56)])
+def test_a_field_that_was_not_given_has_the_place_of_its_part(block: str, column: int) -> None:
+    [warning] = checked(with_health_check(block)).warnings
+    assert warning.field.endswith(".max_wait_time")
+    assert (warning.line, warning.column) == (1, column)
 
 
 @pytest.mark.parametrize(
