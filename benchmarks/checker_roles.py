@@ -123,6 +123,10 @@ class Probing:
             self.unhealthy_at.setdefault(route_id.int, time.monotonic())
         return None
 
+    async def record_flapping(self, *_: object, **_fields: object) -> object:
+        """Note nothing."""
+        return None
+
 
 async def ours(probing: Probing) -> None:
     """Probe as a checker process does."""

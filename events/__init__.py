@@ -28,6 +28,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
+from events.catalogue.route_flapping import RouteFlappingEvent
 from events.catalogue.traffic_split import Rollout, TrafficSplitUpdatedEvent
 from events.entry.entry_id import END, START, EntryId
 from events.entry.entry_line import EntryLineError
@@ -129,6 +130,7 @@ __all__ = [
     "RouteDrainedEvent",
     "RouteEvictionProposedEvent",
     "RouteFailedEvent",
+    "RouteFlappingEvent",
     "RouteRecord",
     "RouteStartedEvent",
     "RouteTerminatedEvent",

@@ -5,11 +5,17 @@ from types import ModuleType
 
 import msgspec
 
-from events.catalogue import endpoint, model_service, route, traffic_split
+from events.catalogue import endpoint, model_service, route, route_flapping, traffic_split
 from events.catalogue.event import Event
 from events.plugins import EVENTS, Catalogue, InvalidPluginError
 
-SUBJECTS: tuple[ModuleType, ...] = (endpoint, route, traffic_split, model_service)
+SUBJECTS: tuple[ModuleType, ...] = (
+    endpoint,
+    route,
+    traffic_split,
+    model_service,
+    route_flapping,
+)
 """The modules of events, one for each subject; each event defined in one is registered."""
 
 

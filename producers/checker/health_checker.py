@@ -21,7 +21,13 @@ from producers.checker.schedule.probe_slots import ProbeSlots
 from producers.checker.schedule.stall_clock import StallClock, is_void
 from producers.checker.schedule.target import Target, targets_of
 from producers.checker.settings import CheckerSettings
-from producers.checker.verdict import CheckState, ObservedTransition, judge, judge_withheld
+from producers.checker.verdict import (
+    CheckState,
+    ObservedTransition,
+    judge,
+    judge_withheld,
+    taken_over,
+)
 from producers.checker.watched_route import WatchedRoute
 from producers.errors import ProducersError
 from projections.errors import ProjectionsError
@@ -140,7 +146,7 @@ class HealthChecker:
         for key, (target, route) in wanted.items():
             known = self._watches.get(key)
             if known is not None and known.target == target:
-                known.continue_from(route)
+                known.continue_from(route, self._clock(), self._settings.verdict)
                 continue
             if known is not None:
                 self._end(known)
@@ -162,7 +168,12 @@ class HealthChecker:
 
     def _new_watch(self, target: Target, route: Route, before: WatchedRoute | None) -> WatchedRoute:
         """Count from zero; whether the route flaps is remembered across its restart."""
-        state = CheckState() if before is None else before.state
+        state = taken_over(
+            CheckState() if before is None else before.state,
+            route,
+            now_s=self._clock(),
+            settings=self._settings.verdict,
+        )
         same_address = before is not None and before.target.address == target.address
         seen_s = before.seen_s if before is not None and same_address else self._clock()
         watch = WatchedRoute(target, route, state, seen_s)
@@ -236,13 +247,10 @@ class HealthChecker:
         watch.is_void = False
         watch.probed_at = anyio.current_time()
         watch.result = result
-        was_flapping = watch.state.flapping
         watch.state, transition = self._judge(watch, result)
         watch.due = transition or watch.due
-        if watch.state.flapping and not was_flapping:
-            watch.log.warning(
-                "flapping", successes_min=self._settings.verdict.flapping_successes_min
-            )
+        if transition is not None and transition.flapping:
+            watch.log.warning("flapping", reason=transition.reason)
 
     def _judge(
         self, watch: WatchedRoute, result: ProbeResult
@@ -257,12 +265,19 @@ class HealthChecker:
     async def _record(self, watch: WatchedRoute, transition: ObservedTransition) -> None:
         """Record *transition* in parallel with the probing, which does not wait for the log."""
         log = watch.log.bind(new_status=transition.new_status, reason=transition.reason)
+        observed_at = datetime.fromtimestamp(transition.observed_s, UTC)
         try:
+            if transition.flapping is not None:
+                await self._recorder.record_flapping(
+                    *watch.target.key,
+                    flapping=transition.flapping,
+                    observed_at=observed_at,
+                    reason=transition.reason,
+                )
             await self._recorder.record_status(
-                watch.target.endpoint_id,
-                watch.target.route_id,
+                *watch.target.key,
                 transition.new_status,
-                observed_at=datetime.fromtimestamp(transition.observed_s, UTC),
+                observed_at=observed_at,
                 reason=transition.reason,
                 consecutive_failures=transition.consecutive_failures,
             )

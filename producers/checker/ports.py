@@ -34,6 +34,17 @@ class Recorder(Protocol):
     ) -> object:
         """Record *new_status*, if it is a change."""
 
+    async def record_flapping(
+        self,
+        endpoint_id: UUID,
+        route_id: UUID,
+        *,
+        flapping: bool,
+        observed_at: datetime,
+        reason: str,
+    ) -> object:
+        """Record that a route flaps, or does no more, if it is a change."""
+
 
 class EndpointOwnership(Protocol):
     """Which endpoints this checker owns; see `membership.Membership`."""

@@ -8,7 +8,7 @@ from events.structured_logger import StructuredLogger, structured_logger
 from producers.checker.deep.deep_progress import progress_of
 from producers.checker.probe_result import ProbeResult
 from producers.checker.schedule.target import Target
-from producers.checker.verdict import CheckState, ObservedTransition
+from producers.checker.verdict import CheckState, ObservedTransition, VerdictSettings, taken_over
 from projections.route_table.route import Route
 
 _log = structured_logger(__name__)
@@ -33,6 +33,7 @@ class WatchedRoute:
 
     __slots__ = (
         *(
+            "_flapping_at",
             "_health_at",
             "began_at",
             "deep",
@@ -47,7 +48,7 @@ class WatchedRoute:
 
     def __init__(self, target: Target, route: Route, state: CheckState, seen_s: float) -> None:
         self.target = target
-        self.state = replace(state, health=route.health, failures=0, successes=0)
+        self.state = state
         self.seen_s = seen_s
         self.due: ObservedTransition | None = None
         self.is_recording = False
@@ -61,7 +62,7 @@ class WatchedRoute:
         self.is_over = False
         self.scope: anyio.CancelScope | None = None
         self.deep = progress_of(target.health_check, is_healthy=route.health == "healthy")
-        self._health_at = route.health_at
+        self._health_at, self._flapping_at = route.health_at, route.flapping_at
 
     @property
     def log(self) -> StructuredLogger:
@@ -85,12 +86,16 @@ class WatchedRoute:
             return self.state.changed_at[-1]
         return self._health_at.ms / 1_000 if self._health_at > START else self.seen_s
 
-    def continue_from(self, route: Route) -> None:
-        """Take over a health that any producer has recorded since the last update.
+    def continue_from(self, route: Route, now_s: float, settings: VerdictSettings) -> None:
+        """Take over what any producer has recorded since the last update.
 
-        This drops the due transition; the next probe judges again.
+        A health that is not ours drops the due transition; the next probe judges again.
         """
-        if route.health_at != self._health_at:
-            self._health_at = route.health_at
+        if route.flapping_at != self._flapping_at and route.flapping != self.state.flapping:
+            known = replace(self.state, flapping=False, changed_at=())
+            self.state = taken_over(known, route, now_s=now_s, settings=settings)
+            self.due = None
+        elif route.health_at != self._health_at and route.health != self.state.told:
             self.state = replace(self.state, health=route.health)
             self.due = None
+        self._health_at, self._flapping_at = route.health_at, route.flapping_at

@@ -27,6 +27,7 @@ from events.catalogue.route import (
     TrafficStatus,
     TrafficSwitchedEvent,
 )
+from events.catalogue.route_flapping import RouteFlappingEvent
 from events.entry import codec
 from events.entry.entry_id import START
 from events.errors import InvalidEventError
@@ -183,6 +184,28 @@ def record_status(
         )
     )
     return () if route.health == new_status else decision
+
+
+def record_flapping(
+    endpoint: Endpoint,
+    route_id: UUID,
+    *,
+    flapping: bool,
+    observed_at: datetime | None = None,
+    reason: str | None = None,
+) -> Decision:
+    """Record that a route flaps, or does no more, if it is a change."""
+    route = _route(endpoint, route_id)
+    decision = _checked(
+        RouteFlappingEvent(
+            endpoint_id=endpoint.endpoint_id,
+            route_id=route_id,
+            flapping=flapping,
+            reason=reason,
+            observed_at=observed_at or datetime.now(UTC),
+        )
+    )
+    return () if route.flapping == flapping else decision
 
 
 def destroy(endpoint: Endpoint) -> Decision:

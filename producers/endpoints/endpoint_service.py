@@ -232,6 +232,23 @@ class EndpointService:
             ),
         )
 
+    async def record_flapping(
+        self,
+        endpoint_id: UUID,
+        route_id: UUID,
+        *,
+        flapping: bool,
+        observed_at: datetime | None = None,
+        reason: str | None = None,
+    ) -> Recorded:
+        """Record that a route flaps and is held unhealthy, or does no more, if it is a change."""
+        return await self.record(
+            endpoint_id,
+            lambda endpoint: decisions.record_flapping(
+                endpoint, route_id, flapping=flapping, observed_at=observed_at, reason=reason
+            ),
+        )
+
     async def destroy(self, endpoint_id: UUID) -> Recorded:
         """Destroy the endpoint, with all its routes."""
         return await self.record(endpoint_id, decisions.destroy)

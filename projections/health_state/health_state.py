@@ -28,6 +28,7 @@ from events.catalogue.route import (
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
 )
+from events.catalogue.route_flapping import RouteFlappingEvent
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import RecordedEvent
 from projections.health_state.endpoint_health import (
@@ -215,6 +216,7 @@ HEALTH_STATE = Projection(
             RouteDrainedEvent,
             RouteEvictionProposedEvent,
             RouteFailedEvent,
+            RouteFlappingEvent,
             RouteTerminatingEvent,
             RouteTrafficRatioUpdatedEvent,
         }

@@ -139,6 +139,7 @@ def _of_route(route: Route) -> Iterator[Register]:
             route.health_at if route.health_at > START else route.started_at,
             ("health", "health_reason", "consecutive_failures"),
         ),
+        (route.flapping_at, ("flapping", "flapping_reason")),
     )
     yield Register(route.route_id, "present", route.listed_at > START, route.listed_at)
     for at, names in stamped:

@@ -32,6 +32,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         drained_at: When its drain was over; it counts while it is newer than the status.
         eviction_at: When its eviction was last proposed, for *eviction_reason*.
         started_at: When its session started at a known address, and its grace began.
+        flapping: Whether its health changes too often: it is held unhealthy, whatever its health.
         traffic_status: Its own; that of its endpoint counts, too.
     """
 
@@ -66,6 +67,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     eviction_at: EntryId = START
     eviction_reason: str | None = None
     kept_at: EntryId = START
+    flapping: bool = False
+    flapping_reason: str | None = None
+    flapping_at: EntryId = START
 
     def __hash__(self) -> int:
         return hash(self.route_id)  # labels have no hash
@@ -209,8 +213,12 @@ _REGISTERS = {
     "kept_at": (),
     "traffic_at": ("traffic_status", "traffic_reason"),
     "health_at": ("health", "health_reason", "consecutive_failures"),
+    "flapping_at": ("flapping", "flapping_reason"),
 }
 """The stamp of each group of registers, and the names of the registers."""
 
-_OF_NO_LIST = ("started_at", "health_at", "traffic_at", "drained_at", "eviction_at", "kept_at")
+_OF_NO_LIST = (
+    *("started_at", "health_at", "traffic_at", "drained_at", "eviction_at", "kept_at"),
+    "flapping_at",
+)
 """The stamps of what a list or a creation does not set."""

@@ -16,6 +16,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
+from events.catalogue.route_flapping import RouteFlappingEvent
 from events.entry.entry_id import EntryId
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import NOT_CHECKED, Route, ended, running
@@ -105,6 +106,13 @@ def observed(route: Route, event: ModelServiceStatusEvent, at: EntryId) -> Route
     )
 
 
+def flapped(route: Route, event: RouteFlappingEvent, at: EntryId) -> Route:
+    """Hold it unhealthy, or no more; a restart does not end that."""
+    if at <= route.flapping_at:
+        return route
+    return replace(route, flapping=event.flapping, flapping_reason=event.reason, flapping_at=at)
+
+
 ROUTE_CHANGES: Mapping[type[Event], RouteChange] = {
     RouteStartedEvent: started,
     RouteTerminatingEvent: terminating,
@@ -112,5 +120,6 @@ ROUTE_CHANGES: Mapping[type[Event], RouteChange] = {
     RouteEvictionProposedEvent: eviction_proposed,
     RouteTrafficRatioUpdatedEvent: weighted,
     ModelServiceStatusEvent: observed,
+    RouteFlappingEvent: flapped,
 }
 """The events that change one route and nothing else."""

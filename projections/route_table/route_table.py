@@ -26,6 +26,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
+from events.catalogue.route_flapping import RouteFlappingEvent
 from events.catalogue.traffic_split import TrafficSplitUpdatedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
@@ -227,6 +228,7 @@ ROUTE_TABLE = Projection(
             ModelServiceStatusEvent,
             RouteDrainedEvent,
             RouteEvictionProposedEvent,
+            RouteFlappingEvent,
             RouteTerminatingEvent,
             RouteTrafficRatioUpdatedEvent,
         }

@@ -25,7 +25,9 @@ def gets_traffic(route: Route, *, checked: bool) -> bool:
 
     *checked* says whether the endpoint has a health check.
     """
-    return is_candidate(route) and (not checked or route.health == "healthy")
+    return is_candidate(route) and (
+        not checked or (route.health == "healthy" and not route.flapping)
+    )
 
 
 def routable(

@@ -305,8 +305,41 @@ async def test_flapping_is_damped_and_said_once(bench: Bench) -> None:
     with captured_lines() as logs:
         async with bench.checker(replace(QUICK, verdict=verdict)):
             await server.asked.until(20)
-    assert bench.records.statuses == ["healthy", "unhealthy", "healthy", "unhealthy"]
+    assert bench.records.statuses == ["healthy", "unhealthy", "unhealthy"]
+    assert bench.records.flapping == [True]
     assert [line["event"] for line in logs].count("flapping") == 1
+
+
+async def test_a_checker_that_takes_over_a_flapping_route_holds_it_unhealthy(bench: Bench) -> None:
+    server = await bench.server()
+    route = replace(
+        route_at(server, health="unhealthy", health_ms=5),
+        flapping=True,
+        flapping_at=EntryId(5, 0),
+    )
+    bench.table.put(route)
+    verdict = VerdictSettings(flapping_window_s=600.0, flapping_successes_min=1)
+    async with bench.checker(replace(QUICK, verdict=verdict)):
+        await server.asked.until(10)
+        assert bench.records.tries.value == 0
+        bench.clock.now_s += 600
+        await bench.records.kept_count.until(1)
+    assert (bench.records.statuses, bench.records.flapping) == (["healthy"], [False])
+
+
+async def test_flapping_that_another_checker_recorded_is_gone_on_from(bench: Bench) -> None:
+    server = await bench.server()
+    route = route_at(server, health="healthy", health_ms=5)
+    bench.table.put(route)
+    async with bench.checker():
+        await server.asked.until(2)
+        held = replace(route, health="unhealthy", health_at=EntryId(6, 0))
+        bench.table.put(replace(held, flapping=True, flapping_at=EntryId(6, 1)))
+        await server.asked.more(5)
+        assert bench.records.tries.value == 0
+        bench.table.put(replace(held, flapping=False, flapping_at=EntryId(7, 0)))
+        await bench.records.kept_count.until(1)
+    assert bench.records.statuses == ["healthy"]
 
 
 async def test_a_recorded_interval_below_the_least_probes_no_more_often(bench: Bench) -> None:

@@ -1,19 +1,23 @@
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from events.catalogue.health_check import HealthCheck
+from events.entry.entry_id import START
 from producers.checker.probe_result import ProbeResult
 from producers.checker.verdict import (
     CheckState,
     ObservedTransition,
     VerdictSettings,
     judge,
+    taken_over,
 )
-from projections.route_table.route import Health
+from projections.route_table.route import Health, unknown_route
 
 WELL = ProbeResult(success=True)
 ILL = ProbeResult(success=False, reason="HTTP 500, expected 200")
@@ -129,27 +133,142 @@ def test_changes_longer_ago_than_the_window_do_not_count() -> None:
     assert not state.flapping
 
 
-def test_a_flapping_route_needs_several_successes_in_a_row() -> None:
-    begin_s = AFTER_GRACE_S + 100.0
-    _, none_yet = judged(
-        flapping_state(), [WELL, WELL, WELL, ILL] * 5, from_s=begin_s, settings=FLAPPING
+def test_the_begin_of_flapping_is_told_once_and_holds_the_route_unhealthy() -> None:
+    _, transitions = judged(CheckState(), CYCLE * 12, settings=FLAPPING)
+    assert [one.flapping for one in transitions] == [None, None, None, True]
+    assert [one.new_status for one in transitions][-2:] == ["healthy", "unhealthy"]
+
+
+def test_a_route_that_begins_to_flap_by_a_success_is_told_as_unhealthy() -> None:
+    three = CheckState(health="unhealthy", changed_at=(AFTER_GRACE_S,) * 3)
+    state, (transition,) = judged(three, [WELL], settings=FLAPPING)
+    assert (state.health, state.told) == ("healthy", "unhealthy")
+    assert transition == ObservedTransition(
+        "unhealthy", "flapping: 4 changes within 600 s", 0, AFTER_GRACE_S, flapping=True
     )
-    assert none_yet == []
-    _, at_last = judged(flapping_state(), [WELL] * 4, from_s=begin_s, settings=FLAPPING)
-    assert [transition.reason for transition in at_last] == ["4 successes in a row"]
 
 
-def test_an_episode_of_flapping_ends_when_the_route_was_healthy_for_a_whole_window() -> None:
+def test_flapping_ends_once_when_few_changes_are_left_in_the_window() -> None:
     begin_s = AFTER_GRACE_S + 100.0
-    state, _ = judged(flapping_state(), [WELL] * 60, from_s=begin_s, settings=FLAPPING)
-    assert state.flapping
-    state, _ = judged(state, [WELL] * 5, from_s=begin_s + 600.0, settings=FLAPPING)
+    state, held = judged(flapping_state(), [WELL] * 57, from_s=begin_s, settings=FLAPPING)
+    assert (held, state.health) == ([], "healthy")
+    state, released = judged(state, [WELL] * 60, from_s=begin_s + 570.0, settings=FLAPPING)
+    assert [(one.new_status, one.flapping) for one in released] == [("healthy", False)]
+    assert state.changed_at == (begin_s,)
+
+
+def test_a_flapping_route_that_has_just_begun_to_answer_is_held_on() -> None:
+    long_after_s = AFTER_GRACE_S + 10_000.0
+    held = CheckState(health="healthy", flapping=True, changed_at=(AFTER_GRACE_S,))
+    state, transitions = judged(held, [WELL] * 3, from_s=long_after_s, settings=FLAPPING)
+    assert (transitions, state.flapping) == ([], True)
+    _, released = judged(state, [WELL], from_s=long_after_s, settings=FLAPPING)
+    assert [one.reason for one in released] == ["4 successes in a row"]
+
+
+def test_a_flapping_route_that_dies_is_unhealthy_and_flaps_no_more() -> None:
+    state, transitions = judged(flapping_state(), [ILL] * 100, settings=FLAPPING)
+    assert [(one.new_status, one.flapping) for one in transitions] == [("unhealthy", False)]
     assert not state.flapping
 
 
-def test_an_unhealthy_route_goes_on_flapping_however_long() -> None:
-    state, _ = judged(flapping_state(), [ILL] * 500, settings=FLAPPING)
-    assert state.flapping
+def test_a_route_that_another_checker_found_flapping_is_held_for_a_whole_window() -> None:
+    route = replace(unknown_route(UUID(int=1), START), health="unhealthy", flapping=True)
+    begin_s = AFTER_GRACE_S
+    state = taken_over(CheckState(), route, now_s=begin_s, settings=FLAPPING)
+    state, held = judged(state, [WELL] * 60, from_s=begin_s, settings=FLAPPING)
+    assert held == []
+    _, released = judged(state, [WELL], from_s=begin_s + 600.0, settings=FLAPPING)
+    assert [(one.new_status, one.flapping) for one in released] == [("healthy", False)]
+
+
+REFUSED = ProbeResult(success=False, reason="connection refused", cause="refused")
+causes = st.lists(st.sampled_from([WELL, ILL, REFUSED]), max_size=40)
+PATIENT = HealthCheck(path="/health", max_retries=3, refused_retries=5, rise=2, initial_delay=0)
+
+
+@pytest.mark.parametrize(
+    ("check", "results", "becomes"),
+    [
+        (replace(PATIENT, refused_retries=1), [REFUSED], ["unhealthy"]),
+        (replace(PATIENT, refused_retries=1), [ILL, ILL], []),
+        (PATIENT, [REFUSED] * 4, []),
+        (PATIENT, [REFUSED] * 5, ["unhealthy"]),
+        (PATIENT, [REFUSED, ILL] * 3, ["unhealthy"]),
+        (PATIENT, [REFUSED] * 4 + [ILL] * 2, []),
+        (replace(PATIENT, refused_retries=None), [REFUSED, ILL, REFUSED], ["unhealthy"]),
+        (PATIENT, [ILL, ILL, WELL, ILL, ILL], []),
+    ],
+)
+def test_given_a_refusal_and_a_timeout_when_counted_then_each_has_its_own_threshold(
+    check: HealthCheck, results: list[ProbeResult], becomes: list[str]
+) -> None:
+    state, transitions = CheckState(health="healthy"), []
+    for result in results:
+        state, transition = judge(state, result, 1.0, 0.0, check, settings=STEADY)
+        transitions += [transition.new_status] if transition else []
+    assert transitions == becomes
+
+
+def test_one_failure_alone_never_makes_a_route_unhealthy_as_ba_6343_did() -> None:
+    check = HealthCheck(path="/health", initial_delay=0)
+    state, transition = judge(CheckState(health="healthy"), ILL, 1.0, 0.0, check)
+    assert (state.health, transition) == ("healthy", None)
+
+
+def test_a_new_route_is_not_called_dead_before_its_model_is_loaded_as_ba_3137_did() -> None:
+    # The grace is counted from the start of its session, not from the route's creation.
+    state, transition = CheckState(), None
+    for second in range(59):
+        state, transition = judge(state, REFUSED, STARTED_S + second, STARTED_S, CHECK)
+        assert transition is None
+    assert (state.health, state.failures) == ("not_checked", 0)
+
+
+def test_a_degraded_route_is_judged_as_any_other_as_ba_3255_did_not() -> None:
+    state, _ = judged(CheckState(health="degraded"), [ILL] * 3)
+    assert state.health == "unhealthy"
+    state, _ = judged(CheckState(health="degraded"), [WELL])
+    assert state.health == "healthy"
+
+
+@given(causes, healths, st.integers(1, 4), st.integers(1, 5), st.none() | st.integers(1, 6))
+def test_law_health_is_what_the_counts_since_the_last_success_and_failure_say(
+    results: list[ProbeResult], health: Health, rise: int, fall: int, refused: int | None
+) -> None:
+    check = replace(PATIENT, rise=rise, max_retries=fall, refused_retries=refused)
+    state, expected = CheckState(health=health), health
+    for number, result in enumerate(results, start=1):
+        state, _ = judge(state, result, 1.0 * number, 0.0, check, settings=STEADY)
+        newest_first = results[:number][::-1]
+        failed = list(takewhile(lambda one: not one.success, newest_first))
+        succeeded = len(list(takewhile(lambda one: one.success, newest_first)))
+        refusals = failed.count(REFUSED) if refused else 0
+        if succeeded >= rise:
+            expected = "healthy"
+        elif len(failed) - refusals >= fall or (refused and refusals >= refused):
+            expected = "unhealthy"
+        assert state.health == expected
+
+
+@given(causes, st.integers(1, 5))
+def test_law_while_a_route_flaps_nothing_is_told_but_the_begin_and_the_end(
+    results: list[ProbeResult], changes_max: int
+) -> None:
+    settings = VerdictSettings(
+        flapping_window_s=90.0, flapping_changes_max=changes_max, flapping_successes_min=2
+    )
+    check = replace(CHECK, max_retries=1, initial_delay=0)
+    state, told = CheckState(), []
+    for number, result in enumerate(results):
+        was_flapping = state.flapping
+        state, transition = judge(state, result, number * 10.0, 0.0, check, settings=settings)
+        if transition is not None:
+            assert not was_flapping or transition.flapping is False
+            told += [transition.flapping] if transition.flapping is not None else []
+        assert len(state.changed_at) <= max(len(results), changes_max + 1)
+    assert told == [number % 2 == 0 for number in range(len(told))]
+    assert state.flapping == bool(told and told[-1])
 
 
 @pytest.mark.parametrize(
@@ -178,9 +297,12 @@ def test_law_transitions_alternate_and_the_state_follows_them(
     results: list[ProbeResult], health: Health
 ) -> None:
     state, transitions = judged(CheckState(health=health), results, settings=FLAPPING)
-    statuses = [health, *(transition.new_status for transition in transitions)]
-    assert all(before != after for before, after in pairwise(statuses))
-    assert state.health == statuses[-1]
+    told = [
+        (health, False),
+        *((one.new_status, one.flapping) for one in transitions if one.flapping is None),
+    ]
+    assert all(before != after for before, after in pairwise(told))
+    assert not transitions or state.told == transitions[-1].new_status
 
 
 @given(outcomes, healths)
@@ -201,17 +323,3 @@ def test_law_a_route_that_does_not_flap_is_as_healthy_as_its_last_results(
     assert state.health == "healthy"
     state, _ = judged(CheckState(), [*results, ILL, ILL, ILL])
     assert state.health == "unhealthy"
-
-
-@given(outcomes, st.floats(min_value=0.1, max_value=1_000))
-def test_law_a_flapping_route_becomes_healthy_only_after_enough_successes(
-    results: list[ProbeResult], every_s: float
-) -> None:
-    state, in_a_row = CheckState(), 0
-    for number, result in enumerate(results):
-        flapping, now_s = state.flapping, AFTER_GRACE_S + number * every_s
-        state, transition = judge(state, result, now_s, STARTED_S, CHECK, settings=FLAPPING)
-        in_a_row = in_a_row + 1 if result.success else 0
-        if flapping and transition and transition.new_status == "healthy":
-            assert in_a_row >= FLAPPING.flapping_successes_min
-        assert len(state.changed_at) <= FLAPPING.flapping_changes_max + 1

@@ -116,6 +116,7 @@ def routes_of(endpoint: Endpoint) -> dict[UUID, oracle.TrueRoute]:
             route.consecutive_failures,
             (route.traffic_status, route.traffic_reason),
             route.labels,
+            (route.flapping, route.flapping_reason),
         )
         for route in endpoint.present_routes
     }

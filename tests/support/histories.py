@@ -33,6 +33,7 @@ from events.catalogue.route import (
     TrafficStatus,
     TrafficSwitchedEvent,
 )
+from events.catalogue.route_flapping import RouteFlappingEvent
 from events.catalogue.traffic_split import Rollout, TrafficSplitUpdatedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import Metadata, RecordedEvent, fold
@@ -153,6 +154,12 @@ def observed(new_status: ModelServiceStatus, route: int = 0, **fields: Any) -> E
     )
 
 
+def flapping(route: int = 0, *, on: bool, reason: str | None = None) -> RouteFlappingEvent:
+    return RouteFlappingEvent(
+        endpoint_id=E, route_id=ROUTES[route], flapping=on, reason=reason, observed_at=OBSERVED
+    )
+
+
 def checked(health_check: HealthCheck | None) -> EndpointHealthCheckUpdatedEvent:
     return EndpointHealthCheckUpdatedEvent(endpoint_id=E, health_check=health_check)
 
@@ -198,6 +205,8 @@ def _of_route(route: int) -> list[Event]:
         switched("active", route),
         observed("healthy", route, reason="first success"),
         observed("healthy", route),
+        flapping(route, on=True, reason="6 changes within 600 s"),
+        flapping(route, on=False),
         observed("unhealthy", route, reason="HTTP 503", consecutive_failures=3),
         observed("unhealthy", route, reason="timeout", consecutive_failures=4),
     ]

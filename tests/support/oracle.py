@@ -31,6 +31,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
+from events.catalogue.route_flapping import RouteFlappingEvent
 from events.catalogue.traffic_split import Rollout, TrafficSplitUpdatedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
@@ -54,6 +55,7 @@ class TrueRoute(NamedTuple):
     consecutive_failures: int
     traffic: tuple[str, str | None]
     labels: dict[str, str]
+    flapping: tuple[bool, str | None]
 
 
 def is_destroyed(history: Sequence[RecordedEvent]) -> bool:
@@ -157,6 +159,7 @@ def _truth(own: list[tuple[EntryId, Any]]) -> TrueRoute:
         0 if found is None else found.consecutive_failures,
         traffic([said for _, said in own]),
         labels,
+        flapping([said for _, said in own]),
     )
 
 
@@ -180,6 +183,12 @@ def traffic(said: Sequence[Any]) -> tuple[str, str | None]:
     """Return the last switch, and its reason."""
     switches = [one for one in said if isinstance(one, TrafficSwitchedEvent)]
     return (switches[-1].traffic_status, switches[-1].reason) if switches else ("active", None)
+
+
+def flapping(said: Sequence[Any]) -> tuple[bool, str | None]:
+    """Return whether it flaps, and why that was said."""
+    flaps = [one for one in said if isinstance(one, RouteFlappingEvent)]
+    return (flaps[-1].flapping, flaps[-1].reason) if flaps else (False, None)
 
 
 def _last(own: list[tuple[EntryId, Any]], kind: type[Any]) -> tuple[EntryId, Any] | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import anyio
@@ -109,6 +109,7 @@ class Records:
         self.kept: list[tuple[UUID, ModelServiceStatus]] = []
         self.reasons: list[tuple[str, int]] = []
         self.observed: list[datetime] = []
+        self.flapping: list[bool] = []
         self.kept_count = Counter()
         self.tries = Counter()
         self.failures: list[EventsError | ProducersError] = []
@@ -134,6 +135,20 @@ class Records:
         self.reasons.append((reason, consecutive_failures))
         self.observed.append(observed_at)
         self.kept_count.grow()
+        return None
+
+    async def record_flapping(
+        self,
+        endpoint_id: UUID,
+        route_id: UUID,
+        *,
+        flapping: bool,
+        observed_at: datetime,
+        reason: str,
+    ) -> object:
+        assert (endpoint_id, route_id.version) == (ENDPOINT_ID, 4)
+        assert (observed_at.tzinfo, bool(reason)) == (UTC, True)
+        self.flapping.append(flapping)
         return None
 
     @property
