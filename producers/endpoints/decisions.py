@@ -195,8 +195,8 @@ def record_flapping(
     reason: str | None = None,
 ) -> Decision:
     """Record that a route flaps, or does no more, if it is a change."""
-    route = _route(endpoint, route_id)
-    decision = _checked(
+    route = route_in(endpoint, route_id)
+    decision = checked(
         RouteFlappingEvent(
             endpoint_id=endpoint.endpoint_id,
             route_id=route_id,

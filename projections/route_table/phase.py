@@ -104,7 +104,7 @@ def phase_of(endpoint: Endpoint, route: Route) -> Phase:
 
 def counts_as_healthy(endpoint: Endpoint, route: Route) -> bool:
     """Whether the route is healthy; without a health check every route is."""
-    return endpoint.health_check is None or route.health == "healthy"
+    return endpoint.health_check is None or route.is_healthy
 
 
 def serves(endpoint: Endpoint, route: Route) -> bool:

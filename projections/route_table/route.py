@@ -80,6 +80,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         return self.labels.get(REVISION_LABEL, "")
 
     @property
+    def is_healthy(self) -> bool:
+        """Whether it was found healthy, and is not held unhealthy because it flaps."""
+        return self.health == "healthy" and not self.flapping
+
+    @property
     def status_since(self) -> EntryId:
         """The event that last set its status."""
         return max(self.status_at, self.listed_at)

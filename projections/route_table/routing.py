@@ -25,9 +25,7 @@ def gets_traffic(route: Route, *, checked: bool) -> bool:
 
     *checked* says whether the endpoint has a health check.
     """
-    return is_candidate(route) and (
-        not checked or (route.health == "healthy" and not route.flapping)
-    )
+    return is_candidate(route) and (not checked or route.is_healthy)
 
 
 def routable(

@@ -60,7 +60,8 @@ def ratio_since(route: Route) -> EntryId:
 
 def _chosen_at(endpoint: Endpoint, route: Route) -> EntryId:
     """Return the newest of the events that set the registers, which all allow traffic."""
-    health = endpoint.health_check_at if endpoint.health_check is None else route.health_at
+    is_checked = endpoint.health_check is not None
+    health = max(route.health_at, route.flapping_at) if is_checked else endpoint.health_check_at
     switches = max(endpoint.traffic_at, route.traffic_at, endpoint.split_at)
     return max(route.status_since, address_since(route), ratio_since(route), health, switches)
 
@@ -74,9 +75,15 @@ def _none_for(endpoint: Endpoint, route: Route) -> Traffic:
         return Traffic(0.0, "disabled", route.traffic_at)
     if not is_reachable(route):
         return Traffic(0.0, "no address", address_since(route))
-    if endpoint.health_check is not None and route.health != "healthy":
-        return Traffic(0.0, route.health.replace("_", " "), _health_since(endpoint, route))
+    if endpoint.health_check is not None and not route.is_healthy:
+        return _unhealthy(endpoint, route)
     return _weightless(endpoint, route)
+
+
+def _unhealthy(endpoint: Endpoint, route: Route) -> Traffic:
+    if route.flapping:
+        return Traffic(0.0, "flapping", route.flapping_at)
+    return Traffic(0.0, route.health.replace("_", " "), _health_since(endpoint, route))
 
 
 def _weightless(endpoint: Endpoint, route: Route) -> Traffic:

@@ -38,7 +38,7 @@ def watched(
         unknown_route(UUID(int=number), START), health=health, health_at=EntryId(health_ms, 0)
     )
     target = Target(UUID(int=endpoint), route.route_id, Address(host, 8_000), START, check)
-    return WatchedRoute(target, route, CheckState(), seen_s=0.0)
+    return WatchedRoute(target, route, CheckState(health=health), seen_s=0.0)
 
 
 def taken(schedule: ProbeSchedule, now: float) -> list[WatchedRoute]:

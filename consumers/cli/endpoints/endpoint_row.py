@@ -20,7 +20,7 @@ from consumers.cli.endpoints.table import (
 from consumers.cli.terminal.event_summary import address, labels_text
 from consumers.cli.terminal.output import shown_id
 from consumers.cli.terminal.table import Column, Columns
-from events.catalogue.health_check import HealthCheck, shown_fields
+from events.catalogue.health_check import shown_fields
 from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from projections.read_model.knowledge import Knowledge
@@ -70,6 +70,9 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     status_at: EntryId | None
     started_at: EntryId | None
     health_at: EntryId | None
+    flapping: bool
+    flapping_reason: str | None
+    flapping_at: EntryId | None
     routable: bool
     share: float
     why_not: str | None
@@ -156,7 +159,7 @@ def route_columns(
         ),
         Column("STATUS", lambda row: row.status),
         Column("SINCE", lambda row: _age(row.status_at, now)),
-        Column("HEALTH", lambda row: health_text(row.health, is_stale=bool(row.health_stale))),
+        Column("HEALTH", _health),
         Column("SINCE", lambda row: _age(_health_since(row), now)),
         Column("CHECKED", lambda row: _checked(row, now)),
         Column("WEIGHT", _weight, is_number=True),
@@ -164,6 +167,10 @@ def route_columns(
         Column("BY", lambda row: _decider(row, names), is_below=True),
         *([labels] if labelled else []),
     )
+
+
+def _health(row: RouteRow) -> Text:
+    return health_text(row.health, is_stale=bool(row.health_stale), flapping=row.flapping)
 
 
 def _checked(row: RouteRow, now: datetime) -> str | None:
@@ -220,7 +227,7 @@ def live_endpoint_row(
 
 
 def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]) -> dict[str, Any]:
-    traffic, own = traffic_of(endpoint), endpoint.endpoint_id
+    traffic, own, check = traffic_of(endpoint), endpoint.endpoint_id, endpoint.health_check
     return {
         "endpoint_id": endpoint.endpoint_id,
         "name": endpoint.name,
@@ -229,7 +236,7 @@ def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]
         "open_to_public": endpoint.open_to_public,
         "owner": msgspec.to_builtins(endpoint.owner),
         "labels": endpoint.labels,
-        "health_check": _health_check(endpoint.health_check),
+        "health_check": check and shown_fields(check),
         "version": endpoint.version,
         "revision": revision,
         "created_at": _stamp(endpoint.created_at),
@@ -248,10 +255,6 @@ def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]
             for route in endpoint.present_routes
         ],
     }
-
-
-def _health_check(health_check: HealthCheck | None) -> dict[str, Any] | None:
-    return None if health_check is None else shown_fields(health_check)
 
 
 def _route_row(route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:
@@ -281,6 +284,9 @@ def _route_row(route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:
         status_at=_stamp(route.status_since),
         started_at=_stamp(route.started_at),
         health_at=_stamp(route.health_at),
+        flapping=route.flapping,
+        flapping_reason=route.flapping_reason,
+        flapping_at=_stamp(route.flapping_at),
         routable=gets.why_not is None,
         share=gets.share,
         why_not=gets.why_not,

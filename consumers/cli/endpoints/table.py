@@ -67,9 +67,11 @@ def healths(health_check: object | None, routes: Iterable[Health], stale: int) -
     return ", ".join([*each, *([f"{stale} stale"] if stale else [])])
 
 
-def health_text(health: Health, *, is_stale: bool) -> Text:
+def health_text(health: Health, *, is_stale: bool, flapping: bool) -> Text:
     """Return a route's health, and whether it is stale: then its colour says so, too."""
     words = health.replace("_", " ")
+    if flapping:
+        words, health = f"{words}, flapping", "unhealthy"
     return Text(f"{words}, stale", "yellow") if is_stale else Text(words, HEALTH_COLOURS[health])
 
 

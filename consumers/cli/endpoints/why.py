@@ -13,7 +13,7 @@ from consumers.cli.endpoints.at_position import as_of_option, endpoint_at
 from consumers.cli.endpoints.changed_fields import split_in_words, switch_in_words
 from consumers.cli.endpoints.mismatches import shown
 from consumers.cli.endpoints.table import health_check_in_words
-from consumers.cli.terminal.event_summary import address, labels_text, summary
+from consumers.cli.terminal.event_summary import address, because, labels_text, summary
 from consumers.cli.terminal.output import (
     OutputForm,
     output_option,
@@ -133,6 +133,9 @@ def _route_links(route: Route, gets: Traffic) -> Iterator[Register]:
     yield Register(route_id, "status", status, route.status_since)
     yield Register(route_id, "weight", f"{route.traffic_ratio:g}", ratio_since(route))
     yield Register(route_id, "health", _health(route), health_at)
+    if route.flapping_at > START:
+        flapping = f"{'yes' if route.flapping else 'no'}{because(route.flapping_reason)}"
+        yield Register(route_id, "flapping", flapping, route.flapping_at)
     if route.labels:
         yield Register(route_id, "labels", labels_text(route.labels), labels_since(route))
     if route.traffic_at > START:

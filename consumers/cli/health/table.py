@@ -68,6 +68,7 @@ class RouteHealthRow(msgspec.Struct, frozen=True, kw_only=True):
     health: Condition
     checked_at: str | None
     stale: bool | None
+    flapping: bool
     healthy_share: float | None
     changes: int
     intervals: list[IntervalRow]
@@ -135,6 +136,7 @@ def _route_row(route: Route | None, history: RouteHistory, age: HealthAge | None
         health=history.intervals[-1].condition,
         checked_at=None if age is None else looked_at(age),
         stale=None if age is None else age.is_stale,
+        flapping=route is not None and route.flapping,
         healthy_share=history.healthy_share,
         changes=history.changes,
         intervals=[
@@ -205,6 +207,8 @@ def route_health_columns(
 
 def _condition(row: RouteHealthRow) -> Text:
     words = row.health.replace("_", " ")
+    if row.flapping:
+        return Text(f"{words}, flapping", "red")
     return Text(f"{words}, stale", "yellow") if row.stale else Text(words, _COLOURS[row.health])
 
 

@@ -30,6 +30,7 @@ from events.catalogue.route import (
     RouteTrafficRatioUpdatedEvent,
     TrafficSwitchedEvent,
 )
+from events.catalogue.route_flapping import RouteFlappingEvent
 from events.catalogue.traffic_split import Rollout, TrafficSplitUpdatedEvent
 
 _ShowId = Callable[[object], str]
@@ -100,22 +101,27 @@ def _labelled(labels: Mapping[str, str] | None) -> str:
 def _observed(event: ModelServiceStatusEvent, show: _ShowId) -> str:
     times = event.consecutive_failures
     after = f" after {times} failure{'s' if times > 1 else ''}" if times else ""
-    return f"{show(event.route_id)} {event.new_status}{after}{_because(event.reason)}"
+    return f"{show(event.route_id)} {event.new_status}{after}{because(event.reason)}"
+
+
+def _flapping(event: RouteFlappingEvent, show: _ShowId) -> str:
+    words = "flaps" if event.flapping else "flaps no more"
+    return f"{show(event.route_id)} {words}{because(event.reason)}"
 
 
 def _switched(event: TrafficSwitchedEvent, show: _ShowId) -> str:
     of = "whole endpoint" if event.route_id is None else show(event.route_id)
-    return f"{of} {event.traffic_status}{_because(event.reason)}"
+    return f"{of} {event.traffic_status}{because(event.reason)}"
 
 
 def _terminating(event: RouteTerminatingEvent, show: _ShowId) -> str:
     drain = "" if event.drain_s is None else f" drain {event.drain_s:g}s"
-    return f"{show(event.route_id)}{drain}{_because(event.reason)}"
+    return f"{show(event.route_id)}{drain}{because(event.reason)}"
 
 
 def _terminated(event: RouteTerminatedEvent, show: _ShowId) -> str:
     remaining = "" if event.remaining is None else f", {len(event.remaining)} remain"
-    return f"{show(event.route_id)}{remaining}{_because(event.reason)}"
+    return f"{show(event.route_id)}{remaining}{because(event.reason)}"
 
 
 def _failed(event: RouteFailedEvent, show: _ShowId) -> str:
@@ -123,7 +129,8 @@ def _failed(event: RouteFailedEvent, show: _ShowId) -> str:
     return ": ".join((f"{show(event.route_id)}{during}", *event.errors))
 
 
-def _because(reason: str | None) -> str:
+def because(reason: str | None) -> str:
+    """Return a reason to put behind what it explains, "" where there is none."""
     return f": {reason}" if reason else ""
 
 
@@ -174,7 +181,7 @@ _SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
         f"{show(e.route_id)} at {address(e.kernel_host, e.kernel_port)}{_labelled(e.labels)}"
     ),
     RouteTerminatingEvent: _terminating,
-    RouteDrainedEvent: lambda e, show: f"{show(e.route_id)}{_because(e.reason)}",
+    RouteDrainedEvent: lambda e, show: f"{show(e.route_id)}{because(e.reason)}",
     RouteTerminatedEvent: _terminated,
     RouteFailedEvent: _failed,
     RouteEvictionProposedEvent: lambda e, show: f"{show(e.route_id)}: {e.reason}",
@@ -182,5 +189,6 @@ _SAYS: dict[type[Event], Callable[[Any, _ShowId], str]] = {
     TrafficSwitchedEvent: _switched,
     TrafficSplitUpdatedEvent: _split,
     ModelServiceStatusEvent: _observed,
+    RouteFlappingEvent: _flapping,
 }
 """Summaries of the types for which a list of the fields would read badly."""

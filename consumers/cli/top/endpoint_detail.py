@@ -131,7 +131,8 @@ def _columns(window: Span, room: int) -> Columns[_Route]:
 
 
 def _health(row: _Route) -> Text:
-    return health_text(row.route.health, is_stale=row.age is not None and row.age.is_stale)
+    is_stale = row.age is not None and row.age.is_stale
+    return health_text(row.route.health, is_stale=is_stale, flapping=row.route.flapping)
 
 
 def _weight(row: _Route) -> str:
