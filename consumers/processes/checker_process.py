@@ -18,7 +18,6 @@ from producers.checker.passive_reports import PassiveReports
 from producers.checker.probe import open_session
 from producers.checker.probe_report import ProbeReport
 from producers.endpoints.endpoint_service import EndpointService
-from producers.rollout.rollout_keeper import RolloutKeeper
 from projections.read_model.reader import open_reader
 
 _log = structured_logger(__name__)
@@ -55,6 +54,5 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: int | No
             report = ProbeReport(log, prober, reader, every_s=settings.checker.report_s)
             tasks.start_soon(report.run)
             tasks.start_soon(PassiveReports(log, prober.bring_forward).run)
-            tasks.start_soon(RolloutKeeper(log, reader.endpoints, settings.rollout).run)
             await prober.run()
     _log.info("process_stopped", checker=checker)

@@ -12,6 +12,7 @@ from consumers.shipped import LIFE_CYCLE
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
 from producers.life_cycle.keeper import LifeCycleKeeper
+from producers.rollout.rollout_keeper import RolloutKeeper
 from projections.read_model.reader import open_reader
 
 _log = structured_logger(__name__)
@@ -49,6 +50,11 @@ async def _keep(
 ) -> None:
     """Keep until the keeper is stopped, or *begun* is cancelled while the table is awaited."""
     with begun:
-        async with open_reader(log, settings.reader) as reader:
+        async with (
+            open_reader(log, settings.reader) as reader,
+            anyio.create_task_group() as tasks,
+        ):
             keeper = exposed.keeper = LifeCycleKeeper(log, reader, settings.life_cycle)
+            tasks.start_soon(RolloutKeeper(log, reader.endpoints, settings.rollout).run)
             await keeper.run()
+            tasks.cancel_scope.cancel()

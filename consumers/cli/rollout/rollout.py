@@ -97,8 +97,8 @@ async def rollout(  # noqa: PLR0913 - what a rollout has
     watches. Where the new revision does worse than those before (no route can take traffic, a
     greater part of its routes is unhealthy or failed, a greater part of its reported requests
     failed), the traffic goes back, and the exit code is 1. If the command ends before the last
-    step, the health checkers go on, and so does --follow; without either the traffic stays as it
-    is.
+    step, the keeper of the life-cycle goes on (`consume life-cycle`, part of `consume --all`), and
+    so does --follow; without either the traffic stays as it is.
 
     \b
     Example: routestream endpoints rollout chat --to v2 --percent 5 --yes

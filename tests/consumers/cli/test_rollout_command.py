@@ -1,14 +1,19 @@
 """The command `endpoints rollout`, as a person or a script runs it."""
 
 import os
-import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from subprocess import DEVNULL
 from uuid import UUID
 
 import anyio
 import pytest
+from anyio.abc import Process
 from click.testing import Result
 
 from consumers.cli.rollout.rollout import rollout
+from consumers.processes.embedded import free_port
+from consumers.processes.supervisor import routestream_command
 from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog, RouteRecord
 from events.catalogue.route import RouteFailedEvent
 from events.catalogue.traffic_split import Rollout
@@ -19,7 +24,12 @@ from projections.replay.build import build
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.commands import Commands, end_of
+from tests.support.projectors import member
+from tests.support.running_consumer import consuming
 from tests.support.waiting import wait_until
+
+START_S = 60.0
+"""A busy machine takes long to start a program."""
 
 CHAT = UUID("7ccd26ec-0000-4000-8000-000000000001")
 OLD, OTHER, NEW = (UUID(f"{n:08x}-0000-4000-8000-000000000000") for n in range(1, 4))
@@ -152,17 +162,25 @@ async def has_split(log: EventLog) -> bool:
     return bool((await state_of(log)).split)
 
 
+@asynccontextmanager
+async def process_of(log: EventLog, url: str, *arguments: str) -> AsyncIterator[Process]:
+    """Run a command as a process of its own, until it is killed at the end of the block."""
+    environment = {**os.environ, "REDIS_URL": url, "ROUTESTREAM_NAMESPACE": log.keys.namespace}
+    async with await anyio.open_process(
+        routestream_command(*arguments), env=environment, stdout=DEVNULL, stderr=DEVNULL
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 async def test_a_killed_command_leaves_the_traffic_and_another_goes_on(
     chat: EventLog, run: Commands, redis_url: str
 ) -> None:
-    environment = {**os.environ, "REDIS_URL": redis_url}
-    command = [sys.executable, "-P", "-m", "consumers", "--namespace", chat.keys.namespace]
-    arguments = ["endpoints", "rollout", str(CHAT), "--to", "v2", "--steps", "5,100"]
-    async with await anyio.open_process(
-        [*command, *arguments, "--every", "10m", "--yes"], env=environment, stderr=None
-    ) as process:
-        await wait_until(lambda: has_split(chat), "the first step is recorded", 60)
-        process.kill()
+    arguments = ("--to", "v2", "--steps", "5,100", "--every", "10m", "--yes")
+    async with process_of(chat, redis_url, "endpoints", "rollout", str(CHAT), *arguments):
+        await wait_until(lambda: has_split(chat), "the first step is recorded", START_S)
     state = await state_of(chat)
     assert state.split["v2"] == 5.0
     assert state.rollout == Rollout(
@@ -172,6 +190,23 @@ async def test_a_killed_command_leaves_the_traffic_and_another_goes_on(
     follower = await run(rollout, str(CHAT), "--follow")
     assert end_of(follower) == 1
     assert (await state_of(chat)).split == {"v0": 25.0, "v1": 75.0}
+
+
+async def test_the_keeper_of_the_life_cycle_takes_the_steps_of_a_killed_command(
+    chat: EventLog, redis_url: str
+) -> None:
+    async def has_all() -> bool:
+        return (await state_of(chat)).split == {"v2": 100.0}
+
+    arguments = ("--to", "v2", "--steps", "5,50,100", "--every", "1s", "--yes")
+    async with process_of(chat, redis_url, "endpoints", "rollout", str(CHAT), *arguments):
+        await wait_until(lambda: has_split(chat), "the first step is recorded", START_S)
+    assert not await has_all()
+    async with (
+        consuming(member(chat, ROUTE_TABLE)),
+        process_of(chat, redis_url, "consume", "life-cycle", "--metrics-port", str(free_port())),
+    ):
+        await wait_until(has_all, "all steps are taken", START_S)
 
 
 async def test_the_status_has_a_row_for_each_revision(chat: EventLog, run: Commands) -> None:
