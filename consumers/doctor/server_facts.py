@@ -119,6 +119,7 @@ def needed_commands(keys: Keys) -> list[tuple[str, ...]]:
         ("HGET", keys.layout, "partitions"),
         ("ZADD", keys.checkers, "1", "checker"),
         ("ZMSCORE", keys.probed(0), "route"),
+        ("HMGET", keys.probe_results(0), "route"),
         ("EVALSHA", "0" * 40, "1", stream),
         ("EVAL", "return 1", "1", stream),
     ]

@@ -7,6 +7,7 @@ from prometheus_client.metrics_core import Metric as Family
 from consumers.groups.backlog import Backlog
 from consumers.monitoring.exposed_keeper import KEEPER_METRICS
 from consumers.monitoring.metric import OF_GROUP, Metric
+from consumers.monitoring.probe_metrics import PROBE_METRICS
 from consumers.monitoring.publisher_metrics import PUBLISHER_METRICS
 from consumers.runtime.progress import ConsumerProgress, Distribution
 from producers.checker.known_checkers import KnownCheckers
@@ -126,6 +127,7 @@ METRICS = (
     *(*_COUNTED, *_DISTRIBUTED, _FINDINGS, *_BACKLOG),
     *(_SERVER_UP, _RESTARTS, _RUNNING),
     *(_LIVING, _DEAD_CHECKERS, _STALE, _HEALTH_AGE),
+    *PROBE_METRICS,
     *KEEPER_METRICS,
     *PUBLISHER_METRICS,
 )

@@ -16,6 +16,7 @@ from consumers.monitoring.metrics import (
     of_processes,
     of_server,
 )
+from consumers.monitoring.probe_metrics import of_probes
 from consumers.monitoring.vitals import (
     Health,
     Problem,
@@ -31,6 +32,7 @@ from events.log.log import EventLog
 from events.server.server import now_of
 from producers.checker.known_checkers import KnownCheckers, read_known_checkers
 from producers.checker.membership import Membership, MembershipSettings
+from producers.checker.probe_tally import ProbeTally
 from projections.catalogue import READ_MODELS
 from projections.health_state.probe_times import read_health_ages
 from projections.read_model.reader import RouteTableReader
@@ -169,6 +171,7 @@ class ExposedChecker:
     Attributes:
         membership: Its membership, None until it has the route table and has joined.
         reader: Its route table, None until it has one.
+        tally: Its probes, None until it can make any.
     """
 
     def __init__(
@@ -176,15 +179,17 @@ class ExposedChecker:
     ) -> None:
         self.membership: Membership | None = None
         self.reader: RouteTableReader | None = None
+        self.tally: ProbeTally | None = None
         self._log = log
         self._lifetime_s = lifetime_s
 
     async def metrics(self) -> Iterable[Family]:
-        """Return how many checkers share the endpoints, and how old health is."""
+        """Return its probes, how many checkers share the endpoints, and how old health is."""
         is_heard = self.membership is not None and self.membership.is_heard
         known = await known_checkers(self._log, self._lifetime_s) if is_heard else None
         ages = await self._ages(self.reader.endpoints()) if is_heard and self.reader else None
-        return [*of_checkers(known), *of_health(ages), of_server(is_up=is_heard)]
+        probes = [] if self.tally is None else of_probes(self.tally)
+        return [*probes, *of_checkers(known), *of_health(ages), of_server(is_up=is_heard)]
 
     async def _ages(self, endpoints: Iterable[Endpoint]) -> Collection[HealthAge] | None:
         with suppress(EventsError):

@@ -46,6 +46,7 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: int | No
         ):
             exposed.membership = membership
             exposed.reader = reader
+            exposed.tally = session.tally
             _log.info("process_started", checker=checker, server=log.server.address)
             prober = HealthChecker(
                 *(reader, EndpointService(log), membership, session, settings.checker),

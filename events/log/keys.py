@@ -98,6 +98,10 @@ class Keys(msgspec.Struct, frozen=True):
         """Stream, bounded, expires: routes whose requests failed; checkers probe them at once."""
         return f"{{{self.namespace}:{partition}}}:failed-requests"
 
+    def probe_results(self, partition: int) -> str:
+        """Hash, expires: `ENDPOINT:ROUTE` -> how the route's last probe ended, as JSON."""
+        return f"{{{self.namespace}:{partition}}}:probe-results"
+
     def event_ids(self, partition: int) -> str:
         """Hash: event id -> the entry that has it.
 

@@ -1,23 +1,28 @@
-"""Report to the server when routes were last probed, beside the log, which holds changes only."""
+"""Report to the server how routes were last probed, beside the log, which holds changes only."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import anyio
+import msgspec
 
 from events.errors import EventsError
 from events.log.keys import partition_of
 from events.log.log import EventLog
 from events.server.reply import reply
 from events.structured_logger import structured_logger
+from producers.checker.probe_result import ProbeResult
 from projections.health_state.probe_times import member_of, route_key, routes_to_probe
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.health_age import STALE_S, RouteKey
+from projections.route_table.health_age import STALE_S, LastProbe, RouteKey
 
 _log = structured_logger(__name__)
 
 _ROUTES_MAX = 1_000
 """Routes that one call of the script notes."""
+
+_EXPIRES_S = 600.0
+"""Results that no checker has reported for so long are gone."""
 
 _LONG_AGO_MAX = 100
 """Routes without a probe for long that one call returns."""
@@ -28,6 +33,9 @@ class Prober(Protocol):
 
     def probe_ages_s(self) -> Mapping[RouteKey, float]:
         """Return how many seconds ago the last probe of each watched route ended."""
+
+    def last_results(self) -> Mapping[RouteKey, ProbeResult]:
+        """Return how the last probe of each watched route ended."""
 
 
 class Table(Protocol):
@@ -70,23 +78,39 @@ class ProbeReport:
         ages_s: dict[int, list[tuple[RouteKey, float]]] = {
             partition: [] for partition in range(self._log.partitions)
         }
+        results = self._prober.last_results()
         for key, age_s in self._prober.probe_ages_s().items():
             ages_s[partition_of(key[0], self._log.partitions)].append((key, age_s))
         for partition, own in ages_s.items():
             for start in range(0, max(1, len(own)), _ROUTES_MAX):
-                await self._note(partition, own[start : start + _ROUTES_MAX])
+                await self._note(partition, own[start : start + _ROUTES_MAX], results)
 
-    async def _note(self, partition: int, ages_s: Iterable[tuple[RouteKey, float]]) -> None:
-        key = self._log.keys.probed(partition)
+    async def _note(
+        self,
+        partition: int,
+        ages_s: Iterable[tuple[RouteKey, float]],
+        results: Mapping[RouteKey, ProbeResult],
+    ) -> None:
+        keys = [self._log.keys.probed(partition), self._log.keys.probe_results(partition)]
         signs = [
             argument
             for route, age_s in ages_s
-            for argument in (member_of(route), round(age_s * 1_000))
+            for argument in (member_of(route), round(age_s * 1_000), _kept(results.get(route)))
         ]
-        raw = await self._script([key], [round(STALE_S * 1_000), _LONG_AGO_MAX, *signs])
+        limits = [round(STALE_S * 1_000), _LONG_AGO_MAX, round(_EXPIRES_S * 1_000)]
+        raw = await self._script(keys, [*limits, *signs])
         long_ago = reply(raw, list[bytes])
         if long_ago:
             wanted = set(routes_to_probe(self._table.endpoints()))
             gone = [member for member in long_ago if route_key(member) not in wanted]
             if gone:
-                await self._log.server.client.call("ZREM", key, *gone)
+                await self._log.server.client.call("ZREM", keys[0], *gone)
+                await self._log.server.client.call("HDEL", keys[1], *gone)
+
+
+def _kept(result: ProbeResult | None) -> bytes:
+    """Return what is kept of a result, nothing where there is none."""
+    if result is None:
+        return b""
+    duration_ms = round(result.duration_s * 1_000, 2)
+    return msgspec.json.encode(LastProbe(duration_ms, result.cause, result.reason))

@@ -23,6 +23,20 @@ _AHEAD_MS_MAX = 10_000
 """A look that lies further in the future is from before the clock was set back: it says nothing."""
 
 
+class LastProbe(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the last probe of a route ended.
+
+    Attributes:
+        duration_ms: How long it took.
+        cause: Why it failed, one of `ProbeCause`; None for a success.
+        reason: Why it failed, in a few words.
+    """
+
+    duration_ms: float
+    cause: str | None = None
+    reason: str | None = None
+
+
 class HealthAge(msgspec.Struct, frozen=True):
     """How old the health of a route is.
 
@@ -31,11 +45,13 @@ class HealthAge(msgspec.Struct, frozen=True):
             was recorded; in ms since 1970 by the server's clock, None if that is not known.
         age_s: Seconds since then, None if that is not known.
         is_stale: Whether nobody has looked for `max(STALE_S, STALE_INTERVALS * interval)`.
+        last_probe: How its last probe ended; None where that was not asked for, or is not kept.
     """
 
     looked_at_ms: int | None
     age_s: float | None
     is_stale: bool
+    last_probe: LastProbe | None = None
 
 
 def is_to_be_probed(endpoint: Endpoint, route: Route) -> bool:

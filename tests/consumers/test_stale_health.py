@@ -18,9 +18,11 @@ from events.catalogue.health_check import HealthCheck
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.route import EndpointRouteListUpdatedEvent
 from events.entry.codec import encode
+from events.server.reply import reply
 from events.server.server import now_of
 from producers.checker.membership import MembershipSettings, join
 from producers.checker.probe_report import ProbeReport
+from producers.checker.probe_result import ProbeResult
 from projections import open_reader
 from projections.route_table.health_age import RouteKey
 from tests.consumers.support.commands import Commands
@@ -36,11 +38,17 @@ QUICK = MembershipSettings(heartbeat_s=0.05)
 class Probes:
     """Stands for a checker: how long ago it probed which routes."""
 
-    def __init__(self, ages_s: dict[RouteKey, float]) -> None:
+    def __init__(
+        self, ages_s: dict[RouteKey, float], results: dict[RouteKey, ProbeResult] | None = None
+    ) -> None:
         self.ages_s = ages_s
+        self.results = results or {}
 
     def probe_ages_s(self) -> dict[RouteKey, float]:
         return self.ages_s
+
+    def last_results(self) -> dict[RouteKey, ProbeResult]:
+        return self.results
 
 
 def route(route_id: UUID) -> RouteRecord:
@@ -75,9 +83,14 @@ async def served(log: EventLog) -> AsyncIterator[EventLog]:
         yield log
 
 
-async def report(log: EventLog, ages_s: dict[UUID, float]) -> None:
+async def report(
+    log: EventLog, ages_s: dict[UUID, float], results: dict[UUID, ProbeResult] | None = None
+) -> None:
     async with open_reader(log) as reader:
-        probes = Probes({(ENDPOINT, route_id): age_s for route_id, age_s in ages_s.items()})
+        probes = Probes(
+            {(ENDPOINT, route_id): age_s for route_id, age_s in ages_s.items()},
+            {(ENDPOINT, route_id): result for route_id, result in (results or {}).items()},
+        )
         await ProbeReport(log, probes, reader, every_s=5.0).report()
 
 
@@ -102,6 +115,46 @@ async def test_commands_show_how_old_health_is_and_call_it_stale(
     assert sorted(one["stale"] for one in rows) == [False, True]
     past = json.loads((await run(endpoints, "show", "chat", "--as-of", "end", "-o", "json")).stdout)
     assert {one["health_stale"] for one in past["routes"]} == {None}
+
+
+async def test_commands_show_how_the_last_probes_ended(served: EventLog, run: Commands) -> None:
+    refused = ProbeResult(False, "connection refused", "refused", 0.00123)  # noqa: FBT003 - how it ended
+    well = ProbeResult(success=True, duration_s=0.25)
+    await report(served, {FIRST: 5.0, SECOND: 5.0}, {FIRST: well, SECOND: refused})
+    shown = json.loads((await run(endpoints, "show", "chat", "-o", "json")).stdout)
+    kept = [
+        {"duration_ms": 250.0, "cause": None, "reason": None},
+        {"duration_ms": 1.23, "cause": "refused", "reason": "connection refused"},
+    ]
+    assert [one["last_probe"] for one in shown["routes"]] == kept
+    rows = json.loads((await run(health, "show", "chat", "-o", "json")).stdout)["routes"]
+    assert sorted((one["last_probe"] for one in rows), key=lambda one: one["cause"] or "") == kept
+    for command in (endpoints, health):
+        table = " ".join((await run(command, "show", "chat")).stdout.split())
+        assert "refused in 1.23 ms: connection refused" in table
+        assert "ok in 250 ms" in table
+    await report(served, {FIRST: 5.0, SECOND: 5.0}, {FIRST: well, SECOND: well})
+    for command in (endpoints, health):
+        assert "PROBE" not in (await run(command, "show", "chat")).stdout
+
+
+async def test_results_of_probes_expire_and_those_of_routes_that_are_gone_are_dropped(
+    served: EventLog,
+) -> None:
+    well, gone, key = ProbeResult(success=True), UUID(int=9), served.keys.probe_results(0)
+    call = served.server.client.call
+    await report(served, {FIRST: 5.0, gone: 130.0}, {FIRST: well, gone: well})
+    assert await call("HKEYS", key) == [f"{ENDPOINT}:{FIRST}".encode()]
+    assert 500_000 < reply(await call("PTTL", key), int) <= 600_000
+
+
+async def test_a_damaged_result_of_a_probe_is_left_out(served: EventLog, run: Commands) -> None:
+    await report(served, {FIRST: 5.0}, {FIRST: ProbeResult(success=True)})
+    member = f"{ENDPOINT}:{FIRST}"
+    await served.server.client.call("HSET", served.keys.probe_results(0), member, b"\xff{")
+    shown = await run(endpoints, "show", "chat", "-o", "json")
+    assert shown.exit_code == 0
+    assert [one["last_probe"] for one in json.loads(shown.stdout)["routes"]] == [None, None]
 
 
 async def test_doctor_and_check_warn_of_stale_health_until_somebody_looks(

@@ -97,11 +97,12 @@ def _runs_of_snapshots(keys: Keys) -> list[Run]:
 
 
 def _runs_of_checkers(keys: Keys) -> list[Run]:
-    probed: list[Word] = ["endpoint:route", 100]
+    probed: list[Word] = ["endpoint:route", 100, '{"duration_ms":1.0}']
+    reported = [keys.probed(0), keys.probe_results(0)]
     return [
         Run("producers.checker", "heartbeat", [keys.checkers], ["checker", 10_000, 86_400_000]),
         Run("producers.checker", "leave", [keys.checkers], ["a-dead-checker", 10_000]),
-        Run("producers.checker", "report_probes", [keys.probed(0)], [120_000, 100, *probed]),
+        Run("producers.checker", "report_probes", reported, [120_000, 100, 600_000, *probed]),
     ]
 
 

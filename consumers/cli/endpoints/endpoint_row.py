@@ -1,6 +1,6 @@
 """Rows of endpoints and their routes, for JSON and CSV and for tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from consumers.cli.endpoints.table import (
     health_text,
     healths,
     knowledge_row,
+    last_probe_text,
     looked_at,
     per_cent,
     shares,
@@ -25,7 +26,7 @@ from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from projections.read_model.knowledge import Knowledge
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.health_age import HealthAge, RouteKey
+from projections.route_table.health_age import HealthAge, LastProbe, RouteKey
 from projections.route_table.route import Health, Route
 from projections.route_table.traffic import (
     Traffic,
@@ -43,6 +44,7 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
         health_checked_at: When its health was last looked at, an RFC 3339 time.
         health_stale: Whether nobody has looked for too long. Both are null for a past state, and
             where no checker has to look at the route.
+        last_probe: How its last probe ended; null where nothing is kept of it.
     """
 
     route_id: UUID
@@ -59,6 +61,7 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     health_reason: str | None
     health_checked_at: str | None
     health_stale: bool | None
+    last_probe: LastProbe | None
     consecutive_failures: int
     listed_at: EntryId | None
     address_at: EntryId | None
@@ -145,12 +148,14 @@ def _shares(row: EndpointRow) -> str | None:
 
 
 def route_columns(
-    now: datetime, names: Mapping[EntryId, str], *, narrow: bool, labelled: bool
+    now: datetime, names: Mapping[EntryId, str], routes: Sequence[RouteRow], *, narrow: bool
 ) -> Columns[RouteRow]:
-    """Return the columns of an endpoint's routes; *names*: types of events by entry id.
+    """Return the columns of an endpoint's *routes*; *names*: types of events by entry id.
 
-    *labelled* says whether any of the routes has labels.
+    Labels have one where there are any, last probes where any of them failed.
     """
+    probe = Column[RouteRow]("PROBE", lambda row: last_probe_text(row.last_probe), is_below=True)
+    probe_failed = any(row.last_probe and row.last_probe.cause for row in routes)
     labels = Column[RouteRow]("LABELS", lambda row: labels_text(row.labels), is_below=True)
     return (
         Column("ROUTE", lambda row: shown_id(row.route_id, wide=not narrow)),
@@ -165,7 +170,8 @@ def route_columns(
         Column("WEIGHT", _weight, is_number=True),
         Column("TRAFFIC", _traffic, is_below=True),
         Column("BY", lambda row: _decider(row, names), is_below=True),
-        *([labels] if labelled else []),
+        *([probe] if probe_failed else []),
+        *([labels] if any(row.labels for row in routes) else []),
     )
 
 
@@ -273,6 +279,7 @@ def _route_row(route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:
         health_reason=route.health_reason,
         health_checked_at=None if age is None else looked_at(age),
         health_stale=None if age is None else age.is_stale,
+        last_probe=None if age is None else age.last_probe,
         consecutive_failures=route.consecutive_failures,
         listed_at=_stamp(route.listed_at),
         address_at=_stamp(address_since(route)),

@@ -141,9 +141,7 @@ async def show(
             print_pairs(output, pairs)
             if row.routes:
                 click.echo()
-                labelled = any(route.labels for route in row.routes)
-                narrow = is_narrow(output)
-                columns = route_columns(now, names, narrow=narrow, labelled=labelled)
+                columns = route_columns(now, names, row.routes, narrow=is_narrow(output))
                 print_table(output, columns, row.routes)
             elif not state.is_destroyed:
                 say("no routes")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec.structs import replace
 from rich.text import Text
 
 from consumers.cli.terminal.event_summary import asked_in_words, labels_text, owner_text, split_text
@@ -18,10 +19,11 @@ from events.entry.age import age_of, span
 from events.entry.entry_id import START, EntryId
 from events.errors import ServerRefusedError
 from events.log.log import EventLog
+from projections.health_state.last_probe import read_last_probes
 from projections.health_state.probe_times import read_health_ages
 from projections.read_model.knowledge import Knowledge
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.health_age import HealthAge, RouteKey
+from projections.route_table.health_age import HealthAge, LastProbe, RouteKey
 from projections.route_table.route import Health, Route
 
 HEALTH_COLOURS: dict[Health, str] = {
@@ -83,12 +85,28 @@ def looked_at(age: HealthAge) -> str | None:
     return at.isoformat(timespec="milliseconds")
 
 
+def last_probe_text(last: LastProbe | None) -> Text | None:
+    """Return how a route's last probe ended, None where nothing is kept of it."""
+    if last is None:
+        return None
+    took = f"in {last.duration_ms:g} ms"
+    if last.cause is None:
+        return Text(f"ok {took}", "green")
+    return Text(printable(f"{last.cause.replace('_', ' ')} {took}: {last.reason}"), "red")
+
+
 async def ages_shown(
     log: EventLog, endpoints: Iterable[Endpoint], now: datetime
 ) -> dict[RouteKey, HealthAge]:
-    """Return how old the health of the routes is; say so where the server refuses to tell."""
+    """Return how old the health of the routes is, and how their last probes ended.
+
+    Say so where the server refuses to tell.
+    """
+    shown = list(endpoints)
     try:
-        return await read_health_ages(log, endpoints, now)
+        ages = await read_health_ages(log, shown, now)
+        probes = await read_last_probes(log, ages)
+        return {key: replace(age, last_probe=probes.get(key)) for key, age in ages.items()}
     except ServerRefusedError as error:
         say(f"how old health is cannot be read: {error}")
         return {}

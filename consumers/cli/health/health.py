@@ -205,9 +205,7 @@ def _print_endpoint(
         return
     click.echo()
     narrow, unicode = is_narrow(output), speaks_unicode()
-    columns = route_health_columns(
-        found.window, narrow=narrow, unicode=unicode, is_checked=row.is_checked
-    )
+    columns = route_health_columns(row, found.window, narrow=narrow, unicode=unicode)
     print_table(output, columns, row.routes)
     count = cells_shown(narrow=narrow)
     cells = [c for h in histories for c in cells_of(h.intervals, found.window, count)]

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from rich.text import Text
 
-from consumers.cli.endpoints.table import HEALTH_COLOURS, looked_at
+from consumers.cli.endpoints.table import HEALTH_COLOURS, last_probe_text, looked_at
 from consumers.cli.health.health_strip import Cell, cells_of, strip, together
 from consumers.cli.terminal.event_summary import address
 from consumers.cli.terminal.output import shown_id
@@ -17,7 +17,7 @@ from events.entry.age import span
 from events.entry.entry_id import START, EntryId
 from projections.health_state.history import Condition, RouteHistory, Span
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.health_age import HealthAge, RouteKey
+from projections.route_table.health_age import HealthAge, LastProbe, RouteKey
 from projections.route_table.route import Route
 
 CELLS_NARROW, CELLS_WIDE = 24, 60
@@ -69,6 +69,7 @@ class RouteHealthRow(msgspec.Struct, frozen=True, kw_only=True):
     checked_at: str | None
     stale: bool | None
     flapping: bool
+    last_probe: LastProbe | None
     healthy_share: float | None
     changes: int
     intervals: list[IntervalRow]
@@ -137,6 +138,7 @@ def _route_row(route: Route | None, history: RouteHistory, age: HealthAge | None
         checked_at=None if age is None else looked_at(age),
         stale=None if age is None else age.is_stale,
         flapping=route is not None and route.flapping,
+        last_probe=None if age is None else age.last_probe,
         healthy_share=history.healthy_share,
         changes=history.changes,
         intervals=[
@@ -182,14 +184,18 @@ def endpoint_cells(histories: Sequence[RouteHistory], window: Span, *, narrow: b
 
 
 def route_health_columns(
-    window: Span, *, narrow: bool, unicode: bool, is_checked: bool
+    row: HealthRow, window: Span, *, narrow: bool, unicode: bool
 ) -> Columns[RouteHealthRow]:
-    """Return the columns of an endpoint's routes; *is_checked*: it has a health check."""
+    """Return the columns of the routes of *row*; last probes have one where any of them failed."""
     count = cells_shown(narrow=narrow)
 
     def history(row: RouteHealthRow) -> Text:
         return strip(cells_of(row.history.intervals, window, count), unicode=unicode)
 
+    probe_failed = any(one.last_probe and one.last_probe.cause for one in row.routes)
+    probe: Column[RouteHealthRow] = Column(
+        "PROBE", lambda row: last_probe_text(row.last_probe), is_below=True
+    )
     checked: Column[RouteHealthRow] = Column("CHECKED", lambda row: _checked(row, window))
     return (
         Column("ROUTE", lambda row: shown_id(row.route_id, wide=not narrow)),
@@ -198,7 +204,8 @@ def route_health_columns(
         Column("CHANGES", lambda row: row.changes, is_number=True),
         Column("NOW", _condition),
         Column("SINCE", lambda row: _since(row, window)),
-        *((checked,) if is_checked else ()),
+        *((checked,) if row.is_checked else ()),
+        *((probe,) if probe_failed else ()),
         Column("ADDRESS", lambda row: row.address, is_below=True),
         Column("BY", lambda row: row.intervals[-1].by, is_below=True),
         Column("REASON", _reason, is_below=True),

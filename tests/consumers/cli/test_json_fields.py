@@ -47,7 +47,7 @@ DEAD, ARCHIVE = "the dead letter", "the archive"
 OPEN = {
     *("metadata", "payload", "fields", "read_as", "health_check", "pending_by_age"),
     *("comparison", "pending_by_deliveries", "value", "before", "after", "live", "folded"),
-    *("labels", "owner", "split"),
+    *("labels", "owner", "split", "last_probe"),
 }
 """Objects whose names others choose."""
 
