@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from consumers.publishers.backend_ai.bulk_request import bulk_table
 from consumers.publishers.backend_ai.settings import BackendAISettings
@@ -90,6 +91,17 @@ def test_a_route_without_weight_is_left_out_and_other_weights_are_said_once() ->
         "its routes have weights from 1 to 3, which the coordinator has no field for:"
         " each route gets an equal share"
     )
+
+
+def test_a_revision_without_a_share_is_left_out_and_a_canary_is_told_as_a_refusal() -> None:
+    routes = [route(n, labels={"revision": f"v{n}"}) for n in (1, 2)]
+    whole = bulk_table(snapshot(replace(endpoint(*routes), split={"v2": 100.0})), SETTINGS)
+    assert [entry.kernel_port for entry in whole.routes[E].routes] == [30_002]
+    assert whole.refusals == ()
+    split = {"v1": 95.0, "v2": 5.0}
+    canary = bulk_table(snapshot(replace(endpoint(*routes), split=split)), SETTINGS)
+    assert len(canary.routes[E].routes) == 2
+    assert "weights from 5 to 95" in canary.refusals[0].why
 
 
 def test_a_route_that_cannot_be_said_is_refused_alone() -> None:

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from consumers.publishers.backend_ai.handoff_entry import handoff_table
 from consumers.publishers.backend_ai.settings import BackendAISettings
@@ -48,6 +49,16 @@ def test_routes_and_weights_are_these_bytes() -> None:
         PREFIX + "session.00000000-0000-4000-8000-0000000000a2.traffic_ratio": b"1.0",
     }
     assert absent == (PREFIX + "health_check_config",)
+
+
+def test_shares_of_revisions_are_whole_weights() -> None:
+    routes = [
+        *(route(n, labels={"revision": "v1"}) for n in (1, 2)),
+        route(3, labels={"revision": "v2"}),
+    ]
+    values, _ = keys(replace(endpoint(*routes), split={"v1": 95.0, "v2": 5.0}))
+    weights = [float(value) for key, value in values.items() if key.endswith("traffic_ratio")]
+    assert weights == [4_750.0, 4_750.0, 500.0]
 
 
 def test_a_health_check_of_the_coordinator_is_these_bytes_without_a_null() -> None:

@@ -88,3 +88,16 @@ def test_what_names_no_router_is_refused(text: str) -> None:
 def test_a_router_serves_one_endpoint() -> None:
     with pytest.raises(ValueError, match=r"routers has http://a:1 twice"):
         RouterSettings(routers=("chat=http://a:1", "other=http://a:1/"))
+
+
+def test_a_revision_without_a_share_is_no_worker_and_a_share_that_cannot_be_said_is_told() -> None:
+    routes = [route_of(n, 8_000 + n, labels={"revision": f"v{n}"}) for n in (1, 2)]
+    chat = endpoint_of("chat", *routes)
+
+    whole = worker_set(snapshot_at(replace(chat, split={"v2": 100.0})), "chat")
+    assert whole.urls == {"http://127.0.0.1:8002"}
+    assert whole.refusals == ()
+    canary = worker_set(snapshot_at(replace(chat, split={"v1": 95.0, "v2": 5.0})), "chat")
+    assert len(canary.urls) == 2
+    [refusal] = canary.refusals
+    assert "its traffic ratios from 5 to 95 cannot be expressed" in refusal.why

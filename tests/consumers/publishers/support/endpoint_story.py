@@ -1,5 +1,7 @@
 """The life of an endpoint, recorded by the endpoint service, and counted at a proxy's client."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from uuid import uuid4
 
 from consumers.publishers.proxy_ledger import read_proxies
@@ -22,7 +24,7 @@ class Story:
         self.routes = {server.name: uuid4() for server in servers}
         self._log, self._servers, self._client = log, servers, client
 
-    async def create(self) -> None:
+    async def create(self, revisions: Mapping[str, str] = MappingProxyType({})) -> None:
         await self.service.create(
             EndpointCreatedEvent(
                 endpoint_id=self.endpoint_id,
@@ -38,6 +40,7 @@ class Story:
                 kernel_host="127.0.0.1",
                 kernel_port=server.port,
                 status="running",
+                labels={"revision": revisions[server.name]} if revisions else {},
             )
             for server in self._servers
         ]
