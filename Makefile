@@ -9,7 +9,7 @@ T ?= tests
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo appproxy test test-fast soak lint format bench docs lock clean
+.PHONY: help demo appproxy model-server test test-fast soak lint format bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -25,6 +25,9 @@ demo: $(VENV)/installed ## run the whole system on this machine, each step check
 
 appproxy: ## make the environments in which tests run Backend.AI's AppProxy; they make them, too
 	$(PYTHON) -m tests.consumers.publishers.support.appproxy_environment
+
+model-server: $(VENV)/installed ## install a small model server that runs on the CPU, for the tests that need one
+	$(BIN)/python -m tests.support.model_environment
 
 test: $(VENV)/installed ## run every test, on servers that the tests start; or a part: T=tests/events
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(T)
@@ -62,4 +65,4 @@ lock: $(VENV)/installed ## pin every dependency anew, on the oldest Python, with
 	  --output-file requirements.lock pyproject.toml
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .venv-newest .venv-appproxy-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-newest .venv-appproxy-* .venv-model-server .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
