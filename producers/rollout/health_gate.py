@@ -78,7 +78,8 @@ def _more_unfit(
 
     def unfit(routes: Sequence[Route]) -> int:
         return sum(
-            route.status == "failed" or (is_checked and route.health == "unhealthy")
+            route.status == "failed"
+            or (is_checked and (route.health == "unhealthy" or route.flapping))
             for route in routes
         )
 

@@ -45,8 +45,8 @@ class SlowStart(msgspec.Struct, frozen=True):
     def part_of(self, endpoint: Endpoint, route: Route) -> float:
         """Return which part of its weight the route has: from `LEAST_PART` to 1."""
         began = route.started_at
-        if endpoint.health_check is not None and route.health == "healthy":
-            began = max(began, route.health_at)
+        if endpoint.health_check is not None and route.is_healthy:
+            began = max(began, route.health_at, route.flapping_at)
         age_ms = self.now_ms - began.ms
         if age_ms >= self.within_s * 1_000 or age_ms < -_AHEAD_MS_MAX:
             return 1.0

@@ -71,6 +71,14 @@ def test_a_ramp_begins_when_the_route_became_healthy_after_its_start() -> None:
     assert weight(endpoint(1_000_000, 1_050_000), 1_100_000) == pytest.approx(1.0)
 
 
+def test_a_ramp_begins_anew_where_a_route_has_flapped_until_now() -> None:
+    state = endpoint(1_000_000, 1_010_000)
+    first, other = state.routes.values()
+    flapped = replace(first, flapping_at=EntryId(1_050_000, 0))
+    routes = {one.route_id: one for one in (flapped, other)}
+    assert weight(replace(state, routes=routes), 1_080_000) == pytest.approx(0.6)
+
+
 def test_without_a_health_check_it_begins_at_the_start_alone() -> None:
     state = endpoint(1_000_000, 1_090_000, health_check=None)
     assert weight(state, 1_050_000) == pytest.approx(1.0)

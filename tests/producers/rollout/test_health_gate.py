@@ -14,6 +14,7 @@ from tests.support.histories import (
     created,
     endpoint_of,
     failed,
+    flapping,
     history,
     listed,
     observed,
@@ -57,6 +58,12 @@ def test_given_a_greater_part_unhealthy_it_does_worse() -> None:
     assert verdict(chat(of(2, "unhealthy"))) == (
         "revision v2: 1 of 2 routes unhealthy or failed, 0 of 2 before"
     )
+
+
+def test_given_a_route_that_flaps_it_does_worse_although_it_was_last_healthy() -> None:
+    flaps = replace(flapping(on=True), route_id=UUID(int=2))
+    assert verdict(chat(flaps)) == "revision v2: 1 of 2 routes unhealthy or failed, 0 of 2 before"
+    assert verdict(chat(flaps, checked=False)) is None
 
 
 def test_given_the_same_part_unhealthy_on_both_sides_it_goes_on() -> None:
