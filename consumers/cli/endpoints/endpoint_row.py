@@ -10,6 +10,7 @@ from rich.text import Text
 
 from consumers.cli.endpoints.table import (
     KnowledgeRow,
+    checked_ago,
     health_text,
     healths,
     knowledge_row,
@@ -22,7 +23,7 @@ from consumers.cli.terminal.event_summary import address, labels_text
 from consumers.cli.terminal.output import shown_id
 from consumers.cli.terminal.table import Column, Columns
 from events.catalogue.health_check import shown_fields
-from events.entry.age import age_of, span
+from events.entry.age import age_of
 from events.entry.entry_id import START, EntryId
 from projections.read_model.knowledge import Knowledge
 from projections.route_table.endpoint import Endpoint
@@ -166,7 +167,7 @@ def route_columns(
         Column("SINCE", lambda row: _age(row.status_at, now)),
         Column("HEALTH", _health),
         Column("SINCE", lambda row: _age(_health_since(row), now)),
-        Column("CHECKED", lambda row: _checked(row, now)),
+        Column("CHECKED", lambda row: checked_ago(row.health_checked_at, row.health_stale, now)),
         Column("WEIGHT", _weight, is_number=True),
         Column("TRAFFIC", _traffic, is_below=True),
         Column("BY", lambda row: _decider(row, names), is_below=True),
@@ -177,13 +178,6 @@ def route_columns(
 
 def _health(row: RouteRow) -> Text:
     return health_text(row.health, is_stale=bool(row.health_stale), flapping=row.flapping)
-
-
-def _checked(row: RouteRow, now: datetime) -> str | None:
-    """Return how long ago its health was last looked at."""
-    if row.health_checked_at is None:
-        return "never" if row.health_stale else None
-    return span((now - datetime.fromisoformat(row.health_checked_at)).total_seconds())
 
 
 def _health_since(row: RouteRow) -> EntryId | None:

@@ -85,6 +85,13 @@ def looked_at(age: HealthAge) -> str | None:
     return at.isoformat(timespec="milliseconds")
 
 
+def checked_ago(at: str | None, is_stale: bool | None, now: datetime) -> str | None:  # noqa: FBT001 - as rows have it
+    """Return how long ago, by an RFC 3339 time, a route's health was last looked at."""
+    if at is None:
+        return "never" if is_stale else None
+    return span((now - datetime.fromisoformat(at)).total_seconds())
+
+
 def last_probe_text(last: LastProbe | None) -> Text | None:
     """Return how a route's last probe ended, None where nothing is kept of it."""
     if last is None:
