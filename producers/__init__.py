@@ -29,11 +29,15 @@ from producers.errors import (
 
 if TYPE_CHECKING:
     from producers.endpoints.endpoint_service import EndpointService, Recorded
+    from producers.model_definitions.model_definition_settings import ModelDefinitionSettings
+    from producers.model_definitions.model_folder import read_model_definition
 else:
     __getattr__ = lazy_names(
         __name__,
         {
             "producers.endpoints.endpoint_service": ("EndpointService", "Recorded"),
+            "producers.model_definitions.model_definition_settings": ("ModelDefinitionSettings",),
+            "producers.model_definitions.model_folder": ("read_model_definition",),
         },
     )
 
@@ -46,6 +50,7 @@ __all__ = [
     "InvalidModelDefinitionError",
     "InvalidModelFolderError",
     "InvalidRuntimeVariantsError",
+    "ModelDefinitionSettings",
     "ModelFolderError",
     "ModelFolderGoneError",
     "ModelFolderNotFoundError",
@@ -60,6 +65,7 @@ __all__ = [
     "UnknownEndpointError",
     "UnknownRevisionError",
     "UnknownRouteError",
+    "read_model_definition",
 ]
 
 # The program that uses this library decides where its log records go.

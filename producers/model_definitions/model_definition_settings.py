@@ -18,12 +18,15 @@ class ModelDefinitionSettings(Limited, frozen=True, kw_only=True):
         runtime_variants_file: A YAML file of further runtime variants, and of others in the place
             of those that are shipped (`producers/model_definitions/runtime_variants.yaml`).
         storage_proxy_token: What the storage proxy's manager-facing API asks for.
+        storage_proxy_ca_file: The certificates, in PEM form, of those who may have signed that of
+            the storage proxy; without it the system's are.
         connect_timeout_s: The longest time until the storage proxy is connected to.
         timeout_s: The longest time until a model definition is read from the storage proxy.
     """
 
     runtime_variants_file: str = ""
     storage_proxy_token: str = ""
+    storage_proxy_ca_file: str = ""
     connect_timeout_s: Seconds = 5.0
     timeout_s: Seconds = 30.0
 

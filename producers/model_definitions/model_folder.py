@@ -52,7 +52,7 @@ async def read_model_definition(
 
         file = await fetch_model_file(source, settings or ModelDefinitionSettings())
     else:
-        file = await to_thread.run_sync(_read_local, Path(source))
+        file = await to_thread.run_sync(_read_local, Path(source), abandon_on_cancel=True)
     return check_model_definition(file.content, file.source)
 
 

@@ -8,6 +8,7 @@ calls are made, each a POST of `{"volume", "vfid", "relpath"}` with the secret i
 """
 
 import os
+import ssl
 from collections.abc import Mapping
 from typing import NoReturn
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -113,12 +114,21 @@ async def fetch_model_file(url: str, settings: ModelDefinitionSettings) -> Model
     try:
         with anyio.fail_after(settings.timeout_s):
             async with aiohttp.ClientSession(
-                timeout=timeout, headers=headers, cookie_jar=aiohttp.DummyCookieJar()
+                connector=aiohttp.TCPConnector(ssl=_trusted(settings.storage_proxy_ca_file)),
+                timeout=timeout,
+                headers=headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
             ) as session:
                 return await _fetch(session, folder)
     except TimeoutError:
         raise ModelFolderUnreachableError(
             f"{folder.api}: the storage proxy did not answer within {settings.timeout_s:g} s"
+        ) from None
+    except aiohttp.ClientSSLError:
+        raise ModelFolderUnreachableError(
+            f"{folder.api}: TLS with the storage proxy is not possible, or its certificate is not"
+            " trusted: see model_definition.storage_proxy_ca_file"
         ) from None
     except (aiohttp.ClientError, OSError) as error:
         number = error.errno if isinstance(error, OSError) else None
@@ -126,6 +136,17 @@ async def fetch_model_file(url: str, settings: ModelDefinitionSettings) -> Model
         raise ModelFolderUnreachableError(
             f"{folder.api}: no answer from the storage proxy: {why}"
         ) from None
+
+
+def _trusted(ca_file: str) -> ssl.SSLContext | bool:
+    """Return whose signature a certificate needs, as aiohttp is told."""
+    if not ca_file:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # what OpenSSL says of a file without certificates is one, too
+        why = (error.strerror or str(error)).lower()
+        raise ModelFolderError(f"model_definition.storage_proxy_ca_file {ca_file}: {why}") from None
 
 
 async def _fetch(session: aiohttp.ClientSession, folder: StorageFolder) -> ModelFile:

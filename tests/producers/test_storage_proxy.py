@@ -1,6 +1,8 @@
 """Model folders behind a storage proxy: a real HTTP server that answers as Backend.AI's does."""
 
+import gzip
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,6 +20,7 @@ from producers.errors import (
 from producers.model_definitions.model_definition_settings import ModelDefinitionSettings
 from producers.model_definitions.model_folder import read_model_definition
 from producers.model_definitions.storage_proxy import LIST_BYTES_MAX
+from tests.producers.support.certificates import Authority
 from tests.producers.support.storage_proxy import TOKEN, VFID, StorageProxy, storage_proxy
 from tests.producers.test_model_definition import FULL, definition_of
 
@@ -125,6 +128,42 @@ async def test_a_proxy_that_is_not_there_is_unreachable() -> None:
     url = f"http://127.0.0.1:{PORT}?volume=v&vfid=f"
     with pytest.raises(ModelFolderUnreachableError, match="no answer from the storage proxy"):
         await read_model_definition(url, SETTINGS)
+
+
+async def test_a_proxy_with_a_certificate_of_its_own_authority_is_read_over_tls(
+    tmp_path: Path,
+) -> None:
+    authority, stranger = Authority(), Authority()
+    ours, theirs = tmp_path / "ours.pem", tmp_path / "theirs.pem"
+    ours.write_text(authority.pem)
+    theirs.write_text(stranger.pem)
+    async with storage_proxy(authority.server_context(tmp_path, "127.0.0.1")) as proxy:
+        proxy.files = {"model-definition.yaml": FULL.encode()}
+        trusting = msgspec.structs.replace(SETTINGS, storage_proxy_ca_file=str(ours))
+        assert (await read_model_definition(proxy.url(), trusting)).mistakes == ()
+        for file in ("", str(theirs)):
+            wrong = msgspec.structs.replace(SETTINGS, storage_proxy_ca_file=file)
+            with pytest.raises(ModelFolderUnreachableError, match="certificate is not trusted"):
+                await read_model_definition(proxy.url(), wrong)
+        calls = len(proxy.calls)
+    assert calls == 2
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_file_without_certificates_is_refused(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    settings = msgspec.structs.replace(SETTINGS, storage_proxy_ca_file=str(file))
+    with pytest.raises(ModelFolderError, match=r"^model_definition\.storage_proxy_ca_file .*pem: "):
+        await read_model_definition(f"http://127.0.0.1:{PORT}?volume=v&vfid=f", settings)
+
+
+async def test_a_compressed_answer_is_not_unpacked(proxy: StorageProxy) -> None:
+    proxy.status, proxy.body = 200, gzip.compress(b'{"items": []}')
+    proxy.headers = {"Content-Encoding": "gzip"}
+    with pytest.raises(ModelFolderError, match="the list is not understood"):
+        await read_model_definition(proxy.url(), SETTINGS)
 
 
 @pytest.mark.parametrize(

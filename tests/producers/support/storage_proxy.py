@@ -1,5 +1,6 @@
 """A storage proxy on this machine: it answers as Backend.AI's manager-facing API does."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
@@ -19,18 +20,20 @@ TOKEN = "of-the-proxy"  # noqa: S105 - of a server on this machine
 class StorageProxy:
     """One folder; what it answers may be changed at any time."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, scheme: str) -> None:
         self.port = port
+        self.api = f"{scheme}://127.0.0.1:{port}"
         self.files: dict[str, bytes] = {}
         self.status: int | None = None
         self.body = b""
+        self.headers: dict[str, str] = {}
         self.calls: list[str] = []
         self.hangs = False
 
     def url(self, **query: str) -> str:
         fields = {"volume": VOLUME, "vfid": VFID, **query}
         shown = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
-        return f"http://127.0.0.1:{self.port}?{shown}"
+        return f"{self.api}?{shown}"
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         given = await request.json()
@@ -41,8 +44,10 @@ class StorageProxy:
         if request.headers.get("X-BackendAI-Storage-Auth-Token") != TOKEN:
             return web.Response(status=403)
         if self.status is not None:
-            headers = {"Location": "/elsewhere"} if self.status == 302 else None
-            return web.Response(status=self.status, body=self.body, headers=headers)
+            headers = {"Location": "/elsewhere"} if self.status == 302 else {}
+            return web.Response(
+                status=self.status, body=self.body, headers={**headers, **self.headers}
+            )
         assert (given["volume"], given["vfid"]) == (VOLUME, VFID)
         return self._listed(path) if request.path.endswith("list") else self._fetched(path)
 
@@ -65,15 +70,15 @@ class StorageProxy:
 
 
 @asynccontextmanager
-async def storage_proxy() -> AsyncIterator[StorageProxy]:
-    """Serve an empty folder."""
-    proxy = StorageProxy(free_port())
+async def storage_proxy(tls: ssl.SSLContext | None = None) -> AsyncIterator[StorageProxy]:
+    """Serve an empty folder, over TLS if that is given."""
+    proxy = StorageProxy(free_port(), "http" if tls is None else "https")
     app = web.Application()
     app.router.add_post("/folder/file/{call}", proxy.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", proxy.port).start()
+        await web.TCPSite(runner, "127.0.0.1", proxy.port, ssl_context=tls).start()
         yield proxy
     finally:
         await runner.cleanup()
