@@ -28,10 +28,10 @@ from consumers.processes.supervisor import routestream_command
 from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.outcome import RetryPolicy
 from consumers.runtime.processor import HandlerProcessor
-from consumers.runtime.waiting_connections import connection_name
 from events import EventLog, open_log
 from events.entry.recorded import RecordedEvent
 from events.errors import NoGroupError
+from events.streams.waiting_connections import connection_name
 from projections import ROUTE_TABLE
 
 CLAIM_IDLE_MS = 1_000

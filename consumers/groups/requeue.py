@@ -7,12 +7,12 @@ import msgspec
 
 from consumers.groups.operations import Operation, as_arguments
 from consumers.runtime.dead_letters import DeadEntry
-from consumers.runtime.waiting_connections import wake_others
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
 from events.log.positions import group_holder
 from events.server.reply import reply
 from events.streams.stream_group import REQUEUER
+from events.streams.waiting_connections import wake_others
 
 REQUEUES_MAX = 10_000
 """Entries whose requeues a partition counts; beyond that, all counts begin again."""

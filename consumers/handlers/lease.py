@@ -6,12 +6,12 @@ from secrets import token_hex
 from time import monotonic
 
 from consumers.errors import LeaseLostError
-from consumers.runtime.waiting_connections import connection_name
 from events.entry.entry_id import EntryId
 from events.errors import ServerRefusedError
 from events.log.keys import Keys
 from events.server.reply import reply
 from events.server.server import Server
+from events.streams.waiting_connections import connection_name
 
 NOT_THE_OWNER = -1
 """The reply of an owner's scripts to a consumer that no longer owns the partition."""

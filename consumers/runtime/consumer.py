@@ -17,10 +17,10 @@ from consumers.runtime.pending import ALONE_FROM, PendingEntries
 from consumers.runtime.processor import Processor
 from consumers.runtime.progress import ConsumerProgress
 from consumers.runtime.settlement import Settlement
-from consumers.runtime.waiting_connections import connection_name, wake_others
 from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableError
 from events.limits import Limited
 from events.log.log import EventLog
+from events.streams.waiting_connections import connection_name, wake_others
 from events.structured_logger import structured_logger
 
 PRUNE_EVERY_S = 60.0

@@ -22,6 +22,9 @@ from events.server.translation import translation
 _LOOK_HOLDS_S = 0.1
 """A look behind one read is also the look before the next, if that follows so soon."""
 
+_LOOK_HOLDS_ENTRIES = 50
+"""And if the read gave no more: to count through those that ended since would take longer."""
+
 
 class NewEntries:
     """Reads one partition for one consumer, on a connection of its own.
@@ -51,6 +54,7 @@ class NewEntries:
         self._look: tuple[str | int, ...] = ()
         self._has_look_before = False
         self._looked_at = float("-inf")
+        self._arrived = 0
 
     @classmethod
     @asynccontextmanager
@@ -95,7 +99,9 @@ class NewEntries:
             )
             # In one turn of the connection: a read that need not wait is between two looks.
             self._look = look = self._history.look_command()
-            self._has_look_before = monotonic() - self._looked_at > _LOOK_HOLDS_S
+            self._has_look_before = (
+                self._arrived > _LOOK_HOLDS_ENTRIES or monotonic() - self._looked_at > _LOOK_HOLDS_S
+            )
             await self._send(*((look,) if self._has_look_before else ()), read, look)
 
     async def receive(self) -> list[Delivery]:
@@ -111,6 +117,7 @@ class NewEntries:
             else:
                 await self._history.take_look(raw)
         entries = bounded_entries_of(found[0][1], self._partition, ENTRY_BYTES_MAX) if found else []
+        self._arrived = len(entries)
         return [Delivery(entry) for entry in entries]
 
     async def outstanding(self) -> list[Delivery]:

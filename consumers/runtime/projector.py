@@ -1,18 +1,27 @@
 """Folds a group's deliveries into the documents of its projection."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Generic
 from uuid import UUID
 
+import anyio
+import anyio.lowlevel
+
+from consumers.runtime.folded_part import (
+    Changed,
+    Delivered,
+    FoldedPart,
+    Part,
+    deliveries_of,
+    parts_of,
+)
 from consumers.runtime.interruption import HistoryAwaitedError
 from consumers.runtime.outcome import Delivery, Outcome, Retry, RetryPolicy, outcome_of
 from consumers.runtime.progress import applying, building, note_conflicts
 from events.archive.errors import ArchiveError
 from events.entry.codec import decode
 from events.entry.entry_id import START, EntryId
-from events.entry.recorded import RecordedEvent
-from events.errors import EventsError, ServerUnavailableError, TrimmedError
+from events.errors import EventsError, ServerUnavailableError, TrimmedError, first_failure
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
 from projections.errors import WAY_OUT, HistoryMissingError, ProjectionsError
@@ -22,7 +31,6 @@ from projections.read_model.store import (
     APPLY_MAX,
     Applied,
     DamagedDocument,
-    DocumentChange,
     ReadModelStore,
     State,
     damaged_of,
@@ -38,27 +46,10 @@ HELD_MAX = 100_000
 
 APPLY_TRIES_MAX = 20
 _CONTENDED_RETRY_S = 0.05
+_TURN = 100
+"""Endpoints that are folded until what a write sends or receives has its turn."""
 
 _HISTORY_MISSING = (HistoryMissingError, TrimmedError, ArchiveError)
-
-
-@dataclass
-class Changed(Generic[State]):
-    """The new state of one endpoint after a batch."""
-
-    endpoint_id: UUID
-    state: State
-    change: DocumentChange
-    deliveries: list[Delivery]
-
-
-@dataclass
-class Folded(Generic[State]):
-    """The result of a batch: documents to write, entries without effect, entries that failed."""
-
-    changed: list[Changed[State]] = field(default_factory=list)
-    unchanged: list[Delivery] = field(default_factory=list)
-    failed: list[tuple[Delivery, Exception]] = field(default_factory=list)
 
 
 class Projector(Generic[State]):
@@ -125,16 +116,17 @@ class Projector(Generic[State]):
         """Fold *batch* and write it; repeat where another projector wrote meanwhile."""
         left = list(batch)
         self._known.note(max(delivery.entry_id for delivery in batch))
-        ended: list[tuple[Delivery, Outcome]] = []
-        for _ in range(APPLY_TRIES_MAX):
-            folded = await self._fold(left)
-            left = await self._apply(folded)
-            ended += (
-                (delivery, outcome_of(error, delivery.deliveries, self._policy))
-                for delivery, error in folded.failed
-            )
-            if not left:
-                return ended
+        failed: list[tuple[Delivery, Exception]] = []
+        tries = 0
+        while left and tries < APPLY_TRIES_MAX:
+            tries += 1
+            by_endpoint = self._decoded(left, failed)
+            await self._load(by_endpoint)
+            left = await self._write(list(parts_of(by_endpoint, APPLY_MAX)), failed)
+        ended = [
+            (delivery, outcome_of(error, delivery.deliveries, self._policy))
+            for delivery, error in failed
+        ]
         return ended + [(delivery, Retry(_CONTENDED_RETRY_S)) for delivery in left]
 
     async def idle(self) -> None:
@@ -150,20 +142,20 @@ class Projector(Generic[State]):
         if damaged := damaged_of(page):
             await self._mend(damaged)
 
-    async def _fold(self, batch: Sequence[Delivery]) -> Folded[State]:
-        folded: Folded[State] = Folded()
-        by_endpoint: dict[UUID, list[tuple[Delivery, RecordedEvent]]] = {}
+    @staticmethod
+    def _decoded(
+        batch: Sequence[Delivery], failed: list[tuple[Delivery, Exception]]
+    ) -> dict[UUID, Delivered]:
+        """Return the events of each endpoint; add to *failed* what cannot be read."""
+        by_endpoint: dict[UUID, Delivered] = {}
         for delivery in batch:
             try:
                 recorded = decode(delivery.entry)
             except EventsError as error:
-                folded.failed.append((delivery, error))
+                failed.append((delivery, error))
             else:
                 by_endpoint.setdefault(recorded.event.endpoint_id, []).append((delivery, recorded))
-        await self._load(by_endpoint)
-        for endpoint_id, delivered in by_endpoint.items():
-            self._fold_endpoint(folded, endpoint_id, delivered)
-        return folded
+        return by_endpoint
 
     async def _load(self, wanted: Iterable[UUID]) -> None:
         missing = [endpoint_id for endpoint_id in wanted if endpoint_id not in self._held]
@@ -198,57 +190,66 @@ class Projector(Generic[State]):
             if generation == self._generation:
                 await self._begin_anew(str(error))
 
-    def _fold_endpoint(
-        self,
-        folded: Folded[State],
-        endpoint_id: UUID,
-        delivered: list[tuple[Delivery, RecordedEvent]],
-    ) -> None:
-        revision, before = self._held[endpoint_id]
-        evolve = self._projection.evolve
-        state = before
-        done = []
-        for delivery, recorded in delivered:
-            try:
-                state = evolve(state, recorded)
-            except Exception as error:  # noqa: BLE001 - however a fold fails, its entry has an end
-                folded.failed.append((delivery, error))
-            else:
-                done.append(delivery)
-        if not done or (state is before and revision):
-            folded.unchanged += done
-            return
-        entry_ids = [delivery.entry_id for delivery in done]
-        document = self._projection.encode(state, revision + 1)
-        change = DocumentChange(str(endpoint_id), revision, document, entry_ids)
-        folded.changed.append(Changed(endpoint_id, state, change, done))
+    async def _write(
+        self, parts: Sequence[Part], failed: list[tuple[Delivery, Exception]]
+    ) -> list[Delivery]:
+        """Fold and write *parts*, and fold each while the one before it is written.
 
-    async def _apply(self, folded: Folded[State]) -> list[Delivery]:
-        """Write *folded*; return the deliveries that have to be folded again."""
+        Returns the deliveries that have to be folded again, and adds to *failed*.
+        """
         left: list[Delivery] = []
-        unchanged = folded.unchanged
         generation = self._generation
-        for at in range(0, max(1, len(folded.changed)), APPLY_MAX):
-            chunk = folded.changed[at : at + APPLY_MAX]
-            changes = [changed.change for changed in chunk]
-            with applying():
-                applied = await self._store.apply(
-                    self._generation,
-                    self._store.read_model,
-                    changes,
-                    [delivery.entry_id for delivery in unchanged],
-                )
+        folded = await self._folded(parts[0])
+        for place in range(len(parts)):
+            later = parts[place + 1 :]
+            applied, next_folded = await self._apply(folded, later[0] if later else None)
             note_conflicts(len(applied.conflicts))
             if not await self._is_whole(applied):
-                undone = [d for changed in folded.changed[at:] for d in changed.deliveries]
-                return left + unchanged + undone
-            unchanged = []
-            left += await self._hold(chunk, applied)
+                return left + deliveries_of(parts[place:])
+            failed += folded.failed
+            left += await self._hold(folded.changed, applied)
             if self._generation != generation:
                 # The others were folded from documents that no longer exist.
-                later = folded.changed[at + APPLY_MAX :]
-                return left + [d for changed in later for d in changed.deliveries]
+                return left + deliveries_of(later)
+            folded = next_folded
         return left
+
+    async def _folded(self, part: Part) -> FoldedPart[State]:
+        folded: FoldedPart[State] = FoldedPart()
+        for place, (endpoint_id, delivered) in enumerate(part.items(), start=1):
+            folded.fold(self._projection, endpoint_id, self._held[endpoint_id], delivered)
+            if place % _TURN == 0:
+                await anyio.lowlevel.checkpoint()
+        return folded
+
+    async def _apply(
+        self, folded: FoldedPart[State], following: Part | None
+    ) -> tuple[Applied, FoldedPart[State]]:
+        """Write *folded*, and fold *following* meanwhile: its endpoints are others."""
+        if following is None:
+            return await self._applied(folded), FoldedPart()
+        applied: list[Applied] = []
+
+        async def apply() -> None:
+            applied.append(await self._applied(folded))
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(apply)
+                await anyio.lowlevel.checkpoint()
+                next_folded = await self._folded(following)
+        except ExceptionGroup as group:
+            raise first_failure(group) from group
+        return applied[0], next_folded
+
+    async def _applied(self, folded: FoldedPart[State]) -> Applied:
+        with applying():
+            return await self._store.apply(
+                self._generation,
+                self._store.read_model,
+                [changed.change for changed in folded.changed],
+                [delivery.entry_id for delivery in folded.unchanged],
+            )
 
     async def _is_whole(self, applied: Applied) -> bool:
         """Return whether the generation is live and complete; otherwise find or build another."""

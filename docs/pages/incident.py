@@ -24,12 +24,12 @@ from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.outcome import RetryPolicy
 from consumers.runtime.processor import Handler, HandlerProcessor
-from consumers.runtime.waiting_connections import connection_name
 from events.catalogue.endpoint import EndpointCreatedEvent
 from events.catalogue.route import RouteStartedEvent
 from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.log.log import EventLog, open_log
+from events.streams.waiting_connections import connection_name
 from producers.endpoints.endpoint_service import EndpointService
 from producers.model_definitions.model_folder import read_model_definition
 from projections.read_model.reader import ReaderSettings, RouteTableReader

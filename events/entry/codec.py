@@ -217,7 +217,7 @@ def decode_values(entry_id: EntryId, partition: int, values: Sequence[bytes]) ->
         raise UnknownEventTypeError(name.decode("utf-8", "replace"))
     if not payload:
         raise UndecodableEntryError("the entry has no payload")
-    if (size := sum(map(len, values)) + _NAMES_BYTES[len(values)]) > ENTRY_BYTES_MAX:
+    if (size := len(b"".join(values)) + _NAMES_BYTES[len(values)]) > ENTRY_BYTES_MAX:
         raise UndecodableEntryError(_oversized(size))
     newest, decoder = known
     try:

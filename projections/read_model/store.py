@@ -23,8 +23,8 @@ from projections.errors import (
 from projections.projection import Projection
 from projections.read_model.generations import CHANGES_MAX, WRITE_CHUNK, Generations, whole_number
 
-APPLY_MAX = 1_000
-"""Documents that one apply changes at most: they block the server for about 10 ms."""
+APPLY_MAX = 500
+"""Documents that one apply changes at most: they block the server for about 5 ms."""
 
 State = TypeVar("State")
 

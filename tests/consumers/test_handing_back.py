@@ -7,9 +7,9 @@ import anyio
 from consumers.runtime.consumer import ConsumerSettings
 from consumers.runtime.group import Group
 from consumers.runtime.outcome import RetryPolicy
-from consumers.runtime.waiting_connections import connection_name
 from events.entry.entry_id import START, EntryId
 from events.log.log import EventLog
+from events.streams.waiting_connections import connection_name
 from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import (
     GROUP,

@@ -8,9 +8,9 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-from consumers.runtime.waiting_connections import connection_name
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
+from events.streams.waiting_connections import connection_name
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.group_process import processes
 from tests.consumers.support.handling_process import (

@@ -10,8 +10,8 @@ import anyio
 from anyio.abc import Process
 
 from consumers.processes.supervisor import routestream_command
-from consumers.runtime.waiting_connections import connection_name
 from events.log.log import EventLog
+from events.streams.waiting_connections import connection_name
 from tests.support.waiting import wait_until
 
 CLAIM_IDLE_MS = 1_000

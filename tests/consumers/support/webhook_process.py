@@ -8,9 +8,9 @@ from subprocess import DEVNULL
 import anyio
 
 from consumers.processes.supervisor import routestream_command
-from consumers.runtime.waiting_connections import connection_name
 from consumers.webhook.webhook_group import WEBHOOK
 from events.log.log import EventLog
+from events.streams.waiting_connections import connection_name
 from tests.consumers.support.group_process import GroupProcess
 from tests.consumers.support.handler_group import owner
 from tests.consumers.support.receiver import Receiver
