@@ -16,6 +16,7 @@ from events.entry.position import time_of
 from events.log.log import EventLog
 from producers.endpoints.endpoint_service import EndpointService
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.routing import routable
 from tests.consumers.support.backend_ai import (
     GROUP,
     Cluster,
@@ -187,6 +188,21 @@ async def test_an_expired_health_check_stays_what_is_recorded(
 
     assert (await endpoint(log, endpoint_id)).health_check == HealthCheck(path="/ready")
     assert found(reader) == {"recorded": 1, "unchanged": 2, "key_missing": 2}
+
+
+async def test_a_new_endpoint_of_a_release_without_keys_about_health_is_not_checked(
+    log: EventLog, played: Cluster, reader: HandlerConsumer, endpoint_id: UUID
+) -> None:
+    await played.hand_over(endpoint_id, [route(1)])
+    await played.delete_key(f"endpoint.{endpoint_id}.health_check_enabled")
+    args = msgspec.msgpack.encode([str(endpoint_id)])  # and no metadata, as releases up to 25.11
+    await played.add_fields({"name": "endpoint_route_list_updated", "args": args})
+    await until_read(played)
+
+    shown = await endpoint(log, endpoint_id)
+    assert shown.health_check is None
+    assert [one.session_id for one in routable(shown)] == [session_of(1)]
+    assert found(reader) == {"recorded": 1, "key_missing": 1}
 
 
 async def test_a_refused_route_stays_as_recorded_and_its_neighbours_are_recorded(

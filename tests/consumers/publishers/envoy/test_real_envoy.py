@@ -3,10 +3,12 @@
 import socket
 
 import anyio
+import pytest
 from msgspec.structs import replace
 
 from consumers.publishers.envoy.discovery_server import discovery_server
 from tests.consumers.publishers.support.envoy_setup import Setup
+from tests.consumers.publishers.support.h2_server import h2_server
 from tests.consumers.publishers.support.model_servers import streaming
 from tests.consumers.publishers.support.put_feed import PutFeed, endpoint_of, route_of, snapshot_at
 from tests.consumers.publishers.support.running_envoy import with_envoy
@@ -44,6 +46,18 @@ async def test_an_endpoint_without_routes_is_503_and_comes_back(served: Setup) -
     served.put(0, 1, at=3)
 
     await served.client.until("chat", "second")
+
+
+@pytest.mark.parametrize("protocol", ["h2", "grpc"])
+async def test_a_replica_that_speaks_h2_alone_is_reached_without_tls(
+    served: Setup, protocol: str
+) -> None:
+    async with h2_server("two") as port:
+        route = route_of(7, port, protocol=protocol)
+        served.feed.put(snapshot_at(endpoint_of("chat", route, at=2)))
+
+        await served.until_acknowledged(2)
+        await served.client.until("chat", "two")
 
 
 async def test_a_host_of_no_endpoint_is_404(served: Setup) -> None:

@@ -2,9 +2,12 @@
 
 from uuid import UUID
 
+import pytest
+
 from consumers.processes.traefik_process import TraefikProcess
 from events import EventLog
 from events.entry.entry_id import EntryId
+from tests.consumers.publishers.support.h2_server import h2_server
 from tests.consumers.publishers.support.traefik_dialects import Dialect
 from tests.consumers.publishers.support.traefik_world import (
     Requests,
@@ -56,6 +59,20 @@ async def test_traffic_is_shared_by_the_weights(
             answers = await requests.send(PATH, 400)
             assert answers.keys() == {"a", "b"}
             assert abs(answers["a"] - 300) <= 8
+
+
+@pytest.mark.parametrize("protocol", ["h2", "grpc"])
+async def test_a_replica_that_speaks_h2_alone_is_reached_without_tls(
+    log: EventLog, dialect: Dialect, requests: Requests, protocol: str
+) -> None:
+    table = WrittenTable(log)
+    async with h2_server("two") as port, model_servers("unused") as (server,):
+        route = server.route(kernel_port=port, protocol=protocol)
+        await table.begin(endpoint(1, route, version=at(1)))
+        async with publishing(log, dialect.publisher, dialect.settings) as published:
+            await published.until_acknowledged(dialect.proxy)
+            await requests.until_newest(PATH, published)
+            assert await requests.send(PATH, 4) == {"two": 4}
 
 
 async def test_an_endpoint_without_routes_answers_503_and_recovers(
