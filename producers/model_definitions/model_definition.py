@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, field
+from msgspec.structs import replace
 
 from events.catalogue.health_check import HealthCheck
 from producers.model_definitions.definition_reader import DefinitionPart
@@ -72,10 +73,21 @@ class ModelDefinition(DefinitionPart, frozen=True, kw_only=True):
 
     @property
     def health_check(self) -> HealthCheck | None:
-        """The health check of the first model that has one; None where none has."""
-        services = (model.service for model in self.models)
-        checks = (service.health_check for service in services if service is not None)
-        return next((check for check in checks if check is not None), None)
+        """The health check of the first model that has one; None where none has.
+
+        A deep check asks for that model, unless it names another.
+        """
+        for model in self.models:
+            check = None if model.service is None else model.service.health_check
+            if check is not None:
+                return _asking_for(model, check)
+        return None
+
+
+def _asking_for(model: Model, check: HealthCheck) -> HealthCheck:
+    if check.deep is None or check.deep.model is not None:
+        return check
+    return replace(check, deep=replace(check.deep, model=model.name))
 
 
 def resolve_health_check(

@@ -201,8 +201,14 @@ def test_all_fields_of_a_health_check_may_have_hyphens_in_its_parts_too() -> Non
         refused_retries=3,
         on_stale="unhealthy",
         warm_up_time=1200,
-        deep=DeepCheck(max_wait_time=5, traffic_window=0),
+        deep=DeepCheck(model="m", max_wait_time=5, traffic_window=0),
     )
+
+
+@pytest.mark.parametrize(("deep", "model"), [("{}", "m"), ("{model: other}", "other")])
+def test_a_deep_check_asks_for_the_model_of_its_definition(deep: str, model: str) -> None:
+    check = definition_of(with_health_check(f"{{path: /h, deep: {deep}}}")).health_check
+    assert check == HealthCheck(path="/h", deep=DeepCheck(model=model))
 
 
 def test_a_check_without_a_path_needs_none() -> None:
