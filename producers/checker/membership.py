@@ -40,12 +40,13 @@ class MembershipSettings(Limited, frozen=True):
 
     Attributes:
         heartbeat_s: Time between two signs of life.
-        lifetime_s: Time without a sign after which a checker is dead and its endpoints move.
+        lifetime_s: Time without a sign after which a checker is dead and its endpoints move. The
+            others know within one more heartbeat: with the defaults 4 s after its death.
         leave_timeout_s: The longest wait for the server at a clean stop.
     """
 
-    heartbeat_s: Annotated[float, Meta(ge=0.01, le=3_600)] = 2.0
-    lifetime_s: Annotated[float, Meta(ge=0.02, le=86_400)] = 10.0
+    heartbeat_s: Annotated[float, Meta(ge=0.01, le=3_600)] = 0.5
+    lifetime_s: Annotated[float, Meta(ge=0.02, le=86_400)] = 3.5
     leave_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 2.0
 
     def __post_init__(self) -> None:

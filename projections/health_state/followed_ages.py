@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from time import monotonic, time
+from uuid import UUID
 
 import anyio
 
@@ -12,7 +13,7 @@ from events.server.server import Server
 from events.structured_logger import structured_logger
 from projections.health_state.probe_times import read_probe_times, routes_to_probe
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.health_age import HealthAge, RouteKey, health_age_of
+from projections.route_table.health_age import HealthAge, RouteKey, health_age_of, stale_after_s
 from projections.route_table.route import Route
 
 _log = structured_logger(__name__)
@@ -33,11 +34,14 @@ class FollowedAges:
         keys: Keys,
         partitions: int,
         endpoints: Callable[[], Iterable[Endpoint]],
+        note: Callable[[Iterable[UUID]], None],
     ) -> None:
         self._server = server
         self._keys = keys
         self._partitions = partitions
         self._endpoints = endpoints
+        self._note = note
+        self._withdrawn: dict[UUID, frozenset[UUID]] = {}
         self._times: dict[RouteKey, int] = {}
         self._now_ms = 0
         self._read_at: float | None = None
@@ -54,6 +58,7 @@ class FollowedAges:
                 self._is_told = False
             else:
                 self._is_told = True
+                self._note_withdrawn()
             await anyio.sleep(READ_EVERY_S)
 
     @property
@@ -73,6 +78,38 @@ class FollowedAges:
         now_ms = self.server_ms
         probed_ms = self._times.get((endpoint.endpoint_id, route.route_id))
         return health_age_of(endpoint, route, probed_ms, now_ms)
+
+    def withdrawn(self, endpoint: Endpoint) -> frozenset[UUID]:
+        """Return the routes that get no traffic because their health was stale when last read.
+
+        While Redis is away none is added: nobody knows then whether routes are probed.
+        """
+        check = endpoint.health_check
+        if check is None or check.on_stale != "unhealthy" or self._read_at is None:
+            return frozenset()
+        unread_s = monotonic() - self._read_at
+        return frozenset(
+            route.route_id
+            for route in endpoint.present_routes
+            if (age := self.age_of(endpoint, route)) is not None
+            and (age.age_s is None or age.age_s - unread_s > stale_after_s(check))
+        )
+
+    def _note_withdrawn(self) -> None:
+        """Tell which endpoints have other withdrawn routes than at the reading before."""
+        withdrawn = {
+            endpoint.endpoint_id: routes
+            for endpoint in self._endpoints()
+            if (routes := self.withdrawn(endpoint))
+        }
+        before, self._withdrawn = self._withdrawn, withdrawn
+        changed = [
+            endpoint_id
+            for endpoint_id in before.keys() | withdrawn.keys()
+            if before.get(endpoint_id) != withdrawn.get(endpoint_id)
+        ]
+        if changed:
+            self._note(changed)
 
     async def _read(self) -> None:
         ask = self._server.client.call

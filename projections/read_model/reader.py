@@ -80,7 +80,7 @@ class RouteTableReader:
             )
             for partition in range(partitions)
         ]
-        self._ages = FollowedAges(server, keys, partitions, self.endpoints)
+        self._ages = FollowedAges(server, keys, partitions, self.endpoints, self._note)
         self._requests = RequestReport(server, keys, partitions)
         self._ramps = Ramps(self.endpoints, self._slow_start, self._note)
 
@@ -115,7 +115,8 @@ class RouteTableReader:
 
     def _routable_of(self, endpoint: Endpoint) -> tuple[Route, ...]:
         slow_start = self._slow_start() if self._settings.slow_start_s else None
-        return routable(endpoint, self._settings.panic_threshold, slow_start)
+        stale = self._ages.withdrawn(endpoint)
+        return routable(endpoint, self._settings.panic_threshold, slow_start, stale)
 
     def _slow_start(self) -> SlowStart:
         return SlowStart(self._settings.slow_start_s, self._ages.server_ms)
@@ -176,7 +177,8 @@ class RouteTableReader:
         """Return how old the health of a route is, and whether it is stale.
 
         None where no health checker has to look at the route, and before it is known. A stale route
-        is still among the `routable` ones as long as its last known health is healthy.
+        is still among the `routable` ones as long as its last known health is healthy, unless its
+        health check has `on_stale: unhealthy`.
         """
         endpoint = self.endpoint(endpoint_id)
         route = None if endpoint is None else endpoint.routes.get(route_id)

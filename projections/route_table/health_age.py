@@ -1,5 +1,6 @@
 """Say how old the health of a route is, and when it is stale."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 import msgspec
@@ -87,3 +88,18 @@ def health_age_of(
         return HealthAge(None, None, is_stale=True)
     age_s = max(0.0, (now_ms - looked_at_ms) / 1_000)
     return HealthAge(looked_at_ms, age_s, is_stale=age_s > stale_after_s(check))
+
+
+def withdrawn(endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]) -> frozenset[UUID]:
+    """Return the routes that get no traffic because their health is stale.
+
+    There are some only where the health check says that stale health counts as unhealthy.
+    """
+    check = endpoint.health_check
+    if check is None or check.on_stale != "unhealthy":
+        return frozenset()
+    return frozenset(
+        route.route_id
+        for route in endpoint.present_routes
+        if (age := ages.get((endpoint.endpoint_id, route.route_id))) is not None and age.is_stale
+    )

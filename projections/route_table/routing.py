@@ -1,5 +1,8 @@
 """Apply the rule that AppProxy routes by: which routes of an endpoint get traffic."""
 
+from collections.abc import Collection
+from uuid import UUID
+
 from projections.route_table.effective_weight import divided
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import ENDED, Route
@@ -29,7 +32,10 @@ def gets_traffic(route: Route, *, checked: bool) -> bool:
 
 
 def routable(
-    endpoint: Endpoint, panic_threshold: float = 0.0, slow_start: SlowStart | None = None
+    endpoint: Endpoint,
+    panic_threshold: float = 0.0,
+    slow_start: SlowStart | None = None,
+    stale: Collection[UUID] = (),
 ) -> tuple[Route, ...]:
     """Return the routes that share the endpoint's traffic by their `traffic_ratio`.
 
@@ -39,12 +45,17 @@ def routable(
     Where fewer than *panic_threshold* (0 to 1) of the candidates are healthy, all of them are
     returned: too few healthy ones under full load would fail next. 0 switches that off. A route
     with ratio 0 gets no traffic, nor does any whose endpoint's traffic is switched off.
+
+    *stale* are routes to be taken for unhealthy, because nobody has looked at them for long: see
+    `projections.route_table.health_age.withdrawn`.
     """
     if endpoint.traffic_status == "inactive":
         return ()
     candidates = [route for route in endpoint.present_routes if is_candidate(route)]
     checked = endpoint.health_check is not None
     chosen = [route for route in candidates if gets_traffic(route, checked=checked)]
+    if stale:
+        chosen = [route for route in chosen if route.route_id not in stale]
     if len(chosen) < panic_threshold * len(candidates):
         chosen = candidates
     weighted = tuple(route for route in chosen if route.traffic_ratio > 0)

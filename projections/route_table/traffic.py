@@ -1,5 +1,6 @@
 """Explain each route's traffic: its share, why it gets none, and which event decided that."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 import msgspec
@@ -24,15 +25,21 @@ class Traffic(msgspec.Struct, frozen=True):
     decided_at: EntryId
 
 
-def traffic_of(endpoint: Endpoint) -> dict[UUID, Traffic]:
-    """Return the traffic of each route of the endpoint, by the rule that AppProxy routes by."""
-    chosen = {route.route_id: route.traffic_ratio for route in routable(endpoint)}
+def traffic_of(endpoint: Endpoint, stale: Collection[UUID] = ()) -> dict[UUID, Traffic]:
+    """Return the traffic of each route of the endpoint, by the rule that AppProxy routes by.
+
+    *stale* are routes that are taken for unhealthy because nobody has looked at them for long.
+    """
+    chosen = {route.route_id: route.traffic_ratio for route in routable(endpoint, stale=stale)}
+    else_chosen = {route.route_id for route in routable(endpoint)} if stale else frozenset()
     total = sum(chosen.values())
     traffic = {}
     for route in endpoint.present_routes:
         if route.route_id in chosen:
             share = chosen[route.route_id] / total
             traffic[route.route_id] = Traffic(share, None, _chosen_at(endpoint, route))
+        elif route.route_id in else_chosen:
+            traffic[route.route_id] = Traffic(0.0, "health is stale", route.health_at)
         else:
             traffic[route.route_id] = _none_for(endpoint, route)
     return traffic

@@ -23,7 +23,9 @@ from events.server.server import now_of
 from producers.checker.membership import MembershipSettings, join
 from producers.checker.probe_report import ProbeReport
 from producers.checker.probe_result import ProbeResult
+from producers.endpoints.endpoint_service import EndpointService
 from projections import open_reader
+from projections.health_state import followed_ages
 from projections.route_table.health_age import RouteKey
 from tests.consumers.support.commands import Commands
 from tests.consumers.support.examination import examined_log, found, not_well, projecting
@@ -213,6 +215,32 @@ async def test_a_reader_and_the_metrics_tell_the_age_of_health(served: EventLog)
         samples = await asked.samples()
         assert samples["health_stale_routes"] == 1
         assert 130 <= samples["health_age_seconds"] < 200
+
+
+WITHDRAWN = HealthCheck(path="/health", interval=1.0, on_stale="unhealthy")
+
+
+async def test_stale_health_takes_a_route_out_where_the_operator_wants_it(
+    served: EventLog, run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_ages, "READ_EVERY_S", 0.05)
+    await EndpointService(served).update_health_check(ENDPOINT, WITHDRAWN)
+    await report(served, {FIRST: 5.0, SECOND: 130.0})
+    async with open_reader(served) as reader:
+        noted: list[UUID] = []
+        reader.listen(lambda endpoints: noted.extend(endpoints or ()))
+
+        def routable() -> list[UUID]:
+            return [one.route_id for one in reader.routable(ENDPOINT)]
+
+        await wait_until(lambda: routable() == [FIRST], "the stale route is out")
+        rows = json.loads((await run(endpoints, "show", "chat", "-o", "json")).stdout)["routes"]
+        assert [one["why_not"] for one in rows] == [None, "health is stale"]
+        assert "no: health is stale" in (await run(endpoints, "show", "chat")).stdout
+        noted.clear()
+        await report(served, {SECOND: 1.0})
+        await wait_until(lambda: routable() == [FIRST, SECOND], "somebody looked again")
+        assert noted == [ENDPOINT]  # so publishers write it anew
 
 
 async def test_the_times_of_routes_that_are_gone_are_forgotten(served: EventLog) -> None:

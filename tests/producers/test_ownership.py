@@ -13,6 +13,7 @@ from events.server.server import Server, now_of, open_server
 from events.server.settings import ServerSettings
 from producers.checker.known_checkers import KnownCheckers, read_known_checkers
 from producers.checker.membership import Membership, MembershipSettings, join, owner_of
+from producers.checker.settings import CheckerSettings
 from tests.support.log_lines import captured_lines
 
 ids = st.text(min_size=1, max_size=20)
@@ -55,7 +56,7 @@ def test_the_endpoints_are_shared_evenly() -> None:
     [
         ({"heartbeat_s": 0}, "heartbeat_s must be at least 0.01, got 0"),
         ({"leave_timeout_s": -1}, "leave_timeout_s must be at least 0.01, got -1"),
-        ({"lifetime_s": 3.0}, r"lifetime_s must be at least twice heartbeat_s \(2.0\), got 3"),
+        ({"lifetime_s": 0.9}, r"lifetime_s must be at least twice heartbeat_s \(0.5\), got 0.9"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(
@@ -95,6 +96,26 @@ async def until_living(membership: Membership, *checkers: str) -> None:
     with anyio.fail_after(10):
         while membership.living != set(checkers):
             await membership.changed()
+
+
+def test_with_the_defaults_a_dead_checker_is_replaced_within_five_seconds() -> None:
+    settings = MembershipSettings()
+    known_dead_s = settings.lifetime_s + settings.heartbeat_s
+    assert known_dead_s + CheckerSettings().update_interval_s <= 4.5  # half a second to spare
+
+
+async def test_a_checker_that_dies_is_replaced_although_it_did_not_leave(
+    server: Server, keys: Keys
+) -> None:
+    settings = MembershipSettings(heartbeat_s=0.05, lifetime_s=0.35)
+    dead = Membership(server, keys, "dead", settings)
+    async with join(server, keys, "lives", settings) as lives:
+        await dead.heartbeat()
+        await until_living(lives, "lives", "dead")
+        died_at = anyio.current_time()
+        await until_living(lives, "lives")
+        assert anyio.current_time() - died_at > 0.2
+        assert all(lives.owns(UUID(one)) for one in some_ids())
 
 
 async def test_those_who_join_know_each_other_and_share_the_endpoints(

@@ -27,7 +27,7 @@ from events.entry.age import age_of
 from events.entry.entry_id import START, EntryId
 from projections.read_model.knowledge import Knowledge
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.health_age import HealthAge, LastProbe, RouteKey
+from projections.route_table.health_age import HealthAge, LastProbe, RouteKey, withdrawn
 from projections.route_table.route import Health, Route
 from projections.route_table.traffic import (
     Traffic,
@@ -139,7 +139,8 @@ def _healths(row: EndpointRow) -> str | None:
     if row.destroyed_at is not None:
         return None
     stale = sum(bool(route.health_stale) for route in row.routes)
-    return healths(row.health_check, (route.health for route in row.routes), stale)
+    flapping, each = sum(one.flapping for one in row.routes), (one.health for one in row.routes)
+    return healths(row.health_check, each, flapping=flapping, stale=stale)
 
 
 def _shares(row: EndpointRow) -> str | None:
@@ -227,7 +228,7 @@ def live_endpoint_row(
 
 
 def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]) -> dict[str, Any]:
-    traffic, own, check = traffic_of(endpoint), endpoint.endpoint_id, endpoint.health_check
+    traffic, own = traffic_of(endpoint, withdrawn(endpoint, ages)), endpoint.endpoint_id
     return {
         "endpoint_id": endpoint.endpoint_id,
         "name": endpoint.name,
@@ -236,7 +237,7 @@ def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]
         "open_to_public": endpoint.open_to_public,
         "owner": msgspec.to_builtins(endpoint.owner),
         "labels": endpoint.labels,
-        "health_check": check and shown_fields(check),
+        "health_check": endpoint.health_check and shown_fields(endpoint.health_check),
         "version": endpoint.version,
         "revision": revision,
         "created_at": _stamp(endpoint.created_at),

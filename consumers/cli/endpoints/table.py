@@ -56,8 +56,10 @@ def knowledge_row(known: Knowledge, now: datetime) -> KnowledgeRow:
     )
 
 
-def healths(health_check: object | None, routes: Iterable[Health], stale: int) -> str:
-    """Return how many routes have each health, and of how many that is *stale*."""
+def healths(
+    health_check: object | None, routes: Iterable[Health], *, flapping: int, stale: int
+) -> str:
+    """Return how many routes have each health, how many flap, and of how many it is stale."""
     if health_check is None:
         return "no health check"
     each_count = Counter(routes)
@@ -66,7 +68,10 @@ def healths(health_check: object | None, routes: Iterable[Health], stale: int) -
         for health in HEALTH_COLOURS
         if each_count[health]
     ]
-    return ", ".join([*each, *([f"{stale} stale"] if stale else [])])
+    further = [
+        f"{count} {word}" for count, word in ((flapping, "flapping"), (stale, "stale")) if count
+    ]
+    return ", ".join([*each, *further])
 
 
 def health_text(health: Health, *, is_stale: bool, flapping: bool) -> Text:

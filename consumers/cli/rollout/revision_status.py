@@ -65,7 +65,12 @@ def revision_rows(endpoint: Endpoint) -> list[RevisionRow]:
             revision=revision,
             routable=got[revision],
             routes=len(own),
-            health=healths(endpoint.health_check, (route.health for route in own), 0),
+            health=healths(
+                endpoint.health_check,
+                (route.health for route in own),
+                flapping=sum(route.flapping for route in own),
+                stale=0,
+            ),
             share=endpoint.split.get(revision, 0.0) / total if total else None,
             traffic=_sum(traffic[route.route_id].share for route in own),
         )

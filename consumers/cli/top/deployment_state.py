@@ -10,7 +10,7 @@ from consumers.groups.state import GroupState
 from consumers.runtime.dead_letters import DeadEntry
 from events.entry.recorded import Entry
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.health_age import HealthAge, RouteKey
+from projections.route_table.health_age import HealthAge, RouteKey, withdrawn
 from projections.route_table.traffic import traffic_of
 
 Subject = Literal["endpoints", "groups", "dead", "log"]
@@ -67,7 +67,11 @@ class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def routes(self) -> tuple[int, int]:
         """The number of routes that get traffic, and the number of all routes."""
-        routes = [one for endpoint in self.endpoints for one in traffic_of(endpoint).values()]
+        routes = [
+            one
+            for endpoint in self.endpoints
+            for one in traffic_of(endpoint, withdrawn(endpoint, self.ages)).values()
+        ]
         return sum(one.why_not is None for one in routes), len(routes)
 
     @property

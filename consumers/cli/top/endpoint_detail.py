@@ -28,7 +28,7 @@ from projections.health_state.health_window import read_health
 from projections.health_state.history import RouteHistory, Span
 from projections.health_state.probe_times import read_health_ages
 from projections.read_model.knowledge import read_knowledge
-from projections.route_table.health_age import HealthAge
+from projections.route_table.health_age import HealthAge, withdrawn
 from projections.route_table.lookup import read_endpoint
 from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
@@ -67,8 +67,8 @@ async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> Ren
     pairs = [*endpoint_pairs(revision, endpoint, now), ("knowledge", known.in_words(now))]
     grid = pairs_grid(pairs)
     histories = {one.route_id: one for one in health.routes}
-    traffic = traffic_of(endpoint)
     ages = await read_health_ages(log, [endpoint], now)
+    traffic = traffic_of(endpoint, withdrawn(endpoint, ages))
     rows = [
         _Route(
             one,

@@ -15,6 +15,7 @@ from events.entry.age import age_of, span
 from events.entry.entry_id import START
 from events.entry.recorded import Entry
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import withdrawn
 from projections.route_table.traffic import traffic_of
 
 _ENDPOINTS = (
@@ -79,14 +80,16 @@ def _badness(endpoint: Endpoint) -> tuple[bool, bool, str, int]:
 
 
 def _endpoint(endpoint: Endpoint, seen: DeploymentState) -> Row:
-    traffic = traffic_of(endpoint).values()
+    traffic = traffic_of(endpoint, withdrawn(endpoint, seen.ages)).values()
     getting = [one.share for one in traffic if one.why_not is None]
     colour = "green" if len(getting) == len(traffic) else "yellow" if getting else "red"
     routes = endpoint.present_routes
     ages = [seen.ages.get((endpoint.endpoint_id, one.route_id)) for one in routes]
     stale = sum(age is not None and age.is_stale for age in ages)
-    health = healths(endpoint.health_check, (one.health for one in routes), stale)
-    is_bad = stale or any(one.health == "unhealthy" for one in routes)
+    flapping = sum(one.flapping for one in routes)
+    each = (one.health for one in routes)
+    health = healths(endpoint.health_check, each, flapping=flapping, stale=stale)
+    is_bad = stale or flapping or any(one.health == "unhealthy" for one in routes)
     cells = (
         Text(short_id(endpoint.endpoint_id), "bold"),
         as_text(endpoint.name),
