@@ -55,6 +55,7 @@ async def _keep(
             anyio.create_task_group() as tasks,
         ):
             keeper = exposed.keeper = LifeCycleKeeper(log, reader, settings.life_cycle)
-            tasks.start_soon(RolloutKeeper(log, reader.endpoints, settings.rollout).run)
+            rollouts = RolloutKeeper(log, reader.endpoints, settings.rollout, keeper.recorded)
+            tasks.start_soon(rollouts.run)
             await keeper.run()
             tasks.cancel_scope.cancel()

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from events.catalogue.event import Event
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.route import (
@@ -10,11 +12,13 @@ from events.catalogue.route import (
     RouteTerminatingEvent,
     RouteTrafficRatioUpdatedEvent,
 )
+from events.catalogue.traffic_split import TrafficSplitUpdatedEvent
 from events.entry.recorded import Metadata, RecordedEvent, fold
 from producers.endpoints.decisions import Decision
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
-from projections.route_table.traffic import traffic_of
+from projections.route_table.routing import routable
+from projections.route_table.traffic import revision_in_words, traffic_of
 
 
 def after_decision(before: Endpoint, decision: Decision) -> Endpoint:
@@ -55,5 +59,20 @@ def _remarks(after: Endpoint, event: Event) -> Iterator[str]:
             traffic = traffic_of(after).get(event.route_id)
             if traffic is not None and traffic.why_not is not None:
                 yield f"route {event.route_id} gets no traffic all the same: {traffic.why_not}"
+        case TrafficSplitUpdatedEvent():
+            yield from _idle_shares(after)
         case _:
             return
+
+
+def _idle_shares(after: Endpoint) -> Iterator[str]:
+    """Yield a sentence for each revision with a share that no route of it can take now."""
+    undivided = replace(after, split={}, traffic_status="active")
+    fit = {route.revision for route in routable(undivided)}
+    follows = (
+        "its share goes to the others until one can"
+        if fit & after.split.keys()
+        else "no route gets traffic until one can"
+    )
+    for revision in sorted(after.split.keys() - fit):
+        yield f"{revision_in_words(revision)}: no route can take traffic, {follows}"

@@ -1,5 +1,6 @@
 """Keep the rollouts of a table moving: record the steps that are due, and the ways back."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import anyio
@@ -26,7 +27,7 @@ class RolloutKeeper:
     """Records what is due of every gradual rollout.
 
     All that it knows is in the table: it may be killed at any moment, and several may run. A step
-    is decided on the endpoint's state in the log, and recorded once.
+    is decided on the endpoint's state in the log, and recorded once. It is counted in *recorded*.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class RolloutKeeper:
         log: EventLog,
         endpoints: Callable[[], Iterable[Endpoint]],
         settings: GateSettings,
+        recorded: Counter[str],
     ) -> None:
         self._log = log
         self._endpoints = endpoints
         self._service = EndpointService(log)
         self._settings = settings
+        self._recorded = recorded
 
     async def run(self) -> None:
         """Look every `LOOK_EVERY_S` seconds until cancelled."""
@@ -66,6 +69,7 @@ class RolloutKeeper:
             _log.warning("rollout_not_kept", endpoint=endpoint_id, error=str(error))
             return
         for entry_id, event in zip(recorded.entry_ids, recorded.decision, strict=True):
+            self._recorded[event.wire_name] += 1
             reason = getattr(event, "reason", None)
             _log.info("rollout_step", endpoint=endpoint_id, entry_id=str(entry_id), reason=reason)
 

@@ -16,9 +16,13 @@ from tests.support.histories import (
     endpoint_of,
     failed,
     history,
+    listed,
     observed,
+    record,
     route_created,
+    split,
     started,
+    switched,
     terminating,
     weighted,
 )
@@ -49,6 +53,29 @@ def test_what_an_action_will_not_do_is_told(
 ) -> None:
     [told] = remarks_on(endpoint_of(history(*before)), (event,))
     assert told.startswith(remark)
+
+
+V1, V2 = (
+    record(n, status="running", kernel_host="10.0.0.1", kernel_port=80, labels={"revision": name})
+    for n, name in enumerate(("v1", "v2"))
+)
+BOTH = (created(health_check=CHECK), listed(V1, V2), observed("healthy", 0))
+
+
+def test_a_share_that_no_route_can_take_now_is_told() -> None:
+    endpoint = endpoint_of(history(*BOTH))
+    assert remarks_on(endpoint, (split({"v1": 95.0, "v2": 5.0}),)) == [
+        "revision v2: no route can take traffic, its share goes to the others until one can"
+    ]
+    assert remarks_on(endpoint, (split({"v2": 100.0}),)) == [
+        "revision v2: no route can take traffic, no route gets traffic until one can"
+    ]
+
+
+def test_a_share_that_a_route_can_take_is_no_remark_even_while_the_endpoint_is_off() -> None:
+    endpoint = endpoint_of(history(*BOTH, observed("healthy", 1), switched("inactive", None)))
+    assert remarks_on(endpoint, (split({"v2": 100.0}),)) == []
+    assert remarks_on(endpoint, (split({}),)) == []
 
 
 @pytest.mark.parametrize(

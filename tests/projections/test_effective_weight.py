@@ -1,4 +1,4 @@
-from collections import defaultdict
+from collections import Counter, defaultdict
 from math import isclose
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from events.entry.entry_id import EntryId
+from projections.route_table.balancer import Balancer
 from projections.route_table.effective_weight import WHOLE
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
@@ -81,6 +82,17 @@ def test_who_gets_no_share_is_told_so_with_the_split_that_decided() -> None:
         *("no share for revision v3", "no share for routes without a revision"),
     ]
     assert {one.decided_at for one in told.values()} == {EntryId(9, 0)}
+
+
+def test_requests_are_chosen_by_the_effective_weights_to_the_request() -> None:
+    routes = [of("v1", 3), of("v1", 1), of("v2"), of("v3")]
+    shared = routable(endpoint({"v1": 90, "v2": 10}, *routes))
+    balancer = Balancer()
+    chosen = Counter(str(balancer.choose(E, shared).route_id.int) for _ in range(1_000))  # type: ignore[union-attr]
+    assert abs(chosen["0"] - 675) <= 1
+    assert abs(chosen["1"] - 225) <= 1
+    assert abs(chosen["2"] - 100) <= 1
+    assert chosen["3"] == 0
 
 
 REVISIONS = ("", "v1", "v2", "v3")

@@ -96,7 +96,8 @@ async def ratio(
 ) -> None:
     """Give a route a weight from 0 (no traffic) to 1,000,000.
 
-    Its share of the traffic is its weight's part of the sum over all routes that get traffic.
+    Its share of the traffic is its weight's part of the sum over all routes that get traffic; where
+    the traffic is split between revisions, its part of its revision's share.
 
     \b
     Example: routestream routes ratio chat 7ccd26ec 0.25 --yes

@@ -1,5 +1,6 @@
 """What keeps gradual rollouts moving, on a real log with a real table."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -42,8 +43,11 @@ def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def kept(log: EventLog, *, keepers: int = 1) -> AsyncIterator[RouteTableReader]:
-    """Run a projector and so many keepers beside the block."""
+async def kept(
+    log: EventLog, *, keepers: int = 1, recorded: Counter[str] | None = None
+) -> AsyncIterator[RouteTableReader]:
+    """Run a projector and so many keepers beside the block; they count what they *recorded*."""
+    counts = Counter[str]() if recorded is None else recorded
     settings = GateSettings(requests_min=2)
     async with (
         consuming(member(log, ROUTE_TABLE)),
@@ -51,7 +55,7 @@ async def kept(log: EventLog, *, keepers: int = 1) -> AsyncIterator[RouteTableRe
         anyio.create_task_group() as tasks,
     ):
         for _ in range(keepers):
-            tasks.start_soon(RolloutKeeper(log, reader.endpoints, settings).run)
+            tasks.start_soon(RolloutKeeper(log, reader.endpoints, settings, counts).run)
         yield reader
         tasks.cancel_scope.cancel()
 
@@ -62,10 +66,12 @@ async def test_two_keepers_record_each_step_once(log: EventLog) -> None:
     async def is_done() -> bool:
         return (await splits(log))[-1] == {"v2": 100.0}
 
-    async with kept(log, keepers=2) as reader:
+    recorded = Counter[str]()
+    async with kept(log, keepers=2, recorded=recorded) as reader:
         await wait_until(is_done, "all steps are taken")
         await wait_until(lambda: len(reader.routable(E)) == 1, "the table has the last step")
     assert [shares["v2"] for shares in await splits(log)] == [5.0, 50.0, 75.0, 100.0]
+    assert recorded == {"traffic_split_updated": 3}
 
 
 async def test_what_proxies_report_sends_the_traffic_back(log: EventLog) -> None:
