@@ -1,42 +1,60 @@
 """A model server that speaks HTTP/2 without TLS, and nothing else."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import anyio
-from anyio.abc import SocketStream
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
+from h2.exceptions import ProtocolError
 
-from consumers.processes.embedded import free_port
 
-_READ_BYTES = 65_536
+class _H2Protocol(asyncio.Protocol):
+    """One connection, on which every request is answered alike."""
+
+    def __init__(self, answer: bytes, opened: set[asyncio.Transport]) -> None:
+        self._answer, self._opened = answer, opened
+        self._connection = H2Connection(H2Configuration(client_side=False))
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._opened.add(transport)
+        self._connection.initiate_connection()
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            events = self._connection.receive_data(data)
+        except ProtocolError:
+            self._transport.close()
+            return
+        for event in events:
+            if isinstance(event, RequestReceived):
+                headers = ((":status", "200"), ("content-length", str(len(self._answer))))
+                self._connection.send_headers(event.stream_id, headers)
+                self._connection.send_data(event.stream_id, self._answer, end_stream=True)
+        self._send()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._opened.discard(self._transport)
+
+    def _send(self) -> None:
+        self._transport.write(self._connection.data_to_send())
 
 
 @asynccontextmanager
 async def h2_server(answer: str) -> AsyncIterator[int]:
     """Answer every request with *answer* during the block; yield the port."""
-    port = free_port()
-
-    async def serve(stream: SocketStream) -> None:
-        connection = H2Connection(H2Configuration(client_side=False))
-        connection.initiate_connection()
-        async with stream:
-            while True:
-                await stream.send(connection.data_to_send())
-                try:
-                    received = connection.receive_data(await stream.receive(_READ_BYTES))
-                except (anyio.EndOfStream, anyio.BrokenResourceError):
-                    return
-                for event in received:
-                    if isinstance(event, RequestReceived):
-                        headers = ((":status", "200"), ("content-length", str(len(answer))))
-                        connection.send_headers(event.stream_id, headers)
-                        connection.send_data(event.stream_id, answer.encode(), end_stream=True)
-
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, serve)
-        yield port
-        tasks.cancel_scope.cancel()
+    opened: set[asyncio.Transport] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _H2Protocol(answer.encode(), opened), "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for transport in list(opened):
+            transport.abort()
+        await asyncio.sleep(0)  # they are closed in the next round
