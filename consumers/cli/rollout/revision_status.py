@@ -10,8 +10,8 @@ from consumers.cli.deployment import Deployment
 from consumers.cli.endpoints.named_endpoint import live_endpoint
 from consumers.cli.endpoints.table import healths, per_cent
 from consumers.cli.terminal.event_summary import split_text
-from consumers.cli.terminal.output import print_table
-from consumers.cli.terminal.output_form import OutputForm
+from consumers.cli.terminal.output import print_rows, printable
+from consumers.cli.terminal.output_form import ForTable, OutputForm
 from consumers.cli.terminal.table import Column
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
@@ -22,14 +22,14 @@ class RevisionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One revision: its share as it is split, and the traffic that its routes get."""
 
     revision: str
-    routable: int
     routes: int
-    health: str
+    routable: int
     share: float | None
     traffic: float
+    health: ForTable[str]
 
 
-async def show_status(deployment: Deployment, endpoint: str) -> None:
+async def show_status(deployment: Deployment, endpoint: str, output: OutputForm) -> None:
     """Print a row for each revision that has a share or a route, and what lies ahead."""
     async with deployment.open_log() as log:
         _, state = await live_endpoint(log, endpoint)
@@ -40,10 +40,11 @@ async def show_status(deployment: Deployment, endpoint: str) -> None:
         Column[RevisionRow]("SHARE", lambda row: _share(row.share), is_number=True),
         Column[RevisionRow]("TRAFFIC", lambda row: per_cent(row.traffic), is_number=True),
     )
-    print_table(OutputForm.TABLE, columns, revision_rows(state), nothing="no routes")
-    click.echo(f"split: {split_text(state.split, state.rollout)}")
-    if state.split_reason:
-        click.echo(f"because: {state.split_reason}")
+    print_rows(output, RevisionRow, revision_rows(state), columns, nothing="no routes")
+    if output.is_table:
+        click.echo(f"split: {split_text(state.split, state.rollout)}")
+    if output.is_table and state.split_reason:
+        click.echo(f"because: {printable(state.split_reason)}")
 
 
 def _share(share: float | None) -> str | None:

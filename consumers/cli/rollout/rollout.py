@@ -10,7 +10,7 @@ from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.confirmed_append import confirm_and_append
 from consumers.cli.rollout.followed_rollout import follow_rollout
 from consumers.cli.rollout.revision_status import show_status
-from consumers.cli.terminal.output import yes_option
+from consumers.cli.terminal.output import OutputForm, output_option, yes_option
 from events.catalogue.traffic_split import EVERY_S_MAX, STEPS_MAX
 from producers.endpoints.decisions import Decision
 from producers.rollout.rollout_decisions import end_split, go_back, roll_out
@@ -69,6 +69,7 @@ def _percents(_: click.Context, parameter: click.Parameter, text: str | None) ->
 @click.option("--follow", is_flag=True, help="Go on with the steps of a rollout under way.")
 @click.option("--status", is_flag=True, help="Show the revisions, and change nothing.")
 @click.option("--reason", help="Why; shown beside the split.")
+@output_option
 @yes_option
 @command_of
 async def rollout(  # noqa: PLR0913 - what a rollout has
@@ -84,6 +85,7 @@ async def rollout(  # noqa: PLR0913 - what a rollout has
     follow: bool,
     status: bool,
     reason: str | None,
+    output: OutputForm,
     yes: bool,
 ) -> None:
     """Give a revision of an endpoint its share of the traffic, at once or in steps.
@@ -112,7 +114,7 @@ async def rollout(  # noqa: PLR0913 - what a rollout has
             "give --to with --percent or --steps, or one of --back, --off, --follow and --status"
         )
     if status:
-        await show_status(deployment, endpoint)
+        await show_status(deployment, endpoint, output)
         return
     if not follow:
         decide: Decide = partial(go_back if back else end_split, reason=reason)

@@ -76,6 +76,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "endpoints ls": [()],
     "endpoints show": [("chat",)],
     "endpoints why": [("chat",)],
+    "endpoints rollout --status": [("chat",)],
     "health ls": [()],
     "health show": [("chat",)],
     "doctor": [()],

@@ -25,6 +25,7 @@ from consumers.cli.replay.past_states import ChangedRow
 from consumers.cli.replay.playback import PlayedRow
 from consumers.cli.replay.rebuilt_table import RebuiltRow
 from consumers.cli.replay.snapshot import ListedRow, TakenRow
+from consumers.cli.rollout.revision_status import RevisionRow
 from consumers.cli.streams.table import StreamDetailsRow, StreamRow
 from consumers.cli.streams.trim import PlanRow, TrimmedRow
 from consumers.cli.terminal.entry_json import EntryValue
@@ -56,6 +57,7 @@ ROWS: dict[str, Kind[Any]] = {
     "endpoints ls": LiveEndpointRow,
     "endpoints show": LiveEndpointRow,
     "endpoints why": WhyRow,
+    "endpoints rollout --status": RevisionRow,
     "health ls": HealthRow,
     "health show": HealthRow,
     "doctor": Finding,
