@@ -18,6 +18,7 @@ from consumers.publishers.table_snapshot import (
 from events.background import in_background
 from projections.read_model.reader import RouteTableReader
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import RouteKey
 
 
 class SnapshotFeed:
@@ -67,6 +68,10 @@ class SnapshotFeed:
     def age_s(self) -> float:
         """Seconds for which events may lie in the log that the newest snapshot does not show."""
         return self._reader.age_s
+
+    def report(self, route: RouteKey, successes: int, failures: int) -> None:
+        """Tell the health checkers how requests ended that a proxy has counted; it never waits."""
+        self._reader.report_counts(route, successes, failures)
 
     async def after(self, sequence: int) -> TableSnapshot:
         """Wait for a snapshot that came after *sequence*, and return the newest."""

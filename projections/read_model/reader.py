@@ -24,7 +24,7 @@ from projections.read_model.store import ReadModelStore
 from projections.requests.request_report import RequestReport
 from projections.route_table.balancer import Balancer, by_key
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.health_age import HealthAge
+from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.routing import routable
@@ -161,7 +161,11 @@ class RouteTableReader:
             (one.endpoint_id for one in self.endpoints() if route.route_id in one.routes), None
         )
         if endpoint_id is not None:
-            self._requests.add((endpoint_id, route.route_id), ok=ok)
+            self.report_counts((endpoint_id, route.route_id), int(ok), int(not ok))
+
+    def report_counts(self, route: RouteKey, successes: int, failures: int) -> None:
+        """Tell how many requests to *route* ended well, and how many not; see `report`."""
+        self._requests.add(route, successes, failures)
 
     def endpoint(self, endpoint_id: UUID) -> Endpoint | None:
         """Return the endpoint's state, None where it is unknown."""

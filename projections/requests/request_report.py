@@ -58,18 +58,19 @@ class RequestReport:
         self._is_told = True
         self.dropped = 0
 
-    def add(self, route: RouteKey, *, ok: bool) -> None:
-        """Count one request; it never waits."""
+    def add(self, route: RouteKey, successes: int, failures: int) -> None:
+        """Count requests; it never waits."""
         counts = self._counts.get(route)
         if counts is None:
             if len(self._counts) >= COUNTED_MAX:
                 self._urgent.set()
-                self.dropped += 1
+                self.dropped += successes + failures
                 return
             counts = self._counts[route] = [0, 0]
             self._counted.set()
-        counts[not ok] += 1
-        if not ok:
+        counts[0] += successes
+        counts[1] += failures
+        if failures:
             self._urgent.set()
 
     async def run(self) -> None:

@@ -1,8 +1,10 @@
 """Defines the publisher `envoy`."""
 
 import anyio
+from aiohttp import ClientSession
 
 from consumers.publishers.envoy.discovery_server import discovery_server
+from consumers.publishers.envoy.host_counters import HostCounters
 from consumers.publishers.proxy_ledger import ProxyLedger
 from consumers.publishers.publisher_definition import PublisherDefinition
 from consumers.publishers.snapshot_feed import SnapshotFeed
@@ -14,8 +16,15 @@ _log = structured_logger(__name__)
 
 async def _publish(feed: SnapshotFeed, ledger: ProxyLedger, settings: Settings) -> None:
     ENVOY.check(settings)
-    async with discovery_server(feed, ledger, settings.publish.envoy) as url:
+    ours = settings.publish.envoy
+    async with (
+        discovery_server(feed, ledger, ours) as url,
+        ClientSession() as session,
+        anyio.create_task_group() as counting,
+    ):
         _log.info("discovery_served", url=url)
+        for admin in ours.admin_urls:
+            counting.start_soon(HostCounters(admin, feed).run, session)
         await anyio.sleep_forever()
 
 

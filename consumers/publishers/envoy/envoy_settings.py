@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from consumers.publishers.default_rule import DefaultRuleSettings
+from events.limits import is_http_url
 
 _Port = Annotated[int, Meta(ge=1, le=65_535)]
 _Host = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -27,6 +28,8 @@ class EnvoySettings(DefaultRuleSettings, frozen=True, kw_only=True):
         listener_host: The address on which Envoy listens for clients.
         listener_port: The port for clients.
         idle_timeout_s: How long a request may go without a byte in either direction; 0: for ever.
+        admins: The URL of each Envoy's admin interface, such as `http://10.0.0.7:9901`. Its
+            counters, read every second, tell the health checkers which routes fail.
         connect_timeout_s: How long Envoy waits for a route's connection before it tries another.
     """
 
@@ -38,4 +41,15 @@ class EnvoySettings(DefaultRuleSettings, frozen=True, kw_only=True):
     listener_host: _Host = "0.0.0.0"  # noqa: S104 - the proxy's clients come from anywhere
     listener_port: _Port = 10_000
     idle_timeout_s: Annotated[float, Meta(ge=0, le=86_400)] = 3_600.0
+    admins: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
     connect_timeout_s: Annotated[float, Meta(ge=0.01, le=60)] = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(map(is_http_url, self.admins)):
+            raise ValueError("admins has an entry that is not http://HOST:PORT")
+
+    @property
+    def admin_urls(self) -> tuple[str, ...]:
+        """The URLs of the admin interfaces, without a slash at their ends."""
+        return tuple(url.rstrip("/") for url in self.admins)
