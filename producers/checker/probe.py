@@ -19,6 +19,7 @@ from producers.checker.probes.http_probe import (
     http_probe,
     open_http_sessions,
 )
+from producers.checker.probes.plain_http_probe import is_plain, plain_http_probe
 from producers.checker.probes.probe_failure import EXPECTED_ERRORS, failure_of
 from producers.checker.probes.tcp_probe import tcp_probe
 
@@ -73,6 +74,8 @@ async def _probed(
     attempt: Attempt,
 ) -> ProbeResult:
     match kind:
+        case "http" if is_plain(address, check):
+            return await plain_http_probe(session.policy, address, check, attempt)
         case "http":
             return await http_probe(session.http, address, check, attempt)
         case "grpc":

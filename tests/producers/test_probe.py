@@ -165,7 +165,7 @@ async def raw_server(answer: bytes) -> AsyncIterator[int]:
     ("answer", "reason"),
     [
         (b"", "connection closed without an answer"),
-        (b"NOT HTTP AT ALL\r\n\r\n", "no valid answer (ClientResponseError)"),
+        (b"NOT HTTP AT ALL\r\n\r\n", "no valid HTTP answer"),
         (b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 100_000, None),
     ],
 )
