@@ -305,7 +305,7 @@ class TestResolve:
         ],
     )
     def test_the_profile_of_the_variant_decides(self, variant: str, path: str) -> None:
-        check = HealthCheck(path=path, initial_delay=1_800)
+        check = HealthCheck(path=path, warm_up_time=1_800)
         assert resolve_health_check(variant, definition_of(FULL)) == check
         assert resolve_health_check(variant, None) == check
 

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from events.catalogue.health_check import HealthCheck
+from producers.checker.probe_result import ProbeResult
+from producers.checker.verdict import CheckState, judge
 from producers.errors import InvalidRuntimeVariantsError
 from producers.model_definitions.model_definition import resolve_health_check
 from producers.model_definitions.runtime_variant import runtime_variants, unknown_variant
@@ -11,11 +13,11 @@ from producers.model_definitions.runtime_variant import runtime_variants, unknow
 @pytest.mark.parametrize(
     ("name", "port", "check"),
     [
-        ("vllm", 8000, HealthCheck(path="/health", initial_delay=1800)),
-        ("nim", 8000, HealthCheck(path="/v1/health/ready", initial_delay=1800)),
-        ("huggingface-tgi", 3000, HealthCheck(path="/info", initial_delay=1800)),
-        ("sglang", 9001, HealthCheck(path="/health", initial_delay=1800)),
-        ("modular-max", 8000, HealthCheck(path="/health", initial_delay=1800)),
+        ("vllm", 8000, HealthCheck(path="/health", warm_up_time=1800)),
+        ("nim", 8000, HealthCheck(path="/v1/health/ready", warm_up_time=1800)),
+        ("huggingface-tgi", 3000, HealthCheck(path="/info", warm_up_time=1800)),
+        ("sglang", 9001, HealthCheck(path="/health", warm_up_time=1800)),
+        ("modular-max", 8000, HealthCheck(path="/health", warm_up_time=1800)),
         ("llama-cpp", 8080, HealthCheck(path="/health", max_retries=30, initial_delay=60)),
         ("cmd", 8000, None),
         ("custom", 8080, None),
@@ -27,6 +29,25 @@ def test_each_variant_has_the_profile_that_backend_ai_gives_it(
     variant = runtime_variants()[name]
     assert (variant.name, variant.port, variant.health_check) == (name, port, check)
     assert resolve_health_check(name, None) == check
+
+
+def test_a_server_may_load_for_half_an_hour_but_once_healthy_its_death_is_noticed_at_once() -> None:
+    check = resolve_health_check("vllm", None)
+    assert check is not None
+    failed, succeeded = ProbeResult(success=False, reason="refused"), ProbeResult(success=True)
+    state, told = CheckState(), None
+    for at_s in range(10, 1_200, 10):
+        state, told = judge(state, failed, at_s, 0, check)
+        assert told is None
+    state, told = judge(state, succeeded, 1_200, 0, check)
+    assert told is not None
+    assert told.new_status == "healthy"
+    for at_s in range(1_210, 1_300, 10):
+        state, told = judge(state, failed, at_s, 0, check)
+        assert told is None
+    state, told = judge(state, failed, 1_300, 0, check)
+    assert told is not None
+    assert told.new_status == "unhealthy"
 
 
 def test_an_unknown_variant_has_no_health_check_and_the_known_ones_are_named() -> None:
