@@ -42,7 +42,7 @@ async def show_status(deployment: Deployment, endpoint: str, output: OutputForm)
     )
     print_rows(output, RevisionRow, revision_rows(state), columns, nothing="no routes")
     if output.is_table:
-        click.echo(f"split: {split_text(state.split, state.rollout)}")
+        click.echo(f"split: {printable(split_text(state.split, state.rollout))}")
     if output.is_table and state.split_reason:
         click.echo(f"because: {printable(state.split_reason)}")
 

@@ -8,7 +8,7 @@ import click
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.confirmed_append import confirm_and_append
-from consumers.cli.rollout.followed_rollout import follow_rollout
+from consumers.cli.rollout.followed_rollout import FollowedRollout
 from consumers.cli.rollout.revision_status import show_status
 from consumers.cli.terminal.output import OutputForm, output_option, yes_option
 from events.catalogue.traffic_split import EVERY_S_MAX, STEPS_MAX
@@ -123,4 +123,4 @@ async def rollout(  # noqa: PLR0913 - what a rollout has
             decide = partial(roll_out, to=to, percents=shares, every_s=apart_s, reason=reason)
         await confirm_and_append(deployment, endpoint, decide, yes=yes)
     if follow or steps:
-        await follow_rollout(deployment, endpoint)
+        await FollowedRollout(deployment, endpoint, begun=bool(steps)).run()

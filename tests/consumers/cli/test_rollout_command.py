@@ -3,16 +3,17 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from subprocess import DEVNULL
+from subprocess import DEVNULL, PIPE
 from uuid import UUID
 
 import anyio
 import pytest
 from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
 from click.testing import Result
 
 from consumers.cli.rollout.rollout import rollout
-from consumers.processes.embedded import free_port
+from consumers.processes.embedded import EmbeddedServer, free_port
 from consumers.processes.supervisor import routestream_command
 from events import EndpointCreatedEvent, EndpointRouteListUpdatedEvent, EventLog, RouteRecord
 from events.catalogue.route import RouteFailedEvent
@@ -48,6 +49,11 @@ def route(route_id: UUID, revision: str, ratio: float = 1.0) -> RouteRecord:
 
 @pytest.fixture
 async def chat(log: EventLog) -> EventLog:
+    await record_chat(log)
+    return log
+
+
+async def record_chat(log: EventLog) -> None:
     """Record an endpoint with three parts of v1 and one of v0, and a route of v2."""
     await log.append(
         EndpointCreatedEvent(endpoint_id=CHAT, name="chat", model="m"),
@@ -56,7 +62,6 @@ async def chat(log: EventLog) -> EventLog:
             routes=(route(OLD, "v1", 3.0), route(OTHER, "v0"), route(NEW, "v2")),
         ),
     )
-    return log
 
 
 async def state_of(log: EventLog) -> Endpoint:
@@ -158,6 +163,31 @@ async def length(log: EventLog) -> int:
     return len([one async for one in log.read()])
 
 
+async def test_while_redis_is_away_the_command_tries_again(
+    own_server: EmbeddedServer, own_log: EventLog
+) -> None:
+    await record_chat(own_log)
+    arguments = ("--to", "v2", "--steps", "5,100", "--every", "1s", "--yes")
+    command = ("endpoints", "rollout", str(CHAT), *arguments)
+    async with process_of(own_log, own_server.url, *command) as process:
+        assert process.stderr is not None
+        told = TextReceiveStream(process.stderr)
+        await until_told(told, "traffic_split_updated")
+        own_server.kill()
+        await until_told(told, "trying again: ")
+        await anyio.to_thread.run_sync(own_server.start)
+        await until_told(told, "no step lies ahead")
+        assert await process.wait() == 0
+    assert (await state_of(own_log)).split == {"v2": 100.0}
+
+
+async def until_told(told: TextReceiveStream, words: str) -> None:
+    text = ""
+    with anyio.fail_after(START_S):
+        while words not in text:
+            text += await told.receive()
+
+
 async def has_split(log: EventLog) -> bool:
     return bool((await state_of(log)).split)
 
@@ -167,12 +197,13 @@ async def process_of(log: EventLog, url: str, *arguments: str) -> AsyncIterator[
     """Run a command as a process of its own, until it is killed at the end of the block."""
     environment = {**os.environ, "REDIS_URL": url, "ROUTESTREAM_NAMESPACE": log.keys.namespace}
     async with await anyio.open_process(
-        routestream_command(*arguments), env=environment, stdout=DEVNULL, stderr=DEVNULL
+        routestream_command(*arguments), env=environment, stdout=DEVNULL, stderr=PIPE
     ) as process:
         try:
             yield process
         finally:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
 
 
 async def test_a_killed_command_leaves_the_traffic_and_another_goes_on(
