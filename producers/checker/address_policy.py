@@ -32,7 +32,7 @@ SPECIAL = tuple(
 """Networks in which no replica is expected, and where others listen: what is not meant to be asked
 by whoever can record an event."""
 
-_TRANSLATED = ip_network("64:ff9b::/96")
+_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/96"), ip_network("::/96"))
 """IPv6 addresses that stand for the IPv4 address in their last 32 bits."""
 
 _CACHED_MAX = 10_000
@@ -99,11 +99,11 @@ def networks_in(networks: Sequence[str]) -> list[IpNetwork]:
 
 def _meant(address: IpAddress) -> IpAddress:
     """Return the IPv4 address that an IPv6 address stands for, else the address."""
-    if isinstance(address, IPv4Address):
+    if isinstance(address, IPv4Address) or address.is_loopback or address.is_unspecified:
         return address
-    if address in _TRANSLATED:
+    if any(address in network for network in _TRANSLATED):
         return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _is_part(network: IpNetwork, special: IpNetwork) -> bool:

@@ -12,6 +12,7 @@ from events.catalogue.health_check import HealthCheck
 from producers.checker.address_policy import AddressPolicy
 from producers.checker.probe_result import ProbeResult
 from producers.checker.probes.address import Address
+from producers.checker.probes.allowed_resolver import AllowedResolver
 from producers.checker.probes.probe_failure import failure
 from producers.checker.probes.tls_context import server_name, tls_context
 
@@ -47,24 +48,23 @@ async def open_http_sessions(policy: AddressPolicy) -> AsyncIterator[HttpSession
     Neither limits the number of connections: waiting for one would count as slowness of the route.
     """
     async with (
-        _session(
-            aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=policy.socket_for)
-        ) as fresh,
-        _session(
-            aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=_KEPT_S, socket_factory=policy.socket_for
-            )
-        ) as keeping,
+        _session(policy, force_close=True) as fresh,
+        _session(policy, keepalive_timeout=_KEPT_S) as keeping,
     ):
         yield HttpSessions(fresh, keeping)
 
 
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+def _session(policy: AddressPolicy, **kept: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - aiohttp's
     noticed = aiohttp.TraceConfig()
     noticed.on_connection_create_end.append(_notice_connection)
     noticed.on_connection_reuseconn.append(_notice_connection)
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=aiohttp.TCPConnector(
+            limit=0,
+            resolver=AllowedResolver(policy),
+            socket_factory=policy.socket_for,
+            **kept,
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trace_configs=[noticed],
