@@ -6,7 +6,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from consumers.cli.demo.live_changes import Witness
+from consumers.cli.demo.table.live_changes import Witness
 from consumers.cli.demo.shell import Printed, Shell
 from events import EventLog
 from projections.read_model.reader import ReaderSettings, open_reader

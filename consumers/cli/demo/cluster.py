@@ -13,6 +13,7 @@ import anyio
 from consumers.cli.demo.proxy import Proxy
 from consumers.cli.demo.real_proxy import FedProxy, RealProxy
 from consumers.cli.demo.replica import Replica
+from consumers.cli.demo.stage import Stage
 from consumers.processes.embedded import EmbeddedServer
 from consumers.processes.supervisor import Supervisor, routestream_command
 from events.catalogue.endpoint import EndpointCreatedEvent
@@ -23,16 +24,6 @@ from producers.endpoints.endpoint_service import EndpointService
 from producers.model_definitions.model_folder import read_model_definition
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 
-REPLICAS = {"chat": 4, "embed": 3, "rerank": 2}
-"""How many model servers each of the endpoints in `examples/` has."""
-
-_PROCESSES = {
-    "route-table-0": ("consume", "route-table", "--consumer", "route-table-0"),
-    "route-table-1": ("consume", "route-table", "--consumer", "route-table-1"),
-    "health-state-0": ("consume", "health-state", "--consumer", "health-state-0"),
-    "checker-0": ("checkers", "run"),
-    "checker-1": ("checkers", "run"),
-}
 _LOOPBACK = ("127.0.0.0/8",)
 """Where the demo's model servers are."""
 
@@ -44,27 +35,32 @@ class Cluster:
         endpoints: The id of each endpoint, by name.
         replicas: The model servers of each endpoint, by name.
         environment: The variables that make a process work on this deployment.
+        output: The open file that processes write their logs to.
         is_public: Whether endpoints are recorded as open to the public.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts
         self,
         log: EventLog,
         reader: RouteTableReader,
         proxy: Proxy | RealProxy,
         supervisor: Supervisor,
+        *,
+        replicas: Mapping[str, int],
         environment: Mapping[str, str],
+        output: int,
     ) -> None:
         self.log = log
         self.reader = reader
         self.proxy = proxy
         self.supervisor = supervisor
         self.environment = environment
+        self.output = output
         self.is_public = False
         self.service = EndpointService(log)
-        self.endpoints: dict[str, UUID] = {name: uuid4() for name in REPLICAS}
+        self.endpoints: dict[str, UUID] = {name: uuid4() for name in replicas}
         self.replicas = {
-            name: [Replica(name) for _ in range(count)] for name, count in REPLICAS.items()
+            name: [Replica(name) for _ in range(count)] for name, count in replicas.items()
         }
 
     async def start_replicas(self) -> None:
@@ -109,14 +105,14 @@ def examples_folder() -> Path:
 
 @asynccontextmanager
 async def run_cluster(
-    server: EmbeddedServer, fed: FedProxy | None = None
+    stage: Stage, server: EmbeddedServer, fed: FedProxy | None = None
 ) -> AsyncIterator[Cluster]:
-    """Run the whole deployment on *server*; on exit all its processes have ended.
+    """Run the deployment of *stage* on *server*; on exit all its processes have ended.
 
     Requests go through *fed* if there is one, which a publisher feeds.
     """
-    environment = _environment(server, fed)
-    processes = dict(_PROCESSES)
+    environment = {**_environment(server, fed), **stage.settings}
+    processes = dict(stage.processes)
     if fed is not None:
         processes[f"publish-{fed.publisher}-0"] = ("publish", fed.publisher)
     wanted = Counter(name.rpartition("-")[0] for name in processes)
@@ -138,7 +134,12 @@ async def run_cluster(
             try:
                 async with open_reader(log, ReaderSettings(block_ms=300)) as reader:
                     proxy = _proxy(reader, session.http.fresh, fed)
-                    cluster = Cluster(log, reader, proxy, supervisor, environment)
+                    cluster = Cluster(
+                        *(log, reader, proxy, supervisor),
+                        replicas=stage.replicas,
+                        environment=environment,
+                        output=output.fileno(),
+                    )
                     cluster.is_public = fed is not None and fed.is_public
                     try:
                         yield cluster

@@ -5,6 +5,7 @@ import logging
 import os
 import resource
 import sys
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from time import monotonic
@@ -15,11 +16,14 @@ from rich.console import Console
 
 from consumers.cli.demo.appproxy_proxy import ENVIRONMENT, fed_appproxy
 from consumers.cli.demo.checks import Checks
-from consumers.cli.demo.cluster import run_cluster
+from consumers.cli.demo.cluster import Cluster, run_cluster
+from consumers.cli.demo.lifecycle import story as life_story
+from consumers.cli.demo.narrator import Narrator
 from consumers.cli.demo.real_proxy import FedProxy
 from consumers.cli.demo.replica import DemoError
 from consumers.cli.demo.shell import Shell
-from consumers.cli.demo.story import Story
+from consumers.cli.demo.stage import Stage
+from consumers.cli.demo.table import story as table_story
 from consumers.cli.demo.traefik_proxy import polled_traefik
 from consumers.cli.demo.view import View, columns_of, open_view
 from consumers.cli.terminal.interrupt import Interruption, noted_interrupts
@@ -60,7 +64,21 @@ _LACKS = {
 """What the machine may lack, and what to do about it."""
 
 
+STORIES: Mapping[str, tuple[Stage, Callable[[Cluster, Narrator], Awaitable[None]]]] = {
+    "table": (table_story.STAGE, table_story.play_table_story),
+    "lifecycle": (life_story.STAGE, life_story.play_life_story),
+}
+"""What each story is played on, and what plays it."""
+
+
 @click.command()
+@click.option(
+    "--story",
+    type=click.Choice([*STORIES]),
+    default="table",
+    show_default=True,
+    help="How the route table is kept, or how routes live and how their health is checked.",
+)
 @click.option(
     "--proxy",
     type=click.Choice(["traefik", "appproxy", "reader"]),
@@ -75,7 +93,7 @@ _LACKS = {
     show_default=True,
     help="The Python environment that has AppProxy 26.4.4 or newer; `make appproxy` makes it.",
 )
-def demo(proxy: str | None, appproxy_environment: Path) -> None:
+def demo(story: str, proxy: str | None, appproxy_environment: Path) -> None:
     """Run everything on this machine: servers, checkers, projectors, a proxy; and prove it.
 
     It needs nothing else, ends by itself, and leaves nothing running. The exit code is 1 if a
@@ -83,6 +101,7 @@ def demo(proxy: str | None, appproxy_environment: Path) -> None:
 
     \b
     Example: routestream demo
+    Example: routestream demo --story lifecycle
     """
     configure_logs("critical")
     # It warns of processes that were ended, and looked at, before it could look itself.
@@ -97,7 +116,7 @@ def demo(proxy: str | None, appproxy_environment: Path) -> None:
     try:
         chosen = proxy or ("traefik" if is_traefik_installed() else "reader")
         with _fed(chosen, appproxy_environment) as fed:
-            checks = _demonstrate(console, fed)
+            checks = _demonstrate(console, fed, story)
     except (NoServerProgramError, NoTraefikError, AppProxyFailedError) as error:
         raise click.ClickException(str(error)) from None
     except NoAppProxyError as error:
@@ -120,11 +139,11 @@ def _fed(proxy: str, appproxy_environment: Path) -> AbstractContextManager[FedPr
     return polled_traefik() if proxy == "traefik" else nullcontext()
 
 
-def _demonstrate(console: Console, fed: FedProxy | None) -> Checks:
+def _demonstrate(console: Console, fed: FedProxy | None, story: str) -> Checks:
     """Run the demo, and return its checks; raise click.Abort where a signal ended it."""
     with noted_interrupts() as interruption, embedded_server() as server:
         with open_view(console) as view:
-            checks = anyio.run(_run, (server, fed), view, console, interruption)
+            checks = anyio.run(_run, story, (server, fed), view, console, interruption)
         if checks is None:
             raise click.Abort
         view.leave_behind()
@@ -149,12 +168,14 @@ def _lack_in(error: BaseException) -> str | None:
 
 
 async def _run(
+    story: str,
     servers: tuple[EmbeddedServer, FedProxy | None],
     view: View,
     console: Console,
     interruption: Interruption,
 ) -> Checks | None:
     """Run the demo; return None if a signal ended it."""
+    stage, play = STORIES[story]
     checks = Checks(view.check)
     began_at = monotonic()
 
@@ -166,11 +187,11 @@ async def _run(
         anyio.move_on_after(DEMO_TIMEOUT_S) as patience,
         interruption.cancelling(patience),
     ):
-        async with run_cluster(*servers) as cluster, anyio.create_task_group() as viewing:
+        async with run_cluster(stage, *servers) as cluster, anyio.create_task_group() as viewing:
             interruption.hurry(cluster.supervisor.kill)
             viewing.start_soon(view.follow, cluster)
             shell = Shell(cluster.environment, columns_of(console), view.printed)
-            await Story(cluster, checks, view.step, pause, shell).play()
+            await play(cluster, Narrator(checks, view.step, pause, shell))
             viewing.cancel_scope.cancel()
     if interruption.count:
         return None

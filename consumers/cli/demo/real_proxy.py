@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from consumers.cli.demo.checks import LOOK_EVERY_S, STEP_TIMEOUT_S
+from consumers.cli.demo.proxy import Proxy
 from projections.read_model.reader import RouteTableReader
 
 CLIENTS = 2
@@ -78,8 +79,9 @@ class RunningRequests:
         failed: How many of them failed.
     """
 
-    def __init__(self, proxy: RealProxy, *endpoints: UUID) -> None:
+    def __init__(self, proxy: Proxy | RealProxy, *endpoints: UUID) -> None:
         self._proxy, self._endpoints = proxy, endpoints
+        self._counted = anyio.Condition()
         self.sent = self.failed = 0
 
     async def run(self) -> None:
@@ -91,7 +93,16 @@ class RunningRequests:
     async def _client(self) -> None:
         while True:
             for endpoint_id in self._endpoints:
-                status, _ = await self._proxy.ask(endpoint_id)
-                self.sent += 1
-                self.failed += status != 200
+                answers = await self._proxy.send(endpoint_id, 1)
+                async with self._counted:
+                    self.sent += 1
+                    self.failed += answers[None]
+                    self._counted.notify_all()
                 await anyio.sleep(_PAUSE_S)
+
+    async def until_sent(self, count: int) -> None:
+        """Wait until so many were sent, at most as long as a step may take."""
+        with anyio.move_on_after(STEP_TIMEOUT_S):
+            async with self._counted:
+                while self.sent < count:
+                    await self._counted.wait()

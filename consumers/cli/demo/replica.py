@@ -19,10 +19,17 @@ class DemoError(Exception):
 
 
 class Replica:
-    """One model server on a loopback port that it keeps when it is killed and restarted."""
+    """One model server on a loopback port that it keeps when it is killed and restarted.
 
-    def __init__(self, app: str) -> None:
+    Attributes:
+        labels: Those of its route.
+    """
+
+    program = "consumers.cli.demo.model_server"
+
+    def __init__(self, app: str, **labels: str) -> None:
         self.app = app
+        self.labels = labels
         self.port = 0
         self.route_id: UUID = uuid4()
         self._session_id = uuid4()
@@ -30,7 +37,7 @@ class Replica:
 
     async def start(self) -> None:
         """Start the process; return when it listens."""
-        command = [sys.executable, "-P", "-m", "consumers.cli.demo.model_server", str(self.port)]
+        command = [sys.executable, "-P", "-m", self.program, str(self.port)]
         self._process = process = await anyio.open_process(
             command,
             stdin=subprocess.PIPE,
@@ -64,4 +71,5 @@ class Replica:
             kernel_host="127.0.0.1",
             kernel_port=self.port,
             status="running",
+            labels=self.labels,
         )

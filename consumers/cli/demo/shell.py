@@ -84,22 +84,30 @@ class Shell:
         self._show(printed)
         return printed
 
+    async def try_out(self, *arguments: str) -> str:
+        """Run `routestream` with *arguments*, show nothing, and return all that it printed."""
+        done = await self._run_unseen(*arguments)
+        return (done.stdout + done.stderr).decode(errors="replace")
+
     async def ask(self, *arguments: str) -> bytes:
         """Run `routestream` with *arguments*, show nothing, and return its standard output.
 
         Raises:
             DemoError: It failed.
         """
-        done = await anyio.run_process(
+        done = await self._run_unseen(*arguments)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
+            raise DemoError(f"`routestream {' '.join(arguments)}` failed and said: {said[-1]}")
+        return done.stdout
+
+    async def _run_unseen(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return await anyio.run_process(
             routestream_command(*arguments),
             env=self._environment,
             check=False,
             start_new_session=True,
         )
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
-            raise DemoError(f"`routestream {' '.join(arguments)}` failed and said: {said[-1]}")
-        return done.stdout
 
 
 async def _read_talk(process: anyio.abc.Process, talk: bytearray) -> None:

@@ -1,15 +1,14 @@
 """What the demo checks of the requests that run through a real proxy all the time."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 
-from consumers.cli.demo.checks import Checks
 from consumers.cli.demo.cluster import Cluster
+from consumers.cli.demo.narrator import Narrator
 from consumers.cli.demo.real_proxy import CLIENTS, RealProxy, RunningRequests
 from consumers.cli.demo.replica import Replica
-from consumers.cli.demo.shell import Shell
 
 WEIGHED = 200
 """Requests that are counted where one replica has three times the weight of the other."""
@@ -20,16 +19,9 @@ _ACKNOWLEDGED = "acknowledged by 1 of 1 proxies"
 class ProxiedSteps:
     """The steps that only a real proxy can play, and the checks of its running requests."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        checks: Checks,
-        tell: Callable[[str], None],
-        shell: Shell,
-        proxy: RealProxy,
-    ) -> None:
-        self._cluster, self._checks, self._tell, self._shell = cluster, checks, tell, shell
-        self._proxy = proxy
+    def __init__(self, cluster: Cluster, narrator: Narrator, proxy: RealProxy) -> None:
+        self._cluster, self._proxy = cluster, proxy
+        self._checks, self._tell, _, self._shell = narrator
         self._requests = RunningRequests(
             proxy, cluster.endpoints["chat"], cluster.endpoints["embed"]
         )

@@ -1,11 +1,8 @@
 """The change-over: the demo rebuilds the route table under live changes and rolls it back."""
 
-from collections.abc import Awaitable, Callable
-
-from consumers.cli.demo.checks import Checks
 from consumers.cli.demo.cluster import Cluster
-from consumers.cli.demo.live_changes import LiveChanges, Witness, live_changes
-from consumers.cli.demo.shell import Shell
+from consumers.cli.demo.narrator import Narrator
+from consumers.cli.demo.table.live_changes import LiveChanges, Witness, live_changes
 from projections.read_model.store import ReadModelStore
 from projections.route_table.route_table import ROUTE_TABLE
 
@@ -13,19 +10,9 @@ from projections.route_table.route_table import ROUTE_TABLE
 class ChangeOver:
     """Changes to a new generation of the route table, and back to the previous one."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        checks: Checks,
-        tell: Callable[[str], None],
-        pause: Callable[[], Awaitable[None]],
-        shell: Shell,
-    ) -> None:
+    def __init__(self, cluster: Cluster, narrator: Narrator) -> None:
         self._cluster = cluster
-        self._checks = checks
-        self._tell = tell
-        self._pause = pause
-        self._shell = shell
+        self._checks, self._tell, self._pause, self._shell = narrator
         self._store = ReadModelStore(cluster.log.server, cluster.log.keys, ROUTE_TABLE, 0)
 
     async def play(self) -> None:

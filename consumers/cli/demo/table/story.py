@@ -2,20 +2,20 @@
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from uuid import UUID
 
 import anyio
 import msgspec
 
-from consumers.cli.demo.change_over import ChangeOver
-from consumers.cli.demo.checks import LOOK_EVERY_S, STEP_TIMEOUT_S, Checks
+from consumers.cli.demo.checks import LOOK_EVERY_S, STEP_TIMEOUT_S
 from consumers.cli.demo.cluster import Cluster
-from consumers.cli.demo.proxied_steps import ProxiedSteps
+from consumers.cli.demo.narrator import Narrator
 from consumers.cli.demo.real_proxy import RealProxy
 from consumers.cli.demo.replica import Replica
-from consumers.cli.demo.shell import Shell
+from consumers.cli.demo.stage import Stage
+from consumers.cli.demo.table.change_over import ChangeOver
+from consumers.cli.demo.table.proxied_steps import ProxiedSteps
 from consumers.runtime.dead_letters import DeadLetters
 from events.entry.entry_id import START
 from events.server.reply import reply
@@ -24,6 +24,18 @@ from projections.health_state.health_state import HEALTH_STATE
 from projections.read_model.store import ReadModelStore
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
+
+STAGE = Stage(
+    replicas={"chat": 4, "embed": 3, "rerank": 2},
+    processes={
+        "route-table-0": ("consume", "route-table", "--consumer", "route-table-0"),
+        "route-table-1": ("consume", "route-table", "--consumer", "route-table-1"),
+        "health-state-0": ("consume", "health-state", "--consumer", "health-state-0"),
+        "checker-0": ("checkers", "run"),
+        "checker-1": ("checkers", "run"),
+    },
+)
+"""The endpoints are those in `examples/`."""
 
 REQUESTS = 300
 """Requests that are sent to measure where traffic goes."""
@@ -40,26 +52,16 @@ class _Shown(msgspec.Struct, frozen=True):
     routes: list[_ShownRoute]
 
 
-class Story:
+class TableStory:
     """Plays the steps in order, with a pause after each."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        checks: Checks,
-        tell: Callable[[str], None],
-        pause: Callable[[], Awaitable[None]],
-        shell: Shell,
-    ) -> None:
+    def __init__(self, cluster: Cluster, narrator: Narrator) -> None:
         self._cluster = cluster
-        self._checks = checks
-        self._tell = tell
-        self._pause = pause
-        self._shell = shell
-        self._change_over = ChangeOver(cluster, checks, tell, pause, shell)
+        self._checks, self._tell, self._pause, self._shell = narrator
+        self._change_over = ChangeOver(cluster, narrator)
         self._proxied: ProxiedSteps | None = None
         if isinstance(cluster.proxy, RealProxy):
-            self._proxied = ProxiedSteps(cluster, checks, tell, shell, cluster.proxy)
+            self._proxied = ProxiedSteps(cluster, narrator, cluster.proxy)
         self._dead_at = START
 
     async def play(self) -> None:
@@ -278,3 +280,8 @@ class Story:
                 backlog = sum(lags) + pending if len(lags) == len(groups) else None
                 await anyio.sleep(LOOK_EVERY_S)
         self._checks.note("the groups have no backlog", held=backlog == 0)
+
+
+async def play_table_story(cluster: Cluster, narrator: Narrator) -> None:
+    """Play the story on *cluster*."""
+    await TableStory(cluster, narrator).play()
