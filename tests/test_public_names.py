@@ -106,6 +106,11 @@ def test_a_package_loads_no_client_and_no_command_line_before_they_are_used(pack
     assert output_of(program) == "[]"
 
 
+def test_the_command_starts_without_the_event_types() -> None:
+    program = "import sys, consumers.cli.program; print('events.catalogue.route' in sys.modules)"
+    assert output_of(program) == "False"
+
+
 def test_the_log_in_memory_loads_no_client() -> None:
     program = f"import sys, events.testing; print(sorted({HEAVY!r} & sys.modules.keys()))"
     assert output_of(program) == "['anyio']"
