@@ -79,6 +79,10 @@ PLACES = MappingProxyType(
             "consumers.cli.rollout.rollout:rollout",
             "Give a revision of an endpoint its share of the traffic, at once or in steps.",
         ),
+        "endpoints replicas": CommandReference(
+            "consumers.cli.sessions.replicas:set_wanted",
+            "Say how many routes of an endpoint are wanted, 0 to 1,000.",
+        ),
         "endpoints update": CommandReference(
             "consumers.cli.endpoints.record:update",
             "Update how an endpoint's routes are checked.",
@@ -187,6 +191,14 @@ PLACES = MappingProxyType(
             "Give a route no new traffic, wait for the proxies and for its requests, then"
             " terminate it.",
         ),
+        "routes suggest-removal": CommandReference(
+            "consumers.cli.sessions.suggest_removal:suggest",
+            "List the routes that a scale-down by COUNT removes first: it records nothing.",
+        ),
+        "sessions": CommandReference(
+            "consumers.cli.sessions.sessions:sessions",
+            "Record what has become of compute sessions, and so of their routes.",
+        ),
         "snapshot": CommandReference(
             "consumers.cli.replay.snapshot:snapshot",
             "Keep the state of a projection at a position in a file, and begin with it again.",
@@ -214,7 +226,7 @@ SECTIONS = MappingProxyType(
     {
         "Look": ("top", "endpoints", "health", "proxies", "events", "groups", "dead", "streams"),
         "Watch over": ("doctor", "check"),
-        "Record": ("routes", "status"),
+        "Record": ("routes", "sessions", "status"),
         "Run": ("consume", "checkers", "publish", "demo", "dev-server"),
         "Keep and repair": ("log", "replay", "snapshot", "archive"),
         "Set up": ("model-definition", "config", "completion"),

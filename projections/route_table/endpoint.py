@@ -119,7 +119,7 @@ def encode(state: Endpoint, revision: int) -> bytes:
     gone: dict[UUID, EntryId] = {}
     if len(present) < len(state.routes):
         awaiting = [route for route in state.routes.values() if route.listed_at <= START]
-        gone = {route.route_id: route.absent_at for route in awaiting if _is_gone(route)}
+        gone = {route.route_id: route.absent_at for route in awaiting if is_gone(route)}
         awaiting = [route for route in awaiting if route.route_id not in gone]
     return _ENCODER.encode(
         Document(
@@ -155,7 +155,8 @@ def encode(state: Endpoint, revision: int) -> bytes:
     )
 
 
-def _is_gone(route: Route) -> bool:
+def is_gone(route: Route) -> bool:
+    """Whether all that is known of the route is when it was gone."""
     return route == unknown_route(route.route_id, route.absent_at)
 
 

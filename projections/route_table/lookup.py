@@ -91,6 +91,26 @@ async def live_endpoints(
                     yield revision, endpoint
 
 
+async def find_session(log: EventLog, session_id: UUID, left_out: LeftOut | None = None) -> UUID:
+    """Return the id of the endpoint that has a route in the session.
+
+    Raises:
+        EndpointNotFoundError: The live read model has no such route.
+        NoLiveGenerationError: There is no read model to look in.
+        AmbiguousEndpointError: Several endpoints have one.
+    """
+    found = [
+        endpoint
+        async for _, endpoint in live_endpoints(log, left_out)
+        if any(route.session_id == session_id for route in endpoint.present_routes)
+    ]
+    if not found:
+        raise EndpointNotFoundError(f"no route of the live read model is in session {session_id}")
+    if len(found) > 1:
+        raise AmbiguousEndpointError(_ambiguous(str(session_id), found))
+    return found[0].endpoint_id
+
+
 def whole_id(named: str) -> UUID | None:
     """Parse *named* as a whole id; None where it is the beginning of one, or a name."""
     try:

@@ -40,6 +40,8 @@ def _of_endpoint(before: Endpoint, after: Endpoint) -> Iterator[Step]:
         yield "traffic", switch_in_words(before), switch_in_words(after)
     if split_in_words(after) != split_in_words(before):
         yield "traffic split", split_in_words(before), split_in_words(after)
+    if after.replicas != before.replicas:
+        yield "replicas", _number(before.replicas), _number(after.replicas)
     if after.is_destroyed and not before.is_destroyed:
         yield "endpoint", before.name or str(before.endpoint_id), "destroyed"
 
@@ -53,6 +55,10 @@ def _of_routes(before: dict[object, Route], after: dict[object, Route]) -> Itera
             yield f"route {route_id}", "none", _route(route)
         elif _route(known) != _route(route):
             yield f"route {route_id}", _route(known), _route(route)
+
+
+def _number(count: int | None) -> str:
+    return "not said" if count is None else str(count)
 
 
 def _check(health_check: HealthCheck | None) -> str:

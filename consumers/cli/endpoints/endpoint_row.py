@@ -28,6 +28,7 @@ from events.entry.entry_id import START, EntryId
 from projections.read_model.knowledge import Knowledge
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import HealthAge, LastProbe, RouteKey, withdrawn
+from projections.route_table.phase import EndpointPhase, Phase, endpoint_phase, phase_of
 from projections.route_table.route import Health, Route
 from projections.route_table.traffic import (
     Traffic,
@@ -57,6 +58,12 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     traffic_ratio: float
     labels: dict[str, str]
     status: str
+    phase: Phase
+    status_reason: str | None
+    drain_s: float | None
+    drained_at: EntryId | None
+    eviction_at: EntryId | None
+    eviction_reason: str | None
     health: Health
     errors: list[str]
     health_reason: str | None
@@ -100,6 +107,10 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     health_check_at: EntryId | None
     destroyed_at: EntryId | None
     list_at: EntryId | None
+    phase: EndpointPhase
+    replicas: int | None
+    replicas_at: EntryId | None
+    retries: int
     traffic_status: str
     traffic_reason: str | None
     traffic_at: EntryId | None
@@ -122,6 +133,7 @@ def endpoint_columns(now: datetime, *, narrow: bool) -> Columns[EndpointRow]:
         Column("ENDPOINT", lambda row: shown_id(row.endpoint_id, wide=not narrow)),
         Column("NAME", lambda row: row.name, folds=True),
         Column("MODEL", lambda row: row.model, folds=True),
+        Column("PHASE", lambda row: row.phase),
         Column("ROUTES", _routes),
         Column("HEALTH", _healths, folds=True),
         Column("TRAFFIC", _shares, folds=True),
@@ -129,9 +141,9 @@ def endpoint_columns(now: datetime, *, narrow: bool) -> Columns[EndpointRow]:
     )
 
 
-def _routes(row: EndpointRow) -> str:
+def _routes(row: EndpointRow) -> str | None:
     if row.destroyed_at is not None:
-        return "destroyed"
+        return None
     return f"{sum(route.routable for route in row.routes)}/{len(row.routes)}"
 
 
@@ -164,7 +176,7 @@ def route_columns(
         Column(
             "ADDRESS", lambda row: address(row.kernel_host, row.kernel_port) or "none", folds=True
         ),
-        Column("STATUS", lambda row: row.status),
+        Column("PHASE", lambda row: row.phase.replace("_", " ")),
         Column("SINCE", lambda row: _age(row.status_at, now)),
         Column("HEALTH", _health),
         Column("SINCE", lambda row: _age(_health_since(row), now)),
@@ -229,71 +241,43 @@ def live_endpoint_row(
 
 def _facts(revision: int, endpoint: Endpoint, ages: Mapping[RouteKey, HealthAge]) -> dict[str, Any]:
     traffic, own = traffic_of(endpoint, withdrawn(endpoint, ages)), endpoint.endpoint_id
-    return {
-        "endpoint_id": endpoint.endpoint_id,
-        "name": endpoint.name,
-        "model": endpoint.model,
-        "runtime_variant": endpoint.runtime_variant,
-        "open_to_public": endpoint.open_to_public,
+    return _as_kept(endpoint, EndpointRow) | {
         "owner": msgspec.to_builtins(endpoint.owner),
-        "labels": endpoint.labels,
         "health_check": endpoint.health_check and shown_fields(endpoint.health_check),
-        "version": endpoint.version,
         "revision": revision,
-        "created_at": _stamp(endpoint.created_at),
-        "health_check_at": _stamp(endpoint.health_check_at),
-        "destroyed_at": _stamp(endpoint.destroyed_at),
-        "list_at": _stamp(endpoint.list_at),
-        "traffic_status": endpoint.traffic_status,
-        "traffic_reason": endpoint.traffic_reason,
-        "traffic_at": _stamp(endpoint.traffic_at),
-        "split": endpoint.split,
-        "split_reason": endpoint.split_reason,
+        "phase": endpoint_phase(endpoint),
+        "retries": len(endpoint.failures),
         "rollout": msgspec.to_builtins(endpoint.rollout),
-        "split_at": _stamp(endpoint.split_at),
         "routes": [
-            _route_row(route, traffic[route.route_id], ages.get((own, route.route_id)))
+            _route_row(endpoint, route, traffic[route.route_id], ages.get((own, route.route_id)))
             for route in endpoint.present_routes
         ],
     }
 
 
-def _route_row(route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:
-    return RouteRow(
-        route_id=route.route_id,
-        session_id=route.session_id,
-        app=route.app,
-        kernel_host=route.kernel_host,
-        kernel_port=route.kernel_port,
-        protocol=route.protocol,
-        traffic_ratio=route.traffic_ratio,
-        labels=route.labels,
-        status=route.status,
-        health=route.health,
-        errors=list(route.errors),
-        health_reason=route.health_reason,
-        health_checked_at=None if age is None else looked_at(age),
-        health_stale=None if age is None else age.is_stale,
-        last_probe=None if age is None else age.last_probe,
-        consecutive_failures=route.consecutive_failures,
-        listed_at=_stamp(route.listed_at),
-        address_at=_stamp(address_since(route)),
-        labels_at=_stamp(labels_since(route)),
-        ratio_at=_stamp(ratio_since(route)),
-        traffic_status=route.traffic_status,
-        traffic_reason=route.traffic_reason,
-        traffic_at=_stamp(route.traffic_at),
-        status_at=_stamp(route.status_since),
-        started_at=_stamp(route.started_at),
-        health_at=_stamp(route.health_at),
-        flapping=route.flapping,
-        flapping_reason=route.flapping_reason,
-        flapping_at=_stamp(route.flapping_at),
-        routable=gets.why_not is None,
-        share=gets.share,
-        why_not=gets.why_not,
-        decided_at=_stamp(gets.decided_at),
-    )
+def _route_row(endpoint: Endpoint, route: Route, gets: Traffic, age: HealthAge | None) -> RouteRow:
+    shown = _as_kept(route, RouteRow) | {
+        "phase": phase_of(endpoint, route),
+        "errors": list(route.errors),
+        "health_checked_at": None if age is None else looked_at(age),
+        "health_stale": None if age is None else age.is_stale,
+        "last_probe": None if age is None else age.last_probe,
+        "address_at": _stamp(address_since(route)),
+        "labels_at": _stamp(labels_since(route)),
+        "ratio_at": _stamp(ratio_since(route)),
+        "status_at": _stamp(route.status_since),
+        "routable": gets.why_not is None,
+        "share": gets.share,
+        "why_not": gets.why_not,
+        "decided_at": _stamp(gets.decided_at),
+    }
+    return RouteRow(**shown)
+
+
+def _as_kept(state: Endpoint | Route, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the fields of a row that are as *state* keeps them; null for a stamp never set."""
+    kept = {name: getattr(state, name) for name in kind.__struct_fields__ if hasattr(state, name)}
+    return {name: None if value == START else value for name, value in kept.items()}
 
 
 def _stamp(at: EntryId) -> EntryId | None:

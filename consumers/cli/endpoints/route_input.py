@@ -89,12 +89,9 @@ def route_at(endpoint: Endpoint, address: str, labels: dict[str, str]) -> RouteR
     Raises:
         InvalidEventError: The address is not HOST:PORT.
     """
-    host, _, port = address.rpartition(":")
-    if not host or not _PORT.match(port) or not 1 <= int(port) <= 65_535:
-        raise InvalidEventError("route", f"{address!r} is not HOST:PORT with a port of 1 to 65535")
-    host = host.removeprefix("[").removesuffix("]")
+    host, port = split_address(address)
     for route in endpoint.present_routes:
-        if (route.kernel_host, route.kernel_port) == (host, int(port)):
+        if (route.kernel_host, route.kernel_port) == (host, port):
             record = record_of(route)
             labels = labels or record.labels
             return msgspec.structs.replace(record, status="running", labels=labels)
@@ -102,10 +99,22 @@ def route_at(endpoint: Endpoint, address: str, labels: dict[str, str]) -> RouteR
         route_id=uuid4(),
         session_id=uuid4(),
         kernel_host=host,
-        kernel_port=int(port),
+        kernel_port=port,
         status="running",
         labels=labels,
     )
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT; an IPv6 host stands in brackets.
+
+    Raises:
+        InvalidEventError: It is not written like that.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not _PORT.match(port) or not 1 <= int(port) <= 65_535:
+        raise InvalidEventError("route", f"{address!r} is not HOST:PORT with a port of 1 to 65535")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def route_id_of(endpoint: Endpoint, text: str) -> UUID:

@@ -164,20 +164,36 @@ async def _switch(
 @routes.command("terminate")
 @click.argument("endpoint")
 @click.argument("route")
+@click.option("--reason", help="Why; shown beside the route.")
+@click.option(
+    "--drain-time",
+    "drain_s",
+    type=click.FloatRange(0, 86_400),
+    metavar="SECONDS",
+    help="Time for requests in flight; without it the setting life_cycle.draining_s.",
+)
 @yes_option
 @command_of
-async def terminate(deployment: Deployment, *, endpoint: str, route: str, yes: bool) -> None:
-    """Give a route no new traffic from now on.
+async def terminate(
+    deployment: Deployment,
+    *,
+    endpoint: str,
+    route: str,
+    reason: str | None,
+    drain_s: float | None,
+    yes: bool,
+) -> None:
+    """Give a route no new traffic from now on, and let it drain.
 
     \b
     Example: routestream routes terminate chat 7ccd26ec --yes
     """
-    await confirm_and_append(
-        deployment,
-        endpoint,
-        lambda state: decisions.terminate_route(state, route_id_of(state, route)),
-        yes=yes,
-    )
+
+    def decide(state: Endpoint) -> Decision:
+        route_id = route_id_of(state, route)
+        return decisions.terminate_route(state, route_id, reason=reason, drain_s=drain_s)
+
+    await confirm_and_append(deployment, endpoint, decide, yes=yes)
 
 
 @status.command("record")

@@ -22,7 +22,7 @@ from events.log.log import EventLog
 from projections.health_state.last_probe import read_last_probes
 from projections.health_state.probe_times import read_health_ages
 from projections.read_model.knowledge import Knowledge
-from projections.route_table.endpoint import Endpoint
+from projections.route_table.endpoint import Endpoint, is_gone
 from projections.route_table.health_age import HealthAge, LastProbe, RouteKey
 from projections.route_table.route import Health, Route
 
@@ -218,7 +218,8 @@ def notes(endpoint: Endpoint, *, wide: bool = False) -> Iterator[str]:
     """Yield remarks about single routes, one line each; a *wide* line has whole ids."""
     for route in endpoint.present_routes:
         yield from _notes_of(route, wide=wide)
-    awaiting = len(endpoint.routes) - len(endpoint.present_routes)
+    absent = (route for route in endpoint.routes.values() if route.listed_at <= START)
+    awaiting = sum(not is_gone(route) for route in absent)
     if awaiting:
         yield f"{awaiting} more heard of, but never created and in no list of routes"
 
@@ -227,6 +228,10 @@ def _notes_of(route: Route, *, wide: bool) -> Iterator[str]:
     shown = shown_id(route.route_id, wide=wide)
     for error in route.errors:
         yield printable(f"{shown} {route.status}: {error}")
+    if route.status_reason is not None:
+        yield printable(f"{shown} {route.status}: {route.status_reason}")
+    if route.eviction_at > route.health_at:
+        yield printable(f"{shown} should be replaced: {route.eviction_reason}")
     if route.health_reason is not None:
         times = route.consecutive_failures
         after = f" after {times} failure{'s' if times > 1 else ''} in a row" if times else ""

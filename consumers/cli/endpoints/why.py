@@ -32,6 +32,7 @@ from events.log.protocol import readable
 from projections.replay.partition_history import Source, find_entry
 from projections.replay.registers import BOOKKEEPING, Register, registers_of
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.phase import phase_of
 from projections.route_table.route import Route
 from projections.route_table.traffic import (
     Traffic,
@@ -114,23 +115,29 @@ def _links_in_short(state: Endpoint) -> list[Register]:
         links.append(Register(None, "switched", switch_in_words(state), state.traffic_at))
     if state.split_at > START:
         links.append(Register(None, "split", split_in_words(state), state.split_at))
+    if state.replicas_at > START:
+        links.append(Register(None, "replicas", str(state.replicas), state.replicas_at))
+    if state.failures:
+        links.append(Register(None, "retries", str(len(state.failures)), state.failures[-1]))
     if state.is_destroyed:
         links.append(Register(None, "destroyed", "yes", state.destroyed_at))
     traffic = traffic_of(state)
     for route in state.present_routes:
-        links += _route_links(route, traffic[route.route_id])
+        links += _route_links(state, route, traffic[route.route_id])
     return links
 
 
-def _route_links(route: Route, gets: Traffic) -> Iterator[Register]:
+def _route_links(state: Endpoint, route: Route, gets: Traffic) -> Iterator[Register]:
     route_id = route.route_id
     share = f"no: {gets.why_not}" if gets.why_not else f"{gets.share:.0%}"
     place = address(route.kernel_host, route.kernel_port) or "none"
-    status = ": ".join((route.status, *route.errors))
+    phase = phase_of(state, route).replace("_", " ")
+    reasons = filter(None, (phase, route.status_reason, *route.errors))
+    since = max(route.status_since, route.drained_at if route.is_drained else START)
     health_at = route.started_at if route.health == "not_checked" else route.health_at
     yield Register(route_id, "traffic", share, gets.decided_at)
     yield Register(route_id, "address", place, address_since(route))
-    yield Register(route_id, "status", status, route.status_since)
+    yield Register(route_id, "phase", ": ".join(reasons), since)
     yield Register(route_id, "weight", f"{route.traffic_ratio:g}", ratio_since(route))
     yield Register(route_id, "health", _health(route), health_at)
     if route.flapping_at > START:
@@ -138,6 +145,8 @@ def _route_links(route: Route, gets: Traffic) -> Iterator[Register]:
         yield Register(route_id, "flapping", flapping, route.flapping_at)
     if route.labels:
         yield Register(route_id, "labels", labels_text(route.labels), labels_since(route))
+    if route.eviction_at > route.health_at:
+        yield Register(route_id, "eviction proposed", route.eviction_reason, route.eviction_at)
     if route.traffic_at > START:
         yield Register(route_id, "switched", switch_in_words(route), route.traffic_at)
 

@@ -75,9 +75,12 @@ async def drain(  # noqa: PLR0913 - one for each option
     await anyio.sleep(drain_s)
     async with deployment.open_log(create=True) as log:
         route_id = route_id_of(before, route)
-        ended = await EndpointService(log).terminate_route(before.endpoint_id, route_id)
-    for entry_id in ended.entry_ids:
-        say(f"appended {entry_id} route_terminating")
+        own, service = before.endpoint_id, EndpointService(log)
+        ended = await service.terminate_route(own, route_id, reason=reason, drain_s=0.0)
+        over = await service.end_drain(own, route_id, reason=f"{drain_s:g} s without traffic")
+    for done in (ended, over):
+        for entry_id, event in zip(done.entry_ids, done.decision, strict=True):
+            say(f"appended {entry_id} {event.wire_name}")
 
 
 async def _until_proxies_know(

@@ -30,6 +30,7 @@ from projections.health_state.probe_times import read_health_ages
 from projections.read_model.knowledge import read_knowledge
 from projections.route_table.health_age import HealthAge, withdrawn
 from projections.route_table.lookup import read_endpoint
+from projections.route_table.phase import Phase, phase_of
 from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.traffic import Traffic, traffic_of
@@ -47,6 +48,7 @@ class _Route(msgspec.Struct, frozen=True):
     """One route, its traffic, and its health history within the window."""
 
     route: Route
+    phase: Phase
     gets: Traffic
     history: RouteHistory | None
     age: HealthAge | None
@@ -72,6 +74,7 @@ async def endpoint_detail(history: History, endpoint_id: UUID, room: int) -> Ren
     rows = [
         _Route(
             one,
+            phase_of(endpoint, one),
             traffic[one.route_id],
             histories.get(one.route_id),
             ages.get((endpoint_id, one.route_id)),
@@ -115,7 +118,7 @@ def _columns(window: Span, room: int) -> Columns[_Route]:
             lambda row: address(row.route.kernel_host, row.route.kernel_port) or "none",
             is_below=True,
         ),
-        Column("STATUS", lambda row: row.route.status),
+        Column("PHASE", lambda row: row.phase.replace("_", " ")),
         Column("HEALTH", _health),
         Column("SINCE", lambda row: age_of(max(row.route.health_at, row.route.started_at), now)),
         Column("WEIGHT", _weight, is_number=True),

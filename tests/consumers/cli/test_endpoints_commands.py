@@ -100,9 +100,12 @@ async def test_ls_says_which_part_of_the_routes_gets_traffic(log: EventLog, run:
     await fill(log)
     await go_live(log)
     assert await run.lines(endpoints, "ls") == [
-        "ENDPOINT  NAME  MODEL  ROUTES  HEALTH  TRAFFIC  CHANGED",
-        f"{CHAT}  chat  llama-3  2/6  3 healthy, 1 unhealthy, 2 not checked  75%, 25%  AGE",
-        f"{EMBED}  embed  bge  0/0  no health check  none  AGE",
+        "ENDPOINT  NAME  MODEL  PHASE  ROUTES  HEALTH  TRAFFIC  CHANGED",
+        (
+            f"{CHAT}  chat  llama-3  scaling  2/6  3 healthy, 1 unhealthy, 2 not checked  75%, 25%"
+            "  AGE"
+        ),
+        f"{EMBED}  embed  bge  pending  0/0  no health check  none  AGE",
     ]
 
 
@@ -168,14 +171,14 @@ async def test_show_says_of_each_route_whether_it_gets_traffic_and_why_not(
     lines = await run.lines(endpoints, "show", "chat")
     assert lines[:3] == [f"endpoint  {CHAT}", "name  chat", "model  llama-3"]
     assert lines[lines.index("") + 1 :] == [
-        "ROUTE  ADDRESS  STATUS  SINCE  HEALTH  SINCE  CHECKED  WEIGHT  TRAFFIC  BY",
+        "ROUTE  ADDRESS  PHASE  SINCE  HEALTH  SINCE  CHECKED  WEIGHT  TRAFFIC  BY",
         f"{ROUTES[0]}  10.0.0.1:8000  running  AGE  healthy  AGE  AGE  75%  yes  {STATUS}",
         f"{ROUTES[1]}  10.0.0.1:8001  running  AGE  healthy  AGE  AGE  25%  yes  {STATUS}",
         (
             f"{ROUTES[2]}  10.0.0.1:8002  running  AGE  unhealthy  AGE  AGE  (0.5)  no: unhealthy "
             f" {STATUS}"
         ),
-        f"{ROUTES[3]}  10.0.0.1:8003  terminating  AGE  not checked  (1)  no: terminating  {GOING}",
+        f"{ROUTES[3]}  10.0.0.1:8003  draining  AGE  not checked  (1)  no: terminating  {GOING}",
         f"{ROUTES[4]}  10.0.0.1:8004  running  AGE  healthy  AGE  AGE  (0)  no: weight 0  {RATIO}",
         f"{ROUTES[5]}  none  provisioning  AGE  not checked  (1)  no: no address  {CREATED}",
         "",

@@ -32,7 +32,14 @@ _PRINTED_TIME = re.compile(
     r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?: UTC|Z|[+-]\d\d:\d\d)?"
 )
 
-MISSING = {"entry_id": "1-1", "dead_id": "1-1", "event": "1-1", "span": "start..", "stream": "0"}
+MISSING = {
+    "count": "1",
+    "entry_id": "1-1",
+    "dead_id": "1-1",
+    "event": "1-1",
+    "span": "start..",
+    "stream": "0",
+}
 
 
 @pytest.fixture(scope="module")

@@ -77,6 +77,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "endpoints show": [("chat",)],
     "endpoints why": [("chat",)],
     "endpoints rollout --status": [("chat",)],
+    "routes suggest-removal": [("chat", "1")],
     "health ls": [()],
     "health show": [("chat",)],
     "doctor": [()],

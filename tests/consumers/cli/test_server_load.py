@@ -53,6 +53,7 @@ ARGUMENTS = {
     "route": "1b2c3d4e",
     "generation": "1",
     "dead_id": "1-1",
+    "count": "1",
 }
 
 ENDS = {

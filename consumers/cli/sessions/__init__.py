@@ -1,0 +1,1 @@
+"""The commands about compute sessions, and which of them a scale-down ends first."""
