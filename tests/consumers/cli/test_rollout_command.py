@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from uuid import UUID
 
@@ -179,6 +180,15 @@ async def test_while_redis_is_away_the_command_tries_again(
         await until_told(told, "no step lies ahead")
         assert await process.wait() == 0
     assert (await state_of(own_log)).split == {"v2": 100.0}
+
+
+async def test_following_nothing_says_so_and_without_a_server_it_ends(
+    chat: EventLog, run: Commands, tmp_path: Path
+) -> None:
+    result = await run(rollout, str(CHAT), "--follow")
+    assert (end_of(result), result.stderr) == (0, "no step lies ahead\n")
+    nowhere = Commands(f"unix://{tmp_path}/none.sock", chat.keys.namespace)
+    assert end_of(await nowhere(rollout, str(CHAT), "--follow")) == 4
 
 
 async def until_told(told: TextReceiveStream, words: str) -> None:
