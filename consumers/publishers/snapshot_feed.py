@@ -70,7 +70,10 @@ class SnapshotFeed:
         return self._reader.age_s
 
     def report(self, route: RouteKey, successes: int, failures: int) -> None:
-        """Tell the health checkers how requests ended that a proxy has counted; it never waits."""
+        """Tell the health checkers how requests ended that a proxy has counted; it never waits.
+
+        With none of either the route is suspected: it is probed at once, and nothing is counted.
+        """
         self._reader.report_counts(route, successes, failures)
 
     async def after(self, sequence: int) -> TableSnapshot:

@@ -164,7 +164,10 @@ class RouteTableReader:
             self.report_counts((endpoint_id, route.route_id), int(ok), int(not ok))
 
     def report_counts(self, route: RouteKey, successes: int, failures: int) -> None:
-        """Tell how many requests to *route* ended well, and how many not; see `report`."""
+        """Tell how many requests to *route* ended well, and how many not; see `report`.
+
+        With none of either the route is suspected: it is probed at once, and nothing is counted.
+        """
         self._requests.add(route, successes, failures)
 
     def endpoint(self, endpoint_id: UUID) -> Endpoint | None:

@@ -59,7 +59,7 @@ class RequestReport:
         self.dropped = 0
 
     def add(self, route: RouteKey, successes: int, failures: int) -> None:
-        """Count requests; it never waits."""
+        """Count requests; it never waits. With none the route is suspected, and probed alone."""
         counts = self._counts.get(route)
         if counts is None:
             if len(self._counts) >= COUNTED_MAX:
@@ -70,7 +70,7 @@ class RequestReport:
             self._counted.set()
         counts[0] += successes
         counts[1] += failures
-        if failures:
+        if failures or not successes:
             self._urgent.set()
 
     async def run(self) -> None:
@@ -113,9 +113,14 @@ class RequestReport:
 
 def in_turns(counts: Sequence[Counted]) -> list[Counted]:
     """Return *counts* with failures first, the endpoints by turns: none delays another's."""
-    failing = [one for one in counts if one[1][1]]
-    others = [one for one in counts if not one[1][1]]
+    failing = [one for one in counts if _is_failing(one)]
+    others = [one for one in counts if not _is_failing(one)]
     return [*_turns(failing), *_turns(others)]
+
+
+def _is_failing(counted: Counted) -> bool:
+    successes, failures = counted[1]
+    return failures > 0 or not successes
 
 
 def _turns(counts: Sequence[Counted]) -> Iterator[Counted]:

@@ -146,6 +146,13 @@ async def test_the_stream_of_failures_keeps_the_newest_entries_alone(log: EventL
     assert [flat[0] for _, flat in reply_entries(raw)] == [b"route-2", b"route-3", b"route-4"]
 
 
+async def test_a_suspected_route_is_told_and_not_counted(log: EventLog) -> None:
+    assert await run_script(log, "suspected", 0, 0, "well", 1, 0, stored=1) == 0
+    raw = await log.server.client.call("XRANGE", log.keys.failed_requests(0), "-", "+")
+    assert [flat for _, flat in reply_entries(raw)] == [[b"suspected", b"0"]]
+    assert await log.server.client.call("HKEYS", log.keys.requests(0)) == [b"well"]
+
+
 async def test_routes_without_requests_for_long_make_room(log: EventLog) -> None:
     old = [word for number in range(5) for word in (f"old-{number}", "1 1 0:1:1")]
     await log.server.client.call("HSET", log.keys.requests(0), *old)

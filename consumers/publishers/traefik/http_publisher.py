@@ -18,6 +18,7 @@ from consumers.publishers.traefik.applied_watch import AppliedWatch
 from consumers.publishers.traefik.default_certificate import new_certificate
 from consumers.publishers.traefik.polling_proxy import PollingProxy
 from consumers.publishers.traefik.published_document import DocumentFeed, PublishedDocument
+from consumers.publishers.traefik.service_counters import ServiceCounters
 from consumers.publishers.traefik.traefik_settings import TraefikHttpSettings
 from consumers.settings import Settings
 from events.background import in_background
@@ -54,6 +55,10 @@ async def publish_traefik_http(feed: SnapshotFeed, ledger: ProxyLedger, settings
     polls = Polls(documents, ledger, http, watches)
     async with ClientSession() as session:
         looks = [partial(watch.run, session) for watch in watches.values()]
+        if http.counters:
+            looks += [
+                partial(ServiceCounters(api, feed).run, session) for api in http.api_of.values()
+            ]
         async with in_background(*looks), _listening(polls.answer, http):
             await polls.look_for_silence()
 

@@ -14,6 +14,7 @@ from consumers.publishers.pushing import push
 from consumers.publishers.snapshot_feed import SnapshotFeed
 from consumers.publishers.traefik.applied_watch import AppliedWatch
 from consumers.publishers.traefik.key_store import KeyStore
+from consumers.publishers.traefik.service_counters import ServiceCounters
 from consumers.publishers.traefik.stored_configuration import StoredConfiguration
 from consumers.settings import Settings
 from events.background import in_background
@@ -51,6 +52,8 @@ async def publish_traefik_redis(
         )
         async with ClientSession() as session:
             looks = [partial(watch.run, session) for watch in watches]
+            if ours.counters:
+                looks += [partial(ServiceCounters(api, feed).run, session) for api in ours.api_urls]
             async with in_background(*looks, partial(_remind, proxy)):
                 await push(feed, proxy)
     finally:

@@ -57,6 +57,8 @@ class TraefikHttpSettings(Limited, frozen=True):
         silent_s: Seconds without a poll after which a proxy counts as unreachable.
         apis: `PROXY=URL` for each proxy whose API shall prove what it has, such as
             `edge-1=http://edge-1:8080`. Without, a poll after the answer counts as proof.
+        counters: Whether the metrics at those APIs are read, every second, to tell the health
+            checkers of which endpoints requests fail.
     """
 
     host: str = "127.0.0.1"
@@ -64,6 +66,7 @@ class TraefikHttpSettings(Limited, frozen=True):
     hold_s: Annotated[float, Meta(ge=0.05, le=HOLD_S_MAX)] = 2.0
     silent_s: Annotated[float, Meta(ge=1, le=3_600)] = 15.0
     apis: Annotated[tuple[str, ...], Meta(max_length=APIS_MAX)] = ()
+    counters: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,11 +89,14 @@ class TraefikRedisSettings(Limited, frozen=True):
             it at each change. Without it there is no such publisher.
         root: The key under which Traefik looks, its `providers.redis.rootKey`.
         apis: The URL of each Traefik's API, which proves what it has.
+        counters: Whether the metrics at those APIs are read, every second, to tell the health
+            checkers of which endpoints requests fail.
     """
 
     url: str = ""
     root: Name = "traefik"
     apis: Annotated[tuple[str, ...], Meta(max_length=APIS_MAX)] = ()
+    counters: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,8 @@
 -- ARGV[2]  slices that are kept; both keys expire after as long without a report
 -- ARGV[3]  routes that the hash holds at most
 -- ARGV[4]  entries that the stream holds at most
--- ARGV[5], ARGV[6], ARGV[7], ...  ENDPOINT:ROUTE, its successes and failures, for each route
+-- ARGV[5], ARGV[6], ARGV[7], ...  ENDPOINT:ROUTE, its successes and failures, for each route; where
+--          both are 0 it is suspected: it is told, and not counted
 -- Reply    how many routes were not counted because the hash is full
 
 -- include check_writes
@@ -66,14 +67,15 @@ local room = tonumber(ARGV[3]) - redis.call('HLEN', KEYS[1])
 local fields, failing, left_out = {}, {}, 0
 for number, member in ipairs(members) do
   local successes, failures = tonumber(ARGV[number * 3 + 3]), tonumber(ARGV[number * 3 + 4])
-  if known[number] or room > 0 then
+  local is_suspected = successes + failures == 0
+  if not is_suspected and not known[number] and room <= 0 then
+    left_out = left_out + 1
+  elseif not is_suspected then
     if not known[number] then room = room - 1 end
     fields[#fields + 1] = member
     fields[#fields + 1] = counted(known[number], successes, failures)
-  else
-    left_out = left_out + 1
   end
-  if failures > 0 then
+  if failures > 0 or is_suspected then
     failing[#failing + 1] = member
     failing[#failing + 1] = whole(failures)
   end
