@@ -6,8 +6,8 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from consumers.cli.demo.table.live_changes import Witness
 from consumers.cli.demo.shell import Printed, Shell
+from consumers.cli.demo.table.live_changes import Witness
 from events import EventLog
 from projections.read_model.reader import ReaderSettings, open_reader
 from tests.support.histories import E, endpoint_of, history, listed, observed, record

@@ -5,6 +5,7 @@ import anyio
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedChecker
 from consumers.processes.group_process import new_consumer_name, warn_of_weaknesses
+from consumers.processes.open_files import allow_open_files
 from consumers.processes.registry import CHECKERS, own_facts, registered
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
@@ -29,6 +30,7 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: int | No
     *supervised* is how many checkers the supervisor keeps, None without one.
     """
     await warn_of_weaknesses(log.server)
+    allow_open_files(settings.checker.concurrency_max)
     checker = new_consumer_name()
     async with anyio.create_task_group() as tasks:
 
