@@ -81,13 +81,17 @@ async def test_the_method_is_asked_as_given(session: ProbeSession, method: str) 
 
 async def test_headers_and_host_are_sent_as_given(session: ProbeSession) -> None:
     echo = Echo()
-    headers = {"x-api-key": "k-1", "user-agent": "ours"}
+    headers = {"x-api-key": "k-1", "user-agent": "ours", "accept": "text/plain"}
+    fields = {"headers": headers, "host_header": "chat.example.com:81"}
     async with server(echo.answer) as address:
-        await cause_at(session, address, headers=headers, host_header="chat.example.com:81")
+        for kept in (False, True):  # each is a way of its own
+            await cause_at(session, address, keep_alive=kept, **fields)
         await cause_at(session, address)
-    given, usual = (request.headers for request in echo.requests)
-    assert (given["X-Api-Key"], given.getall("User-Agent")) == ("k-1", ["ours"])
-    assert given.getall("Host") == ["chat.example.com:81"]
+    *all_given, usual = (request.headers for request in echo.requests)
+    for given in all_given:
+        assert (given["X-Api-Key"], given.getall("User-Agent")) == ("k-1", ["ours"])
+        assert given.getall("Accept") == ["text/plain"]
+        assert given.getall("Host") == ["chat.example.com:81"]
     assert usual["User-Agent"] == "routestream"
     assert usual["Host"] == f"127.0.0.1:{address.port}"
 

@@ -25,7 +25,7 @@ BUFFER_BYTES = 4_096
 _KEPT_S = 75.0
 """How long an idle connection is kept for the route's next probe."""
 
-_HEADERS = {"User-Agent": "routestream", "Accept-Encoding": "identity"}
+_HEADERS = {"User-Agent": "routestream", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
 class Attempt:

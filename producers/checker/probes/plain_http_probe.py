@@ -78,7 +78,7 @@ async def _connect(
 
 def _request(address: Address, check: HealthCheck) -> bytes:
     host = address.host if address.port == 80 else f"{address.host}:{address.port}"
-    headers = {"Host": host, "Accept": "*/*", **request_headers(check), "Connection": "close"}
+    headers = {"Host": host, **request_headers(check), "Connection": "close"}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"{check.method} {_target(check.path or '/')} HTTP/1.1\r\n{lines}\r\n".encode()
 
