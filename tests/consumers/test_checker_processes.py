@@ -27,8 +27,8 @@ from tests.support.waiting import wait_until
 
 ENDPOINTS = 16
 INTERVAL_S, RETRIES = 0.3, 2
-LOADED_S = 6.0
-"""What a machine that is busy with other tests may take longer."""
+LOADED_S = 30.0
+"""What a machine that is busy with other tests may take longer; a calm one takes no second."""
 
 
 class Replicas:
@@ -118,13 +118,13 @@ async def test_a_killed_checker_is_replaced_without_a_word_and_a_dead_server_is_
         async def all_healthy() -> bool:
             return len(await observed(log, "healthy")) == ENDPOINTS and await living(log) == 2
 
-        await wait_until(all_healthy, "two checkers have found all routes healthy", 60.0)
+        await wait_until(all_healthy, "two checkers have found all routes healthy", 120.0)
         doomed.kill()
         killed_at = anyio.current_time()
         await doomed.wait()
         replicas.asked.clear()
         await wait_until(
-            lambda: len(replicas.asked) == ENDPOINTS, "all endpoints are probed again", 30.0
+            lambda: len(replicas.asked) == ENDPOINTS, "all endpoints are probed again", 60.0
         )
         assert anyio.current_time() - killed_at < 5.0 + LOADED_S
         assert (len(await observed(log, "healthy")), await observed(log, "unhealthy")) == (
@@ -137,6 +137,6 @@ async def test_a_killed_checker_is_replaced_without_a_word_and_a_dead_server_is_
         async def all_dead() -> bool:
             return len(await observed(log, "unhealthy")) == ENDPOINTS
 
-        await wait_until(all_dead, "all routes are told to be unhealthy", 30.0)
+        await wait_until(all_dead, "all routes are told to be unhealthy", 60.0)
         slowest_s = (max(await observed(log, "unhealthy")) - died_ms) / 1_000
         assert slowest_s < RETRIES * INTERVAL_S + 1.0 + LOADED_S
