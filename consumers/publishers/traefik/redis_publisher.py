@@ -14,6 +14,7 @@ from consumers.publishers.pushing import push
 from consumers.publishers.snapshot_feed import SnapshotFeed
 from consumers.publishers.traefik.applied_watch import AppliedWatch
 from consumers.publishers.traefik.key_store import KeyStore
+from consumers.publishers.traefik.sentinels import open_sentinels
 from consumers.publishers.traefik.service_counters import ServiceCounters
 from consumers.publishers.traefik.stored_configuration import StoredConfiguration
 from consumers.settings import Settings
@@ -22,12 +23,16 @@ from events.errors import ServerRefusedError, ServerUnavailableError
 from events.server.server import Server
 from events.server.settings import ServerSettings
 from events.server.url import without_login
+from events.structured_logger import structured_logger
 
 REMIND_S = 5.0
 """Seconds after which a Traefik that lacks what was written is told again."""
 
 _CLOSE_TIMEOUT_S = 1.0
 _PROVIDER = "redis"
+_NO_MASTER = "most sentinels of publish.traefik_redis.sentinels do not answer, or know no master {}"
+
+_log = structured_logger(__name__)
 
 
 async def publish_traefik_redis(
@@ -41,15 +46,38 @@ async def publish_traefik_redis(
     if (problem := _missing(settings)) is not None:
         raise MissingSettingError(problem)
     ours = settings.publish.traefik_redis
-    server = Server(ServerSettings(url=ours.url))
+    if not ours.sentinels:
+        await _publish_to(ours.url, None, (feed, ledger, settings))
+        return
+    name = f"sentinel {ours.master} {ours.root}"
+    async with open_sentinels(ours.sentinels, ours.master) as sentinels:
+        master = await sentinels.master()
+        if master is None:
+            ledger.proxy(name).unreachable(_NO_MASTER.format(ours.master))
+            master = await sentinels.master_other_than(None)
+        while True:
+            _log.info("master_found", master=ours.master, host=master[0], port=master[1])
+            async with anyio.create_task_group() as tasks:
+                given = (feed, ledger, settings)
+                tasks.start_soon(_publish_to, ours.url_at(*master), name, given)
+                master = await sentinels.master_other_than(master)
+                tasks.cancel_scope.cancel()
+
+
+async def _publish_to(
+    url: str, name: str | None, given: tuple[SnapshotFeed, ProxyLedger, Settings]
+) -> None:
+    """Keep the keys of one server equal to the table; *name* is what the proxy is called."""
+    feed, ledger, settings = given
+    ours = settings.publish.traefik_redis
+    server = Server(ServerSettings(url=url))
     try:
         store = KeyStore(server, ours.root)
         watches = [
             AppliedWatch(ledger.proxy(without_login(api)), api, _PROVIDER) for api in ours.api_urls
         ]
-        proxy = StoredConfiguration(
-            store, settings.publish.traefik, ledger.proxy(store.name), watches
-        )
+        notes = ledger.proxy(name or store.name)
+        proxy = StoredConfiguration(store, settings.publish.traefik, notes, watches)
         async with ClientSession() as session:
             looks = [partial(watch.run, session) for watch in watches]
             if ours.counters:

@@ -1,7 +1,7 @@
 """The settings of what Traefik is fed with, and how."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Meta
 
@@ -11,6 +11,9 @@ from events.server.url import parse_server_url
 
 HOLD_S_MAX = 4.0
 """Traefik gives up a poll after 5 s, unless `providers.http.pollTimeout` says otherwise."""
+
+SENTINELS_MAX = 15
+"""Sentinels that are asked for one master."""
 
 APIS_MAX = 100
 
@@ -87,6 +90,9 @@ class TraefikRedisSettings(Limited, frozen=True):
     Attributes:
         url: Its server and database, which should hold nothing else: Traefik reads through all of
             it at each change. Without it there is no such publisher.
+        sentinels: The URL of each Redis Sentinel where the server is a master that they watch; host
+            and port of *url* then count for nothing.
+        master: What the sentinels call that master.
         root: The key under which Traefik looks, its `providers.redis.rootKey`.
         apis: The URL of each Traefik's API, which proves what it has.
         counters: Whether the metrics at those APIs are read, every second, to tell the health
@@ -94,16 +100,26 @@ class TraefikRedisSettings(Limited, frozen=True):
     """
 
     url: str = ""
+    sentinels: Annotated[tuple[str, ...], Meta(max_length=SENTINELS_MAX)] = ()
+    master: Name = "mymaster"
     root: Name = "traefik"
     apis: Annotated[tuple[str, ...], Meta(max_length=APIS_MAX)] = ()
     counters: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.url:
-            parse_server_url(self.url)
+        for url in (self.url, *self.sentinels):
+            if url:
+                parse_server_url(url)
         if not all(map(is_http_url, self.apis)):
             raise ValueError("apis has an entry that is not http://HOST:PORT")
+
+    def url_at(self, host: str, port: int) -> str:
+        """Return *url* with another host and port."""
+        parts = urlsplit(self.url)
+        login, _, _ = parts.netloc.rpartition("@")
+        at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return urlunsplit(parts._replace(netloc=f"{login}@{at}" if login else at))
 
     @property
     def api_urls(self) -> tuple[str, ...]:
