@@ -14,7 +14,7 @@ from consumers.processes.appproxy.errors import NoAppProxyError
 _ROOT = Path(__file__).parents[4]
 _PYTHON = "3.13"
 
-RELEASES = {"26.9.6": (), "25.15.0": ("sniffio", "setuptools")}
+RELEASES = {"26.9.6": (), "26.4.3": (), "25.15.0": ("sniffio", "setuptools")}
 """The releases that tests run, with the packages that each needs and does not name."""
 
 
