@@ -2,9 +2,13 @@
 
 from bisect import bisect_left
 from collections import Counter
+from typing import Literal
 
 from events.catalogue.health_check import CheckKind
 from producers.checker.probe_result import ProbeCause, ProbeResult
+
+ProbeKind = CheckKind | Literal["deep"]
+"""What a probe did: as its health check says, or it asked a model for a token."""
 
 DURATION_BOUNDS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -19,11 +23,11 @@ class ProbeTally:
     """
 
     def __init__(self) -> None:
-        self.ended: Counter[tuple[CheckKind, ProbeCause | None]] = Counter()
-        self.duration_counts: dict[CheckKind, list[int]] = {}
-        self.duration_sums_s: dict[CheckKind, float] = {}
+        self.ended: Counter[tuple[ProbeKind, ProbeCause | None]] = Counter()
+        self.duration_counts: dict[ProbeKind, list[int]] = {}
+        self.duration_sums_s: dict[ProbeKind, float] = {}
 
-    def count(self, kind: CheckKind, result: ProbeResult) -> None:
+    def count(self, kind: ProbeKind, result: ProbeResult) -> None:
         """Count one probe."""
         self.ended[kind, result.cause] += 1
         counts = self.duration_counts.setdefault(kind, [0] * (len(DURATION_BOUNDS_S) + 1))

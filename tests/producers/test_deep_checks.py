@@ -315,6 +315,14 @@ async def test_an_answer_without_a_token_is_a_failure_that_says_so(
     assert (result.success, result.reason, result.cause) == (False, reason, cause)
 
 
+async def test_deep_checks_are_counted_beside_the_probes(bench: Bench, engine: VllmServer) -> None:
+    assert (await asked_once(bench, engine)).duration_s > 0
+    engine.engine = "dead"
+    await asked_once(bench, engine)
+    await asked_once(bench, engine)
+    assert bench.session.tally.ended == {("deep", None): 1, ("deep", "status"): 2}
+
+
 async def test_a_server_that_is_gone_is_a_failure_that_says_so(
     bench: Bench, engine: VllmServer
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 import anyio
 import msgspec
+from msgspec.structs import replace
 
 from events.catalogue.deep_check import DeepCheck, DeepPreset
 from events.catalogue.health_check import HealthCheck
@@ -42,7 +43,7 @@ async def deep_probe(
 
     A success is a status of 200 and an answer with at least one choice. Headers and TLS are those
     of the cheap probes. A failure of the route does not raise. Where nobody waits any longer, the
-    request is given up towards the route, too.
+    request is given up towards the route, too. The result is counted, as a probe of kind `deep`.
 
     Args:
         session: What probes are made with.
@@ -51,6 +52,16 @@ async def deep_probe(
         deep: What is asked.
         model: The endpoint's model, which is asked for where the deep check names none.
     """
+    began_at = anyio.current_time()
+    result = await _probed(session, address, check, deep, model)
+    result = replace(result, duration_s=anyio.current_time() - began_at)
+    session.tally.count("deep", result)
+    return result
+
+
+async def _probed(
+    session: ProbeSession, address: Address, check: HealthCheck, deep: DeepCheck, model: str | None
+) -> ProbeResult:
     attempt = Attempt()
     try:
         with anyio.fail_after(deep.max_wait_time):
