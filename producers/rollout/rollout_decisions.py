@@ -61,8 +61,8 @@ def roll_out(
         raise UnknownRevisionError(endpoint.endpoint_id, to, known)
     others = _shares_of_others(endpoint, to)
     now, *ahead = percents
-    if not others and now < _WHOLE:
-        raise NothingToShareError(endpoint.endpoint_id, to, _WHOLE - now)
+    if not others and (least := min(percents)) < _WHOLE:
+        raise NothingToShareError(endpoint.endpoint_id, to, _WHOLE - least)
     shares = {revision: share * (_WHOLE - now) / _WHOLE for revision, share in others.items()}
     rollout = Rollout(to=to, back=others, percents=tuple(ahead), every_s=every_s)
     return _split(endpoint, {**shares, to: now}, rollout, reason)

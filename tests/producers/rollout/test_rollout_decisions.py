@@ -109,6 +109,8 @@ def test_a_rest_that_nobody_could_have_is_refused() -> None:
     with pytest.raises(NothingToShareError, match="could have 95 % of the traffic beside 'v2'"):
         roll_out(alone, "v2", [5])
     assert one(roll_out(alone, "v2", [100])).shares == {"v2": 100}
+    with pytest.raises(NothingToShareError):
+        roll_out(alone, "v2", [100, 50], every_s=60)
 
 
 def test_without_a_rollout_there_is_nothing_to_go_back_to() -> None:
