@@ -25,7 +25,7 @@ class CheckerSettings(Limited, frozen=True):
         networks: The networks that may be connected to, such as `10.0.0.0/8`. Loopback, link-local
             and metadata addresses, multicast and what is reserved need a network of their own, such
             as `127.0.0.0/8`. A route elsewhere is not probed, and its health becomes stale.
-        jitter: The part of an interval by which it is drawn longer or shorter, 0 to 0.5.
+        jitter: The part of an interval by which it is drawn shorter, 0 to 0.5.
         reported_gap_s: The least time between two probes of a route that proxies' reports of failed
             requests bring forward.
         report_s: Time between two reports of when the routes were last probed.

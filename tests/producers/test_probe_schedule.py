@@ -127,6 +127,18 @@ def test_a_route_that_was_unhealthy_for_long_is_probed_less_often_within_bounds(
     assert drawn_interval_s(watched(health_ms=1_000_000), EVEN, 1e6) == 10.0
 
 
+@given(st.floats(min_value=0.1, max_value=86_400), st.floats(min_value=0, max_value=0.5))
+def test_law_max_retries_probes_are_made_within_as_many_intervals(
+    interval: float, jitter: float
+) -> None:
+    check, settings = replace(CHECK, interval=interval), CheckerSettings(jitter=jitter)
+    waits = [
+        drawn_interval_s(watched(check=check), settings, 0.0) for _ in range(check.max_retries)
+    ]
+    assert sum(waits) <= check.max_retries * interval * 1.000_001
+    assert min(waits) >= interval * (1 - jitter) * 0.999_999
+
+
 @given(
     st.floats(min_value=0.1, max_value=86_400),
     st.floats(min_value=0, max_value=1e9),

@@ -25,7 +25,8 @@ def drawn_interval_s(watch: WatchedRoute, settings: CheckerSettings, now_s: floa
     elif watch.state.successes == 0 and settings.fast_interval_s is not None:
         interval_s = min(interval_s, settings.fast_interval_s)
     interval_s = max(interval_s, settings.interval_min_s)
-    return interval_s * draw(1 - settings.jitter, 1 + settings.jitter)
+    # Never longer: a server that dies is told of after max_retries intervals.
+    return interval_s * draw(1 - settings.jitter, 1)
 
 
 def draw(least: float, most: float) -> float:
