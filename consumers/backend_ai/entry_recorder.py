@@ -148,7 +148,10 @@ class EntryRecorder:
         match content:
             case wire.RouteListUpdated(endpoint_id=endpoint_id):
                 return endpoint_id
-            case wire.StatusUpdated(session_id=session_id):
+            case (
+                wire.StatusUpdated(session_id=session_id)
+                | wire.SessionChanged(session_id=session_id)
+            ):
                 return await self._state.endpoint_of(session_id)
             case wire.Other():
                 return None

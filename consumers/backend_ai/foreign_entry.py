@@ -12,7 +12,9 @@ from events.errors import UndecodableEntryError
 from producers.backend_ai import wire
 from producers.backend_ai.wire import MalformedEntryError
 
-WANTED = frozenset({"endpoint_route_list_updated", "model_service_status_updated"})
+WANTED = frozenset(
+    {"endpoint_route_list_updated", "model_service_status_updated", *wire.SESSION_EVENTS}
+)
 """The events that say something about routes; all others are skipped without being decoded."""
 
 
@@ -52,7 +54,7 @@ class ForeignEntry(msgspec.Struct, frozen=True):
 
 
 def subject_of(entry: Entry) -> UUID | None:
-    """Return the endpoint of a list, or the session of a status; None if the entry is broken."""
+    """Return the endpoint of a list, else the session that is told of; None if there is none."""
     try:
         content = wire.decode(entry.fields)
     except MalformedEntryError:
@@ -60,7 +62,7 @@ def subject_of(entry: Entry) -> UUID | None:
     match content:
         case wire.RouteListUpdated(endpoint_id=endpoint_id):
             return endpoint_id
-        case wire.StatusUpdated(session_id=session_id):
+        case wire.StatusUpdated(session_id=session_id) | wire.SessionChanged(session_id=session_id):
             return session_id
         case wire.Other():
             return None

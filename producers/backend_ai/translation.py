@@ -24,6 +24,7 @@ from producers.backend_ai.handoff_key import (
 )
 from producers.endpoints import decisions
 from producers.errors import ProducersError
+from producers.life_cycle.session_effects import SessionChange, session_changed
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 
@@ -48,7 +49,7 @@ class TranslationCounts(msgspec.Struct, frozen=True, kw_only=True):
         translated: Entries that led to events.
         unchanged: Entries that changed nothing.
         unresolved: Statuses of sessions that no list names.
-        redelivered: Copies of a status whose route already has a health.
+        redelivered: Copies of a status whose route already has a health, or of a session's event.
         refused: Entries that could not be read or applied.
         other_names: Entries of events that say nothing about routes.
         broadcasts: Published messages; each repeats an entry of the stream.
@@ -186,6 +187,8 @@ class Translation:
                     # A copy may be older than the known health; it counts only where none is known.
                     return Translated("redelivered")
                 return self._status_updated(content, observed_at)
+            case wire.SessionChanged() as content:
+                return self._session_changed(content, is_copy=wire.retry_count(fields) > 0)
 
     def _list_updated(self, endpoint_id: UUID, values: HandoffValues) -> Translated:
         endpoint = self._endpoints.get(endpoint_id) or ROUTE_TABLE.initial(endpoint_id)
@@ -212,6 +215,26 @@ class Translation:
         events = decisions.record_status(
             self._endpoints[endpoint_id], route_id, content.new_status, observed_at=observed_at
         )
+        return Translated("translated" if events else "unchanged", events)
+
+    def _session_changed(self, content: wire.SessionChanged, *, is_copy: bool) -> Translated:
+        """Decide what becomes of the session's route; a start without an address waits for it."""
+        if content.session_id not in self._sessions:
+            return Translated("other_names")  # most sessions serve no model
+        if is_copy:
+            return Translated("redelivered")
+        endpoint_id, route_id = self._sessions[content.session_id]
+        endpoint = self._endpoints[endpoint_id]
+        route = endpoint.routes[route_id]
+        if content.status == "running" and (route.kernel_host is None or route.kernel_port is None):
+            return Translated("unchanged")
+        reason = content.reason or None
+        change = SessionChange(
+            status=content.status,
+            reason=reason,
+            errors=(f"session cancelled: {content.reason}".removesuffix(": "),),
+        )
+        events = session_changed(endpoint, content.session_id, change)
         return Translated("translated" if events else "unchanged", events)
 
     def _health(self, content: wire.StatusUpdated) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from events.catalogue.model_service import ModelServiceStatus
 from events.entry.stored_json import UNREADABLE
 from producers.errors import ProducersError
+from producers.life_cycle.session_effects import SessionStatus
 
 STREAM = b"events"
 """The key of the stream that holds every core event of a Backend.AI cluster (database 4)."""
@@ -44,18 +45,36 @@ class StatusUpdated(msgspec.Struct, frozen=True):
     new_status: ModelServiceStatus
 
 
+class SessionChanged(msgspec.Struct, frozen=True):
+    """A session of any kind runs, terminates, is gone or was cancelled; *reason* may be empty."""
+
+    session_id: UUID
+    status: SessionStatus
+    reason: str = ""
+
+
 class Other(msgspec.Struct, frozen=True):
     """An event with another name; its content was not decoded."""
 
     name: str
 
 
-WireEvent = RouteListUpdated | StatusUpdated | Other
+WireEvent = RouteListUpdated | StatusUpdated | SessionChanged | Other
+
+SESSION_EVENTS: Mapping[str, SessionStatus] = {
+    "session_started": "running",
+    "session_terminating": "terminating",
+    "session_terminated": "terminated",
+    "session_cancelled": "cancelled",
+}
+"""What each event of a session says of it."""
 
 _KINDS: Mapping[str, tuple[type[RouteListUpdated | StatusUpdated], Any]] = {
     "endpoint_route_list_updated": (RouteListUpdated, msgspec.msgpack.Decoder(tuple[str])),
     "model_service_status_updated": (StatusUpdated, msgspec.msgpack.Decoder(tuple[str, str])),
 }
+_REASON_MAX = 1_024
+_read_array = msgspec.msgpack.Decoder(list[str | int | float | bool | None]).decode
 _MODIFIERS = frozenset({b"NOMKSTREAM", b"KEEPREF", b"DELREF", b"ACKED"})
 
 
@@ -90,6 +109,8 @@ def decode(fields: Mapping[bytes, bytes]) -> WireEvent:
         raise MalformedEntryError("name: the entry has none") from None
     except UnicodeDecodeError as error:
         raise MalformedEntryError(f"name: {error}") from None
+    if name in SESSION_EVENTS:
+        return _session_changed(name, fields)
     if name not in _KINDS:
         return Other(name)
     if b"payload" in fields:
@@ -97,6 +118,25 @@ def decode(fields: Mapping[bytes, bytes]) -> WireEvent:
     if b"args" in fields:
         return _from_args(name, fields[b"args"])
     raise MalformedEntryError(f"{name}: the entry has neither args nor payload")
+
+
+def _session_changed(name: str, fields: Mapping[bytes, bytes]) -> WireEvent:
+    """Read an event of a session: its id comes first, its reason last.
+
+    Releases differ in what stands between. Most sessions serve no model, so an event that is
+    written otherwise is one that says nothing about routes.
+    """
+    try:
+        if b"payload" in fields:
+            said = msgspec.json.decode(fields[b"payload"], type=dict[str, Any])
+            first, last = said.get("session_id"), said.get("reason")
+        else:
+            content = _read_array(fields.get(b"args", b""))
+            first, last = content[0], content[-1] if len(content) > 1 else ""
+        reason = last[:_REASON_MAX] if isinstance(last, str) else ""
+        return SessionChanged(UUID(str(first)), SESSION_EVENTS[name], reason)
+    except (*UNREADABLE, IndexError, ValueError):
+        return Other(name)
 
 
 def _from_payload(name: str, payload: bytes) -> WireEvent:

@@ -113,11 +113,32 @@ async def test_copies_echoes_and_identical_lists_record_nothing(
     await played.list_routes(endpoint_id, route(2), _retry_count="3")
     await played.say_list(endpoint_id, source="routestream")
     await played.add("session_started", str(session_of(1)), "user-requested")
+    await played.add("kernel_started", str(session_of(1)), "user-requested")
     await until_read(played)
 
     assert await recorded(log) == before
-    assert found(reader) == {"recorded": 2, "unchanged": 2, "redelivered": 2, "echo": 2}
+    assert found(reader) == {"recorded": 2, "unchanged": 3, "redelivered": 2, "echo": 2}
     assert reader.progress.counts.skipped == 1
+
+
+async def test_what_becomes_of_a_session_becomes_of_its_route(
+    log: EventLog, played: Cluster, reader: HandlerConsumer, endpoint_id: UUID
+) -> None:
+    await played.list_routes(endpoint_id, route(1), route(2))
+    await until_read(played)
+    before = len(await recorded(log))
+    await played.add("session_terminating", str(session_of(1)), "scale-down")
+    await played.add("session_terminated", str(session_of(1)), "scale-down")
+    await played.add("session_terminated", str(session_of(2)), "killed-by-event")
+    await played.add("session_terminated", str(session_of(3)), "of no model")
+    await until_read(played)
+
+    assert (await recorded(log))[before:] == [
+        "route_terminating",
+        "route_terminated",
+        "route_terminated",
+    ]
+    assert "unmatched" not in found(reader)
 
 
 def test_an_echo_is_known_by_the_source_that_the_publisher_writes() -> None:
