@@ -1,16 +1,19 @@
 """A route that flaps is told by whoever shows health, gets no traffic, and is recorded once."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from uuid import UUID
 
 import anyio
 import pytest
+from rich.console import Console
 
 from consumers.cli.endpoints.endpoints import endpoints
 from consumers.cli.endpoints.why import why
 from consumers.cli.health.health import health
-from events import EventLog, RouteFlappingEvent, RouteRecord
+from consumers.cli.top.endpoint_detail import endpoint_detail
+from events import EventLog, RouteFlappingEvent, RouteRecord, open_history
 from events.catalogue.endpoint import EndpointCreatedEvent
 from events.catalogue.health_check import HealthCheck
 from events.catalogue.route import EndpointRouteListUpdatedEvent
@@ -63,6 +66,15 @@ async def test_commands_say_that_a_route_flaps_and_why(run: Commands) -> None:
     assert "no: flapping" in told
     assert f"yes: {WHY}" in " ".join(told.split())
     assert "healthy, flapping" in (await run(health, "show", "chat")).stdout
+
+
+async def test_the_live_view_tells_of_a_route_that_flaps(served: EventLog) -> None:
+    async with open_history(served) as history:
+        shown = await endpoint_detail(history, ENDPOINT, 120)
+    console = Console(width=200, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(shown)
+    assert "healthy, flapping" in captured.get()
 
 
 async def test_a_flapping_route_gets_no_traffic_whatever_its_health(served: EventLog) -> None:
