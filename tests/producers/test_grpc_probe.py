@@ -16,7 +16,7 @@ from producers.checker.probe_result import ProbeCause
 from producers.checker.probes.address import Address
 from producers.checker.settings import CheckerSettings
 from tests.producers.support.certificates import Authority
-from tests.producers.support.checker_ports import LOOPBACK
+from tests.producers.support.checker_ports import LOOPBACK, Bench, route_on
 from tests.producers.support.grpc_health import HANG, HealthService, grpc_server
 from tests.producers.test_probe import raw_server
 
@@ -129,3 +129,20 @@ async def test_nothing_is_sent_to_an_address_that_is_not_allowed() -> None:
                 assert await cause_at(session, port, check) == "not_allowed"
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+async def test_a_checker_records_what_a_route_says_of_itself_over_grpc(
+    session: ProbeSession,
+) -> None:
+    answers = {"": SERVING}
+    async with grpc_server(HealthService(answers)) as port:
+        bench = Bench(session)
+        check = replace(CHECK, interval=0.01, max_retries=2, initial_delay=0)
+        bench.table.put(route_on(port), check=check)
+        async with bench.checker():
+            await bench.records.kept_count.until(1)
+            answers[""] = NOT_SERVING
+            await bench.records.kept_count.until(2)
+        await bench.aclose()
+    assert bench.records.statuses == ["healthy", "unhealthy"]
+    assert bench.records.reasons[1][0] == "gRPC health NOT_SERVING"
