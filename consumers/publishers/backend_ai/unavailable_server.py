@@ -3,12 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import anyio
 from aiohttp import web
 
-from consumers.errors import ListenError
+from consumers.publishers.serving import SHUTDOWN_S, ListenPlace, serving
 
-_CLOSE_TIMEOUT_S = 1.0
 _TEXT = "no route is available\n"
 
 
@@ -20,21 +18,9 @@ async def unavailable_server(port: int) -> AsyncIterator[None]:
         ListenError: The port cannot be opened.
     """
     server = web.Server(_unavailable)
-    runner = web.ServerRunner(server, shutdown_timeout=_CLOSE_TIMEOUT_S)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, None, port).start()
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise ListenError(
-                f"publish.backend_ai.placeholder_port {port} cannot be opened: {why}; give another"
-            ) from None
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
+    async with serving(runner, ListenPlace("publish.backend_ai.placeholder_port", port)):
         yield
-    finally:
-        # Cut off by a cancellation, it would leave its connections open.
-        with anyio.move_on_after(2 * _CLOSE_TIMEOUT_S, shield=True):
-            await runner.cleanup()
 
 
 async def _unavailable(_: web.BaseRequest) -> web.StreamResponse:

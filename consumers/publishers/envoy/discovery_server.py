@@ -9,7 +9,6 @@ import anyio
 from aiohttp import web
 from anyio.abc import TaskStatus
 
-from consumers.errors import ListenError
 from consumers.publishers.envoy.discovery_request import (
     DiscoveryRequest,
     InvalidDiscoveryRequestError,
@@ -25,6 +24,7 @@ from consumers.publishers.envoy.envoy_resource import (
 from consumers.publishers.envoy.envoy_settings import EnvoySettings
 from consumers.publishers.envoy.envoy_table import Changes, EnvoyTable, encode_table
 from consumers.publishers.proxy_ledger import ProxyLedger
+from consumers.publishers.serving import SHUTDOWN_S, ListenPlace, serving
 from consumers.publishers.snapshot_feed import SnapshotFeed
 from consumers.publishers.table_snapshot import TableSnapshot
 from events.background import in_background
@@ -39,8 +39,6 @@ LEFT_S = 600.0
 """Seconds without a request after which an Envoy is no longer missed."""
 
 _BODY_BYTES_MAX = 4 * 1024 * 1024
-_SHUTDOWN_S = 0.1
-_CLEANUP_S = 5.0
 _LOOKED_EVERY_S = 1.0
 _OF_ENVOYS_PATIENCE = 0.8
 _TIMEOUT_HEADER = "x-envoy-expected-rq-timeout-ms"
@@ -164,25 +162,8 @@ async def discovery_server(
         access_log=None,
         handle_signals=False,
         handler_cancellation=True,  # an Envoy that has gone is given nothing
-        shutdown_timeout=_SHUTDOWN_S,
+        shutdown_timeout=SHUTDOWN_S,
     )
-    await runner.setup()
-    try:
-        url = await _listen(runner, settings)
-        async with in_background(server.run):
-            yield url
-    finally:
-        with anyio.move_on_after(_CLEANUP_S, shield=True):
-            await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, settings: EnvoySettings) -> str:
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ListenError(
-            f"publish.envoy.port {settings.port} of {settings.host} cannot be opened: {why}"
-        ) from None
-    host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    place = ListenPlace("publish.envoy.port", settings.port or 0, settings.host)
+    async with serving(runner, place) as url, in_background(server.run):
+        yield url

@@ -10,9 +10,10 @@ import msgspec
 from aiohttp import ClientSession, web
 from aiohttp.typedefs import Handler
 
-from consumers.errors import ListenError, MissingSettingError
+from consumers.errors import MissingSettingError
 from consumers.publishers.proxy_ledger import FORGOTTEN_S, ProxyLedger
 from consumers.publishers.publisher_definition import PublisherDefinition
+from consumers.publishers.serving import SHUTDOWN_S, ListenPlace, serving
 from consumers.publishers.snapshot_feed import SnapshotFeed
 from consumers.publishers.traefik.applied_watch import AppliedWatch
 from consumers.publishers.traefik.default_certificate import new_certificate
@@ -30,7 +31,6 @@ PROXIES_MAX = 1_000
 _PROVIDER = "http"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _LOOK_FOR_SILENCE_S = 1.0
-_STOP_TIMEOUT_S = 0.2
 
 _log = structured_logger(__name__)
 
@@ -125,26 +125,12 @@ async def _listening(answer: Handler, settings: TraefikHttpSettings) -> AsyncIte
     application = web.Application()
     application.router.add_get("/v1/traefik/{proxy}", answer)
     runner = web.AppRunner(
-        application, access_log=None, handle_signals=False, shutdown_timeout=_STOP_TIMEOUT_S
+        application, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S
     )
-    await runner.setup()
-    try:
-        await _listen(runner, settings)
+    place = ListenPlace("publish.traefik_http.port", settings.port or 0, settings.host)
+    async with serving(runner, place) as url:
+        _log.info("polls_served", url=f"{url}/v1/traefik/PROXY")
         yield
-    finally:
-        with anyio.move_on_after(2 * _STOP_TIMEOUT_S, shield=True):
-            await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, settings: TraefikHttpSettings) -> None:
-    try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    except OSError as error:
-        raise ListenError(
-            f"cannot listen on {settings.host} port {settings.port}:"
-            f" {(error.strerror or str(error)).lower()}; set publish.traefik_http.port to another"
-        ) from None
-    _log.info("polls_served", url=f"http://{settings.host}:{settings.port}/v1/traefik/PROXY")
 
 
 def _response(document: PublishedDocument) -> web.Response:
