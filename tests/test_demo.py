@@ -50,6 +50,25 @@ def test_the_demo_holds_all_its_checks_and_leaves_nothing_running(proxy: str, ma
     assert running_with(mark) == []
 
 
+@pytest.mark.timeout(300)
+def test_the_story_of_routes_lives_holds_all_its_checks_and_leaves_nothing_running() -> None:
+    mark = uuid4().hex
+    done = subprocess.run(
+        [ROUTESTREAM, "demo", "--story", "lifecycle"],
+        env={**os.environ, MARK: mark},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.fullmatch(r"all 25 checks held in \d+ s", done.stdout.splitlines()[-1])
+    assert done.stderr == ""
+    assert told(done.stdout) == told(PAGE[PAGE.index("$ routestream demo --story") :])
+    assert running_with(mark) == []
+
+
 def appproxy_options() -> tuple[str, ...]:
     """Return what names the environment with AppProxy; skip the test where it cannot be run."""
     try:

@@ -33,7 +33,7 @@ from consumers.processes.embedded import EmbeddedServer, NoServerProgramError, e
 from consumers.processes.logs import configure_logs
 from consumers.processes.traefik_process import NoTraefikError, is_traefik_installed
 
-DEMO_TIMEOUT_S = 80.0
+DEMO_TIMEOUT_S = 150.0
 PACE_S = 2.0
 """Time between two steps on a terminal, for a person to see what has changed."""
 
