@@ -26,6 +26,7 @@ from consumers.cli.replay.playback import PlayedRow
 from consumers.cli.replay.rebuilt_table import RebuiltRow
 from consumers.cli.replay.snapshot import ListedRow, TakenRow
 from consumers.cli.rollout.revision_status import RevisionRow
+from consumers.cli.sessions.suggest_removal import RemovalRow
 from consumers.cli.streams.table import StreamDetailsRow, StreamRow
 from consumers.cli.streams.trim import PlanRow, TrimmedRow
 from consumers.cli.terminal.entry_json import EntryValue
@@ -58,6 +59,7 @@ ROWS: dict[str, Kind[Any]] = {
     "endpoints show": LiveEndpointRow,
     "endpoints why": WhyRow,
     "endpoints rollout --status": RevisionRow,
+    "routes suggest-removal": RemovalRow,
     "health ls": HealthRow,
     "health show": HealthRow,
     "doctor": Finding,
