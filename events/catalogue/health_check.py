@@ -75,8 +75,9 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         max_retries: Failures in a row after which the route is unhealthy.
         max_wait_time: Time after which a probe without an answer has failed.
         expected_status_code: The one HTTP status that is a success, without `expected_status`.
-        initial_delay: Failures before this time since the route started do not count. None if none
-            was given, as in releases before 25.18: `INITIAL_DELAY_S` applies then.
+        initial_delay: Failures before this time since the route started do not count until it is
+            healthy for the first time. None if none was given, as in releases before 25.18:
+            `INITIAL_DELAY_S` applies then.
         kind: `http` asks for the path (a route that speaks no HTTP is only connected to), `grpc`
             asks grpc.health.v1 whether `service` is serving, `tcp` only connects.
         service: The service that is asked for over gRPC, "": the server as a whole.
@@ -136,7 +137,7 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     @property
     def grace_s(self) -> float:
-        """Seconds since a route's start in which its failures do not count."""
+        """Seconds since a route's start in which failures before the first success do not count."""
         return INITIAL_DELAY_S if self.initial_delay is None else self.initial_delay
 
     @property

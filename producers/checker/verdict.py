@@ -148,13 +148,11 @@ def taken_over(
 def in_grace(state: CheckState, age_s: float, health_check: HealthCheck) -> bool:
     """Whether failures of a route that started *age_s* seconds ago do not count.
 
-    A route that warms up, which means that it was neither healthy nor unhealthy since its start,
-    has the time for that, too: it is not called unhealthy while it loads its model.
+    A route that was healthy or unhealthy since its start has none left: what has answered once and
+    dies loses its traffic after `max_retries`, however young it is.
     """
-    grace_s = health_check.grace_s
-    if state.health == "not_checked" and health_check.warm_up_time is not None:
-        grace_s = max(grace_s, health_check.warm_up_time)
-    return age_s < grace_s
+    warm_up_s = health_check.warm_up_time or 0.0
+    return state.health == "not_checked" and age_s < max(health_check.grace_s, warm_up_s)
 
 
 def _counted(

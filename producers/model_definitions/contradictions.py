@@ -7,9 +7,6 @@ from producers.model_definitions.model_definition import ModelDefinition
 
 _DEFAULT = HealthCheck(path="/")
 
-LONG_GRACE_S = 300.0
-"""A grace that is longer was meant for a route that loads its model."""
-
 Contradiction = tuple[str, str]
 """The field that contradicts another one, and how."""
 
@@ -58,8 +55,6 @@ def _in_health_check(check: HealthCheck) -> Iterator[Contradiction]:
             "warm_up_time",
             f"the warm-up fails before the failures count, after {check.grace_s:g} s",
         )
-    if (check.initial_delay or 0) > LONG_GRACE_S and check.warm_up_time is None:
-        yield "initial_delay", _long_grace(check.initial_delay)
     deep = check.deep
     if deep is not None and deep.max_wait_time > deep.interval:
         yield "deep.max_wait_time", _longer_wait(deep.max_wait_time, deep.interval)
@@ -69,11 +64,4 @@ def _longer_wait(wait_s: float, interval_s: float) -> str:
     return (
         f"the wait of {wait_s:g} s is longer than the interval of {interval_s:g} s: a probe that"
         " hangs delays the next one"
-    )
-
-
-def _long_grace(grace_s: float | None) -> str:
-    return (
-        f"for {grace_s:g} s from its start a route that dies keeps its traffic; what ends with its"
-        " first success is warm_up_time"
     )

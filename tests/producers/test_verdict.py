@@ -292,6 +292,19 @@ def test_law_fewer_failures_in_a_row_than_max_retries_never_make_unhealthy(
     assert "unhealthy" not in {transition.new_status for transition in transitions}
 
 
+@given(outcomes, st.floats(0, 0.1), st.floats(0.1, 86_400))
+def test_law_what_was_healthy_since_its_start_has_no_grace_left(
+    results: list[ProbeResult], every_s: float, grace_s: float
+) -> None:
+    check = replace(CHECK, initial_delay=grace_s)
+    state, told = CheckState(), []
+    for number, result in enumerate([*results, WELL, ILL, ILL, ILL]):
+        now_s = STARTED_S + number * every_s
+        state, transition = judge(state, result, now_s, STARTED_S, check, settings=STEADY)
+        told += [transition.new_status] if transition else []
+    assert told[-1] == "unhealthy"
+
+
 @given(outcomes, healths)
 def test_law_transitions_alternate_and_the_state_follows_them(
     results: list[ProbeResult], health: Health

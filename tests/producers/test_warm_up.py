@@ -99,7 +99,8 @@ async def test_the_pace_of_the_warm_up_ends_with_it(bench: Bench, engine: VllmSe
         ("not_checked", 59.0, None, 10.0, True),  # the longer of the two
         ("healthy", 61.0, None, 1_800.0, False),  # it has warmed up
         ("unhealthy", 61.0, None, 1_800.0, False),
-        ("healthy", 5.0, 10.0, None, True),
+        ("healthy", 5.0, 10.0, None, False),
+        ("unhealthy", 5.0, 10.0, None, False),
     ],
 )
 def test_what_is_forgiven_depends_on_the_warm_up(
