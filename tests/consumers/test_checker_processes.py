@@ -1,19 +1,15 @@
 """Health checkers as processes: one dies and is replaced, a server dies and is told of."""
 
-import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from subprocess import DEVNULL
 from uuid import UUID, uuid4
 
 import anyio
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from anyio.abc import Process
 
-from consumers.processes.supervisor import routestream_command
 from events import EventLog, RouteRecord
 from events.catalogue.endpoint import EndpointCreatedEvent
 from events.catalogue.health_check import HealthCheck
@@ -22,6 +18,7 @@ from events.catalogue.route import EndpointRouteListUpdatedEvent
 from events.server.server import now_of
 from producers.checker.known_checkers import read_known_checkers
 from producers.checker.membership import MembershipSettings
+from tests.consumers.support.checker_process import checker_process
 from tests.consumers.support.examination import projecting
 from tests.support.waiting import wait_until
 
@@ -69,27 +66,6 @@ async def replicas(log: EventLog) -> AsyncIterator[Replicas]:
     async with projecting(log):
         yield made
     await made.server.close()
-
-
-async def checker_process(log: EventLog, url: str, stack: AsyncExitStack) -> Process:
-    environment = {
-        **os.environ,
-        "REDIS_URL": url,
-        "ROUTESTREAM_NAMESPACE": log.keys.namespace,
-        "ROUTESTREAM_CHECKER_NETWORKS": "127.0.0.0/8",
-        "ROUTESTREAM_METRICS_PORT": "0",
-    }
-    process = await stack.enter_async_context(
-        await anyio.open_process(
-            routestream_command("checkers", "run"),
-            stdin=DEVNULL,
-            stdout=DEVNULL,
-            stderr=DEVNULL,
-            env=environment,
-        )
-    )
-    stack.callback(lambda: process.kill() if process.returncode is None else None)
-    return process
 
 
 async def observed(log: EventLog, status: str) -> list[int]:
