@@ -42,6 +42,9 @@ TICK_S = 0.005
 STARTED_AT_ONCE_MAX = 64
 """Due probes that one look starts or puts off, so that those under way get their turn."""
 
+UPDATE_REST = 9
+"""How much longer than an update the time until the next one is, at least."""
+
 BEGUN_PER_S = 1_000
 """New routes that are probed for the first time in a second, where many appear at once."""
 
@@ -128,8 +131,11 @@ class HealthChecker:
             while True:
                 await self._noticed.wait()
                 self._noticed = anyio.Event()
+                began_at = anyio.current_time()
                 self._update()
-                await anyio.sleep(self._settings.update_interval_s)
+                took_s = anyio.current_time() - began_at
+                # However large the table, most of the time is left to the probes.
+                await anyio.sleep(max(self._settings.update_interval_s, UPDATE_REST * took_s))
 
     async def _notice(self, changed: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -1,4 +1,5 @@
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from itertools import repeat
 from math import inf
@@ -153,6 +154,26 @@ async def test_a_route_that_is_brought_forward_is_probed_at_once_but_not_more_of
                 checker.bring_forward(key)
                 await anyio.sleep(0.01)
         assert 0.59 <= anyio.current_time() - begun < 60
+
+
+async def test_a_large_table_that_always_changes_leaves_time_to_probe(bench: Bench) -> None:
+    server = await bench.server()
+    bench.table.put(route_at(server))
+    held, reading_s = bench.table.endpoints(), 0.0
+
+    def slow_endpoints() -> Iterable[Endpoint]:
+        nonlocal reading_s
+        begun = time.monotonic()
+        time.sleep(0.02)
+        bench.table.say()
+        reading_s += time.monotonic() - begun
+        return held
+
+    bench.table.endpoints = slow_endpoints  # type: ignore[method-assign]
+    begun = time.monotonic()
+    async with bench.checker():
+        await server.asked.until(50)
+    assert reading_s < 0.3 * (time.monotonic() - begun)
 
 
 async def test_a_route_that_appears_is_probed_and_one_that_goes_is_not(bench: Bench) -> None:
