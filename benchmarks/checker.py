@@ -126,7 +126,7 @@ def _late_ms(
         max(0.0, after - before - scale.interval_s) * 1e3
         for route in routes
         for before, after in pairwise([*seen.asked_at.get(route, ()), until])
-        if since < before and (after < until or after - before > scale.interval_s)
+        if since < before < until and (after < until or after - before > scale.interval_s)
     ]
     return median(late_ms), quantiles(late_ms, n=100)[-1]
 
