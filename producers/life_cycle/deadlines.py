@@ -57,8 +57,7 @@ def _warm_up_s(endpoint: Endpoint, _route: Route, settings: LifeCycleSettings) -
 
 
 def _unhealthy_since(_endpoint: Endpoint, route: Route) -> EntryId:
-    is_proposed = route.eviction_at > route.health_at
-    return START if route.health != "unhealthy" or is_proposed else route.health_at
+    return route.health_at if route.health == "unhealthy" else START
 
 
 DEADLINES: Mapping[Phase, Deadline] = {

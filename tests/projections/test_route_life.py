@@ -101,6 +101,14 @@ def test_ended_routes_are_forgotten_once_an_event_says_which_remain() -> None:
     assert health_of(after[::-1]) == health_of(after)
 
 
+def test_a_route_that_remains_is_kept_though_an_older_list_lacks_it() -> None:
+    events = history(listed(), route_created(2), route_created(1), terminated(1, remaining=[2]))
+    as_delivered = [events[3], events[0], *events[1:3]]
+    assert endpoint_of(as_delivered) == endpoint_of(events)
+    assert health_of(as_delivered) == health_of(events)
+    assert [route.route_id for route in endpoint_of(events).present_routes] == [ROUTES[2]]
+
+
 def test_a_route_cannot_be_gone_and_remain() -> None:
     with pytest.raises(InvalidEventError, match="remaining"):
         RouteTerminatedEvent(endpoint_id=E, route_id=ROUTES[0], remaining=(ROUTES[0],))

@@ -9,6 +9,7 @@ from events.catalogue.event import Event
 from events.catalogue.health_check import HealthCheck
 from events.errors import InvalidEventError
 from producers.life_cycle.route_end import REMEMBERED_MAX as LIMIT
+from producers.life_cycle.route_end import remove
 from producers.life_cycle.session_effects import (
     EFFECTS,
     SessionChange,
@@ -30,6 +31,7 @@ from tests.support.histories import (
     record,
     route_created,
     started,
+    terminated,
     terminating,
 )
 
@@ -112,6 +114,12 @@ def test_a_cancelled_session_counts_as_a_retry_of_its_endpoint(phase: str) -> No
 def test_another_session_changes_nothing() -> None:
     change = SessionChange(status="terminated")
     assert session_changed(in_phase("running"), SESSIONS[1], change) == ()
+
+
+def test_a_session_that_is_gone_is_not_recorded_as_gone_again() -> None:
+    gone = endpoint_of(history(*PHASES["running"], terminated()))
+    assert session_changed(gone, S, SessionChange(status="terminated")) == ()
+    assert remove(gone, ROUTES[0], None) == ()
 
 
 def test_both_routes_of_a_session_go_with_it() -> None:
