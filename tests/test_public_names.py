@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from consumers.processes.started_program import NotStartedError
 from consumers.publishers.backend_ai.coordinator_api import RefusedCallError
 from consumers.publishers.envoy.discovery_request import InvalidDiscoveryRequestError
 from consumers.publishers.router.router_api import RefusedWorkerError
@@ -39,6 +40,7 @@ NOT_FOR_CALLERS: dict[type[Exception], str] = {
     NotOneEndpointError: "becomes a refusal in the router's notes",
     InvalidDiscoveryRequestError: "becomes the answer 400",
     OutOfStepError: "caught by the follower that raises it",
+    NotStartedError: "caught by the starter of each program, which says why it did not start",
     HeldBackError: "caught by the follower that raises it, and shown as its reader's state",
 }
 HEAVY = {"aiohttp", "anyio", "asyncio", "click", "redis", "rich", "structlog", "textual", "yaml"}

@@ -5,14 +5,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import sample
 from tempfile import TemporaryDirectory
 
-_START_TIMEOUT_S = 20.0
+from consumers.processes.started_program import NotStartedError, started_program
+
 _STOP_TIMEOUT_S = 10.0
 _VERSION_MIN = 7
 _LOG_BYTES_SHOWN = 600
@@ -73,23 +73,13 @@ class EmbeddedServer:
             *("--dir", str(self.folder), "--appendonly", "yes", "--save", ""),
             *("--maxmemory-policy", "noeviction", *self._options),
         ]
-        output = (self.folder / "server.log").open("ab")
-        with output:
-            self._process = subprocess.Popen(  # noqa: S603 - a server program that was looked up
-                command,
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for whoever started it, who then stops it
-            )
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not answers(self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise NoServerProgramError(
-                    f"{command[0]} did not start on port {self.port}: {self.last_words}"
-                )
-            time.sleep(0.01)
+        log = self.folder / "server.log"
+        try:
+            self._process = started_program(command, log, lambda: answers(self.port))
+        except NotStartedError:
+            raise NoServerProgramError(
+                f"{command[0]} did not start on port {self.port}: {self.last_words}"
+            ) from None
 
     def stop(self) -> None:
         """Terminate the server; kill it if it does not end in time."""

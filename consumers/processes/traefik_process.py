@@ -4,16 +4,15 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from consumers.processes.embedded import free_port
+from consumers.processes.started_program import NotStartedError, started_program
 
 _EXTRA = Path(sys.executable).parent / "traefik"
-_START_TIMEOUT_S = 20.0
 _LOG_BYTES_SHOWN = 2_000
 
 
@@ -67,20 +66,12 @@ class TraefikProcess:
             *("--global.sendAnonymousUsage=false", "--providers.providersThrottleDuration=0s"),
             *self._options,
         ]
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - a program that was looked up
-                command,
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for whoever started it, who then stops it
+        try:
+            self._process = started_program(
+                command, self._log, lambda: _listens(self._web) and _listens(self._api)
             )
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not (_listens(self._web) and _listens(self._api)):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise NoTraefikError(f"{command[0]} did not start: {self.logged}")
-            time.sleep(0.01)
+        except NotStartedError:
+            raise NoTraefikError(f"{command[0]} did not start: {self.logged}") from None
 
     def kill(self) -> None:
         """End it at once: it has nothing to keep, and takes its time to end by itself."""

@@ -1,9 +1,7 @@
 """Starts a coordinator and a worker of AppProxy, and ends them by their ids."""
 
-import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +13,11 @@ from consumers.processes.appproxy.configuration import Ports, write_configuratio
 from consumers.processes.appproxy.errors import AppProxyFailedError, NoAppProxyError
 from consumers.processes.appproxy.postgresql import USER, postgresql
 from consumers.processes.port_block import port_block
+from consumers.processes.started_program import (
+    NotStartedError,
+    kill_session,
+    started_program,
+)
 
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 15.0
@@ -43,21 +46,18 @@ class AppProxyServer:
         Raises:
             AppProxyFailedError: It does not.
         """
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - the program that was given
+        try:
+            self._process = started_program(
                 self._command,
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                cwd=self._folder,
-                start_new_session=True,
+                self._log,
+                self._answers,
+                timeout_s=_START_TIMEOUT_S,
+                folder=self._folder,
             )
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise AppProxyFailedError(f"{self._log.stem} did not start: {self.last_words}")
-            time.sleep(0.1)
+        except NotStartedError:
+            raise AppProxyFailedError(
+                f"{self._log.stem} did not start: {self.last_words}"
+            ) from None
 
     def stop(self) -> None:
         """End it softly, with the processes that it has started."""
@@ -71,11 +71,8 @@ class AppProxyServer:
     def kill(self) -> None:
         """End it at once, as a crash would, with the processes of its session."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process is not None:
+            kill_session(process)
 
     @property
     def last_words(self) -> str:
