@@ -14,6 +14,7 @@ from consumers.publishers.traefik.traefik_configuration import (
     traefik_configuration,
 )
 from consumers.publishers.traefik.traefik_settings import TraefikSettings
+from events.catalogue.health_check import HealthCheck
 from events.entry.entry_id import EntryId
 from projections.route_table.route import Route
 from tests.consumers.publishers.support.traefik_world import endpoint, snapshot
@@ -107,6 +108,15 @@ def test_the_document_of_a_table_is_this() -> None:
             },
         }
     }
+
+
+def test_traefik_is_told_no_health_check_so_that_there_is_one_verdict() -> None:
+    checked = endpoint(
+        1, route(1, health="healthy"), version=AT, health_check=HealthCheck(path="/")
+    )
+    document = http_document(traefik_configuration(snapshot(checked), SETTINGS), SETTINGS)
+    assert b"10.0.0.1" in document
+    assert b"healthcheck" not in document.lower()
 
 
 def test_the_keys_of_a_table_are_these() -> None:
