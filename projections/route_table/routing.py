@@ -43,8 +43,9 @@ def routable(
     `projections.route_table.effective_weight.divided`. With *slow_start* weights ramp up.
 
     Where fewer than *panic_threshold* (0 to 1) of the candidates are healthy, all of them are
-    returned: too few healthy ones under full load would fail next. 0 switches that off. A route
-    with ratio 0 gets no traffic, nor does any whose endpoint's traffic is switched off.
+    returned but those that load their weights: too few healthy ones under full load would fail
+    next. 0 switches that off. A route with ratio 0 gets no traffic, nor does any whose endpoint's
+    traffic is switched off.
 
     *stale* are routes to be taken for unhealthy, because nobody has looked at them for long: see
     `projections.route_table.health_age.withdrawn`.
@@ -57,8 +58,14 @@ def routable(
     if stale:
         chosen = [route for route in chosen if route.route_id not in stale]
     if len(chosen) < panic_threshold * len(candidates):
-        chosen = candidates
+        chosen = [route for route in candidates if not _loads(endpoint, route)]
     weighted = tuple(route for route in chosen if route.traffic_ratio > 0)
     if slow_start is not None:
         weighted = slow_start.ramped(endpoint, weighted)
     return divided(weighted, endpoint.split) if endpoint.split else weighted
+
+
+def _loads(endpoint: Endpoint, route: Route) -> bool:
+    """Whether the route has had no success yet where the health check lets it warm up."""
+    check = endpoint.health_check
+    return check is not None and check.warm_up_time is not None and route.health == "not_checked"

@@ -117,6 +117,13 @@ def test_a_panic_sends_nothing_to_what_has_ended_or_has_no_weight() -> None:
     assert count(SICK, GONE, light, panic_threshold=1.0) == 1
 
 
+def test_a_panic_sends_nothing_to_a_route_that_loads_its_weights() -> None:
+    loading = replace(FIT, health="not_checked")
+    check = replace(CHECK, warm_up_time=1_200.0)
+    assert len(routable(endpoint(loading, SICK, health_check=check), 1.0)) == 1
+    assert len(routable(endpoint(loading, SICK), 1.0)) == 2
+
+
 def test_what_has_ended_does_not_count_towards_the_threshold() -> None:
     assert count(FIT, SICK, GONE, GONE, GONE, panic_threshold=0.5) == 1
 
