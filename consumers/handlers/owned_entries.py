@@ -10,6 +10,7 @@ from consumers.errors import LeaseLostError
 from consumers.handlers.entry_in_hand import UNREADABLE, EntryInHand
 from consumers.handlers.hands import Hands, Unsaved
 from consumers.handlers.lease import NOT_THE_OWNER, Lease
+from consumers.handlers.shared_step import SharedStep
 from consumers.runtime.dead_letters import letter_of
 from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.last_errors import shortened
@@ -30,6 +31,12 @@ _log = structured_logger(__name__)
 
 _SORTED = b"sorted"
 _NUMBERS = 4
+
+TOGETHER_MAX = 500
+"""Tries of as many entries are noted, or ended, in one step, if so many run at a time."""
+
+_About = tuple[str, int, int, int, str]
+"""Entry id, tries begun, failures, milliseconds until the next try, error."""
 
 _Noted = tuple[bytes, list[bytes] | None, bytes | None, int]
 
@@ -60,7 +67,7 @@ class OwnedEntries:
         self._lease = lease
         self._stream = keys.events(partition)
         self._subject_of = subject_of
-        self._end = START
+        self._waits_from = START
         self.history = history
         self._keys = [
             keys.fence(partition, group),
@@ -82,6 +89,8 @@ class OwnedEntries:
         self._try = server.client.script("consumers.handlers", "owned_try")
         self._acknowledge = server.client.script("consumers.handlers", "owned_acknowledge")
         self._give_up = server.client.script("consumers.handlers", "owned_dead_letter")
+        self._note = SharedStep(self._note_together, TOGETHER_MAX)
+        self._end = SharedStep(self._acknowledge_together, TOGETHER_MAX)
 
     async def read(self, count: int) -> list[EntryInHand]:
         """Return up to *count* entries that the group was not given before."""
@@ -90,7 +99,7 @@ class OwnedEntries:
         now_ms, raw, end, looked = reply(answer, tuple[int, list[_Noted], bytes | None, list[Any]])
         await self.history.take_look(looked)
         if end:
-            self._end = EntryId.parse(end)
+            self._waits_from = EntryId.parse(end)
         return self._held(now_ms, raw)
 
     def wait(self, block_ms: int) -> tuple[str | int, ...]:
@@ -98,7 +107,16 @@ class OwnedEntries:
 
         It takes no entries: a cancelled wait loses none, and that of a former owner gets none.
         """
-        return ("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", self._stream, str(self._end))
+        return (
+            "XREAD",
+            "COUNT",
+            1,
+            "BLOCK",
+            block_ms,
+            "STREAMS",
+            self._stream,
+            str(self._waits_from),
+        )
 
     async def pending(
         self, ranges: Iterable[tuple[str, str]], count: int
@@ -152,12 +170,26 @@ class OwnedEntries:
         Returns whether the entry is still pending.
         """
         waits_ms = round(after_s * 1_000)
-        about = (str(held.entry_id), held.begun, held.failures, waits_ms, shortened(error))
-        return bool(await self._ask(self._try, self._group, self._consumer, *about))
+        return await self._note(
+            (str(held.entry_id), held.begun, held.failures, waits_ms, shortened(error))
+        )
 
     async def acknowledge(self, entry_ids: Sequence[EntryId]) -> None:
         """End entries that are done, and keep the group's new position."""
-        await self._ask(self._acknowledge, self._group, self._holder, *map(str, entry_ids))
+        if len(entry_ids) == 1:
+            await self._end(entry_ids[0])
+        else:
+            await self._acknowledge_together(entry_ids)
+
+    async def _note_together(self, noted: Sequence[_About]) -> list[bool]:
+        answer = await self._ask(
+            self._try, self._group, self._consumer, *chain.from_iterable(noted)
+        )
+        return [bool(is_pending) for is_pending in reply(answer, list[int])]
+
+    async def _acknowledge_together(self, ended: Sequence[EntryId]) -> Sequence[EntryId]:
+        await self._ask(self._acknowledge, self._group, self._holder, *map(str, ended))
+        return ended
 
     async def give_up(self, held: EntryInHand, letter: DeadLetter) -> bool:
         """Move *held* to the dead letters; return whether it was still pending."""

@@ -1,4 +1,4 @@
--- Note how far the tries of an entry have come, for the owner of its partition.
+-- Note how far the tries of entries have come, for the owner of their partition.
 --
 -- KEYS[1]  string  {ns:P}:fence:GROUP
 -- KEYS[2]  stream  {ns:P}:events
@@ -9,12 +9,9 @@
 -- ARGV[1]  owner
 -- ARGV[2]  group
 -- ARGV[3]  consumer
--- ARGV[4]  entry id
--- ARGV[5]  tries begun; its deliveries, too
--- ARGV[6]  failures
--- ARGV[7]  how long until the next try, in ms
--- ARGV[8]  the error, "" if it did not fail
--- Reply    -1 if another owns, 0 if the entry is no longer pending, else 1
+-- ARGV[4]  ... for each entry: its id; tries begun, its deliveries, too; failures; how long until the
+--          next try, in ms; the error, "" if it did not fail
+-- Reply    -1 if another owns, else for each entry 0 if it is no longer pending, else 1
 
 -- include check_writes
 -- include entry_id
@@ -26,22 +23,33 @@ check_writes(KEYS[3], 'hash', 'HDEL', 'HSET')
 check_writes(KEYS[4], 'hash', 'HDEL', 'HSET', 'HEXISTS', 'UNLINK')
 check_writes(KEYS[6], 'set', 'SREM')
 local time = redis.call('TIME')
-local found
-if is_trimmed(ARGV[4], first_entry(KEYS[2])) then
-  found = redis.call('XPENDING', KEYS[2], ARGV[2], ARGV[4], ARGV[4], 1)
-else
-  found = redis.call(
-    'XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, ARGV[4], 'IDLE', 0, 'RETRYCOUNT', ARGV[5], 'JUSTID'
-  )
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local first
+
+-- Return whether the entry is still pending, with the consumer that owns it.
+local function is_pending(id, begun)
+  first = first or first_entry(KEYS[2])
+  if is_trimmed(id, first) then
+    return #redis.call('XPENDING', KEYS[2], ARGV[2], id, id, 1) > 0
+  end
+  return #redis.call(
+    'XCLAIM', KEYS[2], ARGV[2], ARGV[3], 0, id, 'IDLE', 0, 'RETRYCOUNT', begun, 'JUSTID'
+  ) > 0
 end
-if #found == 0 then
-  redis.call('HDEL', KEYS[3], ARGV[4])
-  redis.call('HDEL', KEYS[4], ARGV[4])
-  redis.call('SREM', KEYS[6], ARGV[4])
-  return 0
+
+local reply = {}
+for at = 4, #ARGV, 5 do
+  local id, begun, failures, waits_ms, failed = unpack(ARGV, at, at + 4)
+  if is_pending(id, begun) then
+    local noted = {begun, failures, string.format('%d', now_ms + waits_ms), waits_ms}
+    redis.call('HSET', KEYS[3], id, table.concat(noted, ' '))
+    if failed ~= '' then keep_error(KEYS[4], id, failed) end
+    reply[#reply + 1] = 1
+  else
+    redis.call('HDEL', KEYS[3], id)
+    redis.call('HDEL', KEYS[4], id)
+    redis.call('SREM', KEYS[6], id)
+    reply[#reply + 1] = 0
+  end
 end
-local due_ms = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[7]
-local noted = {ARGV[5], ARGV[6], string.format('%d', due_ms), ARGV[7]}
-redis.call('HSET', KEYS[3], ARGV[4], table.concat(noted, ' '))
-if ARGV[8] ~= '' then keep_error(KEYS[4], ARGV[4], ARGV[8]) end
-return 1
+return reply
