@@ -1,5 +1,6 @@
 from collections.abc import Awaitable, Callable
 
+import anyio
 import pytest
 
 from consumers.errors import LeaseLostError
@@ -69,3 +70,28 @@ async def test_what_is_not_pending_any_more_is_neither_tried_nor_given_up(log: E
     assert not await owned.give_up(held, DeadLetter("no reason"))
     assert await tries(log) == {}
     assert await dead_letters(log) == []
+
+
+async def test_tries_that_are_noted_together_are_each_answered_for_themselves(
+    log: EventLog,
+) -> None:
+    await create_group(log)
+    await log.append(*(created() for _ in range(4)))
+    lease = lease_of(log, "first")
+    owned = owned_by(log, lease)
+    await lease.take()
+    held = await owned.read(4)
+    await owned.acknowledge([held[2].entry_id])
+    noted: dict[int, bool] = {}
+
+    async def note(place: int) -> None:
+        held[place].begun = place + 1
+        noted[place] = await owned.note(held[place])
+
+    async with anyio.create_task_group() as tasks:
+        for place in range(4):
+            tasks.start_soon(note, place)
+
+    assert noted == {0: True, 1: True, 2: False, 3: True}
+    expected = {one.entry_id: (one.begun, 0) for one in held if one is not held[2]}
+    assert await tries(log) == expected
