@@ -89,6 +89,19 @@ async def test_the_pace_of_the_warm_up_ends_with_it(bench: Bench, engine: VllmSe
     assert engine.asked["/health"] == 1
 
 
+async def test_what_dies_within_its_grace_after_a_success_is_unhealthy(
+    bench: Bench, engine: VllmServer
+) -> None:
+    await engine.listen()
+    engine.engine = "ready"
+    bench.table.put(route_on(engine.port), check=replace(CHECK, initial_delay=60 * MINUTE_S))
+    async with bench.checker():
+        await bench.records.kept_count.until(1)
+        engine.engine = "dead"
+        await bench.records.kept_count.until(2)
+    assert bench.records.statuses == ["healthy", "unhealthy"]
+
+
 @pytest.mark.parametrize(
     ("health", "age_s", "initial_delay", "warm_up_time", "forgiven"),
     [
