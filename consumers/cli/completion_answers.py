@@ -27,6 +27,7 @@ from producers.errors import ProducersError
 from producers.model_definitions.runtime_variant import known_variants
 from projections.errors import ProjectionsError
 from projections.route_table.lookup import live_endpoints
+from projections.route_table.phase import endpoint_phase
 
 ANSWER_MAX_S = 0.3
 """Time limit for reading the endpoints from the server."""
@@ -87,9 +88,9 @@ async def _collect(
             async for _, endpoint in live_endpoints(log):
                 endpoint_id, name = str(endpoint.endpoint_id), endpoint.name or ""
                 if endpoint_id.startswith(beginning):
-                    found[endpoint_id] = name
+                    found[endpoint_id] = f"{name}, {endpoint_phase(endpoint)}".removeprefix(", ")
                 if has_names and name.lower().startswith(beginning) and _SAFE_NAME.match(name):
-                    found[name] = endpoint_id
+                    found[name] = f"{endpoint_id}, {endpoint_phase(endpoint)}"
                 if len(found) >= OFFERED_MAX:
                     return
 

@@ -113,7 +113,7 @@ async def test_a_value_is_set_behind_the_option_that_it_is_written_together_with
         [str(CHAT)],
         f"routestream events tail --endpoint={CHAT} ",
     )
-    assert await by_fish(fish, typed) == [f"--endpoint={CHAT}\tchat"]
+    assert await by_fish(fish, typed) == [f"--endpoint={CHAT}\tchat, pending"]
 
 
 async def test_fish_shows_what_a_command_does_also_beyond_a_comma(fish: dict[str, str]) -> None:
