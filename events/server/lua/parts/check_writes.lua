@@ -6,9 +6,9 @@ local LAST_ID = '18446744073709551615-18446744073709551615'
 -- Raise unless the account may run all commands on the key.
 local function check_rights(key, ...)
   for _, command in ipairs({...}) do
-    local name, subcommand = string.match(command, '^(%S+) (%S+)$')
     local may_run
-    if name then
+    if string.find(command, ' ', 1, true) then
+      local name, subcommand = string.match(command, '^(%S+) (%S+)$')
       may_run = redis.acl_check_cmd(name, subcommand, key)
     else
       may_run = redis.acl_check_cmd(command, key)
@@ -22,11 +22,12 @@ local function check_rights(key, ...)
   end
 end
 
+local SIZE_OF = {
+  hash = 'HLEN', set = 'SCARD', ['sorted set'] = 'ZCARD', stream = 'XLEN', string = 'STRLEN',
+}
+
 -- Raise unless the key is absent or of that kind, and the account may run all commands on it.
 local function check_writes(key, kind, ...)
-  local size_of = {
-    hash = 'HLEN', set = 'SCARD', ['sorted set'] = 'ZCARD', stream = 'XLEN', string = 'STRLEN',
-  }
-  redis.call(size_of[kind], key)
+  redis.call(SIZE_OF[kind], key)
   check_rights(key, ...)
 end
