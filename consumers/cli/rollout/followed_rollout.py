@@ -44,6 +44,8 @@ class FollowedRollout:
                     await self._follow(log, EndpointService(log))
                     return
             except _PASSING as error:
+                if not self.begun:
+                    raise
                 say(f"trying again: {error}")
             await anyio.sleep(LOOK_EVERY_S)
 
