@@ -1,4 +1,4 @@
-"""Random sessions, routes and health in any order: the log leads to what a naive model says.
+"""Random sessions, routes, health and rollouts in any order lead to what a naive model says.
 
 The model knows phases only, and what each happening does to one; it shares no table with the code.
 """
@@ -15,15 +15,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from events import EventLog, HealthCheck
 from events.catalogue.model_service import ModelServiceStatus
+from events.catalogue.route import RouteRecord
 from events.entry.recorded import fold
 from producers.endpoints import decisions
 from producers.endpoints.decisions import Decision
 from producers.endpoints.endpoint_service import EndpointService
-from producers.errors import ProducersError
+from producers.errors import NothingToShareError, ProducersError, UnknownRevisionError
 from producers.life_cycle import route_end
 from producers.life_cycle.deadlines import due
 from producers.life_cycle.session_effects import SessionChange, SessionStatus, session_changed
 from producers.life_cycle.settings import LifeCycleSettings
+from producers.rollout.rollout_decisions import end_split, roll_out
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.lookup import live_endpoints
 from projections.route_table.phase import counts_as_healthy, endpoint_phase, phase_of
@@ -44,6 +46,10 @@ from tests.support.projectors import POLITE, member
 from tests.support.running_consumer import consuming, until_settled
 
 NUMBERS = st.integers(0, 1)
+REVISIONS = ("v1", "v2")
+"""Of the two routes."""
+
+PERCENTS = (0.0, 5.0, 50.0, 100.0)
 AT_ONCE = LifeCycleSettings(
     provisioning_s=0, warming_up_s=0, draining_s=0, terminating_s=0, evict_after_s=0
 )
@@ -61,6 +67,7 @@ class RouteLife(RuleBasedStateMachine):
         self.phases: dict[int, str] = {}
         self.healthy: set[int] = set()
         self.retries = 0
+        self.shares: dict[int, float] = {}
 
     def record(self, decision: Decision) -> None:
         for event in decision:
@@ -80,7 +87,7 @@ class RouteLife(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def create(self, number: int) -> None:
         if number not in self.phases:
-            given = record(number, session_id=SESSIONS[number])
+            given = replica(number)
             self.record(decisions.create_route(self.endpoint, given))
             self.phases[number] = "provisioning"
             self.healthy.discard(number)
@@ -149,6 +156,26 @@ class RouteLife(RuleBasedStateMachine):
             if self.phases[number] == "draining":
                 self.phases[number] = "terminating"
 
+    @rule(number=NUMBERS, percent=st.sampled_from(PERCENTS))
+    def traffic_is_rolled_out(self, number: int, percent: float) -> None:
+        is_alive = [self.phases.get(n, "draining") not in ENDED for n in (number, 1 - number)]
+        may_take = is_alive[1] and self.shares.get(1 - number, 100.0) > 0
+        try:
+            self.record(roll_out(self.endpoint, REVISIONS[number], [percent], every_s=0))
+        except UnknownRevisionError:
+            assert not is_alive[0]
+        except NothingToShareError:
+            assert percent < 100
+            assert not may_take
+        else:
+            assert is_alive[0]
+            self.shares = {number: percent, 1 - number: 100 - percent}
+
+    @rule()
+    def the_split_ends(self) -> None:
+        self.record(end_split(self.endpoint))
+        self.shares = {}
+
     @invariant()
     def phases_are_as_the_model_says(self) -> None:
         found = {one.route_id: phase_of(self.endpoint, one) for one in self.endpoint.present_routes}
@@ -156,9 +183,19 @@ class RouteLife(RuleBasedStateMachine):
         assert len(self.endpoint.failures) == self.retries
 
     @invariant()
+    def the_split_is_as_the_model_says(self) -> None:
+        named = {REVISIONS[n]: share for n, share in self.shares.items() if share}
+        assert self.endpoint.split == pytest.approx(named)
+
+    @invariant()
     def only_healthy_running_routes_get_traffic(self) -> None:
         serving = {n for n, phase in self.phases.items() if phase == "running"} & self.healthy
-        assert {one.route_id for one in routable(self.endpoint)} == {ROUTES[n] for n in serving}
+        serving = {n for n in serving if self.shares.get(n, 100.0 * (not self.shares))}
+        weights = {one.route_id: one.traffic_ratio for one in routable(self.endpoint)}
+        assert weights.keys() == {ROUTES[n] for n in serving}
+        if self.shares and len(serving) == 2:
+            parts = [weights[ROUTES[n]] * self.shares[1 - n] for n in (0, 1)]
+            assert parts[0] == pytest.approx(parts[1])
         for route in self.endpoint.present_routes:
             number = ROUTES.index(route.route_id)
             assert counts_as_healthy(self.endpoint, route) == (number in self.healthy)
@@ -168,6 +205,10 @@ class RouteLife(RuleBasedStateMachine):
         deliveries = data.draw(deliveries_of(self.history))
         assert fold(ROUTE_TABLE.evolve, ROUTE_TABLE.initial(E), deliveries) == self.endpoint
         assert endpoint_phase(self.endpoint) in {"pending", "scaling", "ready", "degraded"}
+
+
+def replica(number: int) -> RouteRecord:
+    return record(number, session_id=SESSIONS[number], labels={"revision": REVISIONS[number]})
 
 
 RouteLife.TestCase.settings = settings(
@@ -184,20 +225,27 @@ async def test_random_lives_on_a_server_lead_to_the_same_documents(
     service = EndpointService(log)
     await service.create(created(health_check=HealthCheck(path="/")))
     async with consuming(member(log, ROUTE_TABLE, "projector", POLITE)):
-        for _ in range(60):
+        for _ in range(300):
             await _happen(service, drawn, drawn.randrange(2))
         await until_settled(log, ROUTE_TABLE.name)
     events = [one async for one in log.read()]
     folded = fold(ROUTE_TABLE.evolve, ROUTE_TABLE.initial(E), reversed(events))
     [document] = [endpoint async for _, endpoint in live_endpoints(log)]
     assert document == folded == await service.read(E)
-    assert {event.event.wire_name for event in events} > {"route_started", "route_terminated"}
+    assert {event.event.wire_name for event in events} > {
+        "route_started",
+        "route_terminated",
+        "traffic_split_updated",
+    }
 
 
 async def _happen(service: EndpointService, drawn: random.Random, number: int) -> None:
     """Let something happen to a route, or to its session; what cannot be is refused."""
-    given = record(number, session_id=SESSIONS[number])
-    status: SessionStatus = drawn.choice(("running", "terminating", "terminated", "cancelled"))
+    given = replica(number)
+    split = (REVISIONS[number], [drawn.choice(PERCENTS)])
+    status: SessionStatus = drawn.choice(
+        ("running", "running", "running", "terminating", "terminated", "cancelled")
+    )
     change = SessionChange(status=status, address=("10.0.0.1", drawn.randint(1, 2)))
     happenings = (
         lambda: service.create_route(E, given),
@@ -205,6 +253,7 @@ async def _happen(service: EndpointService, drawn: random.Random, number: int) -
         lambda: service.record_status(E, ROUTES[number], drawn.choice(("healthy", "unhealthy"))),
         lambda: service.end_drain(E, ROUTES[number]),
         lambda: service.record(E, lambda endpoint: due(endpoint, LATER_MS, AT_ONCE)),
+        lambda: service.record(E, lambda endpoint: roll_out(endpoint, *split, every_s=0)),
     )
     with suppress(ProducersError):
-        await drawn.choices(happenings, (4, 6, 4, 1, 1))[0]()
+        await drawn.choices(happenings, (6, 6, 4, 1, 1, 4))[0]()
