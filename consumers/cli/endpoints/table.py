@@ -187,7 +187,7 @@ def health_check_in_words(health_check: HealthCheck | None) -> str:
         f"{asked_in_words(health_check)} every {health_check.interval:g}s,"
         f" {expected}within {health_check.max_wait_time:g}s;"
         f" unhealthy after {health_check.max_retries} failures in a row,"
-        f" which count from {health_check.grace_s:g}s after the start"
+        f" which count after the first success, or {health_check.grace_s:g}s"
         + "".join(f"; {further}" for further in _further(health_check))
     )
 
