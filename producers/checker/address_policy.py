@@ -35,6 +35,9 @@ by whoever can record an event."""
 _TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/96"), ip_network("::/96"))
 """IPv6 addresses that stand for the IPv4 address in their last 32 bits."""
 
+_OWN_MEANING = frozenset({IPv6Address("::"), IPv6Address("::1")})
+"""Those among them that stand for nothing else."""
+
 _CACHED_MAX = 10_000
 
 IpAddress = IPv4Address | IPv6Address
@@ -99,7 +102,7 @@ def networks_in(networks: Sequence[str]) -> list[IpNetwork]:
 
 def _meant(address: IpAddress) -> IpAddress:
     """Return the IPv4 address that an IPv6 address stands for, else the address."""
-    if isinstance(address, IPv4Address) or address.is_loopback or address.is_unspecified:
+    if isinstance(address, IPv4Address) or address in _OWN_MEANING:
         return address
     if any(address in network for network in _TRANSLATED):
         return IPv4Address(int(address) & 0xFFFF_FFFF)
