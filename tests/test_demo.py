@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -13,84 +12,18 @@ import pytest
 
 from consumers.cli.demo.checks import Check, Checks
 from consumers.cli.demo.command import FILES_MIN
-from consumers.processes.appproxy.errors import NoAppProxyError
-from consumers.processes.appproxy.postgresql import postgresql_programs
 from consumers.processes.traefik_process import is_traefik_installed
-from tests.consumers.publishers.support.appproxy_environment import environment
-
-ROUTESTREAM = str(Path(sys.executable).parent / "routestream")
-MARK = "MARK_OF_THE_DEMO_TEST"
-PAGE = (Path(__file__).parents[1] / "docs" / "demo.md").read_text()
+from tests.support.demo_run import MARK, PAGE, ROUTESTREAM, assert_holds, running_with, told
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("proxy", "made"), [("traefik", 38), ("reader", 30), ("appproxy", 35)])
+@pytest.mark.parametrize(("proxy", "made"), [("traefik", 38), ("reader", 30)])
 def test_the_demo_holds_all_its_checks_and_leaves_nothing_running(proxy: str, made: int) -> None:
     if proxy == "traefik" and not is_traefik_installed():
         pytest.skip("the extra `traefik` is not installed")
-    options = appproxy_options() if proxy == "appproxy" else ()
-    mark = uuid4().hex
-
-    done = subprocess.run(
-        [ROUTESTREAM, "demo", "--proxy", proxy, *options],
-        env={**os.environ, MARK: mark},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    checks = len(re.findall(r"^ +ok  ", done.stdout, re.MULTILINE))
-    assert checks == made
-    assert re.fullmatch(rf"all {checks} checks held in \d+ s", done.stdout.splitlines()[-1])
-    assert done.stderr == ""
+    printed = assert_holds(made, "--proxy", proxy)
     if proxy == "traefik":
-        assert told(done.stdout) == told(PAGE[PAGE.index("$ make demo") :].partition("```")[0])
-    assert running_with(mark) == []
-
-
-@pytest.mark.timeout(300)
-def test_the_story_of_routes_lives_holds_all_its_checks_and_leaves_nothing_running() -> None:
-    mark = uuid4().hex
-    done = subprocess.run(
-        [ROUTESTREAM, "demo", "--story", "lifecycle"],
-        env={**os.environ, MARK: mark},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.fullmatch(r"all 25 checks held in \d+ s", done.stdout.splitlines()[-1])
-    assert done.stderr == ""
-    assert told(done.stdout) == told(PAGE[PAGE.index("$ routestream demo --story") :])
-    assert running_with(mark) == []
-
-
-def appproxy_options() -> tuple[str, ...]:
-    """Return what names the environment with AppProxy; skip the test where it cannot be run."""
-    try:
-        postgresql_programs()
-        return ("--appproxy", str(environment("26.9.6").parents[1]))
-    except NoAppProxyError as error:
-        pytest.skip(str(error))
-
-
-def test_a_demo_without_appproxy_says_what_it_needs(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [ROUTESTREAM, "demo", "--proxy", "appproxy", "--appproxy", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-    assert done.returncode == 1
-    assert f"{tmp_path}/bin/python is no Python that has backend.ai-appproxy" in done.stderr
-    assert "PostgreSQL" in done.stderr
-    assert "Traceback" not in done.stderr
+        assert told(printed) == told(PAGE[PAGE.index("$ make demo") :].partition("```")[0])
 
 
 @pytest.mark.parametrize(
@@ -137,14 +70,6 @@ async def test_what_does_not_hold_in_time_is_a_failed_check() -> None:
     ]
 
 
-def told(output: str) -> list[str]:
-    """Return the steps, the commands and the checks, without their numbers."""
-    lines = (re.sub(r" \(.*| ", " ", line) for line in output.splitlines())
-    kept = [line for line in lines if re.match(r" +(ok |\d+\.\ds |\$ routestream)|all ", line)]
-    without_ids = (re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", one) for one in kept)
-    return [re.sub(r"\d[\d.-]*", "N", " ".join(line.split())) for line in without_ids]
-
-
 @pytest.mark.parametrize("files", [16, 48])
 def test_a_demo_without_files_to_open_says_so_in_a_sentence(files: int) -> None:
     done = subprocess.run(
@@ -172,22 +97,3 @@ def test_a_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert re.fullmatch(rf"Error: {program} did not start on port \d+: no memory\n", done.stderr)
-
-
-def running_with(mark: str) -> list[str]:
-    """Return the processes that carry *mark* in their environment, once they had time to go."""
-    deadline = time.monotonic() + 10
-    while (found := _marked(mark)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
-
-
-def _marked(mark: str) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue  # it has ended, or is not ours
-    return found

@@ -358,6 +358,8 @@ def _agrees(done: Rebuilt) -> None:
 
 
 @pytest.mark.timeout(900)  # where it fails, it looks for the shortest life that does
+# Some of the events drawn have many labels; what is long to print is no error.
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 def test_the_life_of_a_log_is_what_its_producers_were_told(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is pending for good is not waited for: it is left undecided at once.
     monkeypatch.setattr("projections.replay.rebuild.COMPARE_PATIENCE_S", 0.0)

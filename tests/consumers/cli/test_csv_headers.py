@@ -44,6 +44,7 @@ NEVER_EMPTY = {
         "groups show",
         "model-definition check",
         "replay verify",
+        "routes suggest-removal",
         "snapshot take",
     ),
 }

@@ -61,10 +61,10 @@ async def test_a_condition_chooses_by_what_the_event_says(log: EventLog, run: Co
     assert len(await names(run, *where, 'time > "2020-01-01T00:00:00Z"')) == 5
     assert await names(run, *where, "problem") == []
     with_type = ("--type", "endpoint_*", "--source", "te*", "--endpoint", "7ccd")
-    assert await names(run, *where, "version in (1, 2)", *with_type) == [
+    assert await names(run, *where, "version in (1, 3)", *with_type) == [
         *("endpoint_created", "endpoint_route_list_updated")
     ]
-    assert await names(run, *where, "version == 2", *with_type) == ["endpoint_created"]
+    assert await names(run, *where, "version == 3", *with_type) == ["endpoint_created"]
     assert await names(run, "tail", "--source", "manager") == []
 
 

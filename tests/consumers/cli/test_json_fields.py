@@ -113,6 +113,7 @@ def documented() -> dict[str, set[str]]:
     for section in DOCUMENT.split("\n## ")[1:]:
         title, _, text = section.partition("\n")
         names = set(re.findall(r"^\| ([a-z0-9_\[\].]+) \| ", text, re.MULTILINE)) - {"field"}
+        names = {re.sub(r"(\.last_probe)\..*", r"\1", name) for name in names}
         found |= dict.fromkeys(title.split(", "), names)
     return found
 

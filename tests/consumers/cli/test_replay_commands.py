@@ -215,8 +215,8 @@ async def test_where_nothing_was_ever_appended_nothing_is_built(
 
 async def test_as_of_shows_what_was_routed_then(run: Commands, ids: list[EntryId]) -> None:
     assert await run.lines(endpoints, "ls", "--as-of", str(ids[3])) == [
-        "ENDPOINT  NAME  MODEL  ROUTES  HEALTH  TRAFFIC  CHANGED",
-        f"{CHAT}  chat  llama-3  2/2  2 healthy  2 x 50%  AGE",
+        "ENDPOINT  NAME  MODEL  PHASE  ROUTES  HEALTH  TRAFFIC  CHANGED",
+        f"{CHAT}  chat  llama-3  ready  2/2  2 healthy  2 x 50%  AGE",
     ]
     for named in ("chat", "7ccd", str(CHAT)):
         result = await run(endpoints, "show", named, "--as-of", str(ids[3]), "-o", "json")
