@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -181,9 +182,15 @@ async def _probe_until_told(role: str, port: int, scale: Scale) -> None:
 
 
 def _memory_kb() -> int:
-    """Return the most memory that this process had so far."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "linux" else most // 1_024
+    """Return the memory that this process has now.
+
+    The most that it ever had begins, on Linux, with what the process had that started it.
+    """
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        pages = int(statm.read_text().split()[1])
+        return pages * resource.getpagesize() // 1_024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1_024
 
 
 def main() -> None:
