@@ -2,6 +2,7 @@
 
 import os
 import random
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +30,16 @@ BURST_MAX = 6
 def expected() -> dict[str, Any]:
     """Return the endpoints that the capture must lead to, by their ids."""
     found: dict[str, Any] = msgspec.json.decode(EXPECTED.read_bytes())
+    return found
+
+
+def captured_lists() -> set[bytes]:
+    """Return the arguments of the events of the capture that told of a list of routes."""
+    found = set()
+    for line in CAPTURE.read_bytes().splitlines():
+        _, _, *words = msgspec.json.decode(line)["args"]
+        if "endpoint_route_list_updated" in words:
+            found.add(b64decode(words[words.index("args") + 1]["b64"]))
     return found
 
 

@@ -15,7 +15,7 @@ from events.server.reply import reply, reply_or_none, reply_streams
 from events.server.server import Server
 from events.server.settings import ServerSettings
 from tests.consumers.support.backend_ai import LIVE_DATABASE, STREAM_DATABASE
-from tests.consumers.support.captured_traffic import expected
+from tests.consumers.support.captured_traffic import captured_lists, expected
 from tests.support.waiting import wait_until
 
 COORDINATORS = "appproxy-coordinator"
@@ -76,14 +76,22 @@ class FedProxies:
 
     async def statuses(self) -> dict[str, str]:
         """Return of each session of which it is expected the health that was told last."""
-        told = {}
-        raw = await self._stream.client.call("XRANGE", "events", "-", "+")
-        for _, flat in reply(raw, list[tuple[bytes, list[bytes]]]):
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            if fields[b"name"] == b"model_service_status_updated":
-                session_id, status = msgspec.msgpack.decode(fields[b"args"], type=tuple[str, str])
-                told[session_id] = status
+        told = dict(
+            msgspec.msgpack.decode(args, type=tuple[str, str])
+            for args in await self._arguments(b"model_service_status_updated")
+        )
         return {session_id: told[session_id] for session_id in _statuses() if session_id in told}
+
+    async def lists(self) -> set[bytes]:
+        """Return the arguments of the events that told of a list of routes."""
+        return set(await self._arguments(b"endpoint_route_list_updated"))
+
+    async def _arguments(self, name: bytes) -> list[bytes]:
+        """Return the arguments of all events of a name, oldest first."""
+        raw = await self._stream.client.call("XRANGE", "events", "-", "+")
+        entries = reply(raw, list[tuple[bytes, list[bytes]]])
+        events = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
+        return [fields[b"args"] for fields in events if fields[b"name"] == name]
 
     async def shares(self) -> dict[str, float]:
         """Return of each session its share of the traffic, by the weights of the keys."""
@@ -126,6 +134,7 @@ class FedProxies:
         await _until_equal(self.handed_off, _handed_off())
         await _until_equal(self.health_checks, _health_checks())
         await _until_equal(self.statuses, _statuses())
+        await _until_equal(self.lists, captured_lists())
         await _until_equal(self.shares, _shares())
         await _until_equal(self.served, _served())
 
