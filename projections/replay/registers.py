@@ -147,9 +147,16 @@ def _of_route(route: Route) -> Iterator[Register]:
             value = msgspec.to_builtins(getattr(route, name))
             yield Register(route.route_id, name, value, at)
     yield Register(route.route_id, "started", route.started_at > START, route.started_at)
-    yield Register(route.route_id, "drained", route.is_drained, route.drained_at)
+    yield Register(route.route_id, "drained", route.is_drained, _drained_since(route))
     yield Register(route.route_id, "absent_at", str(route.absent_at), route.absent_at)
     yield Register(route.route_id, "kept_at", str(route.kept_at), route.kept_at)
+
+
+def _drained_since(route: Route) -> EntryId:
+    """Return the event that ended the drain, or the one after it that made that of no account."""
+    if route.is_drained or route.drained_at <= START:
+        return route.drained_at
+    return max(route.drained_at, route.status_since)
 
 
 def _of_health(health: EndpointHealth) -> Iterator[Register]:

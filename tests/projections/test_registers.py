@@ -6,6 +6,15 @@ import msgspec
 
 from events.entry.entry_id import START, EntryId
 from projections.replay.registers import differences, registers_of
+from tests.support.histories import (
+    drained,
+    endpoint_of,
+    history,
+    listed,
+    record,
+    route_created,
+    terminating,
+)
 
 
 class Noted(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,3 +42,14 @@ def test_what_differs_is_named_with_the_event_that_set_it() -> None:
     )
     named = {one.register.path: one.register.at for one in differences(BEFORE, after)}
     assert named == {"note": EntryId(8, 0), "tries": EntryId(9, 0)}
+
+
+def test_a_drain_that_counts_no_more_is_named_with_the_event_that_made_it_so() -> None:
+    ended = history(listed(record()), terminating(), drained())
+    again = history(listed(record()), terminating(), drained(), route_created())
+    [register] = [
+        one.register
+        for one in differences(endpoint_of(ended), endpoint_of(again))
+        if one.register.name == "drained"
+    ]
+    assert (register.value, register.at) == (False, again[-1].entry_id)
