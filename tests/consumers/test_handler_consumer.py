@@ -374,7 +374,7 @@ async def test_two_processes_share_the_partitions_of_a_log(redis_url: str, names
     async with open_log(redis_url, namespace=namespace, partitions=3) as log:
         work = HandlerWork(handler, None, START)
         consumers = [
-            HandlerConsumer(log, partition, (GROUP, name), work, PROMPT)
+            HandlerConsumer(log, partition, (GROUP, name), work, LASTING)
             for name in ("first", "second")
             for partition in range(3)
         ]
