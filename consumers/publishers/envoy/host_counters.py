@@ -5,21 +5,15 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from uuid import UUID
 
-import anyio
 import msgspec
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientSession
 
 from consumers.errors import UnreachableProxyError
+from consumers.publishers.proxy_counters import follow_counters, read_counters
 from consumers.publishers.snapshot_feed import SnapshotFeed
 from consumers.publishers.table_snapshot import TableSnapshot
 from events.server.url import without_login
-from events.structured_logger import structured_logger
 from projections.route_table.health_age import RouteKey
-
-_log = structured_logger(__name__)
-
-READ_EVERY_S = 1.0
-"""Seconds between two readings of an Envoy's counters."""
 
 TIMEOUT_S = 5.0
 BYTES_MAX = 64 * 1024 * 1024
@@ -82,21 +76,10 @@ class HostCounters:
         self._admin = admin
         self._feed = feed
         self._known: dict[EnvoyHost, HostCounts] | None = None
-        self._is_heard = True
 
     async def run(self, session: ClientSession) -> None:
         """Report until cancelled; an Envoy that does not answer is told once."""
-        while True:
-            try:
-                counts = await read_host_counts(session, self._admin)
-            except UnreachableProxyError as error:
-                if self._is_heard:
-                    _log.warning("counters_not_read", why=str(error))
-                self._is_heard = False
-            else:
-                self._is_heard = True
-                self._report(counts)
-            await anyio.sleep(READ_EVERY_S)
+        await follow_counters(lambda: read_host_counts(session, self._admin), self._report)
 
     def _report(self, counts: dict[EnvoyHost, HostCounts]) -> None:
         """Report what *counts* have more than before; what they had at first is old."""
@@ -116,20 +99,16 @@ async def read_host_counts(session: ClientSession, admin: str) -> dict[EnvoyHost
     Raises:
         UnreachableProxyError: It does not answer, or not as Envoy's does.
     """
-    url, shown = f"{admin}/clusters?format=json", without_login(admin)
+    shown = without_login(admin)
+    body = await read_counters(
+        session,
+        f"{admin}/clusters?format=json",
+        f"Envoy's admin at {shown}",
+        timeout_s=TIMEOUT_S,
+        bytes_max=BYTES_MAX,
+    )
     try:
-        async with session.get(url, timeout=ClientTimeout(total=TIMEOUT_S)) as response:
-            if response.status != 200:
-                raise UnreachableProxyError(f"Envoy's admin at {shown} answers {response.status}")
-            body = bytearray()
-            async for part in response.content.iter_any():
-                body += part
-                if len(body) > BYTES_MAX:
-                    raise UnreachableProxyError(f"Envoy's admin at {shown} answers without end")
-        return host_counts_of(bytes(body))
-    except (ClientError, OSError, TimeoutError) as error:
-        why = str(error) or f"no answer within {TIMEOUT_S:g} s"
-        raise UnreachableProxyError(f"Envoy's admin at {shown} cannot be reached: {why}") from None
+        return host_counts_of(body)
     except (ValueError, RecursionError) as error:
         raise UnreachableProxyError(
             f"{shown} does not answer as Envoy's admin interface: {error}"

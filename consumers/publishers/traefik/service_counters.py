@@ -8,18 +8,12 @@ from collections import Counter
 from uuid import UUID
 
 import anyio
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientSession
 from anyio.abc import TaskStatus
 
-from consumers.errors import UnreachableProxyError
+from consumers.publishers.proxy_counters import follow_counters, read_counters
 from consumers.publishers.snapshot_feed import SnapshotFeed
 from events.server.url import without_login
-from events.structured_logger import structured_logger
-
-_log = structured_logger(__name__)
-
-READ_EVERY_S = 1.0
-"""Seconds between two readings of a Traefik's metrics."""
 
 TIMEOUT_S = 3.0
 BYTES_MAX = 32 * 1024 * 1024
@@ -41,24 +35,13 @@ class ServiceCounters:
         self._api = api
         self._feed = feed
         self._known: Counter[UUID] | None = None
-        self._is_heard = True
 
     async def run(
         self, session: ClientSession, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         """Follow until cancelled; a Traefik that tells nothing is told once."""
         task_status.started()
-        while True:
-            try:
-                failures = await read_service_failures(session, self._api)
-            except UnreachableProxyError as error:
-                if self._is_heard:
-                    _log.warning("counters_not_read", why=str(error))
-                self._is_heard = False
-            else:
-                self._is_heard = True
-                self._suspect(failures)
-            await anyio.sleep(READ_EVERY_S)
+        await follow_counters(lambda: read_service_failures(session, self._api), self._suspect)
 
     def _suspect(self, failures: Counter[UUID]) -> None:
         """Have the routes probed of endpoints with more *failures* than before."""
@@ -79,24 +62,14 @@ async def read_service_failures(session: ClientSession, api: str) -> Counter[UUI
     Raises:
         UnreachableProxyError: It does not answer, or its metrics are off.
     """
-    shown = without_login(api)
-    try:
-        async with session.get(
-            f"{api}/metrics", timeout=ClientTimeout(total=TIMEOUT_S)
-        ) as response:
-            if response.status != 200:
-                raise UnreachableProxyError(
-                    f"{shown}/metrics answers {response.status};"
-                    " Traefik has it with --metrics.prometheus=true"
-                )
-            body = bytearray()
-            async for part in response.content.iter_any():
-                body += part
-                if len(body) > BYTES_MAX:
-                    raise UnreachableProxyError(f"{shown}/metrics answers without end")
-    except (ClientError, OSError, TimeoutError) as error:
-        why = str(error) or f"no answer within {TIMEOUT_S:g} s"
-        raise UnreachableProxyError(f"{shown}/metrics cannot be reached: {why}") from None
+    body = await read_counters(
+        session,
+        f"{api}/metrics",
+        f"{without_login(api)}/metrics",
+        timeout_s=TIMEOUT_S,
+        bytes_max=BYTES_MAX,
+        hint="; Traefik has it with --metrics.prometheus=true",
+    )
     return service_failures_of(body.decode("utf-8", "replace"))
 
 

@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 
 from consumers.errors import UnreachableProxyError
 from consumers.processes.embedded import free_port
+from consumers.publishers import proxy_counters
 from consumers.publishers.envoy import host_counters
 from consumers.publishers.envoy.envoy_settings import EnvoySettings
 from consumers.publishers.envoy.host_counters import (
@@ -35,7 +36,7 @@ OTHER = EnvoyHost("chat", "10.0.0.2", 80)
 @pytest.fixture
 def reported(served: Setup, monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, bool]]:
     """How often a success or a failure of which server was reported."""
-    monkeypatch.setattr(host_counters, "READ_EVERY_S", 0.02)
+    monkeypatch.setattr(proxy_counters, "READ_EVERY_S", 0.02)
     found: Counter[tuple[int, bool]] = Counter()
     numbers = {route_of(number).route_id: number for number in (0, 1)}
 
@@ -130,7 +131,7 @@ def test_what_is_no_answer_of_envoys_is_refused(body: bytes) -> None:
 async def test_an_envoy_that_does_not_answer_is_told_once_without_its_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(host_counters, "READ_EVERY_S", 0.01)
+    monkeypatch.setattr(proxy_counters, "READ_EVERY_S", 0.01)
     reads = 0
     read = host_counters.read_host_counts
 

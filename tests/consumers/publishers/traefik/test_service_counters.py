@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from msgspec.structs import replace
 
 from consumers.processes.traefik_process import traefik_process
-from consumers.publishers.traefik import service_counters
+from consumers.publishers import proxy_counters
 from consumers.publishers.traefik.service_counters import ServiceCounters, service_failures_of
 from consumers.settings import Settings
 from events import EventLog
@@ -56,7 +56,7 @@ async def suspected(log: EventLog) -> set[bytes]:
 async def test_routes_of_an_endpoint_whose_requests_are_tried_again_are_probed(
     log: EventLog, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_counters, "READ_EVERY_S", 0.05)
+    monkeypatch.setattr(proxy_counters, "READ_EVERY_S", 0.05)
     table = WrittenTable(log)
     with traefik_process(*dialect.options, "--metrics.prometheus=true") as traefik:
         dialect.proved_by(traefik)
@@ -103,7 +103,7 @@ traefik_service_retries_total{{service="endpoint-{OTHER}@redis"}} 9e999
 
 
 async def test_a_traefik_without_metrics_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_counters, "READ_EVERY_S", 0.01)
+    monkeypatch.setattr(proxy_counters, "READ_EVERY_S", 0.01)
     asked = 0
 
     async def answer(_request: web.Request) -> web.Response:
