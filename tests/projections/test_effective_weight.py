@@ -14,20 +14,7 @@ from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Route
 from projections.route_table.routing import routable
 from projections.route_table.traffic import traffic_of
-from tests.support.histories import E
-
-FIT = Route(
-    route_id=UUID(int=1),
-    session_id=None,
-    app="",
-    kernel_host="10.0.0.1",
-    kernel_port=80,
-    protocol="http",
-    traffic_ratio=1.0,
-    status="running",
-    health="healthy",
-    listed_at=EntryId(1, 0),
-)
+from tests.support.histories import FIT, E
 
 
 def of(revision: str, ratio: float = 1.0) -> Route:

@@ -12,24 +12,12 @@ from events.entry.entry_id import EntryId
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import Health, Route
 from projections.route_table.routing import gets_traffic, is_reachable, routable
-from tests.support.histories import E
+from tests.support.histories import FIT, E
 
 STATUSES: tuple[RouteStatus, ...] = (
     *("provisioning", "running", "terminating", "terminated", "failed"),
 )
 HEALTHS: tuple[Health, ...] = ("not_checked", "healthy", "unhealthy", "degraded")
-FIT: Route = Route(
-    route_id=UUID(int=1),
-    session_id=None,
-    app="",
-    kernel_host="10.0.0.1",
-    kernel_port=80,
-    protocol="http",
-    traffic_ratio=1.0,
-    status="running",
-    health="healthy",
-    listed_at=EntryId(1, 0),
-)
 CHECK = HealthCheck(path="/health")
 
 

@@ -15,27 +15,15 @@ from projections.read_model import ramps
 from projections.read_model.ramps import Ramps
 from projections.read_model.reader import ReaderSettings, open_reader
 from projections.route_table.endpoint import Endpoint
-from projections.route_table.route import Route
 from projections.route_table.routing import routable
 from projections.route_table.slow_start import LEAST_PART, SlowStart
-from tests.support.histories import E
+from tests.support.histories import FIT, E
 from tests.support.read_model import WrittenTable
 from tests.support.waiting import wait_until
 
 OTHER = UUID(int=0xF)
 CHECK = HealthCheck(path="/health")
-FIT = Route(
-    route_id=UUID(int=1),
-    session_id=None,
-    app="",
-    kernel_host="10.0.0.1",
-    kernel_port=80,
-    protocol="http",
-    traffic_ratio=2.0,
-    status="running",
-    health="healthy",
-    listed_at=EntryId(1, 0),
-)
+HEAVY = replace(FIT, traffic_ratio=2.0)
 
 
 def began_at(ms: int) -> EntryId:
@@ -45,8 +33,8 @@ def began_at(ms: int) -> EntryId:
 def endpoint(
     started_ms: int, health_ms: int = 0, *, health_check: HealthCheck | None = CHECK
 ) -> Endpoint:
-    route = replace(FIT, started_at=began_at(started_ms), health_at=began_at(health_ms))
-    old = replace(FIT, route_id=UUID(int=2))
+    route = replace(HEAVY, started_at=began_at(started_ms), health_at=began_at(health_ms))
+    old = replace(HEAVY, route_id=UUID(int=2))
     return Endpoint(
         endpoint_id=E, health_check=health_check, routes={route.route_id: route, old.route_id: old}
     )
@@ -95,7 +83,7 @@ def test_a_clock_that_was_set_back_holds_no_weight_down_for_long() -> None:
 
 def test_a_ramp_changes_weights_within_a_revision_and_no_share_of_it() -> None:
     first, other = endpoint(1_000_000).routes.values()
-    v1 = replace(FIT, route_id=UUID(int=3), labels={"revision": "v1"})
+    v1 = replace(HEAVY, route_id=UUID(int=3), labels={"revision": "v1"})
     v2 = [replace(one, labels={"revision": "v2"}) for one in (first, other)]
     split = Endpoint(
         endpoint_id=E,

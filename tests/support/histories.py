@@ -41,6 +41,7 @@ from projections import catalogue
 from projections.health_state.endpoint_health import EndpointHealth
 from projections.health_state.health_state import HEALTH_STATE
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.route import Route
 from projections.route_table.route_table import ROUTE_TABLE
 
 E = UUID(int=0xE)
@@ -63,6 +64,21 @@ def recorded(event: Event, entry_id: EntryId) -> RecordedEvent:
 def history(*events: Event) -> list[RecordedEvent]:
     """Return *events* as the log has them: the first at `at(1)`."""
     return [recorded(event, at(place)) for place, event in enumerate(events, start=1)]
+
+
+FIT = Route(
+    route_id=UUID(int=1),
+    session_id=None,
+    app="",
+    kernel_host="10.0.0.1",
+    kernel_port=80,
+    protocol="http",
+    traffic_ratio=1.0,
+    status="running",
+    health="healthy",
+    listed_at=EntryId(1, 0),
+)
+"""A route that gets traffic, whether its endpoint has a health check or not."""
 
 
 def endpoint_of(events: Iterable[RecordedEvent]) -> Endpoint:
