@@ -7,6 +7,7 @@ is written is one that its producer did not live to hear of.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Literal
 from uuid import UUID
 
@@ -28,12 +29,17 @@ class Asked(msgspec.Struct, frozen=True, tag=True):
 
 
 class Told(msgspec.Struct, frozen=True, tag=True):
-    """How it ended, as its producer was told."""
+    """How it ended, as its producer was told.
+
+    Attributes:
+        at: When, by the monotonic clock that all processes of this machine share.
+    """
 
     request_id: str
     end: End
     why: str = ""
     entry_ids: tuple[str, ...] = ()
+    at: float = 0.0
 
 
 class Request(msgspec.Struct):
@@ -63,7 +69,7 @@ class Journal:
         self, request_id: str, end: End, why: str = "", entry_ids: Iterable[EntryId] = ()
     ) -> None:
         """Note how the append ended."""
-        self._write(Told(request_id, end, why, tuple(map(str, entry_ids))))
+        self._write(Told(request_id, end, why, tuple(map(str, entry_ids)), monotonic()))
 
     def _write(self, line: Asked | Told) -> None:
         os.write(self._file, msgspec.json.encode(line) + b"\n")

@@ -8,33 +8,19 @@ on.
 import json
 import shutil
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 import anyio
-import msgspec
 from redis.asyncio import Redis
 
 from events.entry.entry_id import EntryId
-from events.entry.recorded import Entry
 from projections.read_model.reader import RouteTableReader
 from tests.soak.deployment import GROUPS, MODELS, PARTITIONS, Deployment
 from tests.soak.proxy_watch import ProxyWatch
 from tests.soak.soak_server import SoakServer
 from tests.soak.table_watch import TableWatch
-from tests.soak.verdict import entry_of
-
-
-class EndedHistory(msgspec.Struct, frozen=True):
-    """The log as it was when it went away.
-
-    Attributes:
-        log: Its entries.
-        given: Group and partition -> how many entries the group had been given.
-    """
-
-    log: list[Entry]
-    given: dict[tuple[str, int], int]
-
+from tests.soak.verdict import EndedHistory, entry_of
 
 Losing = Callable[[Deployment], Awaitable[EndedHistory]]
 """Takes the history away."""
@@ -56,12 +42,14 @@ async def flushed(deployment: Deployment) -> EndedHistory:
     ):
         _ask(step, deployment)
         step.flushall()
-        return _ended(await step.execute())
+        ended_at = monotonic()
+        return _ended(await step.execute(), ended_at)
 
 
 async def restarted_empty(deployment: Deployment) -> EndedHistory:
     """A server that has lost its disk; its file is read elsewhere first."""
     async with deployment.server_lock:
+        ended_at = monotonic()
         deployment.server.kill()
         elsewhere = SoakServer(deployment.folder)
         await anyio.to_thread.run_sync(elsewhere.start)
@@ -71,7 +59,7 @@ async def restarted_empty(deployment: Deployment) -> EndedHistory:
                 patient.pipeline(transaction=True) as step,
             ):
                 _ask(step, deployment)
-                ended = _ended(await step.execute())
+                ended = _ended(await step.execute(), ended_at)
         finally:
             await anyio.to_thread.run_sync(elsewhere.stop)
         shutil.rmtree(deployment.folder / "appendonlydir")
@@ -85,7 +73,7 @@ def _ask(step: Any, deployment: Deployment) -> None:  # noqa: ANN401 - a pipelin
         step.xinfo_groups(deployment.keys.events(partition))
 
 
-def _ended(replies: list[Any]) -> EndedHistory:
+def _ended(replies: list[Any], ended_at: float) -> EndedHistory:
     log, given = [], {}
     for partition in range(PARTITIONS):
         raw, groups = replies[2 * partition : 2 * partition + 2]
@@ -95,7 +83,7 @@ def _ended(replies: list[Any]) -> EndedHistory:
             count = sum(entry.entry_id <= last for entry in entries)
             given[group["name"].decode(), partition] = count
         log += entries
-    return EndedHistory(log, given)
+    return EndedHistory(log, given, ended_at)
 
 
 LOSSES: tuple[Losing, ...] = (flushed, restarted_empty)
@@ -119,8 +107,8 @@ class LostHistory:
         self._watch, self._proxy_watch = watches
         self.notes: list[str] = []
 
-    async def run(self, lose: Losing) -> list[Entry]:
-        """Return the log that was when events flow again; complain of what is not as it should."""
+    async def run(self, lose: Losing) -> EndedHistory:
+        """Return what ended, when events flow again; complain of what is not as it should."""
         restarts = dict(self._deployment.restarts)
         ended = await lose(self._deployment)
         await self._until(lambda: self._is("history_missing"), _NOTICED_S, "the reader waits")
@@ -135,7 +123,7 @@ class LostHistory:
             self._deployment.signalled[name] += count - restarts[name]
         for group in GROUPS:
             await self._until_told(group, ended)
-        return ended.log
+        return ended
 
     async def _is(self, state: str) -> bool:
         return self._reader.state == state

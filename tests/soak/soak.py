@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from events import open_log
-from events.entry.recorded import Entry
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 from tests.soak.deployment import MODELS, NAMESPACE, Deployment, deployed
 from tests.soak.faults import FAULTS, Fault
@@ -21,7 +20,7 @@ from tests.soak.lost_history import LOSSES, LostHistory
 from tests.soak.producer import Producer
 from tests.soak.proxy_watch import ProxyWatch, servers_wanted
 from tests.soak.table_watch import TableWatch
-from tests.soak.verdict import ROUTE_TABLE, Documents, Verdict, histories_in, judge
+from tests.soak.verdict import ROUTE_TABLE, Documents, EndedHistory, Verdict, histories_in, judge
 from tests.support.histories import observed
 
 _TOGETHER = 0.25
@@ -77,7 +76,7 @@ class Soak:
                 for watch in watches:
                     tasks.start_soon(watch.run)
                 self._began_at = monotonic()
-                logs = await self._live_through_epochs(deployment, reader, watches)
+                ended = await self._live_through_epochs(deployment, reader, watches)
                 await deployment.producers.stop()
                 await self._close(deployment)
                 await self._until(deployment, lambda left: not any(left.values()), _QUIET_S)
@@ -87,9 +86,10 @@ class Soak:
                 tasks.cancel_scope.cancel()
             await deployment.consumers.stop()
             await self._tamper(deployment)
-            logs.append(await deployment.read_log())
-            verdict = judge(read_journals(folder), logs, documents, deployment.receiver.taken)
-            histories = [histories_in(log) for log in logs]
+            last = await deployment.read_log()
+            requests = read_journals(folder)
+            verdict = judge(requests, ended, last, documents, deployment.receiver.taken)
+            histories = [histories_in(one) for one in (*(was.log for was in ended), last)]
             verdict.table = [one for watch in watches for one in watch.judge(histories)]
             verdict.crashes = [*deployment.crashes()]
             self.complaints += deployment.complaints
@@ -102,26 +102,26 @@ class Soak:
 
     async def _live_through_epochs(
         self, deployment: Deployment, reader: RouteTableReader, watches: Watches
-    ) -> list[list[Entry]]:
-        """Let faults happen; between two epochs the history is lost. Return the logs that were."""
+    ) -> list[EndedHistory]:
+        """Let faults happen; between two epochs the history is lost. Return those that ended."""
         count = max(2, round(self._seconds / _EPOCH_S)) if self._seconds else 1
-        logs: list[list[Entry]] = []
+        ended: list[EndedHistory] = []
         for epoch in range(count):
             await self._do_harm(deployment, self._seconds / count)
             if epoch < count - 1:
                 began_s = monotonic() - self._began_at
                 lose = self._random.choice(LOSSES)
                 loss = LostHistory(deployment, reader, watches)
-                logs.append(await loss.run(lose))
+                ended.append(await loss.run(lose))
                 self._say(
                     f"{began_s:7.1f} s  history {lose.__name__.replace('_', ' ')}:"
-                    f" {len(logs[-1])} entries, accepted after"
+                    f" {len(ended[-1].log)} entries, accepted after"
                     f" {monotonic() - self._began_at - began_s:.1f} s"
                 )
                 for note in loss.notes:
                     self._say(f"{'':19}{note}")
                 await self._until(deployment, self._is_small, _BEGIN_S)
-        return logs
+        return ended
 
     def _is_small(self, left: dict[str, int]) -> bool:
         return max(left.values()) < _SMALL

@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -68,20 +69,39 @@ class Verdict(msgspec.Struct):
         )
 
 
+class EndedHistory(msgspec.Struct, frozen=True):
+    """The log as it was when it went away.
+
+    Attributes:
+        log: Its entries.
+        given: Group and partition -> how many entries the group had been given.
+        ended_at: When it began to go away, by the monotonic clock.
+    """
+
+    log: list[Entry]
+    given: dict[tuple[str, int], int]
+    ended_at: float
+
+
 def judge(
     requests: Mapping[str, Request],
-    logs: Sequence[Sequence[Entry]],
+    ended: Sequence[EndedHistory],
+    log: Sequence[Entry],
     models: Mapping[str, Documents],
     taken: AbstractSet[tuple[int, str]],
 ) -> Verdict:
     """Compare the journals with the logs, and the last log with the read models and the webhook.
 
-    All logs but the last one are those that a loss has ended, as they were then.
+    *ended* are those that went away on purpose. What a producer was told once a log had begun to
+    go says nothing of that log: an append whose reply went with the server is tried again, and
+    refused where the next history knows no such head.
     """
+    logs = [*(was.log for was in ended), log]
+    ends = [*(was.ended_at for was in ended), inf]
     found: dict[str, list[list[Entry]]] = defaultdict(lambda: [[] for _ in logs])
     invented = []
-    for place, log in enumerate(logs):
-        for entry in log:
+    for place, entries in enumerate(logs):
+        for entry in entries:
             request_id = json.loads(entry.fields.get(b"metadata", b"{}")).get("request_id")
             if request_id in requests:
                 found[request_id][place].append(entry)
@@ -92,19 +112,19 @@ def judge(
     for request_id, request in requests.items():
         everywhere = found[request_id]
         lost += _lost(request, everywhere)
-        for one in everywhere:
-            invented += _invented(request, one)
+        for one, ended_at in zip(everywhere, ends, strict=True):
+            invented += _invented(request, one, ended_at)
         count = len(request.asked.events)
         acknowledged += count * request.is_acknowledged
         appended += min(count, sum(map(len, everywhere)))
         told += count * (request.is_acknowledged and not everywhere[-1])
-    histories = histories_in(logs[-1])
+    histories = histories_in(log)
     wrong: list[str] = []
     for model, documents in models.items():
         wrong += wrong_documents(model, documents, histories)
         strangers = documents.keys() - histories.keys()
         invented += [f"{model} {one}: nothing happened to such an endpoint" for one in strangers]
-    lost += _not_posted(logs[-1], taken)
+    lost += _not_posted(log, taken)
     return Verdict(appended, acknowledged, lost, invented, wrong, told=told)
 
 
@@ -130,10 +150,10 @@ def _lost(request: Request, everywhere: Sequence[Sequence[Entry]]) -> Iterator[s
                 yield f"request {asked.request_id}: {len(found)} of {len(asked.events)} landed"
 
 
-def _invented(request: Request, found: Sequence[Entry]) -> Iterator[str]:
+def _invented(request: Request, found: Sequence[Entry], ended_at: float) -> Iterator[str]:
     """Say what there is of a request that was refused, or besides what it asked for."""
     asked, told = request.asked, request.told
-    if found and told.end == "refused":
+    if found and told.end == "refused" and told.at < ended_at:
         yield f"entry {found[0].entry_id}: {asked.request_id} was told no ({told.why})"
     for entry in found[len(asked.events) :]:
         yield f"entry {entry.entry_id}: there again for {asked.request_id}"
