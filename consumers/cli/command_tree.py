@@ -148,7 +148,9 @@ PLACES = MappingProxyType(
             "consumers.cli.health.health:health",
             "Look at the health of routes, as it was and as it is.",
         ),
-        "log": CommandReference("consumers.cli.log.log:log", "Look after the log as a whole."),
+        "log": CommandReference(
+            "consumers.cli.log.log:log", "Create the log, and look after it as a whole."
+        ),
         "model-definition": CommandReference(
             "consumers.cli.model_definition.model_definition:model_definition",
             "Look at model definitions, which say how models are served and checked.",

@@ -7,7 +7,7 @@ from secrets import token_hex
 import msgspec
 
 from events.errors import LayoutError, ServerRefusedError
-from events.log.keys import PARTITIONS_MAX, Keys
+from events.log.keys import PARTITIONS_MAX, Keys, check_partitions
 from events.server.reply import reply, reply_or_none
 from events.server.server import Client
 from events.server.translation import translation
@@ -84,6 +84,25 @@ async def keep_layout(client: Client, keys: Keys, layout: Layout) -> Layout:
             await pipeline.execute()
     await client.call("HSET", keys.layout, "complete", 1)
     return Layout(layout.partitions, identity_in(held, keys.layout), is_complete=True)
+
+
+async def create_layout(client: Client, keys: Keys, partitions: int) -> Layout:
+    """Create a log that does not exist yet, with *partitions*, and return its layout.
+
+    Raises:
+        LayoutError: The log exists, or another program created it at the same moment; keys of it
+            are there without a layout; or no log can have that many partitions.
+    """
+    wanted = Layout(check_partitions(partitions), token_hex(16))
+    held = await read_layout(client, keys)
+    if held is None:
+        held = await keep_layout(client, keys, wanted)
+    if held.identity != wanted.identity:
+        raise LayoutError(
+            f"the log {keys.namespace!r} exists, with {held.partitions} partitions; nothing was"
+            " changed"
+        )
+    return held
 
 
 def other_partitions(keys: Keys, made_with: int | None, wanted: int | None) -> LayoutError:

@@ -1,4 +1,4 @@
-"""The commands about the log as a whole: go on without what is missing of its history."""
+"""The commands about the log as a whole: create it, go on without what is missing of it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from consumers.cli.terminal.messages import say, say_note
 from consumers.cli.terminal.output import confirm, yes_option
 from events.log.accepted_loss import PartitionLoss, accept_loss, layout_left, read_loss
 from events.log.keys import PARTITIONS_MAX, Keys
-from events.log.layout import Layout
+from events.log.layout import Layout, create_layout, read_layout
 from events.log.log import EventLog
 from events.server.server import open_server
 from projections.catalogue import READ_MODELS
@@ -20,7 +20,36 @@ from projections.replay.unbuilt import unbuilt
 
 @click.group(cls=CommandGroup)
 def log() -> None:
-    """Look after the log as a whole."""
+    """Create the log, and look after it as a whole."""
+
+
+@log.command()
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, PARTITIONS_MAX),
+    help="How many the log will have; as the setting partitions says, or 1, unless given.",
+)
+@yes_option
+@command_of
+async def create(deployment: Deployment, *, partitions: int | None, yes: bool) -> None:
+    """Create the log, with a number of partitions that stays as it is.
+
+    An endpoint's events lie on one partition, in their order; partitions share the endpoints among
+    them. One partition takes tens of thousands of events a second; take more than one where several
+    processes of a handler group, or several nodes of a cluster, are to share the work. Without this
+    command the log is created by the first program that records something. It fails where the log
+    exists.
+
+    \b
+    Example: routestream log create --partitions 8
+    """
+    keys = Keys(deployment.settings.namespace)
+    number = partitions or deployment.settings.partitions or 1
+    async with open_server(deployment.settings.server) as server:
+        if await read_layout(server.client, keys) is None:
+            confirm([(f"log {keys.namespace}", "none", f"{number} partitions")], yes=yes)
+        layout = await create_layout(server.client, keys, number)
+    say(f"log {layout.identity} is created, with {layout.partitions} partitions")
 
 
 @log.command("accept-loss")

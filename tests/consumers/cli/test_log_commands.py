@@ -1,7 +1,8 @@
-"""`log accept-loss`: the one way on where a part of the history is gone for good."""
+"""`log create`, and `log accept-loss`: the one way on where history is gone for good."""
 
 from collections.abc import AsyncIterator
 
+import anyio
 import pytest
 
 from consumers.cli.doctor.check import check
@@ -11,11 +12,15 @@ from consumers.cli.groups.groups import groups
 from consumers.cli.log.log import log as log_commands
 from consumers.cli.replay.rebuild import replay
 from events import EventLog, open_log
-from events.log.layout import read_layout
+from events.errors import LayoutError
+from events.log.keys import Keys
+from events.log.layout import create_layout, read_layout
 from events.log.partition_identity import read_partition_identity
+from events.server.server import open_server
+from events.server.settings import ServerSettings
 from projections.errors import WAY_OUT
 from projections.route_table.route_table import ROUTE_TABLE
-from tests.consumers.support.commands import Commands
+from tests.consumers.support.commands import Commands, end_of
 from tests.support.histories import E, created, listed, record
 from tests.support.projectors import member
 from tests.support.read_model import live_documents
@@ -109,3 +114,39 @@ async def test_a_log_of_which_nothing_is_left_is_made_again_under_another_identi
         assert layout is not None
         assert (layout.partitions, layout.is_complete) == (2, True)
         assert layout.identity != log.layout.identity
+
+
+async def test_a_log_is_created_once_with_the_partitions_that_are_wanted(
+    run: Commands, redis_url: str, namespace: str
+) -> None:
+    asked = await run(log_commands, "create", "--partitions", "5")
+    assert asked.exit_code == 2
+    assert f"log {namespace}: none -> 5 partitions" in asked.stderr
+    created_once = await run(log_commands, "create", "--partitions", "5", "--yes")
+    assert "with 5 partitions" in created_once.stderr
+    async with open_log(redis_url, namespace=namespace) as opened:
+        assert opened.partitions == 5
+        assert opened.layout.is_complete
+    again = await run(log_commands, "create", "--partitions", "3", "--yes")
+    assert end_of(again) == 1
+    assert f"the log '{namespace}' exists, with 5 partitions" in str(again.exception)
+
+
+async def test_of_several_that_create_a_log_at_once_one_succeeds(
+    redis_url: str, namespace: str
+) -> None:
+    ended: list[str] = []
+
+    async def create(partitions: int) -> None:
+        async with open_server(ServerSettings(url=redis_url)) as server:
+            try:
+                await create_layout(server.client, Keys(namespace), partitions)
+            except LayoutError:
+                ended.append("refused")
+            else:
+                ended.append("created")
+
+    async with anyio.create_task_group() as tasks:
+        for partitions in (2, 2, 3, 3):
+            tasks.start_soon(create, partitions)
+    assert sorted(ended) == ["created", "refused", "refused", "refused"]
