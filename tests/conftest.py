@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events import EventLog, open_log
+from tests.support.cluster_servers import ClusterServers, cluster_servers
+from tests.support.sentinel_servers import SentinelServers, sentinel_servers
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 pytest_plugins = ("tests.support.without_server",)
@@ -40,6 +43,29 @@ def own_server() -> Iterator[EmbeddedServer]:
     """
     with embedded_server("--appendfsync", "always") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ClusterServers]:
+    """One cluster for all tests that do no harm to it; nothing is taken for failed in it."""
+    with start_blocking_portal() as portal:
+        patient = cluster_servers(node_timeout_ms=15_000)
+        with portal.wrap_async_context_manager(patient) as servers:
+            yield servers
+
+
+@pytest.fixture
+async def own_cluster() -> AsyncIterator[ClusterServers]:
+    """A cluster for a test that breaks it; its nodes lose nothing that they replied to."""
+    async with cluster_servers("--appendfsync", "always") as servers:
+        yield servers
+
+
+@pytest.fixture
+async def own_sentinels() -> AsyncIterator[SentinelServers]:
+    """A master, two replicas and three sentinels, for a test that breaks them."""
+    async with sentinel_servers("--appendfsync", "always") as servers:
+        yield servers
 
 
 @pytest.fixture

@@ -68,11 +68,7 @@ class EmbeddedServer:
             NoServerProgramError: There is no program, or it does not start; the message has what it
                 logged, for its folder may be deleted.
         """
-        command = [
-            *(str(server_program()), "--port", str(self.port), "--bind", "127.0.0.1"),
-            *("--dir", str(self.folder), "--appendonly", "yes", "--save", ""),
-            *("--maxmemory-policy", "noeviction", *self._options),
-        ]
+        command = self._command(str(server_program()))
         log = self.folder / "server.log"
         try:
             self._process = started_program(command, log, lambda: answers(self.port))
@@ -80,6 +76,13 @@ class EmbeddedServer:
             raise NoServerProgramError(
                 f"{command[0]} did not start on port {self.port}: {self.last_words}"
             ) from None
+
+    def _command(self, program: str) -> list[str]:
+        return [
+            *(program, "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--dir", str(self.folder), "--appendonly", "yes", "--save", ""),
+            *("--maxmemory-policy", "noeviction", *self._options),
+        ]
 
     def stop(self) -> None:
         """Terminate the server; kill it if it does not end in time."""

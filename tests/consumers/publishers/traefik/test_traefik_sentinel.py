@@ -1,6 +1,5 @@
 """A real Traefik whose keys lie behind real sentinels, through a failover."""
 
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -13,7 +12,6 @@ from consumers.publishers.traefik.traefik_settings import TraefikRedisSettings
 from consumers.settings import Settings
 from events import EventLog
 from events.entry.entry_id import EntryId
-from tests.consumers.publishers.support.sentinel_processes import MASTER, watched_servers
 from tests.consumers.publishers.support.traefik_dialects import BY_PATH
 from tests.consumers.publishers.support.traefik_world import (
     endpoint,
@@ -24,6 +22,7 @@ from tests.consumers.publishers.support.traefik_world import (
 )
 from tests.consumers.publishers.traefik.conftest import skip_without_traefik
 from tests.support.read_model import WrittenTable
+from tests.support.sentinel_servers import MASTER, sentinel_servers
 from tests.support.waiting import wait_until
 
 PATH = f"/endpoints/{UUID(int=1)}/v1/chat"
@@ -32,14 +31,13 @@ NOBODY = "redis://127.0.0.1:1/3"
 
 @pytest.mark.timeout(240)
 async def test_a_failover_of_the_store_costs_no_request_and_changes_go_on(
-    log: EventLog, tmp_path: Path
+    log: EventLog,
 ) -> None:
     skip_without_traefik()
     table = WrittenTable(log)
-    with watched_servers(tmp_path) as watched:
-        await watched.until_ready()
+    async with sentinel_servers() as watched:
         options = (
-            *(f"--providers.redis.endpoints=127.0.0.1:{port}" for port in watched.ports[:1]),
+            f"--providers.redis.endpoints=127.0.0.1:{watched.sentinels.servers[0].port}",
             *("--providers.redis.rootKey=traefik", "--providers.redis.db=3"),
             f"--providers.redis.sentinel.masterName={MASTER}",
         )
@@ -53,9 +51,10 @@ async def test_a_failover_of_the_store_costs_no_request_and_changes_go_on(
                     await requests.until(PATH, "a")
                     async with requests.load(PATH) as answers:
                         await watched.until_replicated()
-                        watched.master.kill()
+                        master = await watched.master()
+                        watched.kill(master)
                         await table.put(endpoint(1, b.route(), version=EntryId(10, 2)))
-                        await watched.until_promoted()
+                        await watched.until_promoted(master)
                         await requests.until(PATH, "b")
                         await until_counted(answers, 20)
                     assert answers.keys() == {"a", "b"}
@@ -63,8 +62,8 @@ async def test_a_failover_of_the_store_costs_no_request_and_changes_go_on(
                     assert await requests.send(PATH, 10) == {"b": 10}
 
 
-async def test_sentinels_that_know_no_master_are_told_of(log: EventLog, tmp_path: Path) -> None:
-    with watched_servers(tmp_path) as watched:
+async def test_sentinels_that_know_no_master_are_told_of(log: EventLog) -> None:
+    async with sentinel_servers() as watched:
         store = TraefikRedisSettings(url=NOBODY, sentinels=watched.urls, master="another")
         settings = Settings(publish=PublishSettings(traefik=BY_PATH, traefik_redis=store))
         await WrittenTable(log).begin(endpoint(1, version=EntryId(10, 1)))
