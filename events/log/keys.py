@@ -113,6 +113,10 @@ class Keys(msgspec.Struct, frozen=True):
         """Return the keys of the scripts that add entries."""
         return [self.events(partition), self.heads(partition), self.event_ids(partition)]
 
+    def copied(self, partition: int) -> str:
+        """Hash: partition of the log that this one is a copy of -> its last entry that is here."""
+        return f"{{{self.namespace}:{partition}}}:copied"
+
     def generations(self, partition: int) -> str:
         """Hash: projection -> the highest generation number ever given out.
 

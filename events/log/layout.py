@@ -25,11 +25,14 @@ class Layout(msgspec.Struct, frozen=True):
         identity: Random, and never given to another log; None for a log of an earlier release that
             was not opened for writing since.
         is_complete: Whether every partition has the identity, too.
+        copy_of: The identity of the log that is copied into this one, until that is done; nobody
+            else may write to it.
     """
 
     partitions: int
     identity: str | None = None
     is_complete: bool = False
+    copy_of: str | None = None
 
 
 async def read_layout(client: Client, keys: Keys) -> Layout | None:
@@ -56,7 +59,8 @@ async def held_layout(client: Client, keys: Keys) -> Layout | None:
     if partitions is None:
         return None
     identity = identity_in(held.get(b"identity"), keys.layout)
-    return Layout(partitions, identity, b"complete" in held)
+    copy_of = identity_in(held.get(b"copy-of"), keys.layout)
+    return Layout(partitions, identity, b"complete" in held, copy_of)
 
 
 async def keep_layout(client: Client, keys: Keys, layout: Layout) -> Layout:
@@ -71,7 +75,10 @@ async def keep_layout(client: Client, keys: Keys, layout: Layout) -> Layout:
     identity = layout.identity or await _kept_identity(client, keys, layout.partitions)
     script = client.script("events.log", "keep_layout")
     partitions, held = reply(
-        await script([keys.layout], [layout.partitions, identity or token_hex(16)]),
+        await script(
+            [keys.layout],
+            [layout.partitions, identity or token_hex(16), layout.copy_of or ""],
+        ),
         tuple[bytes, bytes],
     )
     made_with = partitions_in(partitions, keys)
@@ -83,17 +90,22 @@ async def keep_layout(client: Client, keys: Keys, layout: Layout) -> Layout:
         with translation():
             await pipeline.execute()
     await client.call("HSET", keys.layout, "complete", 1)
-    return Layout(layout.partitions, identity_in(held, keys.layout), is_complete=True)
+    identity = identity_in(held, keys.layout)
+    return Layout(layout.partitions, identity, is_complete=True, copy_of=layout.copy_of)
 
 
-async def create_layout(client: Client, keys: Keys, partitions: int) -> Layout:
+async def create_layout(
+    client: Client, keys: Keys, partitions: int, *, copy_of: str | None = None
+) -> Layout:
     """Create a log that does not exist yet, with *partitions*, and return its layout.
+
+    With *copy_of*, the identity of another log, nobody can write to it until that is copied.
 
     Raises:
         LayoutError: The log exists, or another program created it at the same moment; keys of it
             are there without a layout; or no log can have that many partitions.
     """
-    wanted = Layout(check_partitions(partitions), token_hex(16))
+    wanted = Layout(check_partitions(partitions), token_hex(16), copy_of=copy_of)
     held = await read_layout(client, keys)
     if held is None:
         held = await keep_layout(client, keys, wanted)

@@ -67,6 +67,11 @@ class EventLog(AppendableLog):
             layout = Layout(check_partitions(1 if partitions is None else partitions))
         elif partitions not in {None, layout.partitions}:
             raise other_partitions(keys, layout.partitions, partitions)
+        if create and layout.copy_of is not None:
+            raise LayoutError(
+                f"the log {keys.namespace!r} is being copied from log {layout.copy_of}; nothing"
+                " else writes to it until that is done"
+            )
         if create and not layout.is_complete:
             layout = await keep_layout(server.client, keys, layout)
         return cls(server, keys, layout, source)

@@ -1,6 +1,7 @@
 """Add entries of another log to a log as they were, and count them in heads and event ids."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -66,21 +67,29 @@ class Copy:
         Raises:
             ServerUnavailableError: No reply came; they may or may not have been added.
         """
-        raw = await self._script(*self._words(partition, entries, ""))
+        raw = await self._script(*self._words(partition, entries, "", {}))
         _, last = reply(raw, tuple[bytes, bytes])
         return EntryId.parse(last)
 
-    async def add_after(self, partition: int, last: EntryId, entries: Sequence[Copied]) -> EntryId:
+    async def add_after(
+        self,
+        partition: int,
+        last: EntryId,
+        entries: Sequence[Copied],
+        copied: Mapping[int, EntryId] = MappingProxyType({}),
+    ) -> EntryId:
         """Add entries with their own ids after *last*, the partition's last id; return the new one.
 
-        Without a reply it tries again: the server's last id shows whether they were added.
+        *copied* says up to where the partitions of the source are in this partition with them; it
+        is kept in the same step. Without a reply it tries again: the server's last id shows whether
+        they were added.
 
         Raises:
             MovedError: The partition's last id is another one; nothing was added.
             ServerUnavailableError: No try was answered; importing again continues where it was.
         """
         wanted = entries[-1].entry_id
-        words = self._words(partition, entries, str(last))
+        words = self._words(partition, entries, str(last), copied)
         for tries, delay_s in enumerate(_BETWEEN_TRIES.delays(), start=1):
             try:
                 outcome, now = reply(await self._script(*words), tuple[bytes, bytes])
@@ -93,14 +102,18 @@ class Copy:
                 if outcome == b"moved" and at != wanted:
                     raise MovedError(
                         f"partition {partition} of {self._keys.namespace!r} is at {at}, not at"
-                        f" {last}: somebody appends to it; stop them and import again"
+                        f" {last}: somebody appends to it; stop them and run this again"
                     )
                 return at
             await anyio.sleep(delay_s)
         raise AssertionError("the delays never end")
 
     def _words(
-        self, partition: int, entries: Sequence[Copied], last: str
+        self,
+        partition: int,
+        entries: Sequence[Copied],
+        last: str,
+        copied: Mapping[int, EntryId],
     ) -> tuple[list[str], list[Any]]:
         args: list[Any] = [last, len(entries)]
         for entry in entries:
@@ -112,7 +125,8 @@ class Copy:
                 len(entry.strings),
                 *entry.strings,
             ]
-        return self._keys.of_append(partition), args
+        args += [word for source, at in copied.items() for word in (source, str(at))]
+        return [*self._keys.of_append(partition), self._keys.copied(partition)], args
 
 
 def _event_id_of(strings: Sequence[bytes]) -> bytes:

@@ -115,12 +115,15 @@ def _runs_of_the_log(keys: Keys) -> list[Run]:
         Run("events.log", "append", appended, ["", "source", "", 2, *new]),
         Run("producers.endpoints", "claim_name", [keys.names], ["chat", _ENDPOINT, ""]),
         Run("events.log", "head", appended, [_ENDPOINT]),
-        Run("events.log", "keep_layout", [keys.layout], [1, "identity"]),
+        Run("events.log", "keep_layout", [keys.layout], [1, "identity", "another"]),
         Run("events.log", "accept_loss", [keys.identity(0), positions, events], ["new", "today"]),
         Run("events.log", "advance", [positions], ["archive", "5-1"]),
         Run("events.retention", "trim", [events, positions], ["2-1", 100, 0]),
         Run("events.retention", "forget", appended[::2], ["0", 10]),
-        Run("events.transfer", "copy", appended, ["4-1", 1, "5-1", *fields]),
+        Run(
+            *("events.transfer", "copy", [*appended, keys.copied(0)]),
+            ["4-1", 1, "5-1", *fields, 2, "7-1"],
+        ),
     ]
 
 
