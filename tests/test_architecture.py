@@ -188,7 +188,7 @@ def test_a_script_that_acknowledges_forgets_the_error_in_the_same_step() -> None
 def test_redis_py_is_asked_in_one_place_and_its_replies_have_a_type() -> None:
     untyped = re.compile(r"(?<!pipeline)\.execute_command\(")
     asking = {name_of(path) for path in OURS if untyped.search(code_of(path))}
-    assert asking == {"events/server/script.py", "events/server/server.py"}
+    assert asking == {"events/server/client.py"}
 
 
 def test_xinfo_and_xpending_are_asked_by_one_reader_each() -> None:

@@ -17,7 +17,7 @@ from consumers.publishers.router.worker_set import NotOneEndpointError
 from consumers.runtime.interruption import HistoryAwaitedError
 from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
-from events.server.connection import NeverSentError, NoEntryError
+from events.server.connection import NeverSentError, NoEntryError, SlotMovedError
 from producers.checker.address_policy import AddressRefusedError
 from producers.checker.probes.probe_failure import NoAnswerError
 from producers.model_definitions.requested_health_check import InvalidHealthCheckError
@@ -33,6 +33,7 @@ NOT_FOR_CALLERS: dict[type[Exception], str] = {
     NoAnswerError: "becomes the reason of a probe",
     InvalidHealthCheckError: "becomes InvalidModelDefinitionError, or InvalidEventError",
     NeverSentError: "becomes ServerUnavailableError",
+    SlotMovedError: "becomes ServerUnavailableError, if following it led nowhere",
     UnreadableYamlError: "becomes InvalidSettingsError, or InvalidModelDefinitionError",
     HistoryAwaitedError: "waited out by the consumer whose projector raises it",
     RefusedCallError: "becomes a refusal in the proxy's notes",

@@ -7,7 +7,8 @@ from msgspec import Meta
 
 from events.limits import Limited
 from events.server.settings import ServerSettings
-from events.server.url import DATABASE_MAX, parse_server_url
+from events.server.url import parse_server_url
+from events.server.url_options import DATABASE_MAX
 
 Database = Annotated[int, Meta(ge=0, le=DATABASE_MAX)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]

@@ -75,9 +75,8 @@ async def examine(
     Raises:
         ServerUnavailableError: There is no server.
     """
-    server = await read_server(queries, keys, user)
-    findings = [*server_findings(server), *plugin_findings()]
-    if server.is_loading:
+    findings, is_loading = await _examine_servers(queries, keys, user)
+    if is_loading:
         return Examination(findings, unmeasured=tuple(FIGURES))
     layout = await read_layout(queries, keys)
     count = layout.partitions or max(layout.remains, default=(partitions or 1) - 1) + 1
@@ -102,6 +101,20 @@ async def examine(
     findings += [*health_findings(health), *queries.unreadable.findings]
     findings += refusal_findings(queries, keys)
     return Examination(findings, facts, _unmeasured(queries, keys, facts))
+
+
+async def _examine_servers(
+    queries: ServerQueries, keys: Keys, user: str | None
+) -> tuple[list[Finding], bool]:
+    """Return what is found of each server and of the plug-ins, and whether a server is loading."""
+    findings, is_loading = [], False
+    for at, own in await queries.each():
+        facts = await read_server(own, keys, user)
+        is_loading = is_loading or facts.is_loading
+        findings += [
+            msgspec.structs.replace(one, about=at + one.about) for one in server_findings(facts)
+        ]
+    return [*findings, *plugin_findings()], is_loading
 
 
 def _unmeasured(
@@ -140,5 +153,6 @@ async def _look_again(
 
 
 async def _now(queries: ServerQueries) -> datetime | None:
-    time = reply_or_none(await queries.ask("TIME"), tuple[int, int])
+    [(_, first), *_] = await queries.each()
+    time = reply_or_none(await first.ask("TIME"), tuple[int, int])
     return None if time is None else datetime.fromtimestamp(time[0] + time[1] / 1_000_000, UTC)

@@ -169,10 +169,9 @@ async def read_layout(queries: ServerQueries, keys: Keys) -> LayoutFacts:
 
 async def _remains(queries: ServerQueries, keys: Keys) -> LayoutFacts:
     """Read what is left of a log that has no layout: some of its keys for each partition."""
-    every = reply_or_none(await queries.ask("EXISTS", *remains_of(keys)), int)
     remains: list[int] = []
     identity: bytes | None = None
-    for partition in range(PARTITIONS_MAX) if every else ():
+    for partition in range(PARTITIONS_MAX):
         if await queries.ask("EXISTS", *remains_of(keys, [partition])):
             remains.append(partition)
             held = await queries.ask("HGET", keys.identity(partition), "identity")

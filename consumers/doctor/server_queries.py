@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from consumers.doctor.finding import Finding, error, ok, warning
 from consumers.doctor.stray_values import Unreadable
@@ -14,9 +14,10 @@ from events.errors import (
     WrongTypeError,
 )
 from events.log.keys import Keys
+from events.server.client import Client
 from events.server.connection import NeverSentError
 from events.server.reply import reply_or_none
-from events.server.server import Client
+from events.server.server import Server
 from events.server.translation import was_not_carried_out
 
 _ABOUT_THE_SERVER = ("ACL ", "CONFIG ", "INFO", "TIME")
@@ -39,12 +40,26 @@ class ServerQueries:
         unreadable: Notes the stray values that were read.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, server: Server, client: Client | None = None) -> None:
+        self._server = server
+        self._client = client or server.client
         self.refused: dict[str, str] = {}
         self.lacking: set[str] = set()
         self.wrong_types: dict[str, str] = {}
         self.unreadable = Unreadable()
+
+    async def each(self) -> list[tuple[str, Self]]:
+        """Return for each server, if there are several its address, and queries to it alone.
+
+        They note what is refused where these note it.
+        """
+        nodes = await self._server.each()
+        found = []
+        for node in nodes:
+            queries = type(self)(self._server, node)
+            queries.refused, queries.lacking = self.refused, self.lacking
+            found.append((f"{node.place} " if len(nodes) > 1 else "", queries))
+        return found
 
     async def ask(self, *command: object) -> object:
         """Return the reply, None if the server refuses the command.
@@ -72,7 +87,7 @@ class ServerQueries:
     @property
     def account(self) -> str:
         """The user of the queries, by the URL."""
-        return self._client.connection_pool.connection_kwargs.get("username") or "default"
+        return self._server.settings.server_url.username or "default"
 
     def was_told(self, command: str, key: str) -> bool:
         """Whether *command* of *key* was answered."""

@@ -66,7 +66,7 @@ class Lease:
         """
         keys = [self._lease, self._fence, self._handover, self._stream]
         args = [self._holder, self._lease_ms, *self._member]
-        async with self._server.blocking(self._lease_ms) as client:
+        async with self._server.blocking(self._handover, self._lease_ms) as client:
             while True:
                 asked_at = monotonic()
                 raw = await self._take(keys, args)

@@ -1,6 +1,7 @@
 """Reads, tries and ends entries for the owner of a partition, and for no other consumer."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from itertools import chain
 from time import monotonic
 from typing import Any
@@ -25,6 +26,7 @@ from events.log.positions import group_holder
 from events.server.reply import reply, whole_number
 from events.server.script import Script
 from events.server.server import Server
+from events.streams.awaited_entries import AwaitedEntries
 from events.structured_logger import structured_logger
 
 _log = structured_logger(__name__)
@@ -60,6 +62,7 @@ class OwnedEntries:
         subject_of: Callable[[Entry], UUID | None] = codec.subject_of,
     ) -> None:
         server, keys, partition = place
+        self._server = server
         group, self._consumer = member
         self._group = group
         self._holder = group_holder(group)
@@ -102,21 +105,14 @@ class OwnedEntries:
             self._waits_from = EntryId.parse(end)
         return self._held(now_ms, raw)
 
-    def wait(self, block_ms: int) -> tuple[str | int, ...]:
-        """Return the command that waits for new entries after a read that found none.
+    @asynccontextmanager
+    async def waiting(self, block_ms: int) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+        """Give a call that waits for new entries, up to *block_ms*, after a read that found none.
 
         It takes no entries: a cancelled wait loses none, and that of a former owner gets none.
         """
-        return (
-            "XREAD",
-            "COUNT",
-            1,
-            "BLOCK",
-            block_ms,
-            "STREAMS",
-            self._stream,
-            str(self._waits_from),
-        )
+        async with AwaitedEntries.open(self._server, [self._stream], block_ms) as awaited:
+            yield lambda: awaited.read({self._stream: str(self._waits_from)}, 1)
 
     async def pending(
         self, ranges: Iterable[tuple[str, str]], count: int

@@ -88,7 +88,7 @@ class PartitionOwnership:
         """
         failures = 0
         is_taken_over = False
-        async with self._server.blocking(self._settings.block_ms) as client:
+        async with self._entries.waiting(self._settings.block_ms) as wait:
             while not self._stopping.is_set():
                 try:
                     if not is_taken_over:
@@ -99,7 +99,7 @@ class PartitionOwnership:
                     room = await intake.room()
                     if room and not await intake.read(room) and not self._stopping.is_set():
                         with anyio.CancelScope() as self._waiting:
-                            await client.call(*self._entries.wait(self._settings.block_ms))
+                            await wait()
                     failures = 0
                 except ServerUnavailableError as error:
                     failures += 1

@@ -126,7 +126,8 @@ class ExposedConsumers:
                 key = self._log.keys.live(partition, group)
                 has_read_model = bool(await self._log.server.client.call("EXISTS", key))
             if self._source is not self._log:
-                await self._log.server.client.call("PING")  # what is read there is recorded here
+                # What is read there is recorded here.
+                await (await self._log.server.at(self._log.keys.layout)).call("PING")
             backlog = await read_backlog(self._source, group, partition)
         except EventsError as error:
             return ServerProbe(error=error, has_read_model=has_read_model)

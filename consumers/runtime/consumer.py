@@ -1,7 +1,7 @@
 """Reads one partition for a group, has each batch processed, and settles each entry."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from time import monotonic
 from typing import Annotated
 
@@ -77,7 +77,7 @@ class Consumer:
         self._pruned_at: float | None = None
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
-        self._connection: int | None = None
+        self._new: NewEntries | None = None
         self._log = structured_logger(__name__).bind(
             group=group, consumer=self.name, partition=partition
         )
@@ -101,10 +101,8 @@ class Consumer:
         """Stop softly: read nothing more, finish what is in flight; return when that is done."""
         self._stopping.set()
         while not self._stopped.is_set():
-            if self._connection is not None:
-                # A read that is cancelled may have taken entries; a read that is woken takes none.
-                with suppress(ServerUnavailableError, ServerRefusedError):
-                    await self._server.client.call("CLIENT UNBLOCK", self._connection)
+            if self._new is not None:
+                await self._new.wake()
             with anyio.move_on_after(_UNBLOCK_EVERY_S):
                 await self._stopped.wait()
 
@@ -124,7 +122,8 @@ class Consumer:
             self._server, (self._keys, self._partition), member, self._history, block_ms
         ) as new:
             name = connection_name(self._keys, self._partition, *member)
-            self._connection = await new.introduce(name)
+            await new.introduce(name)
+            self._new = new
             self._log.info("consumer_started", start=str(start))
             self.progress.consuming()
             yield new

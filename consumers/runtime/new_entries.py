@@ -1,7 +1,7 @@
 """Reads new entries: those that no consumer of the group was given before."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Self
 
@@ -11,9 +11,10 @@ from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.outcome import Delivery
 from events.entry.codec import ENTRY_BYTES_MAX
 from events.entry.recorded import bounded_entries_of
-from events.errors import ServerRefusedError
+from events.errors import ServerRefusedError, ServerUnavailableError
 from events.log.keys import Keys
 from events.log.read_size import ReadSize
+from events.server.client import NodeClient
 from events.server.reply import reply, reply_streams
 from events.server.script import ForgottenScriptError
 from events.server.server import Server
@@ -39,13 +40,14 @@ class NewEntries:
 
     def __init__(
         self,
-        connection: AbstractConnection,
+        reach: tuple[AbstractConnection, NodeClient],
         place: tuple[Keys, int],
         member: tuple[str, str],
         history: GroupHistory,
     ) -> None:
         keys, self._partition = place
-        self._connection = connection
+        self._connection, self._node = reach
+        self._connection_id: int | None = None
         self._stream = keys.events(self._partition)
         self._group, self._name = member
         self._history = history
@@ -67,23 +69,31 @@ class NewEntries:
         block_ms: int,
     ) -> AsyncIterator[Self]:
         """Open the connection for *member*, group and consumer; close it at the end."""
-        async with server.blocking(block_ms) as client:
+        keys, partition = place
+        async with server.blocking(keys.events(partition), block_ms) as client:
             with translation():
                 connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-            yield cls(connection, place, member, history)
+            yield cls((connection, server.node(client.place)), place, member, history)
 
-    async def introduce(self, name: str) -> int | None:
-        """Name the connection *name*; return its client id, by which it can be woken.
+    async def introduce(self, name: str) -> None:
+        """Name the connection *name*, and learn its id, by which `wake` finds it.
 
-        Returns None if the server refuses that: the connection then waits to its end.
+        If the server refuses that, the connection waits to its end.
         """
-        try:
+        with suppress(ServerRefusedError):
             await self._send(("CLIENT", "SETNAME", name))
             await self._receive()
             await self._send(("CLIENT", "ID"))
-            return reply(await self._receive(), int)
-        except ServerRefusedError:
-            return None
+            self._connection_id = reply(await self._receive(), int)
+
+    async def wake(self) -> None:
+        """End a wait: a read that is cancelled may have taken entries, one that is woken has none.
+
+        The server that waits is asked: on another one, the id may be a stranger's.
+        """
+        if self._connection_id is not None:
+            with suppress(ServerUnavailableError, ServerRefusedError):
+                await self._node.call("CLIENT UNBLOCK", self._connection_id)
 
     async def ask(self, count: int, block_ms: int) -> None:
         """Let Redis look for up to *count* entries, waiting up to *block_ms* for the first.

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from consumers.settings import PREFIX, Settings
-from events.server.url import UrlOptions
+from events.server.url_options import UrlOptions
 
 _HEAD = """\
 # Settings

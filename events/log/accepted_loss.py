@@ -8,8 +8,8 @@ from events.entry.entry_id import START, EntryId
 from events.log.keys import PARTITIONS_MAX, Keys
 from events.log.layout import Layout, held_layout, keep_layout, remains_of
 from events.log.partition_identity import PartitionIdentity, read_partition_identity
+from events.server.client import Client
 from events.server.reply import reply
-from events.server.server import Client
 from events.streams.stream_state import StreamState, read_stream_state
 
 

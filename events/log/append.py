@@ -20,7 +20,7 @@ from events.log.keys import Keys
 from events.server.backoff import Backoff
 from events.server.reply import reply
 from events.server.server import Server
-from events.server.translation import translation, was_not_carried_out
+from events.server.translation import was_not_carried_out
 from events.structured_logger import structured_logger
 
 TRIES_MAX = 6
@@ -117,17 +117,15 @@ class Append:
         more, in one packet with the question: the server recognises the events, or adds them again
         if it has lost them since.
         """
-        async with self._server.blocking(wanted.timeout_ms) as client:
-            pipeline = client.pipeline(transaction=False)
-            self._script.queue(pipeline, *words)
-            if wanted.fsync:
-                pipeline.execute_command("WAITAOF", 1, wanted.replicas, wanted.timeout_ms)
-            else:
-                pipeline.execute_command("WAIT", wanted.replicas, wanted.timeout_ms)
-            with translation():
-                answer, reached = await pipeline.execute()
-        fsynced, replicas = reached if wanted.fsync else (0, reached)
-        return reply(answer, list[bytes]), fsynced, replicas
+        wait: tuple[object, ...] = ("WAIT", wanted.replicas, wanted.timeout_ms)
+        if wanted.fsync:
+            wait = ("WAITAOF", 1, wanted.replicas, wanted.timeout_ms)
+        [events, *_], _ = words
+        async with self._server.blocking(events, wanted.timeout_ms) as client:
+            answer, reached = await client.together(self._script.whole(*words), wait)
+        if wanted.fsync:
+            return reply(answer, list[bytes]), *reply(reached, tuple[int, int])
+        return reply(answer, list[bytes]), 0, reply(reached, int)
 
     def _words(self, batch: Batch) -> "_Words":
         expected = "" if batch.expected is None else str(batch.expected)

@@ -8,9 +8,9 @@ import msgspec
 
 from events.errors import LayoutError, ServerRefusedError
 from events.log.keys import PARTITIONS_MAX, Keys, check_partitions
+from events.log.partitions import ask_each
+from events.server.client import Client
 from events.server.reply import reply, reply_or_none
-from events.server.server import Client
-from events.server.translation import translation
 
 _DIGITS_MAX = 9
 _SHOWN_BYTES = 60
@@ -84,11 +84,11 @@ async def keep_layout(client: Client, keys: Keys, layout: Layout) -> Layout:
     made_with = partitions_in(partitions, keys)
     if made_with != layout.partitions:
         raise other_partitions(keys, made_with, layout.partitions)
-    async with client.pipeline(transaction=False) as pipeline:
-        for partition in range(layout.partitions):
-            pipeline.hsetnx(keys.identity(partition), "identity", held)
-        with translation():
-            await pipeline.execute()
+
+    async def note_identity(partition: int) -> None:
+        await client.call("HSETNX", keys.identity(partition), "identity", held)
+
+    await ask_each(range(layout.partitions), note_identity)
     await client.call("HSET", keys.layout, "complete", 1)
     identity = identity_in(held, keys.layout)
     return Layout(layout.partitions, identity, is_complete=True, copy_of=layout.copy_of)
@@ -151,7 +151,11 @@ async def _refuse_remains(client: Client, keys: Keys) -> None:
 
     Whoever made it anew would have it with another number of partitions, or as another log.
     """
-    remains = await _count(client, remains_of(keys))
+
+    async def count(partition: int) -> int:
+        return reply(await client.call("EXISTS", *remains_of(keys, [partition])), int)
+
+    remains = sum((await ask_each(range(PARTITIONS_MAX), count)).values())
     if remains:
         raise LayoutError(
             f"the log {keys.namespace!r} has lost its layout, the key {keys.layout}, but"

@@ -8,7 +8,6 @@ from events.errors import NoGroupError, ServerRefusedError
 from events.log.log import EventLog
 from events.log.protocol import READ_COUNT
 from events.server.reply import reply_entries
-from events.server.translation import translation
 from events.streams.stream_state import StreamState, read_stream_state, stream_state_of
 
 
@@ -47,7 +46,7 @@ async def _ask(log: EventLog, partition: int, command: tuple[str | int, ...]) ->
     stream = log.keys.events(partition)
     read, ask = (name, stream, first, last, "COUNT", count), ("XINFO STREAM", stream)
     try:
-        found, about = await _at_once(log, read, ask)
+        found, about = await log.server.client.together(read, ask, atomic=True)
         state: StreamState | None = stream_state_of(stream, about)
     except NoGroupError:
         found, state = None, None
@@ -59,16 +58,3 @@ async def _ask(log: EventLog, partition: int, command: tuple[str | int, ...]) ->
     state = state or StreamState.absent(stream)
     entries = [(entry_id, fields) for entry_id, fields in reply_entries(found)]
     return PartitionChunk(**msgspec.structs.asdict(state), entries=entries)
-
-
-async def _at_once(log: EventLog, *commands: tuple[str | int, ...]) -> list[object]:
-    with translation():
-        async with log.server.client.pipeline(transaction=True) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            replies: list[object] = await pipeline.execute(raise_on_error=False)
-    for command, reply in zip(commands, replies, strict=True):
-        if isinstance(reply, Exception):
-            with translation(command):
-                raise reply
-    return replies

@@ -15,6 +15,7 @@ from events.log.read_size import ReadSize
 from events.server.backoff import Backoff
 from events.server.reply import reply_entries
 from events.server.server import Server
+from events.streams.awaited_entries import AwaitedEntries
 from events.structured_logger import structured_logger
 
 _BLOCK_MS = 2_000
@@ -70,14 +71,14 @@ async def follow(
     While the server is away it waits, then continues where each reading was.
     """
     failures = 0
-    async with server.blocking(_BLOCK_MS) as client:
+    streams = [keys.events(reading.partition) for reading in readings]
+    async with AwaitedEntries.open(server, streams, _BLOCK_MS) as awaited:
         while True:
             found: list[Entry] = []
             try:
                 if all(reading.is_at_end for reading in readings):
                     at = {keys.events(r.partition): str(r.position) for r in readings}
-                    words = ("COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", *at, *at.values())
-                    while not await client.call("XREAD", *words):
+                    while not await awaited.read(at, 1):
                         pass
                 for reading in readings:
                     found += entries_of(await reading.step(), reading.partition)

@@ -1,17 +1,46 @@
 """A connection that sends within its timeout, and reports when nothing was sent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import anyio
 import redis.exceptions as redis_errors
 from hiredis import pack_command
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from events.server.credentials import PasswordFile
+from events.server.places import Places, ServerPlace
+from events.server.settings import ServerSettings
+
+_READ_BYTES = 262_144
+_OF_A_SENTINEL = 4
+
+_SPEAK_AGAINST = (
+    redis_errors.ConnectionError,  # includes LOADING and refused logins
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.ClusterDownError,
+    OSError,
+)
 
 
 class Dialled(AbstractConnection):
-    """A connection that distinguishes a failure to connect from a reply that never came."""
+    """A connection that distinguishes a failure to connect from a reply that never came.
+
+    Attributes:
+        noted: Called with every failure of the connection or of the server behind it.
+    """
+
+    noted: Callable[[Exception], None] | None = None
 
     async def connect(self) -> None:
         """Connect, and log in.
@@ -22,12 +51,32 @@ class Dialled(AbstractConnection):
         """
         try:
             await super().connect()  # type: ignore[no-untyped-call]
-        except redis_errors.AuthenticationError:
+        except redis_errors.AuthenticationError as error:
+            self._note(error)
             raise
         except (redis_errors.ResponseError, redis_errors.InvalidResponse) as error:
             raise NoEntryError(str(error)) from error
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
+            self._note(error)
             raise NeverSentError(str(error)) from error
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """Read one reply.
+
+        Raises:
+            SlotMovedError: Another server has the key, and whoever routes by keys has been told.
+        """
+        try:
+            return await super().read_response(*args, **options)
+        except (redis_errors.RedisError, OSError) as error:
+            self._note(error)
+            if self.noted is not None and type(error) is redis_errors.MovedError:
+                raise SlotMovedError(str(error)) from None
+            raise
+
+    def _note(self, error: Exception) -> None:
+        if self.noted is not None:
+            self.noted(error)
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
         """Log in, also where the connection cannot be named: no right to it, or no such command."""
@@ -71,8 +120,87 @@ def _bytes_of(word: Any) -> Any:  # noqa: ANN401 - what Redis takes
     return word.encode("utf-8", "surrogateescape") if isinstance(word, str) else word
 
 
+class RenewedTls(SSLConnection):
+    """Reads the files for TLS at each connect, so that renewed ones are taken without a restart."""
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        self.ssl_context.context = None
+        return super()._connection_arguments()
+
+
+class Connections:
+    """Makes pools of connections with the options and the login of one URL.
+
+    Args:
+        settings: The URL, and what stands beside it.
+        places: Hears what speaks against a place; None where there is no other.
+    """
+
+    def __init__(self, settings: ServerSettings, places: Places | None = None) -> None:
+        self._settings = settings
+        self._url = settings.server_url
+        self._places = places
+        self.timeout_s = self._url.options.socket_timeout or settings.timeout_s
+
+    def pool(
+        self, place: ServerPlace, count: int, timeout_s: float | None = None
+    ) -> BlockingConnectionPool:
+        """Return a pool of *count* connections to *place*; a reply may take *timeout_s*."""
+        return self._pool(place, count, timeout_s or self.timeout_s, self._login())
+
+    def sentinel_pool(self, place: ServerPlace) -> BlockingConnectionPool:
+        """Return a pool of connections to a sentinel, which has a login of its own."""
+        options = self._url.options
+        login = {**self._login(), "username": options.sentinel_username}
+        login |= {"password": options.sentinel_password, "db": 0, "credential_provider": None}
+        return self._pool(place, _OF_A_SENTINEL, self.timeout_s, login)
+
+    def _pool(
+        self, place: ServerPlace, count: int, timeout_s: float, login: Mapping[str, Any]
+    ) -> BlockingConnectionPool:
+        options = self._url.options
+        return BlockingConnectionPool(
+            connection_class=self._class(place),
+            max_connections=count,
+            timeout=options.timeout or timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=options.socket_connect_timeout or self.timeout_s,
+            socket_read_size=_READ_BYTES,
+            retry=Retry(NoBackoff(), 0),
+            **({"host": place.host, "port": place.port} if place.port else {"path": place.host}),
+            **{"protocol": 2, "client_name": "routestream", **login},
+        )
+
+    def _class(self, place: ServerPlace) -> Any:  # noqa: ANN401 - redis-py's
+        """Return the class of connections to *place*, which say what speaks against it."""
+        kind = RenewedTls if self._url.has_tls else Connection
+        places = self._places
+        noted = None if places is None else staticmethod(lambda error: note(error, place, places))
+        bases = (Dialled, kind if place.port else UnixDomainSocketConnection)
+        return type("Dialled", bases, {"noted": noted})
+
+    def _login(self) -> dict[str, Any]:
+        options, file = self._url.connection_options, self._settings.password_file
+        if file is None:
+            return options
+        login = {"password": None, "credential_provider": PasswordFile(options["username"], file)}
+        return {**options, **login, "username": None}
+
+
+def note(error: Exception, place: ServerPlace, places: Places) -> None:
+    """Tell *places* what *error* of a connection to *place* means for where keys lie."""
+    if isinstance(error, redis_errors.MovedError):
+        places.moved(error.slot_id, ServerPlace(error.host or place.host, error.port))
+    elif isinstance(error, _SPEAK_AGAINST) or str(error).startswith("UNBLOCKED"):
+        places.doubt(place)
+
+
 class NeverSentError(redis_errors.ConnectionError):
     """There was no connection to send on: the command has certainly not been carried out."""
+
+
+class SlotMovedError(redis_errors.MovedError):
+    """Another server has the key now, and it is known which: the next try goes there."""
 
 
 class NoEntryError(redis_errors.ResponseError):
@@ -88,10 +216,17 @@ _READS = ("XREAD", "XREADGROUP")
 _WITH_SUBCOMMAND = ("XINFO", "XGROUP", "MEMORY", "OBJECT")
 
 
+_WITHOUT_KEY = frozenset(
+    ("ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "INFO", "KEYS", "PING", "PUBLISH", "SCAN")
+) | {"TIME", "WAIT", "WAITAOF"}
+
+
 def keys_of(command: Sequence[Any]) -> list[str]:
-    """Return the keys that *command* names; if it has none, its first argument."""
+    """Return the keys that *command* names; none if it is about a server as a whole."""
     words = [*_text(command[0]).split(), *command[1:]]
     name = words[0].upper()
+    if name in _WITHOUT_KEY:
+        return []
     if name in _SCRIPTS:
         keys = words[3 : 3 + int(words[2])]
     elif name in _READS:

@@ -4,11 +4,9 @@ import re
 from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import redis.exceptions as redis_errors
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 
 T = TypeVar("T")
 
@@ -18,29 +16,28 @@ ForgottenScriptError = redis_errors.NoScriptError
 _INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
 
+class Sends(Protocol):
+    """Sends one command and returns the reply."""
+
+    async def call(self, *command: object) -> object:
+        """Send *command*."""
+
+
 class Script:
     """A Lua script, which is sent whole if the server does not have it."""
 
-    def __init__(self, client: Redis, text: str) -> None:
+    def __init__(self, client: Sends, text: str) -> None:
         self._client = client
         self._text = text
         self._digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, keys: list[str], args: Sequence[object]) -> object:
         """Run the script."""
-        answer: object
         try:
-            answer = await self._client.execute_command(  # type: ignore[no-untyped-call]
-                "EVALSHA", self._digest, len(keys), *keys, *args
-            )
+            return await self._client.call(*self.by_digest(keys, args))
         except redis_errors.NoScriptError:
             # The server keeps what EVAL sends. SCRIPT LOAD, which may be switched off, is not used.
-            answer = await self._client.execute_command(*self.whole(keys, args))  # type: ignore[no-untyped-call]
-        return answer
-
-    def queue(self, pipeline: Pipeline, keys: list[str], args: Sequence[object]) -> None:
-        """Add a run of the script to *pipeline*."""
-        pipeline.execute_command(*self.whole(keys, args))
+            return await self._client.call(*self.whole(keys, args))
 
     def by_digest(self, keys: list[str], args: Sequence[T]) -> tuple[str | int | T, ...]:
         """Return the command that runs the script on a server that has it."""

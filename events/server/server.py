@@ -1,124 +1,151 @@
-"""Connect to one Redis or Valkey server, and ask it about itself."""
+"""Connect to one Redis or Valkey server, a master of sentinels or a cluster, and ask about it."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
 
 import anyio
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from events.entry.entry_id import AFTER_END
 from events.errors import (
     ServerRefusedError,
     ServerUnavailableError,
     UnknownCommandError,
 )
-from events.server.connection import Dialled
-from events.server.credentials import PasswordFile
+from events.server.client import Client, NodeClient, RoutedClient
+from events.server.cluster import ClusterPlaces
+from events.server.connection import Connections
+from events.server.places import OnePlace, Places, ServerPlace
 from events.server.reply import reply
-from events.server.script import Script, script_text
+from events.server.sentinel import SentinelPlaces
 from events.server.settings import ServerSettings
-from events.server.translation import translation
+from events.server.url import OF_A_CLUSTER, OF_SENTINELS
 
 VERSION_MIN = (7, 0)
 
 _CLOSE_TIMEOUT_S = 1.0
-_READ_BYTES = 262_144
-
-
-class RenewedTls(SSLConnection):
-    """Reads the files for TLS at each connect, so that renewed ones are taken without a restart."""
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        self.ssl_context.context = None
-        return super()._connection_arguments()
-
-
-_CONNECTIONS = {
-    "redis": Connection,
-    "rediss": RenewedTls,
-    "unix": UnixDomainSocketConnection,
-}
-_ASCENDING = ("XRANGE", "XPENDING")
-_RAW_REPLIES = ("XREAD", "XREADGROUP", "XRANGE", "XREVRANGE", "XCLAIM", "XPENDING")
-
-
-class Client(Redis):
-    """A redis-py client that never repeats a command by itself and raises our errors."""
-
-    async def call(self, *command: object) -> object:
-        """Send one command; see `translated` for what it raises, `reply` for what it returns."""
-        if AFTER_END in command and command[0] in _ASCENDING:
-            return []
-        answer: object = await self.execute_command(*command)
-        return answer
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """Send one command for redis-py, which calls this itself; see `call`."""
-        with translation(args):
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-
-    def script(self, package: str, name: str) -> Script:
-        """Return the script *name* of *package*, ready to be called."""
-        return Script(self, script_text(package, name))
 
 
 class Server:
-    """An open server: `client` for commands that answer at once, `blocking` for reads that wait."""
+    """An open Redis, a master that sentinels watch, or a cluster.
+
+    Attributes:
+        settings: How it is reached.
+        client: Sends commands that answer at once to where their keys lie.
+    """
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
-        self._url = settings.server_url
-        self._timeout_s = self._url.options.socket_timeout or settings.timeout_s
-        self.client = self._connect(settings.connections_max, self._timeout_s)
+        self._url = url = settings.server_url
+        self._nodes: dict[ServerPlace, NodeClient] = {}
+        self._waiting: set[NodeClient] = set()
+        self._sentinels: SentinelPlaces | None = None
+        self._places: Places
+        self.client: Client
+        if url.scheme in OF_A_CLUSTER:
+            self._places = ClusterPlaces(url.hosts, self._ask_for_slots)
+        elif url.scheme in OF_SENTINELS:
+            self._places = self._sentinels = SentinelPlaces(
+                url.master, url.hosts, self._connect_sentinel, self._leave
+            )
+        else:
+            self._places = OnePlace(url.hosts[0])
+            self._connections = Connections(settings)
+            self.client = self.node(url.hosts[0])
+            return
+        self._connections = Connections(settings, self._places)
+        self.client = RoutedClient(self._places, self.node)
 
     @property
     def address(self) -> str:
-        """Its host, port and database, or its socket's path; never the password."""
+        """Its hosts, ports and database, or its socket's path; never the password."""
         return self._url.address
 
-    @asynccontextmanager
-    async def blocking(self, block_ms: int) -> AsyncIterator[Client]:
-        """Open a separate connection for reads that wait up to *block_ms*.
+    @property
+    def patience_s(self) -> float:
+        """How long a command that changed nothing is worth trying again; see `Places`."""
+        return self._places.patience_s
 
-        The server's timer may start again while it serves others, so the reply may take longer.
+    def node(self, place: ServerPlace) -> NodeClient:
+        """Return the client of the server at *place*."""
+        client = self._nodes.get(place)
+        if client is None:
+            connections_max = self.settings.connections_max
+            client = self._nodes[place] = self._connect(place, connections_max)
+        return client
+
+    async def at(self, key: str | bytes) -> NodeClient:
+        """Return the client of the server that has *key*, for commands that have no key.
+
+        Raises:
+            ServerUnavailableError: Nobody who could tell where it lies is there.
         """
-        client = self._connect(1, block_ms / 1_000 + self._timeout_s)
+        return self.node(await self._places.of(key))
+
+    async def each(self) -> list[NodeClient]:
+        """Return a client for each server that may have keys, for commands that have no key.
+
+        Raises:
+            ServerUnavailableError: Nobody who could tell which they are is there.
+        """
+        return [self.node(place) for place in await self._places.all()]
+
+    def share_a_command(self, one: str, other: str) -> bool:
+        """Whether one command may name both keys."""
+        return self._places.share_a_command(one, other)
+
+    @asynccontextmanager
+    async def blocking(self, key: str, block_ms: int) -> AsyncIterator[NodeClient]:
+        """Open a separate connection for reads of *key* that wait up to *block_ms*.
+
+        The server's timer may start again while it serves others, so the reply may take longer. It
+        stays with the server that has the key now: when that changes, a read of it fails.
+
+        Raises:
+            ServerUnavailableError: Nobody who could tell where it lies is there.
+        """
+        place = await self._places.of(key)
+        timeout_s = block_ms / 1_000 + self._connections.timeout_s
+        client = self._connect(place, 1, timeout_s)
+        self._waiting.add(client)
         try:
             yield client
         finally:
+            self._waiting.remove(client)
             with anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
                 await client.aclose()
 
-    def _connect(self, connections_max: int, timeout_s: float) -> Client:
-        options = self._url.options
-        connection: Any = type("Dialled", (Dialled, _CONNECTIONS[self._url.scheme]), {})
-        pool = BlockingConnectionPool(
-            connection_class=connection,
-            max_connections=connections_max,
-            timeout=options.timeout or timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=options.socket_connect_timeout or self._timeout_s,
-            socket_read_size=_READ_BYTES,
-            retry=Retry(NoBackoff(), 0),
-            **{"protocol": 2, "client_name": "routestream", **self._place_and_login()},
-        )
-        client = Client(connection_pool=pool)
-        client.auto_close_connection_pool = True
-        for command in _RAW_REPLIES:
-            client.response_callbacks[command] = _raw  # type: ignore[assignment]
-        return client
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Hear from sentinels meanwhile that another server is the master."""
+        if self._sentinels is None:
+            yield
+            return
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._sentinels.watch)
+                yield
+                tasks.cancel_scope.cancel()
+        except ExceptionGroup as failed:
+            # The task is no concern of the caller: what failed in its own block comes out as it is.
+            [failure] = failed.exceptions
+            raise failure from failure.__cause__
 
-    def _place_and_login(self) -> dict[str, Any]:
-        options, file = self._url.connection_options, self.settings.password_file
-        if file is None:
-            return options
-        login = {"password": None, "credential_provider": PasswordFile(options["username"], file)}
-        return {**options, **login, "username": None}
+    async def _leave(self, place: ServerPlace) -> None:
+        """Cut all connections to a server that is the master no more, also those that wait."""
+        for client in (*self._waiting, *self._nodes.values()):
+            if client.place == place:
+                await client.connection_pool.disconnect()
+
+    async def _ask_for_slots(self, place: ServerPlace) -> object:
+        return await self.node(place).call("CLUSTER SLOTS")
+
+    def _connect_sentinel(self, place: ServerPlace) -> NodeClient:
+        return NodeClient.of_pool(self._connections.sentinel_pool(place), place)
+
+    def _connect(
+        self, place: ServerPlace, count: int, timeout_s: float | None = None
+    ) -> NodeClient:
+        return NodeClient.of_pool(self._connections.pool(place, count, timeout_s), place)
 
     async def check(self) -> None:
         """Check that the server answers and is new enough.
@@ -140,42 +167,55 @@ class Server:
             raise ServerRefusedError(f"Redis at {self.address} is {version}, 7.0 is the least")
 
     async def weaknesses(self) -> list[str]:
-        """Return which settings of the server put appended events at risk; empty if none does.
+        """Return which settings of the servers put appended events at risk; empty if none does.
 
         Nothing is reported about a server that refuses to tell its settings.
         """
+        nodes = await self.each()
         found = []
-        try:
-            persistence, memory = await self._info("persistence"), await self._info("memory")
-        except ServerRefusedError:
-            return []
-        if not persistence.get("aof_enabled"):
-            found.append("appendonly is off: a crash of the server loses events; turn AOF on")
-        policy = str(memory.get("maxmemory_policy", "noeviction"))
-        if policy != "noeviction":
-            found.append(f"maxmemory-policy is {policy}: the log can be evicted; set noeviction")
+        for node in nodes:
+            at = f"{node.place}: " if len(nodes) > 1 else ""
+            try:
+                persistence, memory = await node.told("persistence"), await node.told("memory")
+            except ServerRefusedError:
+                continue
+            if not persistence.get("aof_enabled"):
+                found.append(
+                    f"{at}appendonly is off: a crash of the server loses events; turn AOF on"
+                )
+            policy = str(memory.get("maxmemory_policy", "noeviction"))
+            if policy != "noeviction":
+                found.append(
+                    f"{at}maxmemory-policy is {policy}: the log can be evicted; set noeviction"
+                )
         return found
 
     async def can_wait_for_fsync(self) -> bool:
-        """Whether the server says that it has WAITAOF, and an append-only file to sync."""
-        try:
-            known = await self.client.call("COMMAND LIST", "FILTERBY", "PATTERN", "waitaof")
-            persistence = await self._info("persistence")
-        except ServerRefusedError:
-            return False
-        return bool(known) and bool(persistence.get("aof_enabled"))
+        """Whether every server says that it has WAITAOF, and an append-only file to sync."""
+        for node in await self.each():
+            try:
+                known = await node.call("COMMAND LIST", "FILTERBY", "PATTERN", "waitaof")
+                persistence = await node.told("persistence")
+            except ServerRefusedError:
+                return False
+            if not known or not persistence.get("aof_enabled"):
+                return False
+        return True
 
     async def _info(self, section: str) -> dict[str, object]:
-        return reply(await self.client.call("INFO", section), dict[str, object])
+        """Return what the first server that is there says of itself."""
+        *others, last = await self.each()
+        for node in others:
+            with suppress(ServerUnavailableError):
+                return await node.told(section)
+        return await last.told(section)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self.client.aclose()
-
-
-def _raw(answer: object, **_options: object) -> object:
-    """Return the reply unchanged: such replies are large, and callers parse them."""
-    return answer
+        for client in self._nodes.values():
+            await client.aclose()
+        if self._sentinels is not None:
+            await self._sentinels.aclose()
 
 
 @asynccontextmanager
@@ -189,18 +229,19 @@ async def open_server(settings: ServerSettings) -> AsyncIterator[Server]:
     server = Server(settings)
     try:
         await server.check()
-        yield server
+        async with server.watched():
+            yield server
     finally:
         await server.aclose()
 
 
-async def now_of(server: Server) -> datetime:
-    """Return the server's time, from which it makes ids; the local clock may differ.
+async def now_of(server: Server, key: str = "") -> datetime:
+    """Return the time of the server that has *key*, from which it makes ids; ours may differ.
 
     If the account may not ask for it, the local clock is used.
     """
     try:
-        raw = await server.client.call("TIME")
+        raw = await (await server.at(key)).call("TIME")
     except ServerRefusedError:
         return datetime.now(UTC)
     seconds, microseconds = reply(raw, tuple[int, int])

@@ -22,7 +22,7 @@ from events.errors import (
     UnknownCommandError,
     WrongTypeError,
 )
-from events.server.connection import NeverSentError, NoEntryError, keys_of
+from events.server.connection import NeverSentError, NoEntryError, SlotMovedError, keys_of
 
 _TRANSIENT = (
     redis_errors.ConnectionError,  # includes LOADING and refused logins
@@ -32,6 +32,7 @@ _TRANSIENT = (
     redis_errors.MasterDownError,
     redis_errors.TryAgainError,
     redis_errors.OutOfMemoryError,
+    SlotMovedError,
     OSError,
 )
 

@@ -136,13 +136,12 @@ async def _read_group(server: Server, stream: RedisStream, group: StreamGroup) -
 async def stream_keys(server: Server, match: str) -> AsyncGenerator[bytes]:
     """Yield the keys of the server's streams that *match* Redis's pattern, each once."""
     seen: set[bytes] = set()
-    cursor = 0
-    while True:
-        scan = ("SCAN", cursor, "MATCH", match, "COUNT", _SCAN_COUNT, "TYPE", "stream")
-        cursor, keys = reply(await server.client.call(*scan), tuple[int, list[bytes]])
-        for key in keys:
-            if key not in seen:
-                seen.add(key)
-                yield key
-        if not cursor:
-            return
+    for node in await server.each():
+        cursor = None
+        while cursor != 0:
+            scan = ("SCAN", cursor or 0, "MATCH", match, "COUNT", _SCAN_COUNT, "TYPE", "stream")
+            cursor, keys = reply(await node.call(*scan), tuple[int, list[bytes]])
+            for key in keys:
+                if key not in seen:
+                    seen.add(key)
+                    yield key

@@ -30,14 +30,11 @@ async def wake_others(server: Server, keys: Keys, partition: int, member: tuple[
     prefix = connection_name(keys, partition, group)
     own = connection_name(keys, partition, group, consumer)
     with suppress(ServerRefusedError):
-        clients = await server.client.call("CLIENT LIST", "TYPE", "normal")
+        node = await server.at(keys.events(partition))
+        clients = await node.call("CLIENT LIST", "TYPE", "normal")
         names = {client["id"]: client["name"] for client in reply(clients, list[dict[str, str]])}
         waiting = [id_ for id_, name in names.items() if name.startswith(prefix) and name != own]
         for _ in range(_ROUNDS_MAX):
-            waiting = [id_ for id_ in waiting if not await _is_woken(server, id_)]
+            waiting = [id_ for id_ in waiting if not await node.call("CLIENT UNBLOCK", id_)]
             if not waiting:
                 return
-
-
-async def _is_woken(server: Server, connection: str) -> bool:
-    return bool(await server.client.call("CLIENT UNBLOCK", connection))

@@ -15,7 +15,6 @@ from events.history.history import History
 from events.log.keys import partition_of
 from events.log.log import EventLog
 from events.log.merge import merged
-from events.server.reply import reply
 from events.transfer.copy import STRINGS_MAX, Copied, Copy, endpoint_of
 
 BATCH_MAX = 200
@@ -57,12 +56,11 @@ async def refuse_same_log(source: EventLog, target: EventLog) -> None:
 
 
 async def _place_of(log: EventLog) -> tuple[str, int]:
-    options = log.server.client.connection_pool.connection_kwargs
     try:
-        about = reply(await log.server.client.call("INFO", "server"), dict[str, object])
+        about = await (await log.server.at(log.keys.layout)).told("server")
     except ServerRefusedError:
         about = {"run_id": log.server.address}
-    return str(about["run_id"]), int(options.get("db") or 0)
+    return str(about["run_id"]), log.server.settings.server_url.database
 
 
 class Playback:

@@ -8,8 +8,9 @@ from events.entry.entry_line import RawEntry
 from events.errors import EventsError
 from events.log.log import EventLog
 from events.server.backoff import Backoff
-from events.server.reply import reply_streams, text
-from events.server.server import Client, now_of
+from events.server.reply import text
+from events.server.server import now_of
+from events.streams.awaited_entries import AwaitedEntries
 from events.structured_logger import structured_logger
 from projections.health_state.probe_times import route_key
 from projections.route_table.health_age import RouteKey
@@ -39,12 +40,12 @@ class PassiveReports:
         failures = 0
         while True:
             try:
-                async with self._log.server.blocking(_BLOCK_MS) as client:
+                async with AwaitedEntries.open(self._log.server, self._keys, _BLOCK_MS) as awaited:
                     since_ms = round((await now_of(self._log.server)).timestamp() * 1_000)
                     position = f"{since_ms - _RECENT_MS}-0".encode()
                     positions = dict.fromkeys(self._keys, position)
                     while True:
-                        await self._read(client, positions)
+                        await self._read(awaited, positions)
                         failures = 0
             except EventsError as error:
                 failures += 1
@@ -52,15 +53,10 @@ class PassiveReports:
                     _log.warning("passive_reports_not_read", error=str(error))
                 await anyio.sleep(_RECONNECT.delay_s(failures))
 
-    async def _read(self, client: Client, positions: dict[str, bytes]) -> None:
+    async def _read(self, awaited: AwaitedEntries, positions: dict[str, bytes]) -> None:
         """Wait for reports, hand on their routes, and move *positions* behind them."""
-        raw = await client.call(
-            *("XREAD", "COUNT", _READ_COUNT, "BLOCK", _BLOCK_MS, "STREAMS"),
-            *positions.keys(),
-            *positions.values(),
-        )
         failing: dict[RouteKey, None] = {}
-        for stream, entries in reply_streams(raw):
+        for stream, entries in await awaited.read(positions, _READ_COUNT):
             failing |= dict.fromkeys(_routes_of(entries))
             positions[text(stream)] = entries[-1][0]
         for route in failing:

@@ -11,8 +11,9 @@ from events.entry.entry_id import START, EntryId
 from events.entry.entry_line import RawEntry
 from events.errors import DamagedValueError, ServerRefusedError, ServerUnavailableError
 from events.server.backoff import Backoff
+from events.server.client import Client
 from events.server.reply import reply_streams, text
-from events.server.server import Client, Server
+from events.server.server import Server
 from events.structured_logger import structured_logger
 from projections.errors import HistoryMissingError, NoLiveGenerationError, ProjectionsError
 from projections.read_model.change_feed import feed_entry_of, position_after
@@ -21,7 +22,6 @@ from projections.read_model.log_distance import LogDistance
 from projections.read_model.store import DamagedDocument, ReadModelStore
 
 _READ_COUNT = 500
-
 _EVENTS = {"history_missing": "history_missing", "held_back": "table_held_back"}
 _RECONNECT = Backoff(first_s=0.05, most_s=2.0)
 
@@ -119,7 +119,7 @@ class Follower:
         is_logged = False
         while True:
             try:
-                async with self._server.blocking(self._block_ms) as client:
+                async with self._server.blocking(self._store.changes, self._block_ms) as client:
                     await self._load()
                     self._followed = False
                     await self._follow(client)
@@ -204,8 +204,8 @@ class Follower:
 
     async def _read(self, client: Client, block_ms: int | None) -> Sequence[RawEntry]:
         block = () if block_ms is None else ("BLOCK", block_ms)
-        feed = ("STREAMS", self._store.changes, self._position)
-        found = reply_streams(await client.call("XREAD", "COUNT", _READ_COUNT, *block, *feed))
+        words = ("COUNT", _READ_COUNT, *block, "STREAMS", self._store.changes, self._position)
+        found = reply_streams(await client.call("XREAD", *words))
         return found[0][1] if found else ()
 
     async def _take(self, arrived: Sequence[RawEntry]) -> None:

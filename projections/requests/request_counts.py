@@ -62,7 +62,8 @@ async def read_request_counts(
     wanted: dict[int, list[RouteKey]] = {}
     for route in routes:
         wanted.setdefault(partition_of(route[0], log.partitions), []).append(route)
-    seconds, microseconds = reply(await ask("TIME"), tuple[int, int])
+    raw = await (await log.server.at(log.keys.requests(0))).call("TIME")
+    seconds, microseconds = reply(raw, tuple[int, int])
     now_ms = seconds * 1_000 + microseconds // 1_000
     counts: dict[RouteKey, RequestCounts] = {}
     for partition, own in wanted.items():

@@ -85,7 +85,7 @@ async def test_a_group_that_is_moved_under_its_consumer_has_lost_what_was_passed
     async with running:
         await handling.until_handled(*first)
         await until_settled(log)
-        pipeline = log.server.client.pipeline(transaction=True)
+        pipeline = (await log.server.at(log.keys.events(0))).pipeline(transaction=True)
         for _ in range(5):
             pipeline.xadd(log.keys.events(0), {"name": "odd"})
         pipeline.xgroup_setid(log.keys.events(0), GROUP, "$")
@@ -225,7 +225,7 @@ async def test_trims_by_hand_under_load_are_counted_exactly(log: EventLog) -> No
     async with consuming(*consumers):
         await handling.until_handled(*await append(log, 1))
         for _ in range(10):
-            pipeline = log.server.client.pipeline(transaction=True)
+            pipeline = (await log.server.at(log.keys.events(0))).pipeline(transaction=True)
             for _ in range(20):
                 pipeline.xadd(stream, {"name": "odd"})
             pipeline.xtrim(stream, maxlen=4, approximate=False)

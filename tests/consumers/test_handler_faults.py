@@ -194,7 +194,9 @@ async def test_a_group_that_begins_at_the_end_misses_nothing_after_a_flush(
         await until_settled(direct)
         stream = direct.keys.events(0)
         [(_, fields)] = await direct.server.client.execute_command("XRANGE", stream, "-", "+")
-        async with direct.server.client.pipeline(transaction=True) as step:
+        async with (await direct.server.at(direct.keys.events(0))).pipeline(
+            transaction=True
+        ) as step:
             # The group cannot be there again before this entry is.
             step.execute_command("FLUSHALL")
             step.execute_command("XADD", stream, "*", *fields)

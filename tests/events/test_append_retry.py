@@ -156,7 +156,7 @@ async def test_a_server_that_is_never_reached_appended_nothing(
 ) -> None:
     async with open_log(own_server.url, namespace=namespace) as log:
         await log.append(ratio(uuid4(), 0.1))
-        await log.server.client.connection_pool.disconnect()
+        await (await log.server.at("")).connection_pool.disconnect()
         own_server.kill()
         with pytest.raises(ServerUnavailableError):
             await log.append(ratio(uuid4(), 0.5))

@@ -35,7 +35,7 @@ async def test_a_cancellation_that_comes_while_a_command_is_sent_is_not_lost(
 async def test_a_read_may_wait_for_longer_than_a_command_may_take(redis_url: str) -> None:
     async with (
         open_server(ServerSettings(url=redis_url, timeout_s=1.0)) as server,
-        server.blocking(1_200) as client,
+        server.blocking("no-such-stream", 1_200) as client,
     ):
         found = await client.call("XREAD", "BLOCK", 1_200, "STREAMS", "no-such-stream", "0")
     assert not found

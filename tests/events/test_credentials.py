@@ -46,13 +46,13 @@ async def test_a_new_password_is_taken_from_its_file_without_a_restart(
     try:
         await server.client.call("CONFIG SET", "requirepass", NEW)
         file.write_text(f"{NEW}\r\nnot this line\n")
-        await server.client.connection_pool.disconnect()
+        await (await server.at("")).connection_pool.disconnect()
         assert await server.client.call("ECHO", "there") == b"there"
-        async with server.blocking(10) as client:
+        async with server.blocking("", 10) as client:
             assert await client.call("ECHO", "there") == b"there"
 
         file.unlink()
-        await server.client.connection_pool.disconnect()
+        await (await server.at("")).connection_pool.disconnect()
         with pytest.raises(
             NotAdmittedError, match=r"password_file .* cannot be read: no such file"
         ):
@@ -134,11 +134,11 @@ async def test_a_renewed_certificate_is_trusted_without_a_restart(
         try:
             assert await server.client.call("ECHO", "there") == b"there"
             listener.ssl_context = certified(tmp_path)
-            await server.client.connection_pool.disconnect()
+            await (await server.at("")).connection_pool.disconnect()
             assert await server.client.call("ECHO", "again") == b"again"
 
             (tmp_path / "certificate.pem").write_bytes(b"no certificate")
-            await server.client.connection_pool.disconnect()
+            await (await server.at("")).connection_pool.disconnect()
             with pytest.raises(ServerUnavailableError):
                 await server.client.call("PING")
         finally:

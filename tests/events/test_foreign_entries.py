@@ -92,7 +92,7 @@ async def test_the_service_sees_that_another_program_has_destroyed_the_endpoint(
 async def test_many_foreign_entries_are_counted_in_bounded_steps(log: EventLog) -> None:
     endpoint = uuid4()
     first = (await log.append(ratio(endpoint))).entry_ids[0]
-    async with log.server.client.pipeline() as pipeline:
+    async with (await log.server.at(log.keys.events(0))).pipeline() as pipeline:
         for number in range(2_500):
             strings = {**fields(endpoint), b"id": str(UUID(int=number)).encode()}
             pipeline.xadd(log.keys.events(0), strings)  # type: ignore[arg-type]

@@ -19,7 +19,8 @@ from events.errors import (
     ServerUnavailableError,
     UnknownCommandError,
 )
-from events.server.server import Client, Server, open_server
+from events.server.client import Client
+from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
 from tests.support.servers import SLOTS, cluster_node, until_answering
 

@@ -11,7 +11,8 @@ from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS
 
 from events.server.server import Server
 from events.server.settings import ServerSettings
-from events.server.url import UrlOptions, parse_server_url
+from events.server.url import parse_server_url
+from events.server.url_options import UrlOptions
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ async def test_what_the_url_says_counts(redis_url: str) -> None:
     server = Server(ServerSettings(url=f"{redis_url}/3?{options}&{more}"))
     try:
         about = await server.client.call("CLIENT LIST", "ID", await server.client.call("CLIENT ID"))
-        pool = server.client.connection_pool
+        pool = (await server.at("")).connection_pool
     finally:
         await server.aclose()
     assert isinstance(about, list)

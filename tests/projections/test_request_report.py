@@ -196,7 +196,7 @@ def test_one_failing_route_comes_early_beside_an_endpoint_with_a_thousand() -> N
 
 async def refusals_of(log: EventLog, account: str) -> float:
     """Return how often *account* was refused a script."""
-    logged = await log.server.client.acl_log()
+    logged = await (await log.server.at("")).acl_log()
     refused = [one for one in logged if one["username"] == account and one["object"] == "evalsha"]
     return sum(float(str(one["count"])) for one in refused)
 

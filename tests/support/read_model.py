@@ -27,7 +27,7 @@ async def live_documents(log: EventLog, read_model: str, partition: int = 0) -> 
 async def generations_there(log: EventLog, read_model: str) -> list[int]:
     """Return the generations that have documents in partition 0, oldest first."""
     begin = log.keys.documents(0, read_model, 0).removesuffix("0")
-    names = [name async for name in log.server.client.scan_iter(f"{begin}*", count=1_000)]
+    names = [name async for name in (await log.server.at("")).scan_iter(f"{begin}*", count=1_000)]
     numbers = (name.decode().removeprefix(begin) for name in names)
     return sorted(int(number) for number in numbers if number.isdigit())
 

@@ -8,7 +8,8 @@ import anyio.to_thread
 
 from consumers.processes.embedded import EmbeddedServer, embedded_server, free_port
 from events.errors import ServerUnavailableError
-from events.server.server import Client, Server
+from events.server.client import Client
+from events.server.server import Server
 from events.server.settings import ServerSettings
 from tests.support.waiting import wait_until
 

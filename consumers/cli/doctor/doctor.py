@@ -75,7 +75,7 @@ async def examination_of(
     after_s = LOOK_AGAIN_AFTER_S if look_again_after_s is None else look_again_after_s
     try:
         examined = await examine(
-            ServerQueries(server.client),
+            ServerQueries(server),
             Keys(settings.namespace),
             settings.partitions,
             user=user,

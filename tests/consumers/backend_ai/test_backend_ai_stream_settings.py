@@ -24,7 +24,7 @@ def test_both_databases_are_reached_by_one_url(url: str) -> None:
     live = settings.server_of(settings.live_database).server_url
 
     assert (stream.database, live.database) == (4, 2)
-    assert (stream.host, stream.socket) == (live.host, live.socket)
+    assert stream.hosts == live.hosts
     assert stream.password == ("s" if ":s@" in url else None)
     assert stream.options.socket_timeout == (1 if "timeout" in url else None)
 

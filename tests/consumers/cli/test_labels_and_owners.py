@@ -33,7 +33,7 @@ async def done(run: Commands, *arguments: str) -> str:
 
 async def keys_of(log: EventLog) -> set[bytes]:
     """Return the keys of this log alone: others share the server."""
-    found = log.server.client.scan_iter(f"*{log.keys.namespace}*", count=1_000)
+    found = (await log.server.at("")).scan_iter(f"*{log.keys.namespace}*", count=1_000)
     return {name async for name in found}
 
 

@@ -103,7 +103,10 @@ async def test_a_log_of_which_nothing_is_left_is_made_again_under_another_identi
     async with open_log(redis_url, namespace=namespace, partitions=2) as log:
         call, keys = log.server.client.call, log.keys
         await log.append(created())
-        names = [name async for name in log.server.client.scan_iter(f"*{namespace}*", count=10_000)]
+        names = [
+            name
+            async for name in (await log.server.at("")).scan_iter(f"*{namespace}*", count=10_000)
+        ]
         await call("DEL", *names)
         await log.append(created())  # by somebody who does not know that all is gone
         refused = await run(endpoints, "ls")

@@ -18,7 +18,7 @@ from events.entry.entry_id import EntryId
 from events.entry.recorded import RecordedEvent
 from events.errors import ServerUnavailableError
 from events.log.log import EventLog, open_log
-from events.server.server import Client
+from events.server.client import Client
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.handler_group import handler_consumer_of, handling_with
 from tests.consumers.support.logged import until_said

@@ -37,7 +37,7 @@ PATIENT = ConsumerSettings(block_ms=60_000, claim_idle_ms=600_000, policy=QUICK.
 
 async def replace(log: EventLog) -> None:
     stream = log.keys.events(0)
-    pipeline = log.server.client.pipeline(transaction=True)
+    pipeline = (await log.server.at(log.keys.events(0))).pipeline(transaction=True)
     pipeline.rename(stream, f"{stream}:aside")
     pipeline.set(stream, "no stream")
     await pipeline.execute()

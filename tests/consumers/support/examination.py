@@ -31,7 +31,7 @@ async def examined(
     try:
         return (
             await examine(
-                ServerQueries(server.client),
+                ServerQueries(server),
                 Keys(namespace),
                 partitions,
                 user=user,

@@ -13,7 +13,7 @@ Raw = tuple[bytes, list[bytes]]
 
 async def add(log: EventLog, *ids: str, partition: int = 0) -> None:
     """Add an entry for each id, with something of its own in it."""
-    pipeline = log.server.client.pipeline(transaction=False)
+    pipeline = (await log.server.at(log.keys.events(0))).pipeline(transaction=False)
     for one in ids:
         pipeline.execute_command("XADD", log.keys.events(partition), one, "name", f"n-{one}")
     await pipeline.execute()

@@ -15,7 +15,7 @@ def old_id(number: int) -> EntryId:
 async def add_old(log: EventLog, count: int, first: int = 0) -> None:
     """Add entries *first* to *first + count*, the oldest of 2023-11-14."""
     for at in range(first, first + count, _PIPED):
-        pipeline = log.server.client.pipeline(transaction=False)
+        pipeline = (await log.server.at(log.keys.events(0))).pipeline(transaction=False)
         for number in range(at, min(at + _PIPED, first + count)):
             pipeline.execute_command(
                 "XADD", log.keys.events(0), str(old_id(number)), "name", "stray"

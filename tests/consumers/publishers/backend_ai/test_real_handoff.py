@@ -24,8 +24,9 @@ from consumers.publishers.settings import PublishSettings
 from consumers.publishers.table_snapshot import TableSnapshot
 from consumers.settings import Settings
 from events import EventLog
+from events.server.client import Client
 from events.server.reply import reply
-from events.server.server import Client, open_server
+from events.server.server import open_server
 from events.server.settings import ServerSettings
 from producers.backend_ai.wire import STREAM, StatusUpdated, decode
 from tests.consumers.publishers.support.appproxy_servers import appproxy_or_skip

@@ -94,7 +94,7 @@ async def test_a_change_is_one_step_and_told_once(server: Server) -> None:
     configuration = stored(server)
     await configuration.publish(table(1), whole=True)
     await told(server)
-    async with server.blocking(1_000) as client:
+    async with server.blocking(REVISION, 1_000) as client:
         listener = client.pubsub()
         await listener.subscribe("__keyspace@3__:traefik/_routestream")
         assert (await listener.get_message(timeout=20))["type"] == "subscribe"
@@ -118,7 +118,7 @@ async def test_keys_of_others_stay_and_our_own_strays_go(server: Server) -> None
     await server.client.call("HSET", "traefik/a-hash", "a", "b")
     await server.client.call("SET", f"traefik/{SERVERS}/0/weight", "abc")
     await configuration.publish(table(1), whole=True)
-    assert [await server.client.get(key) for key in theirs] == [
+    assert [await server.client.call("GET", key) for key in theirs] == [
         value.encode() for value in theirs.values()
     ]
     values = await held(server)

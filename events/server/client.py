@@ -1,0 +1,186 @@
+"""Send commands: to one server, or each to the server that has its key."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import redis.exceptions as redis_errors
+from redis.asyncio import Redis
+
+from events.entry.entry_id import AFTER_END
+from events.errors import ServerUnavailableError
+from events.server.backoff import Backoff
+from events.server.connection import SlotMovedError, keys_of
+from events.server.places import Places, ServerPlace
+from events.server.reply import reply
+from events.server.script import Script, script_text
+from events.server.translation import translation
+
+_ASCENDING = ("XRANGE", "XPENDING")
+_RAW_REPLIES = (
+    *("CLUSTER SLOTS", "SENTINEL GET-MASTER-ADDR-BY-NAME"),
+    *("XREAD", "XREADGROUP", "XRANGE", "XREVRANGE", "XCLAIM", "XPENDING"),
+)
+
+_HOPS_MAX = 3
+_HALF_MOVED = Backoff(first_s=0.02, most_s=0.1)
+_PAUSES_MAX = 12
+
+T = TypeVar("T")
+
+
+class Client(Protocol):
+    """Sends commands that answer at once, and never repeats one whose reply was lost."""
+
+    async def call(self, *command: object) -> object:
+        """Send one command; see `translated` for what it raises, `reply` for what it returns."""
+
+    async def execute_command(self, *command: Any) -> Any:  # noqa: ANN401 - nothing is promised
+        """Send one command whose reply is of no known type."""
+
+    async def together(self, *commands: Sequence[Any], atomic: bool = False) -> list[object]:
+        """Send *commands*, all of one partition's keys, in one packet; return their replies.
+
+        *atomic*: nothing happens in between. The first that was refused is raised.
+        """
+
+    def script(self, package: str, name: str) -> Script:
+        """Return the script *name* of *package*, ready to be called."""
+
+
+class NodeClient(Redis):
+    """The client of one server; it never repeats a command by itself and raises our errors.
+
+    Attributes:
+        place: Where the server is.
+    """
+
+    place: ServerPlace
+
+    async def call(self, *command: object) -> object:
+        """See `Client.call`."""
+        if command[0] in _ASCENDING and AFTER_END in command:
+            return []
+        answer: object = await self.execute_command(*command)
+        return answer
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """Send one command for redis-py, which calls this itself; see `call`."""
+        with translation(args):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    async def together(self, *commands: Sequence[Any], atomic: bool = False) -> list[object]:
+        """See `Client.together`."""
+        with translation():
+            async with self.pipeline(transaction=atomic) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                answers: list[object] = await pipeline.execute(raise_on_error=False)
+        for command, answer in zip(commands, answers, strict=True):
+            if isinstance(answer, Exception):
+                with translation(command):
+                    raise answer
+        return answers
+
+    async def told(self, section: str) -> dict[str, object]:
+        """Return what the server tells of itself in a *section* of INFO."""
+        return reply(await self.call("INFO", section), dict[str, object])
+
+    async def asking(self, *command: object) -> object:
+        """Send a command for a key that is just moving here."""
+        return (await self.together(("ASKING",), command))[1]
+
+    def script(self, package: str, name: str) -> Script:
+        """See `Client.script`."""
+        return Script(self, script_text(package, name))
+
+    @classmethod
+    def of_pool(cls, pool: Any, place: ServerPlace) -> "NodeClient":  # noqa: ANN401 - redis-py's
+        """Return a client that owns the connections of *pool*, all to *place*."""
+        client = cls(connection_pool=pool)
+        client.place = place
+        client.auto_close_connection_pool = True
+        for command in _RAW_REPLIES:
+            client.response_callbacks[command] = _raw  # type: ignore[assignment]
+        return client
+
+
+def _raw(answer: object, **_options: object) -> object:
+    """Return the reply unchanged: such replies are large, and callers parse them."""
+    return answer
+
+
+class RoutedClient:
+    """Sends each command to the server that has its first key, wherever that has moved to.
+
+    Only what certainly had no effect is sent again: what another server was to be asked for, or
+    what belongs to keys that are just moving.
+    """
+
+    def __init__(self, places: Places, node: Callable[[ServerPlace], NodeClient]) -> None:
+        self._places = places
+        self._node = node
+
+    async def call(self, *command: object) -> object:
+        """See `Client.call`; a command without a key is sent by `Server.each`."""
+        return await self._routed(
+            command, lambda node: node.call(*command), lambda node: node.asking(*command)
+        )
+
+    async def execute_command(self, *command: Any) -> Any:  # noqa: ANN401 - nothing is promised
+        """See `Client.execute_command`."""
+        return await self.call(*command)
+
+    async def together(self, *commands: Sequence[Any], atomic: bool = False) -> list[object]:
+        """See `Client.together`."""
+        return await self._routed(commands[0], lambda node: node.together(*commands, atomic=atomic))
+
+    def script(self, package: str, name: str) -> Script:
+        """See `Client.script`."""
+        return Script(self, script_text(package, name))
+
+    async def _routed(
+        self,
+        command: Sequence[Any],
+        send: Callable[[NodeClient], Awaitable[T]],
+        ask: Callable[[NodeClient], Awaitable[T]] | None = None,
+    ) -> T:
+        hops = pauses = 0
+        while True:
+            node = self._node(await self._places.of(key_of(command, self._places)))
+            try:
+                return await send(node)
+            except ServerUnavailableError as error:
+                cause = error.__cause__
+                if isinstance(cause, SlotMovedError) and hops < _HOPS_MAX:
+                    hops += 1
+                    continue
+                if not _is_moving(cause) or pauses == _PAUSES_MAX:
+                    raise
+                pauses += 1
+            if ask is not None and type(cause) is redis_errors.AskError:
+                try:
+                    return await ask(self._node(ServerPlace(cause.host, cause.port)))
+                except ServerUnavailableError as error:
+                    if not _is_moving(error.__cause__):
+                        raise
+            await anyio.sleep(_HALF_MOVED.delay_s(pauses))
+
+
+def _is_moving(refusal: BaseException | None) -> bool:
+    """Whether the keys are just moving, all of them or some."""
+    return type(refusal) in {redis_errors.AskError, redis_errors.TryAgainError}
+
+
+def key_of(command: Sequence[Any], places: Places) -> str:
+    """Return the key by which *command* is routed.
+
+    Raises:
+        ValueError: It has none: then it has to be said which servers it is for.
+    """
+    keys = keys_of(command)
+    if keys:
+        return keys[0]
+    if places.is_spread:
+        raise ValueError(f"{command[0]} has no key: it is to be sent by Server.at or Server.each")
+    return ""
