@@ -1,6 +1,7 @@
 """Append events to the log once, even if replies are lost."""
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -24,6 +25,8 @@ from events.server.translation import was_not_carried_out
 from events.structured_logger import structured_logger
 
 TRIES_MAX = 6
+"""Tries to append; more where another server may become the master meanwhile."""
+
 _BETWEEN_TRIES = Backoff(first_s=0.05, most_s=1.0)
 
 _log = structured_logger(__name__)
@@ -49,7 +52,7 @@ class Append:
 
     async def _until_answered(self, batch: Batch, words: "_Words") -> list[bytes]:
         """Try until the server answers; never report as failed what may have been appended."""
-        uncertain = False
+        uncertain, gives_up_at = False, monotonic() + self._server.patience_s
         for tries, delay_s in enumerate(_BETWEEN_TRIES.delays(), start=1):
             try:
                 return await self._answer(words)
@@ -61,7 +64,7 @@ class Append:
                     tries=tries,
                     error=str(error),
                 )
-                if tries == TRIES_MAX:
+                if tries >= TRIES_MAX and monotonic() > gives_up_at:
                     if uncertain:
                         raise UncertainAppendError(batch.event_ids, tries, str(error)) from error
                     raise

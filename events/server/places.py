@@ -21,8 +21,8 @@ class Places(Protocol):
     """Knows where keys lie, and hears from every connection what speaks against it.
 
     Attributes:
-        patience_s: How long a command that changed nothing is worth trying again: as long as a new
-            master takes, and some more.
+        patience_s: How long another server may take to become the master, and some more: for so
+            long it is worth trying again.
         is_spread: Whether keys may lie on several servers, so that a command needs a key.
     """
 
@@ -56,7 +56,7 @@ class Places(Protocol):
 class OnePlace:
     """One server that has all keys."""
 
-    patience_s = 2.0
+    patience_s = 0.0
     is_spread = False
 
     def __init__(self, place: ServerPlace) -> None:

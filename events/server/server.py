@@ -62,7 +62,7 @@ class Server:
 
     @property
     def patience_s(self) -> float:
-        """How long a command that changed nothing is worth trying again; see `Places`."""
+        """How long another server may take to become the master; see `Places`."""
         return self._places.patience_s
 
     def node(self, place: ServerPlace) -> NodeClient:
