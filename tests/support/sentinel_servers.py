@@ -112,6 +112,18 @@ class SentinelServers(ServerSet):
         """
         await wait_until(self._is_whole, "the sentinels' servers are whole", WHOLE_TIMEOUT_S)
 
+    async def until_linked(self, master: EmbeddedServer) -> None:
+        """Wait until all others follow *master*.
+
+        A sentinel that looks earlier knows nothing of them for 10 s: it asks no sooner again.
+        """
+
+        async def are_linked() -> bool:
+            others = [one for one in self.servers if one is not master]
+            return all([await _follows(one, master.port) for one in others])
+
+        await wait_until(are_linked, f"the others follow {master.port}", WHOLE_TIMEOUT_S)
+
     async def until_replicated(self) -> None:
         """Wait until all replicas that answer have what was written to the master until now."""
         written = await _offset(await self.master())
@@ -176,6 +188,7 @@ async def sentinel_servers(*options: str, replicas: int = 2) -> AsyncIterator[Se
         stack.callback(together.kill_all)
         stack.callback(together.sentinels.kill_all)
         await together.start_all()
+        await together.until_linked(master)
         await together.sentinels.start_all()
         await together.until_whole()
         yield together
