@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TEST_PROCESSES ?= 3
 T ?= tests
+SERVER ?=
+ON_SERVER := $(if $(SERVER),ROUTESTREAM_TEST_SERVER=$(SERVER) )
 
 # Modules are compiled once, not by each of the many processes that tests start.
 export PYTHONDONTWRITEBYTECODE :=
@@ -29,8 +31,8 @@ appproxy: ## make the environments in which tests run Backend.AI's AppProxy; the
 model-server: $(VENV)/installed ## install a small model server that runs on the CPU, for the tests that need one
 	$(BIN)/python -m tests.support.model_environment
 
-test: $(VENV)/installed ## run every test, on servers that the tests start; or a part: T=tests/events
-	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(T)
+test: $(VENV)/installed ## run every test, or a part: T=tests/events; on another server: SERVER=valkey
+	$(ON_SERVER)$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(T)
 
 test-fast: $(VENV)/installed ## run the tests that start no server and no other process
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --without-server $(T)
@@ -65,4 +67,4 @@ lock: $(VENV)/installed ## pin every dependency anew, on the oldest Python, with
 	  --output-file requirements.lock pyproject.toml
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .venv-newest .venv-appproxy-* .venv-model-server .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .servers .venv-newest .venv-appproxy-* .venv-model-server .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,13 +6,14 @@ from uuid import uuid4
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from consumers.processes.embedded import EmbeddedServer, embedded_server
+from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
 from tests.support.cluster_servers import ClusterServers, cluster_servers
+from tests.support.given_server import chosen_server
 from tests.support.sentinel_servers import SentinelServers, sentinel_servers
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
-pytest_plugins = ("tests.support.without_server",)
+pytest_plugins = ("tests.support.chosen_server", "tests.support.without_server")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def any_metrics_port() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[EmbeddedServer]:
     """One server for all tests that do no harm to it."""
-    with embedded_server() as server:
+    with chosen_server(or_given=True) as server:
         yield server
 
 
@@ -41,7 +42,7 @@ def own_server() -> Iterator[EmbeddedServer]:
 
     With `everysec` a write may wait for a second behind a slow disk, and is lost with the process.
     """
-    with embedded_server("--appendfsync", "always") as server:
+    with chosen_server("--appendfsync", "always") as server:
         yield server
 
 

@@ -35,7 +35,7 @@ def partition_with_work(keys: Keys) -> list[tuple[Word, ...]]:
         ("HSET", keys.positions(0), "snapshot:route-table", "9-1"),
         ("HSET", keys.identity(0), "identity", "identity", "missing:other", "{}"),
         ("HSET", keys.errors(0, _GROUP), "1-1", "failed"),
-        ("HSET", keys.tries(0, _GROUP), "1-1", "1 1 0"),
+        ("HSET", keys.tries(0, _GROUP), "1-1", "1 1 0", "3-1", "1 1 0"),
         ("SADD", keys.hand(0, _GROUP), "1-1"),
         ("HSET", keys.aside(0, _GROUP), "sorted", "9-9", _ENDPOINT, "2-1"),
         ("HSET", keys.requeues(0, _GROUP), "1-1", "1 failed"),
