@@ -149,6 +149,21 @@ class NotDurableError(AppendError):
     """The events are in the log, but the requested durability was not confirmed."""
 
 
+class SealedLogError(AppendError):
+    """The log is being moved, and was not at its new place in time.
+
+    What was appended before is there; an append that repeats these event ids completes it.
+    """
+
+    def __init__(self, event_ids: Sequence[UUID]) -> None:
+        super().__init__(
+            "the log is sealed while it moves to its new place, and was not there in time; see that"
+            " the command that moves it goes on, or wait until the seal has expired",
+            event_ids,
+            [None] * len(event_ids),
+        )
+
+
 class IncompleteAppendError(AppendError):
     """An append over several partitions stopped: some events are in the log, others are not.
 

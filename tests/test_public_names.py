@@ -24,7 +24,7 @@ from producers.model_definitions.requested_health_check import InvalidHealthChec
 from projections.read_model.follower import HeldBackError, OutOfStepError
 
 PACKAGES = ("events", "projections", "producers", "consumers")
-OFFERING = (*PACKAGES, "events.archive", "events.transfer", "producers.backend_ai")
+OFFERING = (*PACKAGES, "events.archive", "events.move", "events.transfer", "producers.backend_ai")
 
 NOT_FOR_CALLERS: dict[type[Exception], str] = {
     InvalidPluginError: "kept as a BrokenPlugin, by the catalogue that skips the plugin",

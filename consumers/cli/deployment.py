@@ -58,13 +58,17 @@ class Deployment(msgspec.Struct, frozen=True):
     async def open_log(self, *, create: bool = False) -> AsyncIterator[EventLog]:
         """Open the log; without *create* nothing is written, not even that it exists."""
         async with open_server(self.settings.server) as server:
-            yield await EventLog.open(
+            log = await EventLog.open(
                 server,
                 Keys(self.settings.namespace),
                 partitions=self.settings.partitions,
                 source=self.source,
                 create=create,
             )
+            try:
+                yield log
+            finally:
+                await log.aclose()
 
     @asynccontextmanager
     async def open_history(self) -> AsyncIterator[History]:

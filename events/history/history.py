@@ -11,7 +11,8 @@ from events.entry.entry_line import RawEntry
 from events.entry.recorded import Entry, entries_of
 from events.history.cursor import Note, PartitionCursor, manifest_of
 from events.log.keys import NAMESPACE, Keys
-from events.log.log import EventLog, log_to_read
+from events.log.log import EventLog
+from events.log.log_to_read import log_to_read
 from events.log.partition_chunk import PartitionChunk, read_chunk, read_chunk_back
 from events.log.protocol import READ_COUNT, Cursor, ReadableLog, cursors_of
 from events.log.reading import follow

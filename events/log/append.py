@@ -12,6 +12,7 @@ from events.errors import (
     ConflictError,
     InvalidEventError,
     NotDurableError,
+    SealedLogError,
     ServerRefusedError,
     ServerUnavailableError,
     UncertainAppendError,
@@ -154,6 +155,8 @@ def _entry_ids(batch: Batch, answer: list[bytes]) -> Sequence[EntryId]:
     outcome, *words = answer
     if outcome == b"conflict" and batch.expected is not None:
         raise ConflictError(batch.endpoint_id, batch.expected, EntryId.parse(words[0]))
+    if outcome == b"sealed":
+        raise SealedLogError(batch.event_ids)
     if outcome == b"taken":
         event_id, entry_id = (word.decode() for word in words)
         raise InvalidEventError(

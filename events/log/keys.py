@@ -36,7 +36,11 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def layout(self) -> str:
-        """Hash: how the log was created; its fields `partitions` and `identity` never change."""
+        """Hash: how the log was created; its fields `partitions` and `identity` never change.
+
+        `copy-of` is the identity of the log that is being copied into it, `moved-to` the place that
+        it has moved to.
+        """
         return f"{self.namespace}:layout"
 
     @property
@@ -111,7 +115,12 @@ class Keys(msgspec.Struct, frozen=True):
 
     def of_append(self, partition: int) -> list[str]:
         """Return the keys of the scripts that add entries."""
-        return [self.events(partition), self.heads(partition), self.event_ids(partition)]
+        own = [self.events(partition), self.heads(partition), self.event_ids(partition)]
+        return [*own, self.seal(partition)]
+
+    def seal(self, partition: int) -> str:
+        """String, expires unless the move is done: the log that the partition moves to."""
+        return f"{{{self.namespace}:{partition}}}:seal"
 
     def copied(self, partition: int) -> str:
         """Hash: partition of the log that this one is a copy of -> its last entry that is here."""

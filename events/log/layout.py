@@ -6,7 +6,8 @@ from secrets import token_hex
 
 import msgspec
 
-from events.errors import LayoutError, ServerRefusedError
+from events.entry.stored_json import StoredJson
+from events.errors import DamagedValueError, LayoutError, ServerRefusedError
 from events.log.keys import PARTITIONS_MAX, Keys, check_partitions
 from events.log.partitions import ask_each
 from events.server.client import Client
@@ -15,6 +16,22 @@ from events.server.reply import reply, reply_or_none
 _DIGITS_MAX = 9
 _SHOWN_BYTES = 60
 _IDENTITY = re.compile(rb"[0-9A-Za-z-]{8,64}")
+
+
+class LogPlace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a log is that has moved.
+
+    Attributes:
+        namespace: Its namespace.
+        url: Its server, without a user and a password: those of the server that it came from are
+            taken there, too. None: the same server.
+    """
+
+    namespace: str
+    url: str | None = None
+
+
+_read_place = StoredJson(LogPlace)
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -27,12 +44,14 @@ class Layout(msgspec.Struct, frozen=True):
         is_complete: Whether every partition has the identity, too.
         copy_of: The identity of the log that is copied into this one, until that is done; nobody
             else may write to it.
+        moved_to: Where the log is now, if it has moved.
     """
 
     partitions: int
     identity: str | None = None
     is_complete: bool = False
     copy_of: str | None = None
+    moved_to: LogPlace | None = None
 
 
 async def read_layout(client: Client, keys: Keys) -> Layout | None:
@@ -60,7 +79,8 @@ async def held_layout(client: Client, keys: Keys) -> Layout | None:
         return None
     identity = identity_in(held.get(b"identity"), keys.layout)
     copy_of = identity_in(held.get(b"copy-of"), keys.layout)
-    return Layout(partitions, identity, b"complete" in held, copy_of)
+    moved_to = place_in(held.get(b"moved-to"), keys)
+    return Layout(partitions, identity, b"complete" in held, copy_of, moved_to)
 
 
 async def keep_layout(client: Client, keys: Keys, layout: Layout) -> Layout:
@@ -91,7 +111,7 @@ async def keep_layout(client: Client, keys: Keys, layout: Layout) -> Layout:
     await ask_each(range(layout.partitions), note_identity)
     await client.call("HSET", keys.layout, "complete", 1)
     identity = identity_in(held, keys.layout)
-    return Layout(layout.partitions, identity, is_complete=True, copy_of=layout.copy_of)
+    return msgspec.structs.replace(layout, identity=identity, is_complete=True)
 
 
 async def create_layout(
@@ -185,6 +205,18 @@ def partitions_in(held: bytes | None, keys: Keys) -> int | None:
             f" as `redis-cli --scan --pattern '{keys.events_pattern}'` lists"
         )
     return int(held)
+
+
+def place_in(held: bytes | None, keys: Keys) -> LogPlace | None:
+    """Return the place that the field `moved-to` held, None if it held none.
+
+    Raises:
+        LayoutError: It is not a place.
+    """
+    try:
+        return None if held is None else _read_place(held)
+    except DamagedValueError as error:
+        raise LayoutError(f"field moved-to of {keys.layout} is no place: {error}") from None
 
 
 def identity_in(held: bytes | None, key: str) -> str | None:

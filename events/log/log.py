@@ -2,17 +2,24 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Self
+from time import monotonic
+from urllib.parse import quote
 from uuid import UUID
 
+import anyio
+from msgspec.structs import replace
+
+from events.catalogue.event import Event
 from events.entry.entry_id import END, START, EntryId
-from events.entry.recorded import Entry, entries_of
-from events.errors import LayoutError
+from events.entry.recorded import Entry, Metadata, entries_of
+from events.errors import AppendError, LayoutError, SealedLogError
 from events.log.append import Append
-from events.log.batch import Batch, Durability
+from events.log.batch import MEMORY, Appended, Batch, Durability
 from events.log.keys import NAMESPACE, Keys, check_partitions, partition_of
 from events.log.layout import (
     Layout,
+    LogPlace,
+    held_layout,
     keep_layout,
     log_exists,
     other_partitions,
@@ -21,9 +28,16 @@ from events.log.layout import (
 )
 from events.log.protocol import READ_COUNT, AppendableLog, Cursor, cursors_of
 from events.log.reading import StreamReading, follow
+from events.server.backoff import Backoff
 from events.server.reply import reply, reply_entries
 from events.server.server import Server, open_server
 from events.server.settings import ServerSettings
+from events.server.url import parse_server_url
+
+SEAL_WAIT_S = 60.0
+"""How long an append waits while the log is sealed, because it moves; usually that is a second."""
+
+_WHILE_SEALED = Backoff(first_s=0.01, most_s=0.2)
 
 
 class EventLog(AppendableLog):
@@ -41,6 +55,8 @@ class EventLog(AppendableLog):
         self.layout = layout
         self.partitions = layout.partitions
         self.source = source
+        self._successor: EventLog | None = None
+        self._owns_server = False
         self._append = Append(server, keys)
         self._head = server.client.script("events.log", "head")
 
@@ -53,10 +69,11 @@ class EventLog(AppendableLog):
         partitions: int | None = None,
         source: str = "routestream",
         create: bool = True,
-    ) -> Self:
+    ) -> "EventLog":
         """Open the log on *server*, or create it with *partitions* (one unless given).
 
-        Without *create* nothing is written; a log that does not exist reads as an empty one.
+        Without *create* nothing is written; a log that does not exist reads as an empty one. A log
+        that has moved is opened at its new place, if need be on another server: see `aclose`.
 
         Raises:
             LayoutError: The log was created with another number of partitions, its layout holds no
@@ -67,6 +84,10 @@ class EventLog(AppendableLog):
             layout = Layout(check_partitions(1 if partitions is None else partitions))
         elif partitions not in {None, layout.partitions}:
             raise other_partitions(keys, layout.partitions, partitions)
+        if layout.moved_to is not None:
+            moved = await cls(server, keys, layout, source).find_successor()
+            if moved is not None:
+                return moved
         if create and layout.copy_of is not None:
             raise LayoutError(
                 f"the log {keys.namespace!r} is being copied from log {layout.copy_of}; nothing"
@@ -75,6 +96,51 @@ class EventLog(AppendableLog):
         if create and not layout.is_complete:
             layout = await keep_layout(server.client, keys, layout)
         return cls(server, keys, layout, source)
+
+    @property
+    def current(self) -> "EventLog":
+        """The log where it is known to be: this one, or the one at the place that it moved to."""
+        return self if self._successor is None else self._successor.current
+
+    async def find_successor(self) -> "EventLog | None":
+        """Open the log at the place that this one has moved to; None where it has not moved.
+
+        Raises:
+            LayoutError: A layout holds no valid number, identity or place.
+            ServerUnavailableError: The server that it has moved to cannot be reached.
+        """
+        layout = await held_layout(self.server.client, self.keys)
+        if self._successor is None and layout is not None and layout.moved_to is not None:
+            self._successor = await self._opened_at(layout.moved_to)
+        if self._successor is None:
+            return None
+        return await self._successor.find_successor() or self._successor
+
+    async def _opened_at(self, place: LogPlace) -> "EventLog | None":
+        """Open the log at *place*, None as long as not all has been copied to it."""
+        server = self.server
+        if place.url is not None:
+            server = Server(_settings_at(self.server.settings, place.url))
+        try:
+            await server.check()
+            keys = Keys(place.namespace)
+            layout = await held_layout(server.client, keys)
+            if layout is not None and layout.copy_of is None:
+                log = EventLog(server, keys, layout, self.source)
+                log._owns_server = server is not self.server
+                server = self.server
+                return log
+        finally:
+            if server is not self.server:
+                await server.aclose()
+        return None
+
+    async def aclose(self) -> None:
+        """Close the server that the log has moved to, where it is another one."""
+        if self._successor is not None:
+            await self._successor.aclose()
+        if self._owns_server:
+            await self.server.aclose()
 
     async def exists(self) -> bool:
         """Whether the log exists; one that does not exist reads as an empty one."""
@@ -87,6 +153,41 @@ class EventLog(AppendableLog):
             return
         if await read_identity(client, self.keys, partition) == identity:
             await keep_layout(client, self.keys, self.layout)
+
+    async def append(
+        self,
+        *events: Event,
+        event_ids: Sequence[UUID] | None = None,
+        expected: EntryId | None = None,
+        durability: Durability = MEMORY,
+        metadata: Metadata | None = None,
+    ) -> Appended:
+        """See `AppendableLog.append`; where the log moves, the events go to its new place.
+
+        While it moves, the append waits, up to `SEAL_WAIT_S` seconds.
+
+        Raises:
+            SealedLogError: The log was not at its new place in time.
+        """
+        deadline = monotonic() + SEAL_WAIT_S
+        for delay_s in _WHILE_SEALED.delays():
+            log = self.current
+            try:
+                return await super(EventLog, log).append(
+                    *events,
+                    event_ids=event_ids,
+                    expected=expected,
+                    durability=durability,
+                    metadata=metadata,
+                )
+            except AppendError as error:
+                if not _is_sealed(error) or monotonic() >= deadline:
+                    raise
+                # The new place has what was appended before the seal, under these ids.
+                event_ids = error.event_ids
+            if await log.find_successor() is None:
+                await anyio.sleep(delay_s)
+        raise AssertionError("the delays never end")
 
     async def append_batch(self, batch: Batch, durability: Durability) -> Sequence[EntryId]:
         """See `AppendableLog.append_batch`."""
@@ -102,10 +203,19 @@ class EventLog(AppendableLog):
         return EntryId.parse(last[0][0]) if last else START
 
     async def endpoint_head(self, endpoint_id: UUID) -> EntryId:
-        """Return the id of the endpoint's last event, `START` when it has none."""
+        """Return the id of the endpoint's last event, `START` when it has none.
+
+        A log that has moved is asked at its new place, which `current` is from then on.
+        """
+        if self._successor is not None:
+            return await self._successor.endpoint_head(endpoint_id)
         keys = self.keys.of_append(partition_of(endpoint_id, self.partitions))
-        while (head := reply(await self._head(keys, [str(endpoint_id)]), bytes)) == b"behind":
-            pass  # each call counts some more of the entries that other programs have added
+        state = b"behind"
+        while state == b"behind":  # each call counts some more of what other programs have added
+            answer = await self._head(keys, [str(endpoint_id)])
+            state, head = reply(answer, tuple[bytes, bytes])
+        if state == b"sealed" and (successor := await self.find_successor()) is not None:
+            return await successor.endpoint_head(endpoint_id)
         return EntryId.parse(head)
 
     async def read_entries(
@@ -157,44 +267,22 @@ async def open_log(
     """
     settings = server if isinstance(server, ServerSettings) else ServerSettings(url=server)
     async with open_server(settings) as opened:
-        yield await EventLog.open(opened, Keys(namespace), partitions=partitions, source=source)
+        log = await EventLog.open(opened, Keys(namespace), partitions=partitions, source=source)
+        try:
+            yield log
+        finally:
+            await log.aclose()
 
 
-@asynccontextmanager
-async def log_to_read(
-    log: EventLog | str | ServerSettings,
-    *,
-    namespace: str = NAMESPACE,
-    partitions: int | None = None,
-) -> AsyncIterator[EventLog]:
-    """Use an open log, which stays open, or open one for reading alone: nothing is written.
-
-    See `open_log`, which has the same arguments, for what it raises.
-
-    Raises:
-        LayoutError: The log does not exist and *partitions* does not say how many it will have; or
-            *log* is open, and not the one that *namespace* and *partitions* name.
-    """
-    if isinstance(log, EventLog):
-        _refuse_another(log, namespace, partitions)
-        yield log
-        return
-    settings = log if isinstance(log, ServerSettings) else ServerSettings(url=log)
-    keys = Keys(namespace)
-    async with open_server(settings) as server:
-        if partitions is None and await read_layout(server.client, keys) is None:
-            raise LayoutError(
-                f"there is no log {namespace!r} at {server.address} to read; start what records"
-                " first, or give the number of partitions that the log will have"
-            )
-        yield await EventLog.open(server, keys, partitions=partitions, create=False)
+def _settings_at(settings: ServerSettings, url: str) -> ServerSettings:
+    """Return *settings* for the server at *url*, with the user and the password that they have."""
+    own = parse_server_url(settings.url)
+    if own.username is None and own.password is None:
+        return replace(settings, url=url)
+    secret = "" if own.password is None else f":{quote(own.password, safe='')}"
+    login = f"{quote(own.username or '', safe='')}{secret}@"
+    return replace(settings, url=url.replace("://", f"://{login}", 1))
 
 
-def _refuse_another(log: EventLog, namespace: str, partitions: int | None) -> None:
-    if namespace not in {NAMESPACE, log.keys.namespace}:
-        raise LayoutError(
-            f"namespace: the open log is {log.keys.namespace!r}, not {namespace!r};"
-            " leave it out, or give the server in place of the log"
-        )
-    if partitions not in {None, log.partitions}:
-        raise LayoutError(f"partitions: the open log has {log.partitions}, not {partitions}")
+def _is_sealed(error: AppendError) -> bool:
+    return isinstance(error, SealedLogError) or isinstance(error.__cause__, SealedLogError)

@@ -99,7 +99,7 @@ class Copy:
                     raise
             else:
                 at = EntryId.parse(now)
-                if outcome == b"moved" and at != wanted:
+                if outcome == b"moved" and (copied or at != wanted):
                     raise MovedError(
                         f"partition {partition} of {self._keys.namespace!r} is at {at}, not at"
                         f" {last}: somebody appends to it; stop them and run this again"
@@ -115,7 +115,8 @@ class Copy:
         last: str,
         copied: Mapping[int, EntryId],
     ) -> tuple[list[str], list[Any]]:
-        args: list[Any] = [last, len(entries)]
+        args: list[Any] = [last, len(entries), len(copied)]
+        args += [word for source, at in copied.items() for word in (source, str(at))]
         for entry in entries:
             endpoint = endpoint_of(entry.strings)
             args += [
@@ -125,7 +126,6 @@ class Copy:
                 len(entry.strings),
                 *entry.strings,
             ]
-        args += [word for source, at in copied.items() for word in (source, str(at))]
         return [*self._keys.of_append(partition), self._keys.copied(partition)], args
 
 

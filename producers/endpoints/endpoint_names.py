@@ -43,7 +43,8 @@ class EndpointNames:
         """
         codec.check(event)
         if isinstance(self._log, EventLog):
-            await self._claim_on_server(self._log, event)
+            await self._log.endpoint_head(event.endpoint_id)  # it knows where the log is now
+            await self._claim_on_server(self._log.current, event)
             return
         names: dict[UUID, str] = {}
         async for recorded in self._log.read():

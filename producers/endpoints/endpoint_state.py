@@ -34,8 +34,9 @@ class EndpointStates:
 
     async def read(self, endpoint_id: UUID) -> tuple[Endpoint, EntryId]:
         """Return the state of the endpoint, and its head (`START` where it has no event)."""
-        partition = partition_of(endpoint_id, self._log.partitions)
         head = await self._log.endpoint_head(endpoint_id)
+        self._follow()
+        partition = partition_of(endpoint_id, self._log.partitions)
         document, floor = None, START
         if self._documents is not None:
             document, floor = await self._documents.read(partition, endpoint_id)
@@ -46,6 +47,12 @@ class EndpointStates:
             # Its beginning lies below the floor: the document was lost.
             endpoint = await self._fold(endpoint, partition, (START, head))
         return endpoint, head
+
+    def _follow(self) -> None:
+        """Go on with the log where it is now; who has just asked for a head knows that."""
+        if isinstance(self._log, EventLog) and self._log.current is not self._log:
+            self._log = self._log.current
+            self._documents = _Documents(self._log)
 
     async def _fold(
         self, endpoint: Endpoint, partition: int, span: tuple[EntryId, EntryId]

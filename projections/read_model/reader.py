@@ -14,7 +14,8 @@ from events.background import in_background
 from events.entry.entry_id import EntryId
 from events.limits import Limited
 from events.log.keys import NAMESPACE, Keys, partition_of
-from events.log.log import EventLog, log_to_read
+from events.log.log import EventLog
+from events.log.log_to_read import log_to_read
 from events.server.server import Server
 from events.server.settings import ServerSettings
 from projections.health_state.followed_ages import FollowedAges

@@ -7,7 +7,7 @@ from events import EventLog, open_log
 from events.errors import LayoutError
 from events.log.keys import Keys
 from events.log.layout import read_identity, read_layout
-from events.log.log import log_to_read
+from events.log.log_to_read import log_to_read
 from tests.support.running_consumer import created
 
 

@@ -114,6 +114,7 @@ def _runs_of_the_log(keys: Keys) -> list[Run]:
     return [
         Run("events.log", "append", appended, ["", "source", "", 2, *new]),
         Run("producers.endpoints", "claim_name", [keys.names], ["chat", _ENDPOINT, ""]),
+        Run("events.move", "seal", [keys.seal(0)], ["another", "seal", 30_000]),
         Run("events.log", "head", appended, [_ENDPOINT]),
         Run("events.log", "keep_layout", [keys.layout], [1, "identity", "another"]),
         Run("events.log", "accept_loss", [keys.identity(0), positions, events], ["new", "today"]),
@@ -122,7 +123,7 @@ def _runs_of_the_log(keys: Keys) -> list[Run]:
         Run("events.retention", "forget", appended[::2], ["0", 10]),
         Run(
             *("events.transfer", "copy", [*appended, keys.copied(0)]),
-            ["4-1", 1, "5-1", *fields, 2, "7-1"],
+            ["4-1", 1, 1, 2, "7-1", "5-1", *fields],
         ),
     ]
 

@@ -3,11 +3,13 @@
 -- KEYS[1]  stream  {ns:P}:events
 -- KEYS[2]  hash    {ns:P}:heads, endpoint -> entry id of its last event
 -- KEYS[3]  hash    {ns:P}:event-ids, event id -> entry id; counted -> entry up to which both count
+-- KEYS[4]  string  {ns:P}:seal, the log that the partition moves to
 -- ARGV[1]  the head that the first event's endpoint must have ("0-0": none), or "" for any
 -- ARGV[2]  source
 -- ARGV[3]  metadata, "" for none
 -- ARGV[4]  number of events; then for each: endpoint, event id, name, version, payload
 -- Reply    {"appended", id, ...}, also where some or all were there | {"conflict", head}
+--          | {"sealed"} the log moves, and has not all of them
 --          | {"taken", event id, entry id} it is the id of another event
 --          | {"behind"} other programs have added many entries: call again
 
@@ -19,6 +21,7 @@
 local STRINGS = 5
 local events = tonumber(ARGV[4])
 
+local is_sealed = redis.call('EXISTS', KEYS[4]) == 1
 local asked = {}
 for place = 1, events do asked[place] = ARGV[STRINGS * place + 1] end
 asked[events + 1] = 'counted'
@@ -46,6 +49,8 @@ for place = 1, events do
     return {'taken', ARGV[at + 1], known[place]}
   end
 end
+
+if is_sealed and #new > 0 then return {'sealed'} end
 
 if ARGV[1] ~= '' and #new > 0 then
   local head = redis.call('HGET', KEYS[2], ARGV[5]) or '0-0'

@@ -121,8 +121,8 @@ async def test_entries_keep_their_ids_and_the_events_are_known(
 async def copied_more(source: EventLog, copy: LogCopy, endpoint: UUID) -> None:
     """Append to the source, and copy into a partition to which another program appends, too."""
     target = EventLog(source.server, copy.target.keys, copy.target.layout, "stranger")
-    await target.append(created(endpoint))
     await source.append(created(endpoint))
+    await target.append(created(endpoint))
     await copy.copy(await copy.ends())
 
 
