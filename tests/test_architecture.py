@@ -175,8 +175,8 @@ def test_only_scripts_acknowledge_and_keep_the_position_in_that_step() -> None:
 def test_a_script_that_acknowledges_forgets_the_error_in_the_same_step() -> None:
     acknowledging = [path for path in SCRIPTS if "redis.call('XACK'" in path.read_text()]
     assert [name_of(path) for path in acknowledging] == [
-        "consumers/handlers/lua/owned_acknowledge.lua",
         "consumers/handlers/lua/owned_dead_letter.lua",
+        "consumers/handlers/lua/owned_round.lua",
         "consumers/runtime/lua/acknowledge.lua",
         "consumers/runtime/lua/dead_letter.lua",
         "projections/read_model/lua/apply.lua",

@@ -6,8 +6,8 @@ from time import monotonic
 import anyio
 
 from consumers.handlers.entry_in_hand import EntryInHand
-from consumers.handlers.lanes import Lanes
 from consumers.handlers.owned_entries import OwnedEntries
+from consumers.handlers.rounds import Rounds
 from consumers.handlers.server_wait import until_served
 from consumers.handlers.sweep import Sweep
 from consumers.handlers.tries import Tries
@@ -41,12 +41,12 @@ class Intake:
         self,
         place: tuple[Group, OwnedEntries, GroupHistory],
         tries: Tries,
-        lanes: Lanes,
+        rounds: Rounds,
     ) -> None:
         self._group, self._entries, self._history = place
         self._tries = tries
         self._hands = tries.hands
-        self._lanes = lanes
+        self._rounds = rounds
         self._lock = anyio.Lock()
         self._read_size = BatchSize(READ_MAX)
         self._sweep: Sweep | None = None
@@ -59,7 +59,7 @@ class Intake:
     def stop(self) -> None:
         """End every wait for room, and begin no further try, also while a read is on its way."""
         self._stopping.set()
-        self._lanes.stop()
+        self._rounds.stop()
         self._hands.wake()
 
     def look_everywhere(self) -> None:
@@ -82,7 +82,7 @@ class Intake:
                 await self._begin(taken, max(looked_at, default=None))
             position = await self._group.keep_position()
             if ended := [tried for tried in await self._entries.tried() if tried <= position]:
-                await self._entries.acknowledge(ended[:_ENDED_MAX])
+                await self._entries.settle(ended[:_ENDED_MAX])
 
     async def _load(self) -> None:
         """Take into hand what the last owner had there, as far as there is room."""
@@ -113,11 +113,11 @@ class Intake:
 
     async def _put_back_waiting(self) -> None:
         """While the hands are crowded, put endpoints aside that wait for a next try."""
-        waiting_lanes = self._lanes.waiting(PUT_BACK_FROM_S) if self._hands.is_crowded else []
+        waiting_lanes = self._rounds.waiting(PUT_BACK_FROM_S) if self._hands.is_crowded else []
         for endpoint_id in waiting_lanes:
             if not self._hands.is_crowded:
                 break
-            self._hands.put_back(endpoint_id, self._lanes.release(endpoint_id))
+            self._hands.put_back(endpoint_id, self._rounds.release(endpoint_id))
             if self._sweep is not None:
                 self._sweep.refuse(endpoint_id)
         await self._begin([])
@@ -173,7 +173,7 @@ class Intake:
         found, gone = await self._entries.pending(ranges, count)
         if lost := [entry_id for entry_id in gone if entry_id not in self._hands.held]:
             await self._history.losses.note("deleted", lost)
-            await self._entries.acknowledge(lost)
+            await self._entries.settle(lost)
         if claimed := sum(held.is_claimed for held in found):
             note_read(claimed, claimed=True)
         return found, [*gone, *(held.entry_id for held in found)]
@@ -198,4 +198,4 @@ class Intake:
         for held in taken:
             if held.entry_id in self._hands.held:
                 self._tries.date(held)
-                self._lanes.add(held)
+                self._rounds.add(held)

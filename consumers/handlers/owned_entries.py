@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from itertools import chain
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from consumers.errors import LeaseLostError
 from consumers.handlers.entry_in_hand import UNREADABLE, EntryInHand
 from consumers.handlers.hands import Hands, Unsaved
 from consumers.handlers.lease import NOT_THE_OWNER, Lease
-from consumers.handlers.shared_step import SharedStep
 from consumers.runtime.dead_letters import letter_of
 from consumers.runtime.group_history import GroupHistory
 from consumers.runtime.last_errors import shortened
@@ -34,13 +33,25 @@ _log = structured_logger(__name__)
 _SORTED = b"sorted"
 _NUMBERS = 4
 
-TOGETHER_MAX = 500
-"""Tries of as many entries are noted, or ended, in one step, if so many run at a time."""
-
-_About = tuple[str, int, int, int, str]
-"""Entry id, tries begun, failures, milliseconds until the next try, error."""
-
 _Noted = tuple[bytes, list[bytes] | None, bytes | None, int]
+
+
+class NotedTry(NamedTuple):
+    """How far the tries of an entry have come.
+
+    Attributes:
+        entry_id: The entry's id.
+        begun: Tries that were begun.
+        failures: Tries that failed.
+        wait_s: How long until the next try may begin.
+        error: The error of the last try, "" if it did not fail.
+    """
+
+    entry_id: EntryId
+    begun: int
+    failures: int
+    wait_s: float = 0.0
+    error: str = ""
 
 
 class OwnedEntries:
@@ -89,11 +100,8 @@ class OwnedEntries:
         self._hands = server.client.script("consumers.handlers", "owned_hands")
         self._read = server.client.script("consumers.handlers", "owned_read")
         self._pending = server.client.script("consumers.handlers", "owned_pending")
-        self._try = server.client.script("consumers.handlers", "owned_try")
-        self._acknowledge = server.client.script("consumers.handlers", "owned_acknowledge")
+        self._settle = server.client.script("consumers.handlers", "owned_round")
         self._give_up = server.client.script("consumers.handlers", "owned_dead_letter")
-        self._note = SharedStep(self._note_together, TOGETHER_MAX)
-        self._end = SharedStep(self._acknowledge_together, TOGETHER_MAX)
 
     async def read(self, count: int) -> list[EntryInHand]:
         """Return up to *count* entries that the group was not given before."""
@@ -160,32 +168,19 @@ class OwnedEntries:
         await self._ask(self._hands, *args)
         hands.unsaved = Unsaved()
 
-    async def note(self, held: EntryInHand, after_s: float = 0.0, error: str = "") -> bool:
-        """Note the tries of *held*, and the error of the last one.
+    async def settle(self, done: Sequence[EntryId], tried: Sequence[NotedTry] = ()) -> set[EntryId]:
+        """End entries that are *done*, note the tries of others, and keep the group's position.
 
-        Returns whether the entry is still pending.
+        Returns those of *tried* that are no longer pending.
         """
-        waits_ms = round(after_s * 1_000)
-        return await self._note(
-            (str(held.entry_id), held.begun, held.failures, waits_ms, shortened(error))
-        )
-
-    async def acknowledge(self, entry_ids: Sequence[EntryId]) -> None:
-        """End entries that are done, and keep the group's new position."""
-        if len(entry_ids) == 1:
-            await self._end(entry_ids[0])
-        else:
-            await self._acknowledge_together(entry_ids)
-
-    async def _note_together(self, noted: Sequence[_About]) -> list[bool]:
-        answer = await self._ask(
-            self._try, self._group, self._consumer, *chain.from_iterable(noted)
-        )
-        return [bool(is_pending) for is_pending in reply(answer, list[int])]
-
-    async def _acknowledge_together(self, ended: Sequence[EntryId]) -> Sequence[EntryId]:
-        await self._ask(self._acknowledge, self._group, self._holder, *map(str, ended))
-        return ended
+        args: list[str | int] = [self._group, self._holder, self._consumer, len(done)]
+        args += map(str, done)
+        for noted in sorted(tried):
+            wait_ms = round(noted.wait_s * 1_000)
+            args += (str(noted.entry_id), noted.begun, noted.failures, wait_ms)
+            args.append(shortened(noted.error))
+        gone = reply(await self._ask(self._settle, *args), list[bytes])
+        return set(map(EntryId.parse, gone))
 
     async def give_up(self, held: EntryInHand, letter: DeadLetter) -> bool:
         """Move *held* to the dead letters; return whether it was still pending."""

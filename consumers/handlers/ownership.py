@@ -7,9 +7,9 @@ import anyio
 from consumers.errors import LeaseLostError
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.intake import Intake
-from consumers.handlers.lanes import Lanes
 from consumers.handlers.lease import Lease
 from consumers.handlers.owned_entries import OwnedEntries
+from consumers.handlers.rounds import Rounds
 from consumers.handlers.server_wait import wait_before_retry
 from consumers.handlers.tries import Tries
 from consumers.runtime.group import Group
@@ -64,13 +64,16 @@ class PartitionOwnership:
                 at any moment, and NoGroupError, if the group was lost.
         """
         async with anyio.create_task_group() as tasks:
-            async with Lanes.open(self._tries.attempt, self._settings.concurrency) as lanes:
-                self._intake = intake = Intake(self._place, self._tries, lanes)
-                tasks.start_soon(self._keep_lease, intake)
+            rounds = Rounds(self._tries, self._settings.concurrency)
+            self._intake = intake = Intake(self._place, self._tries, rounds)
+            tasks.start_soon(self._keep_lease, intake)
+            async with anyio.create_task_group() as trying:
+                trying.start_soon(rounds.run)
                 async with anyio.create_task_group() as refilling:
                     refilling.start_soon(self._refill, intake)
                     await self._fill(intake)
                     refilling.cancel_scope.cancel()
+                rounds.stop()
             tasks.cancel_scope.cancel()
 
     def stop(self) -> None:

@@ -1,17 +1,16 @@
-"""Tries each entry that an owner has in hand, and ends it."""
+"""What a try of an entry comes to, and how that is stored."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 
 import anyio
 
-from consumers.errors import LeaseLostError
 from consumers.handlers.entry_in_hand import EntryInHand
 from consumers.handlers.handler_settings import TOLD_MAX_S, HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
 from consumers.handlers.hands import Hands
-from consumers.handlers.owned_entries import OwnedEntries
+from consumers.handlers.owned_entries import NotedTry, OwnedEntries
 from consumers.handlers.server_wait import until_served
 from consumers.runtime.outcome import (
     DeadLetter,
@@ -22,10 +21,26 @@ from consumers.runtime.outcome import (
     outcome_of,
 )
 from consumers.runtime.progress import note_ended
-from events.errors import EventsError, ServerRefusedError, ServerUnavailableError
+from events.entry.entry_id import EntryId
+from events.errors import EventsError
 from events.structured_logger import structured_logger
 
-_TAKE_BACK_TIMEOUT_S = 0.5
+
+@dataclass(slots=True)
+class Try:
+    """One try of an entry: the event that is handled, and what came of it."""
+
+    held: EntryInHand
+    event: object
+    outcome: Outcome | None = None
+
+    @property
+    def noted(self) -> NotedTry:
+        """How it is noted in Redis, before it begins and after it has failed."""
+        held, retry = self.held, self.outcome
+        if isinstance(retry, Retry):
+            return NotedTry(held.entry_id, held.begun, held.failures, retry.after_s, retry.error)
+        return NotedTry(held.entry_id, held.begun, held.failures)
 
 
 class Tries:
@@ -58,79 +73,61 @@ class Tries:
 
     async def skip(self, skipped: Sequence[EntryInHand]) -> None:
         """End entries that nobody wants."""
-        await self._acknowledge(skipped)
-        note_ended("skipped", len(skipped))
+        if skipped:
+            done = [held.entry_id for held in skipped]
+            await until_served(lambda: self._entries.settle(done))
+            note_ended("skipped", len(skipped))
 
-    async def attempt(self, held: EntryInHand) -> bool:
-        """Try *held* once; return whether it has ended. If not, it is due again later."""
+    def begin(self, held: EntryInHand) -> Try:
+        """Begin a try of *held*; what cannot be read, or may kill its process, has its outcome."""
         try:
             event = self._work.read(held.delivery)
         except EventsError as broken:
-            return await self._end(held, outcome_of(broken, held.begun, self._settings.policy))
+            return Try(held, None, outcome_of(broken, held.begun, self._settings.policy))
         if held.unseen >= self._settings.unseen_max:
-            return await self._end(held, given_up_unseen(held.unseen))
+            return Try(held, None, given_up_unseen(held.unseen))
         held.begun += 1
-        # Note the try before it begins: a process that dies of it cannot note it afterwards.
-        if not await until_served(lambda: self._entries.note(held)):
-            self._let_go(held)
-            return True
-        try:
-            error = await self._handle(event)
-        except anyio.get_cancelled_exc_class():
-            await self._take_back(held)
-            raise
-        return await self._end(held, outcome_of(error, held.failures + 1, self._settings.policy))
+        return Try(held, event)
 
-    async def _take_back(self, held: EntryInHand) -> None:
-        """Uncount a try that was cancelled from outside: it says nothing against its entry.
-
-        After a lost lease that cannot be noted, and the try counts as one that never ended.
-        """
-        held.begun -= 1
-        with (
-            anyio.move_on_after(_TAKE_BACK_TIMEOUT_S, shield=True),
-            suppress(LeaseLostError, ServerUnavailableError, ServerRefusedError),
-        ):
-            await self._entries.note(held)
-
-    async def _handle(self, event: object) -> Exception | None:
-        deadline_s = self._settings.deadline_s
+    async def carry_out(self, one: Try) -> Outcome:
+        """Have the event handled; return what the try came to."""
+        deadline_s, error = self._settings.deadline_s, None
         try:
             with anyio.move_on_after(deadline_s) as deadline:
-                await self._work.handler(event)
-        except Exception as error:  # noqa: BLE001 - however a handler fails, its entry has an end
-            return error
-        return TimeoutError(f"no end within {deadline_s} s") if deadline.cancelled_caught else None
+                await self._work.handler(one.event)
+        except Exception as raised:  # noqa: BLE001 - however a handler fails, its entry has an end
+            error = raised
+        if deadline.cancelled_caught:
+            error = TimeoutError(f"no end within {deadline_s} s")
+        return outcome_of(error, one.held.failures + 1, self._settings.policy)
 
-    async def _end(self, held: EntryInHand, outcome: Outcome) -> bool:
-        if isinstance(outcome, Retry):
-            return await self._try_later(held, outcome)
-        if isinstance(outcome, DeadLetter):
-            await self._give_up(held, outcome)
-        else:
-            await self._acknowledge([held])
-            note_ended("skipped" if isinstance(outcome, Skipped) else "handled")
-        return True
+    async def settle(self, done: Sequence[Try], noted: Sequence[Try]) -> set[EntryId]:
+        """End the tries *done*, and note those that begin or have failed, in one step.
 
-    async def _try_later(self, held: EntryInHand, retry: Retry) -> bool:
-        held.failures += 1
-        after_s = retry.after_s
-        if not await until_served(lambda: self._entries.note(held, after_s, retry.error)):
-            self._let_go(held)
-            return True
-        held.due_at = monotonic() + after_s
-        self.hands.wake()
+        Returns the entries of *noted* that are no longer pending.
+        """
+        ended = [one.held.entry_id for one in done]
+        gone = await self._entries.settle(ended, [one.noted for one in noted])
+        self.hands.forget([one.held for one in done])
+        skipped = sum(isinstance(one.outcome, Skipped) for one in done)
+        note_ended("skipped", skipped)
+        note_ended("handled", len(done) - skipped)
+        return gone
+
+    def put_off(self, held: EntryInHand, retry: Retry) -> None:
+        """Have *held*, whose failure was noted, tried again later."""
+        held.due_at = monotonic() + retry.after_s
         note_ended("retried")
         self._log.warning(
             "entry_retried",
             entry_id=str(held.entry_id),
             failures=held.failures,
-            after_s=round(after_s, 3),
+            after_s=round(retry.after_s, 3),
             error=retry.error,
         )
-        return False
 
-    async def _give_up(self, held: EntryInHand, letter: DeadLetter) -> None:
+    async def give_up(self, held: EntryInHand, letter: DeadLetter) -> None:
+        """Move *held* to the dead letters."""
         if await until_served(lambda: self._entries.give_up(held, letter)):
             note_ended("dead")
             self._log.error(
@@ -142,12 +139,7 @@ class Tries:
             )
         self.hands.forget([held])
 
-    async def _acknowledge(self, done: Sequence[EntryInHand]) -> None:
-        if done:
-            ids = [held.entry_id for held in done]
-            await until_served(lambda: self._entries.acknowledge(ids))
-            self.hands.forget(done)
-
-    def _let_go(self, held: EntryInHand) -> None:
+    def let_go(self, held: EntryInHand) -> None:
+        """Forget *held*, which is no longer pending."""
         self._log.warning("entry_gone", entry_id=str(held.entry_id), why="not pending any more")
         self.hands.forget([held])

@@ -16,6 +16,7 @@ from tests.consumers.support.handler_group import (
     LASTING,
     PROMPT,
     append,
+    call_of_end,
     handler_consumer_of,
     handling_with,
     owner,
@@ -58,18 +59,23 @@ async def through(proxy: TcpProxy, direct: EventLog) -> AsyncIterator[EventLog]:
 
 
 @pytest.mark.parametrize(
-    "script",
-    ["take_lease", "owned_pending", "owned_read", "owned_hands", "owned_try", "owned_acknowledge"],
+    "step",
+    [
+        *(call_of("consumers.handlers", one) for one in ("take_lease", "owned_pending")),
+        *(call_of("consumers.handlers", one) for one in ("owned_read", "owned_hands")),
+        *(call_of("consumers.handlers", "owned_round"), call_of_end("first")),
+    ],
+    ids=["takes the lease", "takes over", "reads", "takes into hand", "tries", "ends"],
 )
 async def test_a_lost_reply_loses_and_repeats_nothing_and_keeps_the_order(
-    proxy: TcpProxy, direct: EventLog, through: EventLog, script: str
+    proxy: TcpProxy, direct: EventLog, through: EventLog, step: bytes
 ) -> None:
     endpoint_id, handling = uuid4(), Handling()
     before = await append(direct, *steps(endpoint_id, 3))
-    proxy.lose_next_reply_to(call_of("consumers.handlers", script))
+    proxy.lose_next_reply_to(step)
     async with handling_with(handler_consumer_of(through, handling)):
         await handling.until_handled(*before)
-        proxy.lose_next_reply_to(call_of("consumers.handlers", script))
+        proxy.lose_next_reply_to(step)
         after = await append(direct, *steps(endpoint_id, 3))
         await handling.until_handled(*after)
         await until_settled(direct)

@@ -1,9 +1,10 @@
+"""Which entry is tried next: a law over random histories, and what suspects cost the others."""
+
 from collections import Counter
 from time import monotonic
 from uuid import UUID
 
-import anyio
-import anyio.lowlevel
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,188 +25,195 @@ def held(endpoint_id: UUID, number: int, **tries: float) -> EntryInHand:
     return one
 
 
-def number_of(one: EntryInHand) -> int:
-    return one.entry_id.seq
+def lanes_of(concurrency: int, *entries: EntryInHand, alone_s: float = 60.0) -> Lanes:
+    lanes = Lanes(concurrency, alone_s)
+    for one in entries:
+        lanes.add(one)
+    return lanes
 
 
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await anyio.lowlevel.checkpoint()
+def begun(lanes: Lanes) -> list[EntryInHand]:
+    """Begin as many tries as may begin now."""
+    return list(iter(lanes.next, None))
+
+
+def numbers(entries: list[EntryInHand]) -> list[int]:
+    return [one.entry_id.seq for one in entries]
+
+
+class Trying:
+    """Tries what lanes let begin, and sees that they let nothing begin that must wait."""
+
+    def __init__(self, concurrency: int, failures: dict[int, int]) -> None:
+        self.lanes = Lanes(concurrency, alone_s=3_600.0)
+        self.tried: list[EntryInHand] = []
+        self.running: list[EntryInHand] = []
+        self._concurrency = concurrency
+        self._failures = failures
+
+    def begin(self) -> None:
+        for one in begun(self.lanes):
+            assert one.endpoint_id not in {other.endpoint_id for other in self.running}
+            for suspect in (one, *self.running):
+                assert not (suspect.unseen and not suspect.failures and self.running)
+            self.running.append(one)
+            self.tried.append(one)
+        assert len(self.running) == self.lanes.running <= self._concurrency
+
+    def end(self, place: int) -> None:
+        one = self.running.pop(place % len(self.running))
+        if self._failures[one.entry_id.seq]:
+            self._failures[one.entry_id.seq] -= 1
+            one.failures += 1
+            self.lanes.put_off(one)
+        else:
+            self.lanes.end(one)
 
 
 one_entry = st.tuples(
     st.sampled_from([A, B, C]),
-    st.integers(0, 6),  # how long each try takes, in turns of the loop
     st.integers(0, 3),  # how often it fails
     st.integers(0, 1),  # whether a try of it ever came to no end
-    st.integers(0, 4),  # how long it takes until it comes, in turns of the loop
 )
 
 
 @settings(deadline=None, max_examples=examples(150))
-@given(entries=st.lists(one_entry, max_size=20), concurrency=st.integers(1, 4))
+@given(
+    entries=st.lists(one_entry, max_size=20),
+    concurrency=st.integers(1, 4),
+    choices=st.lists(st.integers(0, 7), max_size=60),  # what happens next: comes, begins, ends
+)
 def test_any_durations_and_failures_leave_the_order_of_an_endpoint(
-    entries: list[tuple[UUID, int, int, int, int]], concurrency: int
+    entries: list[tuple[UUID, int, int]], concurrency: int, choices: list[int]
 ) -> None:
-    begun: list[tuple[UUID, int]] = []
-    running: Counter[UUID] = Counter()
-    tries = sum(failures + 1 for _, _, failures, _, _ in entries)
-    left = {number: failures for number, (_, _, failures, _, _) in enumerate(entries)}
-
-    async def attempt(one: EntryInHand) -> bool:
-        endpoint_id, lasts, *_ = entries[number_of(one)]
-        begun.append((endpoint_id, number_of(one)))
-        assert not running[endpoint_id]
-        assert running.total() < concurrency
-        if entries[number_of(one)][3] and not one.failures:
-            assert not running.total(), "it may kill its process"
-        running[endpoint_id] += 1
-        await turns(lasts)
-        running[endpoint_id] -= 1
-        if not left[number_of(one)]:
-            return True
-        left[number_of(one)] -= 1
-        one.failures += 1
-        return False
-
-    async def run() -> None:
-        async with Lanes.open(attempt, concurrency, alone_s=60.0) as lanes:
-            for number, (endpoint_id, _, _, unseen, comes_after) in enumerate(entries):
-                await turns(comes_after)
-                lanes.add(held(endpoint_id, number, begun=unseen))
-            while len(begun) < tries or running.total():
-                await turns(1)
-
-    anyio.run(run)
+    coming = iter([held(one, n, begun=unseen) for n, (one, _, unseen) in enumerate(entries)])
+    left = {number: failures for number, (_, failures, _) in enumerate(entries)}
+    lanes = Trying(concurrency, left)
+    for choice in choices:
+        if choice < 3 and (one := next(coming, None)) is not None:
+            lanes.lanes.add(one)
+        elif lanes.running:
+            lanes.end(choice)
+        lanes.begin()
+    for one in coming:
+        lanes.lanes.add(one)
+    lanes.begin()
+    while lanes.running:
+        lanes.end(0)
+        lanes.begin()
     for endpoint_id in (A, B, C):
         expected = [
             number
-            for number, (of, _, failures, _, _) in enumerate(entries)
+            for number, (of, failures, _) in enumerate(entries)
             for _ in range(failures + 1)
             if of == endpoint_id
         ]
-        assert [number for of, number in begun if of == endpoint_id] == expected
+        assert numbers([one for one in lanes.tried if one.endpoint_id == endpoint_id]) == expected
 
 
-async def test_an_entry_that_waits_for_its_next_try_holds_up_only_its_own_lane() -> None:
-    begun: list[int] = []
+def test_endpoints_have_their_turns_one_after_another() -> None:
+    entries = [held(A, 0), held(A, 1), held(A, 2), held(B, 3), held(B, 4), held(C, 5)]
+    lanes = lanes_of(1, *entries)
+    turns = []
+    while (one := lanes.next()) is not None:
+        turns.append(one)
+        lanes.end(one)
+    assert numbers(turns) == [0, 3, 5, 1, 4, 2]
 
-    async def attempt(one: EntryInHand) -> bool:
-        begun.append(number_of(one))
-        one.due_at = monotonic() + 3_600.0
-        return number_of(one) != 0
 
-    async with Lanes.open(attempt, 1) as lanes:
-        lanes.add(held(A, 0))
-        lanes.add(held(A, 1))
-        for number in range(2, 8):
-            lanes.add(held(B, number))
-        await wait_until(lambda: len(begun) >= 7, "all of the other endpoint")
-
-    assert begun == [0, 2, 3, 4, 5, 6, 7]
+def test_an_entry_that_waits_for_its_next_try_holds_up_only_its_own_lane() -> None:
+    lanes = lanes_of(1, held(A, 0), held(A, 1), held(B, 2), held(B, 3))
+    [first] = begun(lanes)
+    first.due_at, first.failures = monotonic() + 3_600.0, 1
+    lanes.put_off(first)
+    turns = []
+    while (one := lanes.next()) is not None:
+        turns.append(one)
+        lanes.end(one)
+    assert numbers(turns) == [2, 3]
+    left_s = lanes.next_s()
+    assert left_s is not None
+    assert 3_500.0 < left_s <= 3_600.0
 
 
 async def test_an_entry_whose_time_has_not_come_waits_for_it() -> None:
-    began_at = 0.0
-
-    async def attempt(_: EntryInHand) -> bool:
-        nonlocal began_at
-        began_at = anyio.current_time()
-        return True
-
-    start = anyio.current_time()
-    async with Lanes.open(attempt, 1) as lanes:
-        lanes.add(held(A, 0, due_at=monotonic() + 0.2))
-        await wait_until(lambda: bool(began_at), "the try")
-    assert began_at - start >= 0.19
+    due_at = monotonic() + 0.2
+    lanes = lanes_of(1, held(A, 0, due_at=due_at))
+    assert begun(lanes) == []
+    await wait_until(lambda: bool(begun(lanes)), "the try")
+    assert monotonic() >= due_at
 
 
-async def test_a_stop_finishes_the_tries_that_run_and_begins_none() -> None:
-    begun: list[int] = []
-    ended: list[int] = []
-    go_on = anyio.Event()
-
-    async def attempt(one: EntryInHand) -> bool:
-        begun.append(number_of(one))
-        await go_on.wait()
-        ended.append(number_of(one))
-        return True
-
-    async with Lanes.open(attempt, 2) as lanes:
-        for number, endpoint_id in enumerate((A, B, C, A)):
-            lanes.add(held(endpoint_id, number))
-        await wait_until(lambda: len(begun) == 2, "two tries run")
-        lanes.stop()
-        go_on.set()
-
-    assert begun == [0, 1]
-    assert ended == [0, 1]
+def test_after_a_stop_no_try_begins() -> None:
+    lanes = lanes_of(1, held(A, 0), held(B, 1))
+    [first] = begun(lanes)
+    lanes.stop()
+    lanes.end(first)
+    assert begun(lanes) == []
+    assert lanes.running == 0
 
 
-async def test_a_suspect_waits_for_the_tries_that_run_and_holds_up_those_that_do_not() -> None:
-    running: set[int] = set()
-    beside: list[set[int]] = []
-    go_on = anyio.Event()
-
-    async def attempt(one: EntryInHand) -> bool:
-        if one.unseen:
-            beside.append(set(running))
-        running.add(number_of(one))
-        if number_of(one) == 0:
-            await go_on.wait()
-        running.discard(number_of(one))
-        return True
-
-    async with Lanes.open(attempt, 3, alone_s=60.0) as lanes:
-        lanes.add(held(A, 0))
-        await wait_until(lambda: running == {0}, "a try runs")
-        lanes.add(held(B, 1, begun=1))
-        lanes.add(held(C, 2))
-        await turns(20)
-        assert beside == []
-        go_on.set()
-        await wait_until(lambda: bool(beside), "the suspect is tried")
-    assert beside == [set()]
+def test_a_suspect_waits_for_the_tries_that_run_and_holds_up_those_that_do_not() -> None:
+    lanes = lanes_of(3, held(A, 0))
+    [running] = begun(lanes)
+    lanes.add(held(B, 1, begun=1))
+    lanes.add(held(C, 2))
+    assert begun(lanes) == []
+    lanes.end(running)
+    [suspect] = begun(lanes)
+    assert numbers([suspect]) == [1]
+    lanes.end(suspect)
+    assert numbers(begun(lanes)) == [2]
 
 
-async def test_a_suspect_is_alone_for_a_while_only_and_waits_no_longer_for_it() -> None:
-    begun: list[int] = []
-    go_on = anyio.Event()
-
-    async def attempt(one: EntryInHand) -> bool:
-        begun.append(number_of(one))
-        if number_of(one) != 3:
-            await go_on.wait()
-        return True
-
-    async with Lanes.open(attempt, 4, alone_s=0.01) as lanes:
-        lanes.add(held(A, 0))
-        await wait_until(lambda: begun == [0], "a try runs")
-        lanes.add(held(B, 1, begun=1))
-        await wait_until(lambda: begun == [0, 1], "the suspect is tried beside it")
-        lanes.add(held(C, 2, begun=1))
-        lanes.add(held(D, 3))
-        await wait_until(lambda: sorted(begun) == [0, 1, 2, 3], "the others are tried beside it")
-        go_on.set()
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """A clock that goes on when the test says so."""
+    time: Counter[str] = Counter()
+    monkeypatch.setattr("consumers.handlers.lanes.monotonic", lambda: 1_000.0 + time["ms"] / 1_000)
+    return time
 
 
-async def test_a_lane_that_waits_is_released_with_its_entries_and_can_begin_again() -> None:
-    begun: list[int] = []
+def test_a_suspect_is_alone_for_a_while_only_and_waits_no_longer_for_it(
+    clock: Counter[str],
+) -> None:
+    lanes = lanes_of(4, held(A, 0), alone_s=0.25)
+    assert numbers(begun(lanes)) == [0]
+    lanes.add(held(B, 1, begun=1))
+    assert begun(lanes) == []
+    assert lanes.next_s() == pytest.approx(0.25)
+    clock["ms"] += 250
+    assert numbers(begun(lanes)) == [1]
+    lanes.add(held(C, 2))
+    assert begun(lanes) == []
+    assert lanes.next_s() == pytest.approx(0.25)
+    clock["ms"] += 250
+    assert numbers(begun(lanes)) == [2]
 
-    async def attempt(one: EntryInHand) -> bool:
-        begun.append(number_of(one))
-        one.due_at = monotonic() + (3_600.0 if begun == [0] else 0.0)
-        return begun != [0]
 
-    async with Lanes.open(attempt, 2) as lanes:
-        for number in (0, 1):
-            lanes.add(held(A, number))
-        lanes.add(held(B, 2))
-        await wait_until(lambda: lanes.waiting(1.0) == [A], "the first waits")
-        released = lanes.release(A)
-        assert [number_of(one) for one in released] == [0, 1]
-        for one in released:
-            one.due_at = 0.0
-            lanes.add(one)
-        await wait_until(lambda: len(begun) == 4, "all are tried")
-    assert [number for number in begun if number != 2] == [0, 0, 1]
+def test_many_suspects_hold_up_the_others_no_longer_than_one(clock: Counter[str]) -> None:
+    suspects = [held(UUID(int=number), number, begun=1) for number in range(101, 150)]
+    lanes = lanes_of(100, *suspects, held(A, 99), alone_s=0.25)
+    waited = 0
+    while not (found := begun(lanes)) or found[-1].endpoint_id != A:
+        clock["ms"] += 10
+        waited += 10
+    assert waited <= 500
+
+
+def test_a_lane_that_waits_is_released_with_its_entries_and_can_begin_again() -> None:
+    lanes = lanes_of(2, held(A, 0), held(A, 1), held(B, 2))
+    first, other = begun(lanes)
+    first.due_at, first.failures = monotonic() + 3_600.0, 1
+    lanes.put_off(first)
+    lanes.end(other)
+    assert lanes.waiting(1.0) == [A]
+    released = list(lanes.release(A))
+    assert numbers(released) == [0, 1]
+    assert lanes.waiting(1.0) == []
+    for one in released:
+        one.due_at = 0.0
+        lanes.add(one)
+    [again] = begun(lanes)
+    lanes.end(again)
+    assert numbers([again, *begun(lanes)]) == [0, 1]

@@ -158,6 +158,7 @@ def _runs_of_owners(keys: Keys) -> list[Run]:
     owned = [fence, events, keys.tries(0, _GROUP), errors, positions]
     owned += (keys.hand(0, _GROUP), keys.aside(0, _GROUP))
     end = [_OWNER, _GROUP, f"group:{_GROUP}", "1-1"]
+    round_: list[Word] = [_OWNER, _GROUP, f"group:{_GROUP}", _CONSUMER]
     dead = [*owned, keys.dead(0, _GROUP)]
     tried: list[Word] = [_OWNER, _GROUP, _CONSUMER]
     hands: list[Word] = [_OWNER, "4-1", 1, "2-1", 1, "1-1", _ENDPOINT, "", "another", "3-1"]
@@ -166,13 +167,12 @@ def _runs_of_owners(keys: Keys) -> list[Run]:
     free = [keys.lease(0, "free"), fence, handover, events]
     return [
         Run(package, "hand_over_lease", [lease, handover], ["owner"]),
-        Run(package, "owned_acknowledge", owned, end),
         Run(package, "owned_dead_letter", dead, [*end, "reason", "failed"]),
         Run(package, "owned_hands", owned, hands),
         Run(package, "owned_pending", owned, [_OWNER, _GROUP, "new", 10, "-", "+"]),
         Run(package, "owned_read", [*owned, *looked], read),
-        Run(package, "owned_try", owned, [*tried, "1-1", 2, 1, 100, "failed"]),
-        Run(package, "owned_try", owned, [*tried, "3-1", 2, 1, 100, ""]),
+        Run(package, "owned_round", owned, [*round_, 0, "1-1", 2, 1, 100, "failed"]),
+        Run(package, "owned_round", owned, [*round_, 1, "1-1", "3-1", 2, 1, 100, ""]),
         Run(package, "renew_lease", [lease, fence, events], [_OWNER, 9_000, *tried[1:], "1-1"]),
         Run(package, "take_lease", free, ["new", 9_000, _GROUP, "new"]),
         Run(package, "take_lease", [lease, *free[1:]], ["new", 9_000, _GROUP, "new"]),

@@ -29,7 +29,7 @@ from tests.consumers.support.backend_ai import (
     until_read,
 )
 from tests.consumers.support.backend_ai_process import backend_ai_processes
-from tests.consumers.support.handler_group import owner
+from tests.consumers.support.handler_group import call_of_end, owner
 from tests.consumers.support.logged import said, until_said
 from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import dead_letters, pending
@@ -41,9 +41,14 @@ from tests.support.waiting import wait_until
 FIRST_LIST = ["endpoint_health_check_updated", "endpoint_route_list_updated", "route_started"]
 STATUS = "model_service_status_updated"
 
-STEPS = ("owned_read", "owned_hands", "owned_try", "owned_acknowledge")
-"""The scripts that an entry passes, from its reading to its end."""
+SCRIPTS = ("read", "hands", "round")
+STEPS = {
+    **{f"owned_{one}": call_of("consumers.handlers", f"owned_{one}") for one in SCRIPTS},
+    "ends": call_of_end("first"),
+}
+"""What an entry passes, from its reading to its end."""
 
+each_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 each_way = pytest.mark.parametrize(
     "breaking", [away, standing_still, demoted, loading], ids=lambda one: one.__name__
 )
@@ -87,7 +92,7 @@ async def lost(played: Cluster) -> int:
 async def dying(log: EventLog, played: Cluster) -> AsyncIterator[HandlerConsumer]:
     """Run a consumer beside the block, and cut it off at its end, as the end of a process does."""
     async with (
-        backend_ai_consumers(log, "dying", played.settings) as [member],
+        backend_ai_consumers(log, "first", played.settings) as [member],
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(member.run)
@@ -184,18 +189,18 @@ async def test_an_append_without_an_answer_is_repeated_and_no_try_is_counted(
         assert member.progress.counts.failed == 0
 
 
-@pytest.mark.parametrize("script", STEPS)
+@each_step
 async def test_a_lost_reply_records_nothing_twice(
     log: EventLog,
     own_server: EmbeddedServer,
     foreign_proxy: TcpProxy,
     endpoint_id: UUID,
-    script: str,
+    step: bytes,
 ) -> None:
     async with cluster(log, foreign_proxy.url) as played, reading(log, played):
         await played.list_routes(endpoint_id, route(1))
         await until_read(played)
-        foreign_proxy.lose_next_reply_to(call_of("consumers.handlers", script))
+        foreign_proxy.lose_next_reply_to(step)
         await played.say_status(session_of(1), "healthy")
         await wait_until(lambda: foreign_proxy.lost > 0, "a reply is lost")
         await until_read(played)
@@ -204,22 +209,22 @@ async def test_a_lost_reply_records_nothing_twice(
     assert await recorded(log) == [*FIRST_LIST, STATUS]
 
 
-@pytest.mark.parametrize("script", STEPS)
+@each_step
 async def test_a_crash_at_any_step_records_the_entry_once(
     log: EventLog,
     own_server: EmbeddedServer,
     foreign_proxy: TcpProxy,
     endpoint_id: UUID,
-    script: str,
+    step: bytes,
 ) -> None:
     async with cluster(log, foreign_proxy.url) as played:
         async with dying(log, played):
             await played.list_routes(endpoint_id, route(1))
             await until_read(played)
-            held = foreign_proxy.hold_next(call_of("consumers.handlers", script))
+            held = foreign_proxy.hold_next(step)
             await played.say_status(session_of(1), "healthy")
             await held.arrived.wait()
-        foreign_proxy.cut()
+            foreign_proxy.retarget(1)  # where nobody listens
         async with cluster(log, own_server.url) as direct, reading(log, direct, "second"):
             await until_read(direct, timeout_s=60.0)
 
@@ -233,10 +238,10 @@ async def test_an_entry_that_comes_again_is_recognised_although_the_state_has_ch
         async with dying(log, played):
             await played.list_routes(endpoint_id, route(1))
             await until_read(played)
-            held = foreign_proxy.hold_next(call_of("consumers.handlers", "owned_acknowledge"))
+            held = foreign_proxy.hold_next(STEPS["ends"])
             await played.say_status(session_of(1), "healthy")
             await held.arrived.wait()
-        foreign_proxy.cut()
+            foreign_proxy.retarget(1)  # where nobody listens
         assert await recorded(log) == [*FIRST_LIST, STATUS]
         await EndpointService(log).record_status(endpoint_id, UUID(int=1), "unhealthy")
         async with cluster(log, own_server.url) as direct, reading(log, direct, "second"):

@@ -41,6 +41,11 @@ def handler_consumer_of(
     return HandlerConsumer(log, 0, (GROUP, name), HandlerWork(handler, wanted, start), settings)
 
 
+def call_of_end(consumer: str) -> bytes:
+    """Return what the request of a round has in it that ends one entry of *consumer*."""
+    return f"{consumer}\r\n$1\r\n1\r\n".encode()
+
+
 @asynccontextmanager
 async def handling_with(*consumers: HandlerConsumer) -> AsyncIterator[None]:
     """Run *consumers* beside the block, and stop them softly at its end."""
