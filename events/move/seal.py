@@ -3,8 +3,8 @@
 from typing import Literal
 
 from events.log.keys import Keys
+from events.server.client import Client
 from events.server.reply import reply
-from events.server.server import Client
 
 SEALED_MS = 30_000
 """How long a seal lasts that is not renewed: as long as producers wait if a move is killed."""

@@ -26,6 +26,9 @@ class FollowedAges:
     """Reads when routes were last probed, again and again; answers from memory.
 
     While Redis is away the last times stay, so that ages grow.
+
+    Attributes:
+        first_read: Set when they were read for the first time.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class FollowedAges:
         self._now_ms = 0
         self._read_at: float | None = None
         self._is_told = True
+        self.first_read = anyio.Event()
 
     async def run(self) -> None:
         """Read every `READ_EVERY_S` seconds until cancelled."""
@@ -59,6 +63,7 @@ class FollowedAges:
             else:
                 self._is_told = True
                 self._note_withdrawn()
+                self.first_read.set()
             await anyio.sleep(READ_EVERY_S)
 
     @property

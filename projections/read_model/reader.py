@@ -13,24 +13,21 @@ from msgspec import Meta
 from events.background import in_background
 from events.entry.entry_id import EntryId
 from events.limits import Limited
-from events.log.keys import NAMESPACE, Keys, partition_of
+from events.log.keys import NAMESPACE, Keys
+from events.log.layout import Layout
 from events.log.log import EventLog
 from events.log.log_to_read import log_to_read
 from events.server.server import Server
 from events.server.settings import ServerSettings
-from projections.health_state.followed_ages import FollowedAges
-from projections.read_model.follower import Follower, FollowerState
+from projections.read_model.followed_table import FollowedTable, MovingTable
+from projections.read_model.follower import FollowerState
 from projections.read_model.ramps import Ramps
-from projections.read_model.store import ReadModelStore
-from projections.requests.request_report import RequestReport
 from projections.route_table.balancer import Balancer, by_key
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.route import Route
-from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.routing import routable
 from projections.route_table.slow_start import SlowStart
-from projections.route_table.wipe_guard import wiped
 
 _WORSE: tuple[FollowerState, ...] = (
     *("following", "away", "held_back", "history_missing", "loading"),
@@ -70,34 +67,26 @@ class RouteTableReader:
         self._endpoint_ids: dict[UUID, UUID] = {}
         self._balancer = Balancer()
         self._listeners: list[Callable[[Iterable[UUID] | None], None]] = []
-        self._followers = [
-            Follower(
-                server,
-                ReadModelStore(server, keys, ROUTE_TABLE, partition),
-                self._note,
-                wiped,
-                block_ms=settings.block_ms,
-                audit_s=settings.audit_s,
-            )
-            for partition in range(partitions)
-        ]
-        self._ages = FollowedAges(server, keys, partitions, self.endpoints, self._note)
-        self._requests = RequestReport(server, keys, partitions)
+        self._moving = MovingTable(
+            EventLog(server, keys, Layout(partitions), "reader"),
+            self._note,
+            block_ms=settings.block_ms,
+            audit_s=settings.audit_s,
+        )
         self._ramps = Ramps(self.endpoints, self._slow_start, self._note)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow until cancelled; started when the whole table is loaded for the first time."""
-        async with anyio.create_task_group() as followers:
-            for follower in self._followers:
-                followers.start_soon(follower.run)
-            for follower in self._followers:
-                await follower.loaded.wait()
-            followers.start_soon(self._ages.run)
-            followers.start_soon(self._requests.run)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._moving.run)
             if self._settings.slow_start_s:
                 self.listen(self._ramps.note)
-                followers.start_soon(self._ramps.run)
+                tasks.start_soon(self._ramps.run)
             task_status.started()
+
+    @property
+    def _table(self) -> FollowedTable:
+        return self._moving.table
 
     def routable(self, endpoint_id: UUID) -> tuple[Route, ...]:
         """Return the routes that share the endpoint's traffic by their `traffic_ratio`.
@@ -116,11 +105,11 @@ class RouteTableReader:
 
     def _routable_of(self, endpoint: Endpoint) -> tuple[Route, ...]:
         slow_start = self._slow_start() if self._settings.slow_start_s else None
-        stale = self._ages.withdrawn(endpoint)
+        stale = self._table.ages.withdrawn(endpoint)
         return routable(endpoint, self._settings.panic_threshold, slow_start, stale)
 
     def _slow_start(self) -> SlowStart:
-        return SlowStart(self._settings.slow_start_s, self._ages.server_ms)
+        return SlowStart(self._settings.slow_start_s, self._table.ages.server_ms)
 
     def choose(self, endpoint_id: UUID, *, key: str | bytes | None = None) -> Route | None:
         """Return the route that the next request goes to; None where no route may get traffic.
@@ -169,17 +158,15 @@ class RouteTableReader:
 
         With none of either the route is suspected: it is probed at once, and nothing is counted.
         """
-        self._requests.add(route, successes, failures)
+        self._table.requests.add(route, successes, failures)
 
     def endpoint(self, endpoint_id: UUID) -> Endpoint | None:
         """Return the endpoint's state, None where it is unknown."""
-        follower = self._followers[partition_of(endpoint_id, len(self._followers))]
-        held = follower.held.get(endpoint_id)
-        return None if held is None else held[1]
+        return self._table.endpoint(endpoint_id)
 
     def endpoints(self) -> Iterable[Endpoint]:
         """Return every endpoint of the table."""
-        return [state for follower in self._followers for _, state in follower.held.values()]
+        return self._table.endpoints()
 
     def health_age(self, endpoint_id: UUID, route_id: UUID) -> HealthAge | None:
         """Return how old the health of a route is, and whether it is stale.
@@ -192,7 +179,7 @@ class RouteTableReader:
         route = None if endpoint is None else endpoint.routes.get(route_id)
         if endpoint is None or route is None:
             return None
-        return self._ages.age_of(endpoint, route)
+        return self._table.ages.age_of(endpoint, route)
 
     @property
     def age_s(self) -> float:
@@ -201,32 +188,34 @@ class RouteTableReader:
         It is measured on the log, about every second. While Redis or the projectors are away it
         grows; infinite before the first measurement.
         """
-        return monotonic() - min(follower.distance.known_until for follower in self._followers)
+        return monotonic() - min(
+            follower.distance.known_until for follower in self._table.followers
+        )
 
     @property
     def folded_up_to(self) -> tuple[EntryId | None, ...]:
         """For each partition the entry up to which all are in the table; None: not known."""
-        return tuple(follower.distance.folded_up_to for follower in self._followers)
+        return tuple(follower.distance.folded_up_to for follower in self._table.followers)
 
     @property
     def state(self) -> FollowerState:
         """What the reader does, of the partition that is worst; see `FollowerState`."""
-        return max((follower.state for follower in self._followers), key=_WORSE.index)
+        return max((follower.state for follower in self._table.followers), key=_WORSE.index)
 
     @property
     def reason(self) -> str:
         """Why the table is not followed, of the partition that is worst; "" while it is."""
-        return max(self._followers, key=lambda one: _WORSE.index(one.state)).reason
+        return max(self._table.followers, key=lambda one: _WORSE.index(one.state)).reason
 
     @property
     def generations(self) -> tuple[int, ...]:
         """The generation in memory of each partition; 0 before the first load."""
-        return tuple(follower.generation for follower in self._followers)
+        return tuple(follower.generation for follower in self._table.followers)
 
     @property
     def repairs(self) -> int:
         """Documents that an audit found to differ although no change had been missed."""
-        return sum(follower.repairs for follower in self._followers)
+        return sum(follower.repairs for follower in self._table.followers)
 
     async def changed(self) -> None:
         """Wait until something in the table changes."""
