@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 TEST_PROCESSES ?= 3
 T ?= tests
 SERVER ?=
@@ -11,7 +12,7 @@ ON_SERVER := $(if $(SERVER),ROUTESTREAM_TEST_SERVER=$(SERVER) )
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo appproxy model-server test test-fast soak lint format bench docs lock clean
+.PHONY: help demo appproxy model-server test test-fast soak lint format bench bench-short bench-peers docs lock lock-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -50,8 +51,19 @@ format: $(VENV)/installed ## put the code into its one format
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed ## measure append, project and append-to-routable beside plain redis-py
+bench: $(VENV)/installed ## measure everything beside its peers in 15 minutes, write docs/performance.md
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.report.page
+
+bench-short: $(VENV)/installed ## measure a little of everything once, in a minute, and keep nothing
+	$(BIN)/python -m benchmarks --short --to /dev/null
+
+bench-peers: $(PEERS)/installed ## make the environment of what `make bench` measures beside ours
+
+$(PEERS)/installed: benchmarks/peers/requirements.lock
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 docs: $(VENV)/installed ## write the pages that are made from the code and from what commands print
 	$(BIN)/python -m docs.pages.cli_pages docs/cli.md
@@ -66,5 +78,10 @@ lock: $(VENV)/installed ## pin every dependency anew, on the oldest Python, with
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate \
 	  --output-file requirements.lock pyproject.toml
 
+lock-peers: $(VENV)/installed ## pin what `make bench-peers` installs anew
+	$(BIN)/pip-compile --upgrade --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate \
+	  --output-file benchmarks/peers/requirements.lock benchmarks/peers/requirements.in
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .servers .venv-newest .venv-appproxy-* .venv-model-server .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .servers .venv-newest .venv-appproxy-* .venv-model-server .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

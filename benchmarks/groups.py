@@ -17,9 +17,11 @@ from uuid import uuid4
 import anyio
 import msgspec
 from anyio.abc import Process
+from msgspec.structs import asdict
 from redis.asyncio import Redis
 
 from benchmarks.append import fill
+from benchmarks.program import Figures
 from benchmarks.workload import beginnings, endpoints
 from consumers.processes.embedded import embedded_server
 from consumers.processes.logs import configure_logs
@@ -56,6 +58,18 @@ class Connections(msgspec.Struct, frozen=True):
     idle: int
     most: int
     bound: int
+
+
+async def measured(url: str) -> dict[str, Figures]:
+    """Return what a death, a stop and doing nothing cost, and how many connections there are."""
+    return {
+        "takeover": {
+            "after_kill_ms": await takeover_after_kill_ms(url),
+            "after_stop_ms": await takeover_after_stop_ms(url),
+        },
+        "idle process": asdict(await idle()),
+        f"connections of {PROCESSES} processes": asdict(await connections(url)),
+    }
 
 
 async def takeover_after_kill_ms(url: str) -> float:

@@ -1,4 +1,4 @@
-"""Latency: from an append to `routable()` in another process, at 1,000 events a second.
+"""Latency: from an append to `routable()` in another process, at a steady rate.
 
 Three processes: one appends, one projects, one reads. Beside it the same with plain redis-py: XADD,
 a loop that writes with HSET and PUBLISHes the key, a subscriber that fetches it with HGET. An
@@ -29,8 +29,7 @@ from events import ModelServiceStatusEvent, open_log
 from projections import open_reader
 
 ENDPOINTS = 50
-PER_SECOND = 1_000
-EVENTS = 4_000
+_STEPS_PER_S = 1_000
 _QUIET_S = 1.0
 
 
@@ -42,7 +41,7 @@ class Latency(msgspec.Struct, frozen=True):
     seen: int
 
 
-async def ours(url: str) -> Latency:
+async def ours(url: str, per_second: int, events: int) -> Latency:
     """Measure routestream."""
     namespace = f"bench-{uuid4()}"
     of = endpoints(ENDPOINTS)
@@ -51,22 +50,24 @@ async def ours(url: str) -> Latency:
         async with _process("project", url, namespace), _process("read", url, namespace) as reader:
             places = [(one, routes[0].route_id) for one, routes in of]
 
-            async def append(number: int) -> None:
-                endpoint_id, route_id = places[number % ENDPOINTS]
+            async def append(numbers: range) -> None:
                 await log.append(
-                    ModelServiceStatusEvent(
-                        endpoint_id=endpoint_id,
-                        route_id=route_id,
-                        new_status="healthy",
-                        reason=str(time.monotonic_ns()),
+                    *(
+                        ModelServiceStatusEvent(
+                            endpoint_id=places[number % ENDPOINTS][0],
+                            route_id=places[number % ENDPOINTS][1],
+                            new_status="healthy",
+                            reason=str(time.monotonic_ns()),
+                        )
+                        for number in numbers
                     )
                 )
 
-            await _at_rate(append)
+            await _at_rate(append, per_second, events)
             return await _result(reader)
 
 
-async def plain(url: str) -> Latency:
+async def plain(url: str, per_second: int, events: int) -> Latency:
     """Measure the plain loop."""
     stream = f"bench-{uuid4()}"
     async with (
@@ -75,19 +76,27 @@ async def plain(url: str) -> Latency:
         _process("plain-read", url, stream) as reader,
     ):
 
-        async def append(number: int) -> None:
-            payload = {"endpoint": str(number % ENDPOINTS), "at": time.monotonic_ns()}
-            await client.xadd(stream, {"payload": msgspec.json.encode(payload)})
+        async def append(numbers: range) -> None:
+            pipeline = client.pipeline(transaction=False)
+            for number in numbers:
+                payload = {"endpoint": str(number % ENDPOINTS), "at": time.monotonic_ns()}
+                pipeline.xadd(stream, {"payload": msgspec.json.encode(payload)})
+            await pipeline.execute()
 
-        await _at_rate(append)
+        await _at_rate(append, per_second, events)
         return await _result(reader)
 
 
-async def _at_rate(append: Callable[[int], Awaitable[None]]) -> None:
+async def _at_rate(
+    append: Callable[[range], Awaitable[None]], per_second: int, events: int
+) -> None:
+    """Append each millisecond what is due in it, in one step."""
+    at_once = max(1, per_second // _STEPS_PER_S)
     began_at = time.monotonic()
-    for number in range(EVENTS):
-        await append(number)
-        await anyio.sleep(max(0.0, began_at + (number + 1) / PER_SECOND - time.monotonic()))
+    for number in range(0, events, at_once):
+        await append(range(number, number + at_once))
+        due_at = began_at + (number + at_once) / per_second
+        await anyio.sleep(max(0.0, due_at - time.monotonic()))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Project: one projector process beside a plain redis-py loop, over the same backlog.
+"""Project: one projector process, as other benchmarks run it, and a plain redis-py loop beside it.
 
 Ours reads, decodes, folds, compares revisions, writes documents, feeds changes and acknowledges in
 one step. The plain loop reads, decodes, keeps a dict of each route's fields, writes it with HSET
@@ -7,61 +7,21 @@ and acknowledges: two of it would lose updates, and so does a crash between the 
 
 import sys
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
-from uuid import uuid4
 
 import anyio
 import msgspec
 from redis.asyncio import Redis
 
-from benchmarks.append import fill
-from benchmarks.workload import beginnings, changes, endpoints
+from benchmarks.peers.stopwatch import Stopwatch, print_figures
 from consumers.cli.program import collect_rarely
 from consumers.processes.logs import configure_logs
 from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.projector import Projector
-from events import EventLog, open_log
+from events import EventLog
 from projections import ROUTE_TABLE
 
-EVENTS = 60_000
 PLAIN_BATCH = 1_000
-
-
-async def ours(url: str) -> float:
-    """Return events per second of one projector process."""
-    return await _measured(url, "ours")
-
-
-async def plain(url: str) -> float:
-    """Return events per second of the plain loop."""
-    return await _measured(url, "plain")
-
-
-async def _measured(url: str, which: str) -> float:
-    """Fill a log, and let a process of its own work it off."""
-    namespace = f"bench-{uuid4()}"
-    of = endpoints()
-    async with open_log(url, namespace=namespace) as log:
-        await fill(log, beginnings(of))
-        if which == "ours":
-            await Projector(log, ROUTE_TABLE, 0, ConsumerSettings().policy).prepare()
-        await fill(log, list(changes(of, EVENTS)))
-        command = [sys.executable, "-m", "benchmarks.project", which, url, namespace]
-        done = await anyio.run_process(command, stderr=None)
-        await log.server.client.call("UNLINK", log.keys.events(0))
-    return float(done.stdout)
-
-
-async def _project(url: str, namespace: str) -> float:
-    async with open_log(url, namespace=namespace) as log:
-        began_at = perf_counter()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(project_until_stopped, log)
-            await until_worked_off(log)
-            took_s = perf_counter() - began_at
-            tasks.cancel_scope.cancel()
-        return (EVENTS + 2 * len(endpoints())) / took_s
 
 
 async def project_until_stopped(log: EventLog, ready: Callable[[], None] | None = None) -> None:
@@ -83,13 +43,13 @@ async def until_worked_off(log: EventLog) -> None:
             return
 
 
-async def _loop(url: str, namespace: str) -> float:
+async def _loop(url: str, namespace: str) -> None:
     stream, group = f"{{{namespace}:0}}:events", "plain"
     state: dict[str, dict[str, Any]] = {}
     done = 0
     async with Redis.from_url(url, protocol=2) as client:
         await client.xgroup_create(stream, group, "0")
-        began_at = perf_counter()
+        watch = Stopwatch(url)
         read: Any = client.xreadgroup
         while reply := await read(group, "c", {stream: ">"}, PLAIN_BATCH):
             ids, changed = [], {}
@@ -106,14 +66,14 @@ async def _loop(url: str, namespace: str) -> float:
             pipeline.xack(stream, group, *ids)
             await pipeline.execute()
             done += len(ids)
-        return done / (perf_counter() - began_at)
+        print_figures(watch.stop(done))
 
 
-def main(which: str, url: str, namespace: str) -> None:
-    """Be the process that is measured."""
+def main(url: str, namespace: str) -> None:
+    """Be the plain loop."""
     configure_logs("warning")
     collect_rarely()
-    sys.stdout.write(str(anyio.run({"ours": _project, "plain": _loop}[which], url, namespace)))
+    anyio.run(_loop, url, namespace)
 
 
 if __name__ == "__main__":

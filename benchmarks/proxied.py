@@ -20,6 +20,7 @@ from aiohttp import ClientSession, web
 from anyio.streams.buffered import BufferedByteReceiveStream
 from msgspec.structs import replace
 
+from benchmarks.program import Figures
 from benchmarks.project import project_until_stopped, until_worked_off
 from consumers.processes.logs import configure_logs
 from events import (
@@ -34,7 +35,6 @@ from producers import EndpointService
 from projections import Route, open_reader
 from projections.route_table.route import unknown_route
 
-REQUESTS = 4_000
 AT_ONCE = 16
 CHANGES_PER_S = 100
 _ENDPOINT = UUID(int=0xE)
@@ -42,8 +42,8 @@ _ROUTES = (UUID(int=1), UUID(int=2))
 _EXAMPLE = Path(__file__).parents[1] / "examples" / "proxy.py"
 
 
-async def ours(url: str) -> float:
-    """Return requests per second through a proxy that follows the table."""
+async def ours(url: str, *, count: int) -> Figures:
+    """Measure *count* requests through a proxy that follows the table."""
     namespace = f"bench-{uuid4()}"
     async with (
         open_log(url, namespace=namespace) as log,
@@ -56,17 +56,17 @@ async def ours(url: str) -> float:
         await until_worked_off(log)
         proxy = await running.enter_async_context(_process("follow", url, namespace))
         tasks.start_soon(_change_weights, log)
-        per_second = await _requests_per_second(proxy)
+        figures = await _requests(proxy, count)
         tasks.cancel_scope.cancel()
-    return per_second
+    return figures
 
 
-async def plain(_url: str) -> float:
-    """Return requests per second through the same proxy, which takes turns over a fixed list."""
+async def plain(_url: str, *, count: int) -> Figures:
+    """Measure them through the same proxy, which takes turns over a fixed list."""
     async with AsyncExitStack() as running:
         ports = [await running.enter_async_context(_process("serve")) for _ in _ROUTES]
         proxy = await running.enter_async_context(_process("fixed", *map(str, ports)))
-        return await _requests_per_second(proxy)
+        return await _requests(proxy, count)
 
 
 @asynccontextmanager
@@ -108,11 +108,11 @@ async def _change_weights(log: EventLog) -> None:
         await anyio.sleep(1 / CHANGES_PER_S)
 
 
-async def _requests_per_second(port: int) -> float:
+async def _requests(port: int, count: int) -> Figures:
     url = f"http://127.0.0.1:{port}/{_ENDPOINT}/v1"
 
     async def ask(client: ClientSession) -> None:
-        for _ in range(REQUESTS // AT_ONCE):
+        for _ in range(count // AT_ONCE):
             async with client.get(url, raise_for_status=True) as answer:
                 await answer.read()
 
@@ -122,7 +122,7 @@ async def _requests_per_second(port: int) -> float:
         async with anyio.create_task_group() as clients:
             for _ in range(AT_ONCE):
                 clients.start_soon(ask, client)
-        return REQUESTS / (perf_counter() - began_at)
+        return {"per_second": count / (perf_counter() - began_at)}
 
 
 async def _serve() -> None:

@@ -4,7 +4,6 @@ The plain loop reads with XRANGE and decodes each payload with msgspec, nothing 
 into a read model: every endpoint's state is there in the end, and its document encoded.
 """
 
-import os
 import resource
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from benchmarks.append import fill
+from benchmarks.peers.stopwatch import print_figures
+from benchmarks.program import Figures, figures_of, python
 from benchmarks.project import project_until_stopped, until_worked_off
 from benchmarks.workload import beginnings, changes, endpoints
 from consumers.cli.program import collect_rarely
@@ -38,13 +39,10 @@ from projections.snapshots.as_of import as_of
 from projections.snapshots.snapshot import SnapshotSettings
 from projections.snapshots.snapshot_store import Snapshots
 
-EVENTS = int(os.environ.get("BENCH_REPLAY_EVENTS", "1000000"))
 ENDPOINTS = 10_000
-FOLDS = ("fold route-table", "fold health-state")
-"""Roles: a fold into each read model."""
 
-SINCE_SNAPSHOT = 100_000
-"""Entries that are folded behind the snapshot for one endpoint as of a moment."""
+SINCE_SNAPSHOT_MAX = 100_000
+"""Entries, at most, that are folded behind the snapshot for one endpoint as of a moment."""
 
 _FILL = 20_000
 
@@ -52,25 +50,26 @@ _SILENT_SHARE = 0.05
 """Of the entries: what was told before is not held against the time left."""
 
 
-async def filled(url: str, events: int = EVENTS) -> str:
+async def filled(url: str, events: int) -> str:
     """Return the namespace of a log of so many events."""
     namespace = f"bench-{uuid4()}"
     of = endpoints(ENDPOINTS)
     async with open_log(url, namespace=namespace) as log:
         await fill(log, beginnings(of))
         # The first event of a process costs more; what comes in portions needs no list of all.
-        more = changes(of, events - 2 * ENDPOINTS)
+        more = changes(of, max(0, events - 2 * ENDPOINTS))
         while portion := [event for event, _ in zip(more, range(_FILL), strict=False)]:
             await fill(log, portion)
     return namespace
 
 
-async def measured(url: str, namespace: str, which: str) -> dict[str, float]:
-    """Let a process of its own do it."""
-    command = [sys.executable, "-m", "benchmarks.replay", which, url, namespace]
-    done = await anyio.run_process(command, stderr=None)
-    found: dict[str, float] = msgspec.json.decode(done.stdout)
-    return found
+async def compared(url: str, events: int) -> dict[str, Figures]:
+    """Return what each role measured, over one log of so many events."""
+    namespace = await filled(url, events)
+    return {
+        role: await figures_of(*python("benchmarks.replay", role, url, namespace))
+        for role in _ROLES
+    }
 
 
 async def _plain(url: str, namespace: str) -> dict[str, float]:
@@ -192,7 +191,9 @@ async def _snapshot(url: str, namespace: str) -> dict[str, float]:
             began_at, used_s = perf_counter(), process_time()
             manifest, _ = await snapshots.take(store)
             take_s, take_core_s = perf_counter() - began_at, process_time() - used_s
-            await fill(log, list(changes(of, SINCE_SNAPSHOT)))
+            length = int(await log.server.client.execute_command("XLEN", log.keys.events(0)))
+            since = min(SINCE_SNAPSHOT_MAX, length // 10)
+            await fill(log, list(changes(of, since)))
             endpoint_id = of[0][0]
             began_at, used_s = perf_counter(), process_time()
             folding = await as_of(log, ROUTE_TABLE, snapshots, await log.head(0), only(endpoint_id))
@@ -209,7 +210,7 @@ async def _snapshot(url: str, namespace: str) -> dict[str, float]:
     }
 
 
-_ROLES: dict[str, Callable[[str, str], Awaitable[dict[str, float]]]] = {
+_ROLES: dict[str, Callable[[str, str], Awaitable[Figures]]] = {
     "plain": _plain,
     "fold route-table": partial(_rebuild, ROUTE_TABLE),
     "fold health-state": partial(_rebuild, HEALTH_STATE),
@@ -223,7 +224,7 @@ def main(which: str, url: str, namespace: str) -> None:
     configure_logs("error")
     collect_rarely()
     found = anyio.run(_ROLES[which], url, namespace)
-    sys.stdout.write(msgspec.json.encode(found).decode())
+    print_figures(found)
 
 
 if __name__ == "__main__":

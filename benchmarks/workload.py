@@ -64,6 +64,18 @@ def changes(of: list[Endpoint], count: int) -> Iterator[Event]:
             yield EndpointRouteListUpdatedEvent(endpoint_id=endpoint_id, routes=routes)
 
 
+def statuses(of: list[Endpoint], count: int) -> Iterator[Event]:
+    """Yield *count* status events of about 200 bytes, each on another endpoint."""
+    rng = random.Random(_SEED)
+    for endpoint_id, routes in islice(cycle(of), count):
+        yield ModelServiceStatusEvent(
+            endpoint_id=endpoint_id,
+            route_id=rng.choice(routes).route_id,
+            new_status=rng.choice(("healthy", "unhealthy")),
+            reason="HTTP 200",
+        )
+
+
 def _uuid(rng: random.Random) -> UUID:
     return UUID(int=rng.getrandbits(128), version=4)
 
