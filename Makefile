@@ -66,6 +66,7 @@ $(PEERS)/installed: benchmarks/peers/requirements.lock
 	@touch $@
 
 docs: $(VENV)/installed ## write the pages that are made from the code and from what commands print
+	$(BIN)/python -m docs.pages.acl_files deploy/acl
 	$(BIN)/python -m docs.pages.cli_pages docs/cli.md
 	$(BIN)/python -m docs.pages.metrics_page > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 	$(BIN)/python -m docs.pages.settings_page > docs/settings.md.new && mv docs/settings.md.new docs/settings.md

@@ -69,7 +69,7 @@ def test_the_wheel_marks_each_package_as_typed_and_brings_scripts_and_data(pytho
     assert ROOT not in installed.parents
     for package in PACKAGES:
         assert (installed / package / "py.typed").read_bytes() == b""
-    for data in ("*.lua", "runtime_variants.yaml"):
+    for data in ("*.lua", "runtime_variants.yaml", "granted.json"):
         ours = {path.relative_to(ROOT) for p in PACKAGES for path in (ROOT / p).rglob(data)}
         assert ours
         assert {path.relative_to(installed) for path in installed.rglob(data)} == ours
@@ -104,7 +104,7 @@ def test_the_sdist_has_the_tests_whole_and_the_pages_that_the_readme_links_to(
     assert built.returncode == 0, built.stderr
     with tarfile.open(tmp_path / built.stdout.split()[-1]) as sdist:
         held = {name.partition("/")[2] for name in sdist.getnames()}
-    listed = run("git", "ls-files", "tests", "docs", "examples", *PACKAGES, cwd=ROOT)
+    listed = run("git", "ls-files", "tests", "docs", "examples", "deploy", *PACKAGES, cwd=ROOT)
     if listed.returncode:
         pytest.skip("this is no checkout, which git could list")
     assert set(listed.stdout.split("\n")[:-1]) - held == set()

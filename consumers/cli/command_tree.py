@@ -20,6 +20,11 @@ LEVELS = ("debug", "info", "warning", "error")
 
 PLACES = MappingProxyType(
     {
+        "acl": CommandReference(
+            "consumers.cli.acl:acl",
+            "Print the line of an ACL file for an account that has these ROLES, and no other"
+            " rights.",
+        ),
         "archive": CommandReference(
             "consumers.cli.archive.archive:archive",
             "Keep closed segments of the log outside of Redis.",
@@ -231,7 +236,7 @@ SECTIONS = MappingProxyType(
         "Record": ("routes", "sessions", "status"),
         "Run": ("consume", "checkers", "publish", "demo", "dev-server"),
         "Keep and repair": ("log", "replay", "snapshot", "archive"),
-        "Set up": ("model-definition", "config", "completion"),
+        "Set up": ("model-definition", "config", "acl", "completion"),
     }
 )
 

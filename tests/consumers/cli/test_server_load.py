@@ -143,8 +143,8 @@ def _objection_to_set(key: str, said: list[str]) -> str | None:
     return None if key.endswith(":checkers") else "a set that can be large"
 
 
-def arguments_of(command: click.Command, client: redis.Redis) -> list[str]:
-    newest: Any = client.xrevrange(STREAM, count=100)
+def arguments_of(command: click.Command, client: redis.Redis, stream: str = STREAM) -> list[str]:
+    newest: Any = client.xrevrange(stream, count=100)
     last, earlier = (entry_id.decode() for entry_id, _ in (newest[0], newest[-1]))
     known = {**ARGUMENTS, "entry_id": last, "event": last, "span": f"{earlier}.."}
     given = []
