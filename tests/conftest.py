@@ -9,7 +9,7 @@ from anyio.from_thread import start_blocking_portal
 from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
 from tests.support.cluster_servers import ClusterServers, cluster_servers
-from tests.support.given_server import chosen_server
+from tests.support.given_server import chosen_or_given_server, chosen_server, server_kind
 from tests.support.sentinel_servers import SentinelServers, sentinel_servers
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
@@ -32,7 +32,7 @@ def any_metrics_port() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[EmbeddedServer]:
     """One server for all tests that do no harm to it."""
-    with chosen_server(or_given=True) as server:
+    with chosen_or_given_server() as server:
         yield server
 
 
@@ -50,7 +50,7 @@ def own_server() -> Iterator[EmbeddedServer]:
 def cluster() -> Iterator[ClusterServers]:
     """One cluster for all tests that do no harm to it; nothing is taken for failed in it."""
     with start_blocking_portal() as portal:
-        patient = cluster_servers(node_timeout_ms=15_000)
+        patient = cluster_servers(node_timeout_ms=15_000, kind=server_kind())
         with portal.wrap_async_context_manager(patient) as servers:
             yield servers
 
@@ -58,14 +58,14 @@ def cluster() -> Iterator[ClusterServers]:
 @pytest.fixture
 async def own_cluster() -> AsyncIterator[ClusterServers]:
     """A cluster for a test that breaks it; its nodes lose nothing that they replied to."""
-    async with cluster_servers("--appendfsync", "always") as servers:
+    async with cluster_servers("--appendfsync", "always", kind=server_kind()) as servers:
         yield servers
 
 
 @pytest.fixture
 async def own_sentinels() -> AsyncIterator[SentinelServers]:
     """A master, two replicas and three sentinels, for a test that breaks them."""
-    async with sentinel_servers("--appendfsync", "always") as servers:
+    async with sentinel_servers("--appendfsync", "always", kind=server_kind()) as servers:
         yield servers
 
 

@@ -48,11 +48,11 @@ def test_a_server_that_cannot_be_had_ends_the_run() -> None:
     assert "ROUTESTREAM_TEST_SERVER=redis-6.2: a server is called valkey, redis-7.0" in done.stderr
 
 
-SHARED = "tests/events/test_trim.py"
+ON_A_SERVER = "tests/events/test_scripts.py"
 
 
 def test_without_any_server_tests_skip_with_the_reason(nothing: str) -> None:
-    done = run(SHARED, PATH=nothing, PYTHONPATH=nothing, REDIS_URL="")
+    done = run(ON_A_SERVER, PATH=nothing, PYTHONPATH=nothing, REDIS_URL="")
     assert done.returncode == 0, done.stdout
     assert "no redis-server or valkey-server 7.0 or newer is on PATH" in done.stdout
     assert " passed" not in done.stdout.splitlines()[-1]
@@ -61,7 +61,18 @@ def test_without_any_server_tests_skip_with_the_reason(nothing: str) -> None:
 def test_without_a_program_the_server_at_redis_url_is_used(
     nothing: str, shared_server: EmbeddedServer
 ) -> None:
-    done = run(SHARED, PATH=nothing, PYTHONPATH=nothing, REDIS_URL=shared_server.url)
+    done = run(
+        "tests/events/test_log.py", PATH=nothing, PYTHONPATH=nothing, REDIS_URL=shared_server.url
+    )
     assert done.returncode == 0, done.stdout
     assert f"server: {shared_server.url}" in done.stdout
     assert "passed" in done.stdout.splitlines()[-1]
+
+
+def test_without_a_container_tests_skip_with_the_reason() -> None:
+    image = {"ROUTESTREAM_TEST_IMAGE": "localhost:1/none"}
+    done = run(ON_A_SERVER, ROUTESTREAM_TEST_SERVER="container", **image)
+    assert done.returncode == 0, done.stdout
+    assert "server: no container: " in done.stdout
+    assert "SKIPPED" in done.stdout
+    assert " passed" not in done.stdout.splitlines()[-1]

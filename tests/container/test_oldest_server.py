@@ -1,17 +1,13 @@
 """The core path on the oldest server that is supported, Debian's, in a container of its own."""
 
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import anyio
 import pytest
 
-from consumers.processes.embedded import answers
 from consumers.runtime.consumer import Consumer, ConsumerSettings
 from consumers.runtime.projector import Projector
 from events import (
@@ -24,44 +20,19 @@ from events import (
 from events.errors import ServerRefusedError
 from producers import EndpointService
 from projections import ROUTE_TABLE, open_reader
-
-IMAGE = "routestream-test-redis"
-
-
-@pytest.fixture(scope="module")
-def container_url(monkeypatch_module: pytest.MonkeyPatch) -> Iterator[str]:
-    if shutil.which("docker") is None or not _succeeds("docker", "info"):
-        pytest.skip("no Docker engine is here; the same path runs on a local process elsewhere")
-    if shutil.which("apt-get") is None:
-        pytest.skip("the image is made of Debian's packages, and there is no apt-get here")
-    # Its clean-up container would have to be pulled; ours ends with the fixture.
-    monkeypatch_module.setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
-    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - reads the setting
-
-    if not _succeeds("docker", "image", "inspect", IMAGE):
-        build = Path(__file__).parent / "build_image"
-        subprocess.run([str(build), IMAGE], check=True, timeout=300)
-    command = "/usr/bin/redis-server --bind 0.0.0.0 --protected-mode no --appendonly yes --save ''"
-    container = DockerContainer(IMAGE).with_command(command)
-    ports: Any = container.ports
-    ports[6379] = ("127.0.0.1", None)  # loopback only, on a free port
-    with container:
-        port = int(container.get_exposed_port(6379))
-        deadline = time.monotonic() + 30
-        while not answers(port):
-            assert time.monotonic() < deadline, "the container's server does not answer"
-            time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}"
+from tests.support.container_server import ContainerServer, image_of
 
 
 @pytest.fixture(scope="module")
-def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
-
-
-def _succeeds(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+def container_url() -> Iterator[str]:
+    with TemporaryDirectory(prefix="routestream-") as folder:
+        server = ContainerServer(Path(folder))
+        server.image = image_of("redis-7.0")
+        try:
+            server.start()
+            yield server.url
+        finally:
+            server.stop()
 
 
 @pytest.mark.timeout(400)

@@ -241,14 +241,17 @@ def _bus_port(node: EmbeddedServer) -> str:
 
 @asynccontextmanager
 async def cluster_servers(
-    *options: str, replicas: int = 1, node_timeout_ms: int = NODE_TIMEOUT_MS
+    *options: str,
+    replicas: int = 1,
+    node_timeout_ms: int = NODE_TIMEOUT_MS,
+    kind: type[EmbeddedServer] = EmbeddedServer,
 ) -> AsyncIterator[ClusterServers]:
     """Run three masters, each with so many *replicas*; every node has the *options*."""
     with ExitStack() as stack:
         count = MASTERS * (replicas + 1)
         ports = free_ports(2 * count)
         nodes = [
-            EmbeddedServer(
+            kind(
                 new_folder(stack),
                 *("--cluster-enabled", "yes", "--cluster-port", str(bus_port)),
                 *("--cluster-node-timeout", str(node_timeout_ms)),
@@ -257,9 +260,9 @@ async def cluster_servers(
             )
             for port, bus_port in zip(ports[:count], ports[count:], strict=True)
         ]
-        cluster = ClusterServers(nodes)
-        stack.callback(cluster.kill_all)
-        await cluster.start_all()
-        await cluster.join(replicas)
-        await cluster.until_whole()
-        yield cluster
+        together = ClusterServers(nodes)
+        stack.callback(together.kill_all)
+        await together.start_all()
+        await together.join(replicas)
+        await together.until_whole()
+        yield together

@@ -13,7 +13,7 @@ FETCHED = ("redis-7.0", "redis-7.4", "redis-8.0", "valkey-8.1", "valkey-9.1")
 ALSO_CALLED = {"valkey": "valkey-8.1"}
 CACHE = Path(__file__).parents[2] / ".servers"
 
-_RECIPES = Path(__file__).parents[1] / "images"
+RECIPES = Path(__file__).parents[1] / "images"
 _FETCH_TIMEOUT_S = 300.0
 
 
@@ -34,7 +34,7 @@ def server_tree(name: str) -> Path:
         raise NotFetchedError(
             f"a server is called {', '.join((*ALSO_CALLED, *FETCHED))}; not {name}"
         )
-    recipes = b"".join(path.read_bytes() for path in sorted(_RECIPES.iterdir()))
+    recipes = b"".join(path.read_bytes() for path in sorted(RECIPES.glob("fetch_*")))
     tree = CACHE / f"{name}-{sha256(recipes).hexdigest()[:12]}"
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
@@ -49,7 +49,7 @@ def _fetch(name: str, tree: Path) -> None:
         fetched = Path(folder) / "tree"
         try:
             subprocess.run(
-                [_RECIPES / "fetch_server", name, fetched],
+                [RECIPES / "fetch_server", name, fetched],
                 check=True,
                 capture_output=True,
                 text=True,

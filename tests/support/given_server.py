@@ -1,19 +1,18 @@
-"""A server for a fixture: started, or else given, or else the test is skipped."""
+"""A server for a fixture: started in the chosen way, or else given."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
-
-import pytest
 
 from consumers.processes.embedded import (
     EmbeddedServer,
     NoServerProgramError,
-    embedded_server,
     server_program,
 )
+from tests.support.container_server import CONTAINER, KIND, ContainerServer
 
 _DEFAULT_PORT = 6379
 
@@ -27,15 +26,36 @@ class GivenServer(EmbeddedServer):
 
 
 @contextmanager
-def chosen_server(*options: str, or_given: bool = False) -> Iterator[EmbeddedServer]:
-    """Run a server of the chosen kind; else take what is given, if that will do; else skip."""
-    try:
-        server_program()
-    except NoServerProgramError as error:
-        url = os.environ.get("REDIS_URL")
-        if not or_given or not url:
-            pytest.skip(str(error))
+def chosen_server(*options: str) -> Iterator[EmbeddedServer]:
+    """Run a server of the chosen kind in a temporary folder, which is deleted at the end."""
+    with TemporaryDirectory(prefix="routestream-") as folder:
+        server = server_kind()(Path(folder), *options)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def chosen_or_given_server() -> Iterator[EmbeddedServer]:
+    """Run a server of the chosen kind; where there is no program, take the one at `REDIS_URL`."""
+    url = os.environ.get("REDIS_URL")
+    if url and server_kind() is EmbeddedServer and not _has_program():
         yield GivenServer(url)
         return
-    with embedded_server(*options) as server:
+    with chosen_server() as server:
         yield server
+
+
+def server_kind() -> type[EmbeddedServer]:
+    """Return what servers are made of: processes, or containers."""
+    return ContainerServer if os.environ.get(KIND) == CONTAINER else EmbeddedServer
+
+
+def _has_program() -> bool:
+    try:
+        server_program()
+    except NoServerProgramError:
+        return False
+    return True

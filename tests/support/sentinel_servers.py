@@ -172,16 +172,17 @@ async def _offset(server: EmbeddedServer) -> int:
 
 
 @asynccontextmanager
-async def sentinel_servers(*options: str, replicas: int = 2) -> AsyncIterator[SentinelServers]:
+async def sentinel_servers(
+    *options: str, replicas: int = 2, kind: type[EmbeddedServer] = EmbeddedServer
+) -> AsyncIterator[SentinelServers]:
     """Run a master with so many *replicas*, each with the *options*, and three sentinels."""
     with ExitStack() as stack:
         port, *ports = free_ports(1 + replicas + SENTINELS)
         options = ("--repl-diskless-sync-delay", "0", *options)
-        master = EmbeddedServer(new_folder(stack), *options, port=port)
+        master = kind(new_folder(stack), *options, port=port)
         follows = ("--replicaof", "127.0.0.1", str(port))
         followers = [
-            EmbeddedServer(new_folder(stack), *options, *follows, port=one)
-            for one in ports[:replicas]
+            kind(new_folder(stack), *options, *follows, port=one) for one in ports[:replicas]
         ]
         watching = [SentinelServer(new_folder(stack), master, one) for one in ports[replicas:]]
         together = SentinelServers([master, *followers], watching)
