@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from subprocess import DEVNULL
 from time import perf_counter
 from uuid import uuid4
@@ -22,6 +21,7 @@ from redis.asyncio import Redis
 
 from benchmarks.append import fill
 from benchmarks.program import Figures
+from benchmarks.server_use import cpu_s
 from benchmarks.workload import beginnings, endpoints
 from consumers.processes.embedded import embedded_server
 from consumers.processes.logs import configure_logs
@@ -104,10 +104,10 @@ async def idle() -> Idle:
             await fill(log, beginnings(endpoints(_FEW)))
             await _until_handled_ms(log, _GROUP)
             await anyio.sleep(IDLE_S / 4)
-            cpu_s, began_at = _cpu_s(process.pid), perf_counter()
+            used_s, began_at = cpu_s(process.pid), perf_counter()
             commands = await _commands(server.url)
             took_s = perf_counter() - began_at
-            return Idle(100 * (_cpu_s(process.pid) - cpu_s) / took_s, commands / took_s)
+            return Idle(100 * (cpu_s(process.pid) - used_s) / took_s, commands / took_s)
 
 
 async def connections(url: str) -> Connections:
@@ -236,12 +236,6 @@ async def _is_handled(log: EventLog, group: str) -> bool:
     return any(
         one["name"] == group.encode() and one["lag"] == 0 and one["pending"] == 0 for one in groups
     )
-
-
-def _cpu_s(pid: int) -> float:
-    """Return the seconds that a process has had a core, as Linux counts them."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _commands(url: str) -> int:

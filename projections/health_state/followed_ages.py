@@ -22,10 +22,16 @@ READ_EVERY_S = 10.0
 """Seconds between two readings of the times of the last probes."""
 
 
+ASKED_EVERY_S = 1.0
+"""The least time between two readings, where somebody asks for ages that were not read yet."""
+
+
 class FollowedAges:
     """Reads when routes were last probed, again and again; answers from memory.
 
-    While Redis is away the last times stay, so that ages grow.
+    It reads them of endpoints that somebody has asked about, and of those that withdraw stale
+    routes: of all, hundreds of readers would keep the server busy with that alone. While Redis is
+    away the last times stay, so that ages grow.
 
     Attributes:
         first_read: Set when they were read for the first time.
@@ -46,14 +52,18 @@ class FollowedAges:
         self._note = note
         self._withdrawn: dict[UUID, frozenset[UUID]] = {}
         self._times: dict[RouteKey, int] = {}
+        self._asked: set[UUID] = set()
+        self._known: frozenset[UUID] = frozenset()
+        self._is_asked = anyio.Event()
         self._now_ms = 0
         self._read_at: float | None = None
         self._is_told = True
         self.first_read = anyio.Event()
 
     async def run(self) -> None:
-        """Read every `READ_EVERY_S` seconds until cancelled."""
+        """Read every `READ_EVERY_S` seconds, earlier for who asks, until cancelled."""
         while True:
+            self._is_asked = anyio.Event()
             try:
                 await self._read()
             except EventsError as error:
@@ -64,7 +74,9 @@ class FollowedAges:
                 self._is_told = True
                 self._note_withdrawn()
                 self.first_read.set()
-            await anyio.sleep(READ_EVERY_S)
+            await anyio.sleep(min(ASKED_EVERY_S, READ_EVERY_S))
+            with anyio.move_on_after(READ_EVERY_S - ASKED_EVERY_S):
+                await self._is_asked.wait()
 
     @property
     def server_ms(self) -> int:
@@ -76,10 +88,15 @@ class FollowedAges:
     def age_of(self, endpoint: Endpoint, route: Route) -> HealthAge | None:
         """Return how old the health of *route* is; None where no checker has to look at it.
 
-        Before the first reading it is None, too: nothing is known then.
+        Before it is known it is None, too: the first call for an endpoint has it read.
         """
-        if self._read_at is None:
+        if endpoint.endpoint_id not in self._known:
+            self._asked.add(endpoint.endpoint_id)
+            self._is_asked.set()
             return None
+        return self._age_of(endpoint, route)
+
+    def _age_of(self, endpoint: Endpoint, route: Route) -> HealthAge | None:
         now_ms = self.server_ms
         probed_ms = self._times.get((endpoint.endpoint_id, route.route_id))
         return health_age_of(endpoint, route, probed_ms, now_ms)
@@ -90,13 +107,13 @@ class FollowedAges:
         While Redis is away none is added: nobody knows then whether routes are probed.
         """
         check = endpoint.health_check
-        if check is None or check.on_stale != "unhealthy" or self._read_at is None:
+        if check is None or not _withdraws(endpoint) or self._read_at is None:
             return frozenset()
         unread_s = monotonic() - self._read_at
         return frozenset(
             route.route_id
             for route in endpoint.present_routes
-            if (age := self.age_of(endpoint, route)) is not None
+            if (age := self._age_of(endpoint, route)) is not None
             and (age.age_s is None or age.age_s - unread_s > stale_after_s(check))
         )
 
@@ -118,8 +135,13 @@ class FollowedAges:
 
     async def _read(self) -> None:
         ask = self._server.client.call
+        followed = [
+            endpoint
+            for endpoint in self._endpoints()
+            if endpoint.endpoint_id in self._asked or _withdraws(endpoint)
+        ]
         routes: dict[int, list[RouteKey]] = {}
-        for key in routes_to_probe(self._endpoints()):
+        for key in routes_to_probe(followed):
             routes.setdefault(partition_of(key[0], self._partitions), []).append(key)
         # Without the right to ask for it, nothing is said of ages: no other clock will do.
         raw = await (await self._server.at(self._keys.probed(0))).call("TIME")
@@ -130,3 +152,11 @@ class FollowedAges:
             times |= await read_probe_times(ask, self._keys, partition, own)
         self._now_ms, self._read_at = seconds * 1_000 + microseconds // 1_000, read_at
         self._times = times
+        self._known = frozenset(endpoint.endpoint_id for endpoint in followed)
+        self._asked &= {endpoint.endpoint_id for endpoint in self._endpoints()}
+
+
+def _withdraws(endpoint: Endpoint) -> bool:
+    """Whether the endpoint's routes get no traffic while their health is stale."""
+    check = endpoint.health_check
+    return check is not None and check.on_stale == "unhealthy"

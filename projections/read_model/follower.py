@@ -1,7 +1,6 @@
 """Follow one partition of a read model: a copy in memory, in step with the change feed."""
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from time import monotonic
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from events.server.reply import reply_streams, text
 from events.server.server import Server
 from events.structured_logger import structured_logger
 from projections.errors import HistoryMissingError, NoLiveGenerationError, ProjectionsError
+from projections.read_model.audit import Audit
 from projections.read_model.change_feed import feed_entry_of, position_after
 from projections.read_model.known_history import KnownHistory
 from projections.read_model.log_distance import LogDistance
@@ -103,10 +103,9 @@ class Follower:
         self._note = note
         self._guard = guard
         self._block_ms = block_ms
-        self._audit_s = audit_s
+        self._audit: Audit[Any] = Audit(store, audit_s)
         self.generation = 0
         self._cursor = self._position = b""
-        self._audited_at = monotonic()
         self._followed = False
         self._history = KnownHistory(
             server.client.call, store.keys, store.partition, store.read_model
@@ -158,6 +157,7 @@ class Follower:
         self.held, self._accepted = held, self._history.accepted
         self.generation, self._cursor, self._position = generation, cursor, position
         self._history.note(max((state.version for _, state in held.values()), default=START))
+        self._audit.begin_anew()
         self._note(None)
         await self.distance.measure(self._history.seen)
         self.state, self.reason = state, reason
@@ -199,8 +199,8 @@ class Follower:
                 await self._history.check()
                 await self.distance.measure(self._history.seen)
             self._followed = True
-            if monotonic() - self._audited_at >= self._audit_s:
-                await self._audit(client)
+            if self._audit.is_due:
+                await self._take_missed(client)
 
     async def _read(self, client: Client, block_ms: int | None) -> Sequence[RawEntry]:
         block = () if block_ms is None else ("BLOCK", block_ms)
@@ -239,21 +239,16 @@ class Follower:
             self._forget(each for each in wanted if not wanted[each] and str(each) not in loaded)
             self._hold(each for each in loaded.values() if not isinstance(each, DamagedDocument))
 
-    async def _audit(self, client: Client) -> None:
-        """Find documents in Redis that are newer than the held ones, and take them over."""
-        found = [
-            (revision, state)
-            async for revision, state in self._store.load_all(self.generation)
-            if revision > self._revision(state.endpoint_id)
-        ]
-        while arrived := await self._read(client, None):
+    async def _take_missed(self, client: Client) -> None:
+        """Find some documents in Redis that are newer than the held ones, and take them over."""
+        found = await self._audit.step(self.generation, self._revision)
+        while found and (arrived := await self._read(client, None)):
             await self._take(arrived)
         missed = [
             (revision, state)
             for revision, state in found
             if revision > self._revision(state.endpoint_id)
         ]
-        self._audited_at = monotonic()
         if missed:
             self.repairs += len(missed)
             self._hold(missed)

@@ -39,7 +39,8 @@ class ReaderSettings(Limited, frozen=True):
 
     Attributes:
         block_ms: The longest wait for a change before the generation is looked at again.
-        audit_s: Seconds between two comparisons of the whole table with Redis.
+        audit_s: Seconds between two comparisons of the whole table with Redis, each of which takes
+            a second for 100 documents.
         panic_threshold: See `projections.route_table.routing.routable`; 0 switches it off.
         slow_start_s: Seconds in which the weight of a route ramps up from a tenth to the whole
             after it became healthy, or started where nobody checks it; 0: it is whole at once.
@@ -171,9 +172,10 @@ class RouteTableReader:
     def health_age(self, endpoint_id: UUID, route_id: UUID) -> HealthAge | None:
         """Return how old the health of a route is, and whether it is stale.
 
-        None where no health checker has to look at the route, and before it is known. A stale route
-        is still among the `routable` ones as long as its last known health is healthy, unless its
-        health check has `on_stale: unhealthy`.
+        None where no health checker has to look at the route, and before it is known: the first
+        call for an endpoint has it read, within a second. A stale route is still among the
+        `routable` ones as long as its last known health is healthy, unless its health check has
+        `on_stale: unhealthy`.
         """
         endpoint = self.endpoint(endpoint_id)
         route = None if endpoint is None else endpoint.routes.get(route_id)

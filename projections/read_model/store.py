@@ -158,6 +158,23 @@ class ReadModelStore(Generations, Generic[State]):
         cursor, documents = reply(raw, tuple[int, dict[bytes, bytes]])
         return cursor, [self.read(text(name), document) for name, document in documents.items()]
 
+    async def newer(
+        self, generation: int, cursor: int, count: int, revision_of: Callable[[str], int]
+    ) -> tuple[int, list[tuple[int, State]]]:
+        """Return the next cursor, and the documents from *cursor* on that are newer than known.
+
+        Only those are decoded. About *count* documents are looked at.
+        """
+        key = self._documents_key(generation)
+        raw = await self.client.call("HSCAN", key, cursor, "COUNT", count)
+        cursor, documents = reply(raw, tuple[int, dict[bytes, bytes]])
+        found = []
+        for name, document in documents.items():
+            begins = _REVISION.match(document)
+            if begins is None or int(begins[1]) > revision_of(text(name)):
+                found.append(self.read(text(name), document))
+        return cursor, [document for document in found if not isinstance(document, DamagedDocument)]
+
     def read(self, endpoint: str, document: bytes) -> Stored[State]:
         """Return revision and state of the *document* of *endpoint*, or that it is damaged.
 

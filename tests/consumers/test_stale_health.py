@@ -217,6 +217,30 @@ async def test_a_reader_and_the_metrics_tell_the_age_of_health(served: EventLog)
         assert 130 <= samples["health_age_seconds"] < 200
 
 
+async def test_a_reader_asks_for_ages_of_health_only_when_somebody_asks_it(
+    served: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_ages, "READ_EVERY_S", 0.05)
+    await report(served, {FIRST: 5.0})
+    client = served.server.client
+
+    async def commands(name: str) -> int:
+        about = await client.info("commandstats")
+        return int(about.get(f"cmdstat_{name}", {"calls": 0})["calls"])
+
+    async with open_reader(served) as reader:
+        asked, times = await commands("zmscore"), await commands("time")
+
+        async def has_read() -> bool:
+            return await commands("time") > times + 5
+
+        await wait_until(has_read, "it has read some times")
+        assert await commands("zmscore") == asked
+        assert reader.health_age(ENDPOINT, FIRST) is None
+        await wait_until(lambda: reader.health_age(ENDPOINT, FIRST) is not None, "the age is read")
+        assert await commands("zmscore") > asked
+
+
 WITHDRAWN = HealthCheck(path="/health", interval=1.0, on_stale="unhealthy")
 
 
