@@ -19,7 +19,8 @@ from projections.health_state.endpoint_health import EndpointHealth, RouteHealth
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.history import Condition, Interval, RouteHistory, Span, go_on
 from projections.health_state.transitions import TRANSITIONS_MAX
-from projections.read_model.store import ReadModelStore, no_live_generation
+from projections.read_model.missing_generation import no_live_generation
+from projections.read_model.store import ReadModelStore
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route import ENDED
 

@@ -5,7 +5,8 @@ from time import monotonic
 from typing import Generic
 from uuid import UUID
 
-from projections.read_model.store import ReadModelStore, State
+from events.server.reply import text
+from projections.read_model.store import ReadModelStore, State, readable_of, revision_in
 
 DOCUMENTS_EACH = 100
 """Documents that one step compares, about: a change never waits longer for it than some ms."""
@@ -45,15 +46,16 @@ class Audit(Generic[State]):
     ) -> list[tuple[int, State]]:
         """Return those of the next documents that are newer than the revisions of the copy."""
 
-        def revision_held(name: str) -> int:
+        def is_newer(endpoint: bytes, document: bytes) -> bool:
+            revision = revision_in(document)
             try:
-                return revision_of(UUID(name))
+                return revision is None or revision > revision_of(UUID(text(endpoint)))
             except ValueError:
-                return 0
+                return True
 
-        self._cursor, found = await self._store.newer(
-            generation, self._cursor, DOCUMENTS_EACH, revision_held
+        self._cursor, page = await self._store.page(
+            generation, self._cursor, is_newer, DOCUMENTS_EACH
         )
         wait_s = self._every_s if self.is_at_start else min(STEP_EVERY_S, self._every_s)
         self._due_at = monotonic() + wait_s
-        return found
+        return readable_of(page)

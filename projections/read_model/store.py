@@ -10,18 +10,17 @@ import msgspec
 
 from events.entry.entry_id import EntryId
 from events.log.keys import Keys
-from events.log.partition_identity import read_partition_identity
-from events.server.reply import Ask, reply, reply_or_none, text
+from events.server.reply import reply, reply_or_none, text
 from events.server.server import Server
 from events.structured_logger import structured_logger
 from projections.errors import (
-    WAY_OUT,
     DocumentsMissingError,
     NoLiveGenerationError,
     UnreadableDocumentError,
 )
 from projections.projection import Projection
 from projections.read_model.generations import CHANGES_MAX, WRITE_CHUNK, Generations, whole_number
+from projections.read_model.missing_generation import no_live_generation
 
 APPLY_MAX = 500
 """Documents that one apply changes at most: they block the server for about 5 ms."""
@@ -44,8 +43,7 @@ class DamagedDocument(msgspec.Struct, frozen=True, gc=False):
     @property
     def revision(self) -> int:
         """The revision with which it begins; 0 where it begins otherwise."""
-        begins = _REVISION.match(self.raw)
-        return 0 if begins is None else int(begins[1])
+        return revision_in(self.raw) or 0
 
     @property
     def checksum(self) -> str:
@@ -75,7 +73,20 @@ def damaged_of(documents: Iterable[object]) -> list[DamagedDocument]:
     return [document for document in documents if isinstance(document, DamagedDocument)]
 
 
+def readable_of(documents: Iterable[Stored[State]]) -> list[tuple[int, State]]:
+    """Return revision and state of those of *documents* that can be read."""
+    return [document for document in documents if not isinstance(document, DamagedDocument)]
+
+
+def revision_in(document: bytes) -> int | None:
+    """Return the revision with which a document begins, None where it begins otherwise."""
+    begins = _REVISION.match(document)
+    return None if begins is None else int(begins[1])
+
+
 NoteDamaged = Callable[[DamagedDocument], None]
+Wanted = Callable[[bytes, bytes], bool]
+"""Whether a document is to be decoded, given its endpoint and the document as they are stored."""
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -138,42 +149,41 @@ class ReadModelStore(Generations, Generic[State]):
                 yield held
 
     async def load_pages(
-        self, generation: int, note_damaged: NoteDamaged | None = None
+        self,
+        generation: int,
+        note_damaged: NoteDamaged | None = None,
+        wanted: Wanted | None = None,
     ) -> AsyncGenerator[list[tuple[int, State]]]:
-        """Yield the same in pages, as the server returns them."""
+        """Yield the same in pages, as the server returns them; see `page` for *wanted*."""
         cursor = 0
         while True:
-            cursor, page = await self.page(generation, cursor)
+            cursor, page = await self.page(generation, cursor, wanted)
             if note_damaged is not None:
                 for document in damaged_of(page):
                     note_damaged(document)
-            yield [document for document in page if not isinstance(document, DamagedDocument)]
+            yield readable_of(page)
             if cursor == 0:
                 return
 
-    async def page(self, generation: int, cursor: int) -> tuple[int, list[Stored[State]]]:
-        """Return some documents from *cursor* on, and the next cursor; 0 is the first, and none."""
-        key = self._documents_key(generation)
-        raw = await self.client.call("HSCAN", key, cursor, "COUNT", WRITE_CHUNK)
-        cursor, documents = reply(raw, tuple[int, dict[bytes, bytes]])
-        return cursor, [self.read(text(name), document) for name, document in documents.items()]
+    async def page(
+        self,
+        generation: int,
+        cursor: int,
+        wanted: Wanted | None = None,
+        count: int = WRITE_CHUNK,
+    ) -> tuple[int, list[Stored[State]]]:
+        """Return some documents from *cursor* on, and the next cursor; 0 is the first, and none.
 
-    async def newer(
-        self, generation: int, cursor: int, count: int, revision_of: Callable[[str], int]
-    ) -> tuple[int, list[tuple[int, State]]]:
-        """Return the next cursor, and the documents from *cursor* on that are newer than known.
-
-        Only those are decoded. About *count* documents are looked at.
+        Of about *count* documents those that are *wanted* are decoded and returned.
         """
         key = self._documents_key(generation)
         raw = await self.client.call("HSCAN", key, cursor, "COUNT", count)
         cursor, documents = reply(raw, tuple[int, dict[bytes, bytes]])
-        found = []
-        for name, document in documents.items():
-            begins = _REVISION.match(document)
-            if begins is None or int(begins[1]) > revision_of(text(name)):
-                found.append(self.read(text(name), document))
-        return cursor, [document for document in found if not isinstance(document, DamagedDocument)]
+        return cursor, [
+            self.read(text(name), document)
+            for name, document in documents.items()
+            if wanted is None or wanted(name, document)
+        ]
 
     def read(self, endpoint: str, document: bytes) -> Stored[State]:
         """Return revision and state of the *document* of *endpoint*, or that it is damaged.
@@ -275,22 +285,3 @@ class ReadModelStore(Generations, Generic[State]):
                 f"read model {self.read_model} has {present} of {counted} documents;"
                 " a projector builds it anew"
             )
-
-
-async def no_live_generation(
-    ask: Ask,
-    keys: Keys,
-    projection: Projection[Any],
-    partitions: Iterable[int],
-    where: str = "",
-) -> NoLiveGenerationError:
-    """Return the error for a read model that is not live in *partitions*, with its cause."""
-    told = f"read model {projection.read_model} has no live generation{where}"
-    for partition in partitions:
-        held = await read_partition_identity(ask, keys, partition)
-        missing = held.missing.get(projection.read_model)
-        if missing is not None:
-            return NoLiveGenerationError(f"{told}; history missing: {missing.cause}; {WAY_OUT}")
-    return NoLiveGenerationError(
-        f"{told}; `routestream consume {projection.read_model}` builds it from the log"
-    )

@@ -4,11 +4,14 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from itertools import islice
 from uuid import UUID
 
+import msgspec
+
 from events.log.keys import partition_of
 from events.log.log import EventLog
 from events.log.partitions import ASKED_AT_ONCE, ask_each
 from projections.errors import AmbiguousEndpointError, EndpointNotFoundError
-from projections.read_model.store import ReadModelStore, no_live_generation
+from projections.read_model.missing_generation import no_live_generation
+from projections.read_model.store import ReadModelStore, Wanted
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.route_table import ROUTE_TABLE
 
@@ -58,9 +61,11 @@ async def read_endpoint(
 
 
 async def live_endpoints(
-    log: EventLog, left_out: LeftOut | None = None
+    log: EventLog, left_out: LeftOut | None = None, wanted: Wanted | None = None
 ) -> AsyncGenerator[tuple[int, Endpoint]]:
     """Yield revision and state of every endpoint once, from each partition that is live.
+
+    Only those that are *wanted* are decoded: see `ReadModelStore.page`.
 
     Raises:
         NoLiveGenerationError: No partition's read model is live.
@@ -74,7 +79,7 @@ async def live_endpoints(
     pages = {}
     for partition, generation in generations.items():
         if generation is not None:
-            pages[partition] = stores[partition].load_pages(generation)
+            pages[partition] = stores[partition].load_pages(generation, wanted=wanted)
         elif left_out is not None:
             left_out(partition)
     # A scan may return a document twice while the hash grows.
@@ -124,7 +129,15 @@ def _store(log: EventLog, partition: int) -> ReadModelStore[Endpoint]:
 
 
 async def _search(log: EventLog, named: str, left_out: LeftOut | None) -> tuple[int, Endpoint]:
-    return choose_endpoint([found async for found in live_endpoints(log, left_out)], named)
+    found = live_endpoints(log, left_out, _may_fit(named))
+    return choose_endpoint([endpoint async for endpoint in found], named)
+
+
+def _may_fit(named: str) -> Wanted:
+    """Return what tells of a stored document whether it can be of the endpoint that is meant."""
+    encodable = named.encode("utf-8", "replace").decode()
+    beginning, name = encodable.lower().encode(), b'"name":' + msgspec.json.encode(encodable)
+    return lambda endpoint, document: endpoint.startswith(beginning) or name in document
 
 
 def choose_endpoint(

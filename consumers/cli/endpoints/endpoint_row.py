@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -276,8 +277,15 @@ def _route_row(endpoint: Endpoint, route: Route, gets: Traffic, age: HealthAge |
 
 def _as_kept(state: Endpoint | Route, kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the fields of a row that are as *state* keeps them; null for a stamp never set."""
-    kept = {name: getattr(state, name) for name in kind.__struct_fields__ if hasattr(state, name)}
-    return {name: None if value == START else value for name, value in kept.items()}
+    return {
+        name: None if (value := getattr(state, name)) == START else value
+        for name in _names_kept(type(state), kind)
+    }
+
+
+@cache
+def _names_kept(state: type[Endpoint | Route], kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if hasattr(state, name))
 
 
 def _stamp(at: EntryId) -> EntryId | None:

@@ -45,7 +45,7 @@ from projections.health_state.health_list import HealthList, read_health_list
 from projections.health_state.health_state import HEALTH_STATE
 from projections.health_state.health_window import HealthWindow, read_health
 from projections.health_state.history import Span
-from projections.read_model.store import no_live_generation
+from projections.read_model.missing_generation import no_live_generation
 from projections.route_table.endpoint import Endpoint
 from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.lookup import live_endpoints
