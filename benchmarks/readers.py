@@ -149,15 +149,16 @@ class _Seen:
 
     def __init__(self, readers: int) -> None:
         self._readers = readers
-        self._noted = 0
+        self._noted: set[tuple[object, str]] = set()
         self._last: dict[str, int] = {}
 
-    def note(self, number: str) -> None:
-        self._noted += 1
-        self._last[number] = monotonic_ns()
+    def note(self, reader: object, number: str) -> None:
+        if (reader, number) not in self._noted:
+            self._noted.add((reader, number))
+            self._last[number] = monotonic_ns()
 
     def is_whole(self, changes: int) -> bool:
-        return self._noted >= changes * self._readers
+        return len(self._noted) >= changes * self._readers
 
     def said(self) -> str:
         return f"{msgspec.json.encode(self._last).decode()}\n"
@@ -182,11 +183,11 @@ async def _read_whole(url: str, namespace: str, readers: str) -> None:
 
 
 def _note_changes(seen: _Seen, reader: RouteTableReader, changed: Iterable[UUID] | None) -> None:
-    for endpoint_id in changed or ():
-        endpoint = reader.endpoint(endpoint_id)
+    whole = reader.endpoints() if changed is None else map(reader.endpoint, changed)
+    for endpoint in whole:
         for route in () if endpoint is None else endpoint.routes.values():
             if route.health_reason is not None:
-                seen.note(route.health_reason)
+                seen.note(reader, route.health_reason)
 
 
 async def _read_light(url: str, namespace: str, readers: str) -> None:
@@ -230,7 +231,7 @@ class _Connections:
             if isinstance(answer[0], bytes):
                 for document in answer:
                     reason = document.partition(b'"health_reason":"')[2]
-                    seen.note(reason.partition(b'"')[0].decode())
+                    seen.note(connection, reason.partition(b'"')[0].decode())
                 continue
             entries = answer[0][1]
             names = {name for _, flat in entries for name in flat[-1].split()[::2]}
