@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
-from redis.asyncio import Redis
+
+from events.server.client import Client
 
 
 class ServerUse(msgspec.Struct, frozen=True):
@@ -26,13 +27,14 @@ class ServerUse(msgspec.Struct, frozen=True):
         return type(self)(self.cpu_us / units, self.bytes_out / units, self.commands / units)
 
 
-async def server_use(client: Redis) -> ServerUse:
+async def server_use(client: Client) -> ServerUse:
     """Return what the server has used since its start."""
-    about = await client.info("cpu", "stats")
+    cpu = await client.execute_command("INFO", "cpu")
+    stats = await client.execute_command("INFO", "stats")
     return ServerUse(
-        cpu_us=1e6 * (about["used_cpu_user"] + about["used_cpu_sys"]),
-        bytes_out=about["total_net_output_bytes"],
-        commands=about["total_commands_processed"],
+        cpu_us=1e6 * (cpu["used_cpu_user"] + cpu["used_cpu_sys"]),
+        bytes_out=stats["total_net_output_bytes"],
+        commands=stats["total_commands_processed"],
     )
 
 

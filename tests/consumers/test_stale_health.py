@@ -225,7 +225,7 @@ async def test_a_reader_asks_for_ages_of_health_only_when_somebody_asks_it(
     client = served.server.client
 
     async def commands(name: str) -> int:
-        about = await client.info("commandstats")
+        about = await client.execute_command("INFO", "commandstats")
         return int(about.get(f"cmdstat_{name}", {"calls": 0})["calls"])
 
     async with open_reader(served) as reader:
