@@ -41,7 +41,7 @@ PROCESSES = 2
 _WAIT_S = 120.0
 
 
-class Load(msgspec.Struct, frozen=True):
+class FollowedLoad(msgspec.Struct, frozen=True):
     """How much is measured: changes one after the other, so many a second, seen by each reader."""
 
     endpoints: int
@@ -51,11 +51,11 @@ class Load(msgspec.Struct, frozen=True):
     idle_s: float
 
 
-WHOLE = Load(endpoints=1_000, changes=400, per_second=10, readers=(1, 20, 200), idle_s=20.0)
-SHORT = Load(endpoints=100, changes=20, per_second=20, readers=(1, 20), idle_s=1.0)
+WHOLE = FollowedLoad(endpoints=1_000, changes=400, per_second=10, readers=(1, 20, 200), idle_s=20.0)
+SHORT = FollowedLoad(endpoints=100, changes=20, per_second=20, readers=(1, 20), idle_s=1.0)
 
 
-class Figures(msgspec.Struct, frozen=True):
+class ReaderCost(msgspec.Struct, frozen=True):
     """What so many readers cost the server, and when the last of them had a change.
 
     *second* is for a second in which nothing changes, *change* for one change beside that; both
@@ -69,7 +69,7 @@ class Figures(msgspec.Struct, frozen=True):
     kb_a_reader: float
 
 
-async def measured(url: str, load: Load, kind: str, readers: int) -> Figures:
+async def measured(url: str, load: FollowedLoad, kind: str, readers: int) -> ReaderCost:
     """Measure with so many *readers* of that *kind*."""
     namespace = f"bench-{uuid4()}"
     of = endpoints(load.endpoints)
@@ -99,10 +99,10 @@ async def measured(url: str, load: Load, kind: str, readers: int) -> Figures:
             change = took / (load.changes / (monotonic() - began_at))
     late = [(max(at) - began[number]) / 1e6 for number, at in seen.items()]
     percentile = (median(late), quantiles(late, n=100)[-1]) if late else (0.0, 0.0)
-    return Figures(second, change, percentile, memory / max(1, readers) / 1_000)
+    return ReaderCost(second, change, percentile, memory / max(1, readers) / 1_000)
 
 
-async def _change(log: EventLog, of: Any, load: Load) -> dict[str, int]:  # noqa: ANN401 - the workload's endpoints
+async def _change(log: EventLog, of: Any, load: FollowedLoad) -> dict[str, int]:  # noqa: ANN401 - the workload's endpoints
     """Append changes at their rate, and return when each append began."""
     began: dict[str, int] = {}
     began_at = monotonic()
@@ -144,7 +144,7 @@ async def _child(role: str, *given: object) -> AsyncIterator[Child]:
             process.kill()
 
 
-class _Seen:
+class _SeenChanges:
     """When the last of so many readers had each change."""
 
     def __init__(self, readers: int) -> None:
@@ -170,7 +170,7 @@ async def _project(url: str, namespace: str) -> None:
 
 
 async def _read_whole(url: str, namespace: str, readers: str) -> None:
-    seen = _Seen(int(readers))
+    seen = _SeenChanges(int(readers))
     async with AsyncExitStack() as stack:
         for _ in range(int(readers)):
             reader = await stack.enter_async_context(open_reader(url, namespace=namespace))
@@ -182,7 +182,9 @@ async def _read_whole(url: str, namespace: str, readers: str) -> None:
         _say(seen.said())
 
 
-def _note_changes(seen: _Seen, reader: RouteTableReader, changed: Iterable[UUID] | None) -> None:
+def _note_changes(
+    seen: _SeenChanges, reader: RouteTableReader, changed: Iterable[UUID] | None
+) -> None:
     whole = reader.endpoints() if changed is None else map(reader.endpoint, changed)
     for endpoint in whole:
         for route in () if endpoint is None else endpoint.routes.values():
@@ -194,11 +196,11 @@ async def _read_light(url: str, namespace: str, readers: str) -> None:
     async with open_log(url, namespace=namespace) as log:
         store = ReadModelStore(log.server, Keys(namespace), ROUTE_TABLE, 0)
         generation, cursor = await store.live_generation(), await store.last_change()
-    connections = _Connections(url, store.changes, f"{{{namespace}:0}}:route-table:{generation}")
+    connections = _LightReaders(url, store.changes, f"{{{namespace}:0}}:route-table:{generation}")
     await anyio.to_thread.run_sync(connections.follow, int(readers), cursor)
 
 
-class _Connections:
+class _LightReaders:
     """Connections that follow the change feed, and ask for each document that changed."""
 
     def __init__(self, url: str, feed: str, documents: str) -> None:
@@ -208,7 +210,7 @@ class _Connections:
         self._documents = documents
 
     def follow(self, readers: int, cursor: bytes) -> None:
-        seen, waiting = _Seen(readers), selectors.DefaultSelector()
+        seen, waiting = _SeenChanges(readers), selectors.DefaultSelector()
         for _ in range(readers):
             connection = socket.create_connection(self._address)
             self._wait(connection, cursor)
@@ -225,7 +227,7 @@ class _Connections:
                     self._take(ready.fileobj, ready.data, seen)
         _say(seen.said())
 
-    def _take(self, connection: Any, replies: Any, seen: _Seen) -> None:  # noqa: ANN401 - a socket and its parser
+    def _take(self, connection: Any, replies: Any, seen: _SeenChanges) -> None:  # noqa: ANN401 - a socket and its parser
         replies.feed(connection.recv(1_000_000))
         while (answer := replies.gets()) is not False:
             if isinstance(answer[0], bytes):
@@ -249,7 +251,7 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def measure(table: Table, load: Load) -> None:
+async def measure(table: Table, load: FollowedLoad) -> None:
     """Measure each number of readers of each kind, on a server of its own."""
     with embedded_server() as server:
         alone = await measured(server.url, load, "light", 0)
@@ -266,7 +268,7 @@ async def measure(table: Table, load: Load) -> None:
             table.add_row(f"{readers:,} {kind}", *(f"{one:,.1f}" for one in row))
 
 
-def table_of(load: Load) -> Table:
+def table_of(load: FollowedLoad) -> Table:
     """Return the table that `measure` fills: what one reader costs the server."""
     a_second, a_change = (
         (f"CPU US A {unit}", f"COMMANDS A {unit}", f"KB OUT A {unit}")
