@@ -65,9 +65,21 @@ class NodeClient(Redis):
         return answer
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """Send one command for redis-py, which calls this itself; see `call`."""
+        """Send one command for redis-py, which calls this itself; see `call`.
+
+        What redis-py does here to repeat commands and to measure them is left out.
+        """
         with translation(args):
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            pool = self.connection_pool
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            try:
+                await connection.send_command(*args)
+                return await self.parse_response(connection, args[0], **options)
+            except (redis_errors.ConnectionError, redis_errors.TimeoutError):
+                await connection.disconnect()
+                raise
+            finally:
+                await pool.release(connection)
 
     async def together(self, *commands: Sequence[Any], atomic: bool = False) -> list[object]:
         """See `Client.together`."""

@@ -7,7 +7,6 @@ from typing import Any
 import anyio
 import redis.exceptions as redis_errors
 from hiredis import pack_command
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
@@ -19,6 +18,7 @@ from redis.backoff import NoBackoff
 
 from events.server.credentials import PasswordFile
 from events.server.places import Places, ServerPlace
+from events.server.pool import Pool
 from events.server.settings import ServerSettings
 
 _READ_BYTES = 262_144
@@ -142,13 +142,11 @@ class Connections:
         self._places = places
         self.timeout_s = self._url.options.socket_timeout or settings.timeout_s
 
-    def pool(
-        self, place: ServerPlace, count: int, timeout_s: float | None = None
-    ) -> BlockingConnectionPool:
+    def pool(self, place: ServerPlace, count: int, timeout_s: float | None = None) -> Pool:
         """Return a pool of *count* connections to *place*; a reply may take *timeout_s*."""
         return self._pool(place, count, timeout_s or self.timeout_s, self._login())
 
-    def sentinel_pool(self, place: ServerPlace) -> BlockingConnectionPool:
+    def sentinel_pool(self, place: ServerPlace) -> Pool:
         """Return a pool of connections to a sentinel, which has a login of its own."""
         options = self._url.options
         login = {**self._login(), "username": options.sentinel_username}
@@ -157,9 +155,9 @@ class Connections:
 
     def _pool(
         self, place: ServerPlace, count: int, timeout_s: float, login: Mapping[str, Any]
-    ) -> BlockingConnectionPool:
+    ) -> Pool:
         options = self._url.options
-        return BlockingConnectionPool(
+        return Pool(
             connection_class=self._class(place),
             max_connections=count,
             timeout=options.timeout or timeout_s,

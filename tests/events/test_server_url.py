@@ -6,9 +6,9 @@ from urllib.parse import quote, unquote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS
 
+from events.server.pool import Pool
 from events.server.server import Server
 from events.server.settings import ServerSettings
 from events.server.url import parse_server_url
@@ -119,5 +119,5 @@ async def test_what_the_url_says_counts(redis_url: str) -> None:
     assert (about[0]["name"], about[0]["db"], about[0]["resp"]) == ("proxy", "3", "2")
     expected = {"socket_timeout": 7, "socket_connect_timeout": 3, "health_check_interval": 9}
     assert expected.items() <= pool.connection_kwargs.items()
-    assert isinstance(pool, BlockingConnectionPool)
+    assert isinstance(pool, Pool)
     assert (pool.timeout, pool.connection_kwargs["socket_keepalive"]) == (2, True)
