@@ -80,6 +80,11 @@ class Hands:
         """Whether half of the places are taken, and the others are for single entries."""
         return 2 * len(self.held) >= self._held_max
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether so few places are taken that there may soon be nothing to try."""
+        return 4 * len(self.held) < self._held_max
+
     def take(self, entry: EntryInHand) -> bool:
         """Take *entry* into hand if its endpoint may hold it; otherwise it waits aside."""
         waits = self.aside.get(entry.endpoint_id)

@@ -26,7 +26,11 @@ PUT_BACK_FROM_S = 1.0
 LOOK_EVERYWHERE_WITHIN_S = 5.0
 """Looking at all pending entries waits for the reading of a backlog, but no longer than this."""
 
+CROWDED_PAUSE_S = 0.02
+"""While the hands are crowded, a read waits for more room: it costs about the same for a few."""
+
 _PAGE = 200
+_FIRST_PAGE = 50
 _ENDED_MAX = 1_000
 
 
@@ -101,6 +105,9 @@ class Intake:
 
     async def room(self) -> int:
         """Wait until there is room for new entries; return for how many, 0 after a stop."""
+        with anyio.move_on_after(CROWDED_PAUSE_S):
+            while self._hands.is_crowded and not self._stopping.is_set():
+                await self._hands.freed.wait()
         while not self._stopping.is_set():
             freed = self._hands.freed
             async with self._lock:
@@ -146,10 +153,12 @@ class Intake:
             sweep = self._sweep or self._next_sweep()
             if sweep is None:
                 return False
+            # What its endpoints may take often lies at its beginning.
+            page = _PAGE if sweep is self._sweep else _FIRST_PAGE
             self._sweep = sweep
-            found, looked_at = await self._pending([(f"({sweep.after}", "+")], _PAGE)
+            found, looked_at = await self._pending([(f"({sweep.after}", "+")], page)
             taken = self._sort(found, sweep.take)
-            sweep.advance(looked_at, is_end=len(looked_at) < _PAGE)
+            sweep.advance(looked_at, is_end=len(looked_at) < page)
             await self._begin(taken)
             if sweep.is_over:
                 self._sweep = None

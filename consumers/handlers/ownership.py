@@ -19,7 +19,10 @@ from events.server.server import Server
 from events.structured_logger import structured_logger
 
 REFILL_PAUSE_S = 0.02
-"""One pass over the pending entries serves all endpoints that came to want more meanwhile."""
+"""One pass over the pending entries serves all endpoints that came to want more meanwhile.
+
+It waits for them only where many entries are in hand, so that none of the places is idle.
+"""
 
 _PRUNED_AFTER_LEASES = 3
 _LOOK_EVERYWHERE_LEASES = 12
@@ -124,7 +127,8 @@ class PartitionOwnership:
                 continue
             with anyio.move_on_after(due_s):
                 await freed.wait()
-            await anyio.sleep(REFILL_PAUSE_S)
+            if not hands.is_sparse:
+                await anyio.sleep(REFILL_PAUSE_S)
 
     async def _keep_lease(self, intake: Intake) -> None:
         """Renew the lease in time; look for entries that are pending with others."""
