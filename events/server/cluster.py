@@ -75,6 +75,10 @@ class ClusterPlaces:
         """Look again before the next answer, and ask *place* last."""
         self._doubted, self._in_doubt = place, True
 
+    def is_left(self, _place: ServerPlace) -> bool:
+        """Whether nothing is sent to a node any more: it says by itself where its slots went."""
+        return False
+
     def _listed(self, slot: int) -> ServerPlace | None:
         at = bisect_right(self._ranges, slot, key=lambda listed: listed[0]) - 1
         if at < 0:

@@ -38,9 +38,11 @@ class Dialled(AbstractConnection):
 
     Attributes:
         noted: Called with every failure of the connection or of the server behind it.
+        is_left: Tells that the server is the master no more, so that nothing may be sent to it.
     """
 
     noted: Callable[[Exception], None] | None = None
+    is_left: Callable[[], bool] | None = None
 
     async def connect(self) -> None:
         """Connect, and log in.
@@ -49,6 +51,8 @@ class Dialled(AbstractConnection):
             NeverSentError: There is no connection to send on.
             NoEntryError: The server refuses what the URL asks for, such as its database.
         """
+        if self.is_left is not None and self.is_left():
+            raise NeverSentError("another server is the master now")
         try:
             await super().connect()  # type: ignore[no-untyped-call]
         except redis_errors.AuthenticationError as error:
@@ -172,10 +176,13 @@ class Connections:
     def _class(self, place: ServerPlace) -> Any:  # noqa: ANN401 - redis-py's
         """Return the class of connections to *place*, which say what speaks against it."""
         kind = RenewedTls if self._url.has_tls else Connection
-        places = self._places
-        noted = None if places is None else staticmethod(lambda error: note(error, place, places))
         bases = (Dialled, kind if place.port else UnixDomainSocketConnection)
-        return type("Dialled", bases, {"noted": noted})
+        places = self._places
+        if places is None:
+            return type("Dialled", bases, {})
+        noted = staticmethod(lambda error: note(error, place, places))
+        is_left = staticmethod(lambda: places.is_left(place))
+        return type("Dialled", bases, {"noted": noted, "is_left": is_left})
 
     def _login(self) -> dict[str, Any]:
         options, file = self._url.connection_options, self._settings.password_file
@@ -189,7 +196,7 @@ def note(error: Exception, place: ServerPlace, places: Places) -> None:
     """Tell *places* what *error* of a connection to *place* means for where keys lie."""
     if isinstance(error, redis_errors.MovedError):
         places.moved(error.slot_id, ServerPlace(error.host or place.host, error.port))
-    elif isinstance(error, _SPEAK_AGAINST) or str(error).startswith("UNBLOCKED"):
+    elif isinstance(error, _SPEAK_AGAINST) or str(error).startswith(("UNBLOCKED", "NOREPLICAS")):
         places.doubt(place)
 
 

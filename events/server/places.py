@@ -52,6 +52,9 @@ class Places(Protocol):
     def doubt(self, place: ServerPlace) -> None:
         """Look again before the next answer: *place* does not answer as a master does."""
 
+    def is_left(self, place: ServerPlace) -> bool:
+        """Whether nothing is sent to *place* any more: another server has taken over from it."""
+
 
 class OnePlace:
     """One server that has all keys."""
@@ -79,3 +82,7 @@ class OnePlace:
 
     def doubt(self, place: ServerPlace) -> None:
         """Keep to the one server that was named: there is no other."""
+
+    def is_left(self, _place: ServerPlace) -> bool:
+        """Whether another server has taken over: there is no other."""
+        return False

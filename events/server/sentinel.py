@@ -19,6 +19,8 @@ _SWITCHED = "+switch-master"
 _LOOK_EVERY_S = 5.0
 _ASK_S = 0.5
 _LOOK_HOLDS_S = 0.05
+_NO_MAJORITY_HOLDS_S = 1.0
+"""While most sentinels are away, the known master may well be there: it is asked meanwhile."""
 _RECONNECT = Backoff(first_s=0.2, most_s=5.0)
 
 _log = structured_logger(__name__)
@@ -51,13 +53,15 @@ class SentinelPlaces:
         self._in_doubt = True
         self._looking = anyio.Lock()
         self._looked_at = float("-inf")
+        self._holds_until = float("-inf")
+        self._no_majority: Exception | None = None
 
     async def of(self, _key: str | bytes) -> ServerPlace:
         """Return the master."""
-        if self._in_doubt or self._master is None:
+        if self._in_doubt and monotonic() > self._holds_until:
             await self._look()
         if self._master is None:
-            raise unreachable("the sentinels have named no master so far")
+            raise self._no_majority or unreachable("the sentinels have named no master so far")
         return self._master
 
     async def all(self) -> list[ServerPlace]:
@@ -74,6 +78,10 @@ class SentinelPlaces:
     def doubt(self, _place: ServerPlace) -> None:
         """Ask the sentinels before the next answer."""
         self._in_doubt = True
+
+    def is_left(self, place: ServerPlace) -> bool:
+        """Whether most sentinels name another master than *place*."""
+        return self._master is not None and place != self._master
 
     async def watch(self) -> None:
         """Listen to all sentinels until cancelled, and leave a master when it is one no more.
@@ -99,8 +107,8 @@ class SentinelPlaces:
                         await announced.subscribe(_SWITCHED)
                         while True:
                             await announced.get_message(timeout=_LOOK_EVERY_S)
-                            await self._look()
                             failures = 0
+                            await self._look()
             except EventsError as error:
                 failures += 1
                 if failures == 1:
@@ -111,9 +119,10 @@ class SentinelPlaces:
         """Ask all sentinels at once, and believe the master that most of them name."""
         asked_at = monotonic()
         async with self._looking:
-            if self._looked_at > asked_at - _LOOK_HOLDS_S:
-                return  # somebody looked while this one waited, or just before
-            named: dict[ServerPlace, ServerPlace] = {}
+            if self._looked_at > asked_at:
+                return  # somebody has begun to look since, and is done
+            self._looked_at = monotonic()
+            named: dict[ServerPlace, ServerPlace | None] = {}
             failed: dict[ServerPlace, str] = {}
 
             async def ask(sentinel: ServerPlace) -> None:
@@ -129,31 +138,41 @@ class SentinelPlaces:
                 for sentinel in self._clients:
                     tasks.start_soon(ask, sentinel)
             master = majority(named.values(), len(self._clients))
+            before = self._master
             if master is None:
-                raise unreachable(_no_majority(named, failed))
-            self._looked_at, self._in_doubt = monotonic(), False
-            before, self._master = self._master, master
+                self._holds_until = monotonic() + _NO_MAJORITY_HOLDS_S
+                self._note_no_majority(named, failed)
+                return
+            self._master, self._no_majority = master, None
+            self._in_doubt, self._holds_until = False, monotonic() + _LOOK_HOLDS_S
         if before is not None and before != master:
             _log.warning("master_switched", before=str(before), master=str(master))
             await self._leave(before)
 
-    async def _master_by(self, sentinel: ServerPlace) -> ServerPlace:
-        """Return the master that *sentinel* names."""
+    def _note_no_majority(
+        self, named: dict[ServerPlace, ServerPlace | None], failed: dict[ServerPlace, str]
+    ) -> None:
+        if not failed and not any(named.values()):
+            self._no_majority = ServerRefusedError(f"the sentinels know no master {self._name!r}")
+            return
+        words = [f"{sentinel} names {master or 'none'}" for sentinel, master in named.items()]
+        words += [f"{sentinel}: {why}" for sentinel, why in failed.items()]
+        sentence = f"most sentinels must name one master: {'; '.join(words)}"
+        if self._no_majority is None and self._master is not None:
+            _log.warning("no_majority_of_sentinels", kept=str(self._master), error=sentence)
+        self._no_majority = unreachable(sentence)
+
+    async def _master_by(self, sentinel: ServerPlace) -> ServerPlace | None:
+        """Return the master that *sentinel* names, None if it does not know the name."""
         client = self._clients[sentinel]
         raw = await client.call("SENTINEL GET-MASTER-ADDR-BY-NAME", self._name)
         if raw is None:
-            raise ServerRefusedError(f"it knows no master {self._name!r}")
+            return None
         host, port = reply(raw, tuple[bytes, bytes])
         return ServerPlace(host.decode(), int(port))
 
 
-def majority(named: Iterable[ServerPlace], sentinels: int) -> ServerPlace | None:
+def majority(named: Iterable[ServerPlace | None], sentinels: int) -> ServerPlace | None:
     """Return what more than half of all *sentinels* name, None if there is no such master."""
     most = Counter(named).most_common(1)
     return most[0][0] if most and 2 * most[0][1] > sentinels else None
-
-
-def _no_majority(named: dict[ServerPlace, ServerPlace], failed: dict[ServerPlace, str]) -> str:
-    words = [f"{sentinel} names {master}" for sentinel, master in named.items()]
-    words += [f"{sentinel}: {why}" for sentinel, why in failed.items()]
-    return f"most sentinels must name one master: {'; '.join(words)}"

@@ -41,15 +41,20 @@ class Server:
         self._sentinels: SentinelPlaces | None = None
         self._places: Places
         self.client: Client
+        # What answers a sentinel, or does not, says nothing of the master.
+        self._connections = Connections(settings)
         if url.scheme in OF_A_CLUSTER:
             self._places = ClusterPlaces(url.hosts, self._ask_for_slots)
         elif url.scheme in OF_SENTINELS:
+            connections = self._connections
             self._places = self._sentinels = SentinelPlaces(
-                url.master, url.hosts, self._connect_sentinel, self._leave
+                url.master,
+                url.hosts,
+                lambda place: NodeClient.of_pool(connections.sentinel_pool(place), place),
+                self._leave,
             )
         else:
             self._places = OnePlace(url.hosts[0])
-            self._connections = Connections(settings)
             self.client = self.node(url.hosts[0])
             return
         self._connections = Connections(settings, self._places)
@@ -138,9 +143,6 @@ class Server:
 
     async def _ask_for_slots(self, place: ServerPlace) -> object:
         return await self.node(place).call("CLUSTER SLOTS")
-
-    def _connect_sentinel(self, place: ServerPlace) -> NodeClient:
-        return NodeClient.of_pool(self._connections.sentinel_pool(place), place)
 
     def _connect(
         self, place: ServerPlace, count: int, timeout_s: float | None = None

@@ -56,6 +56,12 @@ class SentinelServers(ServerSet):
         super().__init__(servers)
         self.sentinels = ServerSet(sentinels)
 
+    def url(self, name: str = MASTER, **options: object) -> str:
+        """The URL by which the log is opened: all sentinels, and the name of the master."""
+        hosts = ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels.servers)
+        query = "&".join(f"{option}={value}" for option, value in options.items())
+        return f"sentinel://{hosts}/{name}?{query}"
+
     @property
     def urls(self) -> tuple[str, ...]:
         """Where the sentinels are."""

@@ -1,0 +1,132 @@
+"""A log whose master sentinels name: what outlives a failover, and whom a process believes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+import anyio
+import pytest
+
+from consumers.processes.embedded import free_port
+from events.entry.entry_id import START, EntryId
+from events.errors import NotDurableError, ServerRefusedError, ServerUnavailableError
+from events.log.batch import Durability
+from events.log.log import EventLog, open_log
+from tests.support.running_consumer import Handling, append, consumer_of, consuming, created
+from tests.support.sentinel_servers import MASTER, SentinelServers
+from tests.support.server_set import ask
+from tests.support.waiting import wait_until
+
+TIMEOUT_S = 60.0
+ON_ALL = Durability(replicas=2, timeout_ms=2_000)
+
+
+@asynccontextmanager
+async def followed(log: EventLog) -> AsyncIterator[list[EntryId]]:
+    """Follow the log beside the block; give what has come so far."""
+    arrived: list[EntryId] = []
+
+    async def follow() -> None:
+        async for entry in log.follow_entries(START):
+            arrived.extend([entry.entry_id])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow)
+        yield arrived
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def appending(log: EventLog) -> AsyncIterator[list[EntryId]]:
+    """Append one event after the other beside the block; give those acknowledged by all."""
+    acknowledged: list[EntryId] = []
+
+    async def load() -> None:
+        while True:
+            try:
+                done = await log.append(created(), durability=ON_ALL)
+            except (NotDurableError, ServerUnavailableError):
+                continue
+            acknowledged.extend(done.entry_ids)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(load)
+        await wait_until(lambda: len(acknowledged) > 10, "ten are acknowledged", TIMEOUT_S)
+        yield acknowledged
+        tasks.cancel_scope.cancel()
+
+
+async def ids_in(log: EventLog) -> set[EntryId]:
+    return {recorded.entry_id async for recorded in log.read()}
+
+
+async def master_port(log: EventLog) -> int:
+    return (await log.server.at("")).place.port
+
+
+@pytest.mark.parametrize("how", ["killed", "paused", "replaced as planned"])
+async def test_what_all_replicas_acknowledged_outlives_a_master_that_is(
+    how: str, own_sentinels: SentinelServers
+) -> None:
+    handling = Handling()
+    async with (
+        open_log(own_sentinels.url(), source="test") as log,
+        followed(log) as arrived,
+        consuming(consumer_of(log, handling)),
+    ):
+        async with appending(log) as acknowledged:
+            old = await own_sentinels.master()
+            if how == "replaced as planned":
+                new = await own_sentinels.failover()
+            else:
+                (own_sentinels.kill if how == "killed" else own_sentinels.pause)(old)
+                new = await own_sentinels.until_promoted(old)
+            after = await append(log)
+        assert await master_port(log) == new.port
+
+        await wait_until(lambda: set(after) <= set(arrived), "it is followed", TIMEOUT_S)
+        with anyio.fail_after(TIMEOUT_S):
+            await handling.until_handled(*after)
+        assert set(acknowledged) <= await ids_in(log)
+        assert set(acknowledged) <= set(handling.handled)
+        assert set(acknowledged) <= set(arrived)
+
+
+async def test_only_a_master_that_most_sentinels_name_is_believed(
+    own_sentinels: SentinelServers,
+) -> None:
+    with pytest.raises(ServerRefusedError, match="the sentinels know no master 'nobody'"):
+        async with open_log(own_sentinels.url("nobody")):
+            pass
+
+    master = await own_sentinels.master()
+    liar, other, _ = watching = own_sentinels.sentinels.servers
+    stranger = free_port()
+    await ask(liar, "SENTINEL", "REMOVE", MASTER)
+    await ask(liar, "SENTINEL", "MONITOR", MASTER, "127.0.0.1", stranger, 1)
+    async with open_log(own_sentinels.url(), source="test") as log:
+        assert await master_port(log) == master.port
+
+        own_sentinels.sentinels.kill(other)
+        with pytest.raises(ServerUnavailableError, match=f"names 127.0.0.1:{stranger}"):
+            async with open_log(own_sentinels.url()):
+                pass
+        await log.server.node((await log.server.at("")).place).connection_pool.disconnect()
+        [before] = await append(log)
+        for sentinel in watching:
+            own_sentinels.sentinels.kill(sentinel)
+        await own_sentinels.restart(master)
+        [after] = await append(log)
+        assert {before, after} == await ids_in(log)
+        assert await master_port(log) == master.port
+
+
+async def test_sentinels_have_a_login_of_their_own(own_sentinels: SentinelServers) -> None:
+    for sentinel in own_sentinels.sentinels.servers:
+        await ask(sentinel, "ACL", "SETUSER", "watcher", "on", ">a:b@c", "+@all", "&*")
+    login = {"sentinel_username": "watcher", "sentinel_password": quote("a:b@c")}
+    async with open_log(own_sentinels.url(**login), source="test") as log:
+        assert len(await append(log)) == 1
+    with pytest.raises(ServerUnavailableError, match="user and password"):
+        async with open_log(own_sentinels.url(**login | {"sentinel_password": "wrong"})):
+            pass
