@@ -1,13 +1,12 @@
 """Reads the settings from one file and the environment, for the composition root alone."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -24,7 +23,6 @@ from events.limits import Limited, place_of, problem_of, value_at
 from events.log.keys import PARTITIONS_MAX
 from events.plain_yaml import PlainYaml, UnreadableYamlError, read_yaml
 from events.server.settings import ServerSettings
-from events.server.url import MASK, parse_server_url, without_login
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
 from producers.life_cycle.settings import LifeCycleSettings
@@ -238,39 +236,16 @@ def _source(path: str, sources: Mapping[str, str]) -> str | None:
 def settings_in_force(settings: Settings, sources: Mapping[str, str]) -> list[SettingInForce]:
     """Return every setting with its value and its source."""
     return [
-        SettingInForce(name, _masked(name, _value(settings, name)), sources.get(name, DEFAULT))
+        SettingInForce(name, _shown(settings, name), sources.get(name, DEFAULT))
         for name, _ in _variables("", settings)
     ]
 
 
+def _shown(settings: Settings, name: str) -> Any:  # noqa: ANN401 - a setting may have any type
+    """Return the setting as its part shows it, which masks a secret."""
+    part, _, field = f".{name}".rpartition(".")
+    return dict(_value(settings, part.lstrip(".")).__rich_repr__())[field]
+
+
 def _value(settings: Settings, name: str) -> Any:  # noqa: ANN401 - a setting may have any type
-    return reduce(getattr, name.split("."), settings)
-
-
-def _masked(name: str, value: Any) -> Any:  # noqa: ANN401 - a setting may have any type
-    return MASKS[name](value) if value and name in MASKS else value
-
-
-def _origin(url: str) -> str:
-    """Return where *url* leads to; its path and query may be what allows to call it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{MASK}"
-
-
-MASKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    {
-        "server.password": lambda _: MASK,
-        "server.url": lambda url: parse_server_url(url).masked,
-        "publish.traefik_http.apis": lambda apis: tuple(map(without_login, apis)),
-        "publish.traefik_redis.apis": lambda apis: tuple(map(without_login, apis)),
-        "publish.traefik_redis.url": lambda url: parse_server_url(url).masked,
-        "publish.backend_ai.redis_url": lambda url: parse_server_url(url).masked,
-        "publish.backend_ai.token": lambda _: MASK,
-        "backend_ai.url": lambda url: parse_server_url(url).masked,
-        "model_definition.storage_proxy_token": lambda _: MASK,
-        "webhook.url": _origin,
-        "webhook.secret": lambda _: MASK,
-        "webhook.secrets": lambda secrets: tuple(MASK for _ in secrets),
-    }
-)
-"""How the settings are shown that hold a secret, or may hold one."""
+    return reduce(getattr, filter(None, name.split(".")), settings)

@@ -1,8 +1,10 @@
 """Limits of fields: declared once with `msgspec.Meta`, checked and worded the same everywhere."""
 
 import re
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -30,9 +32,14 @@ class Limited(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     constructor or `replace`. A subclass with rules between its fields checks them in a
     `__post_init__` that calls this one first.
 
+    Attributes:
+        SECRETS: How a field is shown that is a secret, or may have one in it.
+
     Raises:
         ValueError: A field breaks its limit; the message names the field, the limit and the value.
     """
+
+    SECRETS: ClassVar[Mapping[str, Callable[[Any], object]]] = MappingProxyType({})
 
     def __post_init__(self) -> None:
         for name, kind in _field_types(type(self)):
@@ -42,6 +49,17 @@ class Limited(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             except msgspec.ValidationError as error:
                 _, problem = place_of(error)
                 raise ValueError(problem_of(name, problem, value)) from None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        values = [(name, getattr(self, name)) for name in self.__struct_fields__]
+        return [
+            (name, self.SECRETS[name](value) if value and name in self.SECRETS else value)
+            for name, value in values
+        ]
 
 
 @cache

@@ -1,5 +1,6 @@
 """The settings of the group `backend-ai`: where Backend.AI's Redis is, and what is read there."""
 
+from types import MappingProxyType
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -7,7 +8,7 @@ from msgspec import Meta
 
 from events.limits import Limited
 from events.server.settings import ServerSettings
-from events.server.url import parse_server_url
+from events.server.url import masked_url, parse_server_url
 from events.server.url_options import DATABASE_MAX
 
 Database = Annotated[int, Meta(ge=0, le=DATABASE_MAX)]
@@ -27,6 +28,8 @@ class BackendAIStreamSettings(Limited, frozen=True):
         block_ms: The longest wait for new entries.
         timeout_s: The longest wait for a reply to a command that does not block.
     """
+
+    SECRETS = MappingProxyType({"url": masked_url})
 
     url: str = ""
     stream_database: Database = 4

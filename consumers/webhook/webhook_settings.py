@@ -1,5 +1,6 @@
 """The settings of the webhook: its URL, its events and its secrets."""
 
+from types import MappingProxyType
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from events.catalogue.model_service import ModelServiceStatusEvent
 from events.catalogue.registry import BY_WIRE_NAME
 from events.catalogue.route import RouteFailedEvent
 from events.limits import is_http_url
+from events.masks import each_hidden, hidden, origin_of
 
 SECRETS_MAX = 5
 
@@ -40,6 +42,8 @@ class WebhookSettings(HandlerSettings, frozen=True, kw_only=True):
         events: Wire names of the events that are POSTed.
         deadline_s: The longest time for one request, including its response.
     """
+
+    SECRETS = MappingProxyType({"url": origin_of, "secret": hidden, "secrets": each_hidden})
 
     url: str = ""
     secret: str = ""
@@ -76,9 +80,6 @@ class WebhookSettings(HandlerSettings, frozen=True, kw_only=True):
         """Scheme and host of the URL, without its parts that may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.hostname or ''}" if self.url else ""
-
-    def __repr__(self) -> str:
-        return f"WebhookSettings(host={self.host!r}, events={self.events!r})"
 
 
 def _check_url(url: str) -> None:

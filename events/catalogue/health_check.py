@@ -135,6 +135,13 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     def __hash__(self) -> int:
         return hash((self.path, self.interval, self.kind))  # headers have no hash
 
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"HealthCheck({shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [*shown_fields(self).items()]
+
     @property
     def grace_s(self) -> float:
         """Seconds since a route's start in which failures before the first success do not count."""

@@ -5,11 +5,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from events.masks import MASK
+
 HEADERS_MAX = 16
 """Headers that one health check may have."""
-
-MASK = "***"
-"""What is shown in place of a header's value."""
 
 SHOWN = frozenset(
     {

@@ -1,13 +1,15 @@
 """The settings for reaching the Redis server."""
 
+from types import MappingProxyType
 from typing import Annotated
 
 from msgspec import Meta
 from msgspec.structs import replace
 
 from events.limits import Limited
+from events.masks import hidden
 from events.server.credentials import read_password
-from events.server.url import ServerUrl, parse_server_url
+from events.server.url import ServerUrl, masked_url, parse_server_url
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
 
@@ -25,6 +27,8 @@ class ServerSettings(Limited, frozen=True):
         connections_max: Connections for commands; blocking reads have their own.
         timeout_s: The longest wait for a reply to a command that does not block.
     """
+
+    SECRETS = MappingProxyType({"url": masked_url, "password": hidden})
 
     url: str = DEFAULT_URL
     password: Annotated[str, Meta(min_length=1, max_length=4_096)] | None = None

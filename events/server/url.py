@@ -1,11 +1,13 @@
 """Parse the URL of a server: where it is, how to log in, and the options in its query."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import msgspec
 
+from events.masks import MASK
 from events.server.places import ServerPlace
 from events.server.url_options import DATABASE_MAX, WITH_TLS, UrlOptions, given, options_of
 
@@ -64,6 +66,12 @@ class ServerUrl(msgspec.Struct, frozen=True, kw_only=True):
         place = f"{login}@{self.address}" if login else self.address
         return f"{self.scheme}://{place}" + (f"?{query}" if query else "")
 
+    def __repr__(self) -> str:
+        return f"ServerUrl({self.masked!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("url", self.masked)]
+
     @property
     def has_tls(self) -> bool:
         """Whether connections use TLS."""
@@ -78,9 +86,6 @@ class ServerUrl(msgspec.Struct, frozen=True, kw_only=True):
         login = {"username": self.username, "password": self.password}
         return {**login, "db": self.database, **options}
 
-
-MASK = "***"
-"""Stands in place of a secret."""
 
 _SECRETS = ("ssl_password", "sentinel_password")
 _TAKEN_APART = (
@@ -125,9 +130,17 @@ def parse_server_url(url: str) -> ServerUrl:
     )
 
 
-def without_login(url: str) -> str:
-    """Return *url*, whatever its scheme, without a user and a password before its host."""
-    return re.sub(r"://[^/]*@", f"://{MASK}@", url)
+def masked_url(url: str) -> str:
+    """Return the URL of a server without its passwords."""
+    try:
+        return parse_server_url(url).masked
+    except ValueError:
+        return MASK
+
+
+def masked_urls(urls: Sequence[str]) -> tuple[str, ...]:
+    """Return several URLs as `masked_url` does."""
+    return tuple(map(masked_url, urls))
 
 
 def _each_host(url: str) -> list[str]:

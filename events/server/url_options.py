@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from events.limits import Limited, place_of, problem_of
+from events.masks import hidden
 
 DATABASE_MAX = 65_535
 
@@ -49,6 +51,10 @@ class UrlOptions(Limited, frozen=True):
         sentinel_username: The user at the sentinels; else they ask for none.
         sentinel_password: The password at the sentinels.
     """
+
+    SECRETS = MappingProxyType(
+        dict.fromkeys(("password", "ssl_password", "sentinel_password"), hidden)
+    )
 
     db: Annotated[int, Meta(ge=0, le=DATABASE_MAX)] | None = None
     username: Text | None = None

@@ -1,10 +1,12 @@
 """The settings for reading model definitions."""
 
+from types import MappingProxyType
 from typing import Annotated
 
 from msgspec import Meta
 
 from events.limits import Limited
+from events.masks import hidden
 
 Seconds = Annotated[float, Meta(ge=0.01, le=300)]
 
@@ -24,6 +26,8 @@ class ModelDefinitionSettings(Limited, frozen=True, kw_only=True):
         timeout_s: The longest time until a model definition is read from the storage proxy.
     """
 
+    SECRETS = MappingProxyType({"storage_proxy_token": hidden})
+
     runtime_variants_file: str = ""
     storage_proxy_token: str = ""
     storage_proxy_ca_file: str = ""
@@ -35,6 +39,3 @@ class ModelDefinitionSettings(Limited, frozen=True, kw_only=True):
         token = self.storage_proxy_token
         if not token.isascii() or not all(character.isprintable() for character in token):
             raise ValueError("storage_proxy_token must consist of printable ASCII characters")
-
-    def __repr__(self) -> str:
-        return f"ModelDefinitionSettings(runtime_variants_file={self.runtime_variants_file!r})"

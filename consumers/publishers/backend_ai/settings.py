@@ -1,5 +1,6 @@
 """The settings of the publisher for Backend.AI's AppProxy."""
 
+from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -7,7 +8,8 @@ from uuid import UUID
 from msgspec import Meta
 
 from events.limits import Limited, is_http_url
-from events.server.url import parse_server_url
+from events.masks import hidden
+from events.server.url import masked_url, parse_server_url
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -47,6 +49,8 @@ class BackendAISettings(Limited, frozen=True, kw_only=True):
             without it a worker breaks connections to an endpoint without routes. 0: nowhere.
     """
 
+    SECRETS = MappingProxyType({"token": hidden, "redis_url": masked_url})
+
     form: Literal["bulk", "handoff"] = "bulk"
     coordinator_url: str = ""
     token: str = ""
@@ -81,9 +85,6 @@ class BackendAISettings(Limited, frozen=True, kw_only=True):
             )
         if self.placeholder:
             address_of(self.placeholder)
-
-    def __repr__(self) -> str:
-        return f"BackendAISettings(form={self.form!r}, coordinator_url={self.coordinator_url!r})"
 
 
 def _check_url(url: str) -> None:

@@ -1,11 +1,13 @@
 """The settings of what is served to Envoy, and of what Envoy is told to do with it."""
 
+from types import MappingProxyType
 from typing import Annotated
 
 from msgspec import Meta
 
 from consumers.publishers.default_rule import DefaultRuleSettings
 from events.limits import is_http_url
+from events.masks import without_logins
 
 _Port = Annotated[int, Meta(ge=1, le=65_535)]
 _Host = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -32,6 +34,8 @@ class EnvoySettings(DefaultRuleSettings, frozen=True, kw_only=True):
             counters, read every second, tell the health checkers which routes fail.
         connect_timeout_s: How long Envoy waits for a route's connection before it tries another.
     """
+
+    SECRETS = MappingProxyType({"admins": without_logins})
 
     host: _Host = "127.0.0.1"
     port: _Port | None = None

@@ -12,7 +12,7 @@ from consumers.errors import UnreachableProxyError
 from consumers.publishers.proxy_counters import follow_counters, read_counters
 from consumers.publishers.snapshot_feed import SnapshotFeed
 from consumers.publishers.table_snapshot import TableSnapshot
-from events.server.url import without_login
+from events.masks import without_login
 from projections.route_table.health_age import RouteKey
 
 TIMEOUT_S = 5.0

@@ -20,9 +20,9 @@ from consumers.publishers.traefik.stored_configuration import StoredConfiguratio
 from consumers.settings import Settings
 from events.background import in_background
 from events.errors import ServerRefusedError, ServerUnavailableError
+from events.masks import without_login
 from events.server.server import Server
 from events.server.settings import ServerSettings
-from events.server.url import without_login
 from events.structured_logger import structured_logger
 
 REMIND_S = 5.0

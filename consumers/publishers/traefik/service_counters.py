@@ -13,7 +13,7 @@ from anyio.abc import TaskStatus
 
 from consumers.publishers.proxy_counters import follow_counters, read_counters
 from consumers.publishers.snapshot_feed import SnapshotFeed
-from events.server.url import without_login
+from events.masks import without_login
 
 TIMEOUT_S = 3.0
 BYTES_MAX = 32 * 1024 * 1024

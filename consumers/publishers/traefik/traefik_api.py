@@ -5,7 +5,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from consumers.errors import UnreachableProxyError
 from consumers.publishers.traefik.traefik_configuration import REVISION, REVISION_HEADER
-from events.server.url import without_login
+from events.masks import without_login
 
 TIMEOUT_S = 3.0
 _BYTES_MAX = 65_536

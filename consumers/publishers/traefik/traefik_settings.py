@@ -1,5 +1,6 @@
 """The settings of what Traefik is fed with, and how."""
 
+from types import MappingProxyType
 from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
@@ -7,7 +8,8 @@ from msgspec import Meta
 
 from consumers.publishers.default_rule import DefaultRuleSettings
 from events.limits import Limited, is_http_url
-from events.server.url import parse_server_url
+from events.masks import without_logins
+from events.server.url import masked_url, masked_urls, parse_server_url
 
 HOLD_S_MAX = 4.0
 """Traefik gives up a poll after 5 s, unless `providers.http.pollTimeout` says otherwise."""
@@ -64,6 +66,8 @@ class TraefikHttpSettings(Limited, frozen=True):
             checkers of which endpoints requests fail.
     """
 
+    SECRETS = MappingProxyType({"apis": without_logins})
+
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
     hold_s: Annotated[float, Meta(ge=0.05, le=HOLD_S_MAX)] = 2.0
@@ -98,6 +102,10 @@ class TraefikRedisSettings(Limited, frozen=True):
         counters: Whether the metrics at those APIs are read, every second, to tell the health
             checkers of which endpoints requests fail.
     """
+
+    SECRETS = MappingProxyType(
+        {"url": masked_url, "sentinels": masked_urls, "apis": without_logins}
+    )
 
     url: str = ""
     sentinels: Annotated[tuple[str, ...], Meta(max_length=SENTINELS_MAX)] = ()
