@@ -1,6 +1,7 @@
 """Send commands: to one server, or each to the server that has its key."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -10,7 +11,7 @@ from redis.asyncio import Redis
 from events.entry.entry_id import AFTER_END
 from events.errors import ServerUnavailableError
 from events.server.backoff import Backoff
-from events.server.connection import SlotMovedError, keys_of
+from events.server.connection import NeverSentError, SlotMovedError, keys_of
 from events.server.places import Places, ServerPlace
 from events.server.reply import reply
 from events.server.script import Script, script_text
@@ -70,29 +71,48 @@ class NodeClient(Redis):
         What redis-py does here to repeat commands and to measure them is left out.
         """
         with translation(args):
-            pool = self.connection_pool
-            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-            try:
+            async with self._lent() as connection:
                 await connection.send_command(*args)
                 return await self.parse_response(connection, args[0], **options)
-            except (redis_errors.ConnectionError, redis_errors.TimeoutError):
-                await connection.disconnect()
-                raise
-            finally:
-                await pool.release(connection)
 
-    async def together(self, *commands: Sequence[Any], atomic: bool = False) -> list[object]:
-        """See `Client.together`."""
+    async def together(
+        self, *commands: Sequence[Any], atomic: bool = False, asking: bool = False
+    ) -> list[object]:
+        """See `Client.together`; *asking*: the keys are just moving here."""
+        ask = [("ASKING",)] if asking else []
+        packet = [word for command in commands for word in (*ask, command)]
+        if atomic:
+            packet = [*ask, ("MULTI",), *commands, ("EXEC",)]
         with translation():
-            async with self.pipeline(transaction=atomic) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)
-                answers: list[object] = await pipeline.execute(raise_on_error=False)
-        for command, answer in zip(commands, answers, strict=True):
-            if isinstance(answer, Exception):
-                with translation(command):
-                    raise answer
-        return answers
+            async with self._lent() as connection:
+                await connection.send_packed_command(connection.pack_commands(packet))
+                answers = [await _answer(connection) for _ in packet]
+        if atomic:
+            answers = _executed(answers)
+        elif asking:
+            answers = answers[1::2]
+        return list(map(self._read, commands, answers))
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Any]:
+        """Lend a connection; one that failed is closed before it goes back."""
+        pool = self.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            yield connection
+        except (redis_errors.ConnectionError, redis_errors.TimeoutError):
+            await connection.disconnect()
+            raise
+        finally:
+            await pool.release(connection)
+
+    def _read(self, command: Sequence[Any], answer: object) -> object:
+        """Return the answer as that of `call` would be; raise it if it is a refusal."""
+        if isinstance(answer, Exception):
+            with translation(command):
+                raise answer
+        callback = self.response_callbacks.get(command[0])
+        return answer if callback is None else callback(answer)
 
     async def told(self, section: str) -> dict[str, object]:
         """Return what the server tells of itself in a *section* of INFO."""
@@ -100,7 +120,7 @@ class NodeClient(Redis):
 
     async def asking(self, *command: object) -> object:
         """Send a command for a key that is just moving here."""
-        return (await self.together(("ASKING",), command))[1]
+        return (await self.together(command, asking=True))[0]
 
     def script(self, package: str, name: str) -> Script:
         """See `Client.script`."""
@@ -115,6 +135,25 @@ class NodeClient(Redis):
         for command in _RAW_REPLIES:
             client.response_callbacks[command] = _raw  # type: ignore[assignment]
         return client
+
+
+async def _answer(connection: Any) -> object:  # noqa: ANN401 - redis-py's
+    """Read one reply; a refusal is one, too, and others follow."""
+    try:
+        answer: object = await connection.read_response()
+    except redis_errors.ResponseError as refusal:
+        return refusal
+    return answer
+
+
+def _executed(answers: Sequence[object]) -> list[object]:
+    """Return what a transaction of MULTI, commands and EXEC replied to the commands."""
+    for answer in answers:
+        if isinstance(answer, Exception):  # why all others were refused then, too
+            with translation():
+                raise answer
+    [*_, executed] = answers
+    return reply(executed, list[object])
 
 
 def _raw(answer: object, **_options: object) -> object:
@@ -145,7 +184,11 @@ class RoutedClient:
 
     async def together(self, *commands: Sequence[Any], atomic: bool = False) -> list[object]:
         """See `Client.together`."""
-        return await self._routed(commands[0], lambda node: node.together(*commands, atomic=atomic))
+        return await self._routed(
+            commands[0],
+            lambda node: node.together(*commands, atomic=atomic),
+            lambda node: node.together(*commands, atomic=atomic, asking=True),
+        )
 
     def script(self, package: str, name: str) -> Script:
         """See `Client.script`."""
@@ -155,22 +198,26 @@ class RoutedClient:
         self,
         command: Sequence[Any],
         send: Callable[[NodeClient], Awaitable[T]],
-        ask: Callable[[NodeClient], Awaitable[T]] | None = None,
+        ask: Callable[[NodeClient], Awaitable[T]],
     ) -> T:
+        key = key_of(command, self._places)
         hops = pauses = 0
         while True:
-            node = self._node(await self._places.of(key_of(command, self._places)))
+            place = await self._places.of(key)
             try:
-                return await send(node)
+                return await send(self._node(place))
             except ServerUnavailableError as error:
                 cause = error.__cause__
-                if isinstance(cause, SlotMovedError) and hops < _HOPS_MAX:
+                is_elsewhere = isinstance(cause, SlotMovedError) or (
+                    isinstance(cause, NeverSentError) and await self._places.of(key) != place
+                )
+                if is_elsewhere and hops < _HOPS_MAX:
                     hops += 1
                     continue
                 if not _is_moving(cause) or pauses == _PAUSES_MAX:
                     raise
                 pauses += 1
-            if ask is not None and type(cause) is redis_errors.AskError:
+            if type(cause) is redis_errors.AskError:
                 try:
                     return await ask(self._node(ServerPlace(cause.host, cause.port)))
                 except ServerUnavailableError as error:

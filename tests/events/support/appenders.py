@@ -32,6 +32,7 @@ class Appenders:
         self._log = log
         self._durability = durability
         self._stopping = anyio.Event()
+        self._asked: set[str] = set()
         self.acknowledged: dict[str, EntryId] = {}
         self.doubtful: set[str] = set()
         self.refused = 0
@@ -62,6 +63,7 @@ class Appenders:
             number += 1
             request_id = f"{endpoint_id}:{number}"
             event = replace(created(name=f"v{number}"), endpoint_id=endpoint_id)
+            self._asked.add(request_id)
             is_last_told = False
             try:
                 appended = await self._log.append(
@@ -82,10 +84,11 @@ class Appenders:
         there: Counter[str] = Counter()
         numbers: dict[UUID, list[int]] = {}
         async for recorded in self._log.read():
-            if recorded.metadata.request_id is not None:
-                there[recorded.metadata.request_id] += 1
-                number = recorded.metadata.request_id.split(":")[1]
-                numbers.setdefault(recorded.endpoint_id, []).append(int(number))
+            request_id = recorded.metadata.request_id or ""
+            if request_id in self._asked:
+                there[request_id] += 1
+                number = int(request_id.split(":")[1])
+                numbers.setdefault(recorded.endpoint_id, []).append(number)
         faults = {
             "lost": self.acknowledged.keys() - there.keys(),
             "doubled": {one for one, count in there.items() if count > 1},
