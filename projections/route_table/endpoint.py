@@ -12,6 +12,7 @@ from events.catalogue.traffic_split import Rollout
 from events.entry.entry_id import START, EntryId
 from projections.route_set import in_order
 from projections.route_table.route import Route, unknown_route
+from projections.route_table.shared_values import NONE, share_values, shared, shared_check
 
 FAILURES_MAX = 32
 """Failures to start that are remembered of an endpoint, the newest ones."""
@@ -163,6 +164,7 @@ def is_gone(route: Route) -> bool:
 def decode(document: bytes) -> tuple[int, Endpoint]:
     """Return the revision and the state of *document*; `Projection.read` is the way to call it."""
     read = _DECODER.decode(document)
+    share_values(read.routes, (read.version, read.created_at, read.list_at))
     routes = {route.route_id: route for route in read.routes}
     if read.awaiting or read.gone:
         routes |= {route.route_id: route for route in read.awaiting}
@@ -172,20 +174,20 @@ def decode(document: bytes) -> tuple[int, Endpoint]:
         endpoint_id=read.endpoint_id,
         version=read.version,
         name=read.name,
-        model=read.model,
-        runtime_variant=read.runtime_variant,
+        model=shared(read.model),
+        runtime_variant=shared(read.runtime_variant),
         open_to_public=read.open_to_public,
         owner=read.owner,
-        labels=read.labels,
+        labels=read.labels or NONE,
         created_at=read.created_at,
-        health_check=read.health_check,
+        health_check=shared_check(read.health_check),
         health_check_at=read.health_check_at,
         destroyed_at=read.destroyed_at,
         list_at=read.list_at,
         traffic_status=read.traffic_status,
         traffic_reason=read.traffic_reason,
         traffic_at=read.traffic_at,
-        split=read.split,
+        split=read.split or NONE,
         split_reason=read.split_reason,
         rollout=read.rollout,
         split_at=read.split_at,
