@@ -26,6 +26,7 @@ from events.log.log import EventLog
 from events.structured_logger import structured_logger
 from projections.errors import WAY_OUT, HistoryMissingError, ProjectionsError
 from projections.projection import Projection
+from projections.read_model.held_documents import HeldDocuments
 from projections.read_model.known_history import KnownHistory
 from projections.read_model.store import (
     APPLY_MAX,
@@ -42,7 +43,7 @@ from projections.replay.partition_history import Source
 from projections.snapshots.snapshot_store import Snapshots
 
 HELD_MAX = 100_000
-"""Documents that a projector keeps in memory; beyond that it drops them all and reloads."""
+"""Documents that a projector keeps in memory; beyond that it drops as many as it has to load."""
 
 APPLY_TRIES_MAX = 20
 _CONTENDED_RETRY_S = 0.05
@@ -77,7 +78,7 @@ class Projector(Generic[State]):
         self._known.identity = log.layout.identity
         self._generation = 0
         self._cursor = 0
-        self._held: dict[UUID, tuple[int, State]] = {}
+        self._held: HeldDocuments[State] = HeldDocuments()
         self._log = structured_logger(__name__).bind(group=name, partition=partition)
 
     async def prepare(self) -> EntryId:
@@ -161,9 +162,7 @@ class Projector(Generic[State]):
         missing = [endpoint_id for endpoint_id in wanted if endpoint_id not in self._held]
         if not missing:
             return
-        if len(self._held) + len(missing) > HELD_MAX:
-            self._held.clear()
-            missing = list(wanted)
+        self._held.make_room(len(missing), HELD_MAX, frozenset(wanted))
         names = {str(endpoint_id): endpoint_id for endpoint_id in missing}
         stored = await self._store.look_up(self._generation, list(names))
         if damaged := damaged_of(stored.values()):
