@@ -130,10 +130,10 @@ def embedded_server(*options: str) -> Iterator[EmbeddedServer]:
             server.stop()
 
 
-def answers(port: int) -> bool:
-    """Whether a Redis on loopback's *port* answers."""
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a Redis at *host* and *port* answers."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+        with socket.create_connection((host, port), timeout=1.0) as connection:
             connection.sendall(b"PING\r\n")
             return connection.recv(16).startswith(b"+PONG")
     except OSError:

@@ -8,7 +8,16 @@ import msgspec
 from redis.crc import key_slot
 
 from consumers.processes.embedded import EmbeddedServer
-from tests.support.server_set import UNANSWERED, ServerSet, ask, free_ports, new_folder, told
+from tests.support.server_set import (
+    UNANSWERED,
+    NewServer,
+    ServerSet,
+    ask,
+    free_ports,
+    host_of,
+    new_folder,
+    told,
+)
 from tests.support.servers import SLOTS
 from tests.support.waiting import wait_until
 
@@ -139,7 +148,7 @@ class ClusterServers(ServerSet):
     async def move_keys(self, slot: int, target: EmbeddedServer, *keys: str) -> None:
         """Move *keys*, or else all there are in *slot*, to *target*."""
         source = await self.master_of_slot(slot)
-        to = ("127.0.0.1", target.port, "", 0, _MIGRATE_TIMEOUT_MS)
+        to = (host_of(target), target.port, "", 0, _MIGRATE_TIMEOUT_MS)
         if keys:
             await ask(source, "MIGRATE", *to, "KEYS", *keys)
             return
@@ -206,7 +215,7 @@ class ClusterServers(ServerSet):
             await ask(node, "CLUSTER", "ADDSLOTSRANGE", first, end - 1)
         for number, node in enumerate(self.servers):
             for other in self.servers[:number]:
-                meeting = ("127.0.0.1", other.port, _bus_port(other))
+                meeting = (host_of(other), other.port, _bus_port(other))
                 await ask(node, "CLUSTER", "MEET", *meeting)
         for number, node in enumerate(self.servers[len(masters) :]):
             await self._follow(node, masters[number % len(masters)])
@@ -244,7 +253,7 @@ async def cluster_servers(
     *options: str,
     replicas: int = 1,
     node_timeout_ms: int = NODE_TIMEOUT_MS,
-    kind: type[EmbeddedServer] = EmbeddedServer,
+    kind: NewServer = EmbeddedServer,
 ) -> AsyncIterator[ClusterServers]:
     """Run three masters, each with so many *replicas*; every node has the *options*."""
     with ExitStack() as stack:

@@ -17,6 +17,7 @@ from tests.support.fetched_server import (
     NotFetchedError,
     server_tree,
 )
+from tests.support.server_set import host_of
 
 KIND, CONTAINER = "TEST_SERVER", "container"
 IMAGE = "TEST_IMAGE"
@@ -90,7 +91,8 @@ def new_container(image: str, command: list[str], **options: Any) -> Any:  # noq
 
     # The entry points of published images give up the right to the folder that is mounted.
     program, *arguments = command
-    return DockerContainer(image, entrypoint=[program], **options).with_command(arguments)
+    container = DockerContainer(image).with_kwargs(entrypoint=[program], **options)
+    return container.with_command(arguments)
 
 
 class ContainerServer(EmbeddedServer):
@@ -119,7 +121,8 @@ class ContainerServer(EmbeddedServer):
         program = "valkey-server" if image.startswith("valkey/") else "redis-server"
         command = [*self._command(program), "--logfile", str(self.folder / "server.log")]
         folder = str(self.folder)
-        self._container = new_container(image, command, **self._network())
+        self._container = new_container(image, command, **self._placed())
+        self._container.with_envs(**self._environment())
         self._container.with_volume_mapping(folder, folder, "rw").start()
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not self._answers():
@@ -149,11 +152,14 @@ class ContainerServer(EmbeddedServer):
         """Resume a paused server."""
         self._docker.kill("SIGCONT")
 
-    def _network(self) -> dict[str, object]:
+    def _placed(self) -> dict[str, object]:
         return {"network_mode": "host"}
 
+    def _environment(self) -> dict[str, str]:
+        return {}
+
     def _answers(self) -> bool:
-        return answers(self.port)
+        return answers(self.port, host_of(self))
 
     @property
     def _docker(self) -> Any:  # noqa: ANN401 - docker has no types

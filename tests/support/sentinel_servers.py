@@ -8,7 +8,15 @@ from pathlib import Path
 import anyio
 
 from consumers.processes.embedded import EmbeddedServer
-from tests.support.server_set import UNANSWERED, ServerSet, ask, free_ports, new_folder, told
+from tests.support.server_set import (
+    UNANSWERED,
+    NewServer,
+    ServerSet,
+    ask,
+    free_ports,
+    new_folder,
+    told,
+)
 from tests.support.waiting import wait_until
 
 MASTER = "routes"
@@ -179,7 +187,7 @@ async def _offset(server: EmbeddedServer) -> int:
 
 @asynccontextmanager
 async def sentinel_servers(
-    *options: str, replicas: int = 2, kind: type[EmbeddedServer] = EmbeddedServer
+    *options: str, replicas: int = 2, kind: NewServer = EmbeddedServer
 ) -> AsyncIterator[SentinelServers]:
     """Run a master with so many *replicas*, each with the *options*, and three sentinels."""
     with ExitStack() as stack:

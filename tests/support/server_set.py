@@ -1,9 +1,11 @@
 """Several servers that belong together, on loopback, and what is asked of each."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -12,9 +14,14 @@ from redis.exceptions import RedisError
 
 from consumers.processes.embedded import EmbeddedServer, free_port
 
-_ASK_TIMEOUT_S = 5.0
+_ASK_TIMEOUT_S = 2.0
 UNANSWERED = (RedisError, OSError)
 """What asking raises when a server does not answer, or refuses."""
+
+
+def host_of(server: EmbeddedServer) -> str:
+    """Return the address at which *server* listens."""
+    return str(urlsplit(server.url).hostname)
 
 
 async def ask(server: EmbeddedServer, *command: object) -> object:
@@ -23,7 +30,12 @@ async def ask(server: EmbeddedServer, *command: object) -> object:
     Our own client takes no part: how it finds its way is what such tests are about.
     """
     client = Redis(
-        port=server.port, protocol=2, decode_responses=True, socket_timeout=_ASK_TIMEOUT_S
+        host=host_of(server),
+        port=server.port,
+        protocol=2,
+        decode_responses=True,
+        socket_timeout=_ASK_TIMEOUT_S,
+        socket_connect_timeout=_ASK_TIMEOUT_S,
     )
     client.response_callbacks.clear()
     async with contextlib.aclosing(client):
@@ -35,6 +47,13 @@ async def told(server: EmbeddedServer, *command: object) -> dict[str, str]:
     """Return the lines `name:value` of a reply like that of INFO."""
     lines = str(await ask(server, *command)).splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+class NewServer(Protocol):
+    """Makes a server that is not yet started: a process, a container, one on another network."""
+
+    def __call__(self, folder: Path, *options: str, port: int) -> EmbeddedServer:
+        """Return a server with its files in *folder* that will listen on *port*."""
 
 
 class ServerSet:
@@ -63,6 +82,15 @@ class ServerSet:
         """End it at once, as a crash would."""
         self._paused.discard(server)
         server.kill()
+
+    @contextlib.contextmanager
+    def without(self, server: EmbeddedServer) -> Iterator[None]:
+        """Count on no answer of *server* during the block, which keeps it from answering."""
+        self._paused.add(server)
+        try:
+            yield
+        finally:
+            self._paused.discard(server)
 
     def pause(self, server: EmbeddedServer) -> None:
         """Pause it: its connections stay open, but nothing is answered."""
