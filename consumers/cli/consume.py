@@ -1,6 +1,7 @@
 """The commands that run processes."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import click
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from consumers.processes.group_process import (
     warn_of_weaknesses,
 )
 from consumers.processes.life_cycle_process import run_life_cycle
+from consumers.processes.moved_log import run_where_it_is
 from consumers.processes.retention_process import run_retention
 from consumers.processes.supervisor import Supervisor, routestream_command
 from consumers.retention.settings import RETENTION
@@ -105,11 +107,13 @@ async def consume(
         async with deployment.open_log(create=True) as log:
             name = consumer or new_consumer_name()
             if group == RETENTION:
-                await run_retention(log, settings.retention, name, supervised=supervised)
+                run = partial(run_retention, settings=settings.retention, name=name)
             elif group == LIFE_CYCLE:
-                await run_life_cycle(log, settings, name, supervised=supervised)
+                run = partial(run_life_cycle, settings=settings, name=name)
             else:
-                await run_group(log, GROUPS[names[0]], name, settings, supervised=supervised)
+                named = GROUPS[names[0]]
+                run = partial(run_group, group=named, consumer=name, settings=settings)
+            await run_where_it_is(log, partial(run, supervised=supervised))
         return
     if consumer is not None:
         raise click.UsageError("--consumer names one process; it does not go with several")
@@ -168,7 +172,7 @@ async def run_checkers(
         await supervise(deployment, commands, processes)
         return
     async with deployment.open_log(create=True) as log:
-        await run_checker(log, settings, supervised=supervised)
+        await run_where_it_is(log, partial(run_checker, settings=settings, supervised=supervised))
 
 
 async def supervise(

@@ -5,6 +5,7 @@ import anyio
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedChecker
 from consumers.processes.group_process import new_consumer_name, warn_of_weaknesses
+from consumers.processes.moved_log import LogMoves
 from consumers.processes.open_files import allow_open_files
 from consumers.processes.registry import CHECKERS, own_facts, registered
 from consumers.processes.stopping import stopping
@@ -24,14 +25,18 @@ from projections.read_model.reader import open_reader
 _log = structured_logger(__name__)
 
 
-async def run_checker(log: EventLog, settings: Settings, *, supervised: int | None) -> None:
+async def run_checker(
+    log: EventLog, settings: Settings, *, supervised: int | None
+) -> EventLog | None:
     """Check until a signal stops it; then the other checkers take over its endpoints at once.
 
+    Returns the log with which it goes on if that has moved, None if it shall end.
     *supervised* is how many checkers the supervisor keeps, None without one.
     """
     await warn_of_weaknesses(log.server)
     allow_open_files(settings.checker.concurrency_max)
     checker = new_consumer_name()
+    moves = LogMoves(log)
     async with anyio.create_task_group() as tasks:
 
         async def stop() -> None:
@@ -41,7 +46,7 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: int | No
         async with (
             exposition(exposed, settings.metrics) as url,
             registered(log, CHECKERS, checker, own_facts(wanted=supervised, metrics=url)),
-            stopping(stop, supervised=supervised is not None),
+            stopping(stop, supervised=supervised is not None, moves=moves),
             open_reader(log, settings.reader) as reader,
             open_session(AddressPolicy(settings.checker.networks)) as session,
             join(log.server, log.keys, checker, settings.membership) as membership,
@@ -59,3 +64,4 @@ async def run_checker(log: EventLog, settings: Settings, *, supervised: int | No
             tasks.start_soon(PassiveReports(log, prober.bring_forward).run)
             await prober.run()
     _log.info("process_stopped", checker=checker)
+    return await moves.next_log()

@@ -11,6 +11,7 @@ import msgspec
 from consumers.group_definition import GroupDefinition, PartitionConsumer
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedConsumers
+from consumers.processes.moved_log import LogMoves
 from consumers.processes.registry import own_facts, registered
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
@@ -19,6 +20,7 @@ from events.log.log import EventLog
 from events.plugins import broken_plugins
 from events.server.server import Server
 from events.structured_logger import structured_logger
+from projections.catalogue import READ_MODELS
 
 _log = structured_logger(__name__)
 
@@ -63,7 +65,7 @@ async def run_group(
     settings: Settings,
     *,
     supervised: int | None,
-) -> None:
+) -> EventLog | None:
     """Consume all partitions for *group* as *consumer*, until a signal stops it.
 
     Args:
@@ -72,7 +74,12 @@ async def run_group(
         consumer: The consumer's name, which is also the process's.
         settings: All settings.
         supervised: How many processes the supervisor keeps for the group, None without one.
+
+    Returns:
+        The log with which it goes on if that has moved, None if it shall end.
     """
+    # A projector goes on until the log has moved: folding an event at both places harms nothing.
+    moves = LogMoves(log, pauses=group.name not in READ_MODELS)
     metrics = settings.metrics
     await warn_of_weaknesses(log.server)
     warn_of_broken_plugins()
@@ -100,9 +107,11 @@ async def run_group(
                 lambda: stop_all(members),
                 supervised=supervised is not None,
                 is_alive=exposed.is_alive,
+                moves=moves,
             ),
             anyio.create_task_group() as running,
         ):
             for member in members:
                 running.start_soon(member.run)
     _log.info("process_stopped", group=group.name, consumer=consumer)
+    return await moves.next_log()

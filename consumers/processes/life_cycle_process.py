@@ -5,6 +5,7 @@ import anyio
 from consumers.monitoring.exposed_keeper import ExposedKeeper
 from consumers.monitoring.http import exposition
 from consumers.processes.group_process import warn_of_weaknesses
+from consumers.processes.moved_log import LogMoves
 from consumers.processes.registry import own_facts, registered
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
@@ -20,14 +21,16 @@ _log = structured_logger(__name__)
 
 async def run_life_cycle(
     log: EventLog, settings: Settings, name: str, *, supervised: int | None
-) -> None:
+) -> EventLog | None:
     """Record what is due as the process *name* until a signal stops it.
 
+    Returns the log with which it goes on if that has moved, None if it shall end.
     *supervised* is how many such processes the supervisor keeps, None without one.
     """
     await warn_of_weaknesses(log.server)
     exposed = ExposedKeeper()
     begun = anyio.CancelScope()
+    moves = LogMoves(log)
 
     async def stop() -> None:
         if exposed.keeper is None:
@@ -38,11 +41,12 @@ async def run_life_cycle(
     async with (
         exposition(exposed, settings.metrics) as url,
         registered(log, LIFE_CYCLE, name, own_facts(wanted=supervised, metrics=url)),
-        stopping(stop, supervised=supervised is not None),
+        stopping(stop, supervised=supervised is not None, moves=moves),
     ):
         _log.info("process_started", process=LIFE_CYCLE, server=log.server.address)
         await _keep(log, settings, exposed, begun)
     _log.info("process_stopped", process=LIFE_CYCLE)
+    return await moves.next_log()
 
 
 async def _keep(

@@ -5,6 +5,7 @@ import anyio
 from consumers.monitoring.exposed_publisher import ExposedPublisher
 from consumers.monitoring.http import exposition
 from consumers.processes.group_process import new_consumer_name, warn_of_weaknesses
+from consumers.processes.moved_log import LogMoves
 from consumers.processes.registry import PUBLISHED, own_facts, registered
 from consumers.processes.stopping import stopping
 from consumers.publishers.proxy_ledger import open_ledger
@@ -20,13 +21,15 @@ _log = structured_logger(__name__)
 
 async def run_publisher(
     log: EventLog, publisher: PublisherDefinition, settings: Settings, *, supervised: int | None
-) -> None:
+) -> EventLog | None:
     """Publish until a signal stops it; the proxies keep what they have.
 
+    Returns the log with which it goes on if that has moved, None if it shall end.
     *supervised* is how many processes the supervisor keeps for it, None without one.
     """
     await warn_of_weaknesses(log.server)
     name = new_consumer_name()
+    moves = LogMoves(log)
     async with anyio.create_task_group() as tasks:
 
         async def stop() -> None:
@@ -38,7 +41,7 @@ async def run_publisher(
             registered(
                 log, PUBLISHED + publisher.name, name, own_facts(wanted=supervised, metrics=url)
             ),
-            stopping(stop, supervised=supervised is not None),
+            stopping(stop, supervised=supervised is not None, moves=moves),
             open_reader(log, settings.reader) as reader,
             open_feed(reader, log.layout.identity or "", log.partitions) as feed,
             open_ledger(log, publisher.name) as ledger,
@@ -47,3 +50,4 @@ async def run_publisher(
             _log.info("process_started", publisher=publisher.name, server=log.server.address)
             await publisher.publish(feed, ledger, settings)
     _log.info("process_stopped", publisher=publisher.name)
+    return await moves.next_log()

@@ -3,6 +3,7 @@
 import anyio
 
 from consumers.processes.group_process import warn_of_weaknesses
+from consumers.processes.moved_log import LogMoves
 from consumers.processes.registry import own_facts, registered
 from consumers.processes.stopping import stopping
 from consumers.retention.holder_advice import is_told, remedy_of
@@ -135,17 +136,20 @@ class Retention:
 
 async def run_retention(
     log: EventLog, settings: RetentionSettings, name: str, *, supervised: int | None
-) -> None:
+) -> EventLog | None:
     """Trim the log as the process *name* until a signal stops it.
 
+    Returns the log with which it goes on if that has moved, None if it shall end.
     *supervised* is how many such processes the supervisor keeps, None without one.
     """
     retention = Retention(log, settings)
+    moves = LogMoves(log)
     await warn_of_weaknesses(log.server)
     _log.info("process_started", process=RETENTION, server=log.server.address)
     async with (
         registered(log, RETENTION, name, own_facts(wanted=supervised, metrics=None)),
-        stopping(retention.stop, supervised=supervised is not None),
+        stopping(retention.stop, supervised=supervised is not None, moves=moves),
     ):
         await retention.run()
     _log.info("process_stopped", process=RETENTION)
+    return await moves.next_log()

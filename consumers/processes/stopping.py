@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import anyio
 from anyio.abc import TaskStatus
 
+from consumers.processes.moved_log import LogMoves
 from events.structured_logger import structured_logger
 
 SOFT_STOP_TIMEOUT_S = 10.0
@@ -34,6 +35,7 @@ async def stopping(
     timeout_s: float = SOFT_STOP_TIMEOUT_S,
     supervised: bool = False,
     is_alive: Callable[[], Awaitable[bool]] = always,
+    moves: LogMoves | None = None,
 ) -> AsyncIterator[None]:
     """Run the block; the first signal to stop ends it softly, the second one hard.
 
@@ -43,24 +45,33 @@ async def stopping(
         supervised: Also stop softly when standard input ends, which means the supervisor is gone;
             and give the supervisor signs of life, for it restarts a process that gives none.
         is_alive: Whether to give the next sign: whether the block makes progress.
+        moves: Also stop softly when the log has moved; the process then goes on with the next one.
     """
     asked = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_receive_signals, asked, tasks.cancel_scope)
+        await tasks.start(_receive_signals, asked, tasks.cancel_scope, moves)
         if supervised:
-            tasks.start_soon(_watch_supervisor, asked)
+            tasks.start_soon(_watch_supervisor, asked, moves)
             tasks.start_soon(_give_signs, is_alive)
+        if moves is not None:
+            tasks.start_soon(_watch_moves, asked, moves)
         tasks.start_soon(_stop_softly, asked, soft_stop, tasks.cancel_scope, timeout_s)
         yield
         tasks.cancel_scope.cancel()
 
 
 async def _receive_signals(
-    asked: anyio.Event, scope: anyio.CancelScope, *, task_status: TaskStatus[None]
+    asked: anyio.Event,
+    scope: anyio.CancelScope,
+    moves: LogMoves | None,
+    *,
+    task_status: TaskStatus[None],
 ) -> None:
     with anyio.open_signal_receiver(*_signals()) as signals:
         task_status.started()
         async for number in signals:
+            if moves is not None:
+                moves.is_over = True
             if asked.is_set():
                 _log.warning("hard_stop", signal=number.name)
                 scope.cancel()
@@ -75,12 +86,19 @@ def _signals() -> list[signal.Signals]:
     return [signal.SIGTERM, signal.SIGINT, *hangup]
 
 
-async def _watch_supervisor(asked: anyio.Event) -> None:
+async def _watch_moves(asked: anyio.Event, moves: LogMoves) -> None:
+    await moves.wait()
+    asked.set()
+
+
+async def _watch_supervisor(asked: anyio.Event, moves: LogMoves | None) -> None:
     while True:
         await anyio.wait_readable(sys.stdin)
         if not os.read(sys.stdin.fileno(), 4_096):
             break
     _log.warning("soft_stop", why="the supervisor is gone")
+    if moves is not None:
+        moves.is_over = True
     asked.set()
 
 

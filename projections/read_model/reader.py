@@ -19,8 +19,8 @@ from events.log.log import EventLog
 from events.log.log_to_read import log_to_read
 from events.server.server import Server
 from events.server.settings import ServerSettings
-from projections.read_model.followed_table import FollowedTable, MovingTable
 from projections.read_model.follower import FollowerState
+from projections.read_model.moving_table import LoadedTable, MovingTable
 from projections.read_model.ramps import Ramps
 from projections.route_table.balancer import Balancer, by_key
 from projections.route_table.endpoint import Endpoint
@@ -86,7 +86,7 @@ class RouteTableReader:
             task_status.started()
 
     @property
-    def _table(self) -> FollowedTable:
+    def _table(self) -> LoadedTable:
         return self._moving.table
 
     def routable(self, endpoint_id: UUID) -> tuple[Route, ...]:

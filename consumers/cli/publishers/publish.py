@@ -1,9 +1,12 @@
 """The command that runs publishers."""
 
+from functools import partial
+
 import click
 
 from consumers.cli.consume import metrics_port_option, supervise, supervised_option
 from consumers.cli.deployment import Deployment, command_of
+from consumers.processes.moved_log import run_where_it_is
 from consumers.processes.publisher_process import run_publisher
 from consumers.publishers.catalogue import PUBLISHERS, publisher_named, set_up_publishers
 
@@ -58,4 +61,10 @@ async def publish(
         await supervise(deployment, {f"publish-{name}": ("publish", name) for name in names}, 1)
         return
     async with deployment.open_log(create=True) as log:
-        await run_publisher(log, PUBLISHERS[names[0]], settings, supervised=supervised)
+        run = partial(
+            run_publisher,
+            publisher=PUBLISHERS[names[0]],
+            settings=settings,
+            supervised=supervised,
+        )
+        await run_where_it_is(log, run)

@@ -32,7 +32,7 @@ Note = Callable[[Iterable[UUID] | None], None]
 _log = structured_logger(__name__)
 
 
-class FollowedTable:
+class LoadedTable:
     """What a reader has of one log; where that moves, the reader takes another one.
 
     Attributes:
@@ -109,9 +109,9 @@ class MovingTable:
         self._audit_s = audit_s
         self.table = self._table_of(log)
 
-    def _table_of(self, log: EventLog) -> FollowedTable:
+    def _table_of(self, log: EventLog) -> LoadedTable:
         place = (log.server, log.keys, log.partitions)
-        return FollowedTable(place, self._note, block_ms=self._block_ms, audit_s=self._audit_s)
+        return LoadedTable(place, self._note, block_ms=self._block_ms, audit_s=self._audit_s)
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
         """Follow until cancelled; started when the whole table is loaded for the first time."""
