@@ -118,6 +118,11 @@ class Keys(msgspec.Struct, frozen=True):
         own = [self.events(partition), self.heads(partition), self.event_ids(partition)]
         return [*own, self.seal(partition)]
 
+    @property
+    def moving(self) -> str:
+        """String, expires: the log is about to move, handlers wait until that is done."""
+        return f"{self.namespace}:moving"
+
     def seal(self, partition: int) -> str:
         """String, expires unless the move is done: the log that the partition moves to."""
         return f"{{{self.namespace}:{partition}}}:seal"

@@ -73,8 +73,9 @@ class LogCopy:
         to there. A clock that is set back, or clocks that differ within a cluster, can only cost
         some entries their id, not their order.
         """
-        now = await now_of(self._source.server)
-        before_now = EntryId(int(now.timestamp() * 1_000), 0).before()
+        keys, server = self._source.keys, self._source.server
+        clocks = [await now_of(server, keys.events(p)) for p in range(self._source.partitions)]
+        before_now = EntryId(int(min(clocks).timestamp() * 1_000), 0).before()
         return [min(before_now, end) for end in await self.ends()]
 
     async def ends(self) -> list[EntryId]:

@@ -7,7 +7,7 @@ from events.history.history import History
 from events.log.keys import Keys, check_partitions
 from events.log.layout import create_layout, keep_layout, read_layout
 from events.log.log import EventLog
-from events.server.reply import reply, reply_or_none
+from events.server.reply import reply_or_none
 from events.server.server import Server
 from events.streams.stream_state import read_stream_state
 from events.transfer.playback import refuse_same_log
@@ -95,9 +95,14 @@ def check_memory(size: MoveSize) -> None:
 
 
 async def _free_bytes(server: Server) -> int | None:
+    free_bytes = 0
     try:
-        about = reply(await server.client.call("INFO", "memory"), dict[str, object])
-        limit, used = int(str(about["maxmemory"])), int(str(about["used_memory"]))
+        for node in await server.each():
+            about = await node.told("memory")
+            limit, used = int(str(about["maxmemory"])), int(str(about["used_memory"]))
+            if not limit:
+                return None
+            free_bytes += max(0, limit - used)
     except (ServerRefusedError, KeyError):
         return None
-    return max(0, limit - used) if limit else None
+    return free_bytes

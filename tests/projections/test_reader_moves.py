@@ -11,7 +11,7 @@ from events.history.history import History
 from events.log.layout import LogPlace
 from events.move import LogChangeOver, LogCopy, open_target
 from projections.catalogue import READ_MODELS
-from projections.read_model import followed_table
+from projections.read_model import moving_table
 from projections.read_model.reader import ReaderSettings, open_reader
 from projections.read_model.store import ReadModelStore
 from projections.replay.build import build
@@ -46,7 +46,7 @@ async def build_all(log: EventLog) -> None:
 async def test_a_reader_follows_its_log_and_always_has_a_table(
     redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(followed_table, "LOOK_FOR_MOVE_S", 0.02)
+    monkeypatch.setattr(moving_table, "LOOK_FOR_MOVE_S", 0.02)
     seen: list[tuple[EntryId, int]] = []
 
     async with open_log(redis_url, namespace=namespace) as log:

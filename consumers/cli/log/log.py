@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of
+from consumers.cli.log.repartition import repartition
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.messages import say, say_note
 from consumers.cli.terminal.output import confirm, yes_option
@@ -50,6 +51,9 @@ async def create(deployment: Deployment, *, partitions: int | None, yes: bool) -
             confirm([(f"log {keys.namespace}", "none", f"{number} partitions")], yes=yes)
         layout = await create_layout(server.client, keys, number)
     say(f"log {layout.identity} is created, with {layout.partitions} partitions")
+
+
+log.add_command(repartition)
 
 
 @log.command("accept-loss")

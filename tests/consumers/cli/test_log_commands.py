@@ -153,3 +153,27 @@ async def test_of_several_that_create_a_log_at_once_one_succeeds(
         for partitions in (2, 2, 3, 3):
             tasks.start_soon(create, partitions)
     assert sorted(ended) == ["created", "refused", "refused", "refused"]
+
+
+async def test_a_move_to_other_partitions_is_shown_done_and_done_once(
+    run: Commands, redis_url: str, namespace: str
+) -> None:
+    words = ("repartition", "--partitions", "3", "--into", f"{namespace}-b")
+    async with open_log(redis_url, namespace=namespace) as log:
+        await log.append(created(), listed(record()))
+        for arguments, code in ((("--dry-run",), 0), ((), 2)):
+            asked = await run(log_commands, *words, *arguments)
+            assert asked.exit_code == code
+            assert "partitions: 1 -> 3" in asked.stderr
+            assert await log.server.client.call("EXISTS", f"{namespace}-b:layout") == 0
+        moved = await run(log_commands, *words, "--yes")
+        assert end_of(moved) == 0
+        assert "2 entries of 1 endpoints are the same, 2 documents are right" in moved.stderr
+        assert (await run.lines(endpoints, "ls"))[1].startswith(str(E)[:8])
+        again = await run(log_commands, *words, "--yes")
+        assert again.exit_code == 2
+        assert "the log has 3 already" in again.stderr
+        back = ("repartition", "--partitions", "1", "--into", f"{namespace}-c", "--yes")
+        assert end_of(await run(log_commands, *back)) == 0
+        await log.append(created())
+        assert log.current.keys.namespace == f"{namespace}-c"

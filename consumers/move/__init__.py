@@ -1,0 +1,1 @@
+"""Move a log with its read models and its groups."""
