@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from events.errors import EventsError
+from events.errors import EventsError, ServerUnavailableError
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
 
@@ -32,6 +32,7 @@ class LogMoves:
         self._event_log = log
         self._pauses = pauses
         self.is_over = False
+        self._is_told = False
 
     async def wait(self) -> None:
         """Return when the log has moved, or the process shall pause for that."""
@@ -60,8 +61,13 @@ class LogMoves:
             if await log.find_successor() is not None:
                 return None
             is_moving = self._pauses and await log.server.client.call("EXISTS", log.keys.moving)
-        except EventsError:
+        except ServerUnavailableError:
             return log  # whoever works on it meets the same, and says so
+        except EventsError as error:
+            if not self._is_told:
+                _log.error("move_not_followed", namespace=log.keys.namespace, error=str(error))
+            self._is_told = True
+            return log
         return None if is_moving else log
 
 

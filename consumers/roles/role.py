@@ -49,7 +49,9 @@ def _of_partitions(*names: str) -> list[str]:
     return [f"{{NS:[0-9]*}}:{name}" for name in names]
 
 
-_SHARED = tuple(f"NS:{name}" for name in ("layout", "names", "checkers", "processes", "proxies"))
+_SHARED = tuple(
+    f"NS:{name}" for name in ("layout", "names", "checkers", "processes", "proxies", "moving")
+)
 _EVERYTHING = (*_of_partitions("*"), *_SHARED)
 _OF_APPEND = _of_partitions("events", "heads", "event-ids", "seal")
 
@@ -69,7 +71,7 @@ ROLES: Mapping[str, Role] = MappingProxyType(
         "consumer": Role(
             "`consume GROUP`: reads, folds, acknowledges; what backend-ai reads is appended",
             (*_of_partitions("*"), "NS:layout", "NS:names", "NS:processes"),
-            ("NS:checkers", "NS:proxies"),
+            ("NS:checkers", "NS:proxies", "NS:moving"),
             _GRANTED["consumer"],
         ),
         "reader": Role(

@@ -273,7 +273,7 @@ async def _run(account: Account, words: str) -> None:
 
 @asynccontextmanager
 async def running(
-    run: Callable[[], Coroutine[Any, Any, None]], until: str = "metrics_served"
+    run: Callable[[], Coroutine[Any, Any, object]], until: str = "metrics_served"
 ) -> AsyncIterator[None]:
     """Run a process of ours during the block, which begins when it has said *until*."""
     with captured_lines() as lines:
