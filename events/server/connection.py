@@ -1,5 +1,6 @@
 """A connection that sends within its timeout, and reports when nothing was sent."""
 
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -130,6 +131,24 @@ class RenewedTls(SSLConnection):
     def _connection_arguments(self) -> Mapping[str, Any]:
         self.ssl_context.context = None
         return super()._connection_arguments()
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
+        """Log in. With TLS 1.3 it is only then that a server refuses who has no certificate."""
+        try:
+            await super().on_connect_check_health(check_health)
+        except (redis_errors.ConnectionError, OSError) as error:
+            is_told = isinstance(error.__cause__ or error, ssl.SSLError)
+            is_answered = isinstance(error, redis_errors.ConnectionError) and (
+                type(error) is not redis_errors.ConnectionError
+            )
+            if is_told or is_answered or self.ssl_context.certfile is not None:
+                raise
+        else:
+            return
+        raise redis_errors.ConnectionError(
+            "the server ended the connection as soon as TLS was set up; if it wants a certificate"
+            " of ours, ssl_certfile=FILE in its URL names it"
+        )
 
 
 class Connections:

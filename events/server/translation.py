@@ -185,17 +185,41 @@ def _network_failure(error: BaseException) -> str | None:
     cause = error.__cause__ or error.__context__ or error
     if not isinstance(cause, OSError):
         return None
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return (
-            f"the server's certificate cannot be verified: {cause.verify_message};"
-            " ssl_ca_certs=FILE in its URL names the certificates to trust"
-        )
     if isinstance(cause, ssl.SSLError):
-        why = (cause.reason or "no TLS").replace("_", " ").lower()
-        return f"no TLS connection to the server: {why}; does it speak TLS at this port?"
+        return _tls_failure(cause)
     if cause.errno is not None and cause.errno > 0:
         return os.strerror(cause.errno).lower()
     return cause.strerror.lower() if cause.strerror else None
+
+
+_REMEDIES = {
+    9: "see that both clocks are right",  # X509_V_ERR_CERT_NOT_YET_VALID
+    10: "renew it at the server",  # X509_V_ERR_CERT_HAS_EXPIRED
+    62: "name the server so, or give ssl_check_hostname=false",  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: "name the server so, or give ssl_check_hostname=false",  # X509_V_ERR_IP_ADDRESS_MISMATCH
+}
+"""What helps where another CA does not, by OpenSSL's number of what is wrong."""
+
+
+_ALERT = re.compile(r"(?:TLSV1|TLSV13|SSLV3)_ALERT_(?P<word>\w+)")
+_ABOUT_OUR_CERTIFICATE = re.compile("BAD_CERTIFICATE|CERTIFICATE|UNKNOWN_CA|UNSUPPORTED_CERT")
+
+
+def _tls_failure(error: ssl.SSLError) -> str:
+    """Return why there is no TLS connection, and what helps."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        trust = "ssl_ca_certs=FILE in its URL names the certificates to trust"
+        return (
+            f"the server's certificate cannot be verified: {error.verify_message};"
+            f" {_REMEDIES.get(error.verify_code, trust)}"
+        )
+    why = (error.reason or "no TLS").replace("_", " ").lower()
+    alert = _ALERT.match(error.reason or "")
+    if alert is not None and alert["word"] == "CERTIFICATE_REQUIRED":
+        return "the server wants a certificate of ours; ssl_certfile=FILE in its URL names it"
+    if alert is not None and _ABOUT_OUR_CERTIFICATE.match(alert["word"]):
+        return f"the server does not take our certificate, that of ssl_certfile: {why}"
+    return f"no TLS connection to the server: {why}; does it speak TLS at this port?"
 
 
 def was_not_carried_out(error: ServerUnavailableError) -> bool:

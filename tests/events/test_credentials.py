@@ -3,19 +3,16 @@
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
-import anyio
 import pytest
-from anyio.abc import ByteStream, SocketAttribute
-from anyio.streams.tls import TLSListener
 
 from consumers.processes.embedded import EmbeddedServer, embedded_server
 from events import open_log
 from events.errors import NotAdmittedError, ServerRefusedError, ServerUnavailableError
 from events.server.server import Server
 from events.server.settings import ServerSettings
+from tests.support.tls_front import tls_front
 
 OLD, NEW = "the old one", "p@ss/w:rd ü"
 
@@ -104,33 +101,11 @@ def certified(folder: Path) -> ssl.SSLContext:
 
 
 async def test_a_renewed_certificate_is_trusted_without_a_restart(
-    redis_url: str, tmp_path: Path
+    shared_server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    target = int(redis_url.rpartition(":")[2].partition("/")[0])
-    context = certified(tmp_path)
-
-    async def serve(client: ByteStream) -> None:
-        async def pass_on(source: ByteStream, to: ByteStream) -> None:
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
-                async for chunk in source:
-                    await to.send(chunk)
-            ways.cancel_scope.cancel()
-
-        async with (
-            client,
-            await anyio.connect_tcp("127.0.0.1", target) as server,
-            anyio.create_task_group() as ways,
-        ):
-            ways.start_soon(pass_on, client, server)
-            ways.start_soon(pass_on, server, client)
-
-    [plain] = (await anyio.create_tcp_listener(local_host="127.0.0.1")).listeners
-    port = plain.extra(SocketAttribute.local_port)  # noqa: S610 - no SQL
-    listener = TLSListener(plain, context, standard_compatible=False)
-    url = f"rediss://localhost:{port}?ssl_ca_certs={tmp_path / 'certificate.pem'}"
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, serve)
-        server = Server(ServerSettings(url=url, timeout_s=5))
+    trusting = f"?ssl_ca_certs={tmp_path / 'certificate.pem'}"
+    async with tls_front(shared_server.port, certified(tmp_path)) as (port, listener):
+        server = Server(ServerSettings(url=f"rediss://localhost:{port}{trusting}", timeout_s=5))
         try:
             assert await server.client.call("ECHO", "there") == b"there"
             listener.ssl_context = certified(tmp_path)
@@ -143,4 +118,3 @@ async def test_a_renewed_certificate_is_trusted_without_a_restart(
                 await server.client.call("PING")
         finally:
             await server.aclose()
-            tasks.cancel_scope.cancel()
