@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -37,6 +37,13 @@ class FoldedPart(Generic[State]):
     changed: list[Changed[State]] = field(default_factory=list)
     unchanged: list[Delivery] = field(default_factory=list)
     failed: list[tuple[Delivery, Exception]] = field(default_factory=list)
+
+    @property
+    def newest_event_id(self) -> bytes:
+        """The id of the event of the newest entry that was folded; empty where it is not known."""
+        folded = chain(self.unchanged, *(changed.deliveries for changed in self.changed))
+        newest = max(folded, key=lambda delivery: delivery.entry_id, default=None)
+        return b"" if newest is None else newest.entry.event_id
 
     def fold(
         self,

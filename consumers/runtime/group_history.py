@@ -22,6 +22,9 @@ REMEMBERED_MAX = 10_000
 
 _CHUNK = 1_000
 
+_Remembered = tuple[EntryId, bytes]
+"""An entry, and the id of its event; empty where another program gave it none."""
+
 _Finding = tuple[bytes, bytes, bytes, int, bytes]
 _Facts = tuple[bytes, bytes | None, bytes, bytes | None, int | None, int, int]
 
@@ -83,22 +86,24 @@ class GroupHistory:
             *(keys.losses(partition), keys.lost(partition)),
         ]
         self._identity_key = keys.identity(partition)
-        self._remembered: deque[EntryId] = deque(maxlen=REMEMBERED_MAX)
+        self._remembered: deque[_Remembered] = deque(maxlen=REMEMBERED_MAX)
         self._stand: Stand | None = None
         self._identity: bytes | None = None
         self._log = structured_logger(__name__).bind(group=group, partition=partition)
 
     def note(self, deliveries: Iterable[Delivery]) -> None:
         """Remember entries that were delivered for the first time."""
-        self._remembered.extend(delivery.entry_id for delivery in deliveries)
+        self._remembered.extend(
+            (delivery.entry_id, delivery.entry.event_id) for delivery in deliveries
+        )
 
     @property
-    def look_arguments(self) -> Sequence[str | int]:
+    def look_arguments(self) -> Sequence[str | bytes | int]:
         """What a script is given that compares the histories: names, what is remembered, when."""
-        newest = str(self._remembered[-1]) if self._remembered else ""
+        newest = _word(self._remembered[-1]) if self._remembered else b""
         return (*self._names, newest, KEPT_MAX, datetime.now(UTC).isoformat())
 
-    def look_command(self) -> tuple[str | int, ...]:
+    def look_command(self) -> tuple[str | bytes | int, ...]:
         """Return the command to send right before and right after a read; see `take_look`."""
         return self._look.by_digest(self._look_keys, self.look_arguments)
 
@@ -142,8 +147,8 @@ class GroupHistory:
         is_another = stand is not None and _is_another(stream, stand)
         if stand is not None and self._identity is not None and identity != self._identity:
             # A person may have given another identity to what is there: it alone does not say so.
-            ends = {stand.first, stand.delivered} - {START}
-            is_another = is_another or await self._gone(ends) == sorted(ends)
+            ends = sorted({stand.first, stand.delivered} - {START})
+            is_another = is_another or await self._gone((end, b"") for end in ends) == ends
         rewound = [one for one in gone if is_another or stream.never_had(one)]
         if stand and stand.given and is_another:
             await self._note_all_given(stand)
@@ -159,19 +164,22 @@ class GroupHistory:
         self._identity = identity or self._identity
         self._forget(gone)
 
-    async def _gone(self, entry_ids: Iterable[EntryId]) -> list[EntryId]:
-        """Return those of *entry_ids* that are not in the log, in ascending order."""
+    async def _gone(self, remembered: Iterable[_Remembered]) -> list[EntryId]:
+        """Return those of *remembered* that are not in the log, in ascending order.
+
+        An entry that is another event now is gone, too: two masters may have given the same ids.
+        """
         gone: list[EntryId] = []
-        ordered = sorted(set(entry_ids))
+        ordered = sorted(set(remembered))
         for at in range(0, len(ordered), _CHUNK):
-            chunk = [str(entry_id) for entry_id in ordered[at : at + _CHUNK]]
+            chunk = [_word(one) for one in ordered[at : at + _CHUNK]]
             raw = await self._missing([self._stream], chunk)
             gone += map(EntryId.parse, reply(raw, list[bytes]))
         return gone
 
     def _forget(self, gone: Iterable[EntryId]) -> None:
         forgotten = set(gone)
-        kept = (entry_id for entry_id in self._remembered if entry_id not in forgotten)
+        kept = (one for one in self._remembered if one[0] not in forgotten)
         self._remembered = deque(kept, maxlen=REMEMBERED_MAX)
 
     async def _note_all_given(self, stand: Stand) -> None:
@@ -192,6 +200,11 @@ class GroupHistory:
         ends = (stream.last.after(), stand.delivered)
         now = datetime.now(UTC)
         await self.losses.note_loss(Loss(self._group, "rewound", gone, *ends, now, is_least=True))
+
+
+def _word(remembered: _Remembered) -> bytes:
+    entry_id, event_id = remembered
+    return b"%s %s" % (str(entry_id).encode(), event_id)
 
 
 def _is_another(stream: StreamState, stand: Stand) -> bool:

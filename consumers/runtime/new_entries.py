@@ -53,7 +53,7 @@ class NewEntries:
         self._history = history
         self.is_asked = False
         self.count = 0
-        self._look: tuple[str | int, ...] = ()
+        self._look: tuple[str | bytes | int, ...] = ()
         self._has_look_before = False
         self._looked_at = float("-inf")
         self._arrived = 0
@@ -134,19 +134,19 @@ class NewEntries:
         """Return what was requested but not yet received; nothing without a request."""
         return await self.receive() if self.is_asked else []
 
-    async def _receive_look(self, look: Sequence[str | int]) -> object | None:
+    async def _receive_look(self, look: Sequence[str | bytes | int]) -> object | None:
         """Return what a look has found, None if the server no longer has its script."""
         try:
             return await self._receive(*look)
         except ForgottenScriptError:
             return None
 
-    async def _send(self, *commands: Sequence[str | int]) -> None:
+    async def _send(self, *commands: Sequence[str | bytes | int]) -> None:
         with translation():
             packed = self._connection.pack_commands(commands)
             await self._connection.send_packed_command(packed)
 
-    async def _receive(self, *command: str | int) -> object:
+    async def _receive(self, *command: str | bytes | int) -> object:
         with translation(command):
             return await self._connection.read_response()
 

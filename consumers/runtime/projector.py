@@ -116,7 +116,8 @@ class Projector(Generic[State]):
     async def process(self, batch: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:
         """Fold *batch* and write it; repeat where another projector wrote meanwhile."""
         left = list(batch)
-        self._known.note(max(delivery.entry_id for delivery in batch))
+        newest = max(batch, key=lambda delivery: delivery.entry_id)
+        self._known.note(newest.entry_id, newest.entry.event_id)
         failed: list[tuple[Delivery, Exception]] = []
         tries = 0
         while left and tries < APPLY_TRIES_MAX:
@@ -248,6 +249,7 @@ class Projector(Generic[State]):
                 self._store.read_model,
                 [changed.change for changed in folded.changed],
                 [delivery.entry_id for delivery in folded.unchanged],
+                folded.newest_event_id,
             )
 
     async def _is_whole(self, applied: Applied) -> bool:

@@ -14,6 +14,7 @@ from events.entry.entry_line import RawEntry
 
 _SHORT_BYTES_MAX = 256
 _SHORT_FIELDS_MAX = 16
+_EVENT_ID_BYTES_MAX = 64
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +39,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def pairs(self) -> Collection[tuple[bytes, bytes]]:
         """All names and values in their order, each as often as it was written."""
         return self.written or self.fields.items()
+
+    @property
+    def event_id(self) -> bytes:
+        """The id of its event as it was written; empty where it has none, or no usual one."""
+        event_id = self.fields.get(b"id", b"")
+        return event_id if len(event_id) <= _EVENT_ID_BYTES_MAX else b""
 
 
 def entries_of(raw: Iterable[RawEntry], partition: int) -> list[Entry]:

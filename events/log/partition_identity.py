@@ -22,12 +22,14 @@ class MissingHistory(msgspec.Struct, frozen=True):
         cause: What was found, as a sentence.
         identity: The log that was read, None where that is not known.
         seen: The newest entry that was read of it, `0-0` for none.
+        event_id: The id of the event that this entry was, "" where that is not known.
         at: When it was found missing, RFC 3339.
     """
 
     cause: str
     identity: str | None = None
     seen: str = str(START)
+    event_id: str = ""
     at: str = ""
 
     @property
@@ -37,6 +39,11 @@ class MissingHistory(msgspec.Struct, frozen=True):
             return EntryId.parse(self.seen)
         except InvalidPositionError:
             return START
+
+    @property
+    def known_entry(self) -> tuple[EntryId, bytes]:
+        """That entry, and the id of its event; empty where that is not known."""
+        return self.seen_id, self.event_id.encode()
 
 
 class PartitionIdentity(msgspec.Struct, frozen=True):

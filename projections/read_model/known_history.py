@@ -1,6 +1,7 @@
 """What one process knows of a partition's history: one that lacks it is not gone on with."""
 
 from events.entry.entry_id import START, EntryId
+from events.entry.recorded import entries_of
 from events.errors import InvalidPositionError
 from events.log.keys import Keys
 from events.log.partition_identity import (
@@ -11,9 +12,12 @@ from events.log.partition_identity import (
     read_partition_identity,
 )
 from events.log.positions import group_holder
-from events.server.reply import Ask, reply_or_none
+from events.server.reply import Ask, reply_entries, reply_or_none
 from events.streams.stream_state import StreamState, read_stream_state
 from projections.errors import HistoryMissingError
+
+_KnownEntry = tuple[EntryId, bytes]
+"""An entry that was read, and the id of its event; empty where that is not known."""
 
 
 class KnownHistory:
@@ -32,6 +36,7 @@ class KnownHistory:
     def __init__(self, ask: Ask, keys: Keys, partition: int, group: str) -> None:
         self.identity: str | None = None
         self.seen: EntryId = START
+        self._known: _KnownEntry = START, b""
         self._end: EntryId = START
         self._has_looked = False
         self.accepted: str | None = None
@@ -40,9 +45,11 @@ class KnownHistory:
         self._partition = partition
         self._group = group
 
-    def note(self, entry_id: EntryId) -> None:
-        """Remember that *entry_id* was read."""
+    def note(self, entry_id: EntryId, event_id: bytes = b"") -> None:
+        """Remember that *entry_id* was read, and if that is known, which event it is."""
         self.seen = max(self.seen, entry_id)
+        if event_id:
+            self._known = max(self._known, (entry_id, event_id))
 
     async def check(self) -> PartitionIdentity:
         """Compare what is there with what is known, and with what the group noted or kept.
@@ -61,11 +68,15 @@ class KnownHistory:
             self._has_looked, self.accepted = True, held.accepted
         if held.accepted not in {None, self.accepted}:
             self.seen = self._end = START
+            self._known = START, b""
         else:
             noted = held.missing.get(self._group, MissingHistory(""))
             for known in (self.identity, noted.identity):
                 self._refuse_another(held, known)
-            await self._refuse_shorter(stream, max(self.seen, self._end, kept, noted.seen_id))
+            self._refuse_shorter(stream, max(self.seen, self._end, kept, noted.seen_id))
+            entries = dict([(self.seen, b""), noted.known_entry, self._known])
+            events = [await self._event_at(stream, *entry) for entry in entries.items()]
+            self._known = max(zip(entries, events, strict=True))
         self._end = max(self._end, stream.last)
         self.identity, self.accepted = held.identity, held.accepted
         return held
@@ -75,7 +86,9 @@ class KnownHistory:
         held = await read_partition_identity(self._ask, self._keys, self._partition)
         if held.accepted != self.accepted:
             return  # a person has decided meanwhile
-        missing = MissingHistory(cause, self.identity, str(self.seen))
+        newest, event_id = max(self._known, (self.seen, b""))
+        told = event_id.decode("utf-8", "replace")
+        missing = MissingHistory(cause, self.identity, str(newest), told)
         if held.missing.get(self._group, missing).cause != cause or not held.missing:
             await note_missing(self._ask, self._keys, self._partition, self._group, missing)
 
@@ -100,17 +113,33 @@ class KnownHistory:
             f" now {now}"
         )
 
-    async def _refuse_shorter(self, stream: StreamState, newest: EntryId) -> None:
+    def _refuse_shorter(self, stream: StreamState, newest: EntryId) -> None:
         if newest > stream.last:
             ends = "is empty" if stream.last == START else f"ends at {stream.last}"
             raise HistoryMissingError(
                 f"partition {self._partition}: the log {ends} although entries up to {newest} had"
                 " been read"
             )
-        if self.seen > START and stream.never_had(self.seen):
-            found = await self._ask("XRANGE", stream.key, str(self.seen), str(self.seen))
-            if not found:
-                raise HistoryMissingError(
-                    f"partition {self._partition}: entry {self.seen}, which had been read, is not"
-                    " in the log and was not trimmed: what is there is another history"
-                )
+
+    async def _event_at(self, stream: StreamState, entry_id: EntryId, event_id: bytes) -> bytes:
+        """Return which event an entry is that was read: *event_id*, if that is known.
+
+        Ids of entries alone do not tell one history from another: two masters that take appends at
+        the same time give the same ids to other events.
+
+        Raises:
+            HistoryMissingError: It is another event, or the log never had it.
+        """
+        if entry_id == START:
+            return b""
+        raw = await self._ask("XRANGE", stream.key, str(entry_id), str(entry_id))
+        found = entries_of(reply_entries(raw), self._partition)
+        if found and event_id in {b"", found[0].event_id}:
+            return found[0].event_id
+        if not found and not stream.never_had(entry_id):
+            return event_id
+        now = "is another event now" if found else "is not in the log and was not trimmed"
+        raise HistoryMissingError(
+            f"partition {self._partition}: entry {entry_id}, which had been read, {now}:"
+            " what is there is another history"
+        )

@@ -229,14 +229,17 @@ class ReadModelStore(Generations, Generic[State]):
         group: str,
         changes: Sequence[DocumentChange] = (),
         unchanged: Sequence[EntryId] = (),
+        event_id: bytes = b"",
     ) -> Applied:
         """Write *changes* and acknowledge their entries and *unchanged*, in one step.
+
+        The newest of them must be in the log: as the event with *event_id*, if that is given.
 
         With neither, it only checks that the generation is live and complete. It waits for one
         pause, but not for the next: a group is never blocked for long.
         """
         folded = [*unchanged, *(id_ for change in changes for id_ in change.entry_ids)]
-        newest = str(max(folded)) if folded else ""
+        newest = b"%s %s" % (str(max(folded)).encode(), event_id) if folded else b""
         args: list[Any] = [self.identity or "", newest, len(changes)]
         for change in changes:
             args += (change.endpoint, change.revision, change.replaces, change.document)

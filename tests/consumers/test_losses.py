@@ -193,6 +193,24 @@ async def test_what_was_read_and_then_trimmed_or_deleted_is_no_loss(
     assert await losses.total() == 0
 
 
+async def test_an_entry_that_is_another_event_now_is_lost_though_its_id_is_there(
+    log: EventLog, remembered: GroupHistory, losses: Losses
+) -> None:
+    events = [Entry(one, 0, {b"id": b"event %d" % one.ms}) for one in ids(1, 2, 3)]
+    remembered.note(map(Delivery, events))
+    for entry, event_id in zip(events, (b"event 1", b"another", b"and another"), strict=True):
+        await log.server.client.call(
+            "XADD", log.keys.events(0), str(entry.entry_id), "id", event_id
+        )
+
+    await log.server.client.call("XGROUP", "CREATE", log.keys.events(0), GROUP, "0")
+    await remembered.look()
+
+    assert await losses.total() == 2
+    [loss] = await losses.read()
+    assert (loss.why, loss.first, loss.last) == ("rewound", EntryId(2, 0), EntryId(3, 0))
+
+
 async def test_the_newest_entries_are_remembered_however_many_there_were(
     log: EventLog, remembered: GroupHistory, losses: Losses
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -10,9 +11,22 @@ import pytest
 from consumers.processes.embedded import free_port
 from events.entry.entry_id import START, EntryId
 from events.errors import NotDurableError, ServerRefusedError, ServerUnavailableError
+from events.log.accepted_loss import accept_loss
 from events.log.batch import Durability
 from events.log.log import EventLog, open_log
-from tests.support.running_consumer import Handling, append, consumer_of, consuming, created
+from projections.read_model.reader import open_reader
+from projections.route_table.route_table import ROUTE_TABLE
+from tests.support.log_lines import captured_lines
+from tests.support.projectors import member
+from tests.support.running_consumer import (
+    GROUP,
+    Handling,
+    append,
+    consumer_of,
+    consuming,
+    created,
+    until_settled,
+)
 from tests.support.sentinel_servers import MASTER, SentinelServers
 from tests.support.server_set import ask
 from tests.support.waiting import wait_until
@@ -90,6 +104,57 @@ async def test_what_all_replicas_acknowledged_outlives_a_master_that_is(
         assert set(acknowledged) <= await ids_in(log)
         assert set(acknowledged) <= set(handling.handled)
         assert set(acknowledged) <= set(arrived)
+
+
+async def until_lost_and_promoted(log: EventLog, servers: SentinelServers) -> list[EntryId]:
+    """Append what no replica gets, and kill the master; return that when a replica is promoted."""
+    old, replicas = await servers.master(), await servers.replicas()
+    for replica in replicas:
+        servers.pause(replica)
+    await ask(old, "CLIENT", "KILL", "TYPE", "replica")
+    lost = await append(log, 3)
+    await until_settled(log, ROUTE_TABLE.name)
+    servers.kill(old)
+    for replica in replicas:
+        servers.resume(replica)
+    await servers.until_promoted(old)
+    return lost
+
+
+async def test_what_a_failover_lost_is_told_and_readers_keep_what_they_had(
+    own_sentinels: SentinelServers,
+) -> None:
+    handling = Handling()
+    with captured_lines() as lines:
+        async with (
+            open_log(own_sentinels.url(), source="test") as log,
+            consuming(consumer_of(log, handling), member(log, ROUTE_TABLE)),
+        ):
+            kept = await append(log, 2)
+            await until_settled(log, ROUTE_TABLE.name)
+            await own_sentinels.until_replicated()
+            async with open_reader(log) as reader:
+                lost = await until_lost_and_promoted(log, own_sentinels)
+                await wait_until(lambda: len(handling.handled) == 5, "all are handled", TIMEOUT_S)
+                # As many as were lost: the new history is as long as the old one.
+                after = await append(log, 3)
+                await wait_until(lambda: reader.state == "history_missing", "it says so", TIMEOUT_S)
+                assert len(list(reader.endpoints())) == 5
+                with anyio.fail_after(TIMEOUT_S):
+                    await handling.until_handled(*after)
+                await wait_until(lambda: any(lost_by(lines, GROUP)), "the loss is told", TIMEOUT_S)
+
+                await accept_loss(log.server.client, log.keys, log.layout)
+                await wait_until(lambda: reader.state == "following", "it goes on", TIMEOUT_S)
+                await until_settled(log, ROUTE_TABLE.name)
+                assert await ids_in(log) == {*kept, *after}
+
+    assert lost_by(lines, GROUP) == [str(one) for one in lost]
+
+
+def lost_by(lines: list[Any], group: str) -> list[str]:
+    told = [one for one in lines if one["event"] == "history_lost" and one["group"] == group]
+    return [entry_id for one in told for entry_id in one["entry_ids"]]
 
 
 async def test_only_a_master_that_most_sentinels_name_is_believed(

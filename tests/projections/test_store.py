@@ -77,6 +77,17 @@ async def test_an_apply_writes_documents_and_acknowledges_what_led_to_them(
     assert await pending(log) == delivered[5:]
 
 
+async def test_nothing_is_applied_of_an_entry_that_is_another_event_in_this_history(
+    log: EventLog, table: WrittenTable, delivered: list[EntryId]
+) -> None:
+    [[newest]] = [one async for one in log.read_entries(0, delivered[-1])]
+    of_another = (table.generation, GROUP, [change(uuid4(), 0)], delivered)
+    assert (await table.store.apply(*of_another, b"another event")).gone
+    assert await pending(log) == delivered
+    assert await all_documents(table.store, table.generation) == {}
+    assert await table.store.apply(*of_another, newest.event_id) == DONE
+
+
 async def test_an_apply_with_nothing_to_write_only_acknowledges(
     log: EventLog, table: WrittenTable, delivered: list[EntryId]
 ) -> None:

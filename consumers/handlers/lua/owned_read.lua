@@ -13,7 +13,7 @@
 -- ARGV[3]  group
 -- ARGV[4]  its holder
 -- ARGV[5]  consumer
--- ARGV[6]  the newest entry that the consumer remembers, '' for none
+-- ARGV[6]  the newest entry that the consumer remembers, see has_event, '' for none
 -- ARGV[7]  losses that are kept, approximately
 -- ARGV[8]  when, RFC 3339
 -- Reply    -1 if another owns, else {server's time in ms, {{id, fields, tries or nil, 0}, ...},
@@ -23,6 +23,7 @@
 -- include check_writes
 -- include entry_id
 -- include fields
+-- include has_event
 -- include delivered
 -- include lose
 -- include stand

@@ -9,7 +9,7 @@
 -- ARGV[1]  group
 -- ARGV[2]  its holder
 -- ARGV[3]  consumer
--- ARGV[4]  the newest entry that the consumer remembers, '' for none
+-- ARGV[4]  the newest entry that the consumer remembers, see has_event, '' for none
 -- ARGV[5]  losses that are kept, approximately
 -- ARGV[6]  when, RFC 3339
 -- Reply    see the part check_history
@@ -18,6 +18,7 @@
 -- include check_writes
 -- include entry_id
 -- include fields
+-- include has_event
 -- include delivered
 -- include lose
 -- include stand

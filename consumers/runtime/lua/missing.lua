@@ -1,11 +1,17 @@
 -- Tell which of some entries are not in a stream.
 --
 -- KEYS[1]  stream  {ns:P}:events
--- ARGV[1]  ... entry ids, some thousands at most
--- Reply    those that are not there
+-- ARGV[1]  ... entries, some thousands at most; each an entry id, and after a space the id of its
+--          event, if that is known
+-- Reply    the entry ids of those that are not there, or are other events now
+
+-- include fields
+-- include has_event
 
 local missing = {}
-for _, id in ipairs(ARGV) do
-  if #redis.call('XRANGE', KEYS[1], id, id) == 0 then missing[#missing + 1] = id end
+for _, known in ipairs(ARGV) do
+  if not has_event(KEYS[1], known) then
+    missing[#missing + 1] = string.match(known, '^%S+')
+  end
 end
 return missing

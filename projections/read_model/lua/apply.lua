@@ -16,7 +16,7 @@
 -- ARGV[4]  entries that the change feed keeps
 -- ARGV[5]  "1" to wait for the end of a pause, "0" to ignore it
 -- ARGV[6]  identity of the log that the entries were read from, "" for any
--- ARGV[7]  the newest of the entries, "" for none
+-- ARGV[7]  the newest of the entries, and after a space the id of its event; "" for none
 -- ARGV[8]  number of documents; then for each: endpoint, revision read ("0": none), SHA-1 of the
 --          damaged document that was read ("": none), document, number of entries, entry ids
 -- then     number of entries that changed nothing, entry ids
@@ -32,12 +32,15 @@
 -- include check_writes
 -- include entry_id
 -- include fields
+-- include has_event
 -- include stand
 
--- Whether the entry is not in the stream, and was not removed from it either.
-local function never_had(stream, id)
+-- Whether the entry is not in the stream, or is another event, and was not removed from it either.
+local function never_had(stream, known)
+  local id = string.match(known, '^%S+')
   if redis.call('EXISTS', stream) == 0 then return true end
-  if #redis.call('XRANGE', stream, id, id) > 0 then return false end
+  if has_event(stream, known) then return false end
+  if has_event(stream, id) then return true end
   local about = fields(redis.call('XINFO', 'STREAM', stream))
   if about['entries-added'] == about['length'] then return true end
   if is_beyond(id, about['last-generated-id']) then return true end

@@ -1,5 +1,6 @@
 -- Compare what is known of a group with what the server says, and note what it will not be given.
--- Needs the parts before, check_writes, delivered, entry_id, fields, lose, stand and touch_consumer.
+-- Needs the parts before, check_writes, delivered, entry_id, fields, has_event, lose, stand and
+-- touch_consumer.
 --
 -- Up to where a group was delivered is recorded before and after each read: what was delivered since
 -- is pending, so what is not pending was passed over. Its position is kept in each step that ends an
@@ -52,7 +53,7 @@ end
 
 -- Return what had not been noted before, each {why, first, last, entries, counted}, and the facts
 -- {delivered, recorded or nil, last, first or nil, entries delivered that are there or nil, 1 if the
--- entry names.newest, '' for none, is there, entries ever appended}.
+-- entry names.newest, '' for none, is there (see has_event), entries ever appended}.
 local function check_history(keys, names, kept_max, at)
   touch_consumer(keys.stream, names.group, names.consumer)
   local about = fields(redis.call('XINFO', 'STREAM', keys.stream))
@@ -103,7 +104,7 @@ local function check_history(keys, names, kept_max, at)
   local there = group['lag'] and about['length'] - group['lag'] or false
   if not is_beyond(last, delivered) then there = about['length'] end
   local first = about['first-entry'] and about['first-entry'][1] or false
-  local has_newest = names.newest == '' or count_range(keys.stream, names.newest, names.newest) > 0
+  local has_newest = names.newest == '' or has_event(keys.stream, names.newest)
   local facts = {delivered, known and known.id or false, last, first, there}
   facts[6], facts[7] = has_newest and 1 or 0, about['entries-added']
   return {found, facts}
