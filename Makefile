@@ -12,7 +12,7 @@ ON_SERVER := $(if $(SERVER),ROUTESTREAM_TEST_SERVER=$(SERVER) )
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo appproxy model-server test test-fast soak lint format bench bench-short bench-peers docs lock lock-peers clean
+.PHONY: help demo cluster-demo appproxy model-server test test-fast soak lint format bench bench-short bench-peers docs lock lock-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -25,6 +25,9 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 demo: $(VENV)/installed ## run the whole system on this machine, each step checked, under 90 s
 	$(BIN)/routestream demo
+
+cluster-demo: $(VENV)/installed ## run two hosts on a Redis Cluster, kill a node and a host, each step checked
+	$(BIN)/python -m tests.cluster_demo
 
 appproxy: ## make the environments in which tests run Backend.AI's AppProxy; they make them, too
 	$(PYTHON) -m tests.consumers.publishers.support.appproxy_environment

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,19 +14,23 @@ MARK = "MARK_OF_THE_DEMO_TEST"
 PAGE = (Path(__file__).parents[2] / "docs" / "demo.md").read_text()
 
 
-def assert_holds(checks: int, *options: str) -> str:
+DEMO = (ROUTESTREAM, "demo")
+CLUSTER_DEMO = (sys.executable, "-m", "tests.cluster_demo")
+
+
+def assert_holds(checks: int, *options: str, program: Sequence[str] = DEMO) -> str:
     """Run the demo; assert that it holds so many checks, and leaves nothing running.
 
     Return what it printed.
     """
     mark = uuid4().hex
     done = subprocess.run(
-        [ROUTESTREAM, "demo", *options],
+        [*program, *options],
         env={**os.environ, MARK: mark},
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=360,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"^ +ok  ", done.stdout, re.MULTILINE)) == checks

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -14,7 +15,6 @@ from consumers.cli.demo.proxy import Proxy
 from consumers.cli.demo.real_proxy import FedProxy, RealProxy
 from consumers.cli.demo.replica import Replica
 from consumers.cli.demo.stage import Stage
-from consumers.processes.embedded import EmbeddedServer
 from consumers.processes.supervisor import Supervisor, routestream_command
 from events.catalogue.endpoint import EndpointCreatedEvent
 from events.log.log import EventLog, open_log
@@ -26,6 +26,18 @@ from projections.read_model.reader import ReaderSettings, RouteTableReader, open
 
 _LOOPBACK = ("127.0.0.0/8",)
 """Where the demo's model servers are."""
+
+
+class ServedAt(Protocol):
+    """The server of a deployment."""
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the deployment keeps its files."""
 
 
 class Cluster:
@@ -105,7 +117,7 @@ def examples_folder() -> Path:
 
 @asynccontextmanager
 async def run_cluster(
-    stage: Stage, server: EmbeddedServer, fed: FedProxy | None = None
+    stage: Stage, server: ServedAt, fed: FedProxy | None = None
 ) -> AsyncIterator[Cluster]:
     """Run the deployment of *stage* on *server*; on exit all its processes have ended.
 
@@ -151,7 +163,7 @@ async def run_cluster(
                     await supervisor.stop()
 
 
-def _environment(server: EmbeddedServer, fed: FedProxy | None) -> dict[str, str]:
+def _environment(server: ServedAt, fed: FedProxy | None) -> dict[str, str]:
     """Return the variables that make a process work on the deployment."""
     return {
         **os.environ,

@@ -11,6 +11,7 @@ from consumers.processes.embedded import free_port
 from consumers.processes.traefik_process import TraefikProcess, traefik_process
 from consumers.publishers.table_snapshot import Revision
 from consumers.publishers.traefik.traefik_configuration import REVISION_HEADER
+from events.log.keys import partition_of
 from projections.read_model.reader import RouteTableReader
 
 NAME = "demo"
@@ -56,7 +57,8 @@ class TraefikProxy(RealProxy):
         _, _, revision = await self._ask(endpoint_id)
         if endpoint is None or revision is None:
             return False
-        return Revision.parse(revision).shows(0, endpoint.version)
+        shown = Revision.parse(revision)
+        return shown.shows(partition_of(endpoint_id, len(shown.newest)), endpoint.version)
 
     async def ask(self, endpoint_id: UUID) -> tuple[int | None, str]:
         """Return status and body of one answer; no status for none."""
