@@ -9,6 +9,7 @@ from events.log.keys import Keys
 from events.server.reply import reply_entries
 from events.server.server import Server, now_of
 from projections.read_model.knowledge import read_knowledge
+from projections.read_model.replica_delay import replica_delay_s
 
 MEASURE_EVERY_S = 1.0
 """How often the distance is measured; at the end of a wait for changes."""
@@ -40,7 +41,8 @@ class LogDistance:
     async def measure(self, seen: EntryId) -> None:
         """Measure it, for a copy whose newest event is *seen*, as it is in Redis now.
 
-        An account that may not read the log learns only that the copy is what Redis has.
+        An account that may not read the log learns only that the copy is what Redis has. A replica
+        may lack what its master has had since it last heard of it.
         """
         self._measured_at = now = monotonic()
         try:
@@ -50,7 +52,8 @@ class LogDistance:
         behind_s = 0.0
         if unfolded is not None:
             behind_s = (await now_of(self._server)).timestamp() - unfolded.ms / 1_000
-        self.known_until = now - max(0.0, behind_s)
+        delay_s = await replica_delay_s(self._server, self._keys.events(self._partition))
+        self.known_until = now - max(0.0, behind_s, delay_s)
 
     async def _progress(self, seen: EntryId) -> tuple[EntryId, EntryId | None]:
         """Return up to where all is folded, and the oldest entry that is not, None for none."""
