@@ -1,6 +1,9 @@
-"""The command that moves a log to another number of partitions."""
+"""The commands that move a log to another number of partitions, or to another server."""
+
+import re
 
 import click
+from msgspec.structs import replace
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.messages import say, say_note
@@ -14,7 +17,8 @@ from events.log.keys import PARTITIONS_MAX
 from events.log.layout import LogPlace
 from events.move import open_target
 from events.move.target import MoveSize, check_memory, read_size
-from events.server.server import Server
+from events.server.server import Server, open_server
+from events.server.url import parse_server_url
 
 
 @click.command()
@@ -51,6 +55,57 @@ async def repartition(
         await move_log(
             source, log.server, LogPlace(namespace), partitions, dry_run=dry_run, yes=yes
         )
+
+
+@click.command()
+@click.option("--to", "url", metavar="URL", required=True, help="The server that it moves to.")
+@click.option("--into", "namespace", help="The namespace there; the same unless given.")
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, PARTITIONS_MAX),
+    help="How many partitions it will have; as many as now unless given.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@yes_option
+@command_of
+async def move(
+    deployment: Deployment,
+    *,
+    url: str,
+    namespace: str | None,
+    partitions: int | None,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Move the log to another server, while it runs; see `log repartition`, which does the same.
+
+    Producers, readers and groups follow from the old server to the new one, with the user and the
+    password that they have for the old one: the new one must know them. The old server must stay
+    until all programs have the new URL in their settings.
+
+    \b
+    Example: routestream log move --to redis://new:6379
+    """
+    settings = deployment.settings.server
+    try:
+        there = replace(settings, url=url, password=None, password_file=None)
+    except ValueError as error:
+        raise click.UsageError(f"--to: {error}") from None
+    async with deployment.open_log() as log, open_server(there) as server:
+        source = History(log, deployment.open_archive())
+        place = LogPlace(namespace or log.keys.namespace, _without_login(url))
+        number = partitions or log.partitions
+        await move_log(source, server, place, number, dry_run=dry_run, yes=yes)
+
+
+def _without_login(url: str) -> str:
+    """Return *url* as a layout may have it: whoever follows has a user and a password."""
+    options = parse_server_url(url).options
+    if (options.username, options.password, options.ssl_password) != (None, None, None):
+        raise click.UsageError(
+            "--to: give the user and the password before the host, as USER:PASSWORD@"
+        )
+    return re.sub(r"://[^/@]*@", "://", url)
 
 
 async def move_log(

@@ -82,8 +82,8 @@ def test_one_thing_has_one_name(path: str, command: click.Command) -> None:
     options = {one.opts[-1]: one for one in command.params if isinstance(one, click.Option)}
     assert not options.keys() & {"--since", "--until", "--note"}, path
     for name in options.keys() & {"--from", "--to"}:
-        meant = "REVISION" if path == "routestream endpoints rollout" else "POSITION"
-        assert options[name].metavar == meant, path
+        meant = {"routestream endpoints rollout": "REVISION", "routestream log move": "URL"}
+        assert options[name].metavar == meant.get(path, "POSITION"), path
     if "--reason" in options:
         assert (options["--reason"].help or "").startswith("Why"), path
 

@@ -11,6 +11,7 @@ from consumers.cli.endpoints.endpoints import endpoints
 from consumers.cli.groups.groups import groups
 from consumers.cli.log.log import log as log_commands
 from consumers.cli.replay.rebuild import replay
+from consumers.processes.embedded import EmbeddedServer
 from events import EventLog, open_log
 from events.errors import LayoutError
 from events.log.keys import Keys
@@ -21,10 +22,11 @@ from events.server.settings import ServerSettings
 from projections.errors import WAY_OUT
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.commands import Commands, end_of
+from tests.support.cluster_servers import ClusterServers
 from tests.support.histories import E, created, listed, record
 from tests.support.projectors import member
 from tests.support.read_model import live_documents
-from tests.support.running_consumer import consuming, states, until_settled
+from tests.support.running_consumer import consuming, fill, states, until_settled
 from tests.support.waiting import wait_until
 
 GROUP = ROUTE_TABLE.read_model
@@ -177,3 +179,38 @@ async def test_a_move_to_other_partitions_is_shown_done_and_done_once(
         assert end_of(await run(log_commands, *back)) == 0
         await log.append(created())
         assert log.current.keys.namespace == f"{namespace}-c"
+
+
+async def test_a_log_moves_to_another_server_and_no_password_is_written_down(
+    redis_url: str, own_server: EmbeddedServer, namespace: str
+) -> None:
+    urls = [url.replace("://", "://mover:secret@") for url in (redis_url, own_server.url)]
+    for url in (redis_url, own_server.url):
+        async with open_server(ServerSettings(url=url)) as server:
+            await server.client.call("ACL SETUSER", "mover", "on", ">secret", "~*", "+@all")
+    async with open_log(urls[0], namespace=namespace) as log:
+        await log.append(created(), listed(record()))
+        moved = await Commands(urls[0], namespace)(log_commands, "move", "--to", urls[1], "--yes")
+        assert end_of(moved) == 0, moved.output
+        place = await log.server.client.call("HGET", log.keys.layout, "moved-to")
+        assert b"secret" not in bytes(str(place), "utf-8")
+        assert "secret" not in moved.output
+        await log.append(created(name="later"))
+        assert log.current.server.address == f"127.0.0.1:{own_server.port}"
+    shown = await Commands(urls[0], namespace).lines(endpoints, "ls")
+    assert len(shown) == 2
+
+
+async def test_a_log_moves_from_one_server_to_a_cluster(
+    redis_url: str, cluster: ClusterServers, namespace: str
+) -> None:
+    async with open_log(redis_url, namespace=namespace) as log:
+        await fill(log, 5)
+        url = "cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in cluster.servers)
+        words = ("move", "--to", url, "--partitions", "4", "--yes")
+        moved = await Commands(redis_url, namespace)(log_commands, *words)
+        assert end_of(moved) == 0, moved.output
+        assert "30 entries of 5 endpoints are the same" in moved.stderr
+        await log.append(created())
+        assert log.current.partitions == 4
+        assert log.current.server.address != log.server.address
