@@ -46,13 +46,13 @@ class Measurement:
         self.failed: list[str] = []
         self.loop_ms: list[float] = []
 
-    async def measure(self, case: Case | Joint, rounds: int) -> None:
+    async def measure(self, case: Case | Joint, rounds: int, timeout_s: float) -> None:
         """Measure all rounds of a case; what fails is told, and leaves the others."""
         began_at = perf_counter()
         for number in range(rounds):
             self.loop_ms.append(loop_ms())
             try:
-                sides = await measure_round(case, number)
+                sides = await measure_round(case, number, timeout_s)
             except FailedProgramError as error:
                 self.failed.append(f"{case.name}: {error}")
                 _console.print(f"{case.name}: {error}", style="red")
@@ -79,7 +79,8 @@ async def _measure(amount: Amount, rounds: int | None, only: tuple[str, ...]) ->
             _console.print("no .venv-peers here: `make bench-peers` makes it")
         for case in cases(amount, before, with_peers=PEERS.exists()):
             if not only or any(case.name.startswith(beginning) for beginning in only):
-                await measurement.measure(case, min(case.rounds, rounds or case.rounds))
+                many = min(case.rounds, rounds or case.rounds)
+                await measurement.measure(case, many, amount.timeout_s)
     return measurement
 
 
