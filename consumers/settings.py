@@ -21,7 +21,6 @@ from consumers.webhook.webhook_settings import WebhookSettings
 from events.archive import ArchiveSettings
 from events.limits import Limited, place_of, problem_of, value_at
 from events.log.keys import PARTITIONS_MAX
-from events.plain_yaml import PlainYaml, UnreadableYamlError, read_yaml
 from events.server.settings import ServerSettings
 from producers.checker.membership import MembershipSettings
 from producers.checker.settings import CheckerSettings
@@ -113,8 +112,7 @@ def read_with_sources(
 
     *options* names the option of the command line that has set a variable, where one has.
     """
-    plain = PlainYaml({}, {}) if path is None else _read_file(path)
-    given, sources = plain.content or {}, {n: f"{path}, {at}" for n, at in plain.places.items()}
+    given, sources = ({}, {}) if path is None else _read_file(path)
     known = dict(_variables("", Settings()))
     _refuse_typing_errors(known.values(), environment)
     variables = list(known.items())
@@ -131,7 +129,10 @@ def read_with_sources(
         raise InvalidSettingsError(_problem(error, given, sources)) from None
 
 
-def _read_file(path: Path) -> PlainYaml:
+def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what the file sets, and where in it each value stands."""
+    from events.plain_yaml import UnreadableYamlError, read_yaml  # noqa: PLC0415 - few have a file
+
     try:
         plain = read_yaml(path)
     except OSError as error:
@@ -140,7 +141,7 @@ def _read_file(path: Path) -> PlainYaml:
         raise InvalidSettingsError(f"{path}: {error}") from None
     if plain.content is not None and not isinstance(plain.content, dict):
         raise InvalidSettingsError(f"{path}: expected settings by name, found something else")
-    return plain
+    return plain.content or {}, {name: f"{path}, {at}" for name, at in plain.places.items()}
 
 
 def _variables(beginning: str, part: msgspec.Struct) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec
 import click
 import msgspec
 
-from consumers.cli.backend_ai_entry import printed_entry
+from consumers.backend_ai.backend_ai_stream_settings import BackendAIStreamSettings
 from consumers.cli.terminal.interrupt import run_until_interrupted
 from consumers.cli.terminal.messages import say_note
 from consumers.cli.terminal.standard_output import quiet_on_closed_pipe
@@ -20,13 +20,13 @@ from consumers.cli.terminal.watch import watched
 from consumers.processes.logs import configure_logs
 from consumers.settings import Settings, read_with_sources
 from events.archive import Archive, open_archive
+from events.entry.recorded import Entry
 from events.history.cursor import Note
 from events.history.history import History
 from events.log.keys import Keys
 from events.log.log import EventLog
 from events.server.server import open_server
-from events.streams.foreign_stream import ForeignDecoder
-from producers.backend_ai import wire as backend_ai_wire
+from events.streams.foreign_stream import ForeignDecoder, ForeignEvent
 from projections.errors import EndpointNotFoundError, NoLiveGenerationError
 from projections.projection import Projection
 from projections.read_model.store import ReadModelStore
@@ -107,7 +107,16 @@ def command_of(
     return callback
 
 
-FOREIGN_DECODERS = MappingProxyType({backend_ai_wire.STREAM.decode(): printed_entry})
+def _backend_ai_event(entry: Entry, *, wide: bool = False) -> ForeignEvent:
+    """Decode an entry of Backend.AI's own stream."""
+    from consumers.cli.backend_ai_entry import printed_entry  # noqa: PLC0415 - few commands need it
+
+    return printed_entry(entry, wide=wide)
+
+
+FOREIGN_DECODERS: Mapping[str, ForeignDecoder] = MappingProxyType(
+    {BackendAIStreamSettings().stream: _backend_ai_event}
+)
 """The decoders of other systems' streams, by stream key."""
 
 

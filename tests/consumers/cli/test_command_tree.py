@@ -9,7 +9,7 @@ import pytest
 from consumers.cli.command_tree import PLACES, SECTIONS, routestream
 from consumers.cli.terminal.command_group import CommandGroup, commands_of
 
-HEAVY = {"aiohttp", "obstore", "prometheus_client", "textual"}
+HEAVY = {"aiohttp", "obstore", "prometheus_client", "structlog", "textual", "yaml"}
 """What only some processes stand on, and a reading command never waits for."""
 
 _RUN = """
@@ -63,6 +63,14 @@ def test_a_command_does_not_wait_for_what_others_stand_on(
     command = [sys.executable, "-c", _RUN.format(heavy=HEAVY), *nowhere, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == code, done.stderr
+
+
+def test_a_command_of_our_own_log_loads_nothing_of_backend_ai() -> None:
+    listing = "import sys, consumers.cli.endpoints.endpoints; print(*sys.modules)"
+    command = [sys.executable, "-c", listing]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert "consumers.cli.deployment" in loaded
+    assert not {"producers.backend_ai", "consumers.cli.backend_ai_entry"} & set(loaded)
 
 
 def test_a_list_of_commands_imports_none() -> None:
