@@ -1,5 +1,7 @@
 """The commands that show endpoints; their group also holds those that record facts."""
 
+from collections.abc import AsyncIterator
+
 import click
 
 from consumers.cli.deployment import Deployment, command_of
@@ -19,7 +21,7 @@ from consumers.cli.terminal.output import (
     is_narrow,
     output_option,
     print_pairs,
-    print_rows,
+    print_row_pages,
     print_table,
     print_value,
     watch_option,
@@ -34,9 +36,13 @@ from events.server.reply import reply_entries
 from projections.errors import NoLiveGenerationError
 from projections.read_model.knowledge import Knowledge, read_knowledge
 from projections.route_table.endpoint import Endpoint
+from projections.route_table.health_age import HealthAge, RouteKey
 from projections.route_table.lookup import shared_names
 from projections.route_table.route_table import ROUTE_TABLE
 from projections.route_table.traffic import traffic_of
+
+_PAGE_ROWS = 500
+"""Endpoints that are printed before the ages of the next ones are read."""
 
 NAMED_MAX = 100
 """Entries that decided about traffic and whose type is looked up, oldest first."""
@@ -76,16 +82,22 @@ async def list_endpoints(
             shown.sort(key=lambda one: one[1].endpoint_id.int)
             partitions = () if position else range(log.partitions)
             known = await ask_each(partitions, lambda p: _knowledge(log, p))
-            states = () if position else (endpoint for _, endpoint in shown)
-            ages = await ages_shown(log, states, now)
-            rows = (
-                live_endpoint_row(
-                    revision, endpoint, known.get(_partition(log, endpoint)), now, ages
-                )
-                for revision, endpoint in shown
-            )
+            ages: dict[RouteKey, HealthAge] = {}
+
+            async def pages() -> AsyncIterator[list[LiveEndpointRow]]:
+                for start in range(0, len(shown), _PAGE_ROWS):
+                    page = shown[start : start + _PAGE_ROWS]
+                    if not position:
+                        ages.update(await ages_shown(log, (one for _, one in page), now))
+                    yield [
+                        live_endpoint_row(
+                            revision, endpoint, known.get(_partition(log, endpoint)), now, ages
+                        )
+                        for revision, endpoint in page
+                    ]
+
             columns = endpoint_columns(now, narrow=is_narrow(output))
-            print_rows(output, LiveEndpointRow, rows, columns, nothing="no endpoints")
+            await print_row_pages(output, LiveEndpointRow, pages(), columns, nothing="no endpoints")
             if note := stale_note(ages.values()):
                 say(note)
             for note in shared_names(endpoint for _, endpoint in shown):

@@ -7,7 +7,7 @@ Data goes to standard output, messages to standard error. Exit codes: 0 done, 1 
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -25,7 +25,7 @@ from consumers.cli.terminal.output_form import (
     print_csv,
     print_values,
 )
-from consumers.cli.terminal.table import Column, Row, as_text, table_of
+from consumers.cli.terminal.table import Column, Row, TablePages, as_text, table_of
 from consumers.cli.terminal.watch import watch_option, watched
 
 __all__ = ("OutputForm", "output_option", "printable", "watch_option", "watched")
@@ -63,6 +63,27 @@ def print_rows(
         print_table(output, columns, rows, nothing=nothing)
     else:
         print_values(output, kind, rows)
+
+
+async def print_row_pages(
+    output: OutputForm,
+    kind: Kind[Row],
+    pages: AsyncIterable[Sequence[Row]],
+    columns: Iterable[Column[Row]],
+    *,
+    nothing: str | None = None,
+) -> None:
+    """Print rows as `print_rows` does, a table page after page while the next ones are made."""
+    if not output.is_table:
+        print_values(output, kind, [row async for page in pages for row in page])
+        return
+    table = TablePages(columns, room_of(output), wide=output.is_wide)
+    is_empty = True
+    async for page in pages:
+        print_rich(output, table.page(page))
+        is_empty = False
+    if is_empty and nothing is not None:
+        say(nothing)
 
 
 def print_table(

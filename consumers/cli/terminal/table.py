@@ -52,9 +52,36 @@ def table_of(
 
     A *wide* table also has the columns with `is_wide`, and the times of entry ids.
     """
-    shown = [column for column in columns if wide or not column.is_wide]
-    cells = [[as_text(column.cell(row), wide=wide) for column in shown] for row in rows]
-    return _fitted_table(shown, cells, room)
+    return TablePages(columns, room, wide=wide).page(rows)
+
+
+class TablePages(Generic[Row]):
+    """Draws rows page after page, as `table_of` draws all of them at once.
+
+    The header stands above the first page. A column is as wide as what was drawn so far needs.
+    """
+
+    def __init__(
+        self, columns: Iterable[Column[Row]], room: int | None, *, wide: bool = False
+    ) -> None:
+        self._columns = [column for column in columns if wide or not column.is_wide]
+        self._room = room
+        self._wide = wide
+        self._widths = [0 for _ in self._columns]
+        self._is_first = True
+
+    def page(self, rows: Iterable[Row]) -> RenderableType:
+        """Return the next rows."""
+        header = [[Text(column.name, "bold") for column in self._columns]] if self._is_first else []
+        self._is_first = False
+        lines = [
+            [as_text(column.cell(row), wide=self._wide) for column in self._columns] for row in rows
+        ]
+        for line in (*header, *lines):
+            self._widths = [
+                max(width, cell.cell_len) for width, cell in zip(self._widths, line, strict=True)
+            ]
+        return _fitted_lines(self._columns, self._widths, (header, lines), self._room)
 
 
 def as_text(cell: object, style: str = "", *, wide: bool = False) -> Text:
@@ -83,21 +110,23 @@ def times_of(entry_id: EntryId) -> str:
     return f"{utc}, {day}{here:%H:%M:%S.%f}"[:-3] + f"{here: %z}"
 
 
-def _fitted_table(
-    columns: Sequence[Column[Any]], rows: Sequence[Sequence[Text]], room: int | None
+def _fitted_lines(
+    columns: Sequence[Column[Any]],
+    widths: Sequence[int],
+    header_and_lines: tuple[Sequence[Sequence[Text]], Sequence[Sequence[Text]]],
+    room: int | None,
 ) -> RenderableType:
-    header = [Text(column.name, "bold") for column in columns]
-    widths = [max(cell.cell_len for cell in cells) for cells in zip(header, *rows, strict=True)]
+    header, lines = header_and_lines
     if room is None or _total(widths) <= room:
-        return _Lines(columns, widths, [header, *rows])
+        return _Lines(columns, widths, [*header, *lines])
     beside = [place for place, column in enumerate(columns) if not column.is_below]
     below = [place for place, column in enumerate(columns) if column.is_below]
     kept = [columns[place] for place in beside]
     fitted = _fitted(kept, [widths[place] for place in beside], room)
-    parts = [_row(kept, fitted, [header[place] for place in beside], room)]
-    for row in rows:
-        parts.append(_row(kept, fitted, [row[place] for place in beside], room))
-        moved = [_named(columns[place], row[place]) for place in below if row[place]]
+    parts = [_row(kept, fitted, [line[place] for place in beside], room) for line in header]
+    for line in lines:
+        parts.append(_row(kept, fitted, [line[place] for place in beside], room))
+        moved = [_named(columns[place], line[place]) for place in below if line[place]]
         if moved:
             parts.append(Padding(Text("  ").join(moved), (0, 0, 0, _INDENT)))
     return Group(*parts)

@@ -1,5 +1,6 @@
 """How tables use the room that they have."""
 
+from collections.abc import AsyncIterator, Mapping, Sequence
 from io import StringIO
 from operator import itemgetter
 
@@ -7,7 +8,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from consumers.cli.terminal.table import Column, table_of
+from consumers.cli.terminal.output import OutputForm, print_row_pages
+from consumers.cli.terminal.table import Column, TablePages, table_of
 from events.entry.age import span
 
 COLUMNS = (
@@ -82,3 +84,34 @@ def test_with_less_room_cells_fold_and_ids_stay_whole() -> None:
 )
 def test_a_span_is_told_in_its_two_largest_units(seconds: float, shown: str) -> None:
     assert span(seconds) == shown
+
+
+@pytest.mark.parametrize("room", [None, 44, 30])
+def test_pages_have_one_header_and_columns_that_only_widen(room: int | None) -> None:
+    table = TablePages(COLUMNS, room)
+    console = Console(file=StringIO(), width=room or 1_000)
+    with console.capture() as capture:
+        console.print(table.page(ROWS))
+        console.print(table.page([("100-0", 7, "short", "because")]))
+    whole = [line.rstrip() for line in capture.get().splitlines() if line]
+    assert whole[: len(printed(room))] == printed(room)
+    assert sum(line.startswith("ID") for line in whole) == 1
+    assert "because" in whole[-1]
+
+
+async def test_a_page_is_printed_before_the_next_one_is_made(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen = []
+
+    async def pages() -> AsyncIterator[Sequence[Mapping[int, object]]]:
+        for row in ROWS:
+            yield [dict(enumerate(row))]
+            seen.append(capsys.readouterr().out)
+
+    await print_row_pages(OutputForm.TABLE, dict, pages(), COLUMNS)
+    first, second = seen
+    assert "1-0" in first
+    assert "ID" in first
+    assert "2-0" in second
+    assert "ID" not in second
