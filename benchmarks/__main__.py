@@ -105,6 +105,7 @@ def main(*, short: bool, rounds: int | None, only: tuple[str, ...], to: Path) ->
         loop_ms=measured.loop_ms,
     )
     run = Run(
+        is_short=short,
         began_at=began_at,
         took_s=perf_counter() - since,
         commit=commit(),

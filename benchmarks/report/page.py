@@ -33,7 +33,9 @@ def page(text: str, run: Run) -> str:
 def _heading(run: Run) -> str:
     """Say where and when."""
     machine = run.machine
+    short = "A short run, which tells little: a fortieth of the events, small tables, one round."
     lines = [
+        *([short, ""] if run.is_short else []),
         f"Measured {run.began_at:%Y-%m-%d %H:%M} UTC at {run.commit} in {run.took_s / 60:.0f} min,",
         f"on {machine.cores} cores of {machine.cpu};",
         f"load {machine.load_before:.1f} before, {machine.load_after:.1f} after.",

@@ -41,8 +41,9 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One run, with figures by case, side and figure."""
+    """One run, with figures by case, side and figure; *is_short* where little was measured."""
 
+    is_short: bool
     began_at: datetime
     took_s: float
     commit: str
