@@ -23,6 +23,7 @@ from consumers.processes.supervisor import routestream_command
 from consumers.settings import InvalidSettingsError, Settings, read_settings
 from events import HealthCheck, open_log
 from tests.consumers.support.commands import Commands
+from tests.support.listening import listening_hosts
 from tests.support.running_consumer import created
 from tests.support.waiting import wait_until
 
@@ -169,6 +170,7 @@ async def test_processes_get_secrets_by_the_environment_and_show_them_nowhere(
                 texts = [await answer_of(url) for url in said.urls]
                 pids = [process.pid, *children_of(process.pid)]
                 texts += [shown for pid in pids for shown in shown_of(pid)]
+                assert set.union(*map(listening_hosts, pids)) == {"127.0.0.1"}
             finally:
                 process.terminate()
         await log.server.client.call("ACL DELUSER", user)

@@ -313,7 +313,7 @@ async def test_routes_are_read_from_json() -> None:
             r"labels: key 'a b' is not",
         ),
         (b'[{"route_id":"%s","labels":{"a":1}}]' % str(R).encode(), r"labels.a: 1 is not allowed"),
-        (b" " * 1_048_577, "1048577 bytes, the limit is 1048576"),
+        (b" " * 1_048_577, "more than 1048576 bytes, which is the limit"),
     ],
 )
 async def test_what_is_no_list_of_routes_is_refused(content: bytes, sentence: str) -> None:

@@ -41,7 +41,7 @@ def read_routes(content: bytes, name: str) -> list[RouteRecord]:
         InvalidEventError: It is not such a list; field, value and limit are named.
     """
     if len(content) > INPUT_BYTES_MAX:
-        raise InvalidEventError(name, f"{len(content)} bytes, the limit is {INPUT_BYTES_MAX}")
+        raise InvalidEventError(name, f"more than {INPUT_BYTES_MAX} bytes, which is the limit")
     try:
         given = msgspec.json.decode(content)
         routes = msgspec.convert(given, list[GivenRoute])

@@ -7,6 +7,7 @@ import click
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.endpoints.confirmed_append import confirm_and_append
 from consumers.cli.endpoints.route_input import (
+    INPUT_BYTES_MAX,
     label_option,
     read_labels,
     read_routes,
@@ -69,7 +70,7 @@ async def set_routes(
     if file is not None and given_labels:
         raise click.UsageError("--label goes with --route; a route in FILE has its own labels")
     labels = read_labels(given_labels)
-    listed = read_routes(file.read(), file.name) if file is not None else None
+    listed = read_routes(file.read(INPUT_BYTES_MAX + 1), file.name) if file is not None else None
     chosen: list[RouteRecord] = []
 
     def decide(state: Endpoint) -> Decision:

@@ -1,5 +1,6 @@
 """What each role is for, done once on a real server by an account that has the role."""
 
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -55,6 +56,7 @@ from projections.snapshots.snapshot import SnapshotSettings
 from tests.consumers.cli.test_server_load import READING, arguments_of
 from tests.consumers.support.commands import Commands, end_of
 from tests.consumers.support.receiver import receiving, settings_of
+from tests.support.listening import listening_hosts
 from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import is_settled
 from tests.support.waiting import wait_until
@@ -259,7 +261,7 @@ async def operate(account: Account) -> None:
         "replay rollback route-table --yes",
         "archive run --yes",
         "snapshot take route-table",
-        "doctor",
+        *("doctor", "events export /dev/null", "groups show route-table", "events stats"),
     ):
         await _run(account, words)
 
@@ -288,6 +290,7 @@ async def running(
             await wait_until(is_said, f"the process has said {until}")
             if until == "metrics_served":
                 await _scrape(said[until]["url"])
+            assert listening_hosts(os.getpid()) <= {"127.0.0.1"}
             yield
             tasks.cancel_scope.cancel()
     assert [line for line in lines if "permission" in str(line)] == []
@@ -315,7 +318,7 @@ RUNS: Mapping[str, Sequence[tuple[Sequence[str], Run]]] = MappingProxyType(
         "checker": [(["checker"], check_health)],
         "publisher": [(["publisher"], publish)],
         "keeper": [(["keeper"], keep)],
-        "operator": [(["operator"], operate), (["operator"], read)],
+        "operator": [(["operator"], operate)],
     }
 )
 """What is done for each role, and by which roles together."""
