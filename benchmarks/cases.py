@@ -10,7 +10,7 @@ import anyio
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from benchmarks import groups, growth, handlers, latency, limits, proxied, reader, replay, start
+from benchmarks import groups, growth, handlers, latency, limits, one_reader, proxied, replay, start
 from benchmarks.program import ROOT, FailedProgramError, Figures, figures_of, peer, python
 from benchmarks.warm_projection import BEFORE, Backlog, filled, projected
 from consumers.processes.embedded import embedded_server
@@ -198,7 +198,7 @@ def _latency(amount: Amount) -> list[Case | Joint]:
 def _tables(amount: Amount) -> list[Case | Joint]:
     sizes = (max(200, 10_000 // amount.divisor), amount.tables[-1])
     made: list[Case | Joint] = [
-        Case(f"reader {size:,}", {"routestream": partial(reader.measured, count=size)}, 1)
+        Case(f"reader {size:,}", {"routestream": partial(one_reader.measured, count=size)}, 1)
         for size in sizes
     ]
     many, requests = amount.tables[0], amount.of(4_000)

@@ -45,4 +45,4 @@ async def server_memory(url: str, count: int) -> dict[str, Figures]:
             pipeline.xadd("bench", {"payload": event})
         await pipeline.execute()
         plain = (await used() - before) / count
-    return {"ours": {"bytes": ours}, "plain XADD": {"bytes": plain}}
+    return {"routestream": {"bytes": ours}, "plain XADD": {"bytes": plain}}

@@ -51,6 +51,26 @@ class Goal(Struct, frozen=True):
             return [value * self.scale for value in own]
         return ratios(own, run.values(self.case, self.beside, self.figure))
 
+    def by_cpu(self, run: Run) -> list[float]:
+        """Return a ratio of rates by the CPU time of an event, of process and server together.
+
+        None where that was not measured. It varies less than the clock on a busy machine.
+        """
+        if self.figure != "per_second" or self.beside is None:
+            return []
+        own, beside = (
+            [
+                client + server
+                for client, server in zip(
+                    run.values(self.case, side, "client_us"),
+                    run.values(self.case, side, "server_us"),
+                    strict=True,
+                )
+            ]
+            for side in (self.side, self.beside)
+        )
+        return ratios(beside, own)
+
     def missed_by(self, value: float) -> float:
         """Return by which share of the bound *value* misses it; 0 for not at all."""
         off = self.bound - value if self.kind == "at least" else value - self.bound
@@ -77,6 +97,12 @@ _HANDLERS = (
     "two scripts for a batch of tries, one that notes them and one that ends them, and an asyncio "
     "task for each try"
 )
+_FOLDING = (
+    "reading and decoding (6 µs), folding and encoding (5 µs), the write's script (3 µs of the "
+    "server); FastStream's handler does nothing of it but read and decode"
+)
+_DECODING = "each document is decoded: struct, stamps and ids of four routes"
+_IMPORTS = "imports: redis.asyncio half of it, then rich, asyncio, msgspec"
 _HOPS = "three hops through asyncio and the server; each read compares the group's history, too"
 
 GOALS = (
@@ -84,8 +110,24 @@ GOALS = (
     Goal(_APPEND, "append", "per_second", 1.5, "at least", beside="FastStream, pipeline"),
     Goal(_ONE, "append one", "p50_ms", 1.6, "at most", beside="plain", bounded_by=_CLIENT_LIBRARY),
     Goal(_ONE, "append one", "p99_ms", 3, "at most", unit=" ms, p99 at 1,000/s"),
-    Goal(_PROJECT, "project 1,000", "per_second", 1.4, "at least", beside="FastStream, batch"),
-    Goal(_PROJECT, "project 1,000", "per_second", 2.0, "at least", beside="plain"),
+    Goal(
+        _PROJECT,
+        "project 1,000",
+        "per_second",
+        1.4,
+        "at least",
+        beside="FastStream, batch",
+        bounded_by=_FOLDING,
+    ),
+    Goal(
+        _PROJECT,
+        "project 1,000",
+        "per_second",
+        2.0,
+        "at least",
+        beside="plain",
+        bounded_by="the same; the plain loop writes only what it was told, and checks nothing",
+    ),
     Goal(
         _LARGE, "project 20,000", "per_second", 1.8, "at least", beside="6d327f0", bounded_by=_COLD
     ),
@@ -162,18 +204,39 @@ GOALS = (
     ),
     Goal("`routable(endpoint_id)`", "reader 10,000", "routable_ns", 150, "at most", unit=" ns"),
     Goal("weighted choice", "reader 10,000", "choose_ns", 1_000, "at most", unit=" ns"),
-    Goal(_READER, "reader 10,000", "start_s", 0.2, "at most", unit=" s, 10,000 endpoints"),
     Goal(
-        _READER, "reader 10,000", "kb_an_endpoint", 3.0, "at most", unit=" KB an endpoint of 10,000"
+        _READER,
+        "reader 10,000",
+        "start_s",
+        0.2,
+        "at most",
+        unit=" s, 10,000 endpoints",
+        bounded_by=_DECODING,
     ),
-    Goal(_READER, "reader 100,000", "start_s", 2, "at most", unit=" s, 100,000 endpoints"),
+    Goal(
+        _READER,
+        "reader 10,000",
+        "kb_an_endpoint",
+        3.0,
+        "at most",
+        unit=" KB an endpoint, of 10,000",
+    ),
+    Goal(
+        _READER,
+        "reader 100,000",
+        "start_s",
+        2,
+        "at most",
+        unit=" s, 100,000 endpoints",
+        bounded_by=_DECODING,
+    ),
     Goal(
         _READER,
         "reader 100,000",
         "kb_an_endpoint",
         3.0,
         "at most",
-        unit=" KB an endpoint of 100,000",
+        unit=" KB an endpoint, of 100,000",
     ),
     Goal(
         "projector's memory, 100,000 endpoints",
@@ -201,7 +264,23 @@ GOALS = (
         beside="plain XADD",
         bounded_by="what an entry has beside its payload: name, version, event id and source",
     ),
-    Goal(_START, "start", "help_ms", 80, "at most", unit=" ms, `--help`"),
-    Goal(_START, "start", "few_ms", 280, "at most", unit=" ms, `endpoints ls`, 10 endpoints"),
-    Goal(_START, "start", "first_page_ms", 400, "at most", unit=" ms, its first page, 20,000"),
+    Goal(_START, "start", "help_ms", 80, "at most", unit=" ms, `--help`", bounded_by=_IMPORTS),
+    Goal(
+        _START,
+        "start",
+        "few_ms",
+        280,
+        "at most",
+        unit=" ms, `endpoints ls`, 10 endpoints",
+        bounded_by=_IMPORTS,
+    ),
+    Goal(
+        _START,
+        "start",
+        "first_page_ms",
+        400,
+        "at most",
+        unit=" ms, its first page, 20,000",
+        bounded_by=_IMPORTS,
+    ),
 )

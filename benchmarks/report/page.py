@@ -15,6 +15,11 @@ PLOTS = ROOT / "docs" / "performance"
 
 BEGIN, END = "<!-- from benchmarks/results -->", "<!-- end -->"
 
+_BUSY = (
+    "More processes wanted a core than there were: what the clock says tells little, and rates and"
+    " waiting times are those of a crowd. Ratios of CPU time tell more."
+)
+
 _UNITS = {
     "per_second": "/s",
     "client_us": " µs of the process",
@@ -42,6 +47,7 @@ def _heading(run: Run) -> str:
         "",
         f"A loop that is always the same took {shown(machine.loop_ms, ' ms')} before each round:",
         "what varies there is the machine, not what is measured.",
+        *([_BUSY] if machine.load_before > machine.cores else []),
         "",
         "; ".join(f"{name} {version}" for name, version in run.versions.items()) + ".",
         *(f"\nNot measured: {failure}." for failure in run.failed),
@@ -50,13 +56,18 @@ def _heading(run: Run) -> str:
 
 
 def _goals(run: Run) -> str:
-    rows = ["| what | asked | reached | | what bounds it now |", "|---|---|---|---|---|"]
+    rows = [
+        "| what | asked | reached | | by CPU time | what bounds it now |",
+        "|---|---|---|---|---|---|",
+    ]
     before = ""
     for goal in GOALS:
         what = "" if goal.row == before else goal.row
         before = goal.row
         reached, verdict = _verdict(goal, run)
-        rows.append(f"| {what} | {goal.asked()} | {reached} | {verdict} | {goal.bounded_by} |")
+        cpu = shown(by_cpu) if (by_cpu := goal.by_cpu(run)) else ""
+        cells = (what, goal.asked(), reached, verdict, cpu, goal.bounded_by)
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -66,7 +77,9 @@ def _verdict(goal: Goal, run: Run) -> tuple[str, str]:
         return "not measured", ""
     missed = goal.missed_by(median(values))
     unit = "" if goal.beside else goal.unit.partition(",")[0]
-    return shown(values, unit), f"missed by {missed:.0%}" if missed else "reached"
+    verdict = f"missed by {missed:.0%}" if missed else "reached"
+    is_busy = run.machine.load_before > run.machine.cores
+    return shown(values, unit), f"busy machine: {verdict}" if is_busy else verdict
 
 
 def _table(run: Run) -> str:

@@ -32,7 +32,7 @@ async def measured(url: str, count: int) -> Figures:
             tasks.start_soon(project_until_stopped, log)
             await until_worked_off(log)
             tasks.cancel_scope.cancel()
-    return await figures_of(*python("benchmarks.reader", url, namespace, str(count)))
+    return await figures_of(*python("benchmarks.one_reader", url, namespace, str(count)))
 
 
 async def _read(url: str, namespace: str, count: int) -> None:
