@@ -14,6 +14,7 @@ import pytest
 
 from events import open_log
 from events.log.batch import Durability
+from tests.events.support.appenders import Appenders
 from tests.support.cluster_faults import (
     Fault,
     cut_off,
@@ -26,7 +27,6 @@ from tests.support.cluster_faults import (
 )
 from tests.support.cluster_servers import ClusterServers, cluster_servers
 from tests.support.container_server import CONTAINER, KIND, image_of, server_image
-from tests.support.counted_appends import appending
 from tests.support.docker_network import (
     DockerNetwork,
     NetworkedServer,
@@ -46,7 +46,7 @@ FAULTS: list[Fault] = [
     restarted_in_turn,
 ]
 SHORT: list[Fault] = [cut_off, killed_without_its_replica]
-PARTITIONS = 6
+PARTITIONS, APPENDERS = 6, 8
 ON_A_REPLICA = Durability(replicas=1, timeout_ms=1_000)
 AFTER_EACH = 100
 """So many appends are acknowledged before the next fault."""
@@ -83,12 +83,18 @@ async def test_what_a_replica_has_is_neither_lost_nor_doubled_while_nodes_fail(
     networked: ClusterServers, namespace: str
 ) -> None:
     async with open_log(url_of(networked), namespace=namespace, partitions=PARTITIONS) as log:
-        async with appending(log, ON_A_REPLICA) as appends:
+        appenders = Appenders(log, ON_A_REPLICA)
+        async with appenders.running(APPENDERS):
+            await appenders.until(AFTER_EACH)
             for fault in FAULTS * ROUNDS or SHORT:
                 await fault(networked, log.keys.events(0))
-                await appends.until_more(AFTER_EACH)
-        await appends.assert_none_lost()
-    LOGGER.info("%s", appends)
+                await appenders.until(AFTER_EACH)
+        assert await appenders.faults() == {}
+    LOGGER.info(
+        "%d acknowledged, %d doubtful, %d refused, at most %.1f s between two of an appender",
+        *(len(appenders.acknowledged), len(appenders.doubtful), appenders.refused),
+        appenders.longest_s,
+    )
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -104,10 +110,12 @@ async def test_appends_survive_a_failover_to_a_node_whose_clock_is_minutes_off(
         replica.set_clock_forward(timedelta(minutes=-5))
         await networked.restart(replica)
         await networked.until_whole()
-        async with appending(log, ON_A_REPLICA) as appends:
+        appenders = Appenders(log, ON_A_REPLICA)
+        async with appenders.running(APPENDERS):
+            await appenders.until(AFTER_EACH)
             assert await networked.failover(key) is replica
-            await appends.until_more(AFTER_EACH)
-        await appends.assert_none_lost()
+            await appenders.until(AFTER_EACH)
+        assert await appenders.faults() == {}
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -119,6 +127,7 @@ async def test_appends_go_on_over_a_slow_and_lossy_network(
         assert isinstance(server, NetworkedServer)
         server.slow_down(delay_ms=50, loss_percent=1.0)
     async with open_log(url_of(networked), namespace=namespace) as log:
-        async with appending(log, ON_A_REPLICA) as appends:
-            await appends.until_more(AFTER_EACH)
-        await appends.assert_none_lost()
+        appenders = Appenders(log, ON_A_REPLICA)
+        async with appenders.running(APPENDERS):
+            await appenders.until(AFTER_EACH)
+        assert await appenders.faults() == {}
