@@ -31,6 +31,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
         memory: INFO memory.
         replication: INFO replication.
         settings: CONFIG GET of what INFO does not report.
+        watched_as: The name by which sentinels know it as their master; empty where none do.
         user: The user whose rights are checked.
         missing_rights: Commands that *user* may not run, None if that may not be asked.
         clock_ahead_s: Seconds by which its clock is ahead of ours, None if it refuses TIME.
@@ -41,6 +42,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     memory: Mapping[str, Any] = {}
     replication: Mapping[str, Any] = {}
     settings: Mapping[str, str] = {}
+    watched_as: str = ""
     user: str | None = None
     missing_rights: Sequence[str] | None = None
     clock_ahead_s: float | None = None
@@ -64,7 +66,9 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 async def read_server(queries: ServerQueries, keys: Keys, user: str | None = None) -> ServerFacts:
     """Ask the server about itself, and about the rights of *user*, by default our own."""
     own_name = await queries.ask("ACL WHOAMI")
-    settings = await queries.ask("CONFIG GET", "appendfsync", "stop-writes*", "save")
+    settings = await queries.ask(
+        "CONFIG GET", "appendfsync", "stop-writes*", "save", "min-replicas*"
+    )
     name = user or (None if own_name is None else str(own_name))
     return ServerFacts(
         server=await queries.info("server"),
@@ -72,6 +76,7 @@ async def read_server(queries: ServerQueries, keys: Keys, user: str | None = Non
         memory=await queries.info("memory"),
         replication=await queries.info("replication"),
         settings=reply_or_none(settings, dict[str, str]) or {},
+        watched_as=queries.watched_as,
         user=name,
         missing_rights=None if name is None else await _missing_rights(queries, keys, name),
         clock_ahead_s=await _clock_ahead_s(queries),

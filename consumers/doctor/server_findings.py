@@ -13,6 +13,12 @@ CLOCK_ERROR_S = 60.0
 REPLICA_LAG_S = 10
 """A replica without a sign for this long would lose at least as much in a failover."""
 
+CUT_OFF_MAX_S = 2
+"""How long a master that is cut off may go on taking appends."""
+
+_COORDINATED_SINCE = 9
+"""The first Valkey whose sentinels let the old master wait for the new one."""
+
 
 def server_findings(facts: ServerFacts) -> Iterator[Finding]:
     """Yield the findings of a server; what it refused to tell is left out."""
@@ -23,6 +29,8 @@ def server_findings(facts: ServerFacts) -> Iterator[Finding]:
         yield from _memory(facts)
     if facts.replication:
         yield from _replication(facts)
+        if facts.watched_as and facts.replication.get("role") != "slave":
+            yield from _failover(facts)
     yield from _clock(facts)
     yield from _rights(facts)
 
@@ -158,6 +166,64 @@ def _replication(facts: ServerFacts) -> Iterator[Finding]:
                 f"{replica.state}, {replica.lag_s} s without a sign",
                 to_do=f"see whether {replica.address} runs, and the log of that server",
             )
+
+
+def _failover(facts: ServerFacts) -> Iterator[Finding]:
+    """Yield what a failover by sentinels can lose."""
+    replicas = len(facts.replicas)
+    if not replicas:
+        yield error(
+            "failover",
+            "no replica is connected: sentinels have none to make the master",
+            "0 replicas",
+            to_do="see whether the replicas run, and the logs of those servers",
+        )
+        return
+    yield from _cut_off(facts, replicas)
+    how = f"CLIENT PAUSE 20000 WRITE on the master, then SENTINEL FAILOVER {facts.watched_as}"
+    if int(str(facts.server.get("valkey_version", "0")).split(".")[0]) >= _COORDINATED_SINCE:
+        how = f"SENTINEL FAILOVER {facts.watched_as} COORDINATED"
+    yield ok(
+        "planned failover",
+        f"plan it as {how}: SENTINEL FAILOVER alone loses what the old master takes for 10 s more,"
+        f" unless an append waited for all {replicas} replicas",
+    )
+
+
+def _cut_off(facts: ServerFacts, replicas: int) -> Iterator[Finding]:
+    """Yield how long a master that is cut off from its replicas goes on taking appends."""
+    if "min-replicas-to-write" not in facts.settings:
+        return
+    needed = int(facts.settings["min-replicas-to-write"])
+    lag_s = int(facts.settings.get("min-replicas-max-lag", "10"))
+    figure = f"min-replicas-to-write {needed}, min-replicas-max-lag {lag_s}"
+    to_do = (
+        "on the master and each replica: redis-cli CONFIG SET min-replicas-to-write 1"
+        f" min-replicas-max-lag {CUT_OFF_MAX_S} && redis-cli CONFIG REWRITE"
+    )
+    if needed > replicas:
+        yield error(
+            "cut off master",
+            f"appends are refused: {replicas} replicas are connected",
+            figure,
+            to_do="start the replicas that are missing, or lower min-replicas-to-write",
+        )
+    elif not needed or not lag_s:
+        yield warning(
+            "cut off master",
+            "one that is cut off takes appends until it is reached again, and then loses them",
+            figure,
+            to_do=to_do,
+        )
+    elif lag_s > CUT_OFF_MAX_S:
+        yield warning(
+            "cut off master",
+            f"one that is cut off takes appends for {lag_s} s, and then loses them",
+            figure,
+            to_do=to_do,
+        )
+    else:
+        yield ok("cut off master", f"one that is cut off takes appends for {lag_s} s", figure)
 
 
 def _clock(facts: ServerFacts) -> Iterator[Finding]:

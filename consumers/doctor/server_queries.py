@@ -89,6 +89,11 @@ class ServerQueries:
         """The user of the queries, by the URL."""
         return self._server.settings.server_url.username or "default"
 
+    @property
+    def watched_as(self) -> str:
+        """The name by which sentinels know the server as their master; empty where none do."""
+        return self._server.settings.server_url.master
+
     def was_told(self, command: str, key: str) -> bool:
         """Whether *command* of *key* was answered."""
         return command not in self.refused and key not in self.wrong_types

@@ -61,6 +61,43 @@ def test_a_replica_that_does_not_keep_up(
 
 
 @pytest.mark.parametrize(
+    ("needed", "lag_s", "severity"),
+    [("0", "10", "warning"), ("1", "10", "warning"), ("1", "2", None), ("2", "2", "error")],
+)
+def test_how_long_a_master_that_is_cut_off_takes_appends(
+    needed: str, lag_s: str, severity: str | None
+) -> None:
+    online = {"ip": "::1", "port": 1, "state": "online", "lag": 0}
+    told = {"role": "master", "connected_slaves": 1, "slave0": online}
+    settings = {"min-replicas-to-write": needed, "min-replicas-max-lag": lag_s}
+    figure = f"min-replicas-to-write {needed}, min-replicas-max-lag {lag_s}"
+    expected = [] if severity is None else [(severity, "cut off master", figure)]
+    assert of(replication=told, settings=settings, watched_as="routes") == expected
+    assert of(replication=told, settings=settings) == []
+
+
+def test_sentinels_without_a_replica_have_none_to_make_the_master() -> None:
+    told = {"role": "master", "connected_slaves": 0}
+    assert of(replication=told, watched_as="routes") == [("error", "failover", "0 replicas")]
+
+
+@pytest.mark.parametrize(
+    ("version", "how"),
+    [
+        ({"redis_version": "8.2.0"}, "CLIENT PAUSE 20000 WRITE on the master, then SENTINEL"),
+        ({"redis_version": "7.2.4", "valkey_version": "8.1.0"}, "CLIENT PAUSE 20000 WRITE"),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.0"}, "FAILOVER routes COORDINATED"),
+    ],
+)
+def test_how_to_plan_a_failover_depends_on_the_server(version: dict[str, str], how: str) -> None:
+    online = {"ip": "::1", "port": 1, "state": "online", "lag": 0}
+    told = {"role": "master", "connected_slaves": 1, "slave0": online}
+    facts = ServerFacts(server=version, replication=told, watched_as="routes")
+    [planned] = [one for one in server_findings(facts) if one.about == "planned failover"]
+    assert how in planned.what
+
+
+@pytest.mark.parametrize(
     ("ahead_s", "severity"),
     [(0.5, None), (-1.9, None), (2.0, "warning"), (-59, "warning"), (60, "error"), (-61, "error")],
 )
