@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio.connection import URL_QUERY_ARGUMENT_PARSERS
 
+from events.masks import MASK
+from events.server.places import ServerPlace
 from events.server.pool import Pool
 from events.server.server import Server
 from events.server.settings import ServerSettings
@@ -25,6 +27,9 @@ from events.server.url_options import UrlOptions
         ("redis://host?db=4", "host:6379/4", 4),
         ("redis://[::1]:5/1", "[::1]:5/1", 1),
         ("unix:///run/redis.sock?db=2", "/run/redis.sock", 2),
+        ("sentinel://a,b:1,[::1]/routes", "a:26379,b:1,[::1]:26379/routes", 0),
+        ("sentinels://u:p@[::1]:5,a/my.routes-1/3", "[::1]:5,a:26379/my.routes-1/3", 3),
+        ("cluster://a,b:1", "a:6379,b:1", 0),
     ],
 )
 def test_the_place_of_a_server_is_read(url: str, address: str, database: int) -> None:
@@ -54,6 +59,18 @@ def test_the_place_of_a_server_is_read(url: str, address: str, database: int) ->
         ("rediss://host?ssl_keyfile=/none", "ssl_keyfile of the Redis URL needs ssl_certfile"),
         ("unix://run/redis.sock", "names no socket; unix:///PATH has three slashes"),
         ("http://host", "begins with no scheme that can be used"),
+        ("sentinel://a,b,c", "the path of the Redis URL names no master"),
+        ("sentinel://a/", "the path of the Redis URL names no master"),
+        ("sentinel://a/my routes", "the path of the Redis URL names no master"),
+        ("sentinel://a/routes/first", "the path of the Redis URL is no database"),
+        ("sentinel://a,,b/routes", "has an empty host; hosts are separated by one comma each"),
+        ("sentinel://,a/routes", "has an empty host"),
+        ("sentinel://a,b:port/routes", "the port of the Redis URL is not a number"),
+        ("sentinel://a,[::1/routes", "the Redis URL cannot be used"),
+        (f"sentinel://{'a,' * 64}a/routes", "names 65 hosts, the limit is 64"),
+        ("sentinel://a/routes?ssl_cert_reqs=none", "option ssl_cert_reqs of the Redis URL is for"),
+        ("redis://a?sentinel_password=x", "option sentinel_password of the Redis URL is for sent"),
+        ("cluster://a,b/1", "names a database, but a Redis Cluster has only 0"),
         ("redis://[::1", "the Redis URL cannot be used"),
     ],
 )
@@ -95,6 +112,37 @@ def test_no_part_of_a_password_that_is_not_encoded_is_shown(password: str) -> No
             continue
         assert (parsed.address, parsed.password) == ("host:7000/1", unquote(secret))
     assert len({*told}) <= 1
+
+
+HOSTS = st.one_of(
+    st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z]{1,10}){0,2}", fullmatch=True),
+    st.ip_addresses().map(str),
+)
+PLACES = st.builds(ServerPlace, HOSTS, st.integers(1, 65_535))
+
+
+@given(
+    scheme=st.sampled_from(["sentinel", "sentinels"]),
+    places=st.lists(PLACES, min_size=1, max_size=9),
+    name=st.from_regex(r"[A-Za-z0-9._-]{1,40}", fullmatch=True),
+    database=st.integers(0, 65_535),
+    secret=st.text(min_size=1),
+)
+def test_what_is_said_of_sentinels_is_read_back(
+    scheme: str, places: list[ServerPlace], name: str, database: int, secret: str
+) -> None:
+    login = f"{quote(secret, safe='')}:{quote(secret, safe='')}"
+    options = f"sentinel_username=watcher&sentinel_password={quote(secret, safe='')}"
+    hosts = ",".join(map(str, places))
+    parsed = parse_server_url(f"{scheme}://{login}@{hosts}/{name}/{database}?{options}")
+    assert (parsed.scheme, list(parsed.hosts), parsed.master) == (scheme, places, name)
+    assert (parsed.database, parsed.username, parsed.password) == (database, secret, secret)
+    assert parsed.options.sentinel_password == secret
+    assert not {"sentinel_username", "sentinel_password"} & parsed.connection_options.keys()
+
+    masked = parse_server_url(parsed.masked)
+    assert (masked.hosts, masked.master, masked.database) == (parsed.hosts, name, database)
+    assert (masked.password, masked.options.sentinel_password) == (MASK, MASK)
 
 
 @given(st.text(min_size=1))
