@@ -18,8 +18,9 @@ class ServerSettings(Limited, frozen=True):
     """How the server is reached.
 
     Attributes:
-        url: `redis://`, `rediss://` or `unix://`, with the password if there is one. Its query may
-            set time-outs, TLS, the name of the connections, and no more: see the options below.
+        url: `redis://`, `rediss://`, `unix://`, `sentinel://`, `sentinels://`, `cluster://` or
+            `clusters://`, with the password if there is one. Its query may set time-outs, TLS, the
+            name of the connections, and no more: see the options below.
         password: The password, where the URL has none: in the environment it is in no process's
             arguments.
         password_file: A file whose first line is the password, where the URL has none. It is read
