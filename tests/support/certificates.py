@@ -13,7 +13,9 @@ class CertificateAuthority:
         self.file = folder / f"{name}.pem"
         self._key = folder / f"{name}.key"
         subject = ("-x509", "-nodes", "-days", "2", "-subj", f"/CN={name}", *_NEW_KEY)
-        _openssl("req", *subject, "-keyout", self._key, "-out", self.file)
+        # Python refuses, from 3.13 on, an authority that does not say what its key is for.
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        _openssl("req", *subject, *usage, "-keyout", self._key, "-out", self.file)
 
     def sign(
         self, name: str, *, days: int = 1, subject: str = "DNS:localhost"
@@ -22,7 +24,9 @@ class CertificateAuthority:
         certificate, key, request, names = (
             self._folder / f"{name}.{ending}" for ending in ("pem", "key", "csr", "names")
         )
-        names.write_text(f"subjectAltName={subject}\n")
+        names.write_text(
+            f"subjectAltName={subject}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
         _openssl(
             "req", "-nodes", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request
         )
