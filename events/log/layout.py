@@ -25,10 +25,12 @@ class LogPlace(msgspec.Struct, frozen=True, omit_defaults=True):
         namespace: Its namespace.
         url: Its server, without a user and a password: those of the server that it came from are
             taken there, too. None: the same server.
+        ends: The newest entry of each partition when it moved.
     """
 
     namespace: str
     url: str | None = None
+    ends: tuple[str, ...] = ()
 
 
 _read_place = StoredJson(LogPlace)

@@ -102,6 +102,8 @@ class LogChangeOver:
                 f" {now[partition]}: stop the programs that use XADD, and run the move again"
             )
         source, target = self._source, self._target
-        place = msgspec.json.encode(self._place)
+        place = msgspec.json.encode(
+            msgspec.structs.replace(self._place, ends=tuple(map(str, ends)))
+        )
         await source.server.client.call("HSET", source.keys.layout, "moved-to", place)
         await target.server.client.call("HDEL", target.keys.layout, "copy-of")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from consumers.cli.deployment import Deployment, command_of, snapshots_of, source_of
+from consumers.cli.log.drop import drop_left
 from consumers.cli.log.repartition import move, repartition
 from consumers.cli.terminal.command_group import CommandGroup
 from consumers.cli.terminal.messages import say, say_note
@@ -55,6 +56,7 @@ async def create(deployment: Deployment, *, partitions: int | None, yes: bool) -
 
 log.add_command(repartition)
 log.add_command(move)
+log.add_command(drop_left)
 
 
 @log.command("accept-loss")

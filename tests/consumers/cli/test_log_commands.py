@@ -12,11 +12,12 @@ from consumers.cli.groups.groups import groups
 from consumers.cli.log.log import log as log_commands
 from consumers.cli.replay.rebuild import replay
 from consumers.processes.embedded import EmbeddedServer
-from events import EventLog, open_log
+from events import START, EventLog, open_log
 from events.errors import LayoutError
 from events.log.keys import Keys
 from events.log.layout import create_layout, read_layout
 from events.log.partition_identity import read_partition_identity
+from events.server.reply import reply
 from events.server.server import open_server
 from events.server.settings import ServerSettings
 from projections.errors import WAY_OUT
@@ -214,3 +215,34 @@ async def test_a_log_moves_from_one_server_to_a_cluster(
         await log.append(created())
         assert log.current.partitions == 4
         assert log.current.server.address != log.server.address
+
+
+async def test_what_a_log_left_behind_is_dropped_and_its_old_name_still_leads_to_it(
+    run: Commands, redis_url: str, namespace: str
+) -> None:
+    async with (
+        open_log(redis_url, namespace=namespace) as log,
+        open_log(redis_url, namespace=f"{namespace}:0") as neighbour,
+    ):
+        await log.append(created())
+        await neighbour.append(created())
+        refused = await run(log_commands, "drop", namespace, "--yes")
+        assert end_of(refused) == 1
+        words = ("repartition", "--partitions", "2", "--into", f"{namespace}-b", "--yes")
+        assert end_of(await run(log_commands, *words)) == 0
+        call = log.server.client.call
+        await call("XADD", log.keys.events(0), "*", "name", "x")
+        assert "a program used XADD" in str(
+            (await run(log_commands, "drop", namespace, "--yes")).exception
+        )
+        await call("DEL", log.keys.events(0))
+        assert (await run(log_commands, "drop", namespace)).exit_code == 2
+        dropped = await run(log_commands, "drop", namespace, "--yes")
+        assert end_of(dropped) == 0
+        left = await (await log.server.at("")).call("KEYS", f"*{namespace}[:}}]*")
+        mine = [key for key in reply(left, list[bytes]) if f"{namespace}:0:0".encode() not in key]
+        own = {key.decode() for key in mine} - {neighbour.keys.layout}
+        assert own == {log.keys.layout, log.keys.seal(0)}
+        assert await neighbour.head(0) > START
+        await log.append(created(name="later"))
+        assert len(await run.lines(endpoints, "ls")) == 2
