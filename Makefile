@@ -58,8 +58,10 @@ bench: $(VENV)/installed ## measure everything beside its peers in 15 minutes, w
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.report.page
 
-bench-short: $(VENV)/installed ## measure a little of everything once, in a minute, and keep nothing
+bench-short: $(VENV)/installed ## measure a little of everything once, in two minutes, and keep nothing
 	$(BIN)/python -m benchmarks --short --to /dev/null
+	$(BIN)/python -m benchmarks.readers short
+	$(BIN)/python -m benchmarks.scale short
 
 bench-peers: $(PEERS)/installed ## make the environment of what `make bench` measures beside ours
 
