@@ -9,6 +9,7 @@ import pytest
 
 from consumers.processes.embedded import EmbeddedServer, server_program
 from tests.support.chosen_server import version_of
+from tests.support.container_server import IMAGE, KIND
 
 ROOT = Path(__file__).parents[1]
 TESTS = "tests/test_embedded.py"
@@ -23,10 +24,11 @@ def nothing(tmp_path: Path) -> str:
 
 def run(*tests: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", *tests]
+    plain = {name: value for name, value in os.environ.items() if name not in {KIND, IMAGE}}
     return subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**plain, **environment},
         capture_output=True,
         text=True,
         check=False,
