@@ -17,7 +17,7 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from events.server.credentials import PasswordFile
+from events.server.credentials import Admission, PasswordFile
 from events.server.places import Places, ServerPlace
 from events.server.pool import Pool
 from events.server.settings import ServerSettings
@@ -40,10 +40,12 @@ class Dialled(AbstractConnection):
     Attributes:
         noted: Called with every failure of the connection or of the server behind it.
         is_left: Tells that the server is the master no more, so that nothing may be sent to it.
+        admission: Remembers whether the server, and the others of its deployment, let us in.
     """
 
     noted: Callable[[Exception], None] | None = None
     is_left: Callable[[], bool] | None = None
+    admission: Admission | None = None
 
     async def connect(self) -> None:
         """Connect, and log in.
@@ -58,12 +60,16 @@ class Dialled(AbstractConnection):
             await super().connect()  # type: ignore[no-untyped-call]
         except redis_errors.AuthenticationError as error:
             self._note(error)
+            if self.admission is not None and self.admission.is_awaited():
+                raise NeverSentError(str(error)) from error
             raise
         except (redis_errors.ResponseError, redis_errors.InvalidResponse) as error:
             raise NoEntryError(str(error)) from error
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
             self._note(error)
             raise NeverSentError(str(error)) from error
+        if self.admission is not None:
+            self.admission.note()
 
     async def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
         """Read one reply.
@@ -163,6 +169,8 @@ class Connections:
         self._settings = settings
         self._url = settings.server_url
         self._places = places
+        self._admitted: set[ServerPlace] = set()
+        self._admissions: dict[ServerPlace, Admission] = {}
         self.timeout_s = self._url.options.socket_timeout or settings.timeout_s
 
     def pool(self, place: ServerPlace, count: int, timeout_s: float | None = None) -> Pool:
@@ -201,7 +209,8 @@ class Connections:
             return type("Dialled", bases, {})
         noted = staticmethod(lambda error: note(error, place, places))
         is_left = staticmethod(lambda: places.is_left(place))
-        return type("Dialled", bases, {"noted": noted, "is_left": is_left})
+        admission = self._admissions.setdefault(place, Admission(place, self._admitted))
+        return type("Dialled", bases, {"noted": noted, "is_left": is_left, "admission": admission})
 
     def _login(self) -> dict[str, Any]:
         options, file = self._url.connection_options, self._settings.password_file

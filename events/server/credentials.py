@@ -1,12 +1,18 @@
-"""Where the password of the server comes from, when it is not in the URL."""
+"""Where the password comes from when it is not in the URL, and which servers have taken it."""
 
 from pathlib import Path
+from time import monotonic
 
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError
 
+from events.server.places import ServerPlace
+
 PASSWORD_BYTES_MAX = 4_096
 """Bytes that a file with a password may have."""
+
+ADMISSION_WAIT_S = 30.0
+"""How long a server of a deployment may refuse us that has never let us in, while others did."""
 
 
 def read_password(file: str) -> str:
@@ -55,3 +61,32 @@ class PasswordFile(CredentialProvider):
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         """Return the same; the file is small and local."""
         return self.get_credentials()
+
+
+class Admission:
+    """Whether one server lets us in, where others of its deployment do.
+
+    Accounts are not replicated: a server that has just become the master may not have ours yet. It
+    is given time before its refusal counts.
+
+    Args:
+        place: Where the server is.
+        admitted: All servers that ever let us in.
+    """
+
+    def __init__(self, place: ServerPlace, admitted: set[ServerPlace]) -> None:
+        self._place = place
+        self._admitted = admitted
+        self._refused_since: float | None = None
+
+    def note(self) -> None:
+        """Remember that the server has let us in."""
+        self._admitted.add(self._place)
+
+    def is_awaited(self) -> bool:
+        """Whether a refusal does not count yet."""
+        if self._place in self._admitted or not self._admitted:
+            return False
+        if self._refused_since is None:
+            self._refused_since = monotonic()
+        return monotonic() - self._refused_since < ADMISSION_WAIT_S

@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import anyio
 import pytest
 
-from consumers.processes.embedded import free_port
+from consumers.processes.embedded import EmbeddedServer, free_port
 from events.entry.entry_id import START, EntryId
 from events.errors import NotDurableError, ServerRefusedError, ServerUnavailableError
 from events.log.accepted_loss import accept_loss
@@ -78,6 +79,10 @@ async def master_port(log: EventLog) -> int:
     return (await log.server.at("")).place.port
 
 
+async def is_left(server: EmbeddedServer) -> bool:
+    return "name=routestream" not in str(await ask(server, "CLIENT", "LIST"))
+
+
 @pytest.mark.parametrize("how", ["killed", "paused", "replaced as planned"])
 async def test_what_all_replicas_acknowledged_outlives_a_master_that_is(
     how: str, own_sentinels: SentinelServers
@@ -92,6 +97,7 @@ async def test_what_all_replicas_acknowledged_outlives_a_master_that_is(
             old = await own_sentinels.master()
             if how == "replaced as planned":
                 new = await own_sentinels.failover()
+                await wait_until(partial(is_left, old), "nobody is left there", TIMEOUT_S)
             else:
                 (own_sentinels.kill if how == "killed" else own_sentinels.pause)(old)
                 new = await own_sentinels.until_promoted(old)
@@ -194,4 +200,35 @@ async def test_sentinels_have_a_login_of_their_own(own_sentinels: SentinelServer
         assert len(await append(log)) == 1
     with pytest.raises(ServerUnavailableError, match="user and password"):
         async with open_log(own_sentinels.url(**login | {"sentinel_password": "wrong"})):
+            pass
+
+
+async def test_a_new_master_that_does_not_know_the_account_yet_is_given_time(
+    own_sentinels: SentinelServers,
+) -> None:
+    account = ("ACL", "SETUSER", "app", "on", ">secret", "+@all", "~*", "&*")
+    old, replicas = await own_sentinels.master(), await own_sentinels.replicas()
+    await ask(old, *account)
+    url = own_sentinels.url().replace("://", "://app:secret@")
+    appended: list[EntryId] = []
+    with captured_lines() as lines:
+
+        def is_refused() -> bool:
+            return any("user and password" in str(one.get("error")) for one in lines)
+
+        async with open_log(url, source="test") as log, anyio.create_task_group() as tasks:
+            await append(log)
+            own_sentinels.kill(old)
+            await own_sentinels.until_promoted(old)
+
+            async def append_after() -> None:
+                appended.extend(await append(log))
+
+            tasks.start_soon(append_after)
+            await wait_until(is_refused, "the new master refuses", TIMEOUT_S)
+            for replica in replicas:
+                await ask(replica, *account)
+            await wait_until(lambda: len(appended) == 1, "it is appended", TIMEOUT_S)
+    with pytest.raises(ServerRefusedError, match="user and password"):
+        async with open_log(url.replace("secret", "wrong")):
             pass
