@@ -30,7 +30,7 @@ TIMEOUT_S = 300.0
 _LOG_LINES_SHOWN = 40
 
 
-class Deployed(msgspec.Struct, frozen=True):
+class DemoPlace(msgspec.Struct, frozen=True):
     """Where the processes of the demo find their log, and write theirs."""
 
     url: str
@@ -61,7 +61,7 @@ async def demonstrate(console: Console, folder: Path) -> Checks:
     with anyio.move_on_after(TIMEOUT_S) as patience:
         async with cluster_servers("--appendfsync", "everysec") as nodes:
             hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes.servers)
-            deployed = Deployed(f"cluster://{hosts}", folder)
+            deployed = DemoPlace(f"cluster://{hosts}", folder)
             async with open_log(deployed.url, namespace="demo", partitions=PARTITIONS):
                 pass
             with polled_traefik() as fed:
