@@ -6,6 +6,12 @@ from datetime import UTC, datetime
 import anyio
 import msgspec
 
+from consumers.doctor.cluster.cluster_facts import read_cluster
+from consumers.doctor.cluster.cluster_findings import (
+    away_finding,
+    cluster_findings,
+    spread_findings,
+)
 from consumers.doctor.finding import Finding
 from consumers.doctor.layout_findings import layout_findings
 from consumers.doctor.life_findings import (
@@ -28,6 +34,7 @@ from consumers.doctor.read_models import read_model_findings, read_read_model
 from consumers.doctor.server_facts import read_server
 from consumers.doctor.server_findings import server_findings
 from consumers.doctor.server_queries import ServerQueries, refusal_findings
+from events.errors import ServerUnavailableError
 from events.log.keys import Keys
 from events.server.reply import reply_or_none
 from events.streams.stream_group import read_group, read_oldest_pending
@@ -75,14 +82,15 @@ async def examine(
     Raises:
         ServerUnavailableError: There is no server.
     """
-    findings, is_loading = await _examine_servers(queries, keys, user)
-    if is_loading:
+    findings, can_go_on = await _examine_servers(queries, keys, user)
+    if not can_go_on:
         return Examination(findings, unmeasured=tuple(FIGURES))
     layout = await read_layout(queries, keys)
     count = layout.partitions or max(layout.remains, default=(partitions or 1) - 1) + 1
     found = [await read_partition(queries, keys, p) for p in range(count)]
     facts = await with_missing_groups(queries, keys, found, READ_MODELS)
     findings += layout_findings(keys, layout, partitions, facts)
+    findings += spread_findings([await queries.place_of(keys.events(p)) for p in range(count)])
     now = await _now(queries)
     findings += findings_of(facts, keys, READ_MODELS, now)
     if look_again_after_s:
@@ -106,15 +114,22 @@ async def examine(
 async def _examine_servers(
     queries: ServerQueries, keys: Keys, user: str | None
 ) -> tuple[list[Finding], bool]:
-    """Return what is found of each server and of the plug-ins, and whether a server is loading."""
-    findings, is_loading = [], False
+    """Return what is found of each server, and whether all of them are there and have loaded."""
+    findings, can_go_on = [*plugin_findings()], True
     for at, own in await queries.each():
-        facts = await read_server(own, keys, user)
-        is_loading = is_loading or facts.is_loading
+        try:
+            facts = await read_server(own, keys, user)
+        except ServerUnavailableError as away:
+            if not queries.is_cluster:
+                raise
+            findings.append(away_finding(at, str(away)))
+            can_go_on = False
+            continue
+        can_go_on = can_go_on and not facts.is_loading
         findings += [
             msgspec.structs.replace(one, about=at + one.about) for one in server_findings(facts)
         ]
-    return [*findings, *plugin_findings()], is_loading
+    return [*findings, *cluster_findings(await read_cluster(queries))], can_go_on
 
 
 def _unmeasured(

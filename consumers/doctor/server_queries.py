@@ -48,6 +48,15 @@ class ServerQueries:
         self.wrong_types: dict[str, str] = {}
         self.unreadable = Unreadable()
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys may lie on several servers."""
+        return self._server.is_cluster
+
+    async def place_of(self, key: str) -> str:
+        """Return the address of the server that has *key*."""
+        return str((await self._server.at(key)).place)
+
     async def each(self) -> list[tuple[str, Self]]:
         """Return for each server, if there are several its address, and queries to it alone.
 

@@ -70,6 +70,11 @@ class Server:
         """How long another server may take to become the master; see `Places`."""
         return self._places.patience_s
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys may lie on several servers."""
+        return self._places.is_spread
+
     def node(self, place: ServerPlace) -> NodeClient:
         """Return the client of the server at *place*."""
         client = self._nodes.get(place)

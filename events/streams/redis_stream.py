@@ -56,11 +56,13 @@ class RedisStream(StreamState, frozen=True):
         size_bytes: Memory that it takes, estimated from a few of its entries; None if it was
             deleted meanwhile.
         rate_per_s: Entries appended per second, from the newest ones until now.
+        node: The server that has it; None where there is one server alone.
         groups: The groups that read it, by name.
     """
 
     size_bytes: int | None
     rate_per_s: float
+    node: str | None = None
     groups: tuple[ReadingGroup, ...] = ()
 
     @property
@@ -92,6 +94,7 @@ async def read_redis_stream(server: Server, key: str | bytes, now_ms: int) -> Re
     stream = RedisStream(
         **msgspec.structs.asdict(state),
         size_bytes=await _size(server, key),
+        node=str((await server.at(key)).place) if server.is_cluster else None,
         rate_per_s=_rate([EntryId.parse(entry_id) for entry_id, _ in newest], now_ms),
     )
     # The stream first: what arrives meanwhile can make a lag too large, never too small.

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
+from functools import partial
 
 import click
 import msgspec
@@ -88,6 +89,7 @@ async def list_streams(
     rates = AppendRates()
     strays: list[WrongStreamError] = []
     async with deployment.open_log() as log:
+        columns = partial(stream_columns, is_cluster=log.server.is_cluster)
 
         async def show_streams() -> None:
             now = await now_of(log.server)
@@ -95,7 +97,7 @@ async def list_streams(
             listed = _listed(log, pattern, now, strays)
             rows = [stream_row(p, rates.seen(one, now)) async for p, one in listed]
             nothing = _nothing(log, pattern, strays)
-            print_rows(output, StreamRow, rows, stream_columns(now), nothing=nothing)
+            print_rows(output, StreamRow, rows, columns(now), nothing=nothing)
 
         await watched(watch, show_streams)
     if strays:

@@ -21,10 +21,14 @@ Groups = TypeVar("Groups")
 
 
 class StreamRow(msgspec.Struct, Generic[Groups], frozen=True, kw_only=True):
-    """One stream with its groups, or their number; *partition* is null for a foreign stream."""
+    """One stream with its groups, or their number; *partition* is null for a foreign stream.
+
+    *node* is the server that has it, null where there is one server alone.
+    """
 
     stream: str
     partition: int | None
+    node: str | None
     length: int
     bytes: int | None
     added: int
@@ -68,10 +72,12 @@ class StreamDetailsRow(StreamRow[list[StreamGroupRow]], frozen=True, kw_only=Tru
     warnings: list[str]
 
 
-def stream_columns(now: datetime) -> Columns[StreamRow[int]]:
-    """Return the columns of `streams ls`."""
+def stream_columns(now: datetime, *, is_cluster: bool) -> Columns[StreamRow[int]]:
+    """Return the columns of `streams ls`, with the node in a cluster."""
+    node = (Column[StreamRow[int]]("NODE", lambda row: row.node),) if is_cluster else ()
     return (
         Column("STREAM", lambda row: row.stream, folds=True),
+        *node,
         Column("LENGTH", lambda row: row.length, is_number=True),
         Column("BYTES", lambda row: _size(row.bytes), is_number=True),
         Column("ADDED", lambda row: row.added, is_number=True),
@@ -143,6 +149,7 @@ def _facts(partition: int | None, stream: RedisStream) -> dict[str, Any]:
     return {
         "stream": stream.name,
         "partition": partition,
+        "node": stream.node,
         "length": stream.length,
         "bytes": stream.size_bytes,
         "added": stream.added,
@@ -164,6 +171,7 @@ def print_stream(
         [
             ("stream", row.stream),
             ("partition", row.partition),
+            *((("node", row.node),) if row.node is not None else ()),
             ("length", f"{row.length} of {row.added} ever added"),
             ("memory", None if row.bytes is None else f"about {_size(row.bytes)}"),
             ("rate", f"{_rate(row.exact_rate)}/s"),
