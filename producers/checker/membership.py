@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from hashlib import blake2b
 from typing import Annotated
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from msgspec import Meta
 from events.errors import EventsError
 from events.limits import Limited
 from events.log.keys import Keys
+from events.rendezvous import weight
 from events.server.reply import reply, text
 from events.server.server import Server
 from events.structured_logger import structured_logger
@@ -28,11 +28,8 @@ def owner_of(endpoint_id: UUID, checkers: Collection[str]) -> str | None:
     The same *checkers* always give the same owner. A checker that joins takes an equal share from
     each of the others; a checker that leaves passes an equal share to each of them.
     """
-    return max(checkers, key=lambda checker: (_weight(endpoint_id, checker), checker), default=None)
-
-
-def _weight(endpoint_id: UUID, checker: str) -> bytes:
-    return blake2b(checker.encode(), digest_size=8, key=endpoint_id.bytes).digest()
+    key = endpoint_id.bytes
+    return max(checkers, key=lambda checker: (weight(key, checker), checker), default=None)
 
 
 class MembershipSettings(Limited, frozen=True):

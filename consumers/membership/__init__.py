@@ -1,0 +1,1 @@
+"""Who of a group consumes which partition: its living processes share them."""
