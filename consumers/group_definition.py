@@ -26,7 +26,14 @@ from projections.snapshots.snapshot_store import Snapshots
 
 
 class PartitionConsumer(Protocol):
-    """A group's consumer in one partition."""
+    """A group's consumer in one partition.
+
+    Unless it is told otherwise, the partition is its to consume.
+    """
+
+    @property
+    def shares_freely(self) -> bool:
+        """Whether several may consume one partition at a time."""
 
     @property
     def progress(self) -> ConsumerProgress:
@@ -37,6 +44,15 @@ class PartitionConsumer(Protocol):
 
     async def stop(self) -> None:
         """Stop softly; return when that is done."""
+
+    async def assign(self) -> None:
+        """Consume the partition from now on."""
+
+    async def withdraw(self) -> None:
+        """Finish what is in flight, and stand by."""
+
+    async def take_over(self, gone: str) -> None:
+        """Take what is pending with the consumer *gone*, if the partition is ours to consume."""
 
 
 Members = Callable[

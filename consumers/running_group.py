@@ -12,10 +12,12 @@ from consumers.group_definition import PartitionConsumer
 from consumers.handlers.handler_consumer import HandlerConsumer
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.handlers.handler_work import HandlerWork
+from consumers.membership.group_membership import GroupMembership, sharing
 from consumers.monitoring.http import exposition
 from consumers.monitoring.settings import MetricsSettings
 from consumers.monitoring.targets import ExposedConsumers
 from consumers.processes.group_process import new_consumer_name, stop_all
+from consumers.processes.registry import own_facts
 from consumers.processes.stopping import SOFT_STOP_TIMEOUT_S
 from consumers.runtime.processor import Handler
 from consumers.shipped import RESERVED, SHIPPED
@@ -75,12 +77,19 @@ async def open_group(  # noqa: PLR0913 - what the group does, and how it runs
     exposed = ExposedConsumers(log, [member.progress for member in members], shown.vitals)
     for member in members:
         await member.prepare()
-    async with exposition(exposed, shown), _running(members):
-        yield exposed
+    async with exposition(exposed, shown) as url:
+        facts = own_facts(wanted=None, metrics=url)
+        async with (
+            sharing(log, (name, consumer), facts, members) as membership,
+            _running(members, membership),
+        ):
+            yield exposed
 
 
 @asynccontextmanager
-async def _running(members: Sequence[PartitionConsumer]) -> AsyncIterator[None]:
+async def _running(
+    members: Sequence[PartitionConsumer], membership: GroupMembership
+) -> AsyncIterator[None]:
     """Run *members* during the block; at its end stop them softly, and hard after a timeout."""
 
     async def run_all(*, task_status: TaskStatus[None]) -> None:
@@ -94,4 +103,4 @@ async def _running(members: Sequence[PartitionConsumer]) -> AsyncIterator[None]:
             yield
         finally:
             with anyio.move_on_after(SOFT_STOP_TIMEOUT_S):
-                await stop_all(members)
+                await stop_all(members, membership)

@@ -1,6 +1,7 @@
 """The commands that run processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import click
@@ -8,6 +9,7 @@ from msgspec.structs import replace
 
 from consumers.cli.deployment import Deployment, command_of
 from consumers.cli.terminal.options import COUNT_MAX
+from consumers.membership.death_notice import tell_of_death
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedSupervisor
 from consumers.processes.checker_process import run_checker
@@ -25,6 +27,7 @@ from consumers.processes.supervisor import Supervisor, routestream_command
 from consumers.retention.settings import RETENTION
 from consumers.settings import Settings
 from consumers.shipped import GROUPS, LIFE_CYCLE, group_named, set_up_groups
+from events.errors import EventsError
 
 PROCESSES_MAX = 64
 
@@ -117,12 +120,24 @@ async def consume(
         return
     if consumer is not None:
         raise click.UsageError("--consumer names one process; it does not go with several")
-    commands = {
-        f"{name}-{slot}": ("consume", name, "--consumer", kept_consumer_name(slot))
+    members = {
+        f"{name}-{slot}": (name, kept_consumer_name(slot))
         for name in names
         for slot in range(processes or 1)
     }
-    await supervise(deployment, commands, processes or 1)
+    commands = {
+        process: ("consume", name, "--consumer", consumer)
+        for process, (name, consumer) in members.items()
+    }
+
+    async def tell(process: str) -> None:
+        name, consumer = members[process]
+        if name in GROUPS:
+            with suppress(EventsError):  # the others find it out by themselves, later
+                async with deployment.open_log() as log:
+                    await tell_of_death(log, GROUPS[name], consumer, settings)
+
+    await supervise(deployment, commands, processes or 1, on_death=tell)
 
 
 def groups_to_run(group: str | None, settings: Settings) -> list[str]:
@@ -176,9 +191,16 @@ async def run_checkers(
 
 
 async def supervise(
-    deployment: Deployment, commands: Mapping[str, Sequence[str]], wanted: int
+    deployment: Deployment,
+    commands: Mapping[str, Sequence[str]],
+    wanted: int,
+    *,
+    on_death: Callable[[str], Awaitable[None]] | None = None,
 ) -> None:
-    """Check the server, then run *commands* as supervised processes, *wanted* of each group."""
+    """Check the server, then run *commands* as supervised processes, *wanted* of each group.
+
+    *on_death* is called with the name of each that ends unasked.
+    """
     metrics = deployment.settings.metrics
     async with deployment.open_log(create=True) as log:
         await warn_of_weaknesses(log.server)
@@ -192,6 +214,7 @@ async def supervise(
             for slot, (name, arguments) in enumerate(commands.items())
         },
         hung_s=metrics.vitals.hung_s,
+        on_death=on_death,
     )
     async with exposition(ExposedSupervisor(supervisor), metrics):
         await supervisor.run()

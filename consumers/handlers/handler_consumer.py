@@ -1,6 +1,7 @@
 """Owns a partition for a handler group, and has its entries handled."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import anyio
 
@@ -19,14 +20,21 @@ from events.errors import NoGroupError, ServerRefusedError, ServerUnavailableErr
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
 
+FINISH_WITHIN_S = 0.8
+"""Time for running tries to end when the partition goes to another consumer; then they are
+cancelled, and are repeated there: one that hangs must not hold up the others for longer."""
+
 _HAND_OVER_TIMEOUT_S = 1.0
 
 
 class HandlerConsumer:
     """A named member of a handler group, for one partition.
 
-    It waits for the lease, owns the partition until it stops or loses the lease, and hands over.
+    It waits for the lease, owns the partition until it stops, loses the lease or is to give it up,
+    and hands over.
     """
+
+    shares_freely = False
 
     def __init__(
         self,
@@ -50,7 +58,10 @@ class HandlerConsumer:
         self._was_prepared = False
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
+        self._assigned = anyio.Event()
+        self._assigned.set()
         self._waiting = anyio.CancelScope()
+        self._handling = anyio.CancelScope()
         self._owning: PartitionOwnership | None = None
         self._log = structured_logger(__name__).bind(
             group=group, consumer=self.name, partition=partition
@@ -64,13 +75,16 @@ class HandlerConsumer:
             while not self._stopping.is_set():
                 try:
                     await self.prepare()
-                    if await self._is_owner():
+                    if not self._assigned.is_set():
+                        await self._stand_by()
+                    elif await self._is_owner():
                         self._interruptions.over()
                         await self._handle()
                 except* INTERRUPTIONS as errors:
                     await self._interruptions.wait_out(errors)
         finally:
             await self._leave()
+            self._log.info("consumer_stopped")
             self._stopped.set()
 
     async def stop(self) -> None:
@@ -80,6 +94,23 @@ class HandlerConsumer:
         if self._owning is not None:
             self._owning.stop()
         await self._stopped.wait()
+
+    async def assign(self) -> None:
+        """Own the partition as soon as its lease is free."""
+        self._assigned.set()
+
+    async def withdraw(self) -> None:
+        """Finish running tries within `FINISH_WITHIN_S`, hand the lease over, and stand by."""
+        if not self._assigned.is_set():
+            return
+        self._assigned = anyio.Event()
+        self._waiting.cancel()
+        if self._owning is not None:
+            self._owning.stop()
+            self._handling.deadline = anyio.current_time() + FINISH_WITHIN_S
+
+    async def take_over(self, gone: str) -> None:
+        """Do nothing: whoever gets the lease takes over all that is pending."""
 
     async def prepare(self) -> None:
         """Create the group unless it exists, and keep its position."""
@@ -101,12 +132,28 @@ class HandlerConsumer:
             return await self._event_log.head(self._partition)
         return self._work.start
 
-    async def _is_owner(self) -> bool:
-        """Wait for the lease; return False if a stop came first."""
+    async def _stand_by(self) -> None:
+        """Give up what was ours, and wait until the partition is again, or a stop."""
+        await self._leave()
         self.progress.waiting()
-        with anyio.CancelScope() as self._waiting:
+        with self._until_told():
+            await self._assigned.wait()
+
+    async def _is_owner(self) -> bool:
+        """Wait for the lease; return False if a stop or a withdrawal came first."""
+        self.progress.waiting()
+        with self._until_told():
             await self._lease.take()
-        return bool(self._lease.owner) and not self._stopping.is_set()
+        is_wanted = self._assigned.is_set() and not self._stopping.is_set()
+        return bool(self._lease.owner) and is_wanted
+
+    @contextmanager
+    def _until_told(self) -> Iterator[None]:
+        """Let a stop end the wait of the block, also one that came before; so a withdrawal."""
+        with anyio.CancelScope() as self._waiting:
+            if self._stopping.is_set():
+                self._waiting.cancel()
+            yield
 
     async def _handle(self) -> None:
         self._log.info("consumer_started", owner=self._lease.owner)
@@ -116,7 +163,8 @@ class HandlerConsumer:
         tries = Tries(self._group.name, self._entries, self._work, self._settings)
         self._owning = PartitionOwnership(server, self._lease, place, tries, self._settings)
         try:
-            await self._owning.run()
+            with anyio.CancelScope() as self._handling:
+                await self._owning.run()
         finally:
             self._owning = None
             await self._hand_over()
@@ -136,4 +184,3 @@ class HandlerConsumer:
                 await self._group.leave(self.name)
             except (NoGroupError, ServerUnavailableError, ServerRefusedError) as error:
                 self._log.warning("consumer_kept", why=str(error))
-        self._log.info("consumer_stopped")

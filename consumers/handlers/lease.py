@@ -9,7 +9,7 @@ from consumers.errors import LeaseLostError
 from events.entry.entry_id import EntryId
 from events.errors import ServerRefusedError
 from events.log.keys import Keys
-from events.server.reply import reply
+from events.server.reply import reply, reply_or_none, text
 from events.server.server import Server
 from events.streams.waiting_connections import connection_name
 
@@ -104,3 +104,15 @@ class Lease:
         """Let a waiting consumer become the owner at once; return whether the lease was ours."""
         self.owner = ""
         return bool(await self._hand_over([self._lease, self._handover], [self._holder]))
+
+
+async def release_lease(
+    server: Server, keys: Keys, partition: int, member: tuple[str, str]
+) -> None:
+    """Free the partition if *member*, a group and a consumer, has it: its process has ended."""
+    group, consumer = member
+    held = reply_or_none(await server.client.call("GET", keys.lease(partition, group)), bytes)
+    holder = text(held or b"").partition(" ")[2].rpartition(" ")[0]
+    if holder.rpartition("#")[0] == consumer:
+        hand_over = server.client.script("consumers.handlers", "hand_over_lease")
+        await hand_over([keys.lease(partition, group), keys.handover(partition, group)], [holder])

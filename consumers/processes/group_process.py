@@ -1,4 +1,4 @@
-"""Runs one consumer of a group in all partitions as a process, with its metrics."""
+"""Runs one consumer of a group, in its share of the partitions, as a process with its metrics."""
 
 import os
 import socket
@@ -9,10 +9,11 @@ import anyio
 import msgspec
 
 from consumers.group_definition import GroupDefinition, PartitionConsumer
+from consumers.membership.group_membership import GroupMembership, sharing
 from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedConsumers
 from consumers.processes.moved_log import LogMoves
-from consumers.processes.registry import own_facts, registered
+from consumers.processes.registry import own_facts
 from consumers.processes.stopping import stopping
 from consumers.settings import Settings
 from consumers.shipped import GROUPS
@@ -51,11 +52,12 @@ def warn_of_broken_plugins() -> None:
         _log.warning("plugin_skipped", **msgspec.structs.asdict(plugin))
 
 
-async def stop_all(members: Iterable[PartitionConsumer]) -> None:
-    """Stop *members* softly, all at once; return when all have stopped."""
+async def stop_all(members: Iterable[PartitionConsumer], membership: GroupMembership) -> None:
+    """Stop *members* softly, all at once, and leave the group; return when all have stopped."""
     async with anyio.create_task_group() as stops:
         for member in members:
             stops.start_soon(member.stop)
+        stops.start_soon(membership.leave)
 
 
 async def run_group(
@@ -66,7 +68,7 @@ async def run_group(
     *,
     supervised: int | None,
 ) -> EventLog | None:
-    """Consume all partitions for *group* as *consumer*, until a signal stops it.
+    """Consume for *group* as *consumer*, until a signal stops it; share with the other processes.
 
     Args:
         log: The log.
@@ -100,18 +102,19 @@ async def run_group(
         exposed = ExposedConsumers(
             log, progresses, metrics.vitals, checker_lifetime_s=lifetime_s, source=place.log
         )
-        async with (
-            exposition(exposed, metrics) as url,
-            registered(log, group.name, consumer, own_facts(wanted=supervised, metrics=url)),
-            stopping(
-                lambda: stop_all(members),
-                supervised=supervised is not None,
-                is_alive=exposed.is_alive,
-                moves=moves,
-            ),
-            anyio.create_task_group() as running,
-        ):
-            for member in members:
-                running.start_soon(member.run)
+        async with exposition(exposed, metrics) as url:
+            facts = own_facts(wanted=supervised, metrics=url)
+            async with (
+                sharing(log, (group.name, consumer), facts, members) as membership,
+                stopping(
+                    lambda: stop_all(members, membership),
+                    supervised=supervised is not None,
+                    is_alive=exposed.is_alive,
+                    moves=moves,
+                ),
+                anyio.create_task_group() as running,
+            ):
+                for member in members:
+                    running.start_soon(member.run)
     _log.info("process_stopped", group=group.name, consumer=consumer)
     return await moves.next_log()

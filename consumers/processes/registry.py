@@ -12,7 +12,7 @@ from events.entry.age import span
 from events.errors import EventsError
 from events.log.keys import Keys
 from events.log.log import EventLog
-from events.server.reply import Ask, reply_or_none, text
+from events.server.reply import Ask, reply, reply_or_none, text
 from events.structured_logger import structured_logger
 
 SIGN_EVERY_S = 5.0
@@ -45,6 +45,7 @@ class ProcessFacts(msgspec.Struct, frozen=True):
         supervisor: The process id of its supervisor, None where it runs alone.
         wanted: How many processes its supervisor is to keep running for the group; 1 alone.
         metrics: Where it serves its metrics, None for nowhere.
+        connection: The server's id of a connection that is open while it lives, None for none.
     """
 
     host: str
@@ -52,6 +53,7 @@ class ProcessFacts(msgspec.Struct, frozen=True):
     supervisor: int | None = None
     wanted: int = 1
     metrics: str | None = None
+    connection: int | None = None
 
 
 class KnownProcess(msgspec.Struct, frozen=True):
@@ -91,17 +93,14 @@ async def registered(
         finally:
             tasks.cancel_scope.cancel()
             with anyio.move_on_after(_LEAVE_TIMEOUT_S, shield=True):
-                await _leave(log, name)
+                await sign_off(log, name)
 
 
 async def _give_signs(log: EventLog, group: str, name: str, facts: ProcessFacts) -> None:
-    script = log.server.client.script("consumers.processes", "register")
-    limits_ms = [round(DEAD_S * 1_000), round(FORGOTTEN_S * 1_000)]
-    arguments = [name, group, msgspec.json.encode(facts), *limits_ms]
     is_heard = True
     while True:
         try:
-            await script([log.keys.processes], arguments)
+            await give_sign(log, group, name, facts)
             is_heard = True
         except EventsError as error:
             if is_heard:
@@ -110,7 +109,21 @@ async def _give_signs(log: EventLog, group: str, name: str, facts: ProcessFacts)
         await anyio.sleep(SIGN_EVERY_S)
 
 
-async def _leave(log: EventLog, name: str) -> None:
+async def give_sign(
+    log: EventLog, group: str, name: str, facts: ProcessFacts
+) -> list[KnownProcess]:
+    """Note that the process *name* of *group* lives; return what is known of the group."""
+    limits_ms = [round(DEAD_S * 1_000), round(FORGOTTEN_S * 1_000)]
+    script = log.server.client.script("consumers.processes", "register")
+    arguments = [name, group, msgspec.json.encode(facts), *limits_ms]
+    raw = await script([log.keys.processes], arguments)
+    now_ms, held = reply(raw, tuple[int, list[bytes]])
+    known = (_known(*pair, now_ms / 1_000) for pair in zip(held[::2], held[1::2], strict=True))
+    return [one for one in known if one is not None]
+
+
+async def sign_off(log: EventLog, name: str) -> None:
+    """Note that the process *name* ends by itself."""
     try:
         await log.server.client.call("HDEL", log.keys.processes, name)
     except EventsError as error:

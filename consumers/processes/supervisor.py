@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 
@@ -26,6 +26,7 @@ START_S = 60.0
 
 _SIGNS_BYTES = 4_096
 _KILL_AFTER_S = SOFT_STOP_TIMEOUT_S + 2.0
+_TELL_TIMEOUT_S = 1.0
 _RESTART = Backoff(first_s=0.2, most_s=30.0)
 
 _log = structured_logger(__name__)
@@ -36,6 +37,7 @@ class Supervisor:
 
     The standard input of a process is a socket to the supervisor. On it the process gives signs of
     life; and however the supervisor dies, its processes see the end of their input, and stop.
+    *on_death* is called with the name of each process that ended unasked, before the next.
 
     Attributes:
         restarts: How often each process was restarted.
@@ -48,11 +50,13 @@ class Supervisor:
         environment: Mapping[str, str] | None = None,
         stderr: int | None = None,
         hung_s: float = HUNG_S,
+        on_death: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._commands = commands
         self._environment = environment
         self._stderr = stderr
         self._hung_s = hung_s
+        self._on_death = on_death
         self._processes: dict[str, Process] = {}
         self.restarts = dict.fromkeys(commands, 0)
         self._stopping = anyio.Event()
@@ -112,6 +116,9 @@ class Supervisor:
                 code=code,
                 restart_s=round(delay_s, 2),
             )
+            if self._on_death is not None:
+                with anyio.move_on_after(_TELL_TIMEOUT_S):
+                    await self._on_death(name)
             with anyio.move_on_after(delay_s):
                 await self._stopping.wait()
                 return

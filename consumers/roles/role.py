@@ -49,8 +49,10 @@ def _of_partitions(*names: str) -> list[str]:
     return [f"{{NS:[0-9]*}}:{name}" for name in names]
 
 
-_SHARED = tuple(
-    f"NS:{name}" for name in ("layout", "names", "checkers", "processes", "proxies", "moving")
+_OF_PROCESSES = ("NS:processes", "NS:processes-changed")
+_SHARED = (
+    *(f"NS:{name}" for name in ("layout", "names", "checkers", "proxies", "moving")),
+    *_OF_PROCESSES,
 )
 _EVERYTHING = (*_of_partitions("*"), *_SHARED)
 _OF_APPEND = _of_partitions("events", "heads", "event-ids", "seal")
@@ -70,7 +72,7 @@ ROLES: Mapping[str, Role] = MappingProxyType(
         ),
         "consumer": Role(
             "`consume GROUP`: reads, folds, acknowledges; what backend-ai reads is appended",
-            (*_of_partitions("*"), "NS:layout", "NS:names", "NS:processes"),
+            (*_of_partitions("*"), "NS:layout", "NS:names", *_OF_PROCESSES),
             ("NS:checkers", "NS:proxies", "NS:moving"),
             _GRANTED["consumer"],
         ),

@@ -1,7 +1,7 @@
 """Reads one partition for a group, has each batch processed, and settles each entry."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from time import monotonic
 from typing import Annotated
 
@@ -53,6 +53,8 @@ class Consumer:
     settlement ends each entry. A failed entry is an outcome; while the server is away, it waits.
     """
 
+    shares_freely = True
+
     def __init__(
         self,
         log: EventLog,
@@ -78,6 +80,8 @@ class Consumer:
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
         self._new: NewEntries | None = None
+        self._is_assigned = True
+        self._told = anyio.Event()
         self._log = structured_logger(__name__).bind(
             group=group, consumer=self.name, partition=partition
         )
@@ -86,7 +90,7 @@ class Consumer:
     async def run(self) -> None:
         """Consume until stopped, however often the server or the group goes away."""
         self.progress.follow()
-        while not self._stopping.is_set():
+        while await self._is_to_read():
             try:
                 async with self._begun() as new:
                     self._interruptions.over()
@@ -95,16 +99,53 @@ class Consumer:
                 await self._interruptions.wait_out(error)
         if not self._interruptions.failures:
             await self._leave()
+        self._log.info("consumer_stopped")
         self._stopped.set()
 
     async def stop(self) -> None:
         """Stop softly: read nothing more, finish what is in flight; return when that is done."""
         self._stopping.set()
+        self._told.set()
         while not self._stopped.is_set():
-            if self._new is not None:
-                await self._new.wake()
+            await self._wake()
             with anyio.move_on_after(_UNBLOCK_EVERY_S):
                 await self._stopped.wait()
+
+    async def assign(self) -> None:
+        """Read the partition from now on."""
+        self._is_assigned = True
+        self._told.set()
+
+    async def withdraw(self) -> None:
+        """Finish what is in flight, read nothing more, and stand by."""
+        if self._is_assigned:
+            self._is_assigned = False
+            self._told = anyio.Event()
+            await self._wake()
+
+    async def take_over(self, gone: str) -> None:
+        """Claim at once what is pending with the consumer *gone*: to fold it twice does no harm."""
+        if self._is_assigned:
+            with suppress(ServerUnavailableError, ServerRefusedError):
+                if await self._group.hand_back(gone):
+                    await self._wake()
+
+    async def _wake(self) -> None:
+        if self._new is not None:
+            await self._new.wake()
+
+    async def _is_to_read(self) -> bool:
+        """Wait until the partition is ours to read; return False if a stop came first."""
+        if not self._is_assigned and self.progress.state == "consuming":
+            await self._leave()
+        while not self._is_assigned and not self._stopping.is_set():
+            self.progress.waiting()
+            await self._told.wait()
+        return not self._stopping.is_set()
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._stopping.is_set() or not self._is_assigned
 
     @asynccontextmanager
     async def _begun(self) -> AsyncGenerator[NewEntries]:
@@ -133,7 +174,7 @@ class Consumer:
         async with aclosing(self._batches(new)) as batches:
             async for batch in batches:
                 await self._process(batch)
-                if self._stopping.is_set():
+                if self._is_ending:
                     break
         if outstanding := await new.outstanding():
             await self._process(outstanding)
@@ -143,7 +184,7 @@ class Consumer:
         size = self._batch_size
         async for batch in self._pending.own(size.count):
             yield batch
-        while not self._stopping.is_set():
+        while not self._is_ending:
             async for batch in self._pending.due(size.count):
                 yield batch
             if not self._pending.next_look_s:
@@ -160,7 +201,7 @@ class Consumer:
                 continue
             self._history.note(arrived)
             size.note_batch(arrived)
-            if len(arrived) == new.count and not self._stopping.is_set():
+            if len(arrived) == new.count and not self._is_ending:
                 # There is a backlog: Redis looks for the next batch while we process this one.
                 await new.ask(size.count, self._settings.block_ms)
             yield arrived
@@ -207,4 +248,3 @@ class Consumer:
                 await wake_others(self._server, self._keys, self._partition, member)
         except (NoGroupError, ServerUnavailableError, ServerRefusedError) as error:
             self._log.warning("consumer_kept", why=str(error))
-        self._log.info("consumer_stopped")

@@ -65,6 +65,11 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.namespace}:processes"
 
     @property
+    def processes_changed(self) -> str:
+        """Stream of one entry: when a process that shares its group's work last came or went."""
+        return f"{self.namespace}:processes-changed"
+
+    @property
     def proxies(self) -> str:
         """Hash: publisher and proxy -> what the proxy has acknowledged, as JSON."""
         return f"{self.namespace}:proxies"

@@ -1,5 +1,9 @@
-"""Processes of the group webhook, killed and stopped in their tracks; the receiver counts."""
+"""Processes of the group webhook, killed and stopped in their tracks; the receiver counts.
 
+By its name `first` has the partition while it lives, and `heir` stands by.
+"""
+
+import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -10,10 +14,12 @@ import anyio
 import pytest
 from aiohttp import web
 
+from consumers.processes.registry import read_processes
 from consumers.webhook.webhook_group import WEBHOOK
 from events.catalogue.model_service import ModelServiceStatusEvent
 from events.entry.entry_id import EntryId
 from events.log.log import EventLog
+from events.server.server import now_of
 from tests.consumers.support.handler_group import owner, tries, until_owned
 from tests.consumers.support.receiver import Call, Receiver
 from tests.consumers.support.webhook_process import LEASE_MS, WebhookProcesses, webhook_processes
@@ -57,7 +63,7 @@ async def test_a_soft_stop_finishes_its_requests_and_hands_over_at_once(
     log: EventLog, processes: WebhookProcesses, receiver: Receiver
 ) -> None:
     first = await processes.start("first", settings={"lease_ms": 60_000})
-    await processes.start("second", owns=False, settings={"lease_ms": 60_000})
+    await processes.start("heir", owns=False, settings={"lease_ms": 60_000})
     go_on = anyio.Event()
 
     async def answering(_: Call) -> None:
@@ -72,7 +78,7 @@ async def test_a_soft_stop_finishes_its_requests_and_hands_over_at_once(
     assert await owner(log, WEBHOOK) == "first"
     began_at = monotonic()
     go_on.set()
-    await until_owned(log, "second", WEBHOOK)
+    await until_owned(log, "heir", WEBHOOK)
     assert monotonic() - began_at < 10.0  # against 60 s of the lease
     await until_settled(log, WEBHOOK)
 
@@ -85,14 +91,14 @@ async def test_an_idle_owner_hands_over_at_once(
     log: EventLog, processes: WebhookProcesses, receiver: Receiver
 ) -> None:
     first = await processes.start("first", settings={"lease_ms": 60_000, "block_ms": 60_000})
-    await processes.start("second", owns=False, settings={"lease_ms": 60_000})
+    await processes.start("heir", owns=False, settings={"lease_ms": 60_000})
     began_at = monotonic()
     first.process.send_signal(signal.SIGTERM)
-    await until_owned(log, "second", WEBHOOK)
+    await until_owned(log, "heir", WEBHOOK)
 
     assert monotonic() - began_at < 10.0  # against 60 s of the lease
     assert await first.process.wait() == 0
-    assert await members(log, WEBHOOK) == ["second"]
+    assert await members(log, WEBHOOK) == ["heir"]
     [entry_id] = (await log.append(created())).entry_ids
     await until_settled(log, WEBHOOK)
     assert receiver.answered == [entry_id]
@@ -102,7 +108,7 @@ async def test_a_killed_owner_is_followed_when_its_lease_is_over_and_the_order_i
     log: EventLog, processes: WebhookProcesses, receiver: Receiver
 ) -> None:
     first = await processes.start("first")
-    await processes.start("second", owns=False)
+    await processes.start("heir", owns=False)
     endpoints = [uuid4() for _ in range(4)]
     hang = True
 
@@ -127,11 +133,36 @@ async def test_a_killed_owner_is_followed_when_its_lease_is_over_and_the_order_i
     assert await tries(log, WEBHOOK) == {}
 
 
+async def test_a_supervisor_frees_at_once_what_a_killed_process_had(
+    log: EventLog, processes: WebhookProcesses, receiver: Receiver
+) -> None:
+    supervisor = await processes.supervise(2, {"lease_ms": 60_000})
+
+    async def owner_pid() -> int | None:
+        now_s = (await now_of(log.server)).timestamp()
+        known = await read_processes(log.server.client.call, log.keys, now_s)
+        name = await owner(log, WEBHOOK)
+        return next((one.facts.pid for one in known if one.name == name), None)
+
+    async def is_owned() -> bool:
+        return await owner_pid() is not None
+
+    await wait_until(is_owned, "one of the two owns the partition", timeout_s=60.0)
+    killed = await owner_pid()
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    [entry_id] = (await log.append(created())).entry_ids
+    await wait_until(
+        lambda: receiver.answered == [entry_id], "handled before the lease ends", timeout_s=40.0
+    )
+    assert await supervisor.stop() == 0
+
+
 async def test_an_owner_that_stood_still_is_fenced_when_it_goes_on(
     log: EventLog, processes: WebhookProcesses, receiver: Receiver
 ) -> None:
     first = await processes.start("first")
-    second = await processes.start("second", owns=False)
+    heir = await processes.start("heir", owns=False)
     endpoints = [uuid4() for _ in range(4)]
     go_on = anyio.Event()
     late: list[EntryId] = []
@@ -145,7 +176,7 @@ async def test_an_owner_that_stood_still_is_fenced_when_it_goes_on(
     ids = await append(log, endpoints, 5)
     await receiver.until_called(4)
     first.freeze()
-    await until_owned(log, "second", WEBHOOK)
+    await until_owned(log, "heir", WEBHOOK)
     await until_settled(log, WEBHOOK)
     assert Counter(receiver.answered) == Counter(ids)
     # The answers to the old requests arrive at a process that owns nothing any more.
@@ -155,13 +186,12 @@ async def test_an_owner_that_stood_still_is_fenced_when_it_goes_on(
     await wait_until(lambda: set(later) <= set(receiver.answered), "what came later")
     await until_settled(log, WEBHOOK)
 
-    assert await owner(log, WEBHOOK) == "second"
+    await until_owned(log, "first", WEBHOOK)
     assert sorted(receiver.times(one) for one in [*ids, *later]) == [1] * 24 + [2] * 4
     assert {one for one in ids if receiver.times(one) == 2} == set(late)
     assert all(found == sorted(found) for found in first_answers(receiver).values())
     assert await pending(log, WEBHOOK) == {}
-    assert await second.stop() == 0
-    await until_owned(log, "first", WEBHOOK)
+    assert await heir.stop() == 0
     assert await first.stop() == 0
 
 

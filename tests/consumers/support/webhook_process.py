@@ -1,7 +1,7 @@
 """Real processes of the group webhook, for tests that kill them and stop them in their tracks."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from subprocess import DEVNULL
 
@@ -10,7 +10,6 @@ import anyio
 from consumers.processes.supervisor import routestream_command
 from consumers.webhook.webhook_group import WEBHOOK
 from events.log.log import EventLog
-from events.streams.waiting_connections import connection_name
 from tests.consumers.support.group_process import GroupProcess
 from tests.consumers.support.handler_group import owner
 from tests.consumers.support.receiver import Receiver
@@ -31,18 +30,27 @@ class WebhookProcesses:
     async def start(
         self, name: str, *, owns: bool = True, settings: Mapping[str, int] | None = None
     ) -> GroupProcess:
-        """Start a consumer *name*; return when it owns the partition, or waits for that."""
+        """Start a consumer *name*; return when it owns the partition, or stands by."""
         started = await self.spawn(name, settings)
 
         async def is_there() -> bool:
             assert started.process.returncode is None, f"{name} ended by itself"
-            return await (self._owns(name) if owns else self._waits(name))
+            return await (self._owns(name) if owns else self._stands_by(name))
 
         await wait_until(is_there, f"{name} is there")
         return started
 
     async def spawn(self, name: str, settings: Mapping[str, int] | None = None) -> GroupProcess:
         """Start a consumer *name*, and return at once."""
+        return await self._start(name, ("--consumer", name), settings)
+
+    async def supervise(self, processes: int, settings: Mapping[str, int]) -> GroupProcess:
+        """Start a supervisor of so many processes, and return at once."""
+        return await self._start("supervisor", ("--processes", str(processes)), settings)
+
+    async def _start(
+        self, name: str, members: Sequence[str], settings: Mapping[str, int] | None
+    ) -> GroupProcess:
         given = {"lease_ms": LEASE_MS, "block_ms": 100, **(settings or {})}
         environment = {
             **os.environ,
@@ -53,7 +61,7 @@ class WebhookProcesses:
         }
         process = await self._stack.enter_async_context(
             await anyio.open_process(
-                routestream_command("consume", WEBHOOK, "--consumer", name),
+                routestream_command("consume", WEBHOOK, *members),
                 stdin=DEVNULL,
                 stdout=DEVNULL,
                 stderr=DEVNULL,
@@ -67,10 +75,10 @@ class WebhookProcesses:
     async def _owns(self, name: str) -> bool:
         return await owner(self._log, WEBHOOK) == name
 
-    async def _waits(self, name: str) -> bool:
-        called = connection_name(self._log.keys, 0, WEBHOOK, name)
-        clients = await self._log.server.client.execute_command("CLIENT LIST")
-        return any(one["name"] == called and "b" in one["flags"] for one in clients)
+    async def _stands_by(self, name: str) -> bool:
+        return bool(
+            await self._log.server.client.call("HEXISTS", self._log.keys.processes, name)
+        ) and not await self._owns(name)
 
 
 @asynccontextmanager

@@ -50,6 +50,7 @@ RARE: Mapping[str, Sequence[str]] = MappingProxyType(
         "producer": ("events/log/append.py",),
         "consumer": (
             *("consumers/runtime/", "consumers/handlers/", "consumers/processes/"),
+            "consumers/membership/",
             *("consumers/monitoring/", "projections/read_model/", "events/log/"),
             *("events/streams/lag.py", "events/streams/stream_", "producers/endpoints/"),
             "events/retention/lua/note_snapshot.lua",
