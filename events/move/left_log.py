@@ -89,6 +89,7 @@ async def _keys_of(server: Server, keys: Keys) -> AsyncGenerator[str]:
                     yield key
             if not cursor:
                 break
-    for key in (keys.names, keys.checkers, keys.processes, keys.proxies):
+    processes = (keys.processes, keys.processes_changed)
+    for key in (keys.names, keys.checkers, *processes, keys.proxies):
         if await server.client.call("EXISTS", key):
             yield key
