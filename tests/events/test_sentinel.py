@@ -9,6 +9,7 @@ from urllib.parse import quote
 import anyio
 import pytest
 
+from consumers.doctor.finding import Finding
 from consumers.processes.embedded import EmbeddedServer, free_port
 from events.entry.entry_id import START, EntryId
 from events.errors import NotDurableError, ServerRefusedError, ServerUnavailableError
@@ -17,6 +18,7 @@ from events.log.batch import Durability
 from events.log.log import EventLog, open_log
 from projections.read_model.reader import open_reader
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.consumers.support.examination import examined
 from tests.support.log_lines import captured_lines
 from tests.support.projectors import member
 from tests.support.running_consumer import (
@@ -146,6 +148,8 @@ async def test_what_a_failover_lost_is_told_and_readers_keep_what_they_had(
                 after = await append(log, 3)
                 await wait_until(lambda: reader.state == "history_missing", "it says so", TIMEOUT_S)
                 assert len(list(reader.endpoints())) == 5
+                findings = await examined(own_sentinels.url(), log.keys.namespace)
+                assert any("accept-loss" in one.to_do for one in findings if is_error(one))
                 with anyio.fail_after(TIMEOUT_S):
                     await handling.until_handled(*after)
                 await wait_until(lambda: any(lost_by(lines, GROUP)), "the loss is told", TIMEOUT_S)
@@ -156,6 +160,10 @@ async def test_what_a_failover_lost_is_told_and_readers_keep_what_they_had(
                 assert await ids_in(log) == {*kept, *after}
 
     assert lost_by(lines, GROUP) == [str(one) for one in lost]
+
+
+def is_error(finding: Finding) -> bool:
+    return finding.severity == "error"
 
 
 def lost_by(lines: list[Any], group: str) -> list[str]:
