@@ -72,14 +72,16 @@ class GroupTransfer:
 
     async def _move(self, name: str) -> MovedGroup:
         given = [await self._given(name, p) for p in range(self._source.partitions)]
+        # An entry whose id had to change lies after its old one, in the same millisecond.
+        until = EntryId(max(given).ms + 1, 0).before()
         lefts: dict[int, _Left] = {}
         for partition in range(self._target.partitions):
             head = await self._target.head(partition)
-            lefts[partition] = _Left(min(max(given), head), {})
+            lefts[partition] = _Left(min(until, head), {})
         lost = 0
         for partition, last in enumerate(given):
             lost += await self._add_pending(name, partition, lefts)
-            await self._add_undelivered(partition, last, max(given), lefts)
+            await self._add_undelivered(partition, last, until, lefts)
         for partition, left in lefts.items():
             await self._make(name, partition, left)
         dead = sum([await self._dead(name, p) for p in range(self._source.partitions)])
