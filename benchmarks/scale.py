@@ -30,6 +30,7 @@ NAMESPACE = "scale"
 SHORT = (20_000, 1_000)
 WHOLE = (10_000_000, 100_000)
 _PORTION = 20_000
+_GROUP = "route-table"
 
 
 class Took(NamedTuple):
@@ -42,12 +43,13 @@ class Took(NamedTuple):
 
 
 async def filled(url: str, entries: int, of: list[Endpoint]) -> None:
-    """Make a log of so many entries."""
+    """Make a log of so many entries, and a group that has read none of them."""
     async with open_log(url, namespace=NAMESPACE) as log:
         await fill(log, beginnings(of))
         more = changes(of, entries - 2 * len(of))
         while portion := list(islice(more, _PORTION)):
             await fill(log, portion)
+        await log.server.client.call("XGROUP", "CREATE", log.keys.events(0), _GROUP, "0")
 
 
 def commands(endpoint: str) -> Iterator[tuple[str, ...]]:
@@ -56,9 +58,8 @@ def commands(endpoint: str) -> Iterator[tuple[str, ...]]:
     yield ("streams", "show", f"{{{NAMESPACE}:0}}:events")
     for noun in ("groups", "endpoints", "health", "dead", "proxies", "snapshot"):
         yield (noun, "ls")
-    yield ("groups", "show", "route-table")
-    yield ("groups", "pending", "route-table")
-    yield ("groups", "losses")
+    for verb in ("show", "pending", "losses"):
+        yield ("groups", verb, _GROUP)
     for verb in ("show", "why"):
         yield ("endpoints", verb, endpoint)
     yield ("endpoints", "show", endpoint[:8])
