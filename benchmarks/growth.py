@@ -24,7 +24,7 @@ async def cost_at(url: str, *, lengths: tuple[int, ...], events: int) -> dict[st
         figures = await projected_there(url, namespace, backlog)
         cpu_us = figures["client_us"] + figures["server_us"]
         measured[str(wanted)] = {**figures, "cpu_us": cpu_us}
-        length += events
+        length += events + backlog.endpoints
     return measured
 
 

@@ -50,6 +50,11 @@ async def projected_there(url: str, namespace: str, backlog: Backlog, tree: Path
             projectors.append(await running.enter_async_context(started(*command, cwd=tree)))
         for projector in projectors:
             await projector.line()
+        one_of_each = Backlog(backlog.endpoints, backlog.endpoints, backlog.kind)
+        await filled(url, namespace, backlog.kind, one_of_each, tree)
+        for projector in projectors:
+            await projector.say("hold them")
+            await projector.line()
         await filled(url, namespace, backlog.kind, backlog, tree)
         for projector in projectors:
             await projector.say("go")

@@ -64,6 +64,10 @@ async def _project(url: str, namespace: str, partition: int, events: int) -> Non
         consumer = _Consumer(log, partition, (group, f"bench-{partition}"), gate, settings)
         tasks.start_soon(consumer.run)
         await _until_worked_off(log, partition)
+        # What was built from the log is not held yet; a change of each endpoint makes it so.
+        print("built", flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+        await _until_worked_off(log, partition)
         gate.open = anyio.Event()
         print("warm", flush=True)
         await anyio.to_thread.run_sync(sys.stdin.readline)
