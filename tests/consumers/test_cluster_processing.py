@@ -3,26 +3,28 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from msgspec.structs import replace
 
 from consumers.cli.groups.groups import groups
 from consumers.cli.streams.streams import streams
+from consumers.handlers.handler_consumer import HandlerConsumer
+from consumers.handlers.handler_work import HandlerWork
 from consumers.runtime.consumer import Consumer
-from consumers.runtime.processor import HandlerProcessor
 from consumers.runtime.projector import Projector
-from events import EventLog, open_log
+from events import START, EventLog, open_log
 from events.entry.recorded import RecordedEvent
 from events.server.settings import ServerSettings
 from projections.read_model.reader import ReaderSettings, RouteTableReader, open_reader
 from projections.route_table.route_table import ROUTE_TABLE
 from tests.consumers.support.commands import Commands
 from tests.consumers.support.examination import examined, found
+from tests.consumers.support.handler_group import LASTING, handling_with, in_order
 from tests.events.support.appenders import Appenders
 from tests.support.cluster_servers import ClusterServers, slot_of
 from tests.support.histories import created
-from tests.support.running_consumer import GROUP, QUICK, Handling, consuming
+from tests.support.running_consumer import GROUP, QUICK, consuming
 from tests.support.server_set import ask
 from tests.support.waiting import wait_until
 
@@ -91,20 +93,20 @@ async def test_the_table_is_what_the_log_says_after_every_kind_of_change(
         assert reader.state == "following"
 
 
-async def test_a_handler_keeps_the_order_of_each_endpoint_while_slots_move(
+async def test_a_handler_group_keeps_the_order_of_each_endpoint_while_slots_move(
     own_cluster: ClusterServers, namespace: str
 ) -> None:
-    handled: dict[UUID, list[RecordedEvent]] = {}
+    handled: list[RecordedEvent] = []
 
     async def note(recorded: RecordedEvent) -> None:
-        handled.setdefault(recorded.endpoint_id, []).append(recorded)
+        handled.append(recorded)
 
-    handling = Handling()
-    handling.before = note
     async with opened(own_cluster, namespace) as log:
-        processor = HandlerProcessor(handling, QUICK.policy)
-        members = [Consumer(log, p, (GROUP, "one"), processor, QUICK) for p in range(PARTITIONS)]
-        async with consuming(*members):
+        work = HandlerWork(note, None, START)
+        members = [
+            HandlerConsumer(log, p, (GROUP, "one"), work, LASTING) for p in range(PARTITIONS)
+        ]
+        async with handling_with(*members):
             appenders = Appenders(log)
             async with appenders.running(8):
                 await appenders.until(30)
@@ -115,10 +117,13 @@ async def test_a_handler_keeps_the_order_of_each_endpoint_while_slots_move(
                     await own_cluster.move_slot(slot, others[0])
                 await appenders.until(30)
             told = {*appenders.acknowledged.values()}
-            await wait_until(lambda: told <= {*handling.handled}, "all are handled", WAIT_S)
-    for seen in handled.values():
-        ids = [one.entry_id for one in seen]
-        assert ids == sorted(ids)
+
+            def are_handled() -> bool:
+                return told <= {one.entry_id for one in handled}
+
+            await wait_until(are_handled, "all are handled", WAIT_S)
+    for endpoint_id, ids in in_order(handled).items():
+        assert ids == sorted(ids), endpoint_id
 
 
 async def test_commands_and_the_doctor_say_which_node_has_each_partition(

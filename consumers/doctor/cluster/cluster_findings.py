@@ -9,6 +9,8 @@ from consumers.doctor.finding import Finding, counted, error, ok, warning
 UNEVEN = 1.5
 """So many times the mean of partitions on one node are too many: it limits all of the log."""
 
+SLOTS = 16_384
+
 NODE_TIMEOUT_MS = 10_000
 
 
@@ -33,15 +35,30 @@ def away_finding(at: str, why: str) -> Finding:
 
 
 def _slots(shards: Sequence[ClusterShard]) -> Finding:
-    away = [shard for shard in shards if not shard.is_served]
+    away = [*_unserved(shards)]
     if not away:
         return ok("cluster slots", "all slots are served", counted(len(shards), "master"))
     return error(
         "cluster slots",
         "some slots have no master: the partitions in them take no appends and are not read",
-        ", ".join(f"{shard.slots[0]} to {shard.slots[-1]}" for shard in away),
+        ", ".join(f"{first} to {last}" for first, last in away),
         to_do="start their master, or see why no replica took over (`redis-cli CLUSTER SHARDS`)",
     )
+
+
+def _unserved(shards: Sequence[ClusterShard]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of slots that no master serves; a dead one may be left out."""
+    served = sorted(
+        pair
+        for shard in shards
+        if shard.is_served
+        for pair in zip(shard.slots[::2], shard.slots[1::2], strict=True)
+    )
+    after = 0
+    for first, last in (*served, (SLOTS, SLOTS)):
+        if first > after:
+            yield after, first - 1
+        after = last + 1
 
 
 def _replicas(shards: Sequence[ClusterShard]) -> Finding:
