@@ -11,4 +11,4 @@ from tests.support.demo_run import CLUSTER_DEMO, assert_holds
 def test_a_cluster_that_loses_a_node_and_a_host_serves_on() -> None:
     if not is_traefik_installed():
         pytest.skip("the extra `traefik` is not installed")
-    assert_holds(22, program=CLUSTER_DEMO)
+    assert_holds(30, program=CLUSTER_DEMO)

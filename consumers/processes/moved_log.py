@@ -8,7 +8,7 @@ from events.errors import EventsError, ServerUnavailableError
 from events.log.log import EventLog
 from events.structured_logger import structured_logger
 
-LOOK_FOR_MOVE_S = 1.0
+LOOK_FOR_MOVE_S = 3.0
 """Seconds between two looks at whether the log has moved, or is about to."""
 
 _WHILE_PAUSED_S = 0.1

@@ -177,7 +177,10 @@ async def _refuse_remains(client: Client, keys: Keys) -> None:
     async def count(partition: int) -> int:
         return reply(await client.call("EXISTS", *remains_of(keys, [partition])), int)
 
-    remains = sum((await ask_each(range(PARTITIONS_MAX), count)).values())
+    try:
+        remains = reply(await client.call("EXISTS", *remains_of(keys)), int)
+    except ServerRefusedError:  # a cluster counts no keys of several slots at once
+        remains = sum((await ask_each(range(PARTITIONS_MAX), count)).values())
     if remains:
         raise LayoutError(
             f"the log {keys.namespace!r} has lost its layout, the key {keys.layout}, but"

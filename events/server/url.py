@@ -57,7 +57,7 @@ class ServerUrl(msgspec.Struct, frozen=True, kw_only=True):
     def masked(self) -> str:
         """The URL without its passwords."""
         secret = "" if self.password is None else f":{MASK}"
-        login = f"{quote(self.username or '')}{secret}"
+        login = f"{quote(self.username or '', safe='')}{secret}"
         query = "&".join(
             f"{name}={MASK if name in _SECRETS else str(value).lower()}"
             for name, value in given(self.options)

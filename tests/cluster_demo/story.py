@@ -19,6 +19,7 @@ from tests.events.support.appenders import Appenders
 from tests.support.cluster_servers import ClusterServers
 
 PARTITIONS = 12
+MORE_PARTITIONS = 24
 NAMES = ("chat", "embed", "rerank")
 
 _HOST = {
@@ -62,6 +63,7 @@ class ClusterStory:
             await self._a_master_is_killed()
             await self._a_replica_dies()
             await self._a_host_is_killed()
+            await self._the_log_gets_more_partitions()
         await self._everything_agrees_with_the_log()
 
     async def _partitions_are_spread(self) -> None:
@@ -108,6 +110,19 @@ class ClusterStory:
         [dying, _] = self._cluster.replicas["embed"]
         await dying.kill()
         await self._until_routable("embed", "a replica that dies is noticed", without=dying)
+
+    async def _the_log_gets_more_partitions(self) -> None:
+        self._tell(f"the log is moved to {MORE_PARTITIONS} partitions while it runs")
+        words = ("--partitions", str(MORE_PARTITIONS), "--into", "demo-moved", "--yes")
+        printed = await self._shell.run("log", "repartition", *words)
+        self._checks.note("it has moved", held=printed.exit_code == 0)
+        await self._appenders.until(100)
+        self._checks.note(
+            f"appends go to {MORE_PARTITIONS} partitions",
+            held=self._cluster.log.current.partitions == MORE_PARTITIONS,
+        )
+        for number, name in enumerate(NAMES):
+            await self._weigh(name, 0.9 - number / 10)
 
     async def _everything_agrees_with_the_log(self) -> None:
         self._tell("all is compared with the log")

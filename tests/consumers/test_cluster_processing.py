@@ -90,7 +90,7 @@ async def test_the_table_is_what_the_log_says_after_every_kind_of_change(
             await own_cluster.until_promoted(key, master)
             await appenders.until(50)
         await until_shown(log, reader)
-        assert reader.state == "following"
+        await wait_until(lambda: reader.state == "following", "the reader follows", WAIT_S)
 
 
 async def test_a_handler_group_keeps_the_order_of_each_endpoint_while_slots_move(

@@ -83,7 +83,7 @@ class Appenders:
         """Return what of it the log lacks, has twice, or has out of order or uncalled for."""
         there: Counter[str] = Counter()
         numbers: dict[UUID, list[int]] = {}
-        async for recorded in self._log.read():
+        async for recorded in self._log.current.read():
             request_id = recorded.metadata.request_id or ""
             if request_id in self._asked:
                 there[request_id] += 1
