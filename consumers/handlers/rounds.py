@@ -77,6 +77,8 @@ class Rounds:
         finally:
             if self._trying or self._done or self._failed:
                 await self._take_back()
+        if not self._is_stopped:
+            raise RuntimeError("a worker was cancelled from elsewhere; nothing is tried any more")
 
     async def _go_round(self, workers: TaskGroup) -> None:
         while True:

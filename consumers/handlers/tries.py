@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 import anyio
+import anyio.lowlevel
 
 from consumers.handlers.entry_in_hand import EntryInHand
 from consumers.handlers.handler_settings import TOLD_MAX_S, HandlerSettings
@@ -94,7 +95,11 @@ class Tries:
         deadline_s, error = self._settings.deadline_s, None
         try:
             with anyio.move_on_after(deadline_s) as deadline:
-                await self._work.handler(one.event)
+                try:
+                    await self._work.handler(one.event)
+                except anyio.get_cancelled_exc_class() as raised:
+                    await anyio.lowlevel.checkpoint_if_cancelled()  # what cancels us goes on
+                    raise RuntimeError("the handler met a cancellation from elsewhere") from raised
         except Exception as raised:  # noqa: BLE001 - however a handler fails, its entry has an end
             error = raised
         if deadline.cancelled_caught:
