@@ -51,6 +51,7 @@ class Lanes:
         self._awaited: _Lane | None = None
         self._alone: EntryInHand | None = None
         self._alone_until = 0.0
+        self._looked_at = monotonic()
         self._is_stopped = False
 
     def add(self, held: EntryInHand) -> None:
@@ -64,7 +65,7 @@ class Lanes:
 
     def next(self) -> EntryInHand | None:
         """Begin a try of the entry that is returned; None if none may begin now."""
-        now = monotonic()
+        self._looked_at = now = monotonic()
         self._line_up_due(now)
         is_free = self.running < self._concurrency and now >= self._alone_until
         if self._is_stopped or not is_free or not self._lined_up:
@@ -94,7 +95,8 @@ class Lanes:
 
     def next_s(self) -> float | None:
         """Return the seconds until `next` may find one by itself; None if it will not."""
-        now, times = monotonic(), [lane[0] for lane in self._due[:1]]
+        # What became due since `next` looked was not seen by it.
+        now, times = self._looked_at, [lane[0] for lane in self._due[:1]]
         if self._lined_up and self.running < self._concurrency:
             times.append(self._alone_until)
             times.append(self._lined_up[0].lined_up_at + self._alone_s)

@@ -191,6 +191,14 @@ def test_a_suspect_is_alone_for_a_while_only_and_waits_no_longer_for_it(
     assert numbers(begun(lanes)) == [2]
 
 
+def test_what_becomes_due_after_a_look_is_not_slept_through(clock: Counter[str]) -> None:
+    lanes = lanes_of(1, held(A, 0, due_at=1_000.01))
+    assert begun(lanes) == []
+    clock["ms"] += 20
+    assert lanes.next_s() is not None
+    assert numbers(begun(lanes)) == [0]
+
+
 def test_many_suspects_hold_up_the_others_no_longer_than_one(clock: Counter[str]) -> None:
     suspects = [held(UUID(int=number), number, begun=1) for number in range(101, 150)]
     lanes = lanes_of(100, *suspects, held(A, 99), alone_s=0.25)
