@@ -13,6 +13,9 @@ from tests.support.given_server import chosen_or_given_server, chosen_server, se
 from tests.support.sentinel_servers import SentinelServers, sentinel_servers
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
+PATIENCE_MS = 10_000
+"""No server that runs goes without an answer for so long, however busy the machine is."""
+
 pytest_plugins = ("tests.support.chosen_server", "tests.support.without_server")
 
 
@@ -63,9 +66,32 @@ async def own_cluster() -> AsyncIterator[ClusterServers]:
 
 
 @pytest.fixture
+async def patient_cluster() -> AsyncIterator[ClusterServers]:
+    """A cluster for a test that changes it, in which a node is only replaced if the test does it.
+
+    A killed one is, too, but that takes some fifteen seconds.
+    """
+    patient = cluster_servers(
+        "--appendfsync", "always", node_timeout_ms=PATIENCE_MS, kind=server_kind()
+    )
+    async with patient as servers:
+        yield servers
+
+
+@pytest.fixture
 async def own_sentinels() -> AsyncIterator[SentinelServers]:
     """A master, two replicas and three sentinels, for a test that breaks them."""
     async with sentinel_servers("--appendfsync", "always", kind=server_kind()) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def patient_sentinels() -> AsyncIterator[SentinelServers]:
+    """The same, for a test in which the master stays, or is only replaced as planned."""
+    patient = sentinel_servers(
+        "--appendfsync", "always", down_after_ms=PATIENCE_MS, kind=server_kind()
+    )
+    async with patient as servers:
         yield servers
 
 

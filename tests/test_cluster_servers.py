@@ -6,6 +6,8 @@ from redis.exceptions import AskError, MovedError, TryAgainError
 from tests.support.cluster_servers import MASTERS, ClusterServers, members, slot_of
 from tests.support.server_set import ask
 
+pytestmark = pytest.mark.timeout(300)
+
 
 async def test_three_masters_serve_all_slots_and_each_has_a_replica(
     cluster: ClusterServers,
@@ -59,23 +61,23 @@ async def test_a_replica_takes_over_from_a_paused_master_and_later_as_planned(
 
 
 async def test_a_slot_moves_with_its_keys_and_may_be_left_half_moved(
-    own_cluster: ClusterServers,
+    patient_cluster: ClusterServers,
 ) -> None:
     key, other = "{one}:a", "{one}:b"
-    source = await own_cluster.master_of(key)
-    target = next(one for one in await own_cluster.masters() if one is not source)
+    source = await patient_cluster.master_of(key)
+    target = next(one for one in await patient_cluster.masters() if one is not source)
     await ask(source, "MSET", key, "1", other, "2")
 
-    await own_cluster.begin_move(slot_of(key), target)
-    await own_cluster.move_keys(slot_of(key), target, key)
+    await patient_cluster.begin_move(slot_of(key), target)
+    await patient_cluster.move_keys(slot_of(key), target, key)
     with pytest.raises(AskError, match=f":{target.port}$"):
         await ask(source, "GET", key)
     with pytest.raises(TryAgainError):
         await ask(source, "MGET", key, other)
     assert await ask(source, "GET", other) == "2"
 
-    await own_cluster.move_keys(slot_of(key), target)
-    await own_cluster.end_move(slot_of(key), target)
-    assert await own_cluster.master_of(key) is target
+    await patient_cluster.move_keys(slot_of(key), target)
+    await patient_cluster.end_move(slot_of(key), target)
+    assert await patient_cluster.master_of(key) is target
     assert await ask(target, "MGET", key, other) == ["1", "2"]
-    await own_cluster.until_whole()
+    await patient_cluster.until_whole()

@@ -21,10 +21,10 @@ async def test_sentinels_replace_a_killed_master_by_a_replica_that_has_all(
 
 
 async def test_sentinels_replace_a_master_as_planned_though_one_of_them_is_away(
-    own_sentinels: SentinelServers,
+    patient_sentinels: SentinelServers,
 ) -> None:
-    first = await own_sentinels.master()
-    own_sentinels.sentinels.kill(own_sentinels.sentinels.servers[0])
-    second = await own_sentinels.failover()
+    first = await patient_sentinels.master()
+    patient_sentinels.sentinels.kill(patient_sentinels.sentinels.servers[0])
+    second = await patient_sentinels.failover()
     assert second is not first
-    assert await own_sentinels.master() is second
+    assert await patient_sentinels.master() is second

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+import pytest
 from msgspec.structs import replace
 
 from consumers.cli.groups.groups import groups
@@ -27,6 +28,8 @@ from tests.support.histories import created
 from tests.support.running_consumer import GROUP, QUICK, consuming
 from tests.support.server_set import ask
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
 
 PARTITIONS = 4
 WAIT_S = 60.0
@@ -71,37 +74,37 @@ async def until_shown(log: EventLog, reader: RouteTableReader) -> None:
 
 
 async def test_the_table_is_what_the_log_says_after_every_kind_of_change(
-    own_cluster: ClusterServers, namespace: str
+    patient_cluster: ClusterServers, namespace: str
 ) -> None:
-    async with opened(own_cluster, namespace) as log, projecting(log) as reader:
+    async with opened(patient_cluster, namespace) as log, projecting(log) as reader:
         appenders = Appenders(log)
         key, slot = log.keys.events(0), slot_of(log.keys.events(1))
         async with appenders.running(8):
             await appenders.until(50)
-            source = await own_cluster.master_of_slot(slot)
-            target = next(one for one in await own_cluster.masters() if one is not source)
-            await own_cluster.move_slot(slot, target)
+            source = await patient_cluster.master_of_slot(slot)
+            target = next(one for one in await patient_cluster.masters() if one is not source)
+            await patient_cluster.move_slot(slot, target)
             await appenders.until(50)
-            await own_cluster.failover(key)
+            await patient_cluster.failover(key)
             await appenders.until(50)
-            await own_cluster.until_whole()
-            master = await own_cluster.master_of(key)
-            own_cluster.kill(master)
-            await own_cluster.until_promoted(key, master)
+            await patient_cluster.until_whole()
+            master = await patient_cluster.master_of(key)
+            patient_cluster.kill(master)
+            await patient_cluster.until_promoted(key, master)
             await appenders.until(50)
         await until_shown(log, reader)
         await wait_until(lambda: reader.state == "following", "the reader follows", WAIT_S)
 
 
 async def test_a_handler_group_keeps_the_order_of_each_endpoint_while_slots_move(
-    own_cluster: ClusterServers, namespace: str
+    patient_cluster: ClusterServers, namespace: str
 ) -> None:
     handled: list[RecordedEvent] = []
 
     async def note(recorded: RecordedEvent) -> None:
         handled.append(recorded)
 
-    async with opened(own_cluster, namespace) as log:
+    async with opened(patient_cluster, namespace) as log:
         work = HandlerWork(note, None, START)
         members = [
             HandlerConsumer(log, p, (GROUP, "one"), work, LASTING) for p in range(PARTITIONS)
@@ -112,9 +115,9 @@ async def test_a_handler_group_keeps_the_order_of_each_endpoint_while_slots_move
                 await appenders.until(30)
                 for partition in range(PARTITIONS):
                     slot = slot_of(log.keys.events(partition))
-                    source = await own_cluster.master_of_slot(slot)
-                    others = [one for one in await own_cluster.masters() if one is not source]
-                    await own_cluster.move_slot(slot, others[0])
+                    source = await patient_cluster.master_of_slot(slot)
+                    others = [one for one in await patient_cluster.masters() if one is not source]
+                    await patient_cluster.move_slot(slot, others[0])
                 await appenders.until(30)
             told = {*appenders.acknowledged.values()}
 

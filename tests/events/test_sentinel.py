@@ -33,6 +33,8 @@ from tests.support.sentinel_servers import MASTER, SentinelServers
 from tests.support.server_set import ask
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(300)
+
 TIMEOUT_S = 60.0
 ON_ALL = Durability(replicas=2, timeout_ms=2_000)
 
@@ -97,13 +99,13 @@ async def test_what_all_replicas_acknowledged_outlives_a_master_that_is(
         async with appending(log) as acknowledged:
             old = await own_sentinels.master()
             if how == "replaced as planned":
-                new = await own_sentinels.failover()
+                await own_sentinels.failover()
                 await wait_until(partial(is_left, old), "nobody is left there", TIMEOUT_S)
             else:
                 (own_sentinels.kill if how == "killed" else own_sentinels.pause)(old)
-                new = await own_sentinels.until_promoted(old)
+                await own_sentinels.until_promoted(old)
             after = await append(log)
-        assert await master_port(log) == new.port
+        assert await master_port(log) != old.port
 
         await wait_until(lambda: set(after) <= set(arrived), "it is followed", TIMEOUT_S)
         with anyio.fail_after(TIMEOUT_S):
@@ -172,42 +174,42 @@ def lost_by(lines: list[Any], group: str) -> list[str]:
 
 
 async def test_only_a_master_that_most_sentinels_name_is_believed(
-    own_sentinels: SentinelServers,
+    patient_sentinels: SentinelServers,
 ) -> None:
     with pytest.raises(ServerRefusedError, match="the sentinels know no master 'nobody'"):
-        async with open_log(own_sentinels.url("nobody")):
+        async with open_log(patient_sentinels.url("nobody")):
             pass
 
-    master = await own_sentinels.master()
-    liar, other, _ = watching = own_sentinels.sentinels.servers
+    master = await patient_sentinels.master()
+    liar, other, _ = watching = patient_sentinels.sentinels.servers
     stranger = free_port()
     await ask(liar, "SENTINEL", "REMOVE", MASTER)
     await ask(liar, "SENTINEL", "MONITOR", MASTER, "127.0.0.1", stranger, 1)
-    async with open_log(own_sentinels.url(), source="test") as log:
+    async with open_log(patient_sentinels.url(), source="test") as log:
         assert await master_port(log) == master.port
 
-        own_sentinels.sentinels.kill(other)
+        patient_sentinels.sentinels.kill(other)
         with pytest.raises(ServerUnavailableError, match=f"names 127.0.0.1:{stranger}"):
-            async with open_log(own_sentinels.url()):
+            async with open_log(patient_sentinels.url()):
                 pass
         await log.server.node((await log.server.at("")).place).connection_pool.disconnect()
         [before] = await append(log)
         for sentinel in watching:
-            own_sentinels.sentinels.kill(sentinel)
-        await own_sentinels.restart(master)
+            patient_sentinels.sentinels.kill(sentinel)
+        await patient_sentinels.restart(master)
         [after] = await append(log)
         assert {before, after} == await ids_in(log)
         assert await master_port(log) == master.port
 
 
-async def test_sentinels_have_a_login_of_their_own(own_sentinels: SentinelServers) -> None:
-    for sentinel in own_sentinels.sentinels.servers:
+async def test_sentinels_have_a_login_of_their_own(patient_sentinels: SentinelServers) -> None:
+    for sentinel in patient_sentinels.sentinels.servers:
         await ask(sentinel, "ACL", "SETUSER", "watcher", "on", ">a:b@c", "+@all", "&*")
     login = {"sentinel_username": "watcher", "sentinel_password": quote("a:b@c")}
-    async with open_log(own_sentinels.url(**login), source="test") as log:
+    async with open_log(patient_sentinels.url(**login), source="test") as log:
         assert len(await append(log)) == 1
     with pytest.raises(ServerUnavailableError, match="user and password"):
-        async with open_log(own_sentinels.url(**login | {"sentinel_password": "wrong"})):
+        async with open_log(patient_sentinels.url(**login | {"sentinel_password": "wrong"})):
             pass
 
 

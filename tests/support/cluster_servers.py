@@ -22,14 +22,14 @@ from tests.support.servers import SLOTS
 from tests.support.waiting import wait_until
 
 MASTERS = 3
-NODE_TIMEOUT_MS = 1_000
-"""A node that does not answer for this long has failed; half of it is too short when busy."""
+NODE_TIMEOUT_MS = 3_000
+"""A node that does not answer for this long has failed: also one that only gets no CPU."""
 
 WHOLE_TIMEOUT_S = 60.0
 _PROMOTION_TIMEOUT_S = 60.0
 _FAILOVERS_TRIED = 5
 _FAILOVER_TIMEOUT_S = 10.0
-_MIGRATE_TIMEOUT_MS = 5_000
+_MIGRATE_TIMEOUT_MS = 10_000
 _KEYS_AT_ONCE = 100
 
 

@@ -21,7 +21,11 @@ from tests.support.waiting import wait_until
 
 MASTER = "routes"
 QUORUM, SENTINELS = 2, 3
-DOWN_AFTER_MS = 1_000
+DOWN_AFTER_MS = 3_000
+"""A master that does not answer for this long has failed: also one that only gets no CPU.
+
+A replica whose link was down for ten times as long before is not promoted.
+"""
 
 WHOLE_TIMEOUT_S = 60.0
 _PROMOTION_TIMEOUT_S = 90.0
@@ -33,7 +37,7 @@ port {{port}}
 bind 127.0.0.1
 dir {{folder}}
 sentinel monitor {MASTER} 127.0.0.1 {{master}} {QUORUM}
-sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}
+sentinel down-after-milliseconds {MASTER} {{down_after_ms}}
 sentinel failover-timeout {MASTER} 3000
 """
 
@@ -41,10 +45,12 @@ sentinel failover-timeout {MASTER} 3000
 class SentinelServer(EmbeddedServer):
     """A sentinel, which keeps what it knows in a file of its *folder*."""
 
-    def __init__(self, folder: Path, master: EmbeddedServer, port: int) -> None:
+    def __init__(self, folder: Path, master: EmbeddedServer, port: int, down_after_ms: int) -> None:
         super().__init__(folder, port=port)
         self._file = folder / "sentinel.conf"
-        known = _CONFIGURATION.format(port=self.port, folder=folder, master=master.port)
+        known = _CONFIGURATION.format(
+            port=self.port, folder=folder, master=master.port, down_after_ms=down_after_ms
+        )
         self._file.write_text(known)
 
     def _command(self, program: str) -> list[str]:
@@ -187,7 +193,10 @@ async def _offset(server: EmbeddedServer) -> int:
 
 @asynccontextmanager
 async def sentinel_servers(
-    *options: str, replicas: int = 2, kind: NewServer = EmbeddedServer
+    *options: str,
+    replicas: int = 2,
+    down_after_ms: int = DOWN_AFTER_MS,
+    kind: NewServer = EmbeddedServer,
 ) -> AsyncIterator[SentinelServers]:
     """Run a master with so many *replicas*, each with the *options*, and three sentinels."""
     with ExitStack() as stack:
@@ -198,7 +207,10 @@ async def sentinel_servers(
         followers = [
             kind(new_folder(stack), *options, *follows, port=one) for one in ports[:replicas]
         ]
-        watching = [SentinelServer(new_folder(stack), master, one) for one in ports[replicas:]]
+        watching = [
+            SentinelServer(new_folder(stack), master, one, down_after_ms)
+            for one in ports[replicas:]
+        ]
         together = SentinelServers([master, *followers], watching)
         stack.callback(together.kill_all)
         stack.callback(together.sentinels.kill_all)

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from consumers.processes.embedded import EmbeddedServer, free_port
 
-_ASK_TIMEOUT_S = 2.0
+_ASK_TIMEOUT_S = 20.0
 UNANSWERED = (RedisError, OSError)
 """What asking raises when a server does not answer, or refuses."""
 
