@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -173,9 +173,9 @@ async def read(account: Account) -> None:
     async with log_to_read(account.url, namespace=account.namespace) as log:
         async with open_reader(log) as reader:
             assert reader.endpoint(CHAT) is not None
-        with anyio.move_on_after(0.2):
-            async for _ in log.follow(START):
-                pass
+        with anyio.fail_after(20):
+            async with aclosing(log.follow(START)) as events:
+                await anext(events)
     with redis.Redis.from_url(account.url) as client:
         stream = f"{{{account.namespace}:0}}:events"
         for path, command in READING.items():
