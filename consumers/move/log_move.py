@@ -10,6 +10,7 @@ from anyio.abc import TaskStatus
 
 from consumers.move.group_transfer import GroupTransfer, MovedGroup
 from consumers.move.target_tables import check_tables, fold_tables
+from consumers.processes.moved_log import LOOK_FOR_MOVE_S
 from events.background import in_background
 from events.errors import EventsError
 from events.history.history import History
@@ -31,6 +32,7 @@ HANDLERS_STOP_S = 15.0
 
 _PAUSE_MS = 30_000
 _LOOK_EVERY_S = 0.05
+_LOOK_MAX_S = 1.0
 
 
 class LogMoved(msgspec.Struct, frozen=True):
@@ -86,7 +88,7 @@ class LogMove:
 
         Raises:
             NotMovedError: The copy is not equal, or the change-over did not succeed: the log is
-                where it was.
+                where it was, sealed until the move is run again where the message says so.
             MovedError: Another program appends to the target.
             TrimmedError: A part of the log's history is gone.
         """
@@ -140,6 +142,9 @@ class LogMove:
             try:
                 names = await self._transfer.names()
                 leases = [log.keys.lease(p, name) for p in range(log.partitions) for name in names]
+                if names:
+                    # Between two owners there is no lease: by then no process takes one any more.
+                    await anyio.sleep(LOOK_FOR_MOVE_S + _LOOK_MAX_S)
                 with anyio.move_on_after(HANDLERS_STOP_S):
                     while await self._is_there(leases):  # noqa: ASYNC110 - they are elsewhere
                         await anyio.sleep(_LOOK_EVERY_S)

@@ -14,7 +14,7 @@ from consumers.monitoring.http import exposition
 from consumers.monitoring.targets import ExposedConsumers
 from consumers.processes.moved_log import LogMoves
 from consumers.processes.registry import own_facts
-from consumers.processes.stopping import stopping
+from consumers.processes.stopping import give_signs, stopping
 from consumers.settings import Settings
 from consumers.shipped import GROUPS
 from events.log.log import EventLog
@@ -117,4 +117,14 @@ async def run_group(
                 for member in members:
                     running.start_soon(member.run)
     _log.info("process_stopped", group=group.name, consumer=consumer)
-    return await moves.next_log()
+    return await _next_log(moves, supervised=supervised is not None)
+
+
+async def _next_log(moves: LogMoves, *, supervised: bool) -> EventLog | None:
+    """Wait, maybe for long, for the log to go on with; give the supervisor signs meanwhile."""
+    async with anyio.create_task_group() as signs:
+        if supervised:
+            signs.start_soon(give_signs)
+        next_log = await moves.next_log()
+        signs.cancel_scope.cancel()
+    return next_log

@@ -36,11 +36,9 @@ class LogMoves:
 
     async def wait(self) -> None:
         """Return when the log has moved, or the process shall pause for that."""
-        while True:
+        while await self._next() is not None:  # noqa: ASYNC110 - it is seen elsewhere
             await anyio.sleep(LOOK_FOR_MOVE_S)
-            if await self._next() is None:
-                _log.info("log_moves", namespace=self._event_log.keys.namespace)
-                return
+        _log.info("log_moves", namespace=self._event_log.keys.namespace)
 
     async def next_log(self) -> EventLog | None:
         """Return the log with which the process goes on, None if it shall end."""

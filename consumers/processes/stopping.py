@@ -52,7 +52,7 @@ async def stopping(
         await tasks.start(_receive_signals, asked, tasks.cancel_scope, moves)
         if supervised:
             tasks.start_soon(_watch_supervisor, asked, moves)
-            tasks.start_soon(_give_signs, is_alive)
+            tasks.start_soon(give_signs, is_alive)
         if moves is not None:
             tasks.start_soon(_watch_moves, asked, moves)
         tasks.start_soon(_stop_softly, asked, soft_stop, tasks.cancel_scope, timeout_s)
@@ -102,7 +102,7 @@ async def _watch_supervisor(asked: anyio.Event, moves: LogMoves | None) -> None:
     asked.set()
 
 
-async def _give_signs(is_alive: Callable[[], Awaitable[bool]]) -> None:
+async def give_signs(is_alive: Callable[[], Awaitable[bool]] = always) -> None:
     """Write to standard input while alive: a supervisor of ours gives a socket."""
     if not stat.S_ISSOCK(os.fstat(sys.stdin.fileno()).st_mode):
         return
