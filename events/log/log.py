@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from events.catalogue.event import Event
 from events.entry.entry_id import END, START, EntryId
 from events.entry.recorded import Entry, Metadata, entries_of
-from events.errors import AppendError, LayoutError, SealedLogError
+from events.errors import AppendError, EventsError, LayoutError, SealedLogError
 from events.log.append import Append
 from events.log.batch import MEMORY, Appended, Batch, Durability
 from events.log.keys import NAMESPACE, Keys, check_partitions, partition_of
@@ -56,6 +56,7 @@ class EventLog(AppendableLog):
         self.partitions = layout.partitions
         self.source = source
         self._successor: EventLog | None = None
+        self._finding = anyio.Lock()
         self._owns_server = False
         self._append = Append(server, keys)
         self._head = server.client.script("events.log", "head")
@@ -110,8 +111,10 @@ class EventLog(AppendableLog):
             ServerUnavailableError: The server that it has moved to cannot be reached.
         """
         layout = await held_layout(self.server.client, self.keys)
-        if self._successor is None and layout is not None and layout.moved_to is not None:
-            self._successor = await self._opened_at(layout.moved_to)
+        if layout is not None and layout.moved_to is not None:
+            async with self._finding:  # each opens a server, and only one is closed
+                if self._successor is None:
+                    self._successor = await self._opened_at(layout.moved_to)
         if self._successor is None:
             return None
         return await self._successor.find_successor() or self._successor
@@ -170,23 +173,31 @@ class EventLog(AppendableLog):
             SealedLogError: The log was not at its new place in time.
         """
         deadline = monotonic() + SEAL_WAIT_S
-        for delay_s in _WHILE_SEALED.delays():
-            log = self.current
-            try:
-                return await super(EventLog, log).append(
-                    *events,
-                    event_ids=event_ids,
-                    expected=expected,
-                    durability=durability,
-                    metadata=metadata,
-                )
-            except AppendError as error:
-                if not _is_sealed(error) or monotonic() >= deadline:
-                    raise
-                # The new place has what was appended before the seal, under these ids.
-                event_ids = error.event_ids
-            if await log.find_successor() is None:
-                await anyio.sleep(delay_s)
+        partial: AppendError | None = None
+        try:
+            for delay_s in _WHILE_SEALED.delays():
+                log = self.current
+                try:
+                    return await super(EventLog, log).append(
+                        *events,
+                        event_ids=event_ids,
+                        expected=expected,
+                        durability=durability,
+                        metadata=metadata,
+                    )
+                except AppendError as error:
+                    if not _is_sealed(error) or monotonic() >= deadline:
+                        raise
+                    # The new place has what was appended before the seal, under these ids.
+                    event_ids = error.event_ids
+                    if any(error.entry_ids):
+                        partial = error
+                if await log.find_successor() is None:
+                    await anyio.sleep(delay_s)
+        except EventsError as error:
+            if partial is None or isinstance(error, AppendError):
+                raise
+            raise partial from error  # others say that nothing was appended
         raise AssertionError("the delays never end")
 
     async def append_batch(self, batch: Batch, durability: Durability) -> Sequence[EntryId]:

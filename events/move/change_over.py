@@ -13,13 +13,17 @@ from events.errors import EventsError, ServerUnavailableError
 from events.log.layout import LogPlace
 from events.log.log import EventLog
 from events.log.partition_chunk import read_chunk
-from events.move.seal import SEALED_MS, Seal
+from events.move.seal import SEALED_MS, Seal, Step
 
 _RENEW_EVERY_S = SEALED_MS / 1_000 / 6
+_SEALED_UNTIL_THEN = "run the move again: until then, the log is sealed, and producers wait"
 
 
 class NotMovedError(EventsError):
-    """A log could not be moved to its copy; it is where it was, and goes on there."""
+    """A log could not be moved to its copy.
+
+    It is where it was, and goes on there, unless the message says that it is sealed.
+    """
 
 
 class LogChangeOver:
@@ -68,6 +72,14 @@ class LogChangeOver:
             for partition in range(self._source.partitions):
                 await self._seal.take(partition, "renew")
 
+    async def _take_all(self, step: Step, advice: str) -> None:
+        for partition in range(self._source.partitions):
+            if not await self._seal.take(partition, step):
+                raise NotMovedError(
+                    f"partition {partition} was sealed for more than {SEALED_MS / 1_000:.0f} s,"
+                    f" and then no more; {advice}"
+                )
+
     async def _lift(self) -> None:
         try:
             for partition in range(self._source.partitions):
@@ -87,19 +99,16 @@ class LogChangeOver:
 
         Raises:
             NotMovedError: A seal had expired, or something was added in spite of it; run the move
-                again, which copies that, too.
+                again, which copies that, too. Once the first seal is kept, the log is sealed until
+                then, as it is after any other error.
         """
-        for partition in range(self._source.partitions):
-            if not await self._seal.take(partition, "keep"):
-                raise NotMovedError(
-                    f"partition {partition} was sealed for more than {SEALED_MS / 1_000:.0f} s,"
-                    " and then no more; run the move again"
-                )
+        await self._take_all("renew", "run the move again")
+        await self._take_all("keep", _SEALED_UNTIL_THEN)
         if (now := await self.ends()) != list(ends):
             [partition, *_] = [p for p, end in enumerate(now) if end != ends[p]]
             raise NotMovedError(
                 f"partition {partition} was appended to although it was sealed, up to"
-                f" {now[partition]}: stop the programs that use XADD, and run the move again"
+                f" {now[partition]}: stop the programs that use XADD; {_SEALED_UNTIL_THEN}"
             )
         source, target = self._source, self._target
         place = msgspec.json.encode(
