@@ -81,6 +81,7 @@ class Consumer:
         self._stopped = anyio.Event()
         self._new: NewEntries | None = None
         self._is_assigned = True
+        self._has_joined = False
         self._told = anyio.Event()
         self._log = structured_logger(__name__).bind(
             group=group, consumer=self.name, partition=partition
@@ -136,7 +137,8 @@ class Consumer:
 
     async def _is_to_read(self) -> bool:
         """Wait until the partition is ours to read; return False if a stop came first."""
-        if not self._is_assigned and self.progress.state == "consuming":
+        if not self._is_assigned and self._has_joined:
+            self._has_joined = False
             await self._leave()
         while not self._is_assigned and not self._stopping.is_set():
             self.progress.waiting()
@@ -155,6 +157,7 @@ class Consumer:
         start = await self._processor.prepare()
         await self._group.ensure(start)
         await self._group.join(self.name)
+        self._has_joined = True
         await self._history.look()
         self._pruned_at = None
         member = (self._group.name, self.name)

@@ -23,6 +23,7 @@ from tests.support.running_consumer import (
     created,
     fill,
     folded_in_order,
+    members,
     states,
     until_settled,
 )
@@ -265,3 +266,26 @@ async def test_the_scripts_are_loaded_again_where_they_are_missing(own_log: Even
         await until_settled(own_log, NAME)
 
     assert await states(own_log, ROUTE_TABLE) == await folded_in_order(own_log, ROUTE_TABLE)
+
+
+async def test_one_that_is_withdrawn_while_it_is_interrupted_leaves_the_group(
+    log: EventLog,
+) -> None:
+    consumer, stream = projecting(log), log.keys.events(0)
+    call, aside = log.server.client.call, f"{log.keys.events(0)}:aside"
+    with captured_lines() as logs:
+        async with consuming(consumer):
+            await fill(log, 1)
+            await until_settled(log, NAME)
+            await call("COPY", stream, aside)
+            await call("SET", stream, "another program's")
+            # By then it waits so long for its next attempt that it is withdrawn before that.
+            await until_said(logs, "server_refused", 5)
+            await call("RENAME", aside, stream)
+            assert await members(log, NAME) == ["first"]
+            await consumer.withdraw()
+
+            async def has_left() -> bool:
+                return await members(log, NAME) == []
+
+            await wait_until(has_left, "it has left the group")
