@@ -1,4 +1,3 @@
-import asyncio
 from uuid import uuid4
 
 import anyio
@@ -102,25 +101,6 @@ async def test_an_entry_is_a_dead_letter_after_its_failures_and_its_lane_goes_on
     assert dead.consumer == "first"
     assert handling.calls == {bad: 3, good: 1}
     assert await tries(log) == {}
-
-
-async def test_a_handler_that_meets_anothers_cancellation_has_failed(log: EventLog) -> None:
-    bad, good = await append(log, *steps(uuid4(), 2))
-    cancelled = asyncio.get_running_loop().create_future()
-    cancelled.cancel()
-    handling = Handling()
-
-    async def meet(recorded: RecordedEvent) -> None:
-        if recorded.entry_id == bad:
-            await cancelled
-
-    handling.before = meet
-    async with handling_with(handler_consumer_of(log, handling)):
-        [dead] = await until_dead(log, 1)
-        await handling.until_handled(good)
-
-    assert (dead.original.entry_id, dead.reason) == (bad, "failed 3 times")
-    assert "cancellation from elsewhere" in dead.error
 
 
 async def test_failures_are_counted_on_across_a_restart(log: EventLog) -> None:

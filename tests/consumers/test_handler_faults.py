@@ -1,5 +1,6 @@
 """The server of a handler group loses replies, stands still, restarts, forgets; exact counts."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -170,6 +171,25 @@ async def test_who_cannot_renew_its_lease_ends_its_tries_in_time(
 
     assert handling.calls == {entry_id: 2}
     assert any(one["event"] == "lease_lost" for one in logs)
+
+
+async def test_a_handler_that_meets_anothers_cancellation_has_failed(direct: EventLog) -> None:
+    bad, good = await append(direct, *steps(uuid4(), 2))
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    handling = Handling()
+
+    async def meet(recorded: RecordedEvent) -> None:
+        if recorded.entry_id == bad:
+            await cancelled
+
+    handling.before = meet
+    async with handling_with(handler_consumer_of(direct, handling)):
+        [dead] = await until_dead(direct, 1)
+        await handling.until_handled(good)
+
+    assert (dead.original.entry_id, dead.reason) == (bad, "failed 3 times")
+    assert "cancellation from elsewhere" in dead.error
 
 
 async def test_a_server_that_forgot_everything_is_gone_on_with(
