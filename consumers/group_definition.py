@@ -120,16 +120,12 @@ def projector_group(projection: Projection[Any]) -> GroupDefinition:
             Snapshots(source, partition, all_settings.snapshots)
             for partition in range(log.partitions)
         ]
-        consumers = [
-            Consumer(
-                log,
-                one.partition,
-                (projection.read_model, name),
-                Projector(log, projection, one.partition, settings.policy, one),
-                settings,
-            )
-            for one in snapshots
-        ]
+        consumers = []
+        for one in snapshots:
+            projector = Projector(log, projection, one.partition, settings.policy, one)
+            await projector.look()
+            member = (projection.read_model, name)
+            consumers.append(Consumer(log, one.partition, member, projector, settings))
         async with looking_for_snapshots(SnapshotLooks(log, projection, name, snapshots)):
             yield consumers
 

@@ -81,6 +81,10 @@ class Projector(Generic[State]):
         self._held: HeldDocuments[State] = HeldDocuments()
         self._log = structured_logger(__name__).bind(group=name, partition=partition)
 
+    async def look(self) -> None:
+        """Learn which losses were accepted before it began: it may stand by for long."""
+        await self._known.look()
+
     async def prepare(self) -> EntryId:
         """Find the live generation, or build one from the log."""
         self._held.clear()

@@ -1,8 +1,10 @@
 """What one process knows of a partition's history: one that lacks it is not gone on with."""
 
+from contextlib import suppress
+
 from events.entry.entry_id import START, EntryId
 from events.entry.recorded import entries_of
-from events.errors import InvalidPositionError
+from events.errors import EventsError, InvalidPositionError
 from events.log.keys import Keys
 from events.log.partition_identity import (
     MissingHistory,
@@ -50,6 +52,16 @@ class KnownHistory:
         self.seen = max(self.seen, entry_id)
         if event_id:
             self._known = max(self._known, (entry_id, event_id))
+
+    async def look(self) -> None:
+        """Learn what was accepted so far: what is accepted from now on is about what is known.
+
+        Without a server there is nothing to learn, and `check` does it later.
+        """
+        with suppress(EventsError):
+            held = await read_partition_identity(self._ask, self._keys, self._partition)
+            if not self._has_looked:
+                self._has_looked, self.accepted = True, held.accepted
 
     async def check(self) -> PartitionIdentity:
         """Compare what is there with what is known, and with what the group noted or kept.
