@@ -17,7 +17,8 @@ from consumers.publishers.router.worker_set import NotOneEndpointError
 from consumers.runtime.interruption import HistoryAwaitedError
 from events.plain_yaml import UnreadableYamlError
 from events.plugins import InvalidPluginError
-from events.server.connection import NeverSentError, NoEntryError, SlotMovedError
+from events.server.connection import NoEntryError, SlotMovedError
+from events.server.pool import NeverSentError
 from producers.checker.address_policy import AddressRefusedError
 from producers.checker.probes.probe_failure import NoAnswerError
 from producers.model_definitions.requested_health_check import InvalidHealthCheckError

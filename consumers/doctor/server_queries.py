@@ -15,7 +15,7 @@ from events.errors import (
 )
 from events.log.keys import Keys
 from events.server.client import Client
-from events.server.connection import NeverSentError
+from events.server.pool import NeverSentError
 from events.server.reply import reply_or_none
 from events.server.server import Server
 from events.server.translation import was_not_carried_out

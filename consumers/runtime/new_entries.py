@@ -72,7 +72,7 @@ class NewEntries:
         keys, partition = place
         async with server.blocking(keys.events(partition), block_ms) as client:
             with translation():
-                connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+                connection = await client.connection_pool.get_connection()
             yield cls((connection, server.node(client.place)), place, member, history)
 
     async def introduce(self, name: str) -> None:

@@ -44,18 +44,20 @@ class Append:
 
     async def __call__(self, batch: Batch, durability: Durability) -> Sequence[EntryId]:
         """Append *batch* and return its entry ids; see `AppendableLog.append`."""
-        await self._refuse_impossible(durability)
         words = self._words(batch)
-        entry_ids = _entry_ids(batch, await self._until_answered(batch, words))
+        entry_ids = _entry_ids(batch, await self._until_answered(batch, words, durability))
         if durability == MEMORY:
             return entry_ids
         return await self._wait(batch, words, entry_ids, durability)
 
-    async def _until_answered(self, batch: Batch, words: "_Words") -> list[bytes]:
+    async def _until_answered(
+        self, batch: Batch, words: "_Words", durability: Durability
+    ) -> list[bytes]:
         """Try until the server answers; never report as failed what may have been appended."""
         uncertain, gives_up_at = False, monotonic() + self._server.patience_s
         for tries, delay_s in enumerate(_BETWEEN_TRIES.delays(), start=1):
             try:
+                await self._refuse_impossible(durability, words)
                 return await self._answer(words)
             except ServerUnavailableError as error:
                 uncertain = uncertain or not was_not_carried_out(error)
@@ -83,8 +85,9 @@ class Append:
             if answer[0] != b"behind":
                 return answer
 
-    async def _refuse_impossible(self, durability: Durability) -> None:
-        if durability.fsync and not await self._server.can_wait_for_fsync():
+    async def _refuse_impossible(self, durability: Durability, words: "_Words") -> None:
+        [events, *_], _ = words
+        if durability.fsync and not await self._server.can_wait_for_fsync(events):
             raise ServerRefusedError(
                 f"Redis at {self._server.address} cannot wait for fsync: it needs WAITAOF"
                 " (Redis 7.2, Valkey 8) and appendonly yes; nothing was appended"
@@ -96,14 +99,20 @@ class Append:
         """Wait for *wanted*; return the entry ids that the durable log has."""
         try:
             answer, fsynced, replicas = await self._reached(words, wanted)
-            if answer[0] == b"appended":
-                entry_ids = _entry_ids(batch, answer)
         except (ServerUnavailableError, ServerRefusedError) as error:
             raise NotDurableError(
                 f"appended as {entry_ids[-1]}, but how safely is not known: {error}",
                 batch.event_ids,
                 entry_ids,
             ) from error
+        if answer[0] != b"appended":
+            raise NotDurableError(
+                f"appended as {entry_ids[-1]}, but the server that is asked how safely has lost it,"
+                f" or has closed the log: it answers {answer[0].decode()!r}",
+                batch.event_ids,
+                entry_ids,
+            )
+        entry_ids = _entry_ids(batch, answer)
         if fsynced < wanted.fsync or replicas < wanted.replicas:
             raise NotDurableError(
                 f"appended as {entry_ids[-1]}, but after {wanted.timeout_ms} ms"
@@ -127,6 +136,8 @@ class Append:
         [events, *_], _ = words
         async with self._server.blocking(events, wanted.timeout_ms) as client:
             answer, reached = await client.together(self._script.whole(*words), wait)
+            while reply(answer, list[bytes])[0] == b"behind":
+                answer, reached = await client.together(self._script.whole(*words), wait)
         if wanted.fsync:
             return reply(answer, list[bytes]), *reply(reached, tuple[int, int])
         return reply(answer, list[bytes]), 0, reply(reached, int)

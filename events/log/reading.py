@@ -80,8 +80,7 @@ async def follow(
                     at = {keys.events(r.partition): str(r.position) for r in readings}
                     while not await awaited.read(at, 1):
                         pass
-                for reading in readings:
-                    found += entries_of(await reading.step(), reading.partition)
+                await _step_all(readings, found)
                 failures = 0
             except ServerUnavailableError as error:
                 failures += 1
@@ -90,3 +89,15 @@ async def follow(
                 yield entry
             if failures:
                 await anyio.sleep(_RECONNECT.delay_s(failures))
+
+
+async def _step_all(readings: Collection[StreamReading], found: list[Entry]) -> None:
+    """Add to *found* what a step of each reading finds; raise after all what one has met."""
+    failure: ServerUnavailableError | None = None
+    for reading in readings:
+        try:
+            found += entries_of(await reading.step(), reading.partition)
+        except ServerUnavailableError as error:
+            failure = error
+    if failure is not None:
+        raise failure

@@ -1,7 +1,7 @@
 """Send commands: to one server, or each to the server that has its key."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from events.entry.entry_id import AFTER_END
 from events.errors import ServerUnavailableError
 from events.server.backoff import Backoff
-from events.server.connection import NeverSentError, SlotMovedError, keys_of
+from events.server.connection import SlotMovedError, keys_of, place_named
 from events.server.places import Places, ServerPlace
+from events.server.pool import NeverSentError, Pool
 from events.server.reply import reply
 from events.server.script import Script, script_text
 from events.server.translation import translation
@@ -23,6 +24,7 @@ _RAW_REPLIES = (
     *("XREAD", "XREADGROUP", "XRANGE", "XREVRANGE", "XCLAIM", "XPENDING"),
 )
 
+_CLOSE_TIMEOUT_S = 1.0
 _HOPS_MAX = 3
 _HALF_MOVED = Backoff(first_s=0.02, most_s=0.1)
 _PAUSES_MAX = 12
@@ -57,6 +59,7 @@ class NodeClient(Redis):
     """
 
     place: ServerPlace
+    connection_pool: Pool
 
     async def call(self, *command: object) -> object:
         """See `Client.call`."""
@@ -97,7 +100,7 @@ class NodeClient(Redis):
     async def _lent(self) -> AsyncIterator[Any]:
         """Lend a connection; one that failed is closed before it goes back."""
         pool = self.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = await pool.get_connection()
         try:
             yield connection
         except (redis_errors.ConnectionError, redis_errors.TimeoutError):
@@ -121,6 +124,20 @@ class NodeClient(Redis):
     async def asking(self, *command: object) -> object:
         """Send a command for a key that is just moving here."""
         return (await self.together(command, asking=True))[0]
+
+    async def cut(self) -> None:
+        """End all connections at once, also those that are lent."""
+        await self.connection_pool.cut()
+
+    async def close_or_cut(self) -> None:
+        """Close the connections, also where this task is cancelled; cut those that do not close."""
+        with (
+            anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True),
+            suppress(redis_errors.RedisError, OSError),
+        ):
+            await self.aclose()
+        with anyio.CancelScope(shield=True):
+            await self.cut()
 
     def script(self, package: str, name: str) -> Script:
         """See `Client.script`."""
@@ -219,7 +236,7 @@ class RoutedClient:
                 pauses += 1
             if type(cause) is redis_errors.AskError:
                 try:
-                    return await ask(self._node(ServerPlace(cause.host, cause.port)))
+                    return await ask(self._node(place_named(cause, place)))
                 except ServerUnavailableError as error:
                     if not _is_moving(error.__cause__):
                         raise

@@ -9,8 +9,8 @@ import anyio
 from redis.crc import key_slot
 
 from events.errors import EventsError, ServerRefusedError, ServerUnavailableError
-from events.server.connection import NeverSentError
 from events.server.places import ServerPlace
+from events.server.pool import NeverSentError
 from events.server.reply import reply, reply_or_none
 
 _ASK_S = 0.5
@@ -46,6 +46,7 @@ class ClusterPlaces:
         self._in_doubt = True
         self._looking = anyio.Lock()
         self._looked_at = float("-inf")
+        self._failure: EventsError | None = None
 
     async def of(self, key: str | bytes) -> ServerPlace:
         """Return the master that has *key*."""
@@ -91,24 +92,36 @@ class ClusterPlaces:
         asked_at = monotonic()
         async with self._looking:
             if self._looked_at > asked_at - _LOOK_HOLDS_S:
+                self._raise_failure()
                 return  # somebody looked while this one waited, or just before
             why: EventsError | None = None
             for node in self._nodes():
                 try:
                     with anyio.fail_after(_ASK_S):
-                        self._ranges = slot_ranges(await self._ask(node), node)
+                        ranges = slot_ranges(await self._ask(node), node)
                 except TimeoutError:
                     why = ServerUnavailableError(f"{node} does not answer in {_ASK_S:g} s")
                 except (ServerUnavailableError, ServerRefusedError) as error:
                     why = error
                 else:
+                    if not ranges:  # it belongs to no cluster, or not yet
+                        why = ServerUnavailableError(f"{node} knows no slots")
+                        continue
+                    self._ranges = ranges
                     self._moved.clear()
                     self._in_doubt, self._doubted = False, None
-                    self._looked_at = monotonic()
+                    self._looked_at, self._failure = monotonic(), None
                     return
-        if isinstance(why, ServerRefusedError):
-            raise why
-        raise unreachable(f"no node of the Redis Cluster tells where its slots are: {why}")
+            self._looked_at, self._failure = monotonic(), why
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        """Raise why the last look found nothing, if so."""
+        if isinstance(self._failure, ServerRefusedError):
+            raise self._failure
+        if self._failure is not None:
+            why = self._failure
+            raise unreachable(f"no node of the Redis Cluster tells where its slots are: {why}")
 
     def _nodes(self) -> list[ServerPlace]:
         """Return whom to ask, in an order by which not all ask the same one first."""

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 
 from events.server.credentials import Admission, PasswordFile
 from events.server.places import Places, ServerPlace
-from events.server.pool import Pool
+from events.server.pool import NeverSentError, Pool
 from events.server.settings import ServerSettings
 
 _READ_BYTES = 262_144
@@ -54,8 +54,7 @@ class Dialled(AbstractConnection):
             NeverSentError: There is no connection to send on.
             NoEntryError: The server refuses what the URL asks for, such as its database.
         """
-        if self.is_left is not None and self.is_left():
-            raise NeverSentError("another server is the master now")
+        await self._refuse_who_is_left()
         try:
             await super().connect()  # type: ignore[no-untyped-call]
         except redis_errors.AuthenticationError as error:
@@ -68,8 +67,14 @@ class Dialled(AbstractConnection):
         except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError) as error:
             self._note(error)
             raise NeverSentError(str(error)) from error
+        await self._refuse_who_is_left()  # since it was dialled, perhaps
         if self.admission is not None:
             self.admission.note()
+
+    async def _refuse_who_is_left(self) -> None:
+        if self.is_left is not None and self.is_left():
+            await self.disconnect(nowait=True)
+            raise NeverSentError("another server is the master now")
 
     async def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
         """Read one reply.
@@ -107,7 +112,7 @@ class Dialled(AbstractConnection):
         swallows a cancellation which comes while the command is written.
         """
         if not self.is_connected:
-            await self.connect_check_health(check_health=False)
+            await self.connect()
         limit_s, self.socket_timeout = self.socket_timeout, None
         try:
             with anyio.fail_after(limit_s):
@@ -223,13 +228,14 @@ class Connections:
 def note(error: Exception, place: ServerPlace, places: Places) -> None:
     """Tell *places* what *error* of a connection to *place* means for where keys lie."""
     if isinstance(error, redis_errors.MovedError):
-        places.moved(error.slot_id, ServerPlace(error.host or place.host, error.port))
+        places.moved(error.slot_id, place_named(error, place))
     elif isinstance(error, _SPEAK_AGAINST) or str(error).startswith(("UNBLOCKED", "NOREPLICAS")):
         places.doubt(place)
 
 
-class NeverSentError(redis_errors.ConnectionError):
-    """There was no connection to send on: the command has certainly not been carried out."""
+def place_named(error: redis_errors.AskError, asked: ServerPlace) -> ServerPlace:
+    """Return the place that MOVED or ASK names; without a host it is that of whom was asked."""
+    return ServerPlace(asked.host if error.host in {"", "?"} else error.host, error.port)
 
 
 class SlotMovedError(redis_errors.MovedError):

@@ -8,6 +8,10 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 
 
+class NeverSentError(redis_errors.ConnectionError):
+    """There was no connection to send on: the command has certainly not been carried out."""
+
+
 class Pool(ConnectionPool):
     """At most *max_connections*; a command that finds none free waits for one.
 
@@ -27,7 +31,7 @@ class Pool(ConnectionPool):
         """Lend a connection on which nothing is left to be read; whoever gets it releases it.
 
         Raises:
-            redis.exceptions.ConnectionError: None was free in time.
+            NeverSentError: None was free in time, or it could not be connected.
         """
         try:
             self._free.acquire_nowait()
@@ -46,10 +50,15 @@ class Pool(ConnectionPool):
             with anyio.fail_after(self.timeout):
                 await self._free.acquire()
         except TimeoutError:
-            raise redis_errors.ConnectionError("No connection available.") from None
+            raise NeverSentError("No connection available.") from None
 
     async def release(self, connection: AbstractConnection) -> None:
         """Take a connection back."""
         self._in_use_connections.remove(connection)
         self._available_connections.append(connection)
         self._free.release()
+
+    async def cut(self) -> None:
+        """End all connections at once, also those that are lent, without waiting for a server."""
+        for connection in (*self._available_connections, *self._in_use_connections):
+            await connection.disconnect(nowait=True)

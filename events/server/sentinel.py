@@ -96,7 +96,7 @@ class SentinelPlaces:
     async def aclose(self) -> None:
         """Close the connections to the sentinels."""
         for client in self._clients.values():
-            await client.aclose()
+            await client.close_or_cut()
 
     async def _listen(self, sentinel: ServerPlace) -> None:
         failures = 0
@@ -121,7 +121,7 @@ class SentinelPlaces:
         async with self._looking:
             if self._looked_at > asked_at:
                 return  # somebody has begun to look since, and is done
-            self._looked_at = monotonic()
+            begun_at = monotonic()
             named: dict[ServerPlace, ServerPlace | None] = {}
             failed: dict[ServerPlace, str] = {}
 
@@ -137,6 +137,7 @@ class SentinelPlaces:
             async with anyio.create_task_group() as tasks:
                 for sentinel in self._clients:
                     tasks.start_soon(ask, sentinel)
+            self._looked_at = begun_at
             master = majority(named.values(), len(self._clients))
             before = self._master
             if master is None:

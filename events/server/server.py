@@ -22,8 +22,6 @@ from events.server.url import OF_A_CLUSTER, OF_SENTINELS
 
 VERSION_MIN = (7, 0)
 
-_CLOSE_TIMEOUT_S = 1.0
-
 
 class Server:
     """An open Redis, a master that sentinels watch, or a cluster.
@@ -121,8 +119,7 @@ class Server:
             yield client
         finally:
             self._waiting.remove(client)
-            with anyio.move_on_after(_CLOSE_TIMEOUT_S, shield=True):
-                await client.aclose()
+            await client.close_or_cut()
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -135,8 +132,10 @@ class Server:
                 tasks.start_soon(self._sentinels.watch)
                 yield
                 tasks.cancel_scope.cancel()
-        except ExceptionGroup as failed:
+        except BaseExceptionGroup as failed:
             # The task is no concern of the caller: what failed in its own block comes out as it is.
+            if len(failed.exceptions) > 1:
+                raise
             [failure] = failed.exceptions
             raise failure from failure.__cause__
 
@@ -144,7 +143,7 @@ class Server:
         """Cut all connections to a server that is the master no more, also those that wait."""
         for client in (*self._waiting, *self._nodes.values()):
             if client.place == place:
-                await client.connection_pool.disconnect()
+                await client.cut()
 
     async def _ask_for_slots(self, place: ServerPlace) -> object:
         return await self.node(place).call("CLUSTER SLOTS")
@@ -176,7 +175,7 @@ class Server:
     async def weaknesses(self) -> list[str]:
         """Return which settings of the servers put appended events at risk; empty if none does.
 
-        Nothing is reported about a server that refuses to tell its settings.
+        Nothing is reported about a server that refuses to tell its settings, or is away.
         """
         nodes = await self.each()
         found = []
@@ -184,7 +183,7 @@ class Server:
             at = f"{node.place}: " if len(nodes) > 1 else ""
             try:
                 persistence, memory = await node.told("persistence"), await node.told("memory")
-            except ServerRefusedError:
+            except (ServerRefusedError, ServerUnavailableError):
                 continue
             if not persistence.get("aof_enabled"):
                 found.append(
@@ -197,17 +196,15 @@ class Server:
                 )
         return found
 
-    async def can_wait_for_fsync(self) -> bool:
-        """Whether every server says that it has WAITAOF, and an append-only file to sync."""
-        for node in await self.each():
-            try:
-                known = await node.call("COMMAND LIST", "FILTERBY", "PATTERN", "waitaof")
-                persistence = await node.told("persistence")
-            except ServerRefusedError:
-                return False
-            if not known or not persistence.get("aof_enabled"):
-                return False
-        return True
+    async def can_wait_for_fsync(self, key: str = "") -> bool:
+        """Whether the server of *key* says that it has WAITAOF, and an append-only file to sync."""
+        node = await self.at(key)
+        try:
+            known = await node.call("COMMAND LIST", "FILTERBY", "PATTERN", "waitaof")
+            persistence = await node.told("persistence")
+        except ServerRefusedError:
+            return False
+        return bool(known) and bool(persistence.get("aof_enabled"))
 
     async def _info(self, section: str) -> dict[str, object]:
         """Return what the first server that is there says of itself."""
@@ -219,8 +216,8 @@ class Server:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for client in self._nodes.values():
-            await client.aclose()
+        for client in [*self._nodes.values()]:
+            await client.close_or_cut()
         if self._sentinels is not None:
             await self._sentinels.aclose()
 

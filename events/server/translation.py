@@ -22,7 +22,8 @@ from events.errors import (
     UnknownCommandError,
     WrongTypeError,
 )
-from events.server.connection import NeverSentError, NoEntryError, SlotMovedError, keys_of
+from events.server.connection import NoEntryError, SlotMovedError, keys_of
+from events.server.pool import NeverSentError
 
 _TRANSIENT = (
     redis_errors.ConnectionError,  # includes LOADING and refused logins

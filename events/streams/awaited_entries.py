@@ -82,10 +82,12 @@ class AwaitedEntries:
         return reply_streams(await client.call("XREAD", *wait, *streams, *positions))
 
     async def _connect(self) -> None:
+        reads: list[tuple[Client, list[str]]] = []
         for streams in self._shared():
             blocking = self._server.blocking(streams[0], self._block_ms)
             client = await self._connections.enter_async_context(blocking)
-            self._reads.append((client, streams))
+            reads.append((client, streams))
+        self._reads = reads
 
     def _shared(self) -> list[list[str]]:
         """Return the streams, together where one command may name them."""
