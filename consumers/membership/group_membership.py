@@ -66,6 +66,7 @@ class GroupMembership:
         self._assigned: frozenset[int] = frozenset()
         self._last_change = str(START)
         self._has_begun = anyio.Event()
+        self._has_joined = False
         self._has_left = False
         self._log = structured_logger(__name__).bind(group=self._group, consumer=self._name)
 
@@ -94,7 +95,7 @@ class GroupMembership:
             try:
                 async with self._event_log.server.blocking(self._changed, _SIGN_EVERY_MS) as client:
                     await self._join(client)
-                    failures = 0
+                    failures, self._has_joined = 0, True
                     self._has_begun.set()
                     while True:
                         await self._update(is_told=await self._is_told(client))
@@ -102,7 +103,7 @@ class GroupMembership:
                 failures += 1
                 if failures == 1:
                     self._log.warning("process_not_registered", error=str(error))
-                if isinstance(error, ServerRefusedError) and not self._has_begun.is_set():
+                if isinstance(error, ServerRefusedError) and not self._has_joined:
                     self._assign(frozenset(range(len(self._consumers))))
             self._has_begun.set()
             await anyio.sleep(_BACKOFF.delay_s(failures))
@@ -126,7 +127,7 @@ class GroupMembership:
 
     async def _update(self, *, is_told: bool) -> None:
         await self._sign()
-        if self._others and (is_told or self._may_gain):
+        if self._others and (is_told or self._is_to_look):
             await self._look()
         else:
             self._share()
@@ -141,13 +142,14 @@ class GroupMembership:
         """Look every `LOOK_EVERY_S` whether those live from whom work may come."""
         while True:
             await anyio.sleep(LOOK_EVERY_S)
-            if self._others and self._may_gain:
+            if self._others and self._is_to_look:
                 with suppress(EventsError):
                     await self._look()
 
     @property
-    def _may_gain(self) -> bool:
-        return len(self._assigned) < len(self._consumers)
+    def _is_to_look(self) -> bool:
+        """Whether work may come, or one that was silent may have come back."""
+        return len(self._assigned) < len(self._consumers) or bool(self._gone)
 
     async def _look(self) -> None:
         """Ask the server for the connections of the others, and share with those that live."""

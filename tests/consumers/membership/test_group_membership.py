@@ -7,20 +7,24 @@ from uuid import UUID, uuid4
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from consumers import open_group
 from consumers.group_definition import projector_group
 from consumers.handlers.handler_settings import HandlerSettings
 from consumers.membership.group_membership import sharing
+from consumers.processes.embedded import EmbeddedServer
 from consumers.processes.group_process import stop_all
-from consumers.processes.registry import own_facts
+from consumers.processes.registry import give_sign, own_facts, sign_off
 from consumers.settings import Settings
 from events import EventLog, open_log
 from events.entry.recorded import RecordedEvent
 from events.errors import NoGroupError
 from events.log.keys import partition_of
+from events.server.reply import reply
 from events.streams.stream_group import read_consumers
 from projections.route_table.route_table import ROUTE_TABLE
+from tests.support.log_lines import captured_lines
 from tests.support.running_consumer import created
 from tests.support.waiting import wait_until
 
@@ -160,3 +164,56 @@ async def test_a_process_that_cannot_be_noted_takes_everything(wide_log: EventLo
     async with open_group(wide_log, AUDIT, handle, settings=SETTINGS):
         await wide_log.append(*map(created, endpoints))
         await wait_until(lambda: set(handled) == set(endpoints), "all are handled", _DEADLINE_S)
+
+
+async def test_a_process_that_could_not_be_noted_at_first_takes_everything_once_it_is_refused(
+    own_server: EmbeddedServer, namespace: str
+) -> None:
+    async with open_log(own_server.url, namespace=namespace, partitions=PARTITIONS) as log:
+        await log.server.client.call("SET", log.keys.processes, "another program's")
+        own_server.kill()
+
+        async def has_all() -> bool:
+            return await readers(log, MODEL) == [["one"]] * PARTITIONS
+
+        with captured_lines() as logs:
+            async with projecting(log, "one"):
+                await wait_until(
+                    lambda: any(one["event"] == "process_not_registered" for one in logs),
+                    "it cannot be noted",
+                    _DEADLINE_S,
+                )
+                own_server.start()
+                await wait_until(has_all, "it has all", _DEADLINE_S)
+
+
+async def test_a_process_that_was_silent_for_a_while_has_its_share_again(
+    wide_log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.membership.group_membership._SIGN_EVERY_MS", 100)
+    facts = own_facts(wanted=None, metrics=None)
+
+    async def has(count: int) -> bool:
+        return (await readers(wide_log, MODEL)).count(["one"]) == count
+
+    async with projecting(wide_log, "one"):
+        key = wide_log.keys.processes_changed
+        with captured_lines() as logs:
+            async with wide_log.server.blocking(key, 1_000) as client:
+                gone = replace(facts, connection=2**40)
+                await give_sign(wide_log, MODEL, "two", gone)
+                await wait_until(
+                    lambda: any(one["event"] == "process_gone" for one in logs),
+                    "it is seen",
+                    _DEADLINE_S,
+                )
+                await wait_until(lambda: has(PARTITIONS), "one has all", _DEADLINE_S)
+                connection = reply(await client.call("CLIENT ID"), int)
+
+                async def is_shared() -> bool:
+                    await client.call("PING")
+                    await give_sign(wide_log, MODEL, "two", replace(facts, connection=connection))
+                    return await has(PARTITIONS // 2)
+
+                await wait_until(is_shared, "two has its half again", _DEADLINE_S)
+                await sign_off(wide_log, "two")
