@@ -38,9 +38,12 @@ async def ask(server: EmbeddedServer, *command: object) -> object:
         socket_connect_timeout=_ASK_TIMEOUT_S,
     )
     client.response_callbacks.clear()
-    async with contextlib.aclosing(client):
+    try:
         answer: object = await client.execute_command(*command)  # type: ignore[no-untyped-call]
         return answer
+    finally:
+        with anyio.CancelScope(shield=True):  # whoever asks may have waited long enough
+            await client.aclose()
 
 
 async def told(server: EmbeddedServer, *command: object) -> dict[str, str]:
