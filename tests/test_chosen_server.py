@@ -11,6 +11,9 @@ from consumers.processes.embedded import EmbeddedServer, server_program
 from tests.support.chosen_server import version_of
 from tests.support.container_server import IMAGE, KIND
 
+# Each runs pytest once more.
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).parents[1]
 TESTS = "tests/test_embedded.py"
 
@@ -32,7 +35,7 @@ def run(*tests: str, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=280,
     )
 
 

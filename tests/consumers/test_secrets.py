@@ -141,6 +141,7 @@ def raising_what_shows(planted: Planted) -> Iterator[None]:
         raise
 
 
+@pytest.mark.timeout(300)
 async def test_processes_get_secrets_by_the_environment_and_show_them_nowhere(
     shared_server: EmbeddedServer, planted: Planted, namespace: str
 ) -> None:

@@ -24,7 +24,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
 
 
 async def answer_of(url: str) -> object:
-    server = Server(ServerSettings(url=url, timeout_s=5))
+    server = Server(ServerSettings(url=url, timeout_s=20))
     try:
         return await server.client.call("ECHO", "there")
     finally:

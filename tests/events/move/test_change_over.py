@@ -76,10 +76,10 @@ async def test_what_producers_were_told_is_there_once_and_in_their_order(
         async with anyio.create_task_group() as producers:
             for _ in range(4):
                 producers.start_soon(produce)
-            await wait_until(lambda: len(acknowledged) == 12, "all producers began")
+            await wait_until(lambda: len(acknowledged) == 12, "all producers began", 60)
             target = await move(source, f"{namespace}-1", 5)
             target = await move(target_opened(target), f"{namespace}-2", 2)
-            await wait_until(lambda: target.keys.namespace in followed, "they followed")
+            await wait_until(lambda: target.keys.namespace in followed, "they followed", 60)
             stop.set()
         told = Counter(one for ids in acknowledged.values() for one in ids)
         assert await event_ids(target) == told
