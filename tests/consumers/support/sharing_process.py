@@ -26,7 +26,7 @@ from tests.consumers.support.group_process import GroupProcess
 
 ROOT = Path(__file__).parents[3]
 AUDIT = "audit"
-SETTINGS = HandlerSettings(concurrency=4, lease_ms=1_000, block_ms=200)
+SETTINGS = HandlerSettings(concurrency=4, lease_ms=6_000, block_ms=200)
 _WORK_S = 0.005
 
 
@@ -46,6 +46,8 @@ class SharingProcesses:
         self._log = log
         self._effects = folder / "effects"
         self._effects.touch()
+        self._read: list[Effect] = []
+        self._read_bytes = 0
         self._stack = stack
         self.running: list[GroupProcess] = []
 
@@ -69,8 +71,13 @@ class SharingProcesses:
 
     def effects(self) -> list[Effect]:
         """Return what began and ended, in this order."""
-        lines = self._effects.read_bytes().splitlines()
-        return [msgspec.json.decode(line, type=Effect) for line in lines]
+        with self._effects.open("rb") as file:
+            file.seek(self._read_bytes)
+            new = file.read()
+        new = new[: new.rfind(b"\n") + 1]
+        self._read_bytes += len(new)
+        self._read += [msgspec.json.decode(line, type=Effect) for line in new.splitlines()]
+        return self._read
 
 
 @asynccontextmanager
