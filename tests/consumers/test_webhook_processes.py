@@ -14,6 +14,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+from consumers.membership.partition_spread import spread
 from consumers.processes.registry import read_processes
 from consumers.webhook.webhook_group import WEBHOOK
 from events.catalogue.model_service import ModelServiceStatusEvent
@@ -25,6 +26,8 @@ from tests.consumers.support.receiver import Call, Receiver
 from tests.consumers.support.webhook_process import LEASE_MS, WebhookProcesses, webhook_processes
 from tests.support.running_consumer import created, dead_letters, members, pending, until_settled
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ async def test_a_soft_stop_finishes_its_requests_and_hands_over_at_once(
     began_at = monotonic()
     go_on.set()
     await until_owned(log, "heir", WEBHOOK)
-    assert monotonic() - began_at < 10.0  # against 60 s of the lease
+    assert monotonic() - began_at < 30.0  # against 60 s of the lease
     await until_settled(log, WEBHOOK)
 
     assert await first.process.wait() == 0
@@ -96,7 +99,7 @@ async def test_an_idle_owner_hands_over_at_once(
     first.process.send_signal(signal.SIGTERM)
     await until_owned(log, "heir", WEBHOOK)
 
-    assert monotonic() - began_at < 10.0  # against 60 s of the lease
+    assert monotonic() - began_at < 30.0  # against 60 s of the lease
     assert await first.process.wait() == 0
     assert await members(log, WEBHOOK) == ["heir"]
     [entry_id] = (await log.append(created())).entry_ids
@@ -124,7 +127,7 @@ async def test_a_killed_owner_is_followed_when_its_lease_is_over_and_the_order_i
     began_at = monotonic()
     await until_settled(log, WEBHOOK)
 
-    assert monotonic() - began_at < LEASE_MS / 1_000 + 10.0
+    assert monotonic() - began_at < LEASE_MS / 1_000 + 30.0
     assert Counter(receiver.answered) == Counter(ids)
     # Those that were under way came again, nothing else did.
     assert sorted(receiver.times(one) for one in ids) == [1] * 16 + [2] * 4
@@ -138,19 +141,17 @@ async def test_a_supervisor_frees_at_once_what_a_killed_process_had(
 ) -> None:
     supervisor = await processes.supervise(2, {"lease_ms": 60_000})
 
-    async def owner_pid() -> int | None:
-        now_s = (await now_of(log.server)).timestamp()
-        known = await read_processes(log.server.client.call, log.keys, now_s)
-        name = await owner(log, WEBHOOK)
-        return next((one.facts.pid for one in known if one.name == name), None)
+    pids: dict[str, int] = {}
 
     async def is_owned() -> bool:
-        return await owner_pid() is not None
+        """Whether both are there, and the one that is to have the partition has it."""
+        now_s = (await now_of(log.server)).timestamp()
+        known = await read_processes(log.server.client.call, log.keys, now_s)
+        pids.update({one.name: one.facts.pid for one in known})
+        return len(pids) == 2 and await owner(log, WEBHOOK) == spread(1, pids.keys())[0]
 
     await wait_until(is_owned, "one of the two owns the partition", timeout_s=60.0)
-    killed = await owner_pid()
-    assert killed is not None
-    os.kill(killed, signal.SIGKILL)
+    os.kill(pids[await owner(log, WEBHOOK)], signal.SIGKILL)
     [entry_id] = (await log.append(created())).entry_ids
     await wait_until(
         lambda: receiver.answered == [entry_id], "handled before the lease ends", timeout_s=40.0
@@ -183,7 +184,7 @@ async def test_an_owner_that_stood_still_is_fenced_when_it_goes_on(
     go_on.set()
     first.process.send_signal(signal.SIGCONT)
     later = await append(log, endpoints, 2)
-    await wait_until(lambda: set(later) <= set(receiver.answered), "what came later")
+    await wait_until(lambda: set(later) <= set(receiver.answered), "what came later", 60.0)
     await until_settled(log, WEBHOOK)
 
     await until_owned(log, "first", WEBHOOK)
@@ -199,7 +200,7 @@ async def test_an_entry_that_kills_its_process_each_time_ends_as_a_dead_letter(
     log: EventLog, processes: WebhookProcesses, receiver: Receiver
 ) -> None:
     killer, *others = (uuid4() for _ in range(6))
-    settings = {"concurrency": 1, "unseen_max": 3, "lease_ms": 300}
+    settings = {"concurrency": 1, "unseen_max": 3, "lease_ms": 1_000}
     running = await processes.start("life-0", settings=settings)
 
     async def answering(call: Call) -> web.Response | None:
@@ -212,7 +213,7 @@ async def test_an_entry_that_kills_its_process_each_time_ends_as_a_dead_letter(
     [bad] = await append(log, [killer], 1)
     good = await append(log, others, 2)
     for life in range(1, 4):
-        await wait_until(lambda: receiver.times(bad) == life, f"kill {life}")  # noqa: B023
+        await wait_until(lambda: receiver.times(bad) == life, f"kill {life}", 60.0)  # noqa: B023
         await running.process.wait()
         running = await processes.spawn(f"life-{life}", settings)
     await until_settled(log, WEBHOOK)
@@ -226,7 +227,7 @@ async def test_an_entry_that_kills_its_process_each_time_ends_as_a_dead_letter(
     async def alone() -> bool:
         return await members(log, WEBHOOK) == ["life-3"]
 
-    await wait_until(alone, "the names of the dead are removed")
+    await wait_until(alone, "the names of the dead are removed", 60.0)
     assert await running.stop() == 0
 
 
@@ -234,7 +235,7 @@ async def test_what_ran_beside_a_killer_is_tried_alone_and_none_of_it_dies(
     log: EventLog, processes: WebhookProcesses, receiver: Receiver
 ) -> None:
     killer, *others = (uuid4() for _ in range(8))
-    settings = {"unseen_max": 2, "lease_ms": 300}
+    settings = {"unseen_max": 2, "lease_ms": 1_000}
     running = await processes.start("life-0", settings=settings)
     kills = 0
 
@@ -253,7 +254,7 @@ async def test_what_ran_beside_a_killer_is_tried_alone_and_none_of_it_dies(
     await receiver.until_called(len(good))
     [bad] = await append(log, [killer], 1)
     for life in (1, 2):
-        await wait_until(lambda: kills == life, f"kill {life}")  # noqa: B023
+        await wait_until(lambda: kills == life, f"kill {life}", 60.0)  # noqa: B023
         await running.process.wait()
         running = await processes.spawn(f"life-{life}", settings)
     await until_settled(log, WEBHOOK)

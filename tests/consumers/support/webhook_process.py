@@ -15,7 +15,7 @@ from tests.consumers.support.handler_group import owner
 from tests.consumers.support.receiver import Receiver
 from tests.support.waiting import wait_until
 
-LEASE_MS = 1_000
+LEASE_MS = 4_000
 
 
 class WebhookProcesses:
@@ -37,7 +37,7 @@ class WebhookProcesses:
             assert started.process.returncode is None, f"{name} ended by itself"
             return await (self._owns(name) if owns else self._stands_by(name))
 
-        await wait_until(is_there, f"{name} is there")
+        await wait_until(is_there, f"{name} is there", 60.0)
         return started
 
     async def spawn(self, name: str, settings: Mapping[str, int] | None = None) -> GroupProcess:
