@@ -166,7 +166,7 @@ async def test_a_group_handles_what_is_left_in_order_and_nothing_again(
 async def test_a_move_waits_for_an_owner_that_comes_after_another_one(
     redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumers.move.log_move.LOOK_FOR_MOVE_S", 2.0)
+    monkeypatch.setattr("consumers.move.log_move.LOOK_FOR_MOVE_S", 5.0)
     async with open_log(redis_url, namespace=namespace) as source:
         await source.append(created())
         call, lease = source.server.client.call, source.keys.lease(0, GROUP)
