@@ -176,6 +176,7 @@ async def test_its_publisher_keeps_a_file_equal_to_the_table(
             [written] = json.loads(table.read_text())["endpoints"].items()
             program("routes", "set", "chat", "--route", "10.0.0.1:8000", "--yes")
             await wait_until(lambda: b"10.0.0.1" in table.read_bytes(), "and the route", 60.0)
+            await wait_until(lambda: bool(program.rows("proxies", "ls")), "it is noted", 60.0)
             [proxy] = program.rows("proxies", "ls")
     assert written == ("chat", [])
     assert (proxy["publisher"], proxy["proxy"]) == ("table-file", str(table))
