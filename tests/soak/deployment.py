@@ -54,6 +54,7 @@ class Deployment:
         server_lock: Held by a fault that takes the server away.
         signalled: How often each process was killed or terminated by a fault.
         complaints: What faults found wrong.
+        set_back: Groups that faults have set back, with the partition, since the history began.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Deployment:
         self.server_lock = anyio.Lock()
         self.signalled: Counter[str] = Counter()
         self.complaints: list[str] = []
+        self.set_back: set[tuple[str, int]] = set()
         self.redis: Any = Redis.from_url(server.url, protocol=2, socket_timeout=2.0)
         self._output = (folder / "processes.log").open("ab")
         stderr = self._output.fileno()

@@ -123,6 +123,7 @@ class LostHistory:
             self._deployment.signalled[name] += count - restarts[name]
         for group in GROUPS:
             await self._until_told(group, ended)
+        self._deployment.set_back.clear()
         return ended
 
     async def _is(self, state: str) -> bool:
@@ -171,7 +172,11 @@ class LostHistory:
                 f"{group} had been given {count} entries of partition {partition}, it tells the"
                 f" loss of {'at least ' * at_least}{entries}"
             )
-            if entries > count or (entries and not at_least and entries != count):
+            if (group, partition) in self._deployment.set_back:
+                # Who has not looked since counts what it was given before it was set back.
+                if entries > sum(entry.partition == partition for entry in ended.log):
+                    self._complain(words)
+            elif entries > count or (entries and not at_least and entries != count):
                 self._complain(words)
             elif not _is_told(count, entries, at_least):
                 self.notes.append(words)

@@ -83,6 +83,7 @@ async def group_destroyed(deployment: Deployment, random: Random) -> str:
 
 async def group_set_back(deployment: Deployment, random: Random) -> str:
     group, partition = random.choice(MODELS), random.randrange(PARTITIONS)
+    deployment.set_back.add((group, partition))
     await _try(deployment, "XGROUP", "SETID", deployment.keys.events(partition), group, "0-0")
     return f"{group} of partition {partition}, to the start"
 
