@@ -169,9 +169,11 @@ async def read_layout(queries: ServerQueries, keys: Keys) -> LayoutFacts:
 
 async def _remains(queries: ServerQueries, keys: Keys) -> LayoutFacts:
     """Read what is left of a log that has no layout: some of its keys for each partition."""
+    # A cluster counts no keys of several slots at once.
+    some = queries.is_cluster or await queries.ask("EXISTS", *remains_of(keys))
     remains: list[int] = []
     identity: bytes | None = None
-    for partition in range(PARTITIONS_MAX):
+    for partition in range(PARTITIONS_MAX) if some else ():
         if await queries.ask("EXISTS", *remains_of(keys, [partition])):
             remains.append(partition)
             held = await queries.ask("HGET", keys.identity(partition), "identity")
