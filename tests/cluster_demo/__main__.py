@@ -60,8 +60,7 @@ async def demonstrate(console: Console, folder: Path) -> Checks:
     checks = Checks(view.check)
     with anyio.move_on_after(TIMEOUT_S) as patience:
         async with cluster_servers("--appendfsync", "everysec") as nodes:
-            hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes.servers)
-            deployed = DemoPlace(f"cluster://{hosts}", folder)
+            deployed = DemoPlace(nodes.url, folder)
             async with open_log(deployed.url, namespace="demo", partitions=PARTITIONS):
                 pass
             with polled_traefik() as fed:

@@ -35,13 +35,9 @@ PARTITIONS = 4
 WAIT_S = 60.0
 
 
-def url_of(cluster: ClusterServers) -> str:
-    return "cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in cluster.servers)
-
-
 @asynccontextmanager
 async def opened(cluster: ClusterServers, namespace: str) -> AsyncIterator[EventLog]:
-    settings = ServerSettings(url=url_of(cluster), timeout_s=2.0)
+    settings = ServerSettings(url=cluster.url, timeout_s=2.0)
     async with open_log(settings, namespace=namespace, partitions=PARTITIONS) as log:
         yield log
 
@@ -136,12 +132,12 @@ async def test_commands_and_the_doctor_say_which_node_has_each_partition(
         for _ in range(20):
             await log.append(replace(created(), endpoint_id=uuid4()))
         nodes = [str((await log.server.at(log.keys.events(p))).place) for p in range(PARTITIONS)]
-    run = Commands(url_of(cluster), namespace)
+    run = Commands(cluster.url, namespace)
     listed = await run(streams, "ls", "-o", "json")
     assert [one["node"] for one in json.loads(listed.stdout)] == nodes
     assert nodes[0] in (await run(streams, "ls")).stdout
     assert (await run(groups, "ls")).exit_code == 0
-    findings = await examined(url_of(cluster), namespace)
+    findings = await examined(cluster.url, namespace)
     spread = found(findings, "cluster partitions")
     assert spread.figure == ", ".join(f"{one}: {nodes.count(one)}" for one in sorted({*nodes}))
     assert found(findings, "cluster slots").figure == "3 masters"
@@ -154,7 +150,7 @@ async def until_replicas_are(cluster: ClusterServers, namespace: str, severity: 
     """Wait until the nodes have heard of each other what the doctor then says."""
 
     async def so() -> bool:
-        findings = await examined(url_of(cluster), namespace)
+        findings = await examined(cluster.url, namespace)
         return found(findings, "cluster replicas").severity == severity
 
     await wait_until(so, f"of replicas the doctor says {severity}", WAIT_S)
@@ -176,7 +172,7 @@ async def test_the_doctor_names_slots_without_a_master_and_masters_without_a_rep
     own_cluster.kill(master)
 
     async def is_missed() -> bool:
-        findings = await examined(url_of(own_cluster), namespace)
+        findings = await examined(own_cluster.url, namespace)
         return found(findings, "cluster slots").severity == "error"
 
     await wait_until(is_missed, "the doctor misses slots", WAIT_S)

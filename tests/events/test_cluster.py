@@ -27,15 +27,11 @@ PARTITIONS = 6
 ON_A_REPLICA = Durability(replicas=1, timeout_ms=10_000)
 
 
-def url_of(cluster: ClusterServers) -> str:
-    return "cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in cluster.servers)
-
-
 @asynccontextmanager
 async def opened(
     cluster: ClusterServers, namespace: str, *, timeout_s: float = 2.0
 ) -> AsyncIterator[EventLog]:
-    settings = ServerSettings(url=url_of(cluster), timeout_s=timeout_s)
+    settings = ServerSettings(url=cluster.url, timeout_s=timeout_s)
     async with open_log(settings, namespace=namespace, partitions=PARTITIONS) as log:
         yield log
 
@@ -210,7 +206,7 @@ async def test_a_cluster_of_which_nothing_is_there_is_one_clear_error(
     own_cluster: ClusterServers,
 ) -> None:
     own_cluster.kill_all()
-    server = Server(ServerSettings(url=url_of(own_cluster), timeout_s=1.0))
+    server = Server(ServerSettings(url=own_cluster.url, timeout_s=1.0))
     with pytest.raises(ServerUnavailableError, match=r"no Redis at 127\.0\.0\.1:\d+,.*refused"):
         await server.check()
     await server.aclose()

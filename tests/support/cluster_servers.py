@@ -82,6 +82,11 @@ class ClusterServers(ServerSet):
     It has no replicas where it was made without.
     """
 
+    @property
+    def url(self) -> str:
+        """The URL by which our own client finds its way to it."""
+        return "cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in self.servers)
+
     async def master_of(self, key: str) -> EmbeddedServer:
         """Return the node that serves the slot of *key*, of those that answer."""
         return await self.master_of_slot(slot_of(key))

@@ -207,7 +207,7 @@ async def test_a_log_moves_from_one_server_to_a_cluster(
 ) -> None:
     async with open_log(redis_url, namespace=namespace) as log:
         await fill(log, 5)
-        url = "cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in cluster.servers)
+        url = cluster.url
         words = ("move", "--to", url, "--partitions", "4", "--yes")
         moved = await Commands(redis_url, namespace)(log_commands, *words)
         assert end_of(moved) == 0, moved.output
